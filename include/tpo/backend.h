@@ -1,0 +1,28 @@
+/* backend: where tensors live and are computed with.
+ *
+ *   struct tpo_backend *be;
+ *   if (tpo_backend_open(&be, TPO_BACKEND_AUTO, 0, &err) < 0) ...
+ *   printf("%s\n", tpo_backend_describe(be));    // "cpu: AVX512_BF16, 2 threads"
+ *   tpo_backend_close(be);
+ */
+#ifndef TPO_BACKEND_H
+#define TPO_BACKEND_H
+
+#include "tpo/base.h"
+#include "tpo/config.h"
+
+struct tpo_backend;
+
+/* threads 0: as many as this process may run on. A backend that was not built in is TPO_E_UNSUPPORTED.
+ * The environment variable TPO_CPU_ISA (scalar, avx2, avx512, avx512_bf16) lowers, never raises, what the CPU backend uses. */
+int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads, struct tpo_error *err);
+/* The plain implementation of every operation, for tests. */
+int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err);
+void tpo_backend_close(struct tpo_backend *be);
+const char *tpo_backend_describe(const struct tpo_backend *be);
+/* True when bf16 products are computed in bf16 arithmetic here. */
+bool tpo_backend_has_bf16(const struct tpo_backend *be);
+/* One line a backend for `tpo --version`: "cpu (AVX512_BF16, oneDNN 2.6.3)". */
+const char *tpo_backend_list(void);
+
+#endif

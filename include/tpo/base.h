@@ -1,0 +1,60 @@
+/* base: what every layer uses: errors and logging.
+ *
+ * Every function that can fail returns 0 or a negative tpo_status and, where it takes a struct tpo_error,
+ * leaves there one sentence that names the place and what was expected:
+ *
+ *   struct tpo_error err = {0};
+ *   if (tpo_model_open(&model, path, &options, &err) < 0) {
+ *     fprintf(stderr, "%s\n", err.message);
+ *     return 1;
+ *   }
+ *
+ * `err` may be NULL when only the code matters. Nothing in the library ends the process. */
+#ifndef TPO_BASE_H
+#define TPO_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tpo_status {
+  TPO_OK = 0,
+  TPO_E_USAGE = -1,       /* option, configuration, or a file named by one that can't be opened: exit 2 */
+  TPO_E_INPUT = -2,       /* malformed contents of a file or of standard input */
+  TPO_E_IO = -3,          /* reading or writing failed: disk full, permission, ... */
+  TPO_E_MEMORY = -4,      /* an allocation failed */
+  TPO_E_UNSUPPORTED = -5, /* well-formed, but not something this program handles; refused by name */
+  TPO_E_COMM = -6,        /* another rank failed, or a deadline passed */
+  TPO_E_INTERRUPTED = -7, /* a signal asked to stop; tpo_interrupted() tells which */
+  TPO_E_NUMERIC = -8,     /* NaN or infinity where a finite number must stand */
+  TPO_E_STATE = -9,       /* a resume or a file that belongs to another run, model or configuration */
+};
+
+struct tpo_error {
+  int code; /* enum tpo_status */
+  char message[1024];
+};
+
+/* Sets err (when not NULL) and returns code, so that `return tpo_fail(err, TPO_E_INPUT, "...")` reads well. */
+int tpo_fail(struct tpo_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the message that err holds; returns err->code. For adding the place on the way up. */
+int tpo_fail_prefix(struct tpo_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+enum tpo_log_level { TPO_LOG_ERROR, TPO_LOG_WARN, TPO_LOG_INFO, TPO_LOG_DEBUG };
+
+/* Logs go to standard error, a line each; on ranks other than 0 only errors are printed.
+ * `json` prints one JSON object a line: time, level, rank, message. */
+void tpo_log_setup(enum tpo_log_level level, bool json, int rank);
+enum tpo_log_level tpo_log_level(void);
+void tpo_log(enum tpo_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The signal (SIGINT, SIGTERM, SIGUSR1) that asked this process to stop, or 0. Long loops poll it and return
+ * TPO_E_INTERRUPTED at their next safe point. tpo_interrupt_install makes the handlers. */
+int tpo_interrupted(void);
+void tpo_interrupt_install(void);
+
+const char *tpo_version(void); /* "0.1.0" */
+
+#endif

@@ -1,0 +1,156 @@
+/* config: every setting of the program, as typed structs.
+ *
+ * One table (src/config/keys.c) gives each key its type, range, default and documentation; it parses the YAML,
+ * fills the defaults, prints `tpo config` and generates the reference page configs/README.md.
+ *
+ *   struct tpo_config config;
+ *   tpo_config_default(&config);
+ *   if (tpo_config_load(&config, "configs/quickstart.yaml", &err) < 0) ...
+ *   ...
+ *   tpo_config_free(&config);
+ *
+ * The layers above take these structs as their options, so that defaults stand in one place. Strings are owned by
+ * the config (NULL or "" where a setting is not given). */
+#ifndef TPO_CONFIG_H
+#define TPO_CONFIG_H
+
+#include <stdio.h>
+#include "tpo/base.h"
+
+enum tpo_compute_dtype { TPO_DTYPE_BF16, TPO_DTYPE_FP32 };
+enum tpo_backend_kind { TPO_BACKEND_AUTO, TPO_BACKEND_CPU, TPO_BACKEND_CUDA };
+
+struct tpo_model_config {        /* model: */
+  char *path;                    /* folder, .gguf or checkpoint .h5 */
+  enum tpo_compute_dtype dtype;  /* bf16 | fp32 */
+  enum tpo_backend_kind backend; /* auto | cpu | cuda */
+  int threads;                   /* per rank; 0 = cores divided by the ranks on this host */
+};
+
+struct tpo_template_config { /* template: pieces for a chat template that is not recognised; all or none */
+  char *bos;                 /* text before the first message */
+  char *system_prefix, *system_suffix;
+  char *user_prefix, *user_suffix;
+  char *assistant_prefix, *assistant_suffix;
+  char *default_system; /* used when a chat has no system message */
+};
+
+struct tpo_data_config {    /* data: */
+  char *train;              /* prompts file; empty: composed instructions (synth) */
+  char *validation;         /* prompts file; empty: composed, topics disjoint from training */
+  int prompts_per_iteration;
+  int validation_prompts;
+};
+
+struct tpo_thought_config { /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
+  char *name;               /* as given */
+  char *prompt;             /* user turn; holds {instruction} exactly once */
+  char *system;             /* system message, or empty: the chat template's own default */
+  char *thought_marker;     /* text that begins the thought, or empty */
+  char *response_marker;    /* text that begins the response; empty: all of the output is response */
+  char *prefill;            /* text that the assistant's turn is begun with, or empty */
+  int thought_tokens;       /* budget of the thought; 0 = no limit of its own */
+  int response_tokens;      /* budget of the response; 0 = no limit of its own */
+  bool force;               /* on_budget: force (insert the response marker) | stop */
+  bool train_forced;        /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
+};
+
+struct tpo_sampling_config { /* sampling: */
+  int k;                     /* samples a prompt, default 8 */
+  double temperature;        /* 0.8; 0 = greedy */
+  double top_p;              /* 0.95; 1 = off */
+  int top_k;                 /* 0 = off */
+  double min_p;              /* 0 = off */
+  double repetition_penalty; /* 1 = off */
+  int max_tokens;            /* generated tokens a sample, thought and response together */
+  int slots;                 /* sequences generated at once on a rank */
+  char **stop;               /* stop strings */
+  int n_stop;
+};
+
+struct tpo_judge_config { /* judge: */
+  char *kind;             /* "rule", later "reward:DIR" ... */
+  bool strict;            /* rule: strict checks only; false: IFEval's loose variants */
+  double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
+  double empty_score;        /* rule: score of an empty response, default -1 */
+};
+
+enum tpo_pair_mode { TPO_PAIRS_BEST_WORST, TPO_PAIRS_ALL };
+struct tpo_pairs_config {  /* pairs: */
+  enum tpo_pair_mode mode; /* best-worst | all (every pair whose margin is above `margin`) */
+  double length_penalty;   /* rho in [0, 0.5] of s = z(score) - rho * z(length); `auto` sets length_auto */
+  bool length_auto;
+  double margin;          /* least difference of raw scores for a pair, default 0 (exclusive) */
+  int max_pairs_per_prompt; /* mode all; 0 = no limit */
+};
+
+enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };
+enum tpo_preference_loss { TPO_LOSS_DPO, TPO_LOSS_IPO };
+struct tpo_train_config { /* train: */
+  enum tpo_preference_loss loss; /* dpo | ipo */
+  double beta;                   /* 0.1 */
+  double label_smoothing;        /* 0; conservative DPO, in [0, 0.5) */
+  double nll;                    /* 0; weight of the IRPO term */
+  double learning_rate;          /* 5e-7 */
+  enum tpo_schedule schedule;    /* cosine */
+  double warmup;                 /* fraction of all steps, 0.1 */
+  double weight_decay;           /* 0 */
+  double adam_beta1, adam_beta2, adam_eps; /* 0.9 0.999 1e-8 */
+  double grad_clip;              /* 1; 0 = off */
+  int batch;                     /* global number of pairs a step, 128 */
+  int epochs;                    /* 1 */
+  bool shuffle;                  /* true */
+  int micro_batch_tokens;        /* most tokens in one packed forward pass, 4096 */
+  int max_pair_tokens;           /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
+};
+
+enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
+struct tpo_run_config {   /* run: */
+  char *dir;              /* run folder */
+  int iterations;         /* 4 */
+  enum tpo_reference reference; /* previous | seed: which model is the DPO reference */
+  int validation_k;       /* samples a validation prompt, default 1 */
+  double validation_temperature; /* 0 = greedy */
+  bool validate_each_epoch; /* and select the best epoch's checkpoint; false: the last epoch's */
+  int deadline;           /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+};
+
+struct tpo_config {
+  uint64_t seed; /* seed: 0 */
+  struct tpo_model_config model;
+  struct tpo_template_config template_pieces;
+  struct tpo_data_config data;
+  struct tpo_thought_config thought;
+  struct tpo_sampling_config sampling;
+  struct tpo_judge_config judge;
+  struct tpo_pairs_config pairs;
+  struct tpo_train_config train;
+  struct tpo_run_config run;
+  struct tpo_config_origins *origins; /* where each value came from; opaque */
+};
+
+void tpo_config_default(struct tpo_config *config);
+void tpo_config_free(struct tpo_config *config);
+
+/* Reads YAML over what config holds. Unknown keys (with the nearest known one suggested), wrong types, values out of
+ * range and duplicates are all reported together, a line each "FILE:LINE: ...", in *report (may be NULL; free() it);
+ * err gets the first and the count. `thought:` naming FILE.yaml or a built-in is resolved here: a relative path is
+ * looked up beside the YAML file, and built-ins are compiled in from configs/thought/. */
+int tpo_config_load(struct tpo_config *config, const char *path, char **report, struct tpo_error *err);
+int tpo_config_load_text(struct tpo_config *config, const char *yaml, size_t len, const char *place, char **report,
+                         struct tpo_error *err);
+/* One "key.path=value" as given to --set; origin is e.g. "--set" or "--beta". */
+int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin, struct tpo_error *err);
+/* Sets thought from a built-in's name or a YAML file. */
+int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
+                           struct tpo_error *err);
+/* Impossible combinations, all of them in *report as above. */
+int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err);
+
+/* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints, loaded
+ * again, gives the same config. free() the result; NULL when memory is short. */
+char *tpo_config_print(const struct tpo_config *config, bool with_origins);
+/* The reference page (Markdown) of every key. free() the result. */
+char *tpo_config_reference(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* pairs: chosen and rejected outputs from scored samples, on rank 0.
+ *
+ *   struct tpo_pairs pairs = {0};
+ *   tpo_pairs_select(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
+ */
+#ifndef TPO_PAIRS_H
+#define TPO_PAIRS_H
+
+#include "tpo/config.h"
+#include "tpo/store.h"
+
+struct tpo_pair_statistics {
+  size_t prompts, pairs;
+  size_t ties;            /* prompts skipped: chosen and rejected have equal (controlled or raw) scores */
+  size_t single_valued;   /* prompts skipped: all raw scores equal */
+  size_t too_few;         /* prompts skipped: fewer than two usable samples */
+  size_t below_margin;    /* prompts skipped: raw score difference not above the margin */
+  size_t unscored;        /* samples left out: a judge failed on them */
+  size_t parse_failures;  /* samples whose format failed */
+  size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
+  double rho;             /* used */
+  double mean_chosen_length, mean_rejected_length; /* of responses, in code points */
+};
+
+/* z(s) over the K samples of a prompt (population standard deviation; all zero when it is 0), in double. Length is the
+ * response's code points. A sample whose format failed is never chosen; it is the rejected one whenever its prompt has a usable chosen
+ * (best-worst mode: the lowest-k such sample; mode all: each such sample pairs with the best), and takes no part in z. Equal scores: lowest k first.
+ * length_auto: the smallest rho of 0, 0.05, ..., 0.5 for which mean chosen length <= mean rejected length (0.5 when none does, with a warning). */
+int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct tpo_pairs_config *config,
+                     bool train_forced, struct tpo_pair_statistics *statistics, struct tpo_error *err);
+/* statistics as a JSON object; free() it. */
+char *tpo_pair_statistics_json(const struct tpo_pair_statistics *statistics);
+
+#endif

@@ -1,0 +1,85 @@
+/* text: between bytes and token ids: tokenizers, chat templates, thought prompts and their parser.
+ *
+ *   struct tpo_tokenizer *tok;
+ *   if (tpo_tokenizer_open(&tok, "models/smollm2", &err) < 0) ...   // folder, .gguf or checkpoint
+ *   struct tpo_ids ids = {0};
+ *   tpo_tokenizer_encode(tok, "Hello", 5, TPO_ENCODE_SPECIAL | TPO_ENCODE_BOS_EOS, &ids, &err);
+ *   struct tpo_buf text = {0};
+ *   tpo_tokenizer_decode(tok, ids.ids, ids.n, true, &text, &err);
+ */
+#ifndef TPO_TEXT_H
+#define TPO_TEXT_H
+
+#include "tpo/base.h"
+#include "tpo/config.h"
+
+struct tpo_buf;
+struct tpo_tokenizer;
+struct tpo_template;
+
+struct tpo_ids {
+  int32_t *ids; /* owned */
+  size_t n, capacity;
+};
+int tpo_ids_append(struct tpo_ids *list, const int32_t *ids, size_t n, struct tpo_error *err);
+void tpo_ids_free(struct tpo_ids *list);
+
+/* path: a folder with tokenizer.json (tokenizer_config.json for flags), a .gguf with its vocabulary, or a checkpoint. */
+int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_error *err);
+void tpo_tokenizer_close(struct tpo_tokenizer *tok);
+
+enum { TPO_ENCODE_SPECIAL = 1,  /* special tokens' names in the text become those tokens */
+       TPO_ENCODE_BOS_EOS = 2 }; /* add BOS and EOS where the tokenizer's own settings add them */
+/* Any bytes are accepted and round-trip. Added tokens that are not special are recognised always, as upstream does. */
+int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size_t len, unsigned flags,
+                         struct tpo_ids *out, struct tpo_error *err);
+/* Appends the bytes of the tokens; special tokens appear by name only if special. */
+int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
+                         struct tpo_buf *out, struct tpo_error *err);
+int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
+/* Bytes of one token (borrowed); *special tells whether it is a control token. NULL for an id without a token. */
+const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len, bool *special);
+int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name); /* a special/added token's id, or -1 */
+int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none */
+int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok);
+/* The tokenizer's and template's files, for a checkpoint to carry: calls fn(name, bytes, len) for tokenizer.json,
+ * tokenizer_config.json, generation_config.json, special_tokens_map.json, chat_template.jinja as far as there are any. Of a GGUF, an
+ * equivalent tokenizer.json and tokenizer_config.json are made, that transformers loads too. */
+int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
+                            int (*fn)(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err),
+                            void *arg, struct tpo_error *err);
+
+/* All ids that end a turn or text: generation_config's eos_token_id list, the tokenizer's EOS, the template's own end of turn. */
+int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl, struct tpo_ids *out,
+                          struct tpo_error *err);
+
+struct tpo_message { const char *role, *content; }; /* role: system, user, assistant */
+
+/* Recognises the model's own template (ChatML with SmolLM2's default system message, Llama 2, Llama 3 and 3.1+);
+ * an unknown or missing one is refused unless pieces (may be NULL) are given. */
+int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok, const struct tpo_template_config *pieces,
+                      struct tpo_error *err);
+void tpo_template_close(struct tpo_template *tmpl);
+const char *tpo_template_name(const struct tpo_template *tmpl); /* "chatml", "llama2", "llama3", "configured" */
+/* The rendered chat text, as transformers' apply_chat_template gives it. */
+int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                        bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
+/* The same as ids: only the template's own markers become control tokens, contents stay text; exactly one BOS. */
+int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                        bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
+
+/* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text. messages_json
+ * (may be NULL) is a whole chat whose last user message gets the thought prompt. */
+int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, const char *instruction,
+                       const char *messages_json, struct tpo_ids *ids, struct tpo_buf *text, struct tpo_error *err);
+
+struct tpo_parsed {
+  bool format_ok;
+  size_t thought_begin, thought_end;   /* byte offsets into the text, trimmed of surrounding white space */
+  size_t response_begin, response_end;
+};
+/* text: prefill + output. format_ok: both markers, in order, each once, a thought and a response that are not empty (a
+ * prompt without markers: a response that is not empty). Never fails; any bytes are accepted. */
+void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len, struct tpo_parsed *out);
+
+#endif

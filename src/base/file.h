@@ -1,0 +1,51 @@
+/* Files: mapped input, line readers (plain or gzip), and atomic output (temporary name, fsync, rename, fsync of
+ * the folder). */
+#ifndef TPO_BASE_FILE_H
+#define TPO_BASE_FILE_H
+
+#include "tpo/base.h"
+#include "base/buf.h"
+
+struct tpo_map {
+  const uint8_t *data; /* read-only; NULL for an empty file */
+  size_t size;         /* bytes */
+};
+int tpo_map_open(struct tpo_map *map, const char *path, struct tpo_error *err);
+void tpo_map_close(struct tpo_map *map);
+
+/* The whole file ("-": standard input), plain or gzip, appended to buf; more than max_bytes is an error. */
+int tpo_read_file(const char *path, size_t max_bytes, struct tpo_buf *buf, struct tpo_error *err);
+
+/* Lines of a plain or gzip file ("-": standard input). A line may hold NUL bytes; its newline (and a CR before it)
+ * is removed. next returns 1 with a line, 0 at the end, negative on error (also a line over 64 MiB). */
+struct tpo_lines {
+  void *gz;
+  const char *path; /* borrowed */
+  struct tpo_buf line;
+  uint64_t number; /* of the line last returned, from 1 */
+};
+int tpo_lines_open(struct tpo_lines *lines, const char *path, struct tpo_error *err);
+int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err);
+void tpo_lines_close(struct tpo_lines *lines);
+
+/* A file being written under "<path>.tmp.<pid>". Write to temp_path by any means, then commit (fsync, rename over
+ * path, fsync the folder) or abort (remove). */
+struct tpo_atomic {
+  char path[4096];
+  char temp_path[4160];
+};
+int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
+int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
+void tpo_atomic_abort(struct tpo_atomic *file);
+/* All in one: bytes become the file, or nothing changes. */
+int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err);
+
+int tpo_make_dirs(const char *path, struct tpo_error *err); /* like mkdir -p */
+bool tpo_file_exists(const char *path);
+bool tpo_is_dir(const char *path);
+/* "dir/name" into out[size]; error when it does not fit. */
+int tpo_path_join(char *out, size_t size, const char *dir, const char *name, struct tpo_error *err);
+/* Error unless the file system of `path` (or of its nearest existing parent) has `bytes` free. */
+int tpo_check_space(const char *path, uint64_t bytes, struct tpo_error *err);
+
+#endif

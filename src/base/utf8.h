@@ -1,0 +1,16 @@
+/* UTF-8, strict (no surrogates, no overlong forms, up to U+10FFFF). */
+#ifndef TPO_BASE_UTF8_H
+#define TPO_BASE_UTF8_H
+
+#include "tpo/base.h"
+
+/* Decodes one code point at bytes[0..len); returns its length 1-4 and *cp, or 0 when malformed or len is 0. */
+int tpo_utf8_decode(const uint8_t *bytes, size_t len, uint32_t *cp);
+int tpo_utf8_encode(uint32_t cp, char out[4]); /* length 1-4 */
+/* True when all of it is valid; otherwise *bad (may be NULL) is the first offending byte's offset. */
+bool tpo_utf8_valid(const char *text, size_t len, size_t *bad);
+size_t tpo_utf8_count(const char *text, size_t len); /* code points; a malformed byte counts as one */
+/* How many bytes at the end of text are an incomplete but so far valid sequence (0-3): for streaming. */
+size_t tpo_utf8_incomplete_tail(const char *text, size_t len);
+
+#endif
