@@ -27,7 +27,8 @@ static float bits_float(uint32_t bits)
 float tpo_f16_to_f32(uint16_t h)
 {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
-  if (magnitude >= 0x7c00) return bits_float(sign | 0x7f800000u | (magnitude & 0x3ff) << 13); /* infinity, NaN */
+  if (magnitude >= 0x7c00)
+    return bits_float(sign | 0x7f800000u | (magnitude & 0x3ff) << 13); /* infinity, NaN */
   if (magnitude >= 0x400) return bits_float(sign | ((magnitude << 13) + (112u << 23)));
   return bits_float(sign | float_bits((float)magnitude * 0x1p-24f)); /* zero and denormals, exact */
 }
@@ -37,7 +38,7 @@ uint16_t tpo_f32_to_f16(float f)
   uint32_t bits = float_bits(f), magnitude = bits & 0x7fffffffu;
   uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
   if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x1ff)); /* quiet NaN */
-  if (magnitude >= 0x47800000u) return (uint16_t)(sign | 0x7c00);                            /* 65536 and up */
+  if (magnitude >= 0x47800000u) return (uint16_t)(sign | 0x7c00); /* 65536 and up */
   if (magnitude >= 0x38800000u) { /* normal, from 2^-14; the carry may run on to infinity, which is right */
     uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1);
     return (uint16_t)(sign | ((rounded - (112u << 23)) >> 13));

@@ -2,8 +2,8 @@
 #include <string.h>
 #include "tpo/base.h"
 
-/* Messages quote names and values from files that may be hostile: control characters must not reach a terminal, and
- * a message cut at the buffer's end must not end inside a character. */
+/* Messages quote names and values from files that may be hostile: control characters must not reach a
+ * terminal, and a message cut at the buffer's end must not end inside a character. */
 static void make_printable(char *text, size_t capacity)
 {
   size_t len = strlen(text);

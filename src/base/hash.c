@@ -38,7 +38,8 @@ void tpo_hash_end(struct tpo_hash *hash, char hex[33])
   hash->state = NULL;
 }
 
-static int hash_descriptor(int fd, const char *path, struct tpo_hash *hash, uint64_t *size, struct tpo_error *err)
+static int hash_descriptor(int fd, const char *path, struct tpo_hash *hash, uint64_t *size,
+                           struct tpo_error *err)
 {
   enum { CHUNK = 1 << 20 };
   char *chunk = malloc(CHUNK);

@@ -24,5 +24,7 @@ int tpo_json_get_string(const json_t *object, const char *key, const char **out,
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void tpo_json_append_string(struct tpo_buf *buf, const char *text, size_t len);
+/* Appends the shortest of 15 to 17 digits that reads back as x; NaN and infinities, which JSON lacks, become null. */
+void tpo_json_append_double(struct tpo_buf *buf, double x);
 
 #endif

@@ -28,7 +28,8 @@ static void append_json(struct tpo_buf *line, enum tpo_log_level level, const ch
   static const char *const names[] = {"error", "warning", "info", "debug"};
   char now[32];
   tpo_timestamp(now);
-  tpo_buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"rank\":%d,\"message\":", now, names[level], log_rank);
+  tpo_buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"rank\":%d,\"message\":", now, names[level],
+                 log_rank);
   tpo_json_append_string(line, message, strlen(message));
   tpo_buf_puts(line, "}\n");
 }
@@ -58,8 +59,10 @@ void tpo_log(enum tpo_log_level level, const char *format, ...)
     va_end(args);
   }
   const char *shown = message.data ? message.data : text;
-  if (log_json) append_json(&line, level, shown);
-  else append_plain(&line, level, shown);
+  if (log_json)
+    append_json(&line, level, shown);
+  else
+    append_plain(&line, level, shown);
   /* One write a line, so that lines of several ranks don't mix. There is nobody to tell when it fails. */
   if (line.data && !line.failed) {
     ssize_t written = write(STDERR_FILENO, line.data, line.len);

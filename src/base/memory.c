@@ -21,7 +21,8 @@ int tpo_grow(void *array, size_t *capacity, size_t needed, size_t size, struct t
   if (count < needed) count = needed;
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes))
-    return tpo_fail(err, TPO_E_MEMORY, "%zu elements of %zu bytes are more than memory can hold", count, size);
+    return tpo_fail(err, TPO_E_MEMORY, "%zu elements of %zu bytes are more than memory can hold", count,
+                    size);
   void *old;
   memcpy(&old, array, sizeof old); /* `array` points to a pointer of any type */
   void *grown = realloc(old, bytes ? bytes : 1);

@@ -23,8 +23,8 @@ void tpo_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t o
   out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* The identity of a stream is wider than one Philox input (192 bits), so one block made from the stream's name gives
- * the key and half of the counter of the blocks that are drawn from. */
+/* The identity of a stream is wider than one Philox input (192 bits), so one block made from the stream's
+ * name gives the key and half of the counter of the blocks that are drawn from. */
 static void derive(uint64_t seed, enum tpo_stream stream, uint64_t a, uint32_t b, uint32_t out[4])
 {
   uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -64,7 +64,8 @@ uint32_t tpo_rng_u32(struct tpo_rng *rng)
 uint32_t tpo_rng_below(struct tpo_rng *rng, uint32_t n)
 {
   if (n <= 1) return 0;
-  /* The product's high half is uniform once the low values that would fall short of a whole share are drawn again. */
+  /* The product's high half is uniform once the low values that would fall short of a whole share are drawn
+   * again. */
   uint32_t threshold = (0u - n) % n;
   for (;;) {
     uint64_t product = (uint64_t)tpo_rng_u32(rng) * n;

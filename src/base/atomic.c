@@ -1,0 +1,183 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include "base/file.h"
+
+/* The folder that holds path, into out. */
+static void parent_of(char out[4096], const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  if (!slash)
+    snprintf(out, 4096, ".");
+  else if (slash == path)
+    snprintf(out, 4096, "/");
+  else
+    snprintf(out, 4096, "%.*s", (int)(slash - path), path);
+}
+
+int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err)
+{
+  *file = (struct tpo_atomic){0};
+  size_t len = strlen(path);
+  if (len == 0) return tpo_fail(err, TPO_E_USAGE, "the output file's name is empty");
+  if (len >= sizeof file->path)
+    return tpo_fail(err, TPO_E_USAGE, "%.60s...: the file's name is longer than %zu bytes", path,
+                    sizeof file->path - 1);
+  memcpy(file->path, path, len + 1);
+  struct stat info;
+  if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) { /* write what the link names, keep the link */
+    char *target = realpath(path, NULL);
+    if (target && strlen(target) < sizeof file->path) strcpy(file->path, target);
+    free(target);
+  }
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    return tpo_fail(err, TPO_E_USAGE, "%s: expected the name of a file to write, but it is a %s", path,
+                    S_ISDIR(info.st_mode) ? "folder" : "device or pipe");
+  snprintf(file->temp_path, sizeof file->temp_path, "%s.tmp.%ld", file->path, (long)getpid());
+  int fd = open(file->temp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    int why = errno;
+    file->temp_path[0] = '\0';
+    return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", path, strerror(why));
+  }
+  close(fd);
+  return 0;
+}
+
+static int sync_path(const char *path, int flags)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+  if (fd < 0) return -1;
+  int result = fsync(fd);
+  int why = errno;
+  close(fd);
+  errno = why;
+  /* Some file systems have no fsync for folders. */
+  return result < 0 && flags != 0 && errno == EINVAL ? 0 : result;
+}
+
+int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err)
+{
+  char folder[4096];
+  parent_of(folder, file->path);
+  if (sync_path(file->temp_path, 0) < 0 || rename(file->temp_path, file->path) < 0) {
+    int why = errno;
+    tpo_atomic_abort(file);
+    return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", file->path, strerror(why));
+  }
+  file->temp_path[0] = '\0';
+  if (sync_path(folder, O_DIRECTORY) < 0)
+    return tpo_fail(err, TPO_E_IO, "%s: its folder can't be brought to disk: %s", file->path,
+                    strerror(errno));
+  return 0;
+}
+
+void tpo_atomic_abort(struct tpo_atomic *file)
+{
+  if (file->temp_path[0]) unlink(file->temp_path);
+  file->temp_path[0] = '\0';
+}
+
+static int write_all(const char *path, const char *bytes, size_t len)
+{
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  while (len > 0) {
+    ssize_t written = write(fd, bytes, len);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      int why = errno;
+      close(fd);
+      errno = why;
+      return -1;
+    }
+    bytes += written;
+    len -= (size_t)written;
+  }
+  return close(fd);
+}
+
+int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err)
+{
+  struct tpo_atomic file;
+  int status = tpo_atomic_begin(&file, path, err);
+  if (status < 0) return status;
+  if (write_all(file.temp_path, bytes, len) < 0) {
+    int why = errno;
+    tpo_atomic_abort(&file);
+    return tpo_fail(err, TPO_E_IO, "%s: writing %zu bytes failed: %s", path, len, strerror(why));
+  }
+  return tpo_atomic_commit(&file, err);
+}
+
+int tpo_make_dirs(const char *path, struct tpo_error *err)
+{
+  char part[4096];
+  size_t len = strlen(path);
+  if (len == 0 || len >= sizeof part)
+    return tpo_fail(err, TPO_E_USAGE, "%.60s: a folder's name must have 1 to %zu bytes", path,
+                    sizeof part - 1);
+  memcpy(part, path, len + 1);
+  for (size_t i = 1; i <= len; i++) {
+    if (part[i] != '/' && part[i] != '\0') continue;
+    char kept = part[i];
+    part[i] = '\0';
+    if (mkdir(part, 0777) < 0 && !tpo_is_dir(part)) {
+      /* EEXIST: a file stands where the folder should. */
+      const char *why = errno == EEXIST ? "a file of this name exists" : strerror(errno);
+      return tpo_fail(err, TPO_E_IO, "%s: the folder can't be made: %s", part, why);
+    }
+    part[i] = kept;
+  }
+  return 0;
+}
+
+bool tpo_file_exists(const char *path)
+{
+  struct stat info;
+  return stat(path, &info) == 0;
+}
+
+bool tpo_is_dir(const char *path)
+{
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+int tpo_path_join(char *out, size_t size, const char *dir, const char *name, struct tpo_error *err)
+{
+  size_t len = strlen(dir);
+  const char *separator = len == 0 || dir[len - 1] == '/' ? "" : "/";
+  int need = snprintf(out, size, "%s%s%s", dir, separator, name);
+  if (need < 0 || (size_t)need >= size)
+    return tpo_fail(err, TPO_E_USAGE, "%.60s.../%.60s: the path is longer than %zu bytes", dir, name,
+                    size - 1);
+  return 0;
+}
+
+int tpo_check_space(const char *path, uint64_t bytes, struct tpo_error *err)
+{
+  char place[4096];
+  if (strlen(path) >= sizeof place)
+    return tpo_fail(err, TPO_E_USAGE, "%.60s...: the path is longer than %zu bytes", path, sizeof place - 1);
+  strcpy(place, path);
+  struct statvfs info;
+  while (statvfs(place, &info) < 0) {
+    if (errno != ENOENT || strcmp(place, ".") == 0 || strcmp(place, "/") == 0)
+      return tpo_fail(err, TPO_E_IO, "%s: its file system can't be examined: %s", path, strerror(errno));
+    char parent[4096];
+    parent_of(parent, place);
+    strcpy(place, parent);
+  }
+  uint64_t available = (uint64_t)info.f_bavail * info.f_frsize;
+  if (available < bytes)
+    return tpo_fail(err, TPO_E_IO, "%s: needs %.1f MB on disk, but only %.1f MB are free", path,
+                    (double)bytes / 1e6, (double)available / 1e6);
+  return 0;
+}
