@@ -1,0 +1,282 @@
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <signal.h>
+#include <zlib.h>
+#include "unit.h"
+#include "base/file.h"
+#include "base/hash.h"
+
+static const char *in(void **state, const char *name)
+{
+  static char path[4][4200];
+  static int turn;
+  turn = (turn + 1) % 4;
+  snprintf(path[turn], sizeof path[turn], "%s/%s", (char *)*state, name);
+  return path[turn];
+}
+
+static void put(const char *path, const char *bytes, size_t len)
+{
+  struct tpo_error err = {0};
+  if (tpo_write_file(path, bytes, len, &err) < 0) fail_msg("%s", err.message);
+}
+
+static void put_gzip(const char *path, const char *bytes, size_t len)
+{
+  gzFile gz = gzopen(path, "wb");
+  assert_int_equal(gzwrite(gz, bytes, (unsigned)len), (int)len);
+  assert_int_equal(gzclose(gz), Z_OK);
+}
+
+static void map_gives_the_bytes(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_map map;
+  put(in(state, "a"), "abc\0d", 5);
+  assert_int_equal(tpo_map_open(&map, in(state, "a"), &err), 0);
+  assert_int_equal(map.size, 5);
+  assert_memory_equal(map.data, "abc\0d", 5);
+  tpo_map_close(&map);
+  put(in(state, "empty"), "", 0);
+  assert_int_equal(tpo_map_open(&map, in(state, "empty"), &err), 0);
+  assert_int_equal(map.size, 0);
+  tpo_map_close(&map);
+  assert_int_equal(tpo_map_open(&map, in(state, "absent"), &err), TPO_E_USAGE);
+  assert_contains(err.message, "absent");
+  assert_int_equal(tpo_map_open(&map, *state, &err), TPO_E_USAGE);
+  assert_contains(err.message, "folder");
+  assert_int_equal(mkfifo(in(state, "fifo"), 0600), 0);
+  assert_int_equal(tpo_map_open(&map, in(state, "fifo"), &err), TPO_E_USAGE);
+}
+
+static void check_lines(const char *path)
+{
+  struct tpo_error err = {0};
+  struct tpo_lines lines;
+  assert_int_equal(tpo_lines_open(&lines, path, &err), 0);
+  assert_int_equal(tpo_lines_next(&lines, &err), 1);
+  assert_string_equal(lines.line.data, "first");
+  assert_int_equal(tpo_lines_next(&lines, &err), 1);
+  assert_int_equal(lines.line.len, 0);
+  assert_int_equal(tpo_lines_next(&lines, &err), 1);
+  assert_int_equal(lines.line.len, 3);
+  assert_memory_equal(lines.line.data, "a\0b", 4);
+  assert_int_equal(tpo_lines_next(&lines, &err), 1);
+  assert_int_equal(lines.line.len, 200000);
+  assert_int_equal(tpo_lines_next(&lines, &err), 1);
+  assert_string_equal(lines.line.data, "no newline");
+  assert_int_equal(lines.number, 5);
+  assert_int_equal(tpo_lines_next(&lines, &err), 0);
+  tpo_lines_close(&lines);
+}
+
+static void lines_read_plain_and_gzip_alike(void **state)
+{
+  static char text[200064];
+  size_t len = 0;
+  memcpy(text, "first\r\n\na\0b\n", 12), len = 12;
+  memset(text + len, 'x', 200000), len += 200000;
+  memcpy(text + len, "\nno newline", 11), len += 11;
+  put(in(state, "plain"), text, len);
+  put_gzip(in(state, "packed.gz"), text, len);
+  check_lines(in(state, "plain"));
+  check_lines(in(state, "packed.gz"));
+}
+
+static void damaged_gzip_is_an_error_not_an_end(void **state)
+{
+  char text[5000];
+  for (size_t i = 0; i < sizeof text; i++) text[i] = (char)("0123456789\nabc"[(i * i) % 14]);
+  put_gzip(in(state, "whole.gz"), text, sizeof text);
+  struct tpo_error err = {0};
+  struct tpo_map map;
+  assert_int_equal(tpo_map_open(&map, in(state, "whole.gz"), &err), 0);
+  for (size_t cut = 10; cut < map.size; cut += 7) {
+    struct tpo_buf buf = {0};
+    put(in(state, "cut.gz"), (const char *)map.data, cut);
+    assert_int_equal(tpo_read_file(in(state, "cut.gz"), 1 << 20, &buf, &err), TPO_E_INPUT);
+    assert_contains(err.message, "cut.gz");
+    tpo_buf_free(&buf);
+  }
+  char *damaged = malloc(map.size);
+  memcpy(damaged, map.data, map.size);
+  damaged[map.size - 6] ^= 1; /* the checksum */
+  put(in(state, "bad.gz"), damaged, map.size);
+  struct tpo_buf buf = {0};
+  assert_int_equal(tpo_read_file(in(state, "bad.gz"), 1 << 20, &buf, &err), TPO_E_INPUT);
+  tpo_buf_free(&buf);
+  free(damaged);
+  tpo_map_close(&map);
+}
+
+static void read_file_is_bounded(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_buf buf = {0};
+  put(in(state, "ten"), "0123456789", 10);
+  assert_int_equal(tpo_read_file(in(state, "ten"), 10, &buf, &err), 0);
+  assert_string_equal(buf.data, "0123456789");
+  assert_int_equal(tpo_read_file(in(state, "ten"), 9, &buf, &err), TPO_E_INPUT);
+  assert_int_equal(tpo_read_file(in(state, "absent"), 9, &buf, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_read_file(*state, 9, &buf, &err), TPO_E_USAGE);
+  tpo_buf_free(&buf);
+  put(in(state, "empty"), "", 0);
+  assert_int_equal(tpo_read_file(in(state, "empty"), 9, &buf, &err), 0);
+  assert_string_equal(buf.data, "");
+  tpo_buf_free(&buf);
+}
+
+static void atomic_write_shows_all_or_nothing(void **state)
+{
+  struct tpo_error err = {0};
+  char path[4200];
+  snprintf(path, sizeof path, "%s", in(state, "out"));
+  put(path, "old", 3);
+  struct tpo_atomic file;
+  assert_int_equal(tpo_atomic_begin(&file, path, &err), 0);
+  put(file.temp_path, "half", 4);
+  struct tpo_buf buf = {0};
+  assert_int_equal(tpo_read_file(path, 100, &buf, &err), 0);
+  assert_string_equal(buf.data, "old");
+  char temp[4200];
+  snprintf(temp, sizeof temp, "%s", file.temp_path);
+  tpo_atomic_abort(&file);
+  assert_false(tpo_file_exists(temp));
+  assert_int_equal(tpo_atomic_begin(&file, path, &err), 0);
+  put(file.temp_path, "new", 3);
+  assert_int_equal(tpo_atomic_commit(&file, &err), 0);
+  tpo_buf_clear(&buf);
+  assert_int_equal(tpo_read_file(path, 100, &buf, &err), 0);
+  assert_string_equal(buf.data, "new");
+  assert_false(tpo_file_exists(temp));
+  tpo_buf_free(&buf);
+}
+
+static void output_names_that_are_no_files_are_refused(void **state)
+{
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_write_file("/dev/null", "x", 1, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_write_file(*state, "x", 1, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_write_file("", "x", 1, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_write_file(in(state, "no/such/folder"), "x", 1, &err), TPO_E_IO);
+  assert_contains(err.message, "no/such/folder");
+  char name[5000];
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  assert_int_equal(tpo_write_file(name, "x", 1, &err), TPO_E_USAGE);
+}
+
+static void a_link_is_written_through(void **state)
+{
+  put(in(state, "target"), "old", 3);
+  assert_int_equal(symlink(in(state, "target"), in(state, "link")), 0);
+  put(in(state, "link"), "new", 3);
+  struct stat info;
+  assert_int_equal(lstat(in(state, "link"), &info), 0);
+  assert_true(S_ISLNK(info.st_mode));
+  struct tpo_buf buf = {0};
+  assert_int_equal(tpo_read_file(in(state, "target"), 100, &buf, NULL), 0);
+  assert_string_equal(buf.data, "new");
+  tpo_buf_free(&buf);
+}
+
+static void failed_write_keeps_the_old_file(void **state)
+{
+  struct tpo_error err = {0};
+  char path[4200];
+  snprintf(path, sizeof path, "%s", in(state, "out"));
+  put(path, "old", 3);
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit saved, small;
+  getrlimit(RLIMIT_FSIZE, &saved);
+  small = saved;
+  small.rlim_cur = 1000;
+  setrlimit(RLIMIT_FSIZE, &small); /* writes past 1000 bytes fail as a full disk does */
+  static char big[100000];
+  int status = tpo_write_file(path, big, sizeof big, &err);
+  setrlimit(RLIMIT_FSIZE, &saved);
+  assert_int_equal(status, TPO_E_IO);
+  assert_contains(err.message, "out");
+  struct tpo_buf buf = {0};
+  assert_int_equal(tpo_read_file(path, 100, &buf, &err), 0);
+  assert_string_equal(buf.data, "old");
+  tpo_buf_free(&buf);
+}
+
+static void make_dirs_makes_parents_and_repeats(void **state)
+{
+  struct tpo_error err = {0};
+  for (int i = 0; i < 2; i++) assert_int_equal(tpo_make_dirs(in(state, "a/b//c/"), &err), 0);
+  assert_true(tpo_is_dir(in(state, "a/b/c")));
+  put(in(state, "file"), "x", 1);
+  assert_int_equal(tpo_make_dirs(in(state, "file/sub"), &err), TPO_E_IO);
+  assert_contains(err.message, "file");
+  assert_false(tpo_is_dir(in(state, "file")));
+  assert_int_equal(tpo_make_dirs("", &err), TPO_E_USAGE);
+}
+
+static void paths_join_and_are_bounded(void **state)
+{
+  (void)state;
+  char out[8];
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_path_join(out, sizeof out, "ab", "cd", &err), 0);
+  assert_string_equal(out, "ab/cd");
+  assert_int_equal(tpo_path_join(out, sizeof out, "ab/", "cd", &err), 0);
+  assert_string_equal(out, "ab/cd");
+  assert_int_equal(tpo_path_join(out, sizeof out, "abcd", "efg", &err), TPO_E_USAGE);
+}
+
+static void space_is_checked_at_the_nearest_parent(void **state)
+{
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_check_space(in(state, "not/there/yet"), 1, &err), 0);
+  assert_int_equal(tpo_check_space("not-there-either", 1, &err), 0);
+  assert_int_equal(tpo_check_space(in(state, "x"), UINT64_MAX, &err), TPO_E_IO);
+  assert_contains(err.message, "free");
+}
+
+static void hashes_match_known_values_and_files(void **state)
+{
+  struct tpo_error err = {0};
+  assert_true(tpo_hash64("", 0) == 0x2d06800538d394c2ull); /* XXH3 of nothing, from its specification */
+  assert_true(tpo_hash64_str("abc") == tpo_hash64("abc", 3));
+  char hex[33], file_hex[33];
+  struct tpo_hash hash;
+  assert_int_equal(tpo_hash_begin(&hash, &err), 0);
+  tpo_hash_end(&hash, hex);
+  assert_string_equal(hex, "99aa06d3014798d86001c324468d497f");
+  assert_int_equal(tpo_hash_begin(&hash, &err), 0);
+  tpo_hash_add(&hash, "ab", 2);
+  tpo_hash_add(&hash, "c", 1);
+  tpo_hash_end(&hash, hex);
+  put(in(state, "abc"), "abc", 3);
+  uint64_t size = 0;
+  assert_int_equal(tpo_hash_file(in(state, "abc"), file_hex, &size, &err), 0);
+  assert_string_equal(hex, file_hex);
+  assert_int_equal(size, 3);
+  assert_int_equal(tpo_hash_file(in(state, "absent"), file_hex, &size, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_hash_file(*state, file_hex, &size, &err), TPO_E_IO);
+}
+
+#define with_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      with_folder(map_gives_the_bytes),
+      with_folder(lines_read_plain_and_gzip_alike),
+      with_folder(damaged_gzip_is_an_error_not_an_end),
+      with_folder(read_file_is_bounded),
+      with_folder(atomic_write_shows_all_or_nothing),
+      with_folder(output_names_that_are_no_files_are_refused),
+      with_folder(a_link_is_written_through),
+      with_folder(failed_write_keeps_the_old_file),
+      with_folder(make_dirs_makes_parents_and_repeats),
+      with_folder(paths_join_and_are_bounded),
+      with_folder(space_is_checked_at_the_nearest_parent),
+      with_folder(hashes_match_known_values_and_files),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
