@@ -145,6 +145,9 @@ struct tpo_ops {
    * `uniform`. params is host memory; token and logprob are memory of the backend. */
   void (*sample)(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
                  int32_t *token, float *logprob, int n, int vocab);
+  /* logprob[i] = log softmax(logits_i)[token[i]], the same number that `sample` gives; all memory of the backend. */
+  void (*token_logprob)(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob, int n,
+                        int vocab);
   /* For each (row, token) mentioned: logits > 0 are divided by penalty, others multiplied. counts [n_items]. */
   void (*repetition_penalty)(struct tpo_backend *be, float *logits, const int32_t *rows, const int32_t *tokens,
                              int n_items, float penalty, int vocab);

@@ -1,0 +1,222 @@
+/* The life of one sample: budgets, the marker between thought and response, end tokens and stop strings. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/philox.h"
+#include "engine/state.h"
+
+void tpo_token_text(const struct tpo_tokenizer *tokenizer, int32_t token, struct tpo_buf *text)
+{
+  size_t len;
+  bool special;
+  const char *bytes = tpo_tokenizer_token(tokenizer, token, &len, &special);
+  if (bytes && !special) tpo_buf_append(text, bytes, len);
+}
+
+int sequence_init(struct tpo_engine *e, struct sequence *s, struct tpo_error *err)
+{
+  s->feed_capacity = 1 + (int)e->marker_ids.n;
+  s->feed = tpo_calloc((size_t)s->feed_capacity, sizeof *s->feed, err);
+  if (!s->feed) return TPO_E_MEMORY;
+  if (e->sampling->repetition_penalty != 1) {
+    s->seen = tpo_calloc(((size_t)e->vocab + 31) / 32, sizeof *s->seen, err);
+    s->seen_tokens = tpo_calloc((size_t)e->vocab, sizeof *s->seen_tokens, err);
+    if (!s->seen || !s->seen_tokens) return TPO_E_MEMORY;
+  }
+  return 0;
+}
+
+void sequence_destroy(struct sequence *s)
+{
+  free(s->feed);
+  free(s->tokens);
+  free(s->logprobs);
+  free(s->inserted);
+  free(s->seen);
+  free(s->seen_tokens);
+  tpo_buf_free(&s->text);
+}
+
+static void mark_seen(struct sequence *s, int32_t token)
+{
+  if (!s->seen || (s->seen[token / 32] >> (token % 32) & 1)) return;
+  s->seen[token / 32] |= 1u << (token % 32);
+  s->seen_tokens[s->n_seen++] = token;
+}
+
+static int reserve_tokens(struct sequence *s, size_t needed, struct tpo_error *err)
+{
+  size_t tokens = s->token_capacity, logprobs = tokens, inserted = tokens;
+  if (tpo_grow(&s->tokens, &tokens, needed, sizeof *s->tokens, err) < 0 ||
+      tpo_grow(&s->logprobs, &logprobs, needed, sizeof *s->logprobs, err) < 0 ||
+      tpo_grow(&s->inserted, &inserted, needed, sizeof *s->inserted, err) < 0)
+    return TPO_E_MEMORY;
+  s->token_capacity = tokens;
+  return 0;
+}
+
+int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, int k, struct tpo_error *err)
+{
+  const struct tpo_request *request = g->request;
+  s->group = g;
+  s->k = k;
+  s->max_tokens = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
+  s->position = g->prefix;
+  s->feed[0] = request->prompt_ids[request->n_prompt - 1];
+  s->n_feed = 1;
+  s->n_tokens = s->phase_tokens = s->n_thought = 0;
+  s->phase = e->has_marker ? PHASE_THOUGHT : PHASE_RESPONSE;
+  tpo_buf_clear(&s->text);
+  if (e->thought && e->thought->prefill) tpo_buf_puts(&s->text, e->thought->prefill);
+  s->phase_text = s->text.len;
+  if (s->seen) {
+    memset(s->seen, 0, ((size_t)e->vocab + 31) / 32 * sizeof *s->seen);
+    s->n_seen = 0;
+    for (int i = 0; i < request->n_prompt; i++) mark_seen(s, request->prompt_ids[i]);
+  }
+  return reserve_tokens(s, (size_t)s->max_tokens + e->marker_ids.n, err);
+}
+
+struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s)
+{
+  struct tpo_sample_key key = {
+      .seed = e->seed, .prompt = s->group->prompt_key, .iteration = e->iteration, .k = (uint32_t)s->k};
+  return (struct tpo_sample_params){
+      .temperature = (float)e->sampling->temperature,
+      .top_p = (float)e->sampling->top_p,
+      .min_p = (float)e->sampling->min_p,
+      .top_k = e->sampling->top_k,
+      .uniform = tpo_sample_uniform(&key, (uint32_t)s->n_tokens),
+  };
+}
+
+static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, bool inserted,
+                        const struct tpo_source *source, struct tpo_error *err)
+{
+  if (reserve_tokens(s, (size_t)s->n_tokens + 1, err) < 0) return TPO_E_MEMORY;
+  s->tokens[s->n_tokens] = token;
+  s->logprobs[s->n_tokens] = logprob;
+  s->inserted[s->n_tokens] = inserted;
+  s->n_tokens++;
+  s->feed[s->n_feed++] = token;
+  mark_seen(s, token);
+  tpo_token_text(e->tokenizer, token, &s->text);
+  if (s->text.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for the text of a sample");
+  if (inserted) e->stats.inserted_tokens++;
+  else e->stats.sampled_tokens++;
+  if (source->token) source->token(source->arg, s->group->request, s->k, token, inserted);
+  return 0;
+}
+
+static bool is_end(const struct tpo_engine *e, int32_t token)
+{
+  for (size_t i = 0; i < e->end_ids.n; i++)
+    if (e->end_ids.ids[i] == token) return true;
+  return false;
+}
+
+static void begin_response(struct sequence *s, size_t text_begin)
+{
+  s->phase = PHASE_RESPONSE;
+  s->phase_tokens = 0;
+  s->phase_text = text_begin;
+  s->n_thought = s->n_tokens;
+}
+
+/* The thought ended without its marker: the marker's tokens are inserted behind what was drawn. */
+static int force_response(struct tpo_engine *e, struct sequence *s, const struct tpo_source *source,
+                          struct tpo_error *err)
+{
+  for (size_t i = 0; i < e->marker_ids.n; i++)
+    if (append_token(e, s, e->marker_ids.ids[i], 0, true, source, err) < 0) return err ? err->code : TPO_E_MEMORY;
+  begin_response(s, s->text.len);
+  return 0;
+}
+
+/* Offset of the first stop string in the response's text, searched only where new text can have completed one. */
+static bool find_stop(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *where)
+{
+  size_t from = old_len > e->longest_stop ? old_len - e->longest_stop : 0;
+  if (from < s->phase_text) from = s->phase_text;
+  bool found = false;
+  for (int i = 0; i < e->sampling->n_stop; i++) {
+    const char *stop = e->sampling->stop[i];
+    const char *hit = memmem(s->text.data + from, s->text.len - from, stop, strlen(stop));
+    if (hit && (!found || (size_t)(hit - s->text.data) < *where)) {
+      *where = (size_t)(hit - s->text.data);
+      found = true;
+    }
+  }
+  return found;
+}
+
+static bool find_marker(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *end)
+{
+  const char *marker = e->thought->response_marker;
+  size_t len = strlen(marker), from = old_len > len ? old_len - len : 0;
+  if (from < s->phase_text) from = s->phase_text;
+  if (s->text.len < from) return false;
+  const char *hit = s->text.data ? memmem(s->text.data + from, s->text.len - from, marker, len) : NULL;
+  if (hit) *end = (size_t)(hit - s->text.data) + len;
+  return hit != NULL;
+}
+
+/* What the token just taken means while the thought goes on. 1: finished. */
+static int after_thought_token(struct tpo_engine *e, struct sequence *s, size_t old_len, enum tpo_finish *finish,
+                               const struct tpo_source *source, struct tpo_error *err)
+{
+  size_t marker_end;
+  if (find_marker(e, s, old_len, &marker_end)) {
+    begin_response(s, marker_end);
+    return 0;
+  }
+  if (e->thought->thought_tokens == 0 || s->phase_tokens < e->thought->thought_tokens) return 0;
+  if (e->thought->force) return force_response(e, s, source, err);
+  *finish = TPO_FINISH_LENGTH;
+  return 1;
+}
+
+int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, enum tpo_finish *finish,
+                    size_t *text_end, const struct tpo_source *source, struct tpo_error *err)
+{
+  *text_end = SIZE_MAX;
+  s->position += s->n_feed;
+  s->n_feed = 0;
+  bool end = is_end(e, token);
+  if (end && s->phase == PHASE_THOUGHT && e->thought->force) {
+    /* The end of the turn comes before any response: the marker takes its place, and the end token is not kept. */
+    int status = force_response(e, s, source, err);
+    if (status < 0) return status;
+  } else {
+    size_t old_len = s->text.len;
+    if (append_token(e, s, token, logprob, false, source, err) < 0) return TPO_E_MEMORY;
+    s->phase_tokens++;
+    if (end) {
+      *finish = TPO_FINISH_STOP;
+      return 1;
+    }
+    if (s->phase == PHASE_THOUGHT) {
+      int status = after_thought_token(e, s, old_len, finish, source, err);
+      if (status != 0) return status;
+    } else {
+      if (e->sampling->n_stop && s->text.len > old_len && find_stop(e, s, old_len, text_end)) {
+        *finish = TPO_FINISH_STOP_STRING;
+        return 1;
+      }
+      if (e->thought && e->thought->response_tokens > 0 && s->phase_tokens >= e->thought->response_tokens) {
+        *finish = TPO_FINISH_LENGTH;
+        return 1;
+      }
+    }
+  }
+  if (s->n_tokens >= s->max_tokens) {
+    *finish = TPO_FINISH_LENGTH;
+    return 1;
+  }
+  if (s->position + s->n_feed >= e->context) {
+    *finish = TPO_FINISH_CONTEXT;
+    return 1;
+  }
+  return 0;
+}
