@@ -12,9 +12,10 @@ struct tpo_safetensor {
   char dtype_name[16];
   int n_dims;
   int64_t dims[8];    /* row-major, last contiguous */
-  const uint8_t *data;
+  const uint8_t *data; /* supported types: aligned to their element's size */
   uint64_t bytes;
   int shard;
+  void *aligned; /* owned copy that data points to where the file's own place is not aligned; else NULL */
 };
 
 struct tpo_safetensors {
