@@ -34,6 +34,8 @@ bool tpo_backend_has_bf16(const struct tpo_backend *be)
 const char *tpo_backend_list(void)
 {
   static char text[64];
-  snprintf(text, sizeof text, "cpu (%s)", tpo_cpu_isa_name(tpo_cpu_detect()));
+  enum tpo_cpu_isa isa = tpo_cpu_detect();
+  tpo_cpu_choose(&isa, NULL);
+  snprintf(text, sizeof text, "cpu (%s)", tpo_cpu_isa_name(isa));
   return text;
 }

@@ -12,7 +12,7 @@ enum tpo_cpu_isa { TPO_CPU_SCALAR, TPO_CPU_AVX2, TPO_CPU_AVX512, TPO_CPU_AVX512_
  * share a slot with it. */
 enum tpo_cpu_slot {
   TPO_CPU_SLOT_A,       /* rounded activations of a matrix product */
-  TPO_CPU_SLOT_B,       /* repacked weights of a matrix product */
+  TPO_CPU_SLOT_B,       /* lm_head: rounded gradients of logits */
   TPO_CPU_SLOT_LOGITS,  /* lm_head: a chunk of logits and their gradients */
   TPO_CPU_SLOT_PARTIAL, /* lm_head: per chunk maximum and sum */
   TPO_CPU_SLOT_OPS,     /* for the other operations */
@@ -45,9 +45,10 @@ static inline struct tpo_cpu *tpo_cpu(struct tpo_backend *be)
 
 int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err);
 
-/* The highest level that this processor and operating system offer; TPO_CPU_ISA may lower it. */
+/* The highest level that this processor and operating system offer, and the one to use: lowered by
+ * TPO_CPU_ISA, or where bf16 arithmetic is slower than fp32. */
 enum tpo_cpu_isa tpo_cpu_detect(void);
-int tpo_cpu_choose(enum tpo_cpu_isa *out, struct tpo_error *err); /* detect, then TPO_CPU_ISA */
+int tpo_cpu_choose(enum tpo_cpu_isa *out, struct tpo_error *err); /* what to use */
 const char *tpo_cpu_isa_name(enum tpo_cpu_isa isa);               /* "AVX2" */
 
 /* The slot's buffer with room for at least `bytes`; NULL when memory is short, which is remembered for
