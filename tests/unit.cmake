@@ -16,3 +16,5 @@ foreach(layer IN LISTS TPO_LAYERS)
     set_tests_properties(${layer}.${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
   endforeach()
 endforeach()
+
+include(tests/mpi.cmake)

@@ -1,0 +1,215 @@
+/* Opening and closing: whether there are other ranks at all, and which. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "comm/state.h"
+
+enum {
+  SUM_CHUNK_MOST = 128 * 1024,        /* elements: 512 KiB stay in a cache while they are summed */
+  SUM_SCRATCH_MOST = 8 * 1024 * 1024, /* elements over all ranks and both generations */
+};
+
+/* The number in an environment variable, 0 when it is absent or no number. */
+static long env_number(const char *name)
+{
+  const char *text = getenv(name);
+  if (!text || !*text) return 0;
+  errno = 0;
+  char *end;
+  long value = strtol(text, &end, 10);
+  return errno || *end ? 0 : value;
+}
+
+/* Whether a launcher that speaks to MPI started this process, and as how many (0: not told). A Slurm job's
+ * own variables alone say nothing: the batch script has them too, and MPI initialised there would end the
+ * process. */
+static int find_launcher(bool *started, long *expected, struct tpo_error *err)
+{
+  long tasks = getenv("SLURM_PROCID") ? env_number("SLURM_STEP_NUM_TASKS") : 0;
+  *started = true;
+  *expected = 0;
+  if (getenv("OMPI_COMM_WORLD_SIZE"))
+    *expected = env_number("OMPI_COMM_WORLD_SIZE");
+  else if (getenv("PMI_RANK"))
+    *expected = env_number("PMI_SIZE");
+  else if (getenv("PMIX_RANK"))
+    *expected = tasks;
+  else
+    *started = false;
+  if (!*started && tasks > 1)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "srun started %ld tasks that cannot find each other; use srun --mpi=pmix, or mpirun",
+                    tasks);
+  return 0;
+}
+
+/* "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4". */
+static void library_name(char *out, size_t size)
+{
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int len = 0;
+  if (MPI_Get_library_version(text, &len) != MPI_SUCCESS) text[0] = '\0';
+  text[strcspn(text, ",\n")] = '\0';
+  char *v = strstr(text, " v");
+  if (v) memmove(v + 1, v + 2, strlen(v + 2) + 1);
+  snprintf(out, size, "%.60s", text[0] ? text : "MPI");
+}
+
+static int describe(struct tpo_comm *comm, struct tpo_error *err)
+{
+  MPI_Comm local;
+  int status = comm_check(
+      comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local),
+      COMM_OPEN, err);
+  if (status < 0) return status;
+  int local_rank = 0, first = 0, hosts = 0;
+  MPI_Comm_rank(local, &local_rank);
+  MPI_Comm_size(local, &comm->local_size);
+  MPI_Comm_free(&local);
+  first = local_rank == 0;
+  status = comm_check(comm, MPI_Iallreduce(&first, &hosts, 1, MPI_INT, MPI_SUM, comm->world, comm->requests),
+                      COMM_OPEN, err);
+  if (status == 0) status = comm_wait(comm, comm->requests, 1, COMM_OPEN, err);
+  if (status < 0) return status;
+  char library[64];
+  library_name(library, sizeof library);
+  snprintf(comm->description, sizeof comm->description, "%d rank%s on %d host%s, %s", comm->size,
+           comm->size == 1 ? "" : "s", hosts, hosts == 1 ? "" : "s", library);
+  return 0;
+}
+
+static int allocate_scratch(struct tpo_comm *comm, struct tpo_error *err)
+{
+  size_t others = (size_t)comm->size - 1;
+  comm->sum_chunk = SUM_SCRATCH_MOST / 2 / others;
+  if (comm->sum_chunk > SUM_CHUNK_MOST) comm->sum_chunk = SUM_CHUNK_MOST;
+  if (comm->sum_chunk < 1024) comm->sum_chunk = 1024;
+  comm->requests = tpo_calloc((size_t)comm->size * 4, sizeof *comm->requests, err);
+  comm->gathered = tpo_calloc((size_t)comm->size * COMM_F64_CHUNK, sizeof *comm->gathered, err);
+  comm->incoming = tpo_calloc(2 * others * comm->sum_chunk, sizeof *comm->incoming, err);
+  return comm->requests && comm->gathered && comm->incoming ? 0 : TPO_E_MEMORY;
+}
+
+static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
+{
+  int initialised = 0, provided = 0;
+  MPI_Initialized(&initialised);
+  if (!initialised) {
+    int result = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    if (result != MPI_SUCCESS)
+      return tpo_fail(err, TPO_E_COMM, "MPI could not be initialised (error %d)", result);
+    comm->owns_mpi = true;
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+  int status = comm_check(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world), COMM_OPEN, err);
+  if (status < 0) return status;
+  MPI_Comm_set_errhandler(comm->world, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm->world, &comm->rank);
+  MPI_Comm_size(comm->world, &comm->size);
+  if (expected > 0 && !initialised && expected != comm->size)
+    return tpo_fail(err, TPO_E_COMM,
+                    "the launcher started %ld processes but MPI sees %d; the launcher and the MPI library "
+                    "that this program was built with do not fit together",
+                    expected, comm->size);
+  if (comm->size == 1) {
+    char library[64];
+    library_name(library, sizeof library);
+    snprintf(comm->description, sizeof comm->description, "1 rank, %s", library);
+    return 0;
+  }
+  status = allocate_scratch(comm, err);
+  if (status < 0) return status;
+  status = comm_check(
+      comm,
+      MPI_Win_allocate(sizeof *comm->arrival, 1, MPI_INFO_NULL, comm->world, &comm->arrival, &comm->arrivals),
+      COMM_OPEN, err);
+  if (status < 0) return status;
+  MPI_Win_set_errhandler(comm->arrivals, MPI_ERRORS_RETURN);
+  *comm->arrival = 0;
+  status = comm_check(comm, MPI_Win_lock_all(MPI_MODE_NOCHECK, comm->arrivals), COMM_OPEN, err);
+  if (status == 0) status = comm_enter(comm, COMM_OPEN, err);
+  return status < 0 ? status : describe(comm, err);
+}
+
+static void free_comm(struct tpo_comm *comm)
+{
+  free(comm->requests);
+  free(comm->gathered);
+  free(comm->incoming);
+  free(comm);
+}
+
+int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err)
+{
+  *out = NULL;
+  if (deadline_seconds < 1)
+    return tpo_fail(err, TPO_E_USAGE, "a deadline of %d seconds: at least 1 is expected", deadline_seconds);
+  bool started;
+  long expected;
+  int status = find_launcher(&started, &expected, err);
+  if (status < 0) return status;
+  struct tpo_comm *comm = tpo_calloc(1, sizeof *comm, err);
+  if (!comm) return TPO_E_MEMORY;
+  comm->size = comm->local_size = 1;
+  comm->deadline = deadline_seconds;
+  comm->world = MPI_COMM_NULL;
+  comm->arrivals = MPI_WIN_NULL;
+  snprintf(comm->description, sizeof comm->description, "1 rank");
+  if (started) status = open_mpi(comm, expected, err);
+  if (status < 0) {
+    free_comm(comm);
+    return status;
+  }
+  *out = comm;
+  return 0;
+}
+
+void tpo_comm_close(struct tpo_comm *comm)
+{
+  if (!comm) return;
+  /* After a failed exchange MPI's own end, a collective, would wait for ranks that never come: the launcher
+   * ends them. */
+  bool orderly = !comm->broken && comm->world != MPI_COMM_NULL;
+  if (orderly && comm->size > 1) {
+    orderly = comm_enter(comm, COMM_CLOSE, NULL) == 0 &&
+              comm_check(comm, MPI_Ibarrier(comm->world, comm->requests), COMM_CLOSE, NULL) == 0 &&
+              comm_wait(comm, comm->requests, 1, COMM_CLOSE, NULL) == 0;
+    if (orderly) {
+      MPI_Win_unlock_all(comm->arrivals);
+      MPI_Win_free(&comm->arrivals);
+    }
+  }
+  if (orderly) {
+    MPI_Comm_free(&comm->world);
+    if (comm->owns_mpi) MPI_Finalize();
+  }
+  free_comm(comm);
+}
+
+void tpo_comm_abort(struct tpo_comm *comm, int exit_status)
+{
+  if (comm && comm->size > 1) MPI_Abort(comm->world, exit_status);
+}
+
+int tpo_comm_rank(const struct tpo_comm *comm)
+{
+  return comm->rank;
+}
+
+int tpo_comm_size(const struct tpo_comm *comm)
+{
+  return comm->size;
+}
+
+int tpo_comm_local_size(const struct tpo_comm *comm)
+{
+  return comm->local_size;
+}
+
+const char *tpo_comm_describe(const struct tpo_comm *comm)
+{
+  return comm->description;
+}

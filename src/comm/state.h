@@ -1,0 +1,59 @@
+/* comm's own state, and the one way of waiting that all of it uses. */
+#ifndef TPO_COMM_STATE_H
+#define TPO_COMM_STATE_H
+
+#include <mpi.h>
+#include "tpo/comm.h"
+
+/* What a rank is doing; others read it to say who is missing. */
+enum comm_kind {
+  COMM_NOTHING,
+  COMM_OPEN,
+  COMM_CLOSE,
+  COMM_AGREE,
+  COMM_BARRIER,
+  COMM_BCAST,
+  COMM_BCAST_BYTES,
+  COMM_GATHER,
+  COMM_SUM_F64,
+  COMM_MAX_F64,
+  COMM_REDUCE_SCATTER,
+  COMM_ALLGATHER,
+  COMM_QUEUE_CREATE,
+  COMM_QUEUE_DESTROY,
+  COMM_QUEUE_NEXT,
+  COMM_KINDS = 256,
+};
+
+struct tpo_comm {
+  int rank, size, local_size;
+  double deadline;  /* seconds */
+  bool owns_mpi;    /* MPI was initialised here */
+  MPI_Comm world;   /* all ranks; a duplicate, so that a host program's messages never meet ours */
+  MPI_Win arrivals; /* a number a rank, which the others may read at any time: */
+  int64_t *arrival; /* this rank's: collectives entered so far * COMM_KINDS + enum comm_kind of the latest */
+  bool broken;      /* an exchange failed; nothing can be relied on any more */
+  char broken_message[1024];
+  double *gathered;      /* [size, COMM_F64_CHUNK] */
+  float *incoming;       /* [2, size - 1, sum_chunk]: two generations of chunks from the other ranks */
+  size_t sum_chunk;      /* elements */
+  MPI_Request *requests; /* [4 * size] */
+  char description[160];
+};
+
+enum { COMM_F64_CHUNK = 512 };
+
+/* Begins a collective: announces it to the other ranks. Negative when an earlier exchange failed. */
+int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err);
+/* Waits until all requests are done, at most the deadline. After SIGINT or SIGTERM it waits a few seconds
+ * more, so that all ranks come to the same safe point, then gives TPO_E_INTERRUPTED. A failure marks the comm
+ * as broken. */
+int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kind kind,
+              struct tpo_error *err);
+/* Turns the result of an MPI call into a code and message; MPI_SUCCESS gives 0. */
+int comm_check(struct tpo_comm *comm, int result, enum comm_kind kind, struct tpo_error *err);
+int comm_break(struct tpo_comm *comm, int code, const char *message, struct tpo_error *err);
+/* 0 when every rank gave true; otherwise every rank fails with TPO_E_MEMORY. Part of a collective. */
+int comm_all_have_memory(struct tpo_comm *comm, bool mine, enum comm_kind kind, struct tpo_error *err);
+
+#endif

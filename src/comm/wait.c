@@ -1,0 +1,210 @@
+/* Waiting with a deadline, and finding out who is missing when it passes. */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/buf.h"
+#include "base/clock.h"
+#include "comm/state.h"
+
+enum {
+  SPIN_ROUNDS = 200,  /* polls before the first sleep: a small exchange ends within these */
+  SLEEP_FIRST_US = 5, /* microseconds; doubled up to the last */
+  SLEEP_LAST_US = 500,
+  SURVEY_SECONDS = 2,     /* a rank that doesn't answer for so long is not in any exchange */
+  MISMATCH_SECONDS = 5,   /* how often a long wait checks that the others do the same thing */
+  INTERRUPT_SECONDS = 10, /* from a signal to giving up */
+};
+
+static const char *kind_name(int64_t kind)
+{
+  static const char *const names[] = {
+      [COMM_NOTHING] = "no exchange",
+      [COMM_OPEN] = "the start",
+      [COMM_CLOSE] = "the end",
+      [COMM_AGREE] = "an agreement on success",
+      [COMM_BARRIER] = "a barrier",
+      [COMM_BCAST] = "a broadcast",
+      [COMM_BCAST_BYTES] = "a broadcast of bytes",
+      [COMM_GATHER] = "a gathering at rank 0",
+      [COMM_SUM_F64] = "a sum of numbers",
+      [COMM_MAX_F64] = "a maximum of numbers",
+      [COMM_REDUCE_SCATTER] = "a sum of tensors",
+      [COMM_ALLGATHER] = "an exchange of shards",
+      [COMM_QUEUE_CREATE] = "the start of a job queue",
+      [COMM_QUEUE_DESTROY] = "the end of a job queue",
+      [COMM_QUEUE_NEXT] = "the job queue",
+  };
+  return kind >= 0 && kind <= COMM_QUEUE_NEXT ? names[kind] : "an unknown exchange";
+}
+
+int comm_break(struct tpo_comm *comm, int code, const char *message, struct tpo_error *err)
+{
+  if (!comm->broken) {
+    comm->broken = true;
+    snprintf(comm->broken_message, sizeof comm->broken_message, "%s", message);
+  }
+  return tpo_fail(err, code, "%s", message);
+}
+
+int comm_check(struct tpo_comm *comm, int result, enum comm_kind kind, struct tpo_error *err)
+{
+  if (result == MPI_SUCCESS) return 0;
+  char text[MPI_MAX_ERROR_STRING + 1], message[sizeof text + 128];
+  int len = 0;
+  if (MPI_Error_string(result, text, &len) != MPI_SUCCESS)
+    snprintf(text, sizeof text, "MPI error %d", result);
+  snprintf(message, sizeof message, "communication failed in %s: %s", kind_name(kind), text);
+  return comm_break(comm, TPO_E_COMM, message, err);
+}
+
+int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err)
+{
+  if (comm->broken)
+    return tpo_fail(err, TPO_E_COMM, "an earlier exchange between the ranks failed: %s",
+                    comm->broken_message);
+  if (comm->size == 1) return 0;
+  __atomic_store_n(comm->arrival, (*comm->arrival / COMM_KINDS + 1) * COMM_KINDS + (int64_t)kind,
+                   __ATOMIC_RELEASE);
+  return comm_check(comm, MPI_Win_sync(comm->arrivals), kind, err);
+}
+
+static void nap(unsigned microseconds)
+{
+  struct timespec t = {.tv_sec = 0, .tv_nsec = (long)microseconds * 1000};
+  nanosleep(&t, NULL);
+}
+
+/* Reads every rank's arrival; -COMM_KINDS for a rank that doesn't answer. */
+static void survey(struct tpo_comm *comm, int64_t *arrivals, MPI_Request *requests)
+{
+  for (int r = 0; r < comm->size; r++) {
+    arrivals[r] = -COMM_KINDS;
+    requests[r] = MPI_REQUEST_NULL;
+    if (r == comm->rank)
+      arrivals[r] = *comm->arrival;
+    else
+      MPI_Rget(&arrivals[r], 1, MPI_INT64_T, r, 0, 1, MPI_INT64_T, comm->arrivals, &requests[r]);
+  }
+  double end = tpo_seconds() + SURVEY_SECONDS;
+  for (;;) {
+    int done = 0;
+    if (MPI_Testall(comm->size, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS || done) return;
+    if (tpo_seconds() > end) return;
+    nap(SLEEP_LAST_US);
+  }
+}
+
+static void append_ranks(struct tpo_buf *text, const bool *which, int n)
+{
+  int count = 0;
+  for (int r = 0; r < n; r++) count += which[r];
+  tpo_buf_puts(text, count == 1 ? "rank " : "ranks ");
+  const char *separator = "";
+  int shown = 0;
+  for (int r = 0; r < n && shown < 16; r++) {
+    if (!which[r]) continue;
+    tpo_buf_printf(text, "%s%d", separator, r);
+    separator = ", ";
+    shown++;
+  }
+  if (count > shown) tpo_buf_printf(text, " and %d more", count - shown);
+}
+
+/* What keeps this rank waiting, in words; false when only time tells that something is wrong and `late` is
+ * not set. */
+static bool explain(struct tpo_comm *comm, enum comm_kind kind, bool late, double waited,
+                    struct tpo_buf *text)
+{
+  size_t n = (size_t)comm->size;
+  int64_t *arrivals = calloc(n, sizeof *arrivals);
+  MPI_Request *requests = calloc(n, sizeof *requests);
+  bool *missing = calloc(n, sizeof *missing);
+  bool told = false;
+  if (arrivals && requests && missing) {
+    survey(comm, arrivals, requests);
+    int64_t mine = *comm->arrival;
+    int n_missing = 0, other = -1;
+    for (int r = 0; r < comm->size; r++) {
+      missing[r] = kind == COMM_QUEUE_NEXT ? r == 0 : arrivals[r] / COMM_KINDS < mine / COMM_KINDS;
+      n_missing += missing[r];
+      if (arrivals[r] != mine && arrivals[r] / COMM_KINDS == mine / COMM_KINDS && other < 0) other = r;
+    }
+    if (other >= 0 && kind != COMM_QUEUE_NEXT) {
+      tpo_buf_printf(text, "the ranks are not doing the same thing: rank %d is in %s, rank %d in %s",
+                     comm->rank, kind_name(kind), other, kind_name(arrivals[other] % COMM_KINDS));
+      told = true;
+    } else if (late && n_missing > 0) {
+      append_ranks(text, missing, comm->size);
+      tpo_buf_printf(text, " did not come to %s within %.0f seconds; the job is ended", kind_name(kind),
+                     waited);
+      told = true;
+    }
+  }
+  if (!told && late)
+    tpo_buf_printf(text,
+                   "%s between %d ranks was not finished within %.0f seconds although all have come to it; "
+                   "the job is ended",
+                   kind_name(kind), comm->size, waited);
+  free(missing);
+  /* A late answer may still be written there. */
+  if (!text->len) {
+    free(requests);
+    free(arrivals);
+  }
+  return text->len > 0;
+}
+
+static int give_up(struct tpo_comm *comm, struct tpo_buf *text, struct tpo_error *err)
+{
+  int code =
+      comm_break(comm, TPO_E_COMM, text->data ? text->data : "a deadline between the ranks has passed", err);
+  tpo_buf_free(text);
+  return code;
+}
+
+int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kind kind, struct tpo_error *err)
+{
+  double start = tpo_seconds(), next_check = start + MISMATCH_SECONDS, signalled = 0;
+  unsigned sleep_us = SLEEP_FIRST_US;
+  for (unsigned round = 0;; round++) {
+    int done = 0;
+    int result = MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
+    if (result != MPI_SUCCESS) return comm_check(comm, result, kind, err);
+    if (done) return 0;
+    if (round < SPIN_ROUNDS) {
+      sched_yield();
+      continue;
+    }
+    nap(sleep_us);
+    sleep_us = sleep_us * 2 < SLEEP_LAST_US ? sleep_us * 2 : SLEEP_LAST_US;
+    double now = tpo_seconds();
+    int signal_number = tpo_interrupted();
+    if (signal_number == SIGINT || signal_number == SIGTERM) {
+      if (signalled == 0) signalled = now;
+      if (now - signalled > INTERRUPT_SECONDS)
+        return comm_break(comm, TPO_E_INTERRUPTED, "stopped by a signal while waiting for the other ranks",
+                          err);
+    }
+    bool late = now - start > comm->deadline;
+    if (!late && now < next_check) continue;
+    next_check = now + MISMATCH_SECONDS;
+    struct tpo_buf text = {0};
+    if (explain(comm, kind, late, comm->deadline, &text)) return give_up(comm, &text, err);
+    tpo_buf_free(&text);
+  }
+}
+
+int comm_all_have_memory(struct tpo_comm *comm, bool mine, enum comm_kind kind, struct tpo_error *err)
+{
+  int lacking = !mine, any = 0;
+  int status = comm_check(
+      comm, MPI_Iallreduce(&lacking, &any, 1, MPI_INT, MPI_MAX, comm->world, comm->requests), kind, err);
+  if (status == 0) status = comm_wait(comm, comm->requests, 1, kind, err);
+  if (status < 0) return status;
+  if (!any) return 0;
+  return tpo_fail(err, TPO_E_MEMORY, "out of memory %s in %s", mine ? "on another rank" : "on this rank",
+                  kind_name(kind));
+}

@@ -1,0 +1,39 @@
+# Every tests/<layer>/mpi_<what>.c is a program that holds at any number of ranks; each is run with 1 to 4.
+# tests/comm/faults checks what is left of a job when a rank fails.
+find_program(MPIRUN NAMES mpirun REQUIRED)
+find_program(TIMEOUT NAMES timeout REQUIRED)
+# Open MPI unloads its plugins with memory still allocated, so leaks are looked for only in programs without it.
+set(mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=detect_leaks=0)
+
+function(tpo_mpi_program layer target source)
+  add_executable(${target} ${source})
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${target} PRIVATE tpo_${layer} tpo_flags)
+  target_compile_definitions(${target} PRIVATE TPO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
+function(tpo_mpi_test name ranks)
+  add_test(NAME ${name}.${ranks}_ranks
+           COMMAND ${TIMEOUT} -k 2 60 ${MPIRUN} --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n ${ranks}
+                   ${ARGN})
+  set_tests_properties(${name}.${ranks}_ranks PROPERTIES TIMEOUT 90 PROCESSORS 2 ENVIRONMENT "${mpi_environment}")
+endfunction()
+
+foreach(layer IN LISTS TPO_LAYERS)
+  file(GLOB mpi_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${layer}/mpi_*.c)
+  foreach(source IN LISTS mpi_sources)
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "^mpi_" "" name ${name})
+    tpo_mpi_program(${layer} mpi_${layer}_${name} ${source})
+    foreach(ranks 1 2 3 4)
+      tpo_mpi_test(${layer}.${name} ${ranks} $<TARGET_FILE:mpi_${layer}_${name}>)
+    endforeach()
+  endforeach()
+endforeach()
+
+if(TARGET tpo_comm)
+  tpo_mpi_program(comm mpi_comm_faulty ${CMAKE_SOURCE_DIR}/tests/comm/faulty.c)
+  add_test(NAME comm.faults COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/faults $<TARGET_FILE:mpi_comm_faulty> ${MPIRUN})
+  set_tests_properties(comm.faults PROPERTIES TIMEOUT 120 RUN_SERIAL ON ENVIRONMENT "${mpi_environment}")
+endif()
