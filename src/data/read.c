@@ -1,0 +1,396 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/utf8.h"
+#include "tpo/data.h"
+
+/* Ids seen so far: open addressing over indices into set->items, at most half full. */
+struct id_table {
+  size_t *slots; /* index + 1; 0 = free */
+  size_t n_slots;
+  uint64_t *lines; /* [items] line of each item, for the message */
+  size_t lines_capacity;
+};
+
+struct reader {
+  struct tpo_instructions *set;
+  const char *path;
+  char place[512]; /* FILE:LINE */
+  uint64_t line;
+  struct id_table ids;
+  char **columns; /* of a tab-separated file; NULL for JSON Lines */
+  size_t n_columns;
+};
+
+static size_t id_slot(const struct reader *r, const char *id)
+{
+  size_t mask = r->ids.n_slots - 1, at = (size_t)tpo_hash64_str(id) & mask;
+  while (r->ids.slots[at] && strcmp(r->set->items[r->ids.slots[at] - 1].id, id) != 0) at = (at + 1) & mask;
+  return at;
+}
+
+static int ids_grow(struct reader *r, struct tpo_error *err)
+{
+  size_t n = r->ids.n_slots ? r->ids.n_slots * 2 : 64;
+  size_t *slots = tpo_calloc(n, sizeof *slots, err);
+  if (!slots) return TPO_E_MEMORY;
+  free(r->ids.slots);
+  r->ids.slots = slots;
+  r->ids.n_slots = n;
+  for (size_t i = 0; i < r->set->n; i++) r->ids.slots[id_slot(r, r->set->items[i].id)] = i + 1;
+  return 0;
+}
+
+static int add_item(struct reader *r, const struct tpo_instruction *item, struct tpo_error *err)
+{
+  if (2 * (r->set->n + 1) > r->ids.n_slots && ids_grow(r, err) < 0) return TPO_E_MEMORY;
+  size_t at = id_slot(r, item->id);
+  if (r->ids.slots[at])
+    return tpo_fail(err, TPO_E_INPUT, "%s: the id \"%s\" is that of line %llu already", r->place, item->id,
+                    (unsigned long long)r->ids.lines[r->ids.slots[at] - 1]);
+  if (tpo_grow(&r->ids.lines, &r->ids.lines_capacity, r->set->n + 1, sizeof *r->ids.lines, err) < 0)
+    return TPO_E_MEMORY;
+  int status = tpo_instructions_add(r->set, item, err);
+  if (status < 0) return status;
+  r->ids.lines[r->set->n - 1] = r->line;
+  r->ids.slots[at] = r->set->n;
+  return 0;
+}
+
+/* A string member without NUL characters; NULL (and no error) when it is absent or null. */
+static int text_member(const struct reader *r, const json_t *object, const char *key, const char **out,
+                       struct tpo_error *err)
+{
+  *out = NULL;
+  int status = tpo_json_get_string(object, key, out, r->place, err);
+  if (status < 0 || !*out) return status;
+  if (strlen(*out) != json_string_length(json_object_get(object, key)))
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" holds a NUL character, which no prompt may hold", r->place,
+                    key);
+  return 0;
+}
+
+static bool is_blank(const char *text)
+{
+  return text[strspn(text, " \t\r\n\f\v")] == '\0';
+}
+
+/* id: a string, an integer, IFEval's `key`, or else the line's number. */
+static int read_id(const struct reader *r, const json_t *line, char id[256], struct tpo_error *err)
+{
+  const char *name = "id";
+  const json_t *value = json_object_get(line, name);
+  if (!value || json_is_null(value)) value = json_object_get(line, name = "key");
+  if (!value || json_is_null(value)) {
+    snprintf(id, 256, "%llu", (unsigned long long)r->line);
+    return 0;
+  }
+  if (json_is_integer(value)) {
+    snprintf(id, 256, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return 0;
+  }
+  if (!json_is_string(value))
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be a string or an integer", r->place, name);
+  size_t len = json_string_length(value);
+  const char *text = json_string_value(value);
+  if (len == 0 || len > 255 || strlen(text) != len)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: \"%s\" must have 1 to 255 bytes and no NUL character, it has %zu bytes", r->place,
+                    name, len);
+  memcpy(id, text, len + 1);
+  return 0;
+}
+
+/* Checks a chat's form and finds its last message, which must be the user's. */
+static int read_messages(const struct reader *r, const json_t *messages, const char **last,
+                         struct tpo_error *err)
+{
+  size_t n = json_array_size(messages);
+  if (!json_is_array(messages) || n == 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"messages\" must be an array of one or more {role, content}",
+                    r->place);
+  for (size_t i = 0; i < n; i++) {
+    const json_t *message = json_array_get(messages, i);
+    const char *role = NULL, *content = NULL;
+    if (!json_is_object(message))
+      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu is not an object {role, content}", r->place, i + 1);
+    if (text_member(r, message, "role", &role, err) < 0 ||
+        text_member(r, message, "content", &content, err) < 0)
+      return TPO_E_INPUT;
+    if (!role || !content)
+      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu lacks \"%s\"", r->place, i + 1,
+                      role ? "content" : "role");
+    bool system = strcmp(role, "system") == 0;
+    if (!system && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "%s: message %zu has the role \"%s\", expected system, user or assistant", r->place,
+                      i + 1, role);
+    if (system && i > 0)
+      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu is a system message; only the first may be one",
+                      r->place, i + 1);
+    if (i + 1 == n && strcmp(role, "user") != 0)
+      return tpo_fail(err, TPO_E_INPUT, "%s: the last message must be the user's, it is of role \"%s\"",
+                      r->place, role);
+    *last = content;
+  }
+  return 0;
+}
+
+/* One check: its type first, then its arguments without nulls. New reference, or NULL with err set. */
+static json_t *normal_check(const struct reader *r, const char *type, size_t type_len,
+                            const json_t *arguments, struct tpo_error *err)
+{
+  if (type_len == 0 || strlen(type) != type_len) {
+    tpo_fail(err, TPO_E_INPUT, "%s: a check's type must be a non-empty string", r->place);
+    return NULL;
+  }
+  json_t *check = json_object();
+  int failed = !check || json_object_set_new(check, "type", json_stringn(type, type_len));
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)arguments, key, value)
+  {
+    if (json_is_null(value) || strcmp(key, "type") == 0) continue;
+    failed |= json_object_set(check, key, value);
+  }
+  if (!failed) return check;
+  json_decref(check);
+  tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+  return NULL;
+}
+
+static int append_check(const struct reader *r, json_t *checks, const json_t *type, const json_t *arguments,
+                        struct tpo_error *err)
+{
+  if (!json_is_string(type) || (arguments && !json_is_null(arguments) && !json_is_object(arguments)))
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: a check must have a \"type\" (a string) and an object of arguments", r->place);
+  json_t *check = normal_check(r, json_string_value(type), json_string_length(type),
+                               json_is_object(arguments) ? arguments : NULL, err);
+  if (!check) return err ? err->code : TPO_E_INPUT;
+  if (json_array_append_new(checks, check) < 0)
+    return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+  return 0;
+}
+
+/* `checks`: objects or bare type names; then IFEval's instruction_id_list with its kwargs. */
+static int read_checks(const struct reader *r, const json_t *line, json_t *checks, struct tpo_error *err)
+{
+  const json_t *given = json_object_get(line, "checks");
+  const json_t *types = json_object_get(line, "instruction_id_list");
+  const json_t *kwargs = json_object_get(line, "kwargs");
+  int status = 0;
+  if (given && !json_is_null(given)) {
+    if (!json_is_array(given)) return tpo_fail(err, TPO_E_INPUT, "%s: \"checks\" must be an array", r->place);
+    for (size_t i = 0; i < json_array_size(given) && status == 0; i++) {
+      const json_t *check = json_array_get(given, i);
+      bool bare = json_is_string(check);
+      status =
+          append_check(r, checks, bare ? check : json_object_get(check, "type"), bare ? NULL : check, err);
+    }
+  }
+  if (status < 0 || !types || json_is_null(types)) return status;
+  bool has_kwargs = kwargs && !json_is_null(kwargs);
+  if (!json_is_array(types) ||
+      (has_kwargs && (!json_is_array(kwargs) || json_array_size(kwargs) != json_array_size(types))))
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: \"instruction_id_list\" and \"kwargs\" must be arrays of the same length", r->place);
+  for (size_t i = 0; i < json_array_size(types) && status == 0; i++)
+    status =
+        append_check(r, checks, json_array_get(types, i), has_kwargs ? json_array_get(kwargs, i) : NULL, err);
+  return status;
+}
+
+/* meta: what a judge may need. New JSON text, to be freed; NULL with err set. */
+static char *read_meta(const struct reader *r, const json_t *line, struct tpo_error *err)
+{
+  json_t *meta = json_object(), *checks = json_array();
+  char *text = NULL;
+  const char *name;
+  if (!meta || !checks) {
+    tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+    goto done;
+  }
+  static const char *const text_fields[] = {"dataset", "category"};
+  for (int i = 0; i < 2; i++) {
+    if (text_member(r, line, text_fields[i], &name, err) < 0) goto done;
+    if (name) json_object_set(meta, text_fields[i], json_object_get(line, text_fields[i]));
+  }
+  const json_t *reference = json_object_get(line, "reference");
+  if (json_is_string(reference)) {
+    if (text_member(r, line, "reference", &name, err) < 0) goto done;
+  } else if (reference && !json_is_null(reference) && !json_is_number(reference)) {
+    tpo_fail(err, TPO_E_INPUT, "%s: \"reference\" must be a string or a number", r->place);
+    goto done;
+  }
+  if (reference && !json_is_null(reference)) json_object_set(meta, "reference", (json_t *)reference);
+  if (read_checks(r, line, checks, err) < 0) goto done;
+  if (json_array_size(checks) > 0) json_object_set(meta, "checks", checks);
+  text = tpo_json_dump(meta);
+  if (!text) tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+done:
+  json_decref(meta);
+  json_decref(checks);
+  return text;
+}
+
+static int read_object(struct reader *r, const json_t *line, struct tpo_error *err)
+{
+  char id[256];
+  const char *instruction, *prompt, *text = NULL;
+  int status = read_id(r, line, id, err);
+  if (status == 0) status = text_member(r, line, "instruction", &instruction, err);
+  if (status == 0) status = text_member(r, line, "prompt", &prompt, err);
+  if (status < 0) return status;
+  const json_t *messages = json_object_get(line, "messages");
+  if (json_is_null(messages)) messages = NULL;
+  int given = (instruction != NULL) + (prompt != NULL) + (messages != NULL);
+  if (given != 1)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: expected one of \"instruction\" (or \"prompt\") and \"messages\", found %s",
+                    r->place, given ? "more than one" : "none");
+  text = instruction ? instruction : prompt;
+  if (messages && (status = read_messages(r, messages, &text, err)) < 0) return status;
+  if (is_blank(text)) return tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
+  char *chat = NULL, *meta = read_meta(r, line, err);
+  if (!meta) return err ? err->code : TPO_E_INPUT;
+  if (messages && json_array_size(messages) > 1 && !(chat = tpo_json_dump(messages)))
+    status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+  struct tpo_instruction item = {id, text, chat, meta};
+  if (status == 0) status = add_item(r, &item, err);
+  free(chat);
+  free(meta);
+  return status;
+}
+
+static void free_columns(struct reader *r)
+{
+  for (size_t i = 0; i < r->n_columns; i++) free(r->columns[i]);
+  free(r->columns);
+}
+
+static const char *const text_columns[] = {"instruction", "prompt",   "id",       "key",
+                                           "dataset",     "category", "reference"};
+static const char *const json_columns[] = {"messages", "checks", "instruction_id_list", "kwargs"};
+
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(name, names[i]) == 0) return true;
+  return false;
+}
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+static int read_header(struct reader *r, char *line, struct tpo_error *err)
+{
+  size_t n = 1;
+  for (const char *c = line; *c; c++) n += *c == '\t';
+  r->columns = tpo_calloc(n, sizeof *r->columns, err);
+  if (!r->columns) return TPO_E_MEMORY;
+  bool found = false;
+  for (char *cell; (cell = strsep(&line, "\t"));) {
+    for (size_t i = 0; i < r->n_columns; i++)
+      if (strcmp(r->columns[i], cell) == 0)
+        return tpo_fail(err, TPO_E_INPUT, "%s: the column \"%s\" occurs twice", r->place, cell);
+    r->columns[r->n_columns] = strdup(cell);
+    if (!r->columns[r->n_columns++]) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+    found |= strcmp(cell, "instruction") == 0 || strcmp(cell, "prompt") == 0 || strcmp(cell, "messages") == 0;
+  }
+  if (!found)
+    return tpo_fail(
+        err, TPO_E_INPUT,
+        "%s: expected a JSON object, or a tab-separated header with a column \"instruction\", \"prompt\" "
+        "or \"messages\"",
+        r->place);
+  return 0;
+}
+
+/* A row becomes the JSON object that a JSON line would have been. Cells are taken as they stand (no escapes);
+ * an empty cell is an absent field; columns of other names are ignored, like other fields of a JSON line. */
+static int read_row(struct reader *r, char *line, struct tpo_error *err)
+{
+  size_t n = 1;
+  for (const char *c = line; *c; c++) n += *c == '\t';
+  if (n != r->n_columns)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %zu tab-separated cells, the header has %zu", r->place, n,
+                    r->n_columns);
+  json_t *object = json_object();
+  int status = object ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+  for (size_t i = 0; i < n && status == 0; i++) {
+    const char *cell = strsep(&line, "\t"), *name = r->columns[i];
+    json_t *value = NULL;
+    if (*cell && IS_ONE_OF(name, text_columns))
+      value = json_string(cell);
+    else if (*cell && IS_ONE_OF(name, json_columns))
+      value = tpo_json_parse(cell, strlen(cell), r->place, err);
+    else
+      continue;
+    if (!value || json_object_set_new(object, name, value) < 0)
+      status = err && err->code ? err->code : tpo_fail(err, TPO_E_INPUT, "%s: column \"%s\"", r->place, name);
+  }
+  if (status == 0) status = read_object(r, object, err);
+  json_decref(object);
+  return status;
+}
+
+static int read_line(struct reader *r, struct tpo_lines *lines, bool *started, struct tpo_error *err)
+{
+  char *text = lines->line.data ? lines->line.data : "";
+  size_t len = lines->line.len, bad;
+  r->line = lines->number;
+  snprintf(r->place, sizeof r->place, "%.440s:%llu", r->path, (unsigned long long)r->line);
+  if (r->line == 1 && len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
+    text += 3;
+    len -= 3;
+  }
+  if (!tpo_utf8_valid(text, len, &bad))
+    return tpo_fail(err, TPO_E_INPUT, "%s: not valid UTF-8 (byte %zu of the line)", r->place, bad + 1);
+  if (memchr(text, 0, len)) return tpo_fail(err, TPO_E_INPUT, "%s: holds a NUL byte", r->place);
+  if (is_blank(text)) return 0;
+  if (!*started) {
+    *started = true;
+    if (text[strspn(text, " \t")] != '{') return read_header(r, text, err);
+  }
+  if (r->columns) return read_row(r, text, err);
+  json_t *object = tpo_json_parse(text, len, r->place, err);
+  if (!object) return err ? err->code : TPO_E_INPUT;
+  int status = json_is_object(object) ? read_object(r, object, err)
+                                      : tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", r->place);
+  json_decref(object);
+  return status;
+}
+
+int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err)
+{
+  struct tpo_error local = {0};
+  if (!err) err = &local;
+  struct tpo_instructions fresh = {0};
+  struct reader r = {.set = &fresh, .path = strcmp(path, "-") == 0 ? "standard input" : path};
+  struct tpo_lines lines = {0};
+  int status = tpo_lines_open(&lines, path, err);
+  if (status < 0) return status;
+  bool started = false;
+  while ((status = tpo_lines_next(&lines, err)) > 0) {
+    err->code = 0;
+    if ((status = read_line(&r, &lines, &started, err)) < 0) break;
+  }
+  tpo_lines_close(&lines);
+  free_columns(&r);
+  free(r.ids.slots);
+  free(r.ids.lines);
+  if (status == 0 && fresh.n == 0)
+    status = tpo_fail(err, TPO_E_INPUT,
+                      "%s: no instruction in it; expected JSON Lines or a tab-separated file", r.path);
+  if (status < 0) {
+    tpo_instructions_free(&fresh);
+    return status;
+  }
+  for (size_t i = 0; i < fresh.n && status == 0; i++)
+    status = tpo_instructions_add(set, &fresh.items[i], err);
+  tpo_instructions_free(&fresh);
+  return status;
+}
