@@ -129,11 +129,13 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
          "Make it a template: {n} or more fields in square brackets."},
     [POSTSCRIPT] = {"Finish with a postscript that begins with {w}", "Add a last remark marked {w}",
                     "Close with an afterthought; it starts with {w}"},
-    [YES_NO] = {"Choose one of these as your reply: \"My answer is no.\" \"My answer is maybe.\" \"My answer "
-                "is yes.\"",
-                "Reply with \"My answer is maybe.\", \"My answer is no.\" or \"My answer is yes.\"",
-                "You may only say: My answer is maybe. / My answer is yes. / My answer is no.",
-                "Pick a sentence and reply with it: My answer is no. My answer is yes. My answer is maybe."},
+    [YES_NO] = {"Reply with one sentence: \"My answer is yes.\" if you agree, \"My answer is no.\" if you "
+                "don't, \"My answer is maybe.\" in between.",
+                "In doubt, say \"My answer is maybe.\"; otherwise it is \"My answer is no.\" if you are "
+                "against and \"My answer is yes.\" if you are in favour.",
+                "You have three replies to choose from: \"My answer is no.\" for a refusal, \"My answer is "
+                "maybe.\" for doubt, \"My answer is yes.\" for consent.",
+                "Say just this: \"My answer is\" and then yes, no or maybe, and a full stop."},
     [TWO] = {"Offer two versions that differ, with a line of six asterisks (******) between them.",
              "I would like two different attempts. Part them with ****** and use that divider just once.",
              "Do it twice, in two different ways, and separate the two by ******"},
