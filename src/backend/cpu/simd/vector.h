@@ -1,0 +1,252 @@
+/* Vectors of fp32 and the few operations that the kernels need, for the instruction set that the including
+ * file is compiled for: TPO_SIMD_AVX512 (16 lanes), TPO_SIMD_AVX2 (8), otherwise what every x86-64 has (4).
+ * +, -, *, / are GCC's vector arithmetic; nothing is fused unless vfma says so. */
+#ifndef TPO_BACKEND_CPU_SIMD_VECTOR_H
+#define TPO_BACKEND_CPU_SIMD_VECTOR_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "backend/vecmath.h"
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+#if defined(TPO_SIMD_AVX512)
+#define VL 16
+typedef __m512 vf;
+typedef __m512d vd; /* half as many lanes */
+typedef uint32_t vu __attribute__((vector_size(64)));
+typedef uint16_t vh __attribute__((vector_size(32)));
+INLINE vf vset(float x)
+{
+  return _mm512_set1_ps(x);
+}
+INLINE vf vload(const float *p)
+{
+  return _mm512_loadu_ps(p);
+}
+INLINE void vstore(float *p, vf x)
+{
+  _mm512_storeu_ps(p, x);
+}
+INLINE vf vfma(vf a, vf b, vf c)
+{
+  return _mm512_fmadd_ps(a, b, c);
+}
+INLINE vf vmin(vf a, vf b)
+{
+  return _mm512_min_ps(a, b);
+} /* b when either is NaN */
+INLINE vf vmax(vf a, vf b)
+{
+  return _mm512_max_ps(a, b);
+}
+INLINE vf vsqrt(vf x)
+{
+  return _mm512_sqrt_ps(x);
+}
+INLINE unsigned vmask_ge(vf a, vf b)
+{
+  return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+}
+INLINE vf vclear_less(vf x, vf a, vf b) /* x, 0 where a < b */
+{
+  return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), _mm512_setzero_ps());
+}
+INLINE vd vlow(vf x)
+{
+  return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+}
+INLINE vd vhigh(vf x)
+{
+  return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+}
+#elif defined(TPO_SIMD_AVX2)
+#define VL 8
+typedef __m256 vf;
+typedef __m256d vd;
+typedef uint32_t vu __attribute__((vector_size(32)));
+typedef uint16_t vh __attribute__((vector_size(16)));
+INLINE vf vset(float x)
+{
+  return _mm256_set1_ps(x);
+}
+INLINE vf vload(const float *p)
+{
+  return _mm256_loadu_ps(p);
+}
+INLINE void vstore(float *p, vf x)
+{
+  _mm256_storeu_ps(p, x);
+}
+INLINE vf vfma(vf a, vf b, vf c)
+{
+  return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vf vmin(vf a, vf b)
+{
+  return _mm256_min_ps(a, b);
+}
+INLINE vf vmax(vf a, vf b)
+{
+  return _mm256_max_ps(a, b);
+}
+INLINE vf vsqrt(vf x)
+{
+  return _mm256_sqrt_ps(x);
+}
+INLINE unsigned vmask_ge(vf a, vf b)
+{
+  return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ));
+}
+INLINE vf vclear_less(vf x, vf a, vf b)
+{
+  return _mm256_andnot_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ), x);
+}
+INLINE vd vlow(vf x)
+{
+  return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+}
+INLINE vd vhigh(vf x)
+{
+  return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+#else
+#define VL 4
+typedef __m128 vf;
+typedef __m128d vd;
+typedef uint32_t vu __attribute__((vector_size(16)));
+typedef uint16_t vh __attribute__((vector_size(8)));
+INLINE vf vset(float x)
+{
+  return _mm_set1_ps(x);
+}
+INLINE vf vload(const float *p)
+{
+  return _mm_loadu_ps(p);
+}
+INLINE void vstore(float *p, vf x)
+{
+  _mm_storeu_ps(p, x);
+}
+INLINE vf vfma(vf a, vf b, vf c)
+{
+  return a * b + c;
+} /* rounded twice here */
+INLINE vf vmin(vf a, vf b)
+{
+  return _mm_min_ps(a, b);
+}
+INLINE vf vmax(vf a, vf b)
+{
+  return _mm_max_ps(a, b);
+}
+INLINE vf vsqrt(vf x)
+{
+  return _mm_sqrt_ps(x);
+}
+INLINE unsigned vmask_ge(vf a, vf b)
+{
+  return (unsigned)_mm_movemask_ps(_mm_cmpge_ps(a, b));
+}
+INLINE vf vclear_less(vf x, vf a, vf b)
+{
+  return _mm_andnot_ps(_mm_cmplt_ps(a, b), x);
+}
+INLINE vd vlow(vf x)
+{
+  return _mm_cvtps_pd(x);
+}
+INLINE vd vhigh(vf x)
+{
+  return _mm_cvtps_pd(_mm_movehl_ps(x, x));
+}
+#endif
+
+/* The first n < VL elements, zero in the other lanes; and back. Lanes give the same bits as in a full vector.
+ */
+INLINE vf vload_n(const float *p, int n)
+{
+  float lanes[VL] = {0};
+  memcpy(lanes, p, (size_t)n * sizeof(float));
+  return vload(lanes);
+}
+
+INLINE void vstore_n(float *p, vf x, int n)
+{
+  float lanes[VL];
+  vstore(lanes, x);
+  memcpy(p, lanes, (size_t)n * sizeof(float));
+}
+
+INLINE float vsum(vf x) /* by halves */
+{
+  float lanes[VL];
+  vstore(lanes, x);
+  for (int width = VL / 2; width >= 1; width /= 2)
+    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+  return lanes[0];
+}
+
+INLINE float vhighest(vf x)
+{
+  float lanes[VL];
+  vstore(lanes, x);
+  for (int width = VL / 2; width >= 1; width /= 2)
+    for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
+}
+
+INLINE double vdsum(vd x)
+{
+  double lanes[VL / 2];
+  memcpy(lanes, &x, sizeof lanes);
+  double sum = 0;
+  for (int i = 0; i < VL / 2; i++) sum += lanes[i];
+  return sum;
+}
+
+INLINE vd vdset(double x)
+{
+  vd zero = {0};
+  return zero + x;
+}
+
+/* tpo_exp_f32 in every lane, to the bit. */
+INLINE vf vexp(vf x)
+{
+  vf at = vmin(vset(TPO_EXP_HIGHEST), x);
+  vf shifted = at * vset(TPO_EXP_LOG2E) + vset(TPO_EXP_ROUND);
+  vf n = shifted - vset(TPO_EXP_ROUND);
+  vf r = (at - n * vset(TPO_EXP_LN2_HIGH)) - n * vset(TPO_EXP_LN2_LOW);
+  vf p = vset(TPO_EXP_C6);
+  p = p * r + vset(TPO_EXP_C5);
+  p = p * r + vset(TPO_EXP_C4);
+  p = p * r + vset(TPO_EXP_C3);
+  p = p * r + vset(TPO_EXP_C2);
+  p = (p * r) * r + r;
+  p = p + vset(1.0f);
+  vf y = (vf)((vu)p + ((vu)shifted << 23));
+  return vclear_less(y, x, vset(TPO_EXP_LOWEST));
+}
+
+INLINE vf vload_bf16(const uint16_t *p)
+{
+  vh half;
+  memcpy(&half, p, sizeof half);
+  return (vf)(__builtin_convertvector(half, vu) << 16);
+}
+
+/* tpo_f32_to_bf16 in every lane */
+INLINE void vstore_bf16(uint16_t *p, vf x)
+{
+  vu bits = (vu)x;
+  vu rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  vu nan = (vu)((bits & 0x7fffffff) > 0x7f800000);
+  vh half = __builtin_convertvector((rounded & ~nan) | (((bits >> 16) | 0x40) & nan), vh);
+  memcpy(p, &half, sizeof half);
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* The kernels for any x86-64. */
+#include "backend/cpu/simd/attention.h"
+#include "backend/cpu/simd/attention_backward.h"
+#include "backend/cpu/simd/rows.h"
+#include "backend/cpu/simd/sample.h"
+
+const struct tpo_simd tpo_simd_scalar = {
+    .rms_norm = rms_norm,
+    .rms_norm_backward = rms_norm_backward,
+    .rope = rope,
+    .swiglu = swiglu,
+    .swiglu_backward = swiglu_backward,
+    .add = add,
+    .to_bf16 = to_bf16,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
+    .flash = flash,
+    .flash_backward = flash_backward,
+    .sample_highest = sample_highest,
+    .sample_sums = sample_sums,
+    .sample_gather = sample_gather,
+};
