@@ -49,7 +49,7 @@ struct tpo_thought_config { /* thought: filled from `thought: generic|specific|n
   char *thought_marker;     /* text that begins the thought, or empty */
   char *response_marker;    /* text that begins the response; empty: all of the output is response */
   char *prefill;            /* text that the assistant's turn is begun with, or empty */
-  int thought_tokens;       /* budget of the thought; 0 = no limit of its own */
+  int thought_tokens;       /* budget of the thought; 0: see tpo_config_thought_limit */
   int response_tokens;      /* budget of the response; 0 = no limit of its own */
   bool force;               /* on_budget: force (insert the response marker) | stop */
   bool train_forced;        /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
@@ -102,6 +102,7 @@ struct tpo_train_config { /* train: */
   bool shuffle;                  /* true */
   int micro_batch_tokens;        /* most tokens in one packed forward pass, 4096 */
   int max_pair_tokens;           /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
+  bool save_optimizer;           /* true: checkpoints carry m, v and master weights */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
@@ -144,8 +145,21 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
 /* Sets thought from a built-in's name or a YAML file. */
 int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
                            struct tpo_error *err);
-/* Impossible combinations, all of them in *report as above. */
+/* Values out of range and impossible combinations of the named parts, all of them in *report as above. */
+enum {
+  TPO_CHECK_SAMPLING = 1, /* model, template, data, thought, sampling: all that `tpo generate` needs */
+  TPO_CHECK_PAIRS = 2,    /* that samples of these settings can make pairs */
+  TPO_CHECK_TRAINING = 4,
+  TPO_CHECK_LOOP = 8, /* judge and run */
+  TPO_CHECK_ALL = 15,
+};
+int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err);
+/* All parts, as `tpo run` needs them. */
 int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err);
+
+/* Most tokens of the thought when a sample has max_tokens in all: thought_tokens where that is given; otherwise half of
+ * max_tokens when the response marker is forced, and 0, no limit of its own, when it is not. */
+int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints, loaded
  * again, gives the same config. free() the result; NULL when memory is short. */

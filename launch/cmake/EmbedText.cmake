@@ -1,0 +1,33 @@
+# Text files as C strings. As a module it defines embed_thoughts(); as a script (cmake -P) it writes the C file:
+#   cmake -DOUT=FILE.c -DDIR=FOLDER -DNAMES=a,b -P EmbedText.cmake
+if(CMAKE_SCRIPT_MODE_FILE)
+  set(code "/* Generated from configs/thought/. */\n#include \"config/keys.h\"\n\n")
+  set(table "")
+  set(count 0)
+  string(REPLACE "," ";" NAMES "${NAMES}")
+  foreach(name IN LISTS NAMES)
+    file(READ ${DIR}/${name}.yaml bytes HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+    string(APPEND code "static const unsigned char text_of_${name}[] = {${bytes}0};\n")
+    string(APPEND table "    {\"${name}\", (const char *)text_of_${name}},\n")
+    math(EXPR count "${count} + 1")
+  endforeach()
+  string(APPEND code "\nconst struct config_builtin config_builtins[] = {\n${table}};\n"
+                     "const int config_n_builtins = ${count};\n")
+  file(WRITE ${OUT} "${code}")
+  return()
+endif()
+
+# Compiles the built-in thought layouts into `target`.
+function(embed_thoughts target)
+  set(names generic specific none)
+  set(files ${names})
+  list(TRANSFORM files PREPEND ${CMAKE_SOURCE_DIR}/configs/thought/)
+  list(TRANSFORM files APPEND .yaml)
+  set(script ${CMAKE_SOURCE_DIR}/launch/cmake/EmbedText.cmake)
+  set(out ${CMAKE_BINARY_DIR}/generated/builtin_thoughts.c)
+  list(JOIN names "," joined)
+  add_custom_command(OUTPUT ${out} DEPENDS ${files} ${script} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DDIR=${CMAKE_SOURCE_DIR}/configs/thought -DNAMES=${joined} -P ${script})
+  target_sources(${target} PRIVATE ${out})
+endfunction()

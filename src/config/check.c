@@ -1,0 +1,247 @@
+/* What no single key can tell: combinations that can't work. */
+#include <stdlib.h>
+#include <string.h>
+#include "config/keys.h"
+
+struct check {
+  const struct tpo_config *config;
+  struct config_report report;
+};
+
+/* A problem at the place where the key `path` was set. */
+#define PROBLEM(check, path, ...)                                                                            \
+  config_problem(&(check)->report, TPO_E_USAGE,                                                              \
+                 config_origin((check)->config, config_find_key(path, strlen(path))), 0, __VA_ARGS__)
+
+static bool given(const char *text)
+{
+  return text && text[0];
+}
+
+static int occurrences(const char *text, const char *part)
+{
+  int count = 0;
+  for (const char *at = strstr(text, part); at; at = strstr(at + strlen(part), part)) count++;
+  return count;
+}
+
+static bool is_blank(const char *text)
+{
+  return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static unsigned parts_of(int key)
+{
+  static const struct {
+    const char *section;
+    unsigned part;
+  } owners[] = {{"pairs", TPO_CHECK_PAIRS},
+                {"train", TPO_CHECK_TRAINING},
+                {"judge", TPO_CHECK_LOOP},
+                {"run", TPO_CHECK_LOOP}};
+  for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
+    if (config_in_section(key, owners[i].section)) return owners[i].part;
+  return TPO_CHECK_SAMPLING;
+}
+
+/* Files and --set are held to the ranges when they are read; this is for programs that fill the struct
+ * themselves. */
+static void check_ranges(struct check *check, unsigned parts)
+{
+  for (int key = 0; key < config_n_keys; key++) {
+    if (!(parts_of(key) & parts) || config_in_range(check->config, key)) continue;
+    struct tpo_buf text = {0};
+    tpo_buf_puts(&text, "expected ");
+    config_describe(key, &text);
+    tpo_buf_puts(&text, ", not ");
+    config_append_value(check->config, key, &text);
+    config_problem(&check->report, TPO_E_USAGE, config_origin(check->config, key), 0, "%s: %s",
+                   config_keys[key].path, text.failed ? "out of range" : text.data);
+    tpo_buf_free(&text);
+  }
+}
+
+static void check_template(struct check *check)
+{
+  const struct tpo_template_config *t = &check->config->template_pieces;
+  const struct {
+    const char *path, *text;
+  } pieces[] = {
+      {"template.system_prefix", t->system_prefix},       {"template.system_suffix", t->system_suffix},
+      {"template.user_prefix", t->user_prefix},           {"template.user_suffix", t->user_suffix},
+      {"template.assistant_prefix", t->assistant_prefix}, {"template.assistant_suffix", t->assistant_suffix}};
+  enum { N = sizeof pieces / sizeof *pieces };
+  bool any = t->bos || t->default_system;
+  for (int i = 0; i < N; i++) any = any || pieces[i].text;
+  for (int i = 0; any && i < N; i++)
+    if (!pieces[i].text)
+      PROBLEM(check, pieces[i].path,
+              "%s is missing: a chat template needs all six prefixes and suffixes (\"\" for none)",
+              pieces[i].path);
+}
+
+static void check_markers(struct check *check)
+{
+  const struct tpo_thought_config *t = &check->config->thought;
+  bool has_response = given(t->response_marker), has_thought = given(t->thought_marker);
+  int places = t->prompt ? occurrences(t->prompt, "{instruction}") : 0;
+  if (places != 1)
+    PROBLEM(check, "thought.prompt", "thought.prompt must hold {instruction} exactly once, not %d times",
+            places);
+  if (has_response && is_blank(t->response_marker))
+    PROBLEM(check, "thought.response_marker",
+            "thought.response_marker is blank, so any output would hold it");
+  if (has_thought && is_blank(t->thought_marker))
+    PROBLEM(check, "thought.thought_marker", "thought.thought_marker is blank, so any output would hold it");
+  if (has_thought && !has_response)
+    PROBLEM(check, "thought.thought_marker",
+            "thought.thought_marker without thought.response_marker: nothing would end the thought");
+  if (has_thought && has_response &&
+      (strstr(t->thought_marker, t->response_marker) || strstr(t->response_marker, t->thought_marker)))
+    PROBLEM(
+        check, "thought.response_marker",
+        "thought.thought_marker and thought.response_marker hold one another, so they can't be told apart");
+  if (has_response && given(t->prefill) && strstr(t->prefill, t->response_marker))
+    PROBLEM(check, "thought.prefill",
+            "thought.prefill holds the response marker, which leaves no room for a thought");
+}
+
+static void check_budgets(struct check *check)
+{
+  const struct tpo_thought_config *t = &check->config->thought;
+  int max_tokens = check->config->sampling.max_tokens;
+  bool has_response = given(t->response_marker);
+  if (t->force && !has_response)
+    PROBLEM(check, "thought.on_budget", "thought.on_budget: force needs a thought.response_marker to insert");
+  if (t->thought_tokens > 0 && !has_response)
+    PROBLEM(check, "thought.thought_tokens",
+            "thought.thought_tokens is %d, but without thought.response_marker there is no thought",
+            t->thought_tokens);
+  if (has_response && t->thought_tokens >= max_tokens)
+    PROBLEM(check, "thought.thought_tokens",
+            "thought.thought_tokens (%d) leaves no room for a response in sampling.max_tokens (%d)",
+            t->thought_tokens, max_tokens);
+  else if ((int64_t)t->thought_tokens + t->response_tokens > max_tokens)
+    PROBLEM(
+        check, "thought.response_tokens",
+        "thought.thought_tokens and thought.response_tokens (%d + %d) are more than sampling.max_tokens (%d)",
+        t->thought_tokens, t->response_tokens, max_tokens);
+  if (t->force && has_response && t->thought_tokens == 0 && max_tokens < 2)
+    PROBLEM(check, "sampling.max_tokens", "sampling.max_tokens (%d) has no room for a thought and a response",
+            max_tokens);
+}
+
+static void check_stops(struct check *check)
+{
+  const struct tpo_sampling_config *s = &check->config->sampling;
+  const struct tpo_thought_config *t = &check->config->thought;
+  for (int i = 0; i < s->n_stop; i++) {
+    const char *stop = s->stop[i];
+    if (!given(stop))
+      PROBLEM(check, "sampling.stop", "sampling.stop holds an empty string, which occurs everywhere");
+    else if ((given(t->response_marker) && strstr(t->response_marker, stop)) ||
+             (given(t->thought_marker) && strstr(t->thought_marker, stop)))
+      PROBLEM(check, "sampling.stop",
+              "sampling.stop has a string that is part of a marker of the thought layout, so no response "
+              "could come");
+  }
+}
+
+static void check_data(struct check *check)
+{
+  const struct tpo_data_config *d = &check->config->data;
+  if (given(d->train) && given(d->validation) && strcmp(d->train, d->validation) == 0)
+    PROBLEM(check, "data.validation",
+            "data.validation is the same file as data.train; validation must be held back");
+}
+
+static void check_pairs(struct check *check)
+{
+  const struct tpo_sampling_config *s = &check->config->sampling;
+  const struct tpo_pairs_config *p = &check->config->pairs;
+  if (s->k == 1)
+    PROBLEM(check, "sampling.k", "sampling.k is 1: a pair needs at least 2 samples of an instruction");
+  if (s->k > 1 && (s->temperature == 0 || s->top_k == 1)) {
+    const char *path = s->temperature == 0 ? "sampling.temperature" : "sampling.top_k";
+    config_problem(&check->report, TPO_E_USAGE,
+                   config_origin(check->config, config_find_key(path, strlen(path))), 0,
+                   "%s is %d: the %d samples of an instruction would be equal and make no pair", path,
+                   s->temperature != 0, s->k);
+  }
+  if (p->max_pairs_per_prompt > 0 && p->mode == TPO_PAIRS_BEST_WORST)
+    PROBLEM(check, "pairs.max_pairs_per_prompt",
+            "pairs.max_pairs_per_prompt has no meaning with pairs.mode: best-worst, which makes one pair");
+}
+
+static void check_training(struct check *check)
+{
+  const struct tpo_train_config *t = &check->config->train;
+  if (t->loss == TPO_LOSS_IPO && t->label_smoothing > 0)
+    PROBLEM(check, "train.label_smoothing",
+            "train.label_smoothing belongs to train.loss: dpo; IPO has no such term");
+  if (t->max_pair_tokens > t->micro_batch_tokens)
+    PROBLEM(check, "train.max_pair_tokens",
+            "train.max_pair_tokens (%d) is more than fits in a forward pass, train.micro_batch_tokens (%d)",
+            t->max_pair_tokens, t->micro_batch_tokens);
+}
+
+static void check_judge(struct check *check)
+{
+  static const char *const kinds[] = {"reward:", "pairwise:", "http:", "command:"};
+  const char *kind = check->config->judge.kind;
+  if (kind && strcmp(kind, "rule") == 0) return;
+  for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++) {
+    size_t len = strlen(kinds[i]);
+    if (strncmp(kind, kinds[i], len) == 0 && kind[len]) return;
+  }
+  bool near = kind && config_edit_distance(kind, strlen(kind), "rule", 4) <= 2;
+  PROBLEM(check, "judge.kind",
+          "judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL or command:PROGRAM, not \"%s\"%s",
+          kind ? kind : "", near ? "; did you mean rule?" : "");
+}
+
+static void check_run(struct check *check)
+{
+  const struct tpo_run_config *r = &check->config->run;
+  if (!given(r->dir)) PROBLEM(check, "run.dir", "run.dir is empty: the run needs a folder");
+  if (r->validation_k > 1 && r->validation_temperature == 0)
+    PROBLEM(check, "run.validation_k",
+            "run.validation_k is %d, but run.validation_temperature is 0, so the samples of an instruction "
+            "would be equal",
+            r->validation_k);
+  if (r->validate_each_epoch && check->config->data.validation_prompts == 0)
+    PROBLEM(check, "data.validation_prompts",
+            "data.validation_prompts is 0, but run.validate_each_epoch needs validation instructions");
+}
+
+int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report,
+                           struct tpo_error *err)
+{
+  struct check check = {.config = config};
+  check_ranges(&check, parts);
+  if (parts & TPO_CHECK_SAMPLING) {
+    check_template(&check);
+    check_markers(&check);
+    check_budgets(&check);
+    check_stops(&check);
+    check_data(&check);
+  }
+  if (parts & TPO_CHECK_PAIRS) check_pairs(&check);
+  if (parts & TPO_CHECK_TRAINING) check_training(&check);
+  if (parts & TPO_CHECK_LOOP) {
+    check_judge(&check);
+    check_run(&check);
+  }
+  return config_report_end(&check.report, report, err);
+}
+
+int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err)
+{
+  return tpo_config_check_parts(config, TPO_CHECK_ALL, report, err);
+}
+
+int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens)
+{
+  if (thought->thought_tokens > 0) return thought->thought_tokens;
+  return thought->force && given(thought->response_marker) ? max_tokens / 2 : 0;
+}

@@ -1,0 +1,242 @@
+#include <limits.h>
+#include <string.h>
+#include "config/keys.h"
+
+#define AT(field) offsetof(struct tpo_config, field)
+#define INT(path, field, low, high, fallback, doc)                                                           \
+  {                                                                                                          \
+    path, KEY_INT, AT(field), 0, low, high, 0, fallback, NULL, doc                                           \
+  }
+#define REAL(path, field, low, high, limits, fallback, doc)                                                  \
+  {                                                                                                          \
+    path, KEY_DOUBLE, AT(field), 0, low, high, limits, fallback, NULL, doc                                   \
+  }
+#define TRUTH(path, field, fallback, doc)                                                                    \
+  {                                                                                                          \
+    path, KEY_BOOL, AT(field), 0, 0, 0, 0, fallback, NULL, doc                                               \
+  }
+#define TEXT(path, field, fallback, doc)                                                                     \
+  {                                                                                                          \
+    path, KEY_TEXT, AT(field), 0, 0, 0, 0, fallback, NULL, doc                                               \
+  }
+#define CHOICE(path, field, choices, fallback, doc)                                                          \
+  {                                                                                                          \
+    path, KEY_CHOICE, AT(field), 0, 0, 0, 0, fallback, choices, doc                                          \
+  }
+
+const struct config_section config_sections[] = {
+    {"model", NULL, "The model to start from and how it is computed with."},
+    {"template", NULL,
+     "Pieces of a chat template, for a model whose own template is not recognised. Give all six prefixes and "
+     "suffixes "
+     "or none."},
+    {"data", NULL, "Where the instructions come from."},
+    {"thought", "name",
+     "How the model is asked to think. `thought: NAME` is short for `thought: {name: NAME}`; the other keys "
+     "then "
+     "change single settings of that layout. A layout's own file, `FILE.yaml`, holds the keys of this "
+     "section, "
+     "without `name`, at its top level. `configs/thought/` has the built-in ones to copy from."},
+    {"sampling", NULL, "How the samples are drawn."},
+    {"judge", "kind", "Who scores the responses. `judge: rule` is short for `judge: {kind: rule}`."},
+    {"pairs", NULL, "How chosen and rejected outputs are picked from the scored samples."},
+    {"train", NULL, "Preference training."},
+    {"run", NULL, "The loop of `tpo run`."},
+};
+const int config_n_sections = sizeof config_sections / sizeof *config_sections;
+
+/* Within a section in the order of the struct; the reference page and `tpo config` follow it. */
+const struct config_key config_keys[] = {
+    {"seed", KEY_UINT64, AT(seed), 0, 0, 0, 0, "0", NULL,
+     "Seed of every random choice. The same seed, model and configuration give the same run."},
+
+    TEXT("model.path", model.path, NULL,
+         "The model: a Hugging Face folder, a `.gguf` file, or a checkpoint `.h5` that this program wrote."),
+    CHOICE("model.dtype", model.dtype, "bf16|fp32", "bf16",
+           "Number format of weights and activations; sums, norms, the softmax and the optimizer use fp32 "
+           "either way."),
+    CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
+           "Where it is computed; `auto` takes a GPU when there is one that can be used."),
+    INT("model.threads", model.threads, 0, 4096, "0",
+        "Threads of each rank. 0 shares the cores of the machine among its ranks."),
+
+    TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
+    TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
+    TEXT("template.system_suffix", template_pieces.system_suffix, NULL, "Text after a system message."),
+    TEXT("template.user_prefix", template_pieces.user_prefix, NULL, "Text before a user message."),
+    TEXT("template.user_suffix", template_pieces.user_suffix, NULL, "Text after a user message."),
+    TEXT("template.assistant_prefix", template_pieces.assistant_prefix, NULL,
+         "Text before an assistant message, and at the end of a prompt that asks for one."),
+    TEXT("template.assistant_suffix", template_pieces.assistant_suffix, NULL,
+         "Text after an assistant message."),
+    TEXT("template.default_system", template_pieces.default_system, NULL,
+         "System message of a chat that brings none; not given: no system message."),
+
+    TEXT("data.train", data.train, NULL,
+         "File of training instructions (JSON Lines or tab-separated, plain or gzip). Not given: "
+         "instructions with "
+         "verifiable constraints are composed, fresh ones each iteration."),
+    TEXT(
+        "data.validation", data.validation, NULL,
+        "File of validation instructions. Not given: they are composed, on topics that training never sees."),
+    INT("data.prompts_per_iteration", data.prompts_per_iteration, 1, 100000000, "5000",
+        "Instructions that are sampled from in each iteration."),
+    INT("data.validation_prompts", data.validation_prompts, 0, 100000000, "500",
+        "Validation instructions, the same ones throughout a run. 0: no validation."),
+
+    TEXT("thought.name", thought.name, "generic",
+         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder of the "
+         "file that "
+         "names it. Beside a `prompt` it is a label only, and nothing is read."),
+    TEXT("thought.prompt", thought.prompt, NULL,
+         "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
+    TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
+    TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
+    TEXT("thought.response_marker", thought.response_marker, "",
+         "Text that begins the response. Empty: all of the output is the response."),
+    TEXT("thought.prefill", thought.prefill, "",
+         "Text that the assistant's turn is begun with, so that the model goes on from it."),
+    INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
+        "Budget of the thought in tokens. 0: half of `sampling.max_tokens` under `on_budget: force`, no "
+        "limit of its "
+        "own under `stop`."),
+    INT("thought.response_tokens", thought.response_tokens, 0, 10000000, "0",
+        "Budget of the response in tokens. 0: what `sampling.max_tokens` leaves."),
+    {"thought.on_budget", KEY_CHOICE_BOOL, AT(thought.force), 0, 0, 0, 0, "stop", "stop|force",
+     "What happens when the thought has used its budget or the model ends its turn within it: `force` "
+     "inserts the "
+     "response marker and generation goes on, so the layout always holds; `stop` ends the sample, which then "
+     "does not "
+     "parse and can only be rejected."},
+    TRUTH("thought.train_forced", thought.train_forced, "true",
+          "Whether inserted tokens carry loss in the chosen output. In the rejected one they never do."),
+
+    INT("sampling.k", sampling.k, 1, 1024, "8", "Samples of each instruction."),
+    REAL("sampling.temperature", sampling.temperature, 0, 100, 0, "0.8",
+         "Divides the logits before sampling; 0 takes the likeliest token always."),
+    REAL("sampling.top_p", sampling.top_p, 0, 1, KEY_ABOVE_MIN, "0.95",
+         "Samples from the smallest set of tokens that together have this probability; 1 is off."),
+    INT("sampling.top_k", sampling.top_k, 0, 10000000, "0",
+        "Samples from this many likeliest tokens; 0 is off."),
+    REAL("sampling.min_p", sampling.min_p, 0, 1, KEY_BELOW_MAX, "0",
+         "Drops tokens whose probability is below this share of the likeliest one's; 0 is off."),
+    REAL("sampling.repetition_penalty", sampling.repetition_penalty, 0, 100, KEY_ABOVE_MIN, "1",
+         "Divides the positive logits of tokens that occurred before, and multiplies the negative ones; 1 is "
+         "off."),
+    INT("sampling.max_tokens", sampling.max_tokens, 1, 10000000, "1024",
+        "Most generated tokens of a sample, thought and response together."),
+    INT("sampling.slots", sampling.slots, 1, 65536, "64",
+        "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
+    {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,
+     "Strings that end a sample where they appear; they are cut off. One string or a list."},
+
+    TEXT("judge.kind", judge.kind, "rule",
+         "`rule` checks what the instruction itself asks for. Other kinds take an argument: `reward:DIR`, "
+         "`pairwise:DIR`, `http:URL`, `command:PROGRAM`."),
+    TRUTH("judge.strict", judge.strict, "true",
+          "Judge `rule`: constraints must hold in the response as it is. `false`: also when its first or "
+          "last line or "
+          "its asterisks are taken away (IFEval's loose reading)."),
+    REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
+         "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
+    REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
+         "Judge `rule`: the score of an empty response."),
+
+    CHOICE("pairs.mode", pairs.mode, "best-worst|all", "best-worst",
+           "`best-worst` makes one pair of an instruction's samples; `all` makes every pair whose margin is "
+           "large "
+           "enough."),
+    {"pairs.length_penalty", KEY_AUTO, AT(pairs.length_penalty), AT(pairs.length_auto), 0, 0.5, 0, "auto",
+     NULL,
+     "The rho of z(score) - rho * z(length), both standardised over an instruction's samples. `auto` takes "
+     "the "
+     "smallest one for which chosen responses are on average no longer than rejected ones."},
+    REAL("pairs.margin", pairs.margin, 0, 1e9, 0, "0",
+         "A pair's scores must differ by more than this, before any length penalty."),
+    INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",
+        "Mode `all`: most pairs of one instruction; 0 is no limit."),
+
+    CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
+           "The preference loss: the logistic one of DPO, or IPO's squared one."),
+    REAL("train.beta", train.beta, 0, 1000, KEY_ABOVE_MIN, "0.1",
+         "How strongly the model is held to the reference; larger is closer."),
+    REAL("train.label_smoothing", train.label_smoothing, 0, 0.5, KEY_BELOW_MAX, "0",
+         "Assumed share of pairs whose preference is the wrong way round (conservative DPO)."),
+    REAL("train.nll", train.nll, 0, 1000, 0, "0",
+         "Weight of the chosen output's negative log-likelihood per token that is added to the loss (IRPO)."),
+    REAL("train.learning_rate", train.learning_rate, 0, 1, KEY_ABOVE_MIN, "5e-7",
+         "Largest learning rate of AdamW."),
+    CHOICE("train.schedule", train.schedule, "constant|linear|cosine", "cosine",
+           "Course of the learning rate after the warm-up; `linear` and `cosine` end at 0."),
+    REAL("train.warmup", train.warmup, 0, 1, KEY_BELOW_MAX, "0.1",
+         "Share of all steps in which the learning rate rises from 0."),
+    REAL("train.weight_decay", train.weight_decay, 0, 10, 0, "0",
+         "Decoupled weight decay of AdamW, on matrices and not on norms."),
+    REAL("train.adam_beta1", train.adam_beta1, 0, 1, KEY_BELOW_MAX, "0.9", "Decay of AdamW's first moment."),
+    REAL("train.adam_beta2", train.adam_beta2, 0, 1, KEY_BELOW_MAX, "0.999",
+         "Decay of AdamW's second moment."),
+    REAL("train.adam_eps", train.adam_eps, 0, 1, KEY_ABOVE_MIN, "1e-8", "Added to AdamW's denominator."),
+    REAL("train.grad_clip", train.grad_clip, 0, 1e9, 0, "1",
+         "Gradients are scaled down to this norm where theirs is larger; 0 is off."),
+    INT("train.batch", train.batch, 1, 1000000, "128",
+        "Pairs in one optimizer step, over all ranks together."),
+    INT("train.epochs", train.epochs, 1, 10000, "1", "Passes over the pairs in each iteration."),
+    TRUTH("train.shuffle", train.shuffle, "true", "Whether each epoch has the pairs in a new order."),
+    INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
+        "Most tokens in one packed forward pass. It changes speed and memory."),
+    INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
+        "A pair with a sequence (prompt and output) longer than this is left out and counted; 0 is the "
+        "model's "
+        "context length."),
+    TRUTH("train.save_optimizer", train.save_optimizer, "true",
+          "Keep the optimizer's state in the checkpoint (12 bytes a parameter), so that training can go on from it."),
+
+    TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
+    INT("run.iterations", run.iterations, 1, 10000, "4",
+        "Iterations of sampling, judging, pairing and training."),
+    CHOICE("run.reference", run.reference, "previous|seed", "previous",
+           "The reference of the preference loss: the model that an iteration starts from, or the one that "
+           "the run "
+           "started from."),
+    INT("run.validation_k", run.validation_k, 1, 1024, "1", "Samples of each validation instruction."),
+    REAL("run.validation_temperature", run.validation_temperature, 0, 100, 0, "0",
+         "Temperature for validation; 0 takes the likeliest token always."),
+    TRUTH("run.validate_each_epoch", run.validate_each_epoch, "true",
+          "Validate after every epoch and go on with the best epoch's model; `false`: go on with the last "
+          "epoch's."),
+    INT("run.deadline", run.deadline, 1, 10000000, "1800",
+        "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
+};
+const int config_n_keys = sizeof config_keys / sizeof *config_keys;
+
+_Static_assert(sizeof config_keys / sizeof *config_keys <=
+                   sizeof((struct tpo_config_origins *)0)->of / sizeof(char *),
+               "an origin for every key");
+
+int config_find_key(const char *path, size_t len)
+{
+  for (int i = 0; i < config_n_keys; i++)
+    if (strlen(config_keys[i].path) == len && memcmp(config_keys[i].path, path, len) == 0) return i;
+  return -1;
+}
+
+int config_find_section(const char *name, size_t len)
+{
+  for (int i = 0; i < config_n_sections; i++)
+    if (strlen(config_sections[i].name) == len && memcmp(config_sections[i].name, name, len) == 0) return i;
+  return -1;
+}
+
+bool config_in_section(int key, const char *section)
+{
+  const char *path = config_keys[key].path, *dot = strchr(path, '.');
+  size_t len = strlen(section);
+  if (!dot) return len == 0;
+  return (size_t)(dot - path) == len && memcmp(path, section, len) == 0;
+}
+
+const char *config_key_name(int key)
+{
+  const char *dot = strchr(config_keys[key].path, '.');
+  return dot ? dot + 1 : config_keys[key].path;
+}

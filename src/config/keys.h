@@ -1,0 +1,105 @@
+/* The table that all of the configuration is made from. */
+#ifndef TPO_CONFIG_KEYS_H
+#define TPO_CONFIG_KEYS_H
+
+#include "tpo/config.h"
+#include "base/buf.h"
+
+enum key_type {
+  KEY_INT,         /* int */
+  KEY_UINT64,      /* uint64_t */
+  KEY_DOUBLE,      /* double, finite */
+  KEY_BOOL,        /* bool */
+  KEY_TEXT,        /* char *, NULL when not given */
+  KEY_CHOICE,      /* an enum whose values are the positions in `choices` */
+  KEY_CHOICE_BOOL, /* bool: false is the first of two choices */
+  KEY_LIST,        /* char **, with its int count at `second` */
+  KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
+};
+
+enum { KEY_ABOVE_MIN = 1, KEY_BELOW_MAX = 2 }; /* the limit itself is not allowed */
+
+struct config_key {
+  const char *path; /* "section.name", or "name" at the top */
+  enum key_type type;
+  size_t offset, second; /* of the fields, in struct tpo_config */
+  double min, max;       /* of numbers */
+  unsigned limits;
+  const char *fallback; /* the default as one would write it; NULL: not given */
+  const char *choices;  /* "a|b|c" */
+  const char *doc;
+};
+extern const struct config_key config_keys[];
+extern const int config_n_keys;
+
+struct config_section {
+  const char *name;
+  const char *shorthand; /* the key that `name: value` means, or NULL */
+  const char *doc;
+};
+extern const struct config_section config_sections[];
+extern const int config_n_sections;
+
+/* The built-in thought prompts, compiled in from configs/thought/. */
+struct config_builtin {
+  const char *name, *yaml;
+};
+extern const struct config_builtin config_builtins[];
+extern const int config_n_builtins;
+
+/* Where values came from: NULL is the default. */
+struct tpo_config_origins {
+  char *of[128]; /* by the key's place in the table */
+};
+const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
+void config_set_origin(struct tpo_config *config, int key, const char *origin);
+
+int config_find_key(const char *path, size_t len); /* -1: none */
+int config_find_section(const char *name, size_t len);
+bool config_in_section(int key, const char *section); /* section "": keys at the top */
+const char *config_key_name(int key);                 /* the path's last part */
+
+/* One scalar, or one item of a list. */
+struct config_value {
+  const char *text;
+  size_t len;
+  bool plain;   /* not quoted, so it may be a number, a truth value or null */
+  bool missing; /* null */
+};
+/* Stores a value into the field of `key`. On failure 0 is not returned and *problem says what was expected.
+ */
+int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
+                 struct tpo_buf *problem);
+/* Sets the field to the table's default and forgets its origin. */
+void config_reset(struct tpo_config *config, int key);
+void config_release(struct tpo_config *config, int key); /* frees what the field owns */
+/* "an integer from 1 to 1024", for messages and the reference page. */
+void config_describe(int key, struct tpo_buf *out);
+/* The value as YAML that reads back the same. */
+void config_append_value(const struct tpo_config *config, int key, struct tpo_buf *out);
+/* A message when the field's value is outside its key's range. */
+bool config_in_range(const struct tpo_config *config, int key);
+
+/* The known name most like `name` among keys of `section` first, then anywhere; false when none is near. */
+bool config_suggest(const char *name, size_t len, const char *section, char out[64]);
+int config_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len);
+
+/* Problems, a line each. */
+struct config_report {
+  struct tpo_buf lines;
+  int count;
+  int code; /* of the first */
+  char first[1024];
+};
+void config_problem(struct config_report *report, int code, const char *place, int line, const char *format,
+                    ...) __attribute__((format(printf, 5, 6)));
+/* Moves the lines to *out (when not NULL) and the first with the count to err; returns 0 when there were
+ * none. */
+int config_report_end(struct config_report *report, char **out, struct tpo_error *err);
+
+/* `thought: NAME`: resets the section, then reads the built-in or the file. dir (may be NULL) is where a
+ * relative path starts. Problems go to report at place:line. */
+void config_load_thought(struct tpo_config *config, const char *name, const char *dir, const char *place,
+                         int line, struct config_report *report);
+
+#endif
