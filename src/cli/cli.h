@@ -1,0 +1,53 @@
+/* What the commands share. */
+#ifndef TPO_CLI_CLI_H
+#define TPO_CLI_CLI_H
+
+#include "cli/options.h"
+#include "tpo/base.h"
+#include "tpo/comm.h"
+
+extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_pairs, cmd_dpo, cmd_synth, cmd_inspect,
+    cmd_export, cmd_report, cmd_chat, cmd_config, cmd_tokenize, cmd_detokenize, cmd_template, cmd_logprobs;
+
+/* The entries that most commands share. */
+#define OPTION_MODEL                                                                                         \
+  {                                                                                                          \
+    "--model", 'm', "M", "model.path", "Hugging Face folder, .gguf file or checkpoint .h5"                   \
+  }
+#define OPTION_DTYPE                                                                                         \
+  {                                                                                                          \
+    "--dtype", 0, "bf16|fp32", "model.dtype", "arithmetic of the model"                                      \
+  }
+#define OPTION_BACKEND                                                                                       \
+  {                                                                                                          \
+    "--backend", 0, "auto|cpu|cuda", "model.backend", "where tensors are computed"                           \
+  }
+#define OPTION_THREADS                                                                                       \
+  {                                                                                                          \
+    "--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"                      \
+  }
+#define OPTION_SEED                                                                                          \
+  {                                                                                                          \
+    "--seed", 's', "S", "seed", "seed of all randomness"                                                     \
+  }
+#define OPTION_END                                                                                           \
+  {                                                                                                          \
+    NULL, 0, NULL, NULL, NULL                                                                                \
+  }
+
+/* config.model.path, or a usage error that names --model. */
+int require_model(const struct invocation *in, const char **path, struct tpo_error *err);
+/* Prints every impossible combination of settings and fails on the first. */
+int check_config(const struct invocation *in, struct tpo_error *err);
+
+/* A progress bar on standard error when it is a terminal and --quiet is not given, and on rank 0 only. */
+struct progress_bar {
+  bool shown;
+  double begin, last;
+};
+void progress_begin(struct progress_bar *bar, const struct invocation *in);
+/* done of total (total 0: unknown) and a note such as "312 tokens/s". Redrawn at most ten times a second. */
+void progress_update(void *bar, const char *what, double done, double total, const char *note);
+void progress_end(struct progress_bar *bar);
+
+#endif

@@ -1,0 +1,213 @@
+/* A chat on the terminal: the response is shown as it is drawn, the thought only when asked for. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "cli/session.h"
+#include "tpo/engine.h"
+
+static const struct option options[] = {
+    OPTION_MODEL,
+    {"--show-thoughts", 0, NULL, NULL, "show the thought before the response"},
+    {"--thought", 0, "NAME|FILE", "thought", "thought prompt: generic, specific, none or a YAML file"},
+    {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
+    {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
+    {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens an answer at most"},
+    OPTION_DTYPE,
+    OPTION_BACKEND,
+    OPTION_THREADS,
+    OPTION_SEED,
+    OPTION_END,
+};
+
+struct chat {
+  struct cli_session *s;
+  struct tpo_policy policy;
+  struct tpo_engine *engine;
+  const struct tpo_thought_config *thought;
+  bool show_thoughts;
+  json_t *messages; /* responses only: a thought is not carried into the next turn */
+  struct tpo_request request;
+  bool requested;
+  struct tpo_buf text; /* of the turn: prefill + what was drawn */
+  size_t shown;        /* bytes of it that were dealt with */
+  bool in_response;
+  struct tpo_buf response;
+};
+
+/* Terminal-safe: control characters but newline and tab are left out. */
+static void show(const char *text, size_t len)
+{
+  for (size_t i = 0; i < len; i++) {
+    unsigned char c = (unsigned char)text[i];
+    if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t') putchar(c);
+  }
+  fflush(stdout);
+}
+
+/* Shows what is new and surely not the beginning of the response's marker. */
+static void show_new(struct chat *c, bool final)
+{
+  const char *marker = c->thought->response_marker ? c->thought->response_marker : "";
+  size_t marker_len = strlen(marker);
+  if (!c->in_response && marker_len) {
+    const char *hit = c->text.len > c->shown
+                          ? memmem(c->text.data + c->shown, c->text.len - c->shown, marker, marker_len)
+                          : NULL;
+    size_t keep = final ? 0 : marker_len - 1;
+    size_t end = hit                             ? (size_t)(hit - c->text.data)
+                 : c->text.len > c->shown + keep ? c->text.len - keep
+                                                 : c->shown;
+    if (!hit)
+      end -= tpo_utf8_incomplete_tail(c->text.data ? c->text.data : "", end) <= end - c->shown
+                 ? tpo_utf8_incomplete_tail(c->text.data ? c->text.data : "", end)
+                 : 0;
+    if (c->show_thoughts) show(c->text.data + c->shown, end - c->shown);
+    c->shown = end;
+    if (!hit) return;
+    c->shown += marker_len;
+    c->in_response = true;
+    if (c->show_thoughts) printf("\n----------\n");
+  }
+  if (!c->text.data) return;
+  size_t end = c->text.len - (final ? 0 : tpo_utf8_incomplete_tail(c->text.data, c->text.len));
+  if (end > c->shown) show(c->text.data + c->shown, end - c->shown);
+  c->shown = end > c->shown ? end : c->shown;
+}
+
+static int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
+{
+  struct chat *c = arg;
+  (void)err;
+  if (c->requested) return 0;
+  c->requested = true;
+  *request = &c->request;
+  return 1;
+}
+
+static void take_token(void *arg, const struct tpo_request *request, int k, int32_t token, bool inserted)
+{
+  struct chat *c = arg;
+  size_t len;
+  bool special;
+  (void)request, (void)k, (void)inserted;
+  const char *bytes = tpo_tokenizer_token(c->policy.tokenizer, token, &len, &special);
+  if (bytes && !special) tpo_buf_append(&c->text, bytes, len);
+  show_new(c, false);
+}
+
+static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
+{
+  struct chat *c = arg;
+  struct tpo_samples samples = {0};
+  struct tpo_instruction_view view = {.id = "chat", .instruction = "", .meta = "{}", .prompt_text = ""};
+  show_new(c, true);
+  putchar('\n');
+  int status = tpo_engine_make_row(output, c->policy.tokenizer, c->thought, &view, &samples, err);
+  if (status == 0) {
+    tpo_buf_clear(&c->response);
+    tpo_buf_puts(&c->response, samples.rows[0].response);
+    if (!samples.rows[0].format_ok)
+      tpo_log(TPO_LOG_WARN, "the answer did not keep the thought prompt's format");
+  }
+  tpo_samples_free(&samples);
+  return status;
+}
+
+static int answer(struct chat *c, const char *line, struct tpo_error *err)
+{
+  struct tpo_ids ids = {0};
+  struct tpo_buf prompt = {0};
+  json_array_append_new(c->messages, json_pack("{s:s, s:s}", "role", "user", "content", line));
+  char *messages = tpo_json_dump(c->messages);
+  int status = messages ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status == 0)
+    status = tpo_thought_render(c->thought, c->policy.tmpl, line,
+                                json_array_size(c->messages) > 1 ? messages : NULL, &ids, &prompt, err);
+  free(messages);
+  if (status == 0) {
+    char id[32];
+    snprintf(id, sizeof id, "turn-%zu", json_array_size(c->messages));
+    c->request = (struct tpo_request){.id = id, .prompt_ids = ids.ids, .n_prompt = (int)ids.n, .k_count = 1};
+    c->requested = c->in_response = false;
+    tpo_buf_clear(&c->text);
+    tpo_buf_clear(&c->response);
+    if (c->thought->prefill) tpo_buf_puts(&c->text, c->thought->prefill);
+    c->shown = c->text.len;
+    c->in_response = !c->thought->response_marker || !*c->thought->response_marker;
+    struct tpo_source source = {.arg = c, .next = next_request, .output = take_output, .token = take_token};
+    status = tpo_engine_run(c->engine, &source, err);
+  }
+  if (status == 0)
+    json_array_append_new(c->messages, json_pack("{s:s, s:s}", "role", "assistant", "content",
+                                                 c->response.data ? c->response.data : ""));
+  tpo_ids_free(&ids);
+  tpo_buf_free(&prompt);
+  return status;
+}
+
+static int talk(struct chat *c, struct tpo_error *err)
+{
+  bool terminal = isatty(STDIN_FILENO);
+  char *line = NULL;
+  size_t capacity = 0;
+  int status = 0;
+  if (terminal) fprintf(stderr, "An empty line or Ctrl-D ends the chat; /new starts over.\n");
+  while (status == 0) {
+    if (terminal) fprintf(stderr, "\n> ");
+    ssize_t len = getline(&line, &capacity, stdin);
+    if (len < 0) break;
+    while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r')) line[--len] = '\0';
+    if (len == 0) break;
+    if (strlen(line) != (size_t)len || !tpo_utf8_valid(line, (size_t)len, NULL))
+      status = tpo_fail(err, TPO_E_INPUT, "standard input: the line is not UTF-8 text");
+    else if (strcmp(line, "/new") == 0)
+      json_array_clear(c->messages);
+    else
+      status = answer(c, line, err);
+  }
+  free(line);
+  return status;
+}
+
+static int run(struct invocation *in, struct tpo_error *err)
+{
+  struct cli_session s;
+  struct chat c = {
+      .s = &s, .thought = &in->config.thought, .show_thoughts = option_value(in, "--show-thoughts") != NULL};
+  const char *path;
+  in->config.sampling.slots = 1;
+  int status = require_model(in, &path, err);
+  if (status == 0) status = check_config(in, err);
+  if (status == 0) status = cli_session_open(&s, in, err);
+  if (status < 0) return status;
+  c.messages = json_array();
+  status = tpo_policy_open(&c.policy, &s.session, path, false, err);
+  if (status == 0) {
+    struct tpo_engine_options engine_options = {
+        .sampling = &in->config.sampling, .thought = c.thought, .seed = in->config.seed};
+    status =
+        tpo_engine_open(&c.engine, c.policy.model, c.policy.tokenizer, c.policy.tmpl, &engine_options, err);
+  }
+  if (status == 0) status = talk(&c, err);
+  tpo_engine_close(c.engine);
+  tpo_policy_close(&c.policy);
+  tpo_buf_free(&c.text);
+  tpo_buf_free(&c.response);
+  json_decref(c.messages);
+  cli_session_close(&s);
+  return status;
+}
+
+const struct command cmd_chat = {
+    .name = "chat",
+    .arguments = "",
+    .summary = "talk to a model; thoughts stay hidden unless asked for",
+    .options = options,
+    .run = run,
+};

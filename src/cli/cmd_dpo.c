@@ -1,0 +1,166 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/session.h"
+
+static const struct option options[] = {
+    OPTION_MODEL,
+    {"--pairs", 'p', "FILE", NULL, "pairs, HDF5 or JSON Lines (.jsonl)"},
+    {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
+    {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
+    {"--lr", 0, "R", "train.learning_rate", "peak learning rate"},
+    {"--schedule", 0, "S", "train.schedule", "constant, linear or cosine"},
+    {"--warmup", 0, "F", "train.warmup", "share of all steps"},
+    {"--batch", 0, "N", "train.batch", "global number of pairs a step"},
+    {"--epochs", 0, "N", "train.epochs", "passes over the pairs"},
+    {"--weight-decay", 0, "W", "train.weight_decay", "decoupled weight decay"},
+    {"--adam-beta1", 0, "B", "train.adam_beta1", "AdamW"},
+    {"--adam-beta2", 0, "B", "train.adam_beta2", "AdamW"},
+    {"--adam-eps", 0, "E", "train.adam_eps", "AdamW"},
+    {"--grad-clip", 0, "C", "train.grad_clip", "largest gradient norm; 0 is off"},
+    {"--nll", 0, "W", "train.nll", "weight of the negative log-likelihood of chosen outputs"},
+    {"--loss", 0, "dpo|ipo", "train.loss", "preference loss"},
+    {"--label-smoothing", 0, "E", "train.label_smoothing", "share of labels taken to be flipped"},
+    {"--micro-batch-tokens", 0, "N", "train.micro_batch_tokens", "most tokens in one packed forward pass"},
+    {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
+    {"--metrics", 0, "FILE", NULL, "a JSON line a step"},
+    {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
+    OPTION_DTYPE,
+    OPTION_BACKEND,
+    OPTION_THREADS,
+    OPTION_SEED,
+    OPTION_END,
+};
+
+struct job {
+  struct invocation *in;
+  struct cli_session *s;
+  const char *pairs_path, *out, *metrics_path, *reference;
+  struct tpo_pairs pairs;
+  struct tpo_policy policy;
+};
+
+static bool is_jsonl(const char *path)
+{
+  size_t len = strlen(path);
+  return (len > 6 && strcmp(path + len - 6, ".jsonl") == 0) ||
+         (len > 9 && strcmp(path + len - 9, ".jsonl.gz") == 0);
+}
+
+/* The model without its tokenizer is enough for pairs of ids. */
+static int open_policy(struct job *job, struct tpo_error *err)
+{
+  struct tpo_session *session = &job->s->session;
+  const char *path = session->config->model.path;
+  struct tpo_model_options options = {
+      .backend = session->backend, .dtype = session->config->model.dtype, .keep_master = true};
+  struct tpo_error text_error = {0};
+  if (tpo_tokenizer_open(&job->policy.tokenizer, path, &text_error) == 0)
+    tpo_template_open(&job->policy.tmpl, job->policy.tokenizer, &session->config->template_pieces,
+                      &text_error);
+  int status = is_jsonl(job->pairs_path) ? tpo_pairs_read_jsonl(&job->pairs, job->pairs_path,
+                                                                job->policy.tokenizer, job->policy.tmpl, err)
+                                         : tpo_pairs_read(&job->pairs, job->pairs_path, err);
+  if (status < 0 && text_error.code && !job->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
+  if (status == 0) status = tpo_model_open(&job->policy.model, path, &options, err);
+  return tpo_comm_agree(session->comm, status, err);
+}
+
+/* References that stand in the pairs file are used when they are this model's; otherwise they are computed.
+ */
+static int have_reference(struct job *job, struct tpo_error *err)
+{
+  struct tpo_session *session = &job->s->session;
+  struct tpo_model *reference = job->policy.model;
+  size_t dropped = 0;
+  int status = tpo_pairs_filter(&job->pairs, &session->config->train, tpo_model_arch(reference)->context,
+                                &dropped, err);
+  if (status == 0 && job->pairs.n == 0)
+    status = tpo_fail(err, TPO_E_INPUT, "%s has no pair to train on (%zu were too long or had no response)",
+                      job->pairs_path, dropped);
+  if (status == 0 && dropped)
+    tpo_log(TPO_LOG_WARN, "%zu pairs were too long or had no response, and are left out", dropped);
+  if (status == 0 && job->reference) {
+    struct tpo_model_options options = {.backend = session->backend, .dtype = session->config->model.dtype};
+    status = tpo_model_open(&reference, job->reference, &options, err);
+  }
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status < 0) return status;
+  const char *hash = tpo_model_hash(reference);
+  if (!hash || strcmp(hash, job->pairs.ref_model) != 0)
+    status = tpo_reference_logprobs(reference, session->comm, &session->config->train, &job->pairs, err);
+  if (reference != job->policy.model) tpo_model_close(reference);
+  return status;
+}
+
+static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
+{
+  struct job *job = arg;
+  char note[64];
+  (void)err;
+  snprintf(note, sizeof note, "loss %.4f", m->loss);
+  progress_update(&job->s->bar, "training", m->epoch, job->in->config.train.epochs, note);
+  return 0;
+}
+
+static int train(struct job *job, struct tpo_error *err)
+{
+  bool first = cli_first_rank(job->s);
+  struct tpo_dpo_result result;
+  FILE *metrics = NULL;
+  int status = open_policy(job, err);
+  if (status == 0) status = have_reference(job, err);
+  if (status == 0 && first && job->metrics_path && !(metrics = fopen(job->metrics_path, "w")))
+    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", job->metrics_path);
+  status = tpo_comm_agree(job->s->session.comm, status, err);
+  if (status < 0) return status;
+  char *yaml = tpo_config_print(&job->in->config, false);
+  status =
+      tpo_dpo(&job->s->session, &job->policy, &job->pairs,
+              &(struct tpo_dpo_options){
+                  .out = job->out, .metrics = metrics, .on_step = on_step, .arg = job, .config_yaml = yaml},
+              &result, err);
+  free(yaml);
+  if (metrics && fclose(metrics) != 0 && status == 0)
+    status = tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", job->metrics_path);
+  progress_end(&job->s->bar);
+  if (status == 0 && first)
+    tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)result.steps,
+            job->pairs.n, result.first_loss, result.last_loss, job->out);
+  return status;
+}
+
+static int run(struct invocation *in, struct tpo_error *err)
+{
+  struct cli_session s;
+  struct job job = {.in = in, .s = &s};
+  const char *model;
+  int status = require_model(in, &model, err);
+  if (status == 0) status = option_require(in, "--pairs", &job.pairs_path, err);
+  if (status == 0) status = option_require(in, "--out", &job.out, err);
+  if (status == 0 && option_value(in, "--no-shuffle"))
+    status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
+  if (status == 0) status = check_config(in, err);
+  if (status < 0) return status;
+  job.metrics_path = option_value(in, "--metrics");
+  job.reference = option_value(in, "--reference");
+  status = cli_session_open(&s, in, err);
+  if (status == 0) status = train(&job, err);
+  tpo_policy_close(&job.policy);
+  tpo_pairs_free(&job.pairs);
+  cli_session_close(&s);
+  return status;
+}
+
+const struct command cmd_dpo = {
+    .name = "dpo",
+    .arguments = "",
+    .summary = "preference training on pairs",
+    .options = options,
+    .needs_comm = true,
+    .run = run,
+    .notes = "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected "
+             "as strings\n"
+             "or lists of messages.",
+};

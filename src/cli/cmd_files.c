@@ -1,0 +1,167 @@
+/* Commands that read or write files without computing: synth, inspect, export, report, config. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "tpo/data.h"
+#include "tpo/model.h"
+#include "tpo/report.h"
+#include "tpo/store.h"
+
+static const struct option synth_options[] = {
+    {"--constraints", 0, NULL, NULL,
+     "compose instructions with verifiable checks from built-in topics and forms"},
+    {"--n", 'n', "N", NULL, "how many"},
+    {"--first", 0, "I", NULL, "begin at this place of the endless sequence (default 0)"},
+    {"--split", 0, "train|validation", NULL, "which topics; the two splits share none (default train)"},
+    {"--out", 'o', "FILE", NULL, "JSON Lines; - for standard output"},
+    OPTION_SEED,
+    OPTION_END,
+};
+
+static int write_instructions(const struct tpo_instructions *set, const char *out, struct tpo_error *err)
+{
+  if (strcmp(out, "-") != 0) return tpo_instructions_write(set, out, err);
+  return tpo_instructions_write(set, "/dev/stdout", err);
+}
+
+static int run_synth(struct invocation *in, struct tpo_error *err)
+{
+  const char *out, *split = option_value(in, "--split"), *count;
+  int64_t n, first;
+  int status = 0;
+  if (!option_value(in, "--constraints"))
+    status = tpo_fail(err, TPO_E_USAGE,
+                      "tpo synth: --constraints is required (composed instructions with checks)");
+  if (status == 0) status = option_require(in, "--n", &count, err);
+  if (status == 0) status = option_int(in, "--n", 1, 10000000, 0, &n, err);
+  if (status == 0) status = option_int(in, "--first", 0, 10000000, 0, &first, err);
+  if (status == 0) status = option_require(in, "--out", &out, err);
+  if (status == 0 && split && strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
+    status = tpo_fail(err, TPO_E_USAGE, "tpo synth: --split is '%s'; expected train or validation", split);
+  if (status < 0) return status;
+  struct tpo_instructions set = {0};
+  bool validation = split && strcmp(split, "validation") == 0;
+  status = tpo_synth_constraints(&set, in->config.seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
+                                 (size_t)first, (size_t)n, err);
+  if (status == 0) status = write_instructions(&set, out, err);
+  tpo_instructions_free(&set);
+  return status;
+}
+
+const struct command cmd_synth = {
+    .name = "synth",
+    .arguments = "",
+    .summary = "compose instructions that carry verifiable checks",
+    .options = synth_options,
+    .run = run_synth,
+};
+
+static const struct option inspect_options[] = {
+    {"--limit", 0, "N", NULL, "rows shown (default 10)"},
+    OPTION_END,
+};
+
+static int run_inspect(struct invocation *in, struct tpo_error *err)
+{
+  int64_t limit;
+  int status = option_int(in, "--limit", 0, 1000000000, 10, &limit, err);
+  return status < 0 ? status : tpo_inspect(in->positional[0], (int)limit, stdout, err);
+}
+
+const struct command cmd_inspect = {
+    .name = "inspect",
+    .arguments = "FILE",
+    .summary = "what is in a run file, checkpoint, GGUF or safetensors file",
+    .options = inspect_options,
+    .n_positional_min = 1,
+    .n_positional_max = 1,
+    .run = run_inspect,
+};
+
+static const struct option export_options[] = {
+    {"--to", 0, "hf", NULL, "format: hf, a Hugging Face model folder"},
+    OPTION_END,
+};
+
+static int run_export(struct invocation *in, struct tpo_error *err)
+{
+  const char *to;
+  int status = option_require(in, "--to", &to, err);
+  if (status < 0) return status;
+  if (strcmp(to, "hf") != 0) return tpo_fail(err, TPO_E_USAGE, "tpo export: --to is '%s'; expected hf", to);
+  return tpo_model_export_hf(in->positional[0], in->positional[1], err);
+}
+
+const struct command cmd_export = {
+    .name = "export",
+    .arguments = "CKPT.h5 DIR",
+    .summary = "a Hugging Face model folder from a checkpoint",
+    .options = export_options,
+    .n_positional_min = 2,
+    .n_positional_max = 2,
+    .run = run_export,
+};
+
+static const struct option report_options[] = {
+    {"--out", 'o', "FILE", NULL, "page (default RUN_DIR/report.html)"},
+    OPTION_END,
+};
+
+static int run_report(struct invocation *in, struct tpo_error *err)
+{
+  char path[4096];
+  const char *out = option_value(in, "--out");
+  int status = tpo_path_join(path, sizeof path, in->positional[0], "report.html", err);
+  if (status == 0) status = tpo_report_write(in->positional[0], out ? out : path, err);
+  if (status == 0) tpo_log(TPO_LOG_INFO, "%s", out ? out : path);
+  return status;
+}
+
+const struct command cmd_report = {
+    .name = "report",
+    .arguments = "RUN_DIR",
+    .summary = "one self-contained HTML page about a run",
+    .options = report_options,
+    .n_positional_min = 1,
+    .n_positional_max = 1,
+    .run = run_report,
+};
+
+static const struct option config_options[] = {
+    {"--reference", 0, NULL, NULL, "print the reference page of all keys (Markdown)"},
+    OPTION_MODEL,
+    OPTION_DTYPE,
+    OPTION_BACKEND,
+    OPTION_THREADS,
+    OPTION_SEED,
+    OPTION_END,
+};
+
+static int print_owned(char *text, struct tpo_error *err)
+{
+  if (!text) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  fputs(text, stdout);
+  free(text);
+  return 0;
+}
+
+static int run_config(struct invocation *in, struct tpo_error *err)
+{
+  if (option_value(in, "--reference")) return print_owned(tpo_config_reference(), err);
+  int status = check_config(in, err);
+  return status < 0 ? status : print_owned(tpo_config_print(&in->config, true), err);
+}
+
+const struct command cmd_config = {
+    .name = "config",
+    .arguments = "[CONFIG.yaml]",
+    .summary = "the effective configuration: every key, its value and where it came from",
+    .options = config_options,
+    .n_positional_max = 1,
+    .config_argument = true,
+    .run = run_config,
+};

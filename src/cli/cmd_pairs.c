@@ -1,0 +1,48 @@
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "tpo/pairs.h"
+
+static const struct option options[] = {
+    {"--samples", 0, "FILE", NULL, "scored samples, HDF5"},
+    {"--out", 'o', "FILE", NULL, "pairs, HDF5"},
+    {"--length-penalty", 0, "RHO|auto", "pairs.length_penalty", "rho of length control, in [0, 0.5]"},
+    {"--mode", 0, "best-worst|all", "pairs.mode", "one pair a prompt, or every pair above --margin"},
+    {"--margin", 0, "M", "pairs.margin", "least difference of scores"},
+    OPTION_END,
+};
+
+static int run(struct invocation *in, struct tpo_error *err)
+{
+  const char *path, *out;
+  struct tpo_samples samples = {0};
+  struct tpo_pairs pairs = {0};
+  struct tpo_pair_statistics statistics = {0};
+  int status = option_require(in, "--samples", &path, err);
+  if (status == 0) status = option_require(in, "--out", &out, err);
+  if (status == 0) status = tpo_samples_read(&samples, path, err);
+  if (status == 0)
+    status = tpo_pairs_select(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,
+                              &statistics, err);
+  if (status == 0) {
+    pairs.statistics = tpo_pair_statistics_json(&statistics);
+    pairs.config = tpo_config_print(&in->config, false);
+    status = tpo_pairs_write(&pairs, out, err);
+  }
+  if (status == 0)
+    tpo_log(TPO_LOG_INFO,
+            "%zu pairs of %zu prompts (rho %.2f); skipped: %zu single-valued, %zu ties, %zu too few samples",
+            statistics.pairs, statistics.prompts, statistics.rho, statistics.single_valued, statistics.ties,
+            statistics.too_few);
+  tpo_samples_free(&samples);
+  tpo_pairs_free(&pairs);
+  return status;
+}
+
+const struct command cmd_pairs = {
+    .name = "pairs",
+    .arguments = "",
+    .summary = "select chosen and rejected outputs from scored samples",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,52 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/session.h"
+
+static const struct option options[] = {
+    {"--run-dir", 0, "DIR", "run.dir", "run folder, made when it is not there"},
+    {"--resume", 0, NULL, NULL, "go on after the last finished step"},
+    {"--allow-changes", 0, NULL, NULL, "with --resume: go on although the configuration differs"},
+    OPTION_MODEL,
+    OPTION_DTYPE,
+    OPTION_BACKEND,
+    OPTION_THREADS,
+    OPTION_SEED,
+    OPTION_END,
+};
+
+static int run(struct invocation *in, struct tpo_error *err)
+{
+  struct cli_session s;
+  char *summary = NULL;
+  bool resume = option_value(in, "--resume") != NULL, allow = option_value(in, "--allow-changes") != NULL;
+  const char *model;
+  int status = require_model(in, &model, err);
+  if (status == 0 && allow && !resume)
+    status = tpo_fail(err, TPO_E_USAGE, "tpo run: --allow-changes goes with --resume");
+  if (status == 0) status = check_config(in, err);
+  if (status < 0) return status;
+  status = cli_session_open(&s, in, err);
+  if (status == 0) {
+    status = tpo_run(&s.session, resume, allow, &summary, err);
+    progress_end(&s.bar);
+    if (status == 0 && cli_first_rank(&s)) fputs(summary, stdout);
+    if (status == TPO_E_INTERRUPTED) tpo_fail(err, status, "%s; go on with --resume", strdupa(err->message));
+  }
+  free(summary);
+  cli_session_close(&s);
+  return status;
+}
+
+const struct command cmd_run = {
+    .name = "run",
+    .arguments = "CONFIG.yaml",
+    .summary = "all iterations of sample, judge, pairs, DPO and validation, then the report",
+    .options = options,
+    .n_positional_min = 1,
+    .n_positional_max = 1,
+    .config_argument = true,
+    .needs_comm = true,
+    .run = run,
+};

@@ -1,0 +1,68 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+
+int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
+{
+  *path = in->config.model.path;
+  if (*path && **path) return 0;
+  return tpo_fail(err, TPO_E_USAGE,
+                  "tpo %s: --model M is required: a Hugging Face folder, a .gguf file or a checkpoint .h5",
+                  in->command->name);
+}
+
+int check_config(const struct invocation *in, struct tpo_error *err)
+{
+  char *report = NULL;
+  int status = tpo_config_check(&in->config, &report, err);
+  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
+  if (status < 0 && first && report && strchr(report, '\n') != strrchr(report, '\n'))
+    fprintf(stderr, "%s", report);
+  free(report);
+  return status;
+}
+
+void progress_begin(struct progress_bar *bar, const struct invocation *in)
+{
+  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
+  *bar = (struct progress_bar){.shown = first && !in->quiet && !in->log_json && isatty(STDERR_FILENO),
+                               .begin = tpo_seconds()};
+}
+
+static void print_time_left(double seconds)
+{
+  if (seconds < 100)
+    fprintf(stderr, "  %.0f s left", seconds);
+  else
+    fprintf(stderr, "  %.0f min left", seconds / 60);
+}
+
+void progress_update(void *arg, const char *what, double done, double total, const char *note)
+{
+  struct progress_bar *bar = arg;
+  double now = tpo_seconds();
+  if (!bar->shown) return;
+  if (done <= 0) bar->begin = now;
+  if (now - bar->last < 0.1 && done < total) return;
+  bar->last = now;
+  fprintf(stderr, "\r\033[K%-10s ", what);
+  if (total > 0) {
+    double share = done > total ? 1 : done / total;
+    char cells[31];
+    for (int i = 0; i < 30; i++) cells[i] = i < (int)(share * 30) ? '#' : '.';
+    cells[30] = '\0';
+    fprintf(stderr, "[%s] %3.0f %%", cells, 100 * share);
+    if (share > 0.02 && share < 1) print_time_left((now - bar->begin) * (1 - share) / share);
+  }
+  if (note && *note) fprintf(stderr, "  %s", note);
+  fflush(stderr);
+}
+
+void progress_end(struct progress_bar *bar)
+{
+  if (bar->shown && bar->last > 0) fprintf(stderr, "\r\033[K");
+}

@@ -1,0 +1,133 @@
+/* The program: finds the command, parses its options, opens the communicator, and turns errors into one
+ * message and an exit status: 0 success, 1 failure at run time, 2 usage and configuration, 128 + signal after
+ * a signal. */
+#include <hdf5.h>
+#include <mpi.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "tpo/backend.h"
+#include "tpo/judge.h"
+
+static const struct command *const commands[] = {
+    &cmd_run,    &cmd_generate, &cmd_judge,      &cmd_pairs,    &cmd_dpo,
+    &cmd_synth,  &cmd_report,   &cmd_chat,       &cmd_export,   &cmd_inspect,
+    &cmd_config, &cmd_tokenize, &cmd_detokenize, &cmd_template, &cmd_logprobs,
+};
+enum { n_commands = sizeof commands / sizeof commands[0] };
+
+static void print_help(void)
+{
+  printf("tpo %s: Thought Preference Optimization: trains a language model to think before it answers\n\n"
+         "usage: tpo COMMAND [options]     alone, or under mpirun or srun\n\ncommands:\n",
+         tpo_version());
+  for (int i = 0; i < n_commands; i++) printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+  printf(
+      "\n`tpo COMMAND --help` shows a command's options; `tpo --version` what this program was built with.\n"
+      "New here? `launch/quickstart` installs what is needed and runs two iterations on a small model.\n");
+}
+
+static void print_version(void)
+{
+  unsigned major, minor, release;
+  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  int len;
+  H5get_libversion(&major, &minor, &release);
+  MPI_Get_library_version(mpi, &len);
+  mpi[strcspn(mpi, ",\n")] = '\0';
+  printf("tpo %s\nbuild: %s, %s\nbackends: %s\njudges: %s\nlibraries: HDF5 %u.%u.%u, %s\n", tpo_version(),
+         TPO_BUILD_TYPE, __VERSION__, tpo_backend_list(), tpo_judge_kinds(), major, minor, release, mpi);
+}
+
+static const struct command *find_command(const char *name)
+{
+  for (int i = 0; i < n_commands; i++)
+    if (strcmp(commands[i]->name, name) == 0) return commands[i];
+  return NULL;
+}
+
+static int exit_status(int status)
+{
+  if (status == 0) return 0;
+  if (tpo_interrupted()) return 128 + tpo_interrupted();
+  return status == TPO_E_USAGE ? 2 : 1;
+}
+
+/* The launcher's rank, known before MPI is: usage errors are the same on all ranks, and one is enough to tell
+ * them. */
+static bool is_first_rank(void)
+{
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (getenv(names[i])) return atoi(getenv(names[i])) == 0;
+  return true;
+}
+
+static int work(struct invocation *in, struct tpo_error *err)
+{
+  if (!in->command->needs_comm) return is_first_rank() ? in->command->run(in, err) : 0;
+  int status = tpo_comm_open(&in->comm, in->config.run.deadline, err);
+  if (status < 0) return status;
+  tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
+  return in->command->run(in, err);
+}
+
+/* After a failure the other ranks may be in a call that this one will never enter, unless all agreed (then
+ * they leave by themselves, with the same message). */
+static void leave(struct invocation *in, int status, const struct tpo_error *err)
+{
+  int code = exit_status(status);
+  bool first = in->comm ? tpo_comm_rank(in->comm) == 0 : is_first_rank();
+  bool told = status == TPO_E_USAGE || strncmp(err->message, "rank ", 5) == 0;
+  if (status < 0 && (first || !told)) {
+    if (in->log_json)
+      tpo_log(TPO_LOG_ERROR, "%s", err->message);
+    else
+      fprintf(stderr, "tpo: %s\n", err->message);
+  }
+  if (in->comm && status == TPO_E_COMM) tpo_comm_abort(in->comm, code);
+  tpo_comm_close(in->comm);
+}
+
+int main(int argc, char **argv)
+{
+  if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+      strcmp(argv[1], "help") == 0) {
+    print_help();
+    return argc < 2 ? 2 : 0;
+  }
+  if (strcmp(argv[1], "--version") == 0) {
+    print_version();
+    return 0;
+  }
+  struct tpo_error err = {0};
+  const struct command *command = find_command(argv[1]);
+  if (!command) {
+    if (is_first_rank()) fprintf(stderr, "tpo: '%s' is not a command; `tpo --help` lists them\n", argv[1]);
+    return 2;
+  }
+  struct invocation in = {.command = command};
+  tpo_config_default(&in.config);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  tpo_interrupt_install();
+  int status = options_parse(&in, argc - 2, argv + 2, &err);
+  if (status == 0 && in.help) {
+    if (is_first_rank()) options_help(command);
+    tpo_config_free(&in.config);
+    return 0;
+  }
+  tpo_log_setup(in.quiet     ? TPO_LOG_WARN
+                : in.verbose ? TPO_LOG_DEBUG
+                             : TPO_LOG_INFO,
+                in.log_json, is_first_rank() ? 0 : 1);
+  if (status == 0) status = work(&in, &err);
+  if (status == 0 && fflush(stdout) != 0)
+    status = tpo_fail(&err, TPO_E_IO, "writing to standard output failed: %m");
+  leave(&in, status, &err);
+  tpo_config_free(&in.config);
+  return exit_status(status);
+}

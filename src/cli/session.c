@@ -1,0 +1,43 @@
+#include "cli/session.h"
+
+#include <sched.h>
+
+/* Cores that this rank may use: those of its affinity mask, shared with the ranks beside it when the mask
+ * holds them all. */
+static int share_of_cores(const struct tpo_comm *comm)
+{
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) < 0) return 1;
+  int share = CPU_COUNT(&set) / tpo_comm_local_size(comm);
+  return share < 1 ? 1 : share;
+}
+
+int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_error *err)
+{
+  *s = (struct cli_session){0};
+  const struct tpo_config *config = &in->config;
+  int status = in->comm ? 0 : tpo_comm_open(&in->comm, config->run.deadline, err);
+  if (status < 0) return status;
+  int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
+  status = tpo_backend_open(&s->session.backend, config->model.backend, threads, err);
+  status = tpo_comm_agree(in->comm, status, err);
+  if (status < 0) return status;
+  s->session.config = config;
+  s->session.comm = in->comm;
+  s->session.progress = progress_update;
+  s->session.progress_arg = &s->bar;
+  progress_begin(&s->bar, in);
+  tpo_log(TPO_LOG_DEBUG, "%s; %s", tpo_backend_describe(s->session.backend), tpo_comm_describe(in->comm));
+  return 0;
+}
+
+void cli_session_close(struct cli_session *s)
+{
+  progress_end(&s->bar);
+  tpo_backend_close(s->session.backend);
+}
+
+bool cli_first_rank(const struct cli_session *s)
+{
+  return tpo_comm_rank(s->session.comm) == 0;
+}

@@ -1,0 +1,70 @@
+/* What a person wants to see when a run has ended. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "run/loop.h"
+
+static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
+{
+  tpo_buf_printf(out, "  paired difference        %+.3f ± %.3f (standard error, %zu instructions)\n",
+                 difference, se, n);
+  if (n < 2 || isnan(se))
+    tpo_buf_puts(out, "  Too few instructions to say whether that is more than noise.\n");
+  else if (fabs(difference) < 2 * se)
+    tpo_buf_puts(out,
+                 "  That is within noise (less than two standard errors): this run shows no difference.\n");
+  else
+    tpo_buf_printf(out, "  That is more than two standard errors: %s.\n",
+                   difference > 0 ? "better" : "worse");
+}
+
+static void row(struct tpo_buf *out, const char *name, const char *format, double before, double after)
+{
+  char a[32], b[32];
+  snprintf(a, sizeof a, format, before);
+  snprintf(b, sizeof b, format, after);
+  tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
+}
+
+char *loop_closing_text(struct loop *loop, struct tpo_error *err)
+{
+  char before_path[4096], after_path[4096], report[4096], checkpoint[4096];
+  struct tpo_samples before = {0}, after = {0};
+  struct tpo_sample_summary b, a;
+  struct tpo_buf out = {0};
+  int last = loop->config->run.iterations;
+  double difference, se, mean_before, mean_after;
+  int status = loop_path(loop, 0, "validation.h5", before_path, err);
+  if (status == 0) status = loop_path(loop, last, "validation.h5", after_path, err);
+  if (status == 0) status = loop_path(loop, last, "checkpoint.h5", checkpoint, err);
+  if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
+  if (status == 0) status = tpo_samples_read(&before, before_path, err);
+  if (status == 0) status = tpo_samples_read(&after, after_path, err);
+  if (status == 0) {
+    tpo_summarize(&before, &b);
+    tpo_summarize(&after, &a);
+    size_t n = tpo_paired_difference(&before, &after, loop->config->judge.empty_score, &difference, &se,
+                                     &mean_before, &mean_after);
+    tpo_buf_printf(&out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
+                   "before", "after");
+    row(&out, "mean judge score", "%.3f", mean_before, mean_after);
+    row(&out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
+    row(&out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
+    row(&out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
+    row(&out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+    verdict(&out, difference, se, n);
+    if (loop->config->train.epochs > 1 && loop->config->run.validate_each_epoch)
+      tpo_buf_puts(
+          &out,
+          "  The kept epochs were chosen on these same instructions, which flatters \"after\" a little.\n");
+    tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
+    tpo_buf_printf(&out, "try next     tpo chat --model %s --show-thoughts\n", checkpoint);
+  }
+  tpo_samples_free(&before);
+  tpo_samples_free(&after);
+  if (status == 0 && out.failed) tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status < 0) tpo_buf_free(&out);
+  return status < 0 ? NULL : tpo_buf_take(&out);
+}

@@ -1,0 +1,135 @@
+/* Judging over ranks: rank 0 shares its samples, each rank scores every size-th prompt, scores are gathered.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/memory.h"
+#include "tpo/judge.h"
+#include "tpo/run.h"
+
+/* Rows [first, end) of one prompt. */
+static size_t prompt_end(const struct tpo_samples *samples, size_t first)
+{
+  size_t end = first + 1;
+  while (end < samples->n && strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) == 0) end++;
+  return end;
+}
+
+static int share_samples(const struct tpo_session *session, struct tpo_samples *samples,
+                         struct tpo_samples *copy, struct tpo_error *err)
+{
+  struct tpo_buf packed = {0};
+  int status = 0, rank = tpo_comm_rank(session->comm);
+  for (size_t i = 0; rank == 0 && i < samples->n && status == 0; i++)
+    status = tpo_sample_pack(&samples->rows[i], &packed, err);
+  if (packed.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory to send samples");
+  status = tpo_comm_agree(session->comm, status, err);
+  void *bytes = packed.data;
+  size_t len = packed.len;
+  if (status == 0) status = tpo_comm_bcast_bytes(session->comm, &bytes, &len, 0, err);
+  if (status == 0 && rank != 0) status = tpo_samples_unpack(copy, bytes, len, err);
+  free(bytes);
+  return tpo_comm_agree(session->comm, status, err);
+}
+
+/* One result on the wire: row, ok, score, length of the detail, detail. */
+static void pack_result(struct tpo_buf *out, uint64_t row, const struct tpo_judge_result *result)
+{
+  uint64_t ok = result->ok, len = result->detail ? strlen(result->detail) : 0;
+  tpo_buf_append(out, &row, sizeof row);
+  tpo_buf_append(out, &ok, sizeof ok);
+  tpo_buf_append(out, &result->score, sizeof result->score);
+  tpo_buf_append(out, &len, sizeof len);
+  tpo_buf_append(out, result->detail, len);
+}
+
+static int score_prompt(struct tpo_judge *judge, const struct tpo_samples *samples, size_t first, size_t end,
+                        struct tpo_buf *out, struct tpo_error *err)
+{
+  size_t n = end - first;
+  const char **responses = tpo_calloc(n, sizeof *responses, err);
+  struct tpo_judge_result *results = tpo_calloc(n, sizeof *results, err);
+  int status = responses && results ? 0 : TPO_E_MEMORY;
+  if (status == 0) {
+    for (size_t i = 0; i < n; i++)
+      responses[i] = samples->rows[first + i].format_ok ? samples->rows[first + i].response : NULL;
+    struct tpo_judge_item item = {.id = samples->rows[first].prompt_id,
+                                  .instruction = samples->rows[first].instruction,
+                                  .meta = samples->rows[first].meta,
+                                  .n_responses = (int)n,
+                                  .responses = responses};
+    status = tpo_judge_score(judge, &item, 1, results, err);
+  }
+  for (size_t i = 0; results && i < n; i++) {
+    if (status == 0) pack_result(out, first + i, &results[i]);
+    free(results[i].detail);
+  }
+  free(responses);
+  free(results);
+  return status;
+}
+
+static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
+                       struct tpo_buf *out, struct tpo_error *err)
+{
+  struct tpo_judge *judge;
+  int status = tpo_judge_open(&judge, &session->config->judge, err);
+  if (status < 0) return status;
+  size_t prompt = 0, rank = (size_t)tpo_comm_rank(session->comm), size = (size_t)tpo_comm_size(session->comm);
+  for (size_t first = 0, end; first < samples->n && status == 0; first = end, prompt++) {
+    end = prompt_end(samples, first);
+    if (prompt % size == rank) status = score_prompt(judge, samples, first, end, out, err);
+  }
+  if (status == 0 && out->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  tpo_judge_close(judge);
+  return status;
+}
+
+/* Rank 0 puts the gathered results into its rows, with their details in the samples' arena. */
+static int take_scores(struct tpo_samples *samples, const char *bytes, size_t len, size_t *failures,
+                       struct tpo_error *err)
+{
+  *failures = 0;
+  for (size_t at = 0; at < len;) {
+    uint64_t head[2], detail_len;
+    double score;
+    memcpy(head, bytes + at, 16);
+    memcpy(&score, bytes + at + 16, 8);
+    memcpy(&detail_len, bytes + at + 24, 8);
+    struct tpo_sample_row *row = &samples->rows[head[0]];
+    struct tpo_arena arena = {samples->arena};
+    char *detail = tpo_arena_memdup(&arena, bytes + at + 32, detail_len);
+    samples->arena = arena.blocks;
+    if (!detail) return tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+    row->scored = head[1] != 0;
+    row->score = score;
+    row->score_detail = detail_len ? detail : "{}";
+    *failures += row->format_ok && !row->scored;
+    at += 32 + detail_len;
+  }
+  samples->is_scored = true;
+  return 0;
+}
+
+int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
+                      struct tpo_error *err)
+{
+  struct tpo_samples copy = {0};
+  struct tpo_buf scores = {0};
+  void *all = NULL;
+  size_t len = 0;
+  bool first = tpo_comm_rank(session->comm) == 0;
+  *failures = 0;
+  int status = share_samples(session, samples, &copy, err);
+  if (status == 0) {
+    status = score_share(session, first ? samples : &copy, &scores, err);
+    status = tpo_comm_agree(session->comm, status, err);
+  }
+  if (status == 0) status = tpo_comm_gather_bytes(session->comm, scores.data, scores.len, &all, &len, err);
+  if (status == 0 && first) status = take_scores(samples, all, len, failures, err);
+  free(all);
+  tpo_buf_free(&scores);
+  tpo_samples_free(&copy);
+  return tpo_comm_agree(session->comm, status, err);
+}

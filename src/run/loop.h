@@ -1,0 +1,46 @@
+/* The iteration loop's state, shared by its files: the loop itself (run.c), the steps (steps.c), the closing
+ * table. */
+#ifndef TPO_RUN_LOOP_H
+#define TPO_RUN_LOOP_H
+
+#include <stdio.h>
+#include "run/manifest.h"
+#include "tpo/run.h"
+
+struct loop {
+  struct tpo_session *session;
+  const struct tpo_config *config;
+  bool first; /* this is rank 0 */
+  char *config_yaml;
+  struct manifest manifest; /* rank 0 */
+  FILE *metrics;            /* rank 0 */
+  struct tpo_policy policy; /* open while policy.path is set */
+  bool policy_has_master;
+  int iteration;
+};
+
+/* "<run dir>/<name>", or "<run dir>/iter-NNN/<name>" for iteration >= 0. Fails when the path is too long. */
+int loop_path(const struct loop *loop, int iteration, const char *name, char out[4096],
+              struct tpo_error *err);
+/* The model that iteration samples with: the start model for 1, else the checkpoint of the one before. */
+int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err);
+/* Opens that model unless it is the one that is open. */
+int loop_open_policy(struct loop *loop, const char *path, bool keep_master, struct tpo_error *err);
+/* Appends an event to metrics.jsonl (rank 0). Takes event; "event" and "iteration" come first in it. */
+int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err);
+
+/* Cuts metrics.jsonl back to `size` bytes (rank 0). */
+int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
+
+/* The steps; all ranks together. */
+int step_validate(struct loop *loop, struct tpo_error *err);
+int step_prompts(struct loop *loop, struct tpo_error *err);
+int step_sample(struct loop *loop, struct tpo_error *err);
+int step_judge(struct loop *loop, struct tpo_error *err);
+int step_pairs(struct loop *loop, struct tpo_error *err);
+int step_dpo(struct loop *loop, struct tpo_error *err);
+
+/* The text that ends a run, on rank 0; free() it. NULL with err on failure. */
+char *loop_closing_text(struct loop *loop, struct tpo_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "tpo/run.h"
+
+int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
+                    bool keep_master, struct tpo_error *err)
+{
+  *policy = (struct tpo_policy){.path = strdup(path)};
+  struct tpo_model_options options = {
+      .backend = session->backend, .dtype = session->config->model.dtype, .keep_master = keep_master};
+  int status = policy->path ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status == 0) status = tpo_tokenizer_open(&policy->tokenizer, path, err);
+  if (status == 0)
+    status = tpo_template_open(&policy->tmpl, policy->tokenizer, &session->config->template_pieces, err);
+  if (status == 0) status = tpo_model_open(&policy->model, path, &options, err);
+  if (status == 0 && tpo_tokenizer_size(policy->tokenizer) > tpo_model_arch(policy->model)->vocab_size)
+    status = tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d",
+                      path, tpo_tokenizer_size(policy->tokenizer), tpo_model_arch(policy->model)->vocab_size);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status < 0) tpo_policy_close(policy);
+  return status;
+}
+
+void tpo_policy_close(struct tpo_policy *policy)
+{
+  tpo_model_close(policy->model);
+  tpo_template_close(policy->tmpl);
+  tpo_tokenizer_close(policy->tokenizer);
+  free(policy->path);
+  *policy = (struct tpo_policy){0};
+}

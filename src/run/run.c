@@ -1,0 +1,252 @@
+/* The loop: which step comes next, the manifest behind each, and taking a run up again. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "run/loop.h"
+#include "tpo/report.h"
+
+struct step {
+  const char *name;
+  int (*run)(struct loop *loop, struct tpo_error *err);
+  const char *files[3]; /* within the iteration's folder; what the manifest vouches for */
+};
+
+static const struct step validate_step = {"validate", step_validate, {"validation.h5"}};
+static const struct step iteration_steps[] = {
+    {"prompts", step_prompts, {"prompts.jsonl"}}, {"sample", step_sample, {"samples.h5"}},
+    {"judge", step_judge, {"scored.h5"}},         {"pairs", step_pairs, {"pairs.h5"}},
+    {"dpo", step_dpo, {"checkpoint.h5"}},         {"validate", step_validate, {"validation.h5"}},
+};
+
+int loop_path(const struct loop *loop, int iteration, const char *name, char out[4096], struct tpo_error *err)
+{
+  char inner[512];
+  if (iteration < 0) return tpo_path_join(out, 4096, loop->config->run.dir, name, err);
+  snprintf(inner, sizeof inner, "iter-%03d/%s", iteration, name);
+  return tpo_path_join(out, 4096, loop->config->run.dir, inner, err);
+}
+
+int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err)
+{
+  if (iteration > 1) return loop_path(loop, iteration - 1, "checkpoint.h5", out, err);
+  if (strlen(loop->config->model.path) >= 4096) return tpo_fail(err, TPO_E_USAGE, "model.path is too long");
+  strcpy(out, loop->config->model.path);
+  return 0;
+}
+
+int loop_open_policy(struct loop *loop, const char *path, bool keep_master, struct tpo_error *err)
+{
+  if (loop->policy.path && strcmp(loop->policy.path, path) == 0 && loop->policy_has_master == keep_master)
+    return 0;
+  tpo_policy_close(&loop->policy);
+  loop->policy_has_master = keep_master;
+  return tpo_policy_open(&loop->policy, loop->session, path, keep_master, err);
+}
+
+int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err)
+{
+  if (!loop->first) {
+    json_decref(fields);
+    return 0;
+  }
+  json_t *event = json_pack("{s:s, s:i}", "event", name, "iteration", loop->iteration);
+  if (event && fields) json_object_update(event, fields);
+  json_decref(fields);
+  char *text = event ? tpo_json_dump(event) : NULL;
+  json_decref(event);
+  if (!text) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  int status = 0;
+  if (fprintf(loop->metrics, "%s\n", text) < 0 || fflush(loop->metrics) != 0)
+    status = tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: writing failed: %m", loop->config->run.dir);
+  free(text);
+  return status;
+}
+
+/* Asks rank 0's manifest, so that all ranks know. */
+static int is_done(struct loop *loop, int iteration, const char *step, bool *done, struct tpo_error *err)
+{
+  double answer = loop->first && manifest_has(&loop->manifest, iteration, step);
+  int status = tpo_comm_allreduce_max_f64(loop->session->comm, &answer, 1, err);
+  *done = answer > 0;
+  return status;
+}
+
+static int record(struct loop *loop, const struct step *step, double seconds, struct tpo_error *err)
+{
+  char names[3][64];
+  const char *files[4] = {0};
+  for (int i = 0; i < 3 && step->files[i]; i++) {
+    snprintf(names[i], sizeof names[i], "iter-%03d/%s", loop->iteration, step->files[i]);
+    files[i] = names[i];
+  }
+  if (fsync(fileno(loop->metrics)) < 0)
+    return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: writing failed: %m", loop->config->run.dir);
+  return manifest_add(&loop->manifest, loop->iteration, step->name, files, seconds, NULL,
+                      ftell(loop->metrics), err);
+}
+
+static int run_step(struct loop *loop, const struct step *step, struct tpo_error *err)
+{
+  bool done;
+  int status = is_done(loop, loop->iteration, step->name, &done, err);
+  if (status < 0 || done) return status;
+  double begin = tpo_seconds();
+  tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
+  if (tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d", tpo_interrupted());
+  status = tpo_comm_agree(loop->session->comm, status, err);
+  /* Events of a step that did not finish go; training, which may go on from an epoch, cuts its own. */
+  if (status == 0 && loop->first && step->run != step_dpo)
+    status = loop_cut_metrics(loop, manifest_metrics_size(&loop->manifest), err);
+  if (status == 0) status = step->run(loop, err);
+  status = tpo_comm_agree(loop->session->comm, status, err);
+  if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  return tpo_comm_agree(loop->session->comm, status, err);
+}
+
+static int run_iterations(struct loop *loop, struct tpo_error *err)
+{
+  loop->iteration = 0;
+  int status = run_step(loop, &validate_step, err);
+  for (loop->iteration = 1; status == 0 && loop->iteration <= loop->config->run.iterations;
+       loop->iteration++) {
+    if (loop->first) {
+      char dir[4096];
+      status = loop_path(loop, loop->iteration, ".", dir, err);
+      if (status == 0) status = tpo_make_dirs(dir, err);
+    }
+    status = tpo_comm_agree(loop->session->comm, status, err);
+    for (size_t i = 0; status == 0 && i < sizeof iteration_steps / sizeof iteration_steps[0]; i++)
+      status = run_step(loop, &iteration_steps[i], err);
+  }
+  return status;
+}
+
+static void config_hash(const struct tpo_config *config, char hex[33])
+{
+  struct tpo_hash hash;
+  char *yaml = tpo_config_print(config, false);
+  hex[0] = '\0';
+  if (yaml && tpo_hash_begin(&hash, NULL) == 0) {
+    /* The run folder may be moved, the threads and the deadline changed: they change no result. */
+    for (char *line = strtok(yaml, "\n"); line; line = strtok(NULL, "\n")) {
+      const char *key = line + strspn(line, " ");
+      if (strncmp(key, "dir:", 4) != 0 && strncmp(key, "threads:", 8) != 0 &&
+          strncmp(key, "deadline:", 9) != 0)
+        tpo_hash_add(&hash, line, strlen(line) + 1);
+    }
+    tpo_hash_end(&hash, hex);
+  }
+  free(yaml);
+}
+
+static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *err)
+{
+  char path[4096];
+  const char *dir = loop->config->run.dir;
+  int status = loop_path(loop, -1, "manifest.json", path, err);
+  if (status == 0 && tpo_file_exists(path))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "%s holds a run already; go on with --resume, or name another --run-dir", dir);
+  if (status == 0) status = loop_path(loop, 0, ".", path, err);
+  if (status == 0) status = tpo_make_dirs(path, err);
+  if (status < 0) return tpo_fail_prefix(err, "run.dir");
+  if (access(dir, W_OK) != 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s can't be written to: %m", dir);
+  if (status == 0) status = loop_path(loop, -1, "config.yaml", path, err);
+  if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
+  if (status == 0)
+    status = manifest_create(&loop->manifest, dir, hash, loop->config->seed,
+                             tpo_comm_size(loop->session->comm), err);
+  return status;
+}
+
+static int take_up(struct loop *loop, const char *hash, bool allow_changes, struct tpo_error *err)
+{
+  int status = manifest_load(&loop->manifest, loop->config->run.dir, err);
+  if (status == 0) status = manifest_verify(&loop->manifest, err);
+  if (status < 0) return status;
+  if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
+    if (!allow_changes)
+      return tpo_fail(err, TPO_E_STATE,
+                      "%s was started with another configuration (its config.yaml tells which); "
+                      "--allow-changes goes on all the same",
+                      loop->config->run.dir);
+    tpo_log(TPO_LOG_WARN, "the configuration differs from the one that this run was started with");
+  }
+  return 0;
+}
+
+int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err)
+{
+  if (!loop->first) return 0;
+  if (ftruncate(fileno(loop->metrics), size) < 0 || fseek(loop->metrics, 0, SEEK_END) < 0)
+    return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: %m", loop->config->run.dir);
+  return 0;
+}
+
+static int open_metrics(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  int status = loop_path(loop, -1, "metrics.jsonl", path, err);
+  if (status < 0) return status;
+  loop->metrics = fopen(path, "a");
+  return loop->metrics ? 0 : tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
+}
+
+/* The model that the run started from is the one that it goes on with. */
+static int check_model(struct loop *loop, struct tpo_error *err)
+{
+  int status = loop_open_policy(loop, loop->config->model.path, false, err);
+  if (status < 0 || !loop->first) return tpo_comm_agree(loop->session->comm, status, err);
+  const char *hash = tpo_model_hash(loop->policy.model),
+             *known = manifest_string(&loop->manifest, "model_hash");
+  if (!hash)
+    status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  else if (*known && strcmp(known, hash) != 0)
+    status = tpo_fail(err, TPO_E_STATE, "%s: this run was started with another model (hash %s, here %s)",
+                      loop->config->run.dir, known, hash);
+  else if (!*known)
+    status = manifest_set(&loop->manifest, "model_hash", json_string(hash), err);
+  return tpo_comm_agree(loop->session->comm, status, err);
+}
+
+static int write_report(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  int status = loop_path(loop, -1, "report.html", path, err);
+  if (status == 0) status = manifest_set(&loop->manifest, "done", json_true(), err);
+  if (status == 0) status = tpo_report_write(loop->config->run.dir, path, err);
+  return status;
+}
+
+int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary,
+            struct tpo_error *err)
+{
+  struct loop loop = {
+      .session = session, .config = session->config, .first = tpo_comm_rank(session->comm) == 0};
+  char hash[33];
+  config_hash(session->config, hash);
+  loop.config_yaml = tpo_config_print(session->config, false);
+  int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status == 0 && loop.first)
+    status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
+  if (status == 0 && loop.first) status = open_metrics(&loop, err);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = check_model(&loop, err);
+  if (status == 0) status = run_iterations(&loop, err);
+  if (status == 0 && loop.first) {
+    status = write_report(&loop, err);
+    if (status == 0) *summary = loop_closing_text(&loop, err);
+    if (status == 0 && !*summary) status = TPO_E_IO;
+  }
+  status = tpo_comm_agree(session->comm, status, err);
+  tpo_policy_close(&loop.policy);
+  if (loop.metrics) fclose(loop.metrics);
+  manifest_free(&loop.manifest);
+  free(loop.config_yaml);
+  return status;
+}

@@ -1,0 +1,424 @@
+/* The steps of an iteration. Each reads the files of the ones before it and writes its own. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/philox.h"
+#include "run/loop.h"
+
+static int agree(const struct loop *loop, int status, struct tpo_error *err)
+{
+  return tpo_comm_agree(loop->session->comm, status, err);
+}
+
+/* `n` of a file's instructions from position `first` of its keyed shuffle. */
+static int choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
+                               struct tpo_instructions *out, struct tpo_error *err)
+{
+  struct tpo_instructions all = {0};
+  int status = tpo_instructions_read(&all, path, err);
+  uint32_t *order = status == 0 ? tpo_calloc(all.n, sizeof *order, err) : NULL;
+  if (status == 0 && !order) status = TPO_E_MEMORY;
+  if (status == 0 && all.n < first + n)
+    status = tpo_fail(err, TPO_E_USAGE,
+                      "%s has %zu instructions; fresh ones for %d iterations of %d need %zu "
+                      "(data.prompts_per_iteration, run.iterations)",
+                      path, all.n, loop->config->run.iterations, loop->config->data.prompts_per_iteration,
+                      (size_t)loop->config->run.iterations * n);
+  if (status == 0) {
+    struct tpo_rng rng;
+    tpo_rng_init(&rng, loop->config->seed, TPO_STREAM_SELECT, 0, 0);
+    for (size_t i = 0; i < all.n; i++) order[i] = (uint32_t)i;
+    tpo_rng_shuffle_u32(&rng, order, (uint32_t)all.n);
+    for (size_t i = 0; i < n && status == 0; i++)
+      status = tpo_instructions_add(out, &all.items[order[first + i]], err);
+  }
+  free(order);
+  tpo_instructions_free(&all);
+  return status;
+}
+
+int step_prompts(struct loop *loop, struct tpo_error *err)
+{
+  if (!loop->first) return 0;
+  char path[4096];
+  const struct tpo_data_config *data = &loop->config->data;
+  struct tpo_instructions set = {0};
+  size_t n = (size_t)data->prompts_per_iteration, first = (size_t)(loop->iteration - 1) * n;
+  int status = data->train && *data->train
+                   ? choose_instructions(loop, data->train, first, n, &set, err)
+                   : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_TRAIN, first, n, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
+  if (status == 0) status = tpo_instructions_write(&set, path, err);
+  tpo_instructions_free(&set);
+  return status;
+}
+
+static json_t *sample_event(const struct tpo_sample_summary *s, const struct tpo_generate_stats *stats)
+{
+  return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "prompts", (json_int_t)s->prompts,
+                   "samples", (json_int_t)s->samples, "tokens", stats->sampled_tokens, "seconds",
+                   stats->seconds, "format_rate", s->format_rate, "mean_thought_tokens",
+                   s->mean_thought_tokens, "mean_response_tokens", s->mean_response_tokens,
+                   "mean_response_chars", s->mean_response_chars, "repetition", s->repetition);
+}
+
+int step_sample(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096], policy[4096];
+  struct tpo_instructions set = {0};
+  struct tpo_samples samples = {0};
+  struct tpo_generate_stats stats = {0};
+  int status = loop_policy_path(loop, loop->iteration, policy, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
+  if (status == 0) status = tpo_instructions_read(&set, path, err);
+  status = agree(loop, status, err);
+  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0)
+    status = tpo_generate(loop->session, &loop->policy, &set,
+                          &(struct tpo_generate_options){.sampling = &loop->config->sampling,
+                                                         .thought = &loop->config->thought,
+                                                         .iteration = (uint32_t)loop->iteration,
+                                                         .what = "sampling"},
+                          &samples, &stats, err);
+  if (status == 0 && loop->first) {
+    struct tpo_sample_summary summary;
+    tpo_summarize(&samples, &summary);
+    samples.config = strdup(loop->config_yaml);
+    status = loop_path(loop, loop->iteration, "samples.h5", path, err);
+    if (status == 0) status = tpo_samples_write(&samples, path, err);
+    if (status == 0) status = loop_event(loop, "sample", sample_event(&summary, &stats), err);
+    if (status == 0)
+      tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
+              loop->iteration, samples.n, summary.prompts,
+              stats.seconds > 0 ? stats.sampled_tokens / stats.seconds : 0, 100 * summary.format_rate);
+  }
+  tpo_samples_free(&samples);
+  tpo_instructions_free(&set);
+  return agree(loop, status, err);
+}
+
+int step_judge(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_samples samples = {0};
+  size_t failures = 0;
+  int status = 0;
+  if (loop->first) {
+    status = loop_path(loop, loop->iteration, "samples.h5", path, err);
+    if (status == 0) status = tpo_samples_read(&samples, path, err);
+  }
+  status = agree(loop, status, err);
+  if (status == 0) status = tpo_judge_samples(loop->session, &samples, &failures, err);
+  if (status == 0 && loop->first) {
+    struct tpo_sample_summary s;
+    tpo_summarize(&samples, &s);
+    status = loop_path(loop, loop->iteration, "scored.h5", path, err);
+    if (status == 0) status = tpo_samples_write(&samples, path, err);
+    if (status == 0)
+      status =
+          loop_event(loop, "judge",
+                     json_pack("{s:f, s:f, s:f, s:I}", "mean_score", s.mean_score, "best_score", s.best_score,
+                               "worst_score", s.worst_score, "failures", (json_int_t)failures),
+                     err);
+    if (status == 0)
+      tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
+              loop->iteration, s.mean_score, s.best_score, s.worst_score);
+  }
+  tpo_samples_free(&samples);
+  return agree(loop, status, err);
+}
+
+/* Selection, on rank 0. */
+static int select_pairs(struct loop *loop, const char *path, struct tpo_error *err)
+{
+  char scored[4096];
+  struct tpo_samples samples = {0};
+  struct tpo_pairs pairs = {0};
+  struct tpo_pair_statistics statistics = {0};
+  int status = loop_path(loop, loop->iteration, "scored.h5", scored, err);
+  if (status == 0) status = tpo_samples_read(&samples, scored, err);
+  if (status == 0)
+    status = tpo_pairs_select(&pairs, &samples, &loop->config->pairs, loop->config->thought.train_forced,
+                              &statistics, err);
+  if (status == 0 && pairs.n == 0)
+    status = tpo_fail(
+        err, TPO_E_STATE,
+        "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, %zu too few "
+        "usable samples; more samples (sampling.k) or other instructions are needed",
+        loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties, statistics.too_few);
+  if (status == 0) {
+    pairs.statistics = tpo_pair_statistics_json(&statistics);
+    pairs.config = strdup(loop->config_yaml);
+    status = tpo_pairs_write(&pairs, path, err);
+  }
+  if (status == 0) {
+    json_t *fields = json_loads(pairs.statistics ? pairs.statistics : "{}", 0, NULL);
+    status = loop_event(loop, "pairs", fields, err);
+    tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration,
+            statistics.pairs, statistics.prompts, statistics.rho);
+  }
+  tpo_samples_free(&samples);
+  tpo_pairs_free(&pairs);
+  return status;
+}
+
+/* How far the trainer's log-probabilities are from the sampler's, over a few outputs. */
+static int measure_gap(struct loop *loop, struct tpo_error *err)
+{
+  enum { outputs = 8 };
+  char path[4096];
+  struct tpo_samples samples = {0};
+  double largest = 0, sum = 0, n = 0;
+  int status = loop_path(loop, loop->iteration, "samples.h5", path, err);
+  if (status == 0) status = tpo_samples_read(&samples, path, err);
+  for (size_t i = 0; i < samples.n && i < outputs && status == 0; i++) {
+    const struct tpo_sample_row *row =
+        &samples.rows[i * samples.n / (samples.n < outputs ? samples.n : outputs)];
+    int total = row->n_prompt + row->n_tokens;
+    int32_t *ids = tpo_calloc((size_t)total, sizeof *ids, err);
+    float *logprob = tpo_calloc((size_t)total, sizeof *logprob, err);
+    if (ids && logprob) {
+      memcpy(ids, row->prompt_ids, (size_t)row->n_prompt * sizeof *ids);
+      memcpy(ids + row->n_prompt, row->token_ids, (size_t)row->n_tokens * sizeof *ids);
+      int32_t cu_seqlens[] = {0, total};
+      struct tpo_batch batch = {.ids = ids, .cu_seqlens = cu_seqlens, .n_tokens = total, .n_seqs = 1};
+      status = tpo_model_logprobs(loop->policy.model, &batch, logprob, err);
+    } else
+      status = TPO_E_MEMORY;
+    for (int j = 0; j < row->n_tokens && status == 0; j++) {
+      if (row->inserted[j]) continue;
+      double gap = fabs((double)logprob[row->n_prompt + j - 1] - (double)row->token_logprobs[j]);
+      if (gap > largest) largest = gap;
+      sum += gap;
+      n++;
+    }
+    free(ids);
+    free(logprob);
+  }
+  tpo_samples_free(&samples);
+  if (status < 0) return status;
+  return loop_event(loop, "logprob_gap", json_pack("{s:f, s:f}", "max", largest, "mean", n > 0 ? sum / n : 0),
+                    err);
+}
+
+static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pairs *pairs,
+                              struct tpo_error *err)
+{
+  char model[4096];
+  bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
+  size_t dropped = 0;
+  int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
+  if (status == 0) status = loop_open_policy(loop, model, false, err);
+  if (status == 0) {
+    status = tpo_pairs_filter(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
+                              &dropped, err);
+    if (status == 0 && pairs->n == 0)
+      status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
+                        loop->iteration, dropped);
+    status = agree(loop, status, err);
+  }
+  if (status == 0)
+    status =
+        tpo_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train, pairs, err);
+  if (status == 0 && loop->first) {
+    if (dropped)
+      tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
+              dropped);
+    const char *hash = tpo_model_hash(loop->policy.model);
+    if (hash) memcpy(pairs->ref_model, hash, sizeof pairs->ref_model);
+    status = tpo_pairs_write(pairs, path, err);
+    if (status == 0 && previous) status = measure_gap(loop, err);
+  }
+  return agree(loop, status, err);
+}
+
+int step_pairs(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_pairs pairs = {0};
+  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
+  if (status == 0 && loop->first) status = select_pairs(loop, path, err);
+  status = agree(loop, status, err);
+  if (status == 0) status = agree(loop, tpo_pairs_read(&pairs, path, err), err);
+  if (status == 0) status = reference_logprobs(loop, path, &pairs, err);
+  tpo_pairs_free(&pairs);
+  return status;
+}
+
+/* Samples of the model that is in place now, on the validation instructions, scored; rows on rank 0. */
+static int sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_instructions set = {0};
+  struct tpo_generate_stats stats = {0};
+  struct tpo_sampling_config sampling = loop->config->sampling;
+  size_t failures = 0;
+  sampling.k = loop->config->run.validation_k;
+  sampling.temperature = loop->config->run.validation_temperature;
+  int status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
+  if (status == 0) status = tpo_instructions_read(&set, path, err);
+  status = agree(loop, status, err);
+  if (status == 0)
+    status = tpo_generate(loop->session, &loop->policy, &set,
+                          &(struct tpo_generate_options){
+                              .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"},
+                          samples, &stats, err);
+  if (status == 0) status = tpo_judge_samples(loop->session, samples, &failures, err);
+  tpo_instructions_free(&set);
+  return agree(loop, status, err);
+}
+
+static double validation_score(const struct loop *loop, const struct tpo_samples *samples)
+{
+  double sum = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    sum += samples->rows[i].scored ? samples->rows[i].score : loop->config->judge.empty_score;
+  return samples->n ? sum / (double)samples->n : 0;
+}
+
+static int on_start(void *arg, int64_t mark, struct tpo_error *err)
+{
+  struct loop *loop = arg;
+  if (!loop->first) return 0;
+  return loop_cut_metrics(loop, mark < 0 ? manifest_metrics_size(&loop->manifest) : mark, err);
+}
+
+static int64_t metrics_mark(void *arg)
+{
+  const struct loop *loop = arg;
+  return loop->first ? ftell(loop->metrics) : -1;
+}
+
+static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
+{
+  struct loop *loop = arg;
+  struct tpo_session *session = loop->session;
+  struct tpo_buf line = {0};
+  tpo_train_metrics_print(m, &line);
+  json_t *fields = line.failed ? NULL : json_loadb(line.data, line.len, 0, NULL);
+  tpo_buf_free(&line);
+  if (session->progress) {
+    char note[64];
+    snprintf(note, sizeof note, "loss %.4f", m->loss);
+    session->progress(session->progress_arg, "training", m->epoch, loop->config->train.epochs, note);
+  }
+  return loop_event(loop, "step", fields, err);
+}
+
+static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)
+{
+  struct loop *loop = arg;
+  struct tpo_samples samples = {0};
+  *score = NAN;
+  if (!loop->config->run.validate_each_epoch || loop->config->train.epochs == 1) return 0;
+  int status = sample_validation(loop, &samples, err);
+  double value = validation_score(loop, &samples);
+  tpo_samples_free(&samples);
+  if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);
+  if (status < 0) return status;
+  *score = value;
+  if (loop->first)
+    tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch + 1, value);
+  return loop_event(loop, "epoch", json_pack("{s:i, s:f}", "epoch", epoch + 1, "score", value), err);
+}
+
+int step_dpo(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096], policy[4096], out[4096], state[4096];
+  struct tpo_pairs pairs = {0};
+  struct tpo_dpo_result result;
+  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
+  if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
+  if (status == 0) status = tpo_pairs_read(&pairs, path, err);
+  status = agree(loop, status, err);
+  if (status == 0) status = loop_open_policy(loop, policy, true, err);
+  if (status == 0)
+    status = tpo_dpo(loop->session, &loop->policy, &pairs,
+                     &(struct tpo_dpo_options){.out = out,
+                                               .state = state,
+                                               .on_start = on_start,
+                                               .mark = metrics_mark,
+                                               .on_step = on_step,
+                                               .after_epoch = after_epoch,
+                                               .arg = loop,
+                                               .config_yaml = loop->config_yaml},
+                     &result, err);
+  tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
+  if (status == 0 && loop->first) {
+    unlink(state);
+    if (loop->config->train.epochs > 1)
+      status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", result.best_epoch), err);
+    tpo_log(TPO_LOG_INFO, "iteration %d: %lld steps, loss %.4f to %.4f", loop->iteration,
+            (long long)result.steps, result.first_loss, result.last_loss);
+  }
+  tpo_pairs_free(&pairs);
+  return agree(loop, status, err);
+}
+
+/* The validation instructions, once a run, before anything is trained. */
+static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  const struct tpo_data_config *data = &loop->config->data;
+  struct tpo_instructions set = {0};
+  size_t n = (size_t)data->validation_prompts;
+  int status = loop_path(loop, -1, "prompts", path, err);
+  if (status == 0) status = tpo_make_dirs(path, err);
+  if (status == 0) status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
+  if (status == 0)
+    status = data->validation && *data->validation
+                 ? choose_instructions(loop, data->validation, 0, n, &set, err)
+                 : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_VALIDATION, 0, n, err);
+  if (status == 0) status = tpo_instructions_write(&set, path, err);
+  tpo_instructions_free(&set);
+  return status;
+}
+
+static int validation_event(struct loop *loop, const struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_samples before = {0};
+  struct tpo_sample_summary s;
+  double difference = 0, se = 0, mean_before = 0, mean = validation_score(loop, samples);
+  int status = loop_path(loop, 0, "validation.h5", path, err);
+  if (status == 0) status = tpo_samples_read(&before, path, err);
+  if (status < 0) return status;
+  tpo_summarize(samples, &s);
+  tpo_paired_difference(&before, samples, loop->config->judge.empty_score, &difference, &se, &mean_before,
+                        &mean);
+  tpo_samples_free(&before);
+  tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
+          loop->iteration, mean, difference, se);
+  return loop_event(loop, "validate",
+                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s.prompts,
+                              "mean_score", mean, "format_rate", s.format_rate, "mean_thought_tokens",
+                              s.mean_thought_tokens, "mean_response_tokens", s.mean_response_tokens,
+                              "mean_response_chars", s.mean_response_chars, "difference", difference,
+                              "difference_se", isnan(se) ? 0 : se),
+                    err);
+}
+
+int step_validate(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096], policy[4096];
+  struct tpo_samples samples = {0};
+  int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
+  if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
+  status = agree(loop, status, err);
+  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0) status = sample_validation(loop, &samples, err);
+  if (status == 0 && loop->first) {
+    samples.config = strdup(loop->config_yaml);
+    status = loop_path(loop, loop->iteration, "validation.h5", path, err);
+    if (status == 0) status = tpo_samples_write(&samples, path, err);
+    if (status == 0) status = validation_event(loop, &samples, err);
+  }
+  tpo_samples_free(&samples);
+  return agree(loop, status, err);
+}

@@ -1,0 +1,129 @@
+/* Means over samples, and the paired comparison of two models on the same instructions. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "tpo/run.h"
+
+/* Share of the response's word 4-grams that stood in it before: 0 when there are fewer than 4 words.
+ * Quadratic only in words, and capped, because a response is at most a few thousand words. */
+static double repeated_share(const char *text)
+{
+  enum { max_words = 4096, gram = 4 };
+  size_t begins[max_words], ends[max_words], n = 0;
+  for (size_t i = 0; text[i] && n < max_words;) {
+    i += strspn(text + i, " \t\r\n");
+    size_t len = strcspn(text + i, " \t\r\n");
+    if (len == 0) break;
+    begins[n] = i;
+    ends[n++] = i + len;
+    i += len;
+  }
+  if (n < gram) return 0;
+  size_t repeated = 0, grams = n - gram + 1;
+  for (size_t i = 1; i < grams; i++) {
+    size_t len = ends[i + gram - 1] - begins[i];
+    for (size_t j = 0; j < i; j++)
+      if (ends[j + gram - 1] - begins[j] == len && memcmp(text + begins[i], text + begins[j], len) == 0) {
+        repeated++;
+        break;
+      }
+  }
+  return (double)repeated / (double)grams;
+}
+
+struct totals {
+  double format, thought_tokens, response_tokens, chars, repetition, score, best, worst;
+  size_t best_prompts;
+};
+
+static void add_prompt(const struct tpo_samples *samples, size_t first, size_t end,
+                       struct tpo_sample_summary *out, struct totals *t)
+{
+  double best = -INFINITY, worst = INFINITY;
+  for (size_t i = first; i < end; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    t->format += row->format_ok;
+    t->thought_tokens += row->n_thought_tokens;
+    t->response_tokens += row->n_tokens - row->n_thought_tokens;
+    t->chars += (double)tpo_utf8_count(row->response, strlen(row->response));
+    t->repetition += repeated_share(row->response);
+    if (!row->scored) {
+      out->failures += samples->is_scored && row->format_ok;
+      continue;
+    }
+    out->scored++;
+    t->score += row->score;
+    if (row->score > best) best = row->score;
+    if (row->score < worst) worst = row->score;
+  }
+  if (isfinite(best)) {
+    t->best += best;
+    t->worst += worst;
+    t->best_prompts++;
+  }
+}
+
+void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out)
+{
+  struct totals t = {0};
+  *out = (struct tpo_sample_summary){.samples = samples->n};
+  for (size_t first = 0, end; first < samples->n; first = end) {
+    for (end = first + 1; end < samples->n; end++)
+      if (strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) != 0) break;
+    add_prompt(samples, first, end, out, &t);
+    out->prompts++;
+  }
+  double n = samples->n ? (double)samples->n : 1, scored = out->scored ? (double)out->scored : 1;
+  double prompts = t.best_prompts ? (double)t.best_prompts : 1;
+  out->format_rate = t.format / n;
+  out->mean_thought_tokens = t.thought_tokens / n;
+  out->mean_response_tokens = t.response_tokens / n;
+  out->mean_response_chars = t.chars / n;
+  out->repetition = t.repetition / n;
+  out->mean_score = t.score / scored;
+  out->best_score = t.best / prompts;
+  out->worst_score = t.worst / prompts;
+}
+
+/* Mean over a prompt's samples; a sample without a score counts as `failed`. */
+static bool prompt_mean(const struct tpo_samples *samples, const char *id, double failed, double *mean)
+{
+  double sum = 0;
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    if (strcmp(row->prompt_id, id) != 0) continue;
+    sum += row->scored ? row->score : failed;
+    n++;
+  }
+  *mean = n ? sum / (double)n : 0;
+  return n > 0;
+}
+
+size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after, double failed,
+                             double *difference, double *standard_error, double *mean_before,
+                             double *mean_after)
+{
+  double sum = 0, squares = 0, sum_before = 0, sum_after = 0;
+  size_t n = 0;
+  for (size_t i = 0; i < before->n; i++) {
+    const char *id = before->rows[i].prompt_id;
+    if (i > 0 && strcmp(before->rows[i - 1].prompt_id, id) == 0) continue;
+    double x, y;
+    if (!prompt_mean(before, id, failed, &x) || !prompt_mean(after, id, failed, &y)) continue;
+    sum_before += x;
+    sum_after += y;
+    sum += y - x;
+    squares += (y - x) * (y - x);
+    n++;
+  }
+  double count = n ? (double)n : 1, mean = sum / count;
+  double variance = n > 1 ? (squares - sum * mean) / (count - 1) : 0;
+  *difference = mean;
+  *standard_error = n > 1 ? sqrt((variance > 0 ? variance : 0) / count) : NAN;
+  *mean_before = sum_before / count;
+  *mean_after = sum_after / count;
+  return n;
+}
