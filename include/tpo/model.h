@@ -44,6 +44,9 @@ struct tpo_model_options {
   struct tpo_backend *backend; /* borrowed */
   enum tpo_compute_dtype dtype;
   bool keep_master; /* also keep the loaded weights as one flat fp32 array, for training */
+  /* Training keeps the states of as many layers as fit in this many bytes and computes the others again in backward;
+   * 0: a quarter of the memory that is free. Results do not depend on it, bit for bit. */
+  size_t activation_bytes;
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another model_type, biases,
@@ -61,7 +64,8 @@ int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
 enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
-/* Hash over architecture and weights, 32 hex digits: which model this is, wherever it was loaded from. */
+/* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded from. NULL
+ * when memory is short. */
 const char *tpo_model_hash(struct tpo_model *model);
 size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the flat array */
 const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
@@ -85,7 +89,8 @@ int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, f
  * The forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
 struct tpo_activations;
 int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
-                      float *logprob, struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough */
+                      float *logprob, struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough;
+                                                               * belongs to the model: free it before the model */
 /* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted. */
 int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
                        const float *dlogprob, float *grad, struct tpo_error *err);

@@ -1,0 +1,294 @@
+/* The architecture as config.json tells it, in both of its dialects. What the description cannot hold is
+ * refused by name: a model is never half-loaded. */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+#define MAX_DIM                                                                                              \
+  (1 << 20) /* most features of a layer: products of two stay within 64 bits, rows within an int */
+
+static int check_range(const char *what, int value, int min, int max, const char *place,
+                       struct tpo_error *err)
+{
+  if (value >= min && value <= max) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: %s is %d, expected %d to %d", place, what, value, min, max);
+}
+
+static int check_rope(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
+{
+  if (!(arch->rope_theta > 0) || !isfinite(arch->rope_theta))
+    return tpo_fail(err, TPO_E_INPUT, "%s: rope theta is %g, expected a positive number", place,
+                    arch->rope_theta);
+  if (arch->rope == TPO_ROPE_DEFAULT) return 0;
+  if (!(arch->rope_factor >= 1) || !isfinite(arch->rope_factor))
+    return tpo_fail(err, TPO_E_INPUT, "%s: rope scaling factor is %g, expected at least 1", place,
+                    arch->rope_factor);
+  if (arch->rope == TPO_ROPE_LINEAR) return 0;
+  if (!(arch->rope_low_freq > 0) || !(arch->rope_high_freq > arch->rope_low_freq) ||
+      !isfinite(arch->rope_high_freq))
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: rope frequency factors are low %g and high %g, expected 0 < low < high", place,
+                    arch->rope_low_freq, arch->rope_high_freq);
+  return check_range("rope's original context", arch->rope_original_context, 1, 1 << 24, place, err);
+}
+
+int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
+{
+  const struct {
+    const char *what;
+    int value, max;
+  } sizes[] = {
+      {"vocabulary size", arch->vocab_size, 1 << 24}, {"hidden size", arch->hidden, MAX_DIM},
+      {"number of layers", arch->layers, 4096},       {"number of attention heads", arch->heads, 4096},
+      {"number of kv heads", arch->kv_heads, 4096},   {"head dimension", arch->head_dim, 1024},
+      {"intermediate size", arch->ffn, MAX_DIM / 2},  {"context length", arch->context, 1 << 24},
+  };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    int code = check_range(sizes[i].what, sizes[i].value, 1, sizes[i].max, place, err);
+    if (code < 0) return code;
+  }
+  if (arch->heads % arch->kv_heads != 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %d attention heads cannot be shared out over %d kv heads", place,
+                    arch->heads, arch->kv_heads);
+  if (arch->head_dim % 2 != 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: head dimension is %d, expected an even number (rotary embedding)",
+                    place, arch->head_dim);
+  if ((int64_t)(arch->heads + 2 * arch->kv_heads) * arch->head_dim > MAX_DIM)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %d + 2 x %d heads of %d features are more than %d", place,
+                    arch->heads, arch->kv_heads, arch->head_dim, MAX_DIM);
+  if (!(arch->rms_eps > 0) || !(arch->rms_eps < 1))
+    return tpo_fail(err, TPO_E_INPUT, "%s: RMSNorm epsilon is %g, expected between 0 and 1", place,
+                    arch->rms_eps);
+  return check_rope(arch, place, err);
+}
+
+static int unsupported(const char *place, const char *key, const json_t *value, const char *expected,
+                       struct tpo_error *err)
+{
+  char *text = tpo_json_dump(value);
+  int code = tpo_fail(err, TPO_E_UNSUPPORTED, "%s: \"%s\": %.120s is not supported; expected %s", place, key,
+                      text ? text : "?", expected);
+  free(text);
+  return code;
+}
+
+static bool is_off(const json_t *value)
+{
+  return !value || json_is_null(value) || json_is_false(value) ||
+         (json_is_number(value) && json_number_value(value) == 0);
+}
+
+static bool is_one(const json_t *value)
+{
+  return !value || json_is_null(value) || (json_is_number(value) && json_number_value(value) == 1);
+}
+
+/* Settings that would change the computation and that this transformer does not have. */
+static int refuse_options(const json_t *config, const char *place, struct tpo_error *err)
+{
+  static const char *const must_be_off[] = {"attention_bias",
+                                            "mlp_bias",
+                                            "sliding_window",
+                                            "quantization_config",
+                                            "num_local_experts",
+                                            "num_experts",
+                                            "qk_norm",
+                                            "use_qk_norm",
+                                            "attn_logit_softcapping",
+                                            "final_logit_softcapping",
+                                            "no_rope_layers",
+                                            "auto_map",
+                                            "attention_in_bias",
+                                            "parallel_residual",
+                                            "norm_after",
+                                            "lm_head_bias",
+                                            "add_cross_attention",
+                                            "is_encoder_decoder",
+                                            "alibi",
+                                            "logit_softcapping"};
+  static const char *const must_be_one[] = {"partial_rotary_factor", "embedding_multiplier",
+                                            "residual_multiplier",   "attention_multiplier",
+                                            "logits_scaling",        "logit_scale"};
+  for (size_t i = 0; i < sizeof must_be_off / sizeof *must_be_off; i++) {
+    const json_t *value = json_object_get(config, must_be_off[i]);
+    if (!is_off(value)) return unsupported(place, must_be_off[i], value, "it to be absent or off", err);
+  }
+  for (size_t i = 0; i < sizeof must_be_one / sizeof *must_be_one; i++) {
+    const json_t *value = json_object_get(config, must_be_one[i]);
+    if (!is_one(value)) return unsupported(place, must_be_one[i], value, "it to be absent or 1", err);
+  }
+  const json_t *kinds = json_object_get(config, "layer_types");
+  for (size_t i = 0; i < json_array_size(kinds); i++) {
+    const char *kind = json_string_value(json_array_get(kinds, i));
+    if (!kind || strcmp(kind, "full_attention") != 0)
+      return unsupported(place, "layer_types", json_array_get(kinds, i), "\"full_attention\" in every layer",
+                         err);
+  }
+  return 0;
+}
+
+static int check_kind(const json_t *config, const char *place, struct tpo_error *err)
+{
+  const json_t *type = json_object_get(config, "model_type");
+  if (!type) return tpo_fail(err, TPO_E_INPUT, "%s: no \"model_type\"; expected \"llama\"", place);
+  if (!json_is_string(type) || strcmp(json_string_value(type), "llama") != 0)
+    return unsupported(place, "model_type", type, "\"llama\"", err);
+  const json_t *names = json_object_get(config, "architectures");
+  if (names && !json_is_null(names)) {
+    const char *name = json_string_value(json_array_get(names, 0));
+    if (!name || strcmp(name, "LlamaForCausalLM") != 0)
+      return unsupported(place, "architectures", names, "[\"LlamaForCausalLM\"]", err);
+  }
+  const json_t *act = json_object_get(config, "hidden_act");
+  if (act && !json_is_null(act) && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
+    return unsupported(place, "hidden_act", act, "\"silu\"", err);
+  return refuse_options(config, place, err);
+}
+
+/* The object that tells of rope scaling: {"rope_type": ..., "factor": ...}; "type" is the older word. */
+static int read_scaling(struct tpo_arch *arch, const json_t *scaling, const char *key, const char *place,
+                        struct tpo_error *err)
+{
+  if (!json_is_object(scaling))
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be an object or null", place, key);
+  const char *type = NULL, *old_type = NULL;
+  if (tpo_json_get_string(scaling, "rope_type", &type, place, err) < 0 ||
+      tpo_json_get_string(scaling, "type", &old_type, place, err) < 0)
+    return TPO_E_INPUT;
+  if (!type) type = old_type ? old_type : "default";
+  if (strcmp(type, "default") == 0) return 0;
+  if (strcmp(type, "linear") == 0)
+    arch->rope = TPO_ROPE_LINEAR;
+  else if (strcmp(type, "llama3") == 0)
+    arch->rope = TPO_ROPE_LLAMA3;
+  else
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: \"%s\": rope type \"%.60s\" is not supported; expected default, linear or llama3",
+                    place, key, type);
+  const char *const needed[] = {"factor", "low_freq_factor", "high_freq_factor",
+                                "original_max_position_embeddings"};
+  for (int i = 0; i < (arch->rope == TPO_ROPE_LINEAR ? 1 : 4); i++)
+    if (!json_is_number(json_object_get(scaling, needed[i])))
+      return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" of rope type %s lacks the number \"%s\"", place, key,
+                      type, needed[i]);
+  int64_t original = 0;
+  if (tpo_json_get_double(scaling, "factor", &arch->rope_factor, place, err) < 0 ||
+      tpo_json_get_double(scaling, "low_freq_factor", &arch->rope_low_freq, place, err) < 0 ||
+      tpo_json_get_double(scaling, "high_freq_factor", &arch->rope_high_freq, place, err) < 0 ||
+      tpo_json_get_int(scaling, "original_max_position_embeddings", 1, 1 << 24, &original, place, err) < 0)
+    return TPO_E_INPUT;
+  if (arch->rope == TPO_ROPE_LINEAR) {
+    arch->rope_low_freq = arch->rope_high_freq = 0;
+    original = 0;
+  }
+  arch->rope_original_context = (int)original;
+  return 0;
+}
+
+/* rope_parameters holds what rope_theta and rope_scaling hold in the older dialect. */
+static int read_rope(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+{
+  const json_t *parameters = json_object_get(config, "rope_parameters");
+  const json_t *scaling = json_object_get(config, "rope_scaling");
+  double theta = 0, inner_theta = 0;
+  int code = tpo_json_get_double(config, "rope_theta", &theta, place, err);
+  if (code < 0) return code;
+  if (parameters && !json_is_null(parameters)) {
+    if ((code = read_scaling(arch, parameters, "rope_parameters", place, err)) < 0) return code;
+    if (json_is_object(json_object_get(parameters, "full_attention")))
+      return unsupported(place, "rope_parameters", parameters, "one set of parameters for all layers", err);
+    if (!is_one(json_object_get(parameters, "partial_rotary_factor")))
+      return unsupported(place, "rope_parameters", parameters, "partial_rotary_factor to be absent or 1",
+                         err);
+    if ((code = tpo_json_get_double(parameters, "rope_theta", &inner_theta, place, err)) < 0) return code;
+    if (theta != 0 && inner_theta != 0 && theta != inner_theta)
+      return tpo_fail(err, TPO_E_INPUT, "%s: \"rope_theta\" is %g, but %g in \"rope_parameters\"", place,
+                      theta, inner_theta);
+    if (inner_theta != 0) theta = inner_theta;
+  } else if (scaling && !json_is_null(scaling)) {
+    if ((code = read_scaling(arch, scaling, "rope_scaling", place, err)) < 0) return code;
+  }
+  arch->rope_theta = theta != 0 ? theta : 10000;
+  return 0;
+}
+
+static int read_sizes(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+{
+  const struct {
+    const char *key;
+    int *to;
+    int otherwise; /* the family's default; 0: the key is required; -1: derived below */
+  } sizes[] = {
+      {"vocab_size", &arch->vocab_size, 0},         {"hidden_size", &arch->hidden, 0},
+      {"num_hidden_layers", &arch->layers, 0},      {"num_attention_heads", &arch->heads, 0},
+      {"num_key_value_heads", &arch->kv_heads, -1}, {"head_dim", &arch->head_dim, -1},
+      {"intermediate_size", &arch->ffn, 0},         {"max_position_embeddings", &arch->context, 2048},
+  };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    int64_t value = sizes[i].otherwise;
+    int code = tpo_json_get_int(config, sizes[i].key, 1, 1 << 24, &value, place, err);
+    if (code < 0) return code;
+    if (value == 0) return tpo_fail(err, TPO_E_INPUT, "%s: no \"%s\"", place, sizes[i].key);
+    *sizes[i].to = (int)value;
+  }
+  if (arch->kv_heads < 0) arch->kv_heads = arch->heads;
+  if (arch->head_dim < 0) {
+    if (arch->hidden % arch->heads != 0)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "%s: hidden size %d is no multiple of %d heads, and there is no \"head_dim\"", place,
+                      arch->hidden, arch->heads);
+    arch->head_dim = arch->hidden / arch->heads;
+  }
+  return 0;
+}
+
+int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+{
+  memset(arch, 0, sizeof *arch);
+  if (!json_is_object(config)) return tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", place);
+  arch->rms_eps = 1e-6;
+  int code = check_kind(config, place, err);
+  if (code == 0) code = read_sizes(arch, config, place, err);
+  if (code == 0) code = read_rope(arch, config, place, err);
+  if (code == 0) code = tpo_json_get_double(config, "rms_norm_eps", &arch->rms_eps, place, err);
+  if (code == 0) code = tpo_json_get_bool(config, "tie_word_embeddings", &arch->tied, place, err);
+  return code < 0 ? code : tpo_arch_check(arch, place, err);
+}
+
+static json_t *scaling_to_json(const struct tpo_arch *arch)
+{
+  switch (arch->rope) {
+  case TPO_ROPE_DEFAULT: return json_null();
+  case TPO_ROPE_LINEAR: return json_pack("{s:s,s:f}", "type", "linear", "factor", arch->rope_factor);
+  case TPO_ROPE_LLAMA3:
+    return json_pack("{s:s,s:f,s:f,s:f,s:i}", "rope_type", "llama3", "factor", arch->rope_factor,
+                     "low_freq_factor", arch->rope_low_freq, "high_freq_factor", arch->rope_high_freq,
+                     "original_max_position_embeddings", arch->rope_original_context);
+  }
+  return NULL;
+}
+
+static json_t *token_to_json(int32_t id)
+{
+  return id < 0 ? json_null() : json_integer(id);
+}
+
+json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos)
+{
+  return json_pack(
+      "{s:[s],s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:f,s:o,s:b,s:b,s:b,s:f,s:o,s:o,s:b,s:s,s:s}",
+      "architectures", "LlamaForCausalLM", "model_type", "llama",                          //
+      "vocab_size", arch->vocab_size, "hidden_size", arch->hidden,                         //
+      "intermediate_size", arch->ffn, "num_hidden_layers", arch->layers,                   //
+      "num_attention_heads", arch->heads, "num_key_value_heads", arch->kv_heads,           //
+      "head_dim", arch->head_dim, "max_position_embeddings", arch->context,                //
+      "hidden_act", "silu", "rms_norm_eps", arch->rms_eps, "rope_theta", arch->rope_theta, //
+      "rope_scaling", scaling_to_json(arch), "tie_word_embeddings", (int)arch->tied,       //
+      "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0,                        //
+      "bos_token_id", token_to_json(bos), "eos_token_id", token_to_json(eos),              //
+      "use_cache", 1, "torch_dtype", dtype, "dtype", dtype);
+}

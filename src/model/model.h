@@ -1,0 +1,103 @@
+/* The model's inside: weights in the backend's layout, and how names in files map onto them. */
+#ifndef TPO_MODEL_MODEL_H
+#define TPO_MODEL_MODEL_H
+
+#include <jansson.h>
+#include "backend/ops.h"
+#include "tpo/model.h"
+
+/* Which tensor of a layer; the flat array holds them in this order. */
+enum tpo_layer_param {
+  TPO_INPUT_NORM,
+  TPO_Q,
+  TPO_K,
+  TPO_V,
+  TPO_O,
+  TPO_POST_NORM,
+  TPO_GATE,
+  TPO_UP,
+  TPO_DOWN,
+  TPO_LAYER_PARAMS
+};
+
+struct tpo_layer {
+  float *input_norm, *post_norm; // [hidden]
+  struct tpo_linear *qkv;        // [(heads + 2 kv_heads) * head_dim, hidden]
+  struct tpo_linear *o;          // [hidden, heads * head_dim]
+  struct tpo_linear *gate_up;    // [2 ffn, hidden]
+  struct tpo_linear *down;       // [hidden, ffn]
+};
+
+/* Where a parameter is computed with: rows of a linear from row0, or a norm's vector. */
+struct tpo_place {
+  struct tpo_linear *linear;
+  int row0;
+  float *vector;
+};
+
+struct tpo_model {
+  struct tpo_backend *be; /* borrowed */
+  const struct tpo_ops *ops;
+  struct tpo_arch arch;
+  enum tpo_compute_dtype dtype;
+  struct tpo_attention_shape shape;
+  struct tpo_linear *embed;   // [vocab, hidden]
+  struct tpo_linear *lm_head; // [vocab, hidden]; the embedding itself when tied
+  struct tpo_layer *layers;   // [arch.layers]
+  float *final_norm;          // [hidden]
+  float *cos_sin;             // [positions, head_dim]
+  int positions;              /* rows that cos_sin has so far; grows to arch.context */
+  struct tpo_param *params;   /* [n_params] */
+  struct tpo_place *places;   /* [n_params] */
+  size_t n_params, param_count;
+  float *master; // [param_count] or NULL
+  float *vector; // [2, hidden] host memory, for norms on their way to the backend
+  void *staging; /* backend memory for matrices on their way in and out */
+  size_t staging_bytes;
+  struct tpo_activations *evaluation; /* reused by tpo_model_logprobs */
+  size_t activation_bytes;            /* 0: a share of the free memory */
+  char hash[33];
+  bool hash_known;
+};
+
+/* arch.c */
+/* From a config.json-like object; `place` begins every message. */
+int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err);
+/* The reverse: config.json in words that old and new transformers read. dtype names the weights' type; a
+ * negative token id is written as null. NULL when memory is short. */
+json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos);
+/* Refuses sizes that contradict each other or exceed what the program's integers hold. */
+int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
+
+/* rope.c */
+/* Inverse frequencies of the rotary embedding after scaling. out [head_dim / 2] */
+void tpo_rope_frequencies(const struct tpo_arch *arch, float *out);
+/* Makes sure that cos_sin covers positions 0 .. n-1. */
+int tpo_rope_ensure(struct tpo_model *model, int n, struct tpo_error *err);
+
+/* params.c */
+/* *out [*n], malloc'ed; *count: elements of the flat array. */
+int tpo_params_list(const struct tpo_arch *arch, struct tpo_param **out, size_t *n, size_t *count,
+                    struct tpo_error *err);
+static inline size_t tpo_param_index(int layer, enum tpo_layer_param which)
+{
+  return 1 + (size_t)layer * TPO_LAYER_PARAMS + (size_t)which;
+}
+static inline size_t tpo_param_final_norm(const struct tpo_arch *arch)
+{
+  return 1 + (size_t)arch->layers * TPO_LAYER_PARAMS;
+}
+
+/* model.c */
+/* A model without its weights' values. */
+int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
+                       const struct tpo_model_options *options, struct tpo_error *err);
+/* Rows of parameter i from or to fp32 host memory [n_rows, cols]; any number of rows. */
+int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const float *host,
+                       struct tpo_error *err);
+int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
+                       struct tpo_error *err);
+/* Rows of a parameter that are moved at once, so that staging memory stays small. */
+int64_t tpo_param_chunk(const struct tpo_param *param);
+
+#endif

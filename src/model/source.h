@@ -1,0 +1,36 @@
+/* Where weights come from: a Hugging Face folder, a GGUF file or a checkpoint, behind one small interface. */
+#ifndef TPO_MODEL_SOURCE_H
+#define TPO_MODEL_SOURCE_H
+
+#include "model/model.h"
+
+struct tpo_source {
+  const char *path; /* borrowed */
+  struct tpo_arch arch;
+  void *state; /* of the kind; NULL when only the architecture was read */
+  /* Every parameter is there with its shape and a type that can be read, and nothing else is. */
+  int (*check)(struct tpo_source *source, const struct tpo_param *params, size_t n, struct tpo_error *err);
+  /* Rows of parameter i as fp32. out [n_rows, cols] */
+  int (*read)(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
+              int64_t n_rows, float *out, struct tpo_error *err);
+  /* The file that holds the parameter, for messages. */
+  const char *(*file_of)(struct tpo_source *source, const struct tpo_param *param);
+  void (*close)(struct tpo_source *source);
+};
+
+/* load_hf.c, load_gguf.c, load_checkpoint.c: fill arch; with `weights`, the rest too. On failure nothing
+ * stays open. */
+int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weights, struct tpo_error *err);
+int tpo_source_open_gguf(struct tpo_source *source, const char *path, bool weights, struct tpo_error *err);
+int tpo_source_open_checkpoint(struct tpo_source *source, const char *path, bool weights,
+                               struct tpo_error *err);
+
+/* Whichever of the three path is, by its contents. */
+int tpo_source_open(struct tpo_source *source, const char *path, bool weights, struct tpo_error *err);
+void tpo_source_close(struct tpo_source *source);
+
+/* Compares a shape in a file, row-major, with what the parameter must have; `file` begins the message. */
+int tpo_source_check_shape(const struct tpo_param *param, const char *name, const int64_t *dims, int n_dims,
+                           const char *file, struct tpo_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+/* The transformer's parts over the table of operations, forward and backward. Training, evaluation and
+ * inference are these same calls; they differ in which buffers a layer's states live in and in how rows
+ * attend. */
+#ifndef TPO_MODEL_TRANSFORMER_H
+#define TPO_MODEL_TRANSFORMER_H
+
+#include "model/model.h"
+
+/* The rows of one pass, and what they attend to. */
+struct tpo_rows {
+  int n;
+  const int32_t *pos; // [n] backend memory
+  /* Packed sequences (training, evaluation); host memory [n_seqs + 1]. */
+  const int32_t *cu_seqlens;
+  int n_seqs;
+  /* Or the paged cache (inference); NULL otherwise. */
+  const struct tpo_kv_layer *kv; // [layers]
+  struct tpo_paged_rows paged;
+};
+
+/* What a layer's forward computes and its backward needs. in, mid and out may be one buffer when no backward
+ * follows; lse and the rstds may then be NULL. */
+struct tpo_layer_state {
+  void *in;        // [n, hidden] the residual stream
+  float *rstd_in;  // [n]
+  void *qkv;       // [n, (heads + 2 kv_heads) * head_dim] after the rotation
+  void *attn;      // [n, heads * head_dim]
+  float *lse;      // [n, heads]
+  void *mid;       // [n, hidden] the residual stream after attention
+  float *rstd_mid; // [n]
+  void *gate_up;   // [n, 2 ffn]
+  void *out;       // [n, hidden]
+};
+
+/* Shared by all layers; nothing in it outlives a layer. The gradients are only for backward. */
+struct tpo_layer_scratch {
+  void *normed; // [n, hidden]
+  void *act;    // [n, ffn]
+  void *dnormed, *dattn, *dqkv, *dact, *dgate_up;
+};
+
+struct tpo_head_state {
+  void *in;                       // [m, hidden] the rows whose log-probability is wanted
+  void *normed;                   // [m, hidden]
+  float *rstd;                    // [m]
+  float *lse;                     // [m]
+  float *logprob;                 // [m]
+  const int32_t *index, *targets; // [m] backend memory
+  void *dnormed, *din;
+  float *dlogprob; // [m]
+};
+
+void tpo_layer_forward(struct tpo_model *model, int layer, const struct tpo_rows *rows,
+                       const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
+/* Computes the states again from s->in: the forward without its last product. */
+void tpo_layer_recompute(struct tpo_model *model, int layer, const struct tpo_rows *rows,
+                         const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
+/* dx: on entry the gradient of s->out, on return that of s->in. grad: the flat array, added to. */
+void tpo_layer_backward(struct tpo_model *model, int layer, const struct tpo_rows *rows,
+                        const struct tpo_layer_state *s, const struct tpo_layer_scratch *w, void *dx,
+                        float *grad);
+
+/* Final norm, LM head, log-softmax and gather for m of the rows of x. */
+void tpo_head_forward(struct tpo_model *model, const void *x, const struct tpo_head_state *s, int m);
+/* dx [n, hidden] is written whole. */
+void tpo_head_backward(struct tpo_model *model, const struct tpo_head_state *s, int m, void *dx, int n,
+                       float *grad);
+
+#endif
