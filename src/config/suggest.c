@@ -44,6 +44,9 @@ static bool near(const char *name, size_t len, const char *known, int *best)
 bool config_suggest(const char *name, size_t len, const char *section, char out[64])
 {
   int best = MAX_NAME + 1;
+  for (int i = 0; i < config_n_keys && memchr(name, '.', len); i++) /* a whole path */
+    if (near(name, len, config_keys[i].path, &best)) snprintf(out, 64, "%s", config_keys[i].path);
+  if (best <= MAX_NAME) return true;
   for (int i = 0; i < config_n_keys; i++)
     if (config_in_section(i, section) && near(name, len, config_key_name(i), &best))
       snprintf(out, 64, "%s", config_keys[i].path);
@@ -51,9 +54,7 @@ bool config_suggest(const char *name, size_t len, const char *section, char out[
     for (int i = 0; i < config_n_sections; i++)
       if (near(name, len, config_sections[i].name, &best)) snprintf(out, 64, "%s", config_sections[i].name);
   if (best <= MAX_NAME) return true;
-  /* Right name or path, other section; then anything like it. */
-  for (int i = 0; i < config_n_keys; i++)
-    if (near(name, len, config_keys[i].path, &best) || near(name, len, config_key_name(i), &best))
-      snprintf(out, 64, "%s", config_keys[i].path);
+  for (int i = 0; i < config_n_keys; i++) /* the right name in the wrong section */
+    if (near(name, len, config_key_name(i), &best)) snprintf(out, 64, "%s", config_keys[i].path);
   return best <= MAX_NAME;
 }

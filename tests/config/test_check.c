@@ -1,0 +1,122 @@
+#include "unit.h"
+#include "tpo/config.h"
+
+/* What the check says about the defaults with some YAML over them; NULL when nothing. */
+static char *check(const char *yaml, unsigned parts)
+{
+  struct tpo_config config;
+  struct tpo_error err = {0};
+  char *report = NULL;
+  tpo_config_default(&config);
+  if (tpo_config_load_text(&config, yaml, strlen(yaml), "c.yaml", &report, &err) < 0) fail_msg("%s", report);
+  int status = tpo_config_check_parts(&config, parts, &report, &err);
+  assert_int_equal(status, report ? TPO_E_USAGE : 0);
+  tpo_config_free(&config);
+  return report;
+}
+
+static void defaults_are_possible(void **state)
+{
+  (void)state;
+  assert_null(check("", TPO_CHECK_ALL));
+}
+
+static void every_impossible_combination_is_named_with_its_line(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *yaml, *report;
+  } cases[] = {
+      {"sampling: {k: 1}", "c.yaml:1: sampling.k is 1: a pair needs at least 2 samples"},
+      {"sampling:\n  temperature: 0", "c.yaml:2: sampling.temperature is 0: the 8 samples"},
+      {"sampling:\n  top_k: 1", "c.yaml:2: sampling.top_k is 1: the 8 samples"},
+      {"sampling:\n  stop: ['']", "c.yaml:2: sampling.stop holds an empty string"},
+      {"sampling:\n  stop: [for the user]", "c.yaml:2: sampling.stop has a string that is part of a marker"},
+      {"thought:\n  prompt: no place",
+       "c.yaml:2: thought.prompt must hold {instruction} exactly once, not 0 times"},
+      {"thought:\n  prompt: '{instruction} {instruction}'", "exactly once, not 2 times"},
+      {"thought:\n  response_marker: ''",
+       "default: thought.on_budget: force needs a thought.response_marker"},
+      {"thought: {name: none, thought_tokens: 5}", "c.yaml:1: thought.thought_tokens is 5, but without"},
+      {"thought: {name: none, thought_marker: T}", "c.yaml:1: thought.thought_marker without"},
+      {"thought: {response_marker: \"\\n \"}", "c.yaml:1: thought.response_marker is blank"},
+      {"thought: {response_marker: Notes}", "can't be told apart"},
+      {"thought: {prefill: \"x\\nReply for the user:\"}",
+       "c.yaml:1: thought.prefill holds the response marker"},
+      {"thought: {thought_tokens: 1024}", "c.yaml:1: thought.thought_tokens (1024) leaves no room"},
+      {"thought: {thought_tokens: 1000, response_tokens: 25}",
+       "(1000 + 25) are more than sampling.max_tokens (1024)"},
+      {"template: {user_prefix: u}", "template.assistant_suffix is missing"},
+      {"template: {bos: b}", "template.user_prefix is missing"},
+      {"data: {train: a, validation: a}", "c.yaml:1: data.validation is the same file as data.train"},
+      {"pairs: {max_pairs_per_prompt: 3}", "c.yaml:1: pairs.max_pairs_per_prompt has no meaning"},
+      {"train: {loss: ipo, label_smoothing: 0.1}",
+       "c.yaml:1: train.label_smoothing belongs to train.loss: dpo"},
+      {"train: {max_pair_tokens: 5000}", "c.yaml:1: train.max_pair_tokens (5000) is more than fits"},
+      {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL or "
+                       "command:PROGRAM, not \"rules\"; did you mean rule?"},
+      {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
+      {"run: {dir: ''}", "c.yaml:1: run.dir is empty"},
+      {"run: {validation_k: 2}", "c.yaml:1: run.validation_k is 2, but run.validation_temperature is 0"},
+      {"data: {validation_prompts: 0}",
+       "c.yaml:1: data.validation_prompts is 0, but run.validate_each_epoch"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *report = check(cases[i].yaml, TPO_CHECK_ALL);
+    if (!report || !strstr(report, cases[i].report))
+      fail_msg("%s gave \"%s\", not \"%s\"", cases[i].yaml, report ? report : "nothing", cases[i].report);
+    free(report);
+  }
+}
+
+static void problems_of_several_keys_come_together(void **state)
+{
+  (void)state;
+  char *report = check("sampling: {k: 1}\nrun: {dir: ''}\n", TPO_CHECK_ALL);
+  assert_contains(report, "c.yaml:1: sampling.k");
+  assert_contains(report, "c.yaml:2: run.dir");
+  free(report);
+}
+
+static void one_sample_is_enough_where_no_pairs_are_made(void **state)
+{
+  (void)state;
+  assert_null(check("sampling: {k: 1, temperature: 0}\nrun: {dir: ''}\n", TPO_CHECK_SAMPLING));
+  assert_null(check("template: {system_prefix: a, system_suffix: '', user_prefix: b, user_suffix: c, "
+                    "assistant_prefix: d, assistant_suffix: e}",
+                    TPO_CHECK_ALL));
+  assert_null(check("sampling: {max_tokens: 16}", TPO_CHECK_SAMPLING));
+}
+
+static void structs_filled_by_a_program_are_held_to_the_ranges(void **state)
+{
+  (void)state;
+  struct tpo_config config;
+  struct tpo_error err = {0};
+  char *report;
+  tpo_config_default(&config);
+  config.pairs.length_auto = false;
+  config.pairs.length_penalty = 0.7;
+  config.train.batch = 0;
+  config.train.learning_rate = 0.0 / 1.0;
+  config.sampling.top_p = 1.5;
+  assert_int_equal(tpo_config_check(&config, &report, &err), TPO_E_USAGE);
+  assert_contains(report, "pairs.length_penalty: expected auto or a number from 0 to 0.5, not 0.7");
+  assert_contains(report, "train.batch: expected an integer from 1 to 1000000, not 0");
+  assert_contains(report, "train.learning_rate: expected a number above 0, at most 1, not 0.0");
+  assert_contains(report, "sampling.top_p");
+  free(report);
+  tpo_config_free(&config);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(defaults_are_possible),
+      cmocka_unit_test(every_impossible_combination_is_named_with_its_line),
+      cmocka_unit_test(problems_of_several_keys_come_together),
+      cmocka_unit_test(one_sample_is_enough_where_no_pairs_are_made),
+      cmocka_unit_test(structs_filled_by_a_program_are_held_to_the_ranges),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
