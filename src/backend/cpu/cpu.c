@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/gemm.h"
@@ -73,11 +74,25 @@ void tpo_cpu_fail(struct tpo_cpu *cpu, int code, const char *format, ...)
   va_end(args);
 }
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* 64-byte aligned; NULL when memory is short. Large blocks ask for huge pages: panels are read in long runs, which
+ * otherwise wait for address translation. */
+static void *allocate(size_t bytes)
+{
+  size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+  if (bytes > SIZE_MAX - alignment) return NULL;
+  size_t rounded = (bytes ? bytes + alignment - 1 : alignment) / alignment * alignment;
+  void *p = aligned_alloc(alignment, rounded);
+  if (p && alignment == HUGE_PAGE) madvise(p, rounded, MADV_HUGEPAGE);
+  return p;
+}
+
 static int scratch_grow(struct tpo_cpu *cpu, struct tpo_cpu_scratch *scratch, size_t bytes)
 {
   if (bytes <= scratch->bytes) return 0;
   if (bytes < scratch->bytes + scratch->bytes / 4) bytes = scratch->bytes + scratch->bytes / 4;
-  void *data = bytes > SIZE_MAX - 64 ? NULL : aligned_alloc(64, (bytes + 63) / 64 * 64);
+  void *data = allocate(bytes);
   if (!data) {
     tpo_cpu_fail(cpu, TPO_E_MEMORY, "the CPU backend could not get %zu bytes of scratch memory", bytes);
     return TPO_E_MEMORY;
@@ -104,10 +119,9 @@ static int cpu_alloc(struct tpo_backend *be, size_t bytes, void **out, struct tp
 {
   (void)be;
   *out = NULL;
-  size_t rounded = bytes > SIZE_MAX - 64 ? 0 : (bytes ? bytes + 63 : 64) / 64 * 64;
-  void *p = rounded ? aligned_alloc(64, rounded) : NULL;
+  void *p = allocate(bytes);
   if (!p) return tpo_fail(err, TPO_E_MEMORY, "the CPU backend could not allocate %zu bytes", bytes);
-  memset(p, 0, rounded);
+  memset(p, 0, bytes);
   *out = p;
   return 0;
 }
@@ -183,6 +197,7 @@ static const struct tpo_ops cpu_ops = {
     .swiglu = tpo_cpu_swiglu,
     .swiglu_backward = tpo_cpu_swiglu_backward,
     .sample = tpo_cpu_sample,
+    .token_logprob = tpo_cpu_token_logprob,
     .repetition_penalty = tpo_cpu_repetition_penalty,
     .gather_rows = tpo_cpu_gather_rows,
     .scatter_rows = tpo_cpu_scatter_rows,

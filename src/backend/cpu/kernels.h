@@ -26,6 +26,8 @@ void tpo_cpu_swiglu_backward(struct tpo_backend *be, const void *dout, const voi
                              int n, int dim);
 void tpo_cpu_sample(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
                     int32_t *token, float *logprob, int n, int vocab);
+void tpo_cpu_token_logprob(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,
+                           int n, int vocab);
 void tpo_cpu_repetition_penalty(struct tpo_backend *be, float *logits, const int32_t *rows,
                                 const int32_t *tokens, int n_items, float penalty, int vocab);
 void tpo_cpu_gather_rows(struct tpo_backend *be, const void *x, const int32_t *index, void *out, int n,

@@ -154,6 +154,17 @@ static int32_t sample_token(const struct sample_job *job, const float *logits,
   return token;
 }
 
+/* Not NaN or +infinity anywhere, nor -infinity everywhere. */
+static bool is_drawable(const struct tpo_simd *simd, const float *logits, int vocab, float *highest)
+{
+  return simd->sample_highest(logits, vocab, highest) && *highest > -INFINITY;
+}
+
+static float logprob_of(float logit, float highest, double sum)
+{
+  return (float)((double)logit - highest - log(sum));
+}
+
 static void sample_task(void *arg, int row, int thread)
 {
   const struct sample_job *job = arg;
@@ -166,7 +177,7 @@ static void sample_task(void *arg, int row, int thread)
   float highest;
   job->token[row] = -1;
   job->logprob[row] = NAN;
-  if (!job->simd->sample_highest(logits, job->vocab, &highest) || highest == -INFINITY) return;
+  if (!is_drawable(job->simd, logits, job->vocab, &highest)) return;
   double sum, total = 0;
   bool greedy = tpo_sample_is_greedy(params->temperature);
   bool needs_total = !greedy && !(params->top_k > 0 && params->top_k < job->vocab);
@@ -179,7 +190,7 @@ static void sample_task(void *arg, int row, int thread)
     token = sample_token(job, logits, params, highest, total, &scratch);
   }
   job->token[row] = token;
-  job->logprob[row] = (float)((double)logits[token] - highest - log(sum));
+  job->logprob[row] = logprob_of(logits[token], highest, sum);
 }
 
 void tpo_cpu_sample(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
@@ -189,6 +200,36 @@ void tpo_cpu_sample(struct tpo_backend *be, const float *logits, const struct tp
   if (tpo_cpu_reserve(cpu, scratch_bytes(vocab)) < 0) return;
   struct sample_job job = {cpu, tpo_simd(cpu), logits, params_host, token, logprob, vocab};
   tpo_pool_run(cpu->pool, n, sample_task, &job);
+}
+
+struct logprob_job {
+  const struct tpo_simd *simd;
+  const float *logits;
+  const int32_t *token;
+  float *logprob;
+  int vocab;
+};
+
+static void logprob_task(void *arg, int row, int thread)
+{
+  (void)thread;
+  const struct logprob_job *job = arg;
+  const float *logits = job->logits + (size_t)row * (size_t)job->vocab;
+  int32_t token = job->token[row];
+  float highest;
+  job->logprob[row] = NAN;
+  if (token < 0 || token >= job->vocab || !is_drawable(job->simd, logits, job->vocab, &highest)) return;
+  double sum;
+  job->simd->sample_sums(logits, job->vocab, highest, 1.0f, &sum, NULL);
+  job->logprob[row] = logprob_of(logits[token], highest, sum);
+}
+
+void tpo_cpu_token_logprob(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,
+                           int n, int vocab)
+{
+  struct tpo_cpu *cpu = tpo_cpu(be);
+  struct logprob_job job = {tpo_simd(cpu), logits, token, logprob, vocab};
+  tpo_pool_run(cpu->pool, n, logprob_task, &job);
 }
 
 /* Few and cheap: not worth another thread. The same (row, token) twice is penalised twice, as the reference

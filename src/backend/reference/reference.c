@@ -90,6 +90,7 @@ static const struct tpo_ops reference_ops = {
     .lm_head_logprob_backward = tpo_reference_lm_head_logprob_backward,
     .lm_head_logits = tpo_reference_lm_head_logits,
     .sample = tpo_reference_sample,
+    .token_logprob = tpo_reference_token_logprob,
     .repetition_penalty = tpo_reference_repetition_penalty,
     .gather_rows = tpo_reference_gather_rows,
     .scatter_rows = tpo_reference_scatter_rows,

@@ -75,6 +75,8 @@ void tpo_reference_attention_backward(struct tpo_backend *be, const void *dout, 
 void tpo_reference_sample(struct tpo_backend *be, const float *logits,
                           const struct tpo_sample_params *params_host, int32_t *token, float *logprob, int n,
                           int vocab);
+void tpo_reference_token_logprob(struct tpo_backend *be, const float *logits, const int32_t *token,
+                                 float *logprob, int n, int vocab);
 void tpo_reference_repetition_penalty(struct tpo_backend *be, float *logits, const int32_t *rows,
                                       const int32_t *tokens, int n_items, float penalty, int vocab);
 

@@ -1,12 +1,11 @@
 /* From a row of logits to a token. Every other backend must choose the same token for the same logits; how
  * that is ensured: vecmath.h.
  *
- * A row with NaN or +infinity, or with -infinity only, gives token -1 and log-probability NaN.
- * All sets below are beginnings of the list of tokens by descending logit, lower id first among equals; w is
- * tpo_sample_weight:
- *   top-k  keeps the first k;
- *   top-p  keeps the shortest beginning whose weights reach top_p of the sum that top-k left;
- *   min-p  then drops the tokens with w < min_p (the first token has w = 1). */
+ * A row with NaN or +infinity, or with -infinity only, gives token -1 and log-probability NaN; so does token
+ * -1 in token_logprob. All sets below are beginnings of the list of tokens by descending logit, lower id
+ * first among equals; w is tpo_sample_weight: top-k  keeps the first k; top-p  keeps the shortest beginning
+ * whose weights reach top_p of the sum that top-k left; min-p  then drops the tokens with w < min_p (the
+ * first token has w = 1). */
 #include "backend/reference/reference.h"
 
 #include <math.h>
@@ -58,21 +57,23 @@ static int32_t choose(const struct candidate *list, int n, const struct tpo_samp
   return list[0].id; /* min_p above 1 leaves nothing: the most probable token */
 }
 
-static void sample_row(const float *logits, int vocab, const struct tpo_sample_params *params,
-                       struct candidate *list, int32_t *token, float *logprob)
+static bool is_drawable(const float *logits, int vocab)
 {
-  *token = -1;
-  *logprob = NAN;
+  float highest = -INFINITY;
   for (int i = 0; i < vocab; i++) {
-    if (isnan(logits[i]) || logits[i] == INFINITY) return;
-    list[i] = (struct candidate){logits[i], i};
+    if (isnan(logits[i]) || logits[i] == INFINITY) return false;
+    highest = fmaxf(highest, logits[i]);
   }
-  qsort(list, (size_t)vocab, sizeof *list, by_logit);
-  if (list[0].logit == -INFINITY) return;
-  double sum = 0;
-  for (int i = 0; i < vocab; i++) sum += exp((double)logits[i] - list[0].logit);
-  *token = choose(list, vocab, params);
-  *logprob = (float)((double)logits[*token] - list[0].logit - log(sum));
+  return highest > -INFINITY;
+}
+
+/* log softmax(logits)[token], in double precision */
+static float logprob_of(const float *logits, int vocab, int32_t token)
+{
+  double highest = -INFINITY, sum = 0;
+  for (int i = 0; i < vocab; i++) highest = fmax(highest, logits[i]);
+  for (int i = 0; i < vocab; i++) sum += exp(logits[i] - highest);
+  return (float)(logits[token] - highest - log(sum));
 }
 
 void tpo_reference_sample(struct tpo_backend *be, const float *logits,
@@ -81,9 +82,28 @@ void tpo_reference_sample(struct tpo_backend *be, const float *logits,
 {
   struct candidate *list = (struct candidate *)tpo_reference_buffer(be, (size_t)vocab);
   if (!list) return;
-  for (int i = 0; i < n; i++)
-    sample_row(logits + (size_t)i * vocab, vocab, &params_host[i], list, &token[i], &logprob[i]);
+  for (int row = 0; row < n; row++) {
+    const float *x = logits + (size_t)row * vocab;
+    token[row] = -1;
+    logprob[row] = NAN;
+    if (!is_drawable(x, vocab)) continue;
+    for (int i = 0; i < vocab; i++) list[i] = (struct candidate){x[i], i};
+    qsort(list, (size_t)vocab, sizeof *list, by_logit);
+    token[row] = choose(list, vocab, &params_host[row]);
+    logprob[row] = logprob_of(x, vocab, token[row]);
+  }
   free(list);
+}
+
+void tpo_reference_token_logprob(struct tpo_backend *be, const float *logits, const int32_t *token,
+                                 float *logprob, int n, int vocab)
+{
+  (void)be;
+  for (int row = 0; row < n; row++) {
+    const float *x = logits + (size_t)row * vocab;
+    bool exists = token[row] >= 0 && token[row] < vocab && is_drawable(x, vocab);
+    logprob[row] = exists ? logprob_of(x, vocab, token[row]) : NAN;
+  }
 }
 
 void tpo_reference_repetition_penalty(struct tpo_backend *be, float *logits, const int32_t *rows,

@@ -1,0 +1,149 @@
+/* What the tests of operations share: the backends under test, memory that a test need not free, and
+ * comparisons. */
+#ifndef TPO_TESTS_BACKEND_OPS_CHECK_H
+#define TPO_TESTS_BACKEND_OPS_CHECK_H
+
+#include <math.h>
+
+#include "unit.h"
+
+#include "backend/cpu/cpu.h"
+#include "base/philox.h"
+
+/* Every instruction set of this machine with 1 and 3 threads, and the reference. Opened by group setup. */
+struct check_backend {
+  struct tpo_backend *be;
+  int level, threads;
+};
+static struct check_backend check_cpus[8];
+static int check_n_cpus;
+static struct tpo_backend *check_reference;
+
+#define CHECK_BLOCKS 4096
+static void *check_blocks[CHECK_BLOCKS];
+static int check_n_blocks;
+
+static inline int check_open(void **state)
+{
+  static const char *const levels[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+  static const int threads[] = {1, 3};
+  (void)state;
+  for (int level = 0; level < 4; level++)
+    for (int t = 0; t < 2; t++) {
+      struct check_backend *check = &check_cpus[check_n_cpus];
+      setenv("TPO_CPU_ISA", levels[level], 1);
+      if (tpo_backend_open(&check->be, TPO_BACKEND_CPU, threads[t], NULL) < 0) return -1;
+      unsetenv("TPO_CPU_ISA");
+      check->level = level;
+      check->threads = threads[t];
+      if ((int)tpo_cpu(check->be)->isa == level)
+        check_n_cpus++;
+      else
+        tpo_backend_close(check->be);
+    }
+  return tpo_backend_open_reference(&check_reference, NULL);
+}
+
+static inline int check_close(void **state)
+{
+  (void)state;
+  for (int i = 0; i < check_n_cpus; i++) tpo_backend_close(check_cpus[i].be);
+  tpo_backend_close(check_reference);
+  check_n_cpus = 0;
+  return 0;
+}
+
+static inline int check_free(void **state) /* test teardown */
+{
+  (void)state;
+  while (check_n_blocks > 0) free(check_blocks[--check_n_blocks]);
+  return 0;
+}
+
+/* Exactly `bytes`, so that the sanitizer sees an access past the end; freed by check_free. */
+static inline void *check_alloc(size_t bytes)
+{
+  assert_true(check_n_blocks < CHECK_BLOCKS);
+  void *p = malloc(bytes ? bytes : 1);
+  assert_non_null(p);
+  memset(p, 0, bytes);
+  return check_blocks[check_n_blocks++] = p;
+}
+
+static inline float *zeros(size_t n)
+{
+  return check_alloc(n * sizeof(float));
+}
+
+static inline float *filled(size_t n, float value)
+{
+  float *x = zeros(n);
+  for (size_t i = 0; i < n; i++) x[i] = value;
+  return x;
+}
+
+static inline float *copy_of(const float *x, size_t n)
+{
+  float *y = zeros(n);
+  memcpy(y, x, n * sizeof *y);
+  return y;
+}
+
+/* Normal numbers, the same for the same stream. */
+static inline float *normal(size_t n, uint32_t stream)
+{
+  struct tpo_rng rng;
+  tpo_rng_init(&rng, 11, TPO_STREAM_INIT, stream, 1);
+  float *x = zeros(n);
+  for (size_t i = 0; i < n; i++) x[i] = (float)tpo_rng_normal(&rng);
+  return x;
+}
+
+/* |got - expected| <= tolerance * (1 + |expected|) for each element. */
+static inline void assert_close(const char *what, const float *got, const float *expected, size_t n,
+                                double tolerance)
+{
+  for (size_t i = 0; i < n; i++) {
+    double gap = fabs((double)got[i] - expected[i]);
+    if (!(gap <= tolerance * (1 + fabs((double)expected[i]))))
+      fail_msg("%s: element %zu of %zu is %.9g, expected %.9g", what, i, n, got[i], expected[i]);
+  }
+}
+
+static inline void assert_bits(const char *what, const float *got, const float *expected, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (memcmp(&got[i], &expected[i], sizeof(float)) != 0)
+      fail_msg("%s: element %zu of %zu is %.9g, expected the very bits of %.9g", what, i, n, got[i],
+               expected[i]);
+}
+
+/* Central differences of loss(context) by each x[i], compared with `gradient`. loss reads x. */
+static inline void assert_gradient(const char *what, float *x, const float *gradient, size_t n,
+                                   double (*loss)(void *context), void *context, double tolerance)
+{
+  const float step = 1.0f / 128;
+  for (size_t i = 0; i < n; i++) {
+    float keep = x[i];
+    x[i] = keep + step;
+    double width = x[i], above = loss(context);
+    x[i] = keep - step;
+    width -= x[i];
+    double below = loss(context);
+    x[i] = keep;
+    double expected = (above - below) / width;
+    if (!(fabs(gradient[i] - expected) <= tolerance * (1 + fabs(expected))))
+      fail_msg("%s: derivative %zu of %zu is %.9g, differences say %.9g", what, i, n, gradient[i], expected);
+  }
+}
+
+static inline double weighted_sum(const float *weights, const float *x, size_t n)
+{
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += (double)weights[i] * x[i];
+  return sum;
+}
+
+#define CHECK_TEST(f) cmocka_unit_test_setup_teardown(f, NULL, check_free)
+
+#endif
