@@ -18,14 +18,14 @@ struct tpo_source {
   void (*close)(struct tpo_source *source);
 };
 
-/* load_hf.c, load_gguf.c, load_checkpoint.c: fill arch; with `weights`, the rest too. On failure nothing
+/* hf.c, gguf.c, checkpoint.c: fill arch; with `weights`, the rest too. On failure nothing
  * stays open. */
 int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weights, struct tpo_error *err);
 int tpo_source_open_gguf(struct tpo_source *source, const char *path, bool weights, struct tpo_error *err);
 int tpo_source_open_checkpoint(struct tpo_source *source, const char *path, bool weights,
                                struct tpo_error *err);
 
-/* Whichever of the three path is, by its contents. */
+/* open.c: whichever of the three path is, by its contents. */
 int tpo_source_open(struct tpo_source *source, const char *path, bool weights, struct tpo_error *err);
 void tpo_source_close(struct tpo_source *source);
 

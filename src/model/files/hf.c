@@ -1,5 +1,5 @@
 /* A Hugging Face folder: config.json and safetensors. */
-#include "model/source.h"
+#include "model/files/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A checkpoint of this program: /architecture is a config.json, /model holds tensors by their Hugging Face
  * names. */
-#include "model/source.h"
+#include "model/files/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Opening a model: which kind of file it is, then every tensor, checked, in pieces. */
-#include "model/source.h"
+#include "model/files/source.h"
 
 #include <errno.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * GGUF keeps q and k for the interleaved rotary embedding (dimension 2i pairs with 2i + 1): within each head,
  * row 2i + j of the file is row j * head_dim/2 + i of the rotate-half convention that the operations use. */
-#include "model/source.h"
+#include "model/files/source.h"
 
 #include <math.h>
 #include <stdio.h>
