@@ -1,7 +1,7 @@
 /* config: every setting of the program, as typed structs.
  *
- * One table (src/config/keys.c) gives each key its type, range, default and documentation; it parses the YAML,
- * fills the defaults, prints `tpo config` and generates the reference page configs/README.md.
+ * One table (src/config/keys.c) gives each key its type, range, default and documentation; it parses the
+ * YAML, fills the defaults, prints `tpo config` and generates the reference page configs/README.md.
  *
  *   struct tpo_config config;
  *   tpo_config_default(&config);
@@ -9,8 +9,8 @@
  *   ...
  *   tpo_config_free(&config);
  *
- * The layers above take these structs as their options, so that defaults stand in one place. Strings are owned by
- * the config (NULL or "" where a setting is not given). */
+ * The layers above take these structs as their options, so that defaults stand in one place. Strings are
+ * owned by the config (NULL or "" where a setting is not given). */
 #ifndef TPO_CONFIG_H
 #define TPO_CONFIG_H
 
@@ -35,9 +35,9 @@ struct tpo_template_config { /* template: pieces for a chat template that is not
   char *default_system; /* used when a chat has no system message */
 };
 
-struct tpo_data_config {    /* data: */
-  char *train;              /* prompts file; empty: composed instructions (synth) */
-  char *validation;         /* prompts file; empty: composed, topics disjoint from training */
+struct tpo_data_config { /* data: */
+  char *train;           /* prompts file; empty: composed instructions (synth) */
+  char *validation;      /* prompts file; empty: composed, topics disjoint from training */
   int prompts_per_iteration;
   int validation_prompts;
 };
@@ -52,7 +52,8 @@ struct tpo_thought_config { /* thought: filled from `thought: generic|specific|n
   int thought_tokens;       /* budget of the thought; 0: see tpo_config_thought_limit */
   int response_tokens;      /* budget of the response; 0 = no limit of its own */
   bool force;               /* on_budget: force (insert the response marker) | stop */
-  bool train_forced;        /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
+  bool train_forced; /* inserted tokens carry loss in the chosen output (default true); never in the rejected
+                      */
 };
 
 struct tpo_sampling_config { /* sampling: */
@@ -68,9 +69,9 @@ struct tpo_sampling_config { /* sampling: */
   int n_stop;
 };
 
-struct tpo_judge_config { /* judge: */
-  char *kind;             /* "rule", later "reward:DIR" ... */
-  bool strict;            /* rule: strict checks only; false: IFEval's loose variants */
+struct tpo_judge_config {    /* judge: */
+  char *kind;                /* "rule", later "reward:DIR" ... */
+  bool strict;               /* rule: strict checks only; false: IFEval's loose variants */
   double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
   double empty_score;        /* rule: score of an empty response, default -1 */
 };
@@ -80,40 +81,40 @@ struct tpo_pairs_config {  /* pairs: */
   enum tpo_pair_mode mode; /* best-worst | all (every pair whose margin is above `margin`) */
   double length_penalty;   /* rho in [0, 0.5] of s = z(score) - rho * z(length); `auto` sets length_auto */
   bool length_auto;
-  double margin;          /* least difference of raw scores for a pair, default 0 (exclusive) */
+  double margin;            /* least difference of raw scores for a pair, default 0 (exclusive) */
   int max_pairs_per_prompt; /* mode all; 0 = no limit */
 };
 
 enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };
 enum tpo_preference_loss { TPO_LOSS_DPO, TPO_LOSS_IPO };
-struct tpo_train_config { /* train: */
-  enum tpo_preference_loss loss; /* dpo | ipo */
-  double beta;                   /* 0.1 */
-  double label_smoothing;        /* 0; conservative DPO, in [0, 0.5) */
-  double nll;                    /* 0; weight of the IRPO term */
-  double learning_rate;          /* 5e-7 */
-  enum tpo_schedule schedule;    /* cosine */
-  double warmup;                 /* fraction of all steps, 0.1 */
-  double weight_decay;           /* 0 */
+struct tpo_train_config {                  /* train: */
+  enum tpo_preference_loss loss;           /* dpo | ipo */
+  double beta;                             /* 0.1 */
+  double label_smoothing;                  /* 0; conservative DPO, in [0, 0.5) */
+  double nll;                              /* 0; weight of the IRPO term */
+  double learning_rate;                    /* 5e-7 */
+  enum tpo_schedule schedule;              /* cosine */
+  double warmup;                           /* fraction of all steps, 0.1 */
+  double weight_decay;                     /* 0 */
   double adam_beta1, adam_beta2, adam_eps; /* 0.9 0.999 1e-8 */
-  double grad_clip;              /* 1; 0 = off */
-  int batch;                     /* global number of pairs a step, 128 */
-  int epochs;                    /* 1 */
-  bool shuffle;                  /* true */
-  int micro_batch_tokens;        /* most tokens in one packed forward pass, 4096 */
-  int max_pair_tokens;           /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
-  bool save_optimizer;           /* true: checkpoints carry m, v and master weights */
+  double grad_clip;                        /* 1; 0 = off */
+  int batch;                               /* global number of pairs a step, 128 */
+  int epochs;                              /* 1 */
+  bool shuffle;                            /* true */
+  int micro_batch_tokens;                  /* most tokens in one packed forward pass, 4096 */
+  int max_pair_tokens; /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
+  bool save_optimizer; /* true: checkpoints carry m, v and master weights */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
-struct tpo_run_config {   /* run: */
-  char *dir;              /* run folder */
-  int iterations;         /* 4 */
-  enum tpo_reference reference; /* previous | seed: which model is the DPO reference */
-  int validation_k;       /* samples a validation prompt, default 1 */
+struct tpo_run_config {          /* run: */
+  char *dir;                     /* run folder */
+  int iterations;                /* 4 */
+  enum tpo_reference reference;  /* previous | seed: which model is the DPO reference */
+  int validation_k;              /* samples a validation prompt, default 1 */
   double validation_temperature; /* 0 = greedy */
-  bool validate_each_epoch; /* and select the best epoch's checkpoint; false: the last epoch's */
-  int deadline;           /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
+  int deadline; /* seconds a rank may be silent in a collective step before the run ends, 1800 */
 };
 
 struct tpo_config {
@@ -133,15 +134,17 @@ struct tpo_config {
 void tpo_config_default(struct tpo_config *config);
 void tpo_config_free(struct tpo_config *config);
 
-/* Reads YAML over what config holds. Unknown keys (with the nearest known one suggested), wrong types, values out of
- * range and duplicates are all reported together, a line each "FILE:LINE: ...", in *report (may be NULL; free() it);
- * err gets the first and the count. `thought:` naming FILE.yaml or a built-in is resolved here: a relative path is
- * looked up beside the YAML file, and built-ins are compiled in from configs/thought/. */
+/* Reads YAML over what config holds. Unknown keys (with the nearest known one suggested), wrong types, values
+ * out of range and duplicates are all reported together, a line each "FILE:LINE: ...", in *report (may be
+ * NULL; free() it); err gets the first and the count. `thought:` naming FILE.yaml or a built-in is resolved
+ * here: a relative path is looked up beside the YAML file, and built-ins are compiled in from
+ * configs/thought/. */
 int tpo_config_load(struct tpo_config *config, const char *path, char **report, struct tpo_error *err);
-int tpo_config_load_text(struct tpo_config *config, const char *yaml, size_t len, const char *place, char **report,
-                         struct tpo_error *err);
+int tpo_config_load_text(struct tpo_config *config, const char *yaml, size_t len, const char *place,
+                         char **report, struct tpo_error *err);
 /* One "key.path=value" as given to --set; origin is e.g. "--set" or "--beta". */
-int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin, struct tpo_error *err);
+int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
+                   struct tpo_error *err);
 /* Sets thought from a built-in's name or a YAML file. */
 int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
                            struct tpo_error *err);
@@ -153,16 +156,18 @@ enum {
   TPO_CHECK_LOOP = 8, /* judge and run */
   TPO_CHECK_ALL = 15,
 };
-int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err);
+int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report,
+                           struct tpo_error *err);
 /* All parts, as `tpo run` needs them. */
 int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err);
 
-/* Most tokens of the thought when a sample has max_tokens in all: thought_tokens where that is given; otherwise half of
- * max_tokens when the response marker is forced, and 0, no limit of its own, when it is not. */
+/* Most tokens of the thought when a sample has max_tokens in all: thought_tokens where that is given;
+ * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
+ * not. */
 int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
 
-/* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints, loaded
- * again, gives the same config. free() the result; NULL when memory is short. */
+/* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
+ * loaded again, gives the same config. free() the result; NULL when memory is short. */
 char *tpo_config_print(const struct tpo_config *config, bool with_origins);
 /* The reference page (Markdown) of every key. free() the result. */
 char *tpo_config_reference(void);
