@@ -1,0 +1,196 @@
+#include "text/pretokenize.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+
+const char tpo_gpt2_pattern[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size_t len,
+                         enum tpo_split_behavior behavior, bool invert, const char *place,
+                         struct tpo_error *err)
+{
+  if (pre->n_splits >= 64)
+    return tpo_fail(err, TPO_E_INPUT, "%s: more than 64 splits in pre_tokenizer", place);
+  if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0)
+    return TPO_E_MEMORY;
+  struct tpo_split *split = &pre->splits[pre->n_splits];
+  *split = (struct tpo_split){.behavior = behavior, .invert = invert};
+  int status = tpo_regex_compile(&split->regex, pattern, len, place, err);
+  if (status == TPO_OK) pre->n_splits++;
+  return status;
+}
+
+void tpo_pretokenizer_free(struct tpo_pretokenizer *pre)
+{
+  for (size_t i = 0; i < pre->n_splits; i++) tpo_regex_free(&pre->splits[i].regex);
+  free(pre->splits);
+  *pre = (struct tpo_pretokenizer){0};
+}
+
+void tpo_pre_scratch_free(struct tpo_pre_scratch *scratch)
+{
+  tpo_regex_scratch_free(&scratch->regex);
+  free(scratch->pieces.items);
+  free(scratch->parts.items);
+  free(scratch->next.items);
+  tpo_buf_free(&scratch->text);
+  *scratch = (struct tpo_pre_scratch){0};
+}
+
+static int add_piece(struct tpo_pieces *pieces, size_t begin, size_t end, struct tpo_error *err)
+{
+  if (tpo_grow(&pieces->items, &pieces->capacity, pieces->n + 1, sizeof *pieces->items, err) < 0)
+    return TPO_E_MEMORY;
+  pieces->items[pieces->n++] = (struct tpo_piece){begin, end};
+  return TPO_OK;
+}
+
+/* Adds a part after the earlier ones of its piece, which begin at first: joined to the last one, or alone. */
+static int add_or_join(struct tpo_pieces *out, size_t first, bool join, struct tpo_piece part,
+                       struct tpo_error *err)
+{
+  if (join && out->n > first) {
+    out->items[out->n - 1].end = part.end;
+    return TPO_OK;
+  }
+  return add_piece(out, part.begin, part.end, err);
+}
+
+/* A delimiter goes to the part after it, unless that is a delimiter that has gone to the next already. */
+static int join_next(struct tpo_pieces *out, const struct tpo_piece *parts, const bool *is_match, size_t n,
+                     struct tpo_error *err)
+{
+  size_t first = out->n;
+  bool previous = false;
+  for (size_t i = n; i-- > 0;) {
+    if (is_match[i] && !previous && out->n > first)
+      out->items[out->n - 1].begin = parts[i].begin;
+    else if (add_piece(out, parts[i].begin, parts[i].end, err) < 0)
+      return TPO_E_MEMORY;
+    previous = is_match[i];
+  }
+  for (size_t i = first, j = out->n; i + 1 < j; i++) {
+    struct tpo_piece swap = out->items[--j];
+    out->items[j] = out->items[i];
+    out->items[i] = swap;
+  }
+  return TPO_OK;
+}
+
+static int arrange(const struct tpo_split *split, const struct tpo_pieces *parts, const bool *is_match,
+                   struct tpo_pieces *out, struct tpo_error *err)
+{
+  if (split->behavior == TPO_SPLIT_NEXT) return join_next(out, parts->items, is_match, parts->n, err);
+  size_t first = out->n;
+  bool previous = false;
+  for (size_t i = 0; i < parts->n; i++) {
+    bool join = false;
+    if (split->behavior == TPO_SPLIT_REMOVED && is_match[i]) continue;
+    if (split->behavior == TPO_SPLIT_PREVIOUS) join = is_match[i] && !previous;
+    if (split->behavior == TPO_SPLIT_CONTIGUOUS) join = is_match[i] == previous;
+    if (add_or_join(out, first, join, parts->items[i], err) < 0) return TPO_E_MEMORY;
+    previous = is_match[i];
+  }
+  return TPO_OK;
+}
+
+/* Isolating is what nearly all tokenizers do: no list of parts is needed. */
+static int isolate(const struct tpo_split *split, struct tpo_pre_scratch *scratch, const char *text,
+                   struct tpo_piece piece, struct tpo_error *err)
+{
+  size_t from = piece.begin;
+  const char *base = text + piece.begin;
+  while (from < piece.end) {
+    size_t begin, end;
+    int found = tpo_regex_next(&split->regex, &scratch->regex, base, piece.end - piece.begin,
+                               from - piece.begin, &begin, &end, err);
+    if (found < 0) return found;
+    if (!found) return add_piece(&scratch->next, from, piece.end, err);
+    if (piece.begin + begin > from && add_piece(&scratch->next, from, piece.begin + begin, err) < 0)
+      return TPO_E_MEMORY;
+    if (add_piece(&scratch->next, piece.begin + begin, piece.begin + end, err) < 0) return TPO_E_MEMORY;
+    from = piece.begin + end;
+  }
+  return TPO_OK;
+}
+
+static int split_piece(const struct tpo_split *split, struct tpo_pre_scratch *scratch, const char *text,
+                       struct tpo_piece piece, struct tpo_error *err)
+{
+  if (split->behavior == TPO_SPLIT_ISOLATED) return isolate(split, scratch, text, piece, err);
+  bool *is_match = NULL;
+  size_t capacity = 0, from = piece.begin;
+  int status = TPO_OK;
+  scratch->parts.n = 0;
+  while (from < piece.end && status == TPO_OK) {
+    size_t begin, end;
+    int found = tpo_regex_next(&split->regex, &scratch->regex, text + piece.begin, piece.end - piece.begin,
+                               from - piece.begin, &begin, &end, err);
+    if (found < 0) status = found;
+    if (found < 0) break;
+    begin = found ? piece.begin + begin : piece.end;
+    end = found ? piece.begin + end : piece.end;
+    if (tpo_grow(&is_match, &capacity, scratch->parts.n + 2, sizeof *is_match, err) < 0)
+      status = TPO_E_MEMORY;
+    if (status == TPO_OK && begin > from) {
+      is_match[scratch->parts.n] = split->invert;
+      status = add_piece(&scratch->parts, from, begin, err);
+    }
+    if (status == TPO_OK && end > begin) {
+      is_match[scratch->parts.n] = !split->invert;
+      status = add_piece(&scratch->parts, begin, end, err);
+    }
+    from = end;
+  }
+  if (status == TPO_OK) status = arrange(split, &scratch->parts, is_match, &scratch->next, err);
+  free(is_match);
+  return status;
+}
+
+/* The text with its visible spaces, or with ByteLevel's leading one; NULL when it stays as it is. */
+static const char *change_text(const struct tpo_pretokenizer *pre, const char *text, size_t *len,
+                               bool at_start, bool begins, struct tpo_buf *out)
+{
+  tpo_buf_clear(out);
+  if (pre->metaspace) {
+    bool wanted = pre->prepend == TPO_PREPEND_ALWAYS || (pre->prepend == TPO_PREPEND_FIRST && at_start);
+    if (wanted && begins && *len > 0 && text[0] != ' ') tpo_buf_puts(out, TPO_META);
+    for (size_t i = 0; i < *len; i++) {
+      if (text[i] == ' ')
+        tpo_buf_puts(out, TPO_META);
+      else
+        tpo_buf_putc(out, text[i]);
+    }
+  } else if (pre->prefix_space && begins && *len > 0 && text[0] != ' ') {
+    tpo_buf_putc(out, ' ');
+    tpo_buf_append(out, text, *len);
+  } else {
+    return text;
+  }
+  if (out->failed) return NULL;
+  *len = out->len;
+  return out->data ? out->data : "";
+}
+
+int tpo_pretokenize(const struct tpo_pretokenizer *pre, const char *text, size_t len, bool at_start,
+                    bool begins, struct tpo_pre_scratch *scratch, const char **out, struct tpo_error *err)
+{
+  *out = change_text(pre, text, &len, at_start, begins, &scratch->text);
+  if (!*out) return tpo_fail(err, TPO_E_MEMORY, "no memory for a text of %zu bytes", len);
+  scratch->pieces.n = 0;
+  if (len == 0) return TPO_OK;
+  if (add_piece(&scratch->pieces, 0, len, err) < 0) return TPO_E_MEMORY;
+  for (size_t s = 0; s < pre->n_splits; s++) {
+    scratch->next.n = 0;
+    for (size_t i = 0; i < scratch->pieces.n; i++) {
+      int status = split_piece(&pre->splits[s], scratch, *out, scratch->pieces.items[i], err);
+      if (status < 0) return status;
+    }
+    struct tpo_pieces swap = scratch->pieces;
+    scratch->pieces = scratch->next;
+    scratch->next = swap;
+  }
+  return TPO_OK;
+}
