@@ -1,0 +1,174 @@
+/* config.json and GGUF metadata: what they mean, and what is refused by name. */
+#include "model/fixture.h"
+#include "model/model.h"
+
+#define BASE                                                                                                 \
+  "\"model_type\": \"llama\", \"vocab_size\": 64, \"hidden_size\": 32, \"intermediate_size\": 48, "          \
+  "\"num_hidden_layers\": 2, \"num_attention_heads\": 4"
+
+static int parse(struct tpo_arch *arch, const char *text, struct tpo_error *err)
+{
+  json_t *config = tpo_json_parse(text, strlen(text), "config.json", err);
+  if (!config) fail_msg("%s", err->message);
+  int code = tpo_arch_from_json(arch, config, "config.json", err);
+  json_decref(config);
+  return code;
+}
+
+static void absent_keys_take_the_family_defaults(void **state)
+{
+  (void)state;
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  assert_ok(parse(&arch, "{" BASE "}", &err));
+  assert_int_equal(arch.kv_heads, 4);
+  assert_int_equal(arch.head_dim, 8);
+  assert_int_equal(arch.context, 2048);
+  assert_true(arch.rms_eps == 1e-6);
+  assert_true(arch.rope_theta == 10000);
+  assert_int_equal(arch.rope, TPO_ROPE_DEFAULT);
+  assert_false(arch.tied);
+}
+
+static void both_dialects_of_rope_mean_the_same(void **state)
+{
+  (void)state;
+  struct tpo_arch old, new;
+  struct tpo_error err = {0};
+  const char *tail = "\"factor\": 32.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
+                     "\"original_max_position_embeddings\": 8192";
+  char text[1024];
+  snprintf(text, sizeof text,
+           "{%s, \"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", %s}}", BASE, tail);
+  assert_ok(parse(&old, text, &err));
+  snprintf(text, sizeof text,
+           "{%s, \"rope_parameters\": {\"rope_theta\": 500000.0, \"rope_type\": \"llama3\", %s}}", BASE,
+           tail);
+  assert_ok(parse(&new, text, &err));
+  assert_memory_equal(&old, &new, sizeof old);
+  assert_int_equal(old.rope, TPO_ROPE_LLAMA3);
+  assert_true(old.rope_theta == 500000 && old.rope_factor == 32 && old.rope_original_context == 8192);
+}
+
+static void what_is_not_supported_is_refused_by_name(void **state)
+{
+  (void)state;
+  static const char *const extra[][2] = {
+      {"\"attention_bias\": true", "\"attention_bias\": true"},
+      {"\"mlp_bias\": true", "\"mlp_bias\""},
+      {"\"hidden_act\": \"gelu\"", "\"hidden_act\": \"gelu\""},
+      {"\"sliding_window\": 4096", "\"sliding_window\": 4096"},
+      {"\"quantization_config\": {\"quant_method\": \"gptq\"}", "gptq"},
+      {"\"architectures\": [\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification"},
+      {"\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}", "\"yarn\""},
+      {"\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}", "\"dynamic\""},
+      {"\"partial_rotary_factor\": 0.5", "\"partial_rotary_factor\": 0.5"},
+      {"\"rope_parameters\": {\"rope_theta\": 1e4, \"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
+      {"\"layer_types\": [\"full_attention\", \"sliding_attention\"]", "sliding_attention"},
+      {"\"num_local_experts\": 8", "\"num_local_experts\": 8"},
+      {"\"auto_map\": {\"AutoModel\": \"x.Y\"}", "\"auto_map\""},
+  };
+  for (size_t i = 0; i < sizeof extra / sizeof *extra; i++) {
+    struct tpo_arch arch;
+    struct tpo_error err = {0};
+    char text[1024];
+    snprintf(text, sizeof text, "{%s, %s}", BASE, extra[i][0]);
+    assert_int_equal(parse(&arch, text, &err), TPO_E_UNSUPPORTED);
+    assert_contains(err.message, extra[i][1]);
+    assert_contains(err.message, "config.json");
+  }
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  assert_int_equal(parse(&arch, "{\"model_type\": \"qwen2\", \"vocab_size\": 3}", &err), TPO_E_UNSUPPORTED);
+  assert_contains(err.message, "qwen2");
+}
+
+static void what_is_neutral_is_taken(void **state)
+{
+  (void)state;
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  assert_ok(parse(
+      &arch,
+      "{" BASE ", \"attention_bias\": false, \"mlp_bias\": null, \"sliding_window\": null, "
+      "\"rope_scaling\": null, \"pretraining_tp\": 1, \"torch_dtype\": \"bfloat16\", "
+      "\"layer_types\": [\"full_attention\", \"full_attention\"], \"architectures\": [\"LlamaForCausalLM\"]}",
+      &err));
+}
+
+static void contradictions_and_nonsense_are_refused(void **state)
+{
+  (void)state;
+  static const char *const bad[][2] = {
+      {"{\"model_type\": \"llama\"}", "no \"vocab_size\""},
+      {"{\"vocab_size\": 1}", "no \"model_type\""},
+      {"[1]", "expected a JSON object"},
+      {"{" BASE ", \"num_key_value_heads\": 3}", "4 attention heads cannot be shared out over 3"},
+      {"{" BASE ", \"head_dim\": 7}", "even"},
+      {"{" BASE ", \"head_dim\": 1000000}", "head dimension is 1000000"},
+      {"{" BASE ", \"num_key_value_heads\": -2}", "\"num_key_value_heads\" is -2"},
+      {"{" BASE ", \"max_position_embeddings\": 99999999999}", "max_position_embeddings"},
+      {"{" BASE ", \"max_position_embeddings\": \"long\"}", "must be an integer"},
+      {"{" BASE ", \"rms_norm_eps\": 0}", "epsilon"},
+      {"{" BASE ", \"rope_theta\": -1}", "theta is -1"},
+      {"{" BASE ", \"rope_scaling\": 2}", "\"rope_scaling\" must be an object"},
+      {"{" BASE ", \"rope_scaling\": {\"rope_type\": \"linear\"}}", "lacks the number \"factor\""},
+      {"{" BASE ", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 0}}", "factor is 0"},
+      {"{" BASE ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", "\"low_freq_factor\""},
+      {"{" BASE ", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_theta\": 5e5}}",
+       "500000 in \"rope_parameters\""},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct tpo_arch arch;
+    struct tpo_error err = {0};
+    if (parse(&arch, bad[i][0], &err) >= 0) fail_msg("taken: %s", bad[i][0]);
+    assert_contains(err.message, bad[i][1]);
+  }
+}
+
+static void an_architecture_survives_its_own_json(void **state)
+{
+  (void)state;
+  const enum tpo_rope_kind kinds[] = {TPO_ROPE_DEFAULT, TPO_ROPE_LINEAR, TPO_ROPE_LLAMA3};
+  for (int i = 0; i < 3; i++) {
+    struct tpo_arch arch, back;
+    struct tpo_error err = {0};
+    assert_ok(parse(&arch, "{" BASE ", \"rms_norm_eps\": 1e-05, \"rope_theta\": 123456.789}", &err));
+    arch.rope = kinds[i];
+    if (i > 0) arch.rope_factor = 8;
+    if (i == 2) arch.rope_low_freq = 1, arch.rope_high_freq = 4, arch.rope_original_context = 8192;
+    arch.tied = i == 1;
+    arch.head_dim = 10;
+    json_t *json = tpo_arch_to_json(&arch, "float32", 1, -1);
+    char *text = tpo_json_dump(json);
+    assert_non_null(text);
+    assert_ok(parse(&back, text, &err));
+    assert_memory_equal(&arch, &back, sizeof arch);
+    free(text);
+    json_decref(json);
+  }
+}
+
+static void gguf_and_folder_describe_the_same_architecture(void **state)
+{
+  (void)state;
+  struct tpo_arch folder, gguf;
+  struct tpo_error err = {0};
+  assert_ok(tpo_arch_read(&folder, FIXTURES "llama3_untied_bf16", &err));
+  assert_ok(tpo_arch_read(&gguf, FIXTURES "llama3_bf16.gguf", &err));
+  assert_memory_equal(&folder, &gguf, sizeof gguf);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(absent_keys_take_the_family_defaults),
+      cmocka_unit_test(both_dialects_of_rope_mean_the_same),
+      cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+      cmocka_unit_test(what_is_neutral_is_taken),
+      cmocka_unit_test(contradictions_and_nonsense_are_refused),
+      cmocka_unit_test(an_architecture_survives_its_own_json),
+      cmocka_unit_test(gguf_and_folder_describe_the_same_architecture),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
