@@ -1,0 +1,128 @@
+#include "store/hdf5_files.h"
+
+static void write_pairs(const char *name)
+{
+  struct tpo_pairs pairs;
+  struct tpo_error err = {0};
+  make_pairs(&pairs);
+  if (tpo_pairs_write(&pairs, in_folder(name), &err) < 0) fail_msg("%s", err.message);
+  tpo_pairs_free(&pairs);
+}
+
+static void pairs_are_read_back_as_written(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs, back;
+  struct tpo_error err = {0};
+  make_pairs(&pairs);
+  write_pairs("p.h5");
+  if (tpo_pairs_read(&back, in_folder("p.h5"), &err) < 0) fail_msg("%s", err.message);
+  assert_int_equal(back.n, 3);
+  assert_string_equal(back.config, pairs.config);
+  assert_string_equal(back.statistics, pairs.statistics);
+  assert_string_equal(back.ref_model, pairs.ref_model);
+  for (size_t i = 0; i < back.n; i++) {
+    const struct tpo_pair_row *a = &back.rows[i], *b = &pairs.rows[i];
+    assert_string_equal(a->prompt_id, b->prompt_id);
+    assert_int_equal(a->chosen_row, b->chosen_row);
+    assert_int_equal(a->rejected_row, b->rejected_row);
+    assert_true(a->chosen_score == b->chosen_score && a->rejected_score == b->rejected_score);
+    assert_true(a->margin == b->margin);
+    assert_int_equal(a->n_prompt, b->n_prompt);
+    assert_int_equal(a->n_chosen, b->n_chosen);
+    assert_int_equal(a->n_rejected, b->n_rejected);
+    assert_memory_equal(a->prompt_ids, b->prompt_ids, (size_t)a->n_prompt * 4);
+    assert_memory_equal(a->chosen_ids, b->chosen_ids, (size_t)a->n_chosen * 4);
+    assert_memory_equal(a->rejected_ids, b->rejected_ids, (size_t)a->n_rejected * 4);
+    assert_memory_equal(a->chosen_mask, b->chosen_mask, (size_t)a->n_chosen);
+    assert_memory_equal(a->rejected_mask, b->rejected_mask, (size_t)a->n_rejected);
+    assert_true(a->chosen_ref_logprob == b->chosen_ref_logprob);
+    assert_int_equal(isnan(a->rejected_ref_logprob), i == 2);
+  }
+  tpo_pairs_free(&back);
+  tpo_pairs_free(&pairs);
+}
+
+static void without_a_mask_every_token_carries_loss(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs;
+  make_pairs(&pairs);
+  assert_memory_equal(pairs.rows[0].chosen_mask, "\1\1", 2);
+  assert_memory_equal(pairs.rows[2].chosen_mask, "\1\0", 2);
+  tpo_pairs_free(&pairs);
+}
+
+static void equal_pairs_give_equal_bytes_and_verify(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  setenv("SOURCE_DATE_EPOCH", "1700000000", 1);
+  write_pairs("a.h5");
+  write_pairs("b.h5");
+  unsetenv("SOURCE_DATE_EPOCH");
+  assert_same_bytes(in_folder("a.h5"), in_folder("b.h5"));
+  if (tpo_store_verify(in_folder("a.h5"), &err) < 0) fail_msg("%s", err.message);
+}
+
+static void refused_with(const char *name, hid_t type, int64_t count, const void *data, const char *why)
+{
+  struct tpo_pairs pairs;
+  struct tpo_error err = {0};
+  copy_file(in_folder("good.h5"), in_folder("bad.h5"));
+  replace(in_folder("bad.h5"), name, type, count, data);
+  int status = tpo_pairs_read(&pairs, in_folder("bad.h5"), &err);
+  if (status >= 0) fail_msg("accepted with a bad '%s' (%s)", name, why);
+  assert_refused(status, err, "bad.h5");
+  assert_refused(status, err, why);
+}
+
+static void contradictory_datasets_are_refused(void **state)
+{
+  (void)state;
+  const int32_t negative[9] = {-2, 1};
+  const uint8_t mask[] = {0, 1, 2, 1};
+  const int64_t offsets[] = {0, 2, 2, 5};
+  write_pairs("good.h5");
+  refused_with("margin", H5T_IEEE_F64LE, -1, NULL, "no dataset 'margin'");
+  refused_with("chosen", H5T_STD_I32LE, 3, negative, "row numbers");
+  refused_with("prompt_token_ids", H5T_STD_I32LE, 9, negative, "prompt_token_ids");
+  refused_with("rejected_token_ids", H5T_STD_I32LE, 9, negative, "rejected_token_ids");
+  refused_with("chosen_mask", H5T_STD_U8LE, 4, mask, "chosen_mask must hold 0 or 1");
+  refused_with("chosen_mask", H5T_STD_U8LE, 3, mask, "'chosen_mask' has 3 elements");
+  refused_with("chosen_token_offset", H5T_STD_I64LE, 4, offsets, "its offsets end at 5");
+}
+
+static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
+{
+  (void)state;
+  write_pairs("p.h5");
+  refused_when_cut(in_folder("p.h5"), 1);
+}
+
+static void samples_are_not_taken_for_pairs(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  struct tpo_pairs pairs;
+  struct tpo_error err = {0};
+  make_samples(&samples);
+  assert_int_equal(tpo_samples_write(&samples, in_folder("s.h5"), NULL), 0);
+  tpo_samples_free(&samples);
+  assert_refused(tpo_pairs_read(&pairs, in_folder("s.h5"), &err), err, "holds samples, expected pairs");
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      IN_FOLDER(pairs_are_read_back_as_written),
+      cmocka_unit_test(without_a_mask_every_token_carries_loss),
+      IN_FOLDER(equal_pairs_give_equal_bytes_and_verify),
+      IN_FOLDER(contradictory_datasets_are_refused),
+      IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
+      IN_FOLDER(samples_are_not_taken_for_pairs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
