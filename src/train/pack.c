@@ -1,0 +1,167 @@
+/* Who works on which pairs, and pairs packed one after another into forward passes. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "train/state.h"
+
+int64_t pair_tokens(const struct tpo_pair_row *row)
+{
+  return 2 * (int64_t)row->n_prompt + row->n_chosen + row->n_rejected;
+}
+
+int pair_loss_tokens(const struct tpo_pair_row *row, bool chosen)
+{
+  const uint8_t *mask = chosen ? row->chosen_mask : row->rejected_mask;
+  int n = chosen ? row->n_chosen : row->n_rejected, count = 0;
+  for (int i = row->n_prompt > 0 ? 0 : 1; i < n; i++) count += !mask || mask[i];
+  return count;
+}
+
+struct length {
+  int64_t tokens;
+  uint32_t slot;
+};
+
+static int longest_first(const void *a, const void *b)
+{
+  const struct length *x = a, *y = b;
+  if (x->tokens != y->tokens) return x->tokens < y->tokens ? 1 : -1;
+  return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+void share_free(struct share *share)
+{
+  free(share->rows);
+  free(share->slots);
+  memset(share, 0, sizeof *share);
+}
+
+int share_pairs(struct share *share, const struct tpo_comm *comm, const struct tpo_pairs *pairs,
+                const uint32_t *rows, size_t n, struct tpo_error *err)
+{
+  int size = tpo_comm_size(comm), me = tpo_comm_rank(comm);
+  memset(share, 0, sizeof *share);
+  struct length *lengths = tpo_calloc(n, sizeof *lengths, err);
+  int64_t *load = tpo_calloc((size_t)size, sizeof *load, err);
+  bool *mine = tpo_calloc(n, sizeof *mine, err);
+  share->rows = tpo_calloc(n, sizeof *share->rows, err);
+  share->slots = tpo_calloc(n, sizeof *share->slots, err);
+  int status = lengths && load && mine && share->rows && share->slots ? 0 : TPO_E_MEMORY;
+  if (status == 0) {
+    for (size_t i = 0; i < n; i++)
+      lengths[i] = (struct length){.tokens = pair_tokens(&pairs->rows[rows[i]]), .slot = (uint32_t)i};
+    qsort(lengths, n, sizeof *lengths, longest_first);
+    for (size_t i = 0; i < n; i++) {
+      int least = 0;
+      for (int r = 1; r < size; r++)
+        if (load[r] < load[least]) least = r;
+      load[least] += lengths[i].tokens;
+      mine[lengths[i].slot] = least == me;
+    }
+    for (size_t i = 0; i < n; i++) {
+      if (!mine[i]) continue;
+      share->rows[share->n] = rows[i];
+      share->slots[share->n++] = (uint32_t)i;
+    }
+  }
+  free(lengths);
+  free(load);
+  free(mine);
+  if (status < 0) share_free(share);
+  return status;
+}
+
+void micro_batch_free(struct micro_batch *mb)
+{
+  free(mb->ids);
+  free(mb->cu_seqlens);
+  free(mb->wanted);
+  free(mb->logprob);
+  free(mb->dlogprob);
+  memset(mb, 0, sizeof *mb);
+}
+
+static int reserve(struct micro_batch *mb, int n_tokens, int n_seqs, struct tpo_error *err)
+{
+  size_t tokens = (size_t)n_tokens, seqs = (size_t)n_seqs + 1;
+  if (tokens > mb->token_capacity || seqs > mb->seq_capacity) {
+    micro_batch_free(mb);
+    mb->ids = tpo_calloc(tokens, sizeof *mb->ids, err);
+    mb->wanted = tpo_calloc(tokens, sizeof *mb->wanted, err);
+    mb->logprob = tpo_calloc(tokens, sizeof *mb->logprob, err);
+    mb->dlogprob = tpo_calloc(tokens, sizeof *mb->dlogprob, err);
+    mb->cu_seqlens = tpo_calloc(seqs, sizeof *mb->cu_seqlens, err);
+    if (!mb->ids || !mb->wanted || !mb->logprob || !mb->dlogprob || !mb->cu_seqlens) {
+      micro_batch_free(mb);
+      return TPO_E_MEMORY;
+    }
+    mb->token_capacity = tokens;
+    mb->seq_capacity = seqs;
+  }
+  memset(mb->wanted, 0, tokens * sizeof *mb->wanted);
+  memset(mb->dlogprob, 0, tokens * sizeof *mb->dlogprob);
+  return 0;
+}
+
+/* Appends prompt and output as sequence s. The position before an output's token carries that token's loss.
+ */
+static void append(struct micro_batch *mb, int s, const struct tpo_pair_row *row, const int32_t *output,
+                   const uint8_t *mask, int n)
+{
+  int at = mb->cu_seqlens[s], begin = at + row->n_prompt;
+  if (row->n_prompt) memcpy(mb->ids + at, row->prompt_ids, (size_t)row->n_prompt * sizeof *mb->ids);
+  if (n) memcpy(mb->ids + begin, output, (size_t)n * sizeof *mb->ids);
+  for (int i = row->n_prompt > 0 ? 0 : 1; i < n; i++) mb->wanted[begin + i - 1] = !mask || mask[i];
+  mb->cu_seqlens[s + 1] = begin + n;
+}
+
+int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
+                     int most_tokens, struct tpo_error *err)
+{
+  int64_t total = 0;
+  int n_pairs = 0;
+  while ((size_t)n_pairs < n) {
+    int64_t more = pair_tokens(&pairs->rows[rows[n_pairs]]);
+    if (more > INT_MAX)
+      return tpo_fail(err, TPO_E_INPUT, "pair %u: %lld tokens are more than one forward pass can take",
+                      rows[n_pairs], (long long)more);
+    if (n_pairs > 0 && total + more > most_tokens) break;
+    total += more;
+    n_pairs++;
+  }
+  int status = reserve(mb, (int)total, 2 * n_pairs, err);
+  if (status < 0) return status;
+  mb->n_pairs = n_pairs;
+  mb->n_tokens = (int)total;
+  mb->cu_seqlens[0] = 0;
+  for (int j = 0; j < n_pairs; j++) {
+    const struct tpo_pair_row *row = &pairs->rows[rows[j]];
+    append(mb, 2 * j, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
+    append(mb, 2 * j + 1, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
+  }
+  return 0;
+}
+
+struct tpo_batch micro_batch_view(const struct micro_batch *mb)
+{
+  return (struct tpo_batch){.ids = mb->ids,
+                            .cu_seqlens = mb->cu_seqlens,
+                            .n_tokens = mb->n_tokens,
+                            .n_seqs = 2 * mb->n_pairs,
+                            .wanted = mb->wanted};
+}
+
+double micro_batch_sum(const struct micro_batch *mb, int s)
+{
+  double sum = 0;
+  for (int i = mb->cu_seqlens[s]; i < mb->cu_seqlens[s + 1]; i++)
+    if (mb->wanted[i]) sum += mb->logprob[i];
+  return sum;
+}
+
+void micro_batch_spread(struct micro_batch *mb, int s, double gradient)
+{
+  for (int i = mb->cu_seqlens[s]; i < mb->cu_seqlens[s + 1]; i++)
+    mb->dlogprob[i] = mb->wanted[i] ? (float)gradient : 0;
+}

@@ -1,0 +1,115 @@
+/* Log-probabilities of whole pairs without gradients: the reference's, and those of validation. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/hash.h"
+#include "base/memory.h"
+#include "train/state.h"
+
+static int own_logprobs(struct tpo_model *model, const struct tpo_train_config *config,
+                        const struct tpo_pairs *pairs, const struct share *share, double *sums,
+                        struct tpo_error *err)
+{
+  struct micro_batch mb = {0};
+  int status = 0;
+  for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
+    if (tpo_interrupted()) {
+      status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
+      break;
+    }
+    status = micro_batch_fill(&mb, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
+    if (status < 0) break;
+    struct tpo_batch batch = micro_batch_view(&mb);
+    status = tpo_model_logprobs(model, &batch, mb.logprob, err);
+    for (int j = 0; j < mb.n_pairs && status == 0; j++) {
+      double *out = sums + 2 * (size_t)share->slots[at + (size_t)j];
+      out[0] = micro_batch_sum(&mb, 2 * j);
+      out[1] = micro_batch_sum(&mb, 2 * j + 1);
+      if (!isfinite(out[0]) || !isfinite(out[1]))
+        status = tpo_fail(
+            err, TPO_E_NUMERIC, "pair %u (\"%.100s\"): the log-probabilities of its outputs are %g and %g",
+            share->rows[at + (size_t)j], pairs->rows[share->rows[at + (size_t)j]].prompt_id, out[0], out[1]);
+    }
+  }
+  micro_batch_free(&mb);
+  return status;
+}
+
+int train_pair_logprobs(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
+                        const struct tpo_pairs *pairs, double *sums, struct tpo_error *err)
+{
+  struct share share = {0};
+  uint32_t *rows = tpo_calloc(pairs->n, sizeof *rows, err);
+  int status = rows ? 0 : TPO_E_MEMORY;
+  if (status == 0) {
+    for (size_t i = 0; i < pairs->n; i++) rows[i] = (uint32_t)i;
+    memset(sums, 0, 2 * pairs->n * sizeof *sums);
+    status = share_pairs(&share, comm, pairs, rows, pairs->n, err);
+  }
+  if (status == 0) status = own_logprobs(model, config, pairs, &share, sums, err);
+  share_free(&share);
+  free(rows);
+  status = tpo_comm_agree(comm, status, err);
+  /* Every pair has one rank that knows its sums; the others' zeros change nothing. */
+  return status < 0 ? status : tpo_comm_allreduce_sum_f64(comm, sums, 2 * pairs->n, err);
+}
+
+int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
+                           const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                           struct tpo_error *err)
+{
+  double *sums = tpo_calloc(2 * pairs->n, sizeof *sums, err);
+  int status = tpo_comm_agree(comm, sums ? 0 : TPO_E_MEMORY, err);
+  if (status == 0) status = train_pair_logprobs(reference, comm, config, pairs, sums, err);
+  if (status == 0) {
+    for (size_t i = 0; i < pairs->n; i++) {
+      pairs->rows[i].chosen_ref_logprob = sums[2 * i];
+      pairs->rows[i].rejected_ref_logprob = sums[2 * i + 1];
+    }
+    snprintf(pairs->ref_model, sizeof pairs->ref_model, "%s", tpo_model_hash(reference));
+  }
+  free(sums);
+  return status;
+}
+
+int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
+                     size_t *dropped, struct tpo_error *err)
+{
+  if (context < 2)
+    return tpo_fail(err, TPO_E_USAGE, "a context of %d tokens: at least 2 are expected", context);
+  int64_t most =
+      config->max_pair_tokens > 0 && config->max_pair_tokens < context ? config->max_pair_tokens : context;
+  size_t kept = 0;
+  for (size_t i = 0; i < pairs->n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[i];
+    int64_t longest = row->n_chosen > row->n_rejected ? row->n_chosen : row->n_rejected;
+    if (pair_loss_tokens(row, true) == 0 || pair_loss_tokens(row, false) == 0) continue;
+    if (row->n_prompt + longest > most) continue;
+    pairs->rows[kept++] = *row;
+  }
+  *dropped = pairs->n - kept;
+  pairs->n = kept;
+  return 0;
+}
+
+int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err)
+{
+  struct tpo_hash hash;
+  int status = tpo_hash_begin(&hash, err);
+  if (status < 0) return status;
+  for (size_t i = 0; i < pairs->n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[i];
+    int32_t lengths[3] = {row->n_prompt, row->n_chosen, row->n_rejected};
+    double reference[2] = {row->chosen_ref_logprob, row->rejected_ref_logprob};
+    tpo_hash_add(&hash, lengths, sizeof lengths);
+    tpo_hash_add(&hash, reference, sizeof reference);
+    tpo_hash_add(&hash, row->prompt_ids, (size_t)row->n_prompt * sizeof *row->prompt_ids);
+    tpo_hash_add(&hash, row->chosen_ids, (size_t)row->n_chosen * sizeof *row->chosen_ids);
+    tpo_hash_add(&hash, row->rejected_ids, (size_t)row->n_rejected * sizeof *row->rejected_ids);
+    if (row->chosen_mask) tpo_hash_add(&hash, row->chosen_mask, (size_t)row->n_chosen);
+    if (row->rejected_mask) tpo_hash_add(&hash, row->rejected_mask, (size_t)row->n_rejected);
+  }
+  tpo_hash_end(&hash, hex);
+  return 0;
+}

@@ -1,0 +1,256 @@
+/* The whole state of training to a checkpoint and back.
+ *
+ * /state is a JSON object: step, epoch, position (global batches of the epoch that are done), seed, pairs
+ * (their hash), train (the settings that decide what the next step does), and what the caller adds. Nothing
+ * in the file depends on the number of ranks: moments are stored whole and cut into shards when read. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/memory.h"
+#include "train/state.h"
+
+struct setting {
+  const char *name;
+  double value;
+};
+enum { N_SETTINGS = 15 };
+
+static void list_settings(const struct tpo_train_config *c, struct setting out[N_SETTINGS])
+{
+  const struct setting settings[N_SETTINGS] = {
+      {"loss", c->loss},
+      {"beta", c->beta},
+      {"label_smoothing", c->label_smoothing},
+      {"nll", c->nll},
+      {"learning_rate", c->learning_rate},
+      {"schedule", c->schedule},
+      {"warmup", c->warmup},
+      {"weight_decay", c->weight_decay},
+      {"adam_beta1", c->adam_beta1},
+      {"adam_beta2", c->adam_beta2},
+      {"adam_eps", c->adam_eps},
+      {"grad_clip", c->grad_clip},
+      {"batch", c->batch},
+      {"epochs", c->epochs},
+      {"shuffle", c->shuffle},
+  };
+  memcpy(out, settings, sizeof settings);
+}
+
+static int state_json(const struct tpo_trainer *t, const char *extra, bool with_optimizer, char **out,
+                      struct tpo_error *err)
+{
+  json_t *state = extra ? tpo_json_parse(extra, strlen(extra), "the state's additions", err) : json_object();
+  if (!state) return extra ? TPO_E_INPUT : tpo_fail(err, TPO_E_MEMORY, "out of memory for the state");
+  if (!json_is_object(state)) {
+    json_decref(state);
+    return tpo_fail(err, TPO_E_USAGE, "the state's additions: a JSON object is expected");
+  }
+  struct setting settings[N_SETTINGS];
+  list_settings(&t->config, settings);
+  char seed[24];
+  snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
+  json_t *train = json_object();
+  int bad = 0;
+  for (int i = 0; i < N_SETTINGS; i++)
+    bad |= json_object_set_new(train, settings[i].name, json_real(settings[i].value));
+  bad |= json_object_set_new(state, "step", json_integer(t->step));
+  bad |= json_object_set_new(state, "epoch", json_integer(t->epoch));
+  bad |= json_object_set_new(state, "position", json_integer(t->position));
+  bad |= json_object_set_new(state, "seed", json_string(seed));
+  bad |= json_object_set_new(state, "pairs", json_string(t->pairs_hash));
+  bad |= json_object_set_new(state, "optimizer", json_boolean(with_optimizer));
+  bad |= json_object_set_new(state, "train", train);
+  *out = bad ? NULL : tpo_json_dump(state);
+  json_decref(state);
+  return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory for the state");
+}
+
+/* A flat array (backend memory) as one tensor a parameter. */
+static int put_group(struct tpo_trainer *t, struct tpo_checkpoint_writer *w, const char *group,
+                     const float *flat, struct tpo_error *err)
+{
+  const struct tpo_ops *ops = tpo_ops(t->backend);
+  size_t n;
+  const struct tpo_param *params = tpo_model_params(t->model, &n);
+  int status = 0;
+  for (size_t i = 0; i < n && status == 0; i++) {
+    const struct tpo_param *p = &params[i];
+    size_t count = (size_t)p->rows * (size_t)p->cols;
+    float *host = tpo_calloc(count, sizeof *host, err);
+    if (!host) return TPO_E_MEMORY;
+    ops->download(t->backend, host, flat + p->offset, count * sizeof *host);
+    int64_t dims[2] = {p->rows, p->cols};
+    status = tpo_checkpoint_put(w, group, p->name, TPO_F32, p->cols == 1 ? 1 : 2, dims, host, err);
+    free(host);
+  }
+  return status;
+}
+
+/* Brings a sharded array together in t->grad, which is free between steps, and has rank 0 write it. */
+static int put_sharded(struct tpo_trainer *t, struct tpo_checkpoint_writer *w, const char *group,
+                       const float *shard, struct tpo_error *err)
+{
+  tpo_ops(t->backend)->copy(t->backend, t->grad + t->shard_first, shard, t->shard_count * sizeof *shard);
+  int status = tpo_comm_allgather_f32(t->comm, t->grad, t->n_params, err);
+  if (status < 0) return status;
+  if (w) status = put_group(t, w, group, t->grad, err);
+  return tpo_comm_agree(t->comm, status, err);
+}
+
+static int begin_save(struct tpo_trainer *t, struct tpo_checkpoint_writer **w, const char *path,
+                      const struct tpo_tokenizer *tokenizer, const char *config_yaml, const char *extra,
+                      bool with_optimizer, struct tpo_error *err)
+{
+  char *state = NULL;
+  int status = state_json(t, extra, with_optimizer, &state, err);
+  if (status == 0) status = tpo_checkpoint_create(w, path, config_yaml ? config_yaml : "", err);
+  if (status == 0) status = tpo_model_save(t->model, t->master, tokenizer, *w, err);
+  if (status == 0) status = tpo_checkpoint_put_blob(*w, "state", state, strlen(state), err);
+  if (status == 0 && with_optimizer) status = put_group(t, *w, "optimizer/master", t->master, err);
+  free(state);
+  return status;
+}
+
+int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer,
+                     const char *config_yaml, const char *extra, bool with_optimizer, struct tpo_error *err)
+{
+  bool writes = tpo_comm_rank(t->comm) == 0;
+  struct tpo_checkpoint_writer *w = NULL;
+  int status = writes ? begin_save(t, &w, path, tokenizer, config_yaml, extra, with_optimizer, err) : 0;
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status == 0 && with_optimizer) status = put_sharded(t, w, "optimizer/m", t->m, err);
+  if (status == 0 && with_optimizer) status = put_sharded(t, w, "optimizer/v", t->v, err);
+  if (status == 0) {
+    if (writes) status = tpo_checkpoint_commit(w, err);
+    status = tpo_comm_agree(t->comm, status, err);
+  }
+  tpo_checkpoint_writer_close(w);
+  return status;
+}
+
+static int read_tensor(struct tpo_checkpoint *c, const char *path, const char *group,
+                       const struct tpo_param *p, float *host, struct tpo_error *err)
+{
+  int dtype, n_dims;
+  int64_t dims[8];
+  int found = tpo_checkpoint_shape(c, group, p->name, &dtype, &n_dims, dims, err);
+  if (found < 0) return found;
+  if (found == 0)
+    return tpo_fail(err, TPO_E_STATE,
+                    "%s: /%s/%s is missing; training can only go on from a checkpoint of this model that "
+                    "was saved with its optimizer",
+                    path, group, p->name);
+  int64_t cols = n_dims == 2 ? dims[1] : 1;
+  if (dtype != TPO_F32 || n_dims != (p->cols == 1 ? 1 : 2) || dims[0] != p->rows || cols != p->cols)
+    return tpo_fail(err, TPO_E_STATE,
+                    "%s: /%s/%s: fp32 of %lld x %lld is expected; this is a checkpoint of another model",
+                    path, group, p->name, (long long)p->rows, (long long)p->cols);
+  return tpo_checkpoint_get(c, group, p->name, host, (size_t)p->rows * (size_t)p->cols * sizeof *host, err);
+}
+
+/* Reads a group into `out`, which holds elements [first, first + count) of the flat array. */
+static int get_group(struct tpo_trainer *t, struct tpo_checkpoint *c, const char *path, const char *group,
+                     float *out, size_t first, size_t count, struct tpo_error *err)
+{
+  size_t n;
+  const struct tpo_param *params = tpo_model_params(t->model, &n);
+  int status = 0;
+  for (size_t i = 0; i < n && status == 0; i++) {
+    const struct tpo_param *p = &params[i];
+    size_t size = (size_t)p->rows * (size_t)p->cols;
+    size_t begin = p->offset > first ? p->offset : first;
+    size_t end = p->offset + size < first + count ? p->offset + size : first + count;
+    if (begin >= end) continue;
+    float *host = tpo_calloc(size, sizeof *host, err);
+    if (!host) return TPO_E_MEMORY;
+    status = read_tensor(c, path, group, p, host, err);
+    if (status == 0)
+      tpo_ops(t->backend)
+          ->upload(t->backend, out + (begin - first), host + (begin - p->offset),
+                   (end - begin) * sizeof *host);
+    free(host);
+  }
+  return status;
+}
+
+static int check_settings(const struct tpo_trainer *t, const json_t *train, const char *place,
+                          struct tpo_error *err)
+{
+  struct setting settings[N_SETTINGS];
+  list_settings(&t->config, settings);
+  for (int i = 0; i < N_SETTINGS; i++) {
+    double saved = NAN;
+    int status = tpo_json_get_double(train, settings[i].name, &saved, place, err);
+    if (status < 0) return status;
+    if (saved != settings[i].value)
+      return tpo_fail(err, TPO_E_STATE,
+                      "%s: training was begun with train.%s = %g, now it is %g; it can only go on with the "
+                      "same",
+                      place, settings[i].name, saved, settings[i].value);
+  }
+  return 0;
+}
+
+struct saved_state {
+  int64_t step, epoch, position;
+  char pairs[33];
+};
+
+static int read_state(const struct tpo_trainer *t, struct tpo_checkpoint *c, const char *path,
+                      struct saved_state *out, struct tpo_error *err)
+{
+  char place[4200];
+  snprintf(place, sizeof place, "%.4096s: /state", path);
+  char *text = NULL;
+  size_t len = 0;
+  int found = tpo_checkpoint_get_blob(c, "state", &text, &len, err);
+  if (found < 0) return found;
+  if (found == 0) return tpo_fail(err, TPO_E_STATE, "%s is missing; training cannot go on from here", place);
+  json_t *state = tpo_json_parse(text, len, place, err);
+  free(text);
+  if (!state) return TPO_E_INPUT;
+  const char *seed = "", *pairs = "";
+  *out = (struct saved_state){.step = -1, .epoch = -1, .position = -1};
+  int status = json_is_object(state) ? 0 : tpo_fail(err, TPO_E_INPUT, "%s: a JSON object is expected", place);
+  if (status == 0) status = tpo_json_get_int(state, "step", 0, INT64_MAX, &out->step, place, err);
+  if (status == 0) status = tpo_json_get_int(state, "epoch", 0, INT32_MAX - 1, &out->epoch, place, err);
+  if (status == 0) status = tpo_json_get_int(state, "position", 0, INT32_MAX, &out->position, place, err);
+  if (status == 0) status = tpo_json_get_string(state, "seed", &seed, place, err);
+  if (status == 0) status = tpo_json_get_string(state, "pairs", &pairs, place, err);
+  const json_t *train = json_object_get(state, "train");
+  char expected[24];
+  snprintf(expected, sizeof expected, "%llu", (unsigned long long)t->seed);
+  if (status == 0 && (out->step < 0 || out->epoch < 0 || out->position < 0 || !json_is_object(train)))
+    status = tpo_fail(err, TPO_E_INPUT, "%s: step, epoch, position and train are expected", place);
+  if (status == 0 && strcmp(seed, expected) != 0)
+    status = tpo_fail(err, TPO_E_STATE, "%s: training was begun with the seed %.20s, now it is %s", place,
+                      seed, expected);
+  if (status == 0) status = check_settings(t, train, place, err);
+  snprintf(out->pairs, sizeof out->pairs, "%.32s", pairs);
+  json_decref(state);
+  return status;
+}
+
+int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err)
+{
+  struct tpo_checkpoint *c = NULL;
+  struct saved_state saved;
+  int status = tpo_checkpoint_open(&c, path, err);
+  if (status == 0) status = read_state(t, c, path, &saved, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/m", t->m, t->shard_first, t->shard_count, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/v", t->v, t->shard_first, t->shard_count, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/master", t->master, 0, t->n_params, err);
+  tpo_checkpoint_close(c);
+  if (status == 0) status = tpo_ops(t->backend)->check(t->backend, err);
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status < 0) return status;
+  tpo_model_set_weights(t->model, t->master);
+  t->step = saved.step;
+  t->epoch = (int)saved.epoch;
+  t->position = saved.position;
+  snprintf(t->pairs_hash, sizeof t->pairs_hash, "%s", saved.pairs);
+  return 0;
+}

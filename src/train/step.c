@@ -1,0 +1,186 @@
+/* One update: gradients of the ranks' shares, summed and sharded; AdamW on the own shard; weights exchanged.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/memory.h"
+#include "train/state.h"
+
+struct tpo_pair_loss train_pair_loss(const struct tpo_train_config *config, const struct tpo_pair_row *row,
+                                     const double sums[2])
+{
+  return tpo_preference_loss(config, sums[0], sums[1], row->chosen_ref_logprob, row->rejected_ref_logprob,
+                             pair_loss_tokens(row, true));
+}
+
+static int not_finite(const struct tpo_trainer *t, const struct tpo_pairs *pairs, uint32_t row,
+                      const char *what, const double sums[2], struct tpo_error *err)
+{
+  const struct tpo_pair_row *pair = &pairs->rows[row];
+  return tpo_fail(
+      err, TPO_E_NUMERIC,
+      "step %lld, pair %u (\"%.100s\"): the %s is not finite (log-probabilities: chosen %g, rejected %g, "
+      "reference %g and %g); the weights are as before the step",
+      (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, sums[0], sums[1],
+      pair->chosen_ref_logprob, pair->rejected_ref_logprob);
+}
+
+/* Forward, loss and backward of the pairs packed in mb; sums [mb->n_pairs][2]. The loss's mean is over
+ * n_global pairs. */
+static int forward_backward(struct tpo_trainer *t, struct micro_batch *mb, const struct tpo_pairs *pairs,
+                            const uint32_t *rows, size_t n_global, double *sums, struct tpo_error *err)
+{
+  struct tpo_batch batch = micro_batch_view(mb);
+  int status = tpo_train_forward(t->model, &batch, &t->activations, mb->logprob, err);
+  if (status < 0) return status;
+  for (int j = 0; j < mb->n_pairs; j++) {
+    const struct tpo_pair_row *row = &pairs->rows[rows[j]];
+    double *pair_sums = sums + 2 * j;
+    pair_sums[0] = micro_batch_sum(mb, 2 * j);
+    pair_sums[1] = micro_batch_sum(mb, 2 * j + 1);
+    struct tpo_pair_loss loss = train_pair_loss(&t->config, row, pair_sums);
+    if (!isfinite(loss.loss)) return not_finite(t, pairs, rows[j], "loss", pair_sums, err);
+    double d_chosen = loss.d_chosen / (double)n_global, d_rejected = loss.d_rejected / (double)n_global;
+    if (!isfinite((float)d_chosen) || !isfinite((float)d_rejected))
+      return not_finite(t, pairs, rows[j], "gradient", pair_sums, err);
+    micro_batch_spread(mb, 2 * j, d_chosen);
+    micro_batch_spread(mb, 2 * j + 1, d_rejected);
+  }
+  return tpo_train_backward(t->model, &batch, t->activations, mb->dlogprob, t->grad, err);
+}
+
+static int own_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const struct share *share,
+                        size_t n_global, double *sums, struct tpo_error *err)
+{
+  struct micro_batch mb = {0};
+  double *packed = tpo_calloc(2 * share->n, sizeof *packed, err);
+  int status = packed ? 0 : TPO_E_MEMORY;
+  for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
+    const uint32_t *rows = share->rows + at;
+    status = micro_batch_fill(&mb, pairs, rows, share->n - at, t->config.micro_batch_tokens, err);
+    if (status == 0) status = forward_backward(t, &mb, pairs, rows, n_global, packed + 2 * at, err);
+    if (status < 0) break;
+  }
+  for (size_t i = 0; i < share->n && status == 0; i++)
+    memcpy(sums + 2 * (size_t)share->slots[i], packed + 2 * i, 2 * sizeof *sums);
+  if (status == 0) status = tpo_ops(t->backend)->check(t->backend, err);
+  free(packed);
+  micro_batch_free(&mb);
+  return status;
+}
+
+int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
+                   double *sums, struct tpo_error *err)
+{
+  struct share share = {0};
+  memset(sums, 0, 2 * n * sizeof *sums);
+  tpo_ops(t->backend)->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
+  int status = share_pairs(&share, t->comm, pairs, rows, n, err);
+  if (status == 0) status = own_gradient(t, pairs, &share, n, sums, err);
+  share_free(&share);
+  status = tpo_comm_agree(t->comm, status, err);
+  return status < 0 ? status : tpo_comm_allreduce_sum_f64(t->comm, sums, 2 * n, err);
+}
+
+int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err)
+{
+  int status = tpo_comm_reduce_scatter_sum_f32(t->comm, t->grad, t->n_params, err);
+  if (status < 0) return status;
+  double squares = tpo_ops(t->backend)->sum_squares(t->backend, t->grad + t->shard_first, t->shard_count);
+  status = tpo_comm_allreduce_sum_f64(t->comm, &squares, 1, err);
+  *norm = sqrt(squares);
+  return status;
+}
+
+/* The gradient's norm is not finite though every loss was: finds the pair by going through them one at a
+ * time. */
+static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows,
+                          size_t n, struct tpo_error *err)
+{
+  const struct tpo_ops *ops = tpo_ops(t->backend);
+  struct share share = {0};
+  struct micro_batch mb = {0};
+  int status = share_pairs(&share, t->comm, pairs, rows, n, err);
+  for (size_t i = 0; i < share.n && status == 0; i++) {
+    double sums[2];
+    ops->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
+    status = micro_batch_fill(&mb, pairs, share.rows + i, 1, t->config.micro_batch_tokens, err);
+    if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, sums, err);
+    if (status == 0 && !isfinite(ops->sum_squares(t->backend, t->grad, t->n_params)))
+      status = not_finite(t, pairs, share.rows[i], "gradient", sums, err);
+  }
+  micro_batch_free(&mb);
+  share_free(&share);
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status < 0) return status;
+  return tpo_fail(err, TPO_E_NUMERIC,
+                  "step %lld: the sum of the gradients of %zu pairs is not finite, though each pair's own "
+                  "is; the weights "
+                  "are as before the step",
+                  (long long)t->step, n);
+}
+
+static int update_weights(struct tpo_trainer *t, double lr, double norm, struct tpo_error *err)
+{
+  const struct tpo_train_config *c = &t->config;
+  double step = (double)t->step + 1;
+  struct tpo_adamw_args args = {
+      .lr = (float)lr,
+      .beta1 = (float)c->adam_beta1,
+      .beta2 = (float)c->adam_beta2,
+      .eps = (float)c->adam_eps,
+      .weight_decay = (float)c->weight_decay,
+      .bias1 = (float)(1 - pow(c->adam_beta1, step)),
+      .bias2 = (float)(1 - pow(c->adam_beta2, step)),
+      .grad_scale = c->grad_clip > 0 && norm > c->grad_clip ? (float)(c->grad_clip / norm) : 1,
+  };
+  tpo_ops(t->backend)
+      ->adamw(t->backend, t->master + t->shard_first, t->grad + t->shard_first, t->m, t->v, t->shard_count,
+              &args);
+  int status = tpo_comm_allgather_f32(t->comm, t->master, t->n_params, err);
+  if (status < 0) return status;
+  tpo_model_set_weights(t->model, t->master);
+  return tpo_comm_agree(t->comm, tpo_ops(t->backend)->check(t->backend, err), err);
+}
+
+/* Every rank adds up the same numbers in the same order. */
+static void fill_metrics(const struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows,
+                         size_t n, const double *sums, struct tpo_train_metrics *metrics)
+{
+  for (size_t i = 0; i < n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[rows[i]];
+    struct tpo_pair_loss loss = train_pair_loss(&t->config, row, sums + 2 * i);
+    metrics->loss += loss.loss;
+    metrics->accuracy += loss.correct;
+    metrics->margin += loss.margin;
+    metrics->chosen_logprob += sums[2 * i];
+    metrics->rejected_logprob += sums[2 * i + 1];
+    metrics->tokens += pair_tokens(row);
+  }
+  metrics->loss /= (double)n;
+  metrics->accuracy /= (double)n;
+  metrics->margin /= (double)n;
+  metrics->chosen_logprob /= (double)n;
+  metrics->rejected_logprob /= (double)n;
+}
+
+int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
+               double lr, struct tpo_train_metrics *metrics, struct tpo_error *err)
+{
+  double start = tpo_seconds();
+  double *sums = tpo_calloc(2 * n, sizeof *sums, err);
+  int status = tpo_comm_agree(t->comm, sums ? 0 : TPO_E_MEMORY, err);
+  if (status == 0) status = train_gradient(t, pairs, rows, n, sums, err);
+  *metrics = (struct tpo_train_metrics){.step = t->step, .lr = lr};
+  if (status == 0) fill_metrics(t, pairs, rows, n, sums, metrics);
+  free(sums);
+  if (status == 0) status = train_reduce(t, &metrics->grad_norm, err);
+  if (status < 0) return status;
+  if (!isfinite(metrics->grad_norm)) return blame_gradient(t, pairs, rows, n, err);
+  status = update_weights(t, lr, metrics->grad_norm, err);
+  if (status < 0) return status;
+  t->step++;
+  metrics->seconds = tpo_seconds() - start;
+  return 0;
+}

@@ -1,0 +1,203 @@
+/* The trainer's life: memory, epochs, validation. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "base/philox.h"
+#include "train/state.h"
+
+static int check_config(const struct tpo_train_config *c, struct tpo_error *err)
+{
+  if (c->batch < 1)
+    return tpo_fail(err, TPO_E_USAGE, "train.batch is %d: at least 1 pair is expected", c->batch);
+  if (c->micro_batch_tokens < 1)
+    return tpo_fail(err, TPO_E_USAGE, "train.micro_batch_tokens is %d: at least 1 is expected",
+                    c->micro_batch_tokens);
+  if (!(c->beta > 0))
+    return tpo_fail(err, TPO_E_USAGE, "train.beta is %g: a number above 0 is expected", c->beta);
+  if (!(c->adam_beta1 >= 0 && c->adam_beta1 < 1) || !(c->adam_beta2 >= 0 && c->adam_beta2 < 1))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "train.adam_beta1 and adam_beta2 are %g and %g: numbers from 0 to below 1 are expected",
+                    c->adam_beta1, c->adam_beta2);
+  return 0;
+}
+
+static int allocate(struct tpo_trainer *t, struct tpo_error *err)
+{
+  const struct tpo_ops *ops = tpo_ops(t->backend);
+  size_t shard = t->shard_count ? t->shard_count : 1;
+  void *grad = NULL, *m = NULL, *v = NULL;
+  int status = ops->alloc(t->backend, t->n_params * sizeof *t->grad, &grad, err);
+  if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->m, &m, err);
+  if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->v, &v, err);
+  t->grad = grad;
+  t->m = m;
+  t->v = v;
+  return status;
+}
+
+int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
+                     const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err)
+{
+  *out = NULL;
+  struct tpo_trainer *t = NULL;
+  int status = check_config(config, err);
+  if (status == 0 && !tpo_model_master(model))
+    status = tpo_fail(err, TPO_E_USAGE, "a model opened without keep_master cannot be trained");
+  if (status == 0 && !(t = tpo_calloc(1, sizeof *t, err))) status = TPO_E_MEMORY;
+  if (status == 0) {
+    t->model = model;
+    t->backend = tpo_model_backend(model);
+    t->comm = comm;
+    t->config = *config;
+    t->seed = seed;
+    t->n_params = tpo_model_param_count(model);
+    t->master = tpo_model_master(model);
+    tpo_comm_shard(comm, t->n_params, tpo_comm_rank(comm), &t->shard_first, &t->shard_count);
+    status = allocate(t, err);
+  }
+  status = tpo_comm_agree(comm, status, err);
+  if (status < 0) {
+    tpo_trainer_close(t);
+    return status;
+  }
+  *out = t;
+  return 0;
+}
+
+void tpo_trainer_close(struct tpo_trainer *t)
+{
+  if (!t) return;
+  const struct tpo_ops *ops = tpo_ops(t->backend);
+  if (t->grad) ops->free(t->backend, t->grad);
+  if (t->m) ops->free(t->backend, t->m);
+  if (t->v) ops->free(t->backend, t->v);
+  tpo_activations_free(t->activations);
+  free(t);
+}
+
+int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs)
+{
+  return (int64_t)(n_pairs / (size_t)t->config.batch + (n_pairs % (size_t)t->config.batch != 0));
+}
+
+/* The pairs are fit to be trained on, and those that the state was made with. */
+static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, struct tpo_error *err)
+{
+  if (pairs->n == 0) return tpo_fail(err, TPO_E_INPUT, "there are no pairs to train on");
+  if (pairs->n > UINT32_MAX / 2)
+    return tpo_fail(err, TPO_E_INPUT, "%zu pairs are more than can be trained on", pairs->n);
+  for (size_t i = 0; i < pairs->n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[i];
+    if (!isfinite(row->chosen_ref_logprob) || !isfinite(row->rejected_ref_logprob))
+      return tpo_fail(err, TPO_E_INPUT, "pair %zu (\"%.100s\") has no reference log-probabilities", i,
+                      row->prompt_id);
+    if (pair_loss_tokens(row, true) == 0 || pair_loss_tokens(row, false) == 0)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "pair %zu (\"%.100s\") has an output without a token that carries loss", i,
+                      row->prompt_id);
+  }
+  char hash[33];
+  int status = train_pairs_hash(pairs, hash, err);
+  if (status < 0) return status;
+  if (t->pairs_hash[0] && (t->epoch > 0 || t->position > 0) && strcmp(t->pairs_hash, hash) != 0)
+    return tpo_fail(
+        err, TPO_E_STATE,
+        "training stopped in epoch %d after %lld batches of other pairs than these; it can only go on with "
+        "those",
+        t->epoch, (long long)t->position);
+  memcpy(t->pairs_hash, hash, sizeof hash);
+  return 0;
+}
+
+/* Before the first update, a policy that is its own reference must have the margin 0 everywhere: anything
+ * else says that the two were computed differently. */
+static void check_first_step(const struct tpo_trainer *t, const struct tpo_pairs *pairs,
+                             const struct tpo_train_metrics *metrics, bool same_model)
+{
+  if (same_model && metrics->margin != 0)
+    tpo_log(TPO_LOG_WARN,
+            "policy and reference are the same model (%s), but their log-probabilities differ: mean margin "
+            "%g where 0 is expected; the reference was computed with another backend or machine",
+            pairs->ref_model, metrics->margin / t->config.beta);
+}
+
+static uint32_t *epoch_order(const struct tpo_trainer *t, size_t n, int epoch, struct tpo_error *err)
+{
+  uint32_t *order = tpo_calloc(n, sizeof *order, err);
+  if (!order) return NULL;
+  for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
+  if (t->config.shuffle) {
+    struct tpo_rng rng;
+    tpo_rng_init(&rng, t->seed, TPO_STREAM_SHUFFLE, (uint64_t)epoch, 0);
+    tpo_rng_shuffle_u32(&rng, order, (uint32_t)n);
+  }
+  return order;
+}
+
+/* One batch of the epoch, and what follows it; all ranks leave with the same status. */
+static int run_batch(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *order,
+                     bool same_model,
+                     int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
+                     void *arg, struct tpo_error *err)
+{
+  int64_t per_epoch = tpo_trainer_steps_per_epoch(t, pairs->n);
+  size_t batch = (size_t)t->config.batch, at = (size_t)t->position * batch;
+  size_t n = pairs->n - at < batch ? pairs->n - at : batch;
+  double lr = tpo_schedule_lr(&t->config, t->step, per_epoch * t->config.epochs);
+  struct tpo_train_metrics metrics;
+  int status = train_step(t, pairs, order + at, n, lr, &metrics, err);
+  if (status < 0) return status;
+  t->position++;
+  metrics.epoch = t->epoch + (double)t->position / (double)per_epoch;
+  if (metrics.step == 0) check_first_step(t, pairs, &metrics, same_model);
+  if (on_step) status = on_step(arg, &metrics, err);
+  if (status >= 0) status = tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal") : 0;
+  return tpo_comm_agree(t->comm, status, err);
+}
+
+int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
+                      int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
+                      void *arg, struct tpo_error *err)
+{
+  if (epoch < t->epoch) return 0; /* a resumed run's earlier epochs are done */
+  if (epoch > t->epoch) {
+    t->epoch = epoch;
+    t->position = 0;
+  }
+  uint32_t *order = NULL;
+  int status = check_pairs(t, pairs, err);
+  if (status == 0 && !(order = epoch_order(t, pairs->n, epoch, err))) status = TPO_E_MEMORY;
+  status = tpo_comm_agree(t->comm, status, err);
+  bool same_model = status == 0 && t->step == 0 && strcmp(pairs->ref_model, tpo_model_hash(t->model)) == 0;
+  int64_t per_epoch = tpo_trainer_steps_per_epoch(t, pairs->n);
+  while (status == 0 && t->position < per_epoch)
+    status = run_batch(t, pairs, order, same_model, on_step, arg, err);
+  free(order);
+  if (status < 0) return status;
+  t->epoch = epoch + 1;
+  t->position = 0;
+  return 0;
+}
+
+int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
+                         struct tpo_error *err)
+{
+  *loss = *accuracy = 0;
+  int status = pairs->n > 0 ? 0 : tpo_fail(err, TPO_E_INPUT, "there are no pairs to evaluate on");
+  double *sums = NULL;
+  if (status == 0 && !(sums = tpo_calloc(2 * pairs->n, sizeof *sums, err))) status = TPO_E_MEMORY;
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status == 0) status = train_pair_logprobs(t->model, t->comm, &t->config, pairs, sums, err);
+  for (size_t i = 0; i < pairs->n && status == 0; i++) {
+    struct tpo_pair_loss pair = train_pair_loss(&t->config, &pairs->rows[i], sums + 2 * i);
+    *loss += pair.loss / (double)pairs->n;
+    *accuracy += pair.correct / (double)pairs->n;
+  }
+  free(sums);
+  if (status == 0 && !isfinite(*loss))
+    return tpo_fail(err, TPO_E_NUMERIC,
+                    "the loss on %zu pairs is not finite; do all have reference log-probabilities?",
+                    pairs->n);
+  return status;
+}

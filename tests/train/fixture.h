@@ -1,0 +1,132 @@
+/* The tiny model and the pairs of make_fixtures.py, and what PyTorch says of them. */
+#ifndef TPO_TESTS_TRAIN_FIXTURE_H
+#define TPO_TESTS_TRAIN_FIXTURE_H
+
+#include <math.h>
+#include <string.h>
+#include "mpi_check.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "store/safetensors.h"
+#include "train/state.h"
+
+#define FIXTURES TPO_SOURCE_DIR "/tests/train/"
+
+static inline struct tpo_backend *fixture_backend(void)
+{
+  struct tpo_backend *backend;
+  CHECK(tpo_backend_open(&backend, TPO_BACKEND_CPU, 1, &err) == 0);
+  return backend;
+}
+
+static inline struct tpo_model *fixture_model(struct tpo_backend *backend)
+{
+  struct tpo_model_options options = {.backend = backend, .dtype = TPO_DTYPE_FP32, .keep_master = true};
+  struct tpo_model *model;
+  CHECK(tpo_model_open(&model, FIXTURES "tiny", &options, &err) == 0);
+  return model;
+}
+
+static inline json_t *fixture_numbers(void)
+{
+  json_t *numbers = tpo_json_load(FIXTURES "expected.json", 1 << 20, &err);
+  CHECK(numbers);
+  return numbers;
+}
+
+static inline double fixture_number(const json_t *object, const char *key)
+{
+  const json_t *value = json_object_get(object, key);
+  CHECK(json_is_number(value));
+  return json_number_value(value);
+}
+
+/* Pairs with the fixture's reference log-probabilities. */
+static inline struct tpo_pairs fixture_pairs(void)
+{
+  struct tpo_pairs pairs = {0};
+  CHECK(tpo_pairs_read_jsonl(&pairs, FIXTURES "pairs.jsonl", NULL, NULL, &err) == 0);
+  struct tpo_lines lines;
+  CHECK(tpo_lines_open(&lines, FIXTURES "pairs.jsonl", &err) == 0);
+  for (size_t i = 0; i < pairs.n; i++) {
+    CHECK(tpo_lines_next(&lines, &err) == 1);
+    json_t *line = tpo_json_parse(lines.line.data, lines.line.len, "pairs.jsonl", &err);
+    CHECK(line);
+    pairs.rows[i].chosen_ref_logprob = fixture_number(line, "ref_chosen");
+    pairs.rows[i].rejected_ref_logprob = fixture_number(line, "ref_rejected");
+    json_decref(line);
+  }
+  tpo_lines_close(&lines);
+  return pairs;
+}
+
+static inline struct tpo_train_config fixture_config(void)
+{
+  json_t *numbers = fixture_numbers();
+  const json_t *s = json_object_get(numbers, "settings");
+  struct tpo_train_config config = {
+      .loss = TPO_LOSS_DPO,
+      .beta = fixture_number(s, "beta"),
+      .learning_rate = fixture_number(s, "learning_rate"),
+      .schedule = TPO_SCHEDULE_COSINE,
+      .warmup = fixture_number(s, "warmup"),
+      .weight_decay = fixture_number(s, "weight_decay"),
+      .adam_beta1 = fixture_number(s, "adam_beta1"),
+      .adam_beta2 = fixture_number(s, "adam_beta2"),
+      .adam_eps = fixture_number(s, "adam_eps"),
+      .grad_clip = fixture_number(s, "grad_clip"),
+      .batch = (int)fixture_number(s, "batch"),
+      .epochs = (int)fixture_number(s, "epochs"),
+      .micro_batch_tokens = 60, /* one or two pairs: a batch is accumulated from several passes */
+  };
+  json_decref(numbers);
+  return config;
+}
+
+/* Everything that a training test needs; closed by setup_close. */
+struct setup {
+  struct tpo_backend *backend;
+  struct tpo_model *model;
+  struct tpo_pairs pairs;
+  struct tpo_train_config config;
+  struct tpo_trainer *trainer;
+};
+
+static inline struct setup setup_open(struct tpo_comm *ranks, const struct tpo_train_config *config)
+{
+  struct setup s = {.backend = fixture_backend(), .pairs = fixture_pairs(), .config = *config};
+  s.model = fixture_model(s.backend);
+  CHECK(tpo_trainer_open(&s.trainer, s.model, ranks, config, 7, &err) == 0);
+  return s;
+}
+
+static inline void setup_close(struct setup *s)
+{
+  tpo_trainer_close(s->trainer);
+  tpo_model_close(s->model);
+  tpo_pairs_free(&s->pairs);
+  tpo_backend_close(s->backend);
+}
+
+/* The same process as a rank of its own: what it computes is what one rank alone would. */
+static inline struct tpo_comm *open_alone(void)
+{
+  static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
+  struct tpo_comm *alone;
+  CHECK(tpo_comm_open(&alone, 30, &err) == 0);
+  CHECK(tpo_comm_size(alone) == 1);
+  return alone;
+}
+
+static inline double largest_difference(const float *a, const float *b, size_t n)
+{
+  double largest = 0;
+  for (size_t i = 0; i < n; i++) {
+    double d = fabs((double)a[i] - (double)b[i]);
+    if (!(d <= largest)) largest = d; /* NaN counts */
+  }
+  return largest;
+}
+
+#endif
