@@ -37,8 +37,8 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_pairs, cmd_dpo
 
 /* config.model.path, or a usage error that names --model. */
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err);
-/* Prints every impossible combination of settings and fails on the first. */
-int check_config(const struct invocation *in, struct tpo_error *err);
+/* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the first. */
+int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err);
 
 /* A progress bar on standard error when it is a terminal and --quiet is not given, and on rank 0 only. */
 struct progress_bar {

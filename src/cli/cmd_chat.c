@@ -183,7 +183,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   const char *path;
   in->config.sampling.slots = 1;
   int status = require_model(in, &path, err);
-  if (status == 0) status = check_config(in, err);
+  if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   c.messages = json_array();

@@ -141,7 +141,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = option_require(in, "--out", &job.out, err);
   if (status == 0 && option_value(in, "--no-shuffle"))
     status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
-  if (status == 0) status = check_config(in, err);
+  if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   job.metrics_path = option_value(in, "--metrics");
   job.reference = option_value(in, "--reference");

@@ -152,7 +152,7 @@ static int print_owned(char *text, struct tpo_error *err)
 static int run_config(struct invocation *in, struct tpo_error *err)
 {
   if (option_value(in, "--reference")) return print_owned(tpo_config_reference(), err);
-  int status = check_config(in, err);
+  int status = check_config(in, TPO_CHECK_ALL, err);
   return status < 0 ? status : print_owned(tpo_config_print(&in->config, true), err);
 }
 

@@ -20,6 +20,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   struct tpo_pair_statistics statistics = {0};
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
+  if (status == 0) status = check_config(in, TPO_CHECK_PAIRS, err);
   if (status == 0) status = tpo_samples_read(&samples, path, err);
   if (status == 0)
     status = tpo_pairs_select(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,

@@ -25,7 +25,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   int status = require_model(in, &model, err);
   if (status == 0 && allow && !resume)
     status = tpo_fail(err, TPO_E_USAGE, "tpo run: --allow-changes goes with --resume");
-  if (status == 0) status = check_config(in, err);
+  if (status == 0) status = check_config(in, TPO_CHECK_ALL, err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
   if (status == 0) {

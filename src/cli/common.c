@@ -15,10 +15,10 @@ int require_model(const struct invocation *in, const char **path, struct tpo_err
                   in->command->name);
 }
 
-int check_config(const struct invocation *in, struct tpo_error *err)
+int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)
 {
   char *report = NULL;
-  int status = tpo_config_check(&in->config, &report, err);
+  int status = tpo_config_check_parts(&in->config, parts, &report, err);
   bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
   if (status < 0 && first && report && strchr(report, '\n') != strrchr(report, '\n'))
     fprintf(stderr, "%s", report);

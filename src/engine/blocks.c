@@ -31,7 +31,10 @@ int32_t tpo_blocks_take(struct tpo_blocks *blocks)
   return block;
 }
 
-void tpo_blocks_share(struct tpo_blocks *blocks, int32_t block) { blocks->references[block]++; }
+void tpo_blocks_share(struct tpo_blocks *blocks, int32_t block)
+{
+  blocks->references[block]++;
+}
 
 void tpo_blocks_release(struct tpo_blocks *blocks, int32_t block)
 {

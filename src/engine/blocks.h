@@ -6,7 +6,7 @@
 
 struct tpo_blocks {
   int n, n_free;
-  int32_t *free_list; /* [n] the first n_free are free */
+  int32_t *free_list;  /* [n] the first n_free are free */
   int32_t *references; /* [n] */
 };
 

@@ -39,8 +39,8 @@ static int allocate_step(struct tpo_engine *e, struct tpo_error *err)
   e->drawn = tpo_calloc(slots, sizeof *e->drawn, err);
   e->drawn_logprob = tpo_calloc(slots, sizeof *e->drawn_logprob, err);
   e->sequences = tpo_calloc(slots, sizeof *e->sequences, err);
-  if (!e->row_ids || !e->row_seq || !e->row_pos || !e->logit_rows || !e->logit_slots || !e->params || !e->drawn ||
-      !e->drawn_logprob || !e->sequences)
+  if (!e->row_ids || !e->row_seq || !e->row_pos || !e->logit_rows || !e->logit_slots || !e->params ||
+      !e->drawn || !e->drawn_logprob || !e->sequences)
     return TPO_E_MEMORY;
   for (int i = 0; i < e->slots; i++)
     if (sequence_init(e, &e->sequences[i], err) < 0) return TPO_E_MEMORY;
@@ -54,7 +54,8 @@ static int allocate_step(struct tpo_engine *e, struct tpo_error *err)
 }
 
 int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
-                    const struct tpo_template *tmpl, const struct tpo_engine_options *options, struct tpo_error *err)
+                    const struct tpo_template *tmpl, const struct tpo_engine_options *options,
+                    struct tpo_error *err)
 {
   *out = NULL;
   if (options->sampling->slots < 1)
@@ -69,8 +70,8 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
   copy_settings(e, options);
   int status = tpo_tokenizer_end_ids(tokenizer, tmpl, &e->end_ids, err);
   if (status == 0 && e->has_marker)
-    status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker), 0,
-                                  &e->marker_ids, err);
+    status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker),
+                                  0, &e->marker_ids, err);
   if (status == 0) status = allocate_step(e, err);
   if (status < 0) {
     tpo_engine_close(e);
@@ -155,8 +156,8 @@ static int64_t available_bytes(void)
   return kib * 1024;
 }
 
-/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit even
- * alone; nothing is running then. */
+/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
+ * even alone; nothing is running then. */
 static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
 {
   const struct tpo_arch *arch = tpo_model_arch(e->model);
@@ -185,14 +186,17 @@ static int make_cache(struct tpo_engine *e, const struct tpo_request *request, s
 static int check_request(const struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
 {
   if (request->n_prompt < 1) return tpo_fail(err, TPO_E_INPUT, "prompt %s has no token", request->id);
-  if (request->k_count < 1) return tpo_fail(err, TPO_E_USAGE, "prompt %s: no sample is asked for", request->id);
+  if (request->k_count < 1)
+    return tpo_fail(err, TPO_E_USAGE, "prompt %s: no sample is asked for", request->id);
   if (request->n_prompt >= e->context)
-    return tpo_fail(err, TPO_E_INPUT, "prompt %s has %d tokens; the model's context of %d leaves no room for an answer",
+    return tpo_fail(err, TPO_E_INPUT,
+                    "prompt %s has %d tokens; the model's context of %d leaves no room for an answer",
                     request->id, request->n_prompt, e->context);
   for (int i = 0; i < request->n_prompt; i++)
     if (request->prompt_ids[i] < 0 || request->prompt_ids[i] >= e->vocab)
-      return tpo_fail(err, TPO_E_INPUT, "prompt %s: token id %d at %d is outside the model's vocabulary of %d",
-                      request->id, request->prompt_ids[i], i, e->vocab);
+      return tpo_fail(err, TPO_E_INPUT,
+                      "prompt %s: token id %d at %d is outside the model's vocabulary of %d", request->id,
+                      request->prompt_ids[i], i, e->vocab);
   return 0;
 }
 
@@ -245,7 +249,8 @@ static int pull(struct tpo_engine *e, const struct tpo_source *source, struct tp
     if ((status = check_request(e, e->waiting, err)) < 0) return status;
   }
   int needed = blocks_for(e, e->waiting->n_prompt - 1) + own_blocks(e, e->waiting);
-  for (const struct group *g = e->groups; g; g = g->next) /* each can still start a sample, so none waits forever */
+  for (const struct group *g = e->groups; g;
+       g = g->next) /* each can still start a sample, so none waits forever */
     if (g->started < g->request->k_count) needed += own_blocks(e, g->request);
   if (!e->cache || (needed > e->blocks.n && !e->groups)) {
     int status = make_cache(e, e->waiting, err);
@@ -258,7 +263,8 @@ static int pull(struct tpo_engine *e, const struct tpo_source *source, struct tp
   return 1;
 }
 
-/* Gives a sample its row of blocks: the prefix's full blocks shared, its last partial one copied, the rest new. */
+/* Gives a sample its row of blocks: the prefix's full blocks shared, its last partial one copied, the rest
+ * new. */
 static void give_blocks(struct tpo_engine *e, struct sequence *s, const struct group *g)
 {
   int total = blocks_for(e, sequence_tokens(e, g->request));
@@ -298,7 +304,8 @@ static void add_row(struct tpo_engine *e, int32_t id, int seq, int pos)
   e->n_rows++;
 }
 
-/* Rows: what each running sample feeds, then prompt tokens of groups that are not ready. Returns the rows of logits. */
+/* Rows: what each running sample feeds, then prompt tokens of groups that are not ready. Returns the rows of
+ * logits. */
 static int build_step(struct tpo_engine *e, int *n_seqs)
 {
   int n_logits = 0;
@@ -315,7 +322,8 @@ static int build_step(struct tpo_engine *e, int *n_seqs)
   int room = e->prefill_chunk, seq = e->slots;
   for (struct group *g = e->groups; g && room > 0; g = g->next) {
     if (g->ready) continue;
-    memcpy(e->table + (size_t)seq * (size_t)e->max_blocks, g->blocks, (size_t)g->n_blocks * sizeof *g->blocks);
+    memcpy(e->table + (size_t)seq * (size_t)e->max_blocks, g->blocks,
+           (size_t)g->n_blocks * sizeof *g->blocks);
     for (; room > 0 && g->prefilled < g->prefix; room--, g->prefilled++, e->stats.prompt_tokens++)
       add_row(e, g->request->prompt_ids[g->prefilled], seq, g->prefilled);
     seq++;
@@ -324,7 +332,8 @@ static int build_step(struct tpo_engine *e, int *n_seqs)
   return n_logits;
 }
 
-/* Sampling from logits with the tokens seen so far made less likely; the log-probability stays the model's own. */
+/* Sampling from logits with the tokens seen so far made less likely; the log-probability stays the model's
+ * own. */
 static int penalise(struct tpo_engine *e, const float *logits, int n_logits, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(e->backend);
@@ -369,7 +378,8 @@ static int draw(struct tpo_engine *e, float *logits, int n_logits, struct tpo_er
   if (from != logits)
     ops->token_logprob(e->backend, logits, e->device_tokens, e->device_logprobs, n_logits, e->vocab);
   ops->download(e->backend, e->drawn, e->device_tokens, (size_t)n_logits * sizeof *e->drawn);
-  ops->download(e->backend, e->drawn_logprob, e->device_logprobs, (size_t)n_logits * sizeof *e->drawn_logprob);
+  ops->download(e->backend, e->drawn_logprob, e->device_logprobs,
+                (size_t)n_logits * sizeof *e->drawn_logprob);
   int status = ops->check(e->backend, err);
   if (status < 0) return status;
   for (int i = 0; i < n_logits; i++) {
@@ -409,7 +419,8 @@ static int finish_sample(struct tpo_engine *e, struct sequence *s, enum tpo_fini
   return status;
 }
 
-static int take_results(struct tpo_engine *e, int n_logits, const struct tpo_source *source, struct tpo_error *err)
+static int take_results(struct tpo_engine *e, int n_logits, const struct tpo_source *source,
+                        struct tpo_error *err)
 {
   for (struct group *g = e->groups; g; g = g->next) g->ready = g->prefilled >= g->prefix;
   for (int i = 0; i < n_logits; i++) {
@@ -463,7 +474,8 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_source *source, struct
   int status = 0;
   e->exhausted = false;
   for (;;) {
-    while ((status = pull(e, source, err)) > 0) {}
+    while ((status = pull(e, source, err)) > 0) {
+    }
     if (status == 0) status = start_samples(e, err);
     if (status < 0 || !e->groups) break;
     if (tpo_interrupted()) {
@@ -477,4 +489,7 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_source *source, struct
   return status < 0 ? status : 0;
 }
 
-void tpo_engine_stats(const struct tpo_engine *e, struct tpo_engine_stats *out) { *out = e->stats; }
+void tpo_engine_stats(const struct tpo_engine *e, struct tpo_engine_stats *out)
+{
+  *out = e->stats;
+}

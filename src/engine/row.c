@@ -6,15 +6,18 @@
 #include "base/utf8.h"
 #include "engine/state.h"
 
-/* Bytes that are no UTF-8 (a code point cut off at the last token) become U+FFFD; the token ids keep the exact bytes. */
+/* Bytes that are no UTF-8 (a code point cut off at the last token) become U+FFFD; the token ids keep the
+ * exact bytes. */
 static void append_valid(struct tpo_buf *out, const char *text, size_t len)
 {
   size_t at = 0;
   while (at < len) {
     uint32_t cp;
     int n = tpo_utf8_decode((const uint8_t *)text + at, len - at, &cp);
-    if (n == 0 || cp == 0) tpo_buf_puts(out, "\xef\xbf\xbd");
-    else tpo_buf_append(out, text + at, (size_t)n);
+    if (n == 0 || cp == 0)
+      tpo_buf_puts(out, "\xef\xbf\xbd");
+    else
+      tpo_buf_append(out, text + at, (size_t)n);
     at += n == 0 ? 1 : (size_t)n;
   }
 }
@@ -25,8 +28,9 @@ static char *copy_range(const char *text, size_t begin, size_t end)
 }
 
 int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_tokenizer *tokenizer,
-                        const struct tpo_thought_config *thought, const struct tpo_instruction_view *instruction,
-                        struct tpo_samples *samples, struct tpo_error *err)
+                        const struct tpo_thought_config *thought,
+                        const struct tpo_instruction_view *instruction, struct tpo_samples *samples,
+                        struct tpo_error *err)
 {
   static const struct tpo_thought_config no_thought = {0};
   struct tpo_buf raw = {0}, text = {0};

@@ -103,8 +103,10 @@ static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token,
   mark_seen(s, token);
   tpo_token_text(e->tokenizer, token, &s->text);
   if (s->text.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for the text of a sample");
-  if (inserted) e->stats.inserted_tokens++;
-  else e->stats.sampled_tokens++;
+  if (inserted)
+    e->stats.inserted_tokens++;
+  else
+    e->stats.sampled_tokens++;
   if (source->token) source->token(source->arg, s->group->request, s->k, token, inserted);
   return 0;
 }
@@ -129,12 +131,14 @@ static int force_response(struct tpo_engine *e, struct sequence *s, const struct
                           struct tpo_error *err)
 {
   for (size_t i = 0; i < e->marker_ids.n; i++)
-    if (append_token(e, s, e->marker_ids.ids[i], 0, true, source, err) < 0) return err ? err->code : TPO_E_MEMORY;
+    if (append_token(e, s, e->marker_ids.ids[i], 0, true, source, err) < 0)
+      return err ? err->code : TPO_E_MEMORY;
   begin_response(s, s->text.len);
   return 0;
 }
 
-/* Offset of the first stop string in the response's text, searched only where new text can have completed one. */
+/* Offset of the first stop string in the response's text, searched only where new text can have completed
+ * one. */
 static bool find_stop(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *where)
 {
   size_t from = old_len > e->longest_stop ? old_len - e->longest_stop : 0;
@@ -163,29 +167,33 @@ static bool find_marker(const struct tpo_engine *e, const struct sequence *s, si
 }
 
 /* What the token just taken means while the thought goes on. 1: finished. */
-static int after_thought_token(struct tpo_engine *e, struct sequence *s, size_t old_len, enum tpo_finish *finish,
-                               const struct tpo_source *source, struct tpo_error *err)
+static int after_thought_token(struct tpo_engine *e, struct sequence *s, size_t old_len,
+                               enum tpo_finish *finish, const struct tpo_source *source,
+                               struct tpo_error *err)
 {
   size_t marker_end;
   if (find_marker(e, s, old_len, &marker_end)) {
     begin_response(s, marker_end);
     return 0;
   }
-  if (e->thought->thought_tokens == 0 || s->phase_tokens < e->thought->thought_tokens) return 0;
+  int limit = tpo_config_thought_limit(e->thought, s->max_tokens);
+  if (limit == 0 || s->phase_tokens < limit) return 0;
   if (e->thought->force) return force_response(e, s, source, err);
   *finish = TPO_FINISH_LENGTH;
   return 1;
 }
 
-int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, enum tpo_finish *finish,
-                    size_t *text_end, const struct tpo_source *source, struct tpo_error *err)
+int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob,
+                    enum tpo_finish *finish, size_t *text_end, const struct tpo_source *source,
+                    struct tpo_error *err)
 {
   *text_end = SIZE_MAX;
   s->position += s->n_feed;
   s->n_feed = 0;
   bool end = is_end(e, token);
   if (end && s->phase == PHASE_THOUGHT && e->thought->force) {
-    /* The end of the turn comes before any response: the marker takes its place, and the end token is not kept. */
+    /* The end of the turn comes before any response: the marker takes its place, and the end token is not
+     * kept. */
     int status = force_response(e, s, source, err);
     if (status < 0) return status;
   } else {

@@ -1,4 +1,5 @@
-/* The engine's state, shared by its files: the scheduler (engine.c), the life of one sequence (sequence.c). */
+/* The engine's state, shared by its files: the scheduler (engine.c), the life of one sequence (sequence.c).
+ */
 #ifndef TPO_ENGINE_STATE_H
 #define TPO_ENGINE_STATE_H
 
@@ -7,17 +8,18 @@
 #include "engine/blocks.h"
 #include "tpo/engine.h"
 
-/* A request whose samples are being made. Its prefix, the prompt without its last token, is computed once; each
- * sample begins by feeding the last prompt token itself, so its first logits come from a row like any other. */
+/* A request whose samples are being made. Its prefix, the prompt without its last token, is computed once;
+ * each sample begins by feeding the last prompt token itself, so its first logits come from a row like any
+ * other. */
 struct group {
   struct group *next;
   const struct tpo_request *request;
   uint64_t prompt_key;
-  int prefix;      /* tokens to prefill: n_prompt - 1 */
-  int prefilled;   /* tokens whose keys and values are in the cache, or in the step being built */
-  bool ready;      /* the whole prefix is in the cache */
-  int started;     /* samples begun */
-  int finished;    /* samples given to the source */
+  int prefix;    /* tokens to prefill: n_prompt - 1 */
+  int prefilled; /* tokens whose keys and values are in the cache, or in the step being built */
+  bool ready;    /* the whole prefix is in the cache */
+  int started;   /* samples begun */
+  int finished;  /* samples given to the source */
   int n_blocks;
   int32_t *blocks; /* [n_blocks] of the prefix */
 };
@@ -29,22 +31,22 @@ struct sequence {
   struct group *group; /* NULL: the slot is free */
   int k;
   int max_tokens;
-  int position;         /* tokens in the cache */
-  int32_t *blocks;      /* [max_blocks] row of the engine's table */
+  int position;    /* tokens in the cache */
+  int32_t *blocks; /* [max_blocks] row of the engine's table */
   int n_blocks;
-  int32_t *feed;        /* tokens to run next: the last one drawn, and after it an inserted marker */
+  int32_t *feed; /* tokens to run next: the last one drawn, and after it an inserted marker */
   int n_feed, feed_capacity;
   int n_tokens;
-  int32_t *tokens;      /* [token_capacity] */
+  int32_t *tokens; /* [token_capacity] */
   float *logprobs;
   uint8_t *inserted;
   size_t token_capacity;
   enum phase phase;
-  int phase_tokens;     /* tokens drawn in this phase */
+  int phase_tokens; /* tokens drawn in this phase */
   int n_thought;
-  struct tpo_buf text;  /* prefill + what the tokens say */
-  size_t phase_text;    /* where the present phase's text begins in `text` */
-  uint32_t *seen;       /* bitmap of the vocabulary for the repetition penalty; NULL when it is off */
+  struct tpo_buf text; /* prefill + what the tokens say */
+  size_t phase_text;   /* where the present phase's text begins in `text` */
+  uint32_t *seen;      /* bitmap of the vocabulary for the repetition penalty; NULL when it is off */
   int32_t *seen_tokens;
   int n_seen;
 };
@@ -68,24 +70,24 @@ struct tpo_engine {
 
   struct tpo_kv_cache *cache;
   struct tpo_blocks blocks;
-  int max_blocks;        /* of a sequence: width of the table */
-  int32_t *table;        /* [slots + slots, max_blocks]: sequences, then groups being prefilled */
-  struct sequence *sequences; /* [slots] */
-  struct group *groups;  /* oldest first */
+  int max_blocks;                    /* of a sequence: width of the table */
+  int32_t *table;                    /* [slots + slots, max_blocks]: sequences, then groups being prefilled */
+  struct sequence *sequences;        /* [slots] */
+  struct group *groups;              /* oldest first */
   const struct tpo_request *waiting; /* pulled, but there is no room for it yet */
   bool exhausted;
 
   /* The step being built. */
   int n_rows, row_capacity;
   int32_t *row_ids, *row_seq, *row_pos;
-  int32_t *logit_rows; /* [slots] */
-  int *logit_slots;    /* [slots] which sequence each row of logits belongs to */
+  int32_t *logit_rows;              /* [slots] */
+  int *logit_slots;                 /* [slots] which sequence each row of logits belongs to */
   struct tpo_sample_params *params; /* [slots] */
-  int32_t *drawn;      /* [slots] */
+  int32_t *drawn;                   /* [slots] */
   float *drawn_logprob;
   int32_t *device_tokens;
   float *device_logprobs;
-  float *penalised;    /* [slots, vocab] when the repetition penalty is on */
+  float *penalised;       /* [slots, vocab] when the repetition penalty is on */
   int32_t *penalty_items; /* device: rows, then tokens */
   size_t penalty_capacity;
 
@@ -96,9 +98,11 @@ struct tpo_engine {
 int sequence_init(struct tpo_engine *e, struct sequence *s, struct tpo_error *err);
 void sequence_destroy(struct sequence *s);
 int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, int k, struct tpo_error *err);
-/* Takes the token that was drawn. 1: the sequence has ended with *finish and *text_end; 0: it goes on; negative: error. */
-int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, enum tpo_finish *finish,
-                    size_t *text_end, const struct tpo_source *source, struct tpo_error *err);
+/* Takes the token that was drawn. 1: the sequence has ended with *finish and *text_end; 0: it goes on;
+ * negative: error. */
+int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob,
+                    enum tpo_finish *finish, size_t *text_end, const struct tpo_source *source,
+                    struct tpo_error *err);
 struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s);
 /* Appends a token's bytes; special tokens say nothing. */
 void tpo_token_text(const struct tpo_tokenizer *tokenizer, int32_t token, struct tpo_buf *text);

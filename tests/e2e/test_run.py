@@ -1,0 +1,178 @@
+"""The whole loop on two ranks, and taking it up again after it was killed."""
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import command, environment
+
+CONFIG = """
+seed: 5
+model: {{path: {model}, dtype: {dtype}}}
+thought:
+  name: generic
+  thought_tokens: 10
+  response_tokens: 16
+  on_budget: force
+data: {{prompts_per_iteration: 8, validation_prompts: 4}}
+sampling: {{k: 4, max_tokens: 48, slots: 8}}
+train: {{learning_rate: 1e-3, batch: 4, epochs: {epochs}, micro_batch_tokens: 2048, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 2, deadline: 60}}
+"""
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
+
+
+def write_config(tmp_path, model, name="run", dtype="fp32", epochs=2):
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(CONFIG.format(model=model, run_dir=tmp_path / name, dtype=dtype, epochs=epochs))
+    return path, tmp_path / name
+
+
+def digests(run_dir):
+    return {str(p.relative_to(run_dir)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(run_dir.rglob("*.h5"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tpo, tiny_model, tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("finished")
+    config, run_dir = write_config(tmp_path, tiny_model)
+    out = tpo.ok("run", config, ranks=2, env=EPOCH)
+    return config, run_dir, out
+
+
+def test_it_ends_with_what_a_person_wants_to_see(finished):
+    _, run_dir, out = finished
+    for words in ["mean judge score", "format kept", "thought, tokens", "response, tokens", "paired difference",
+                  "standard error", str(run_dir / "report.html"), "iter-002/checkpoint.h5", "tpo chat"]:
+        assert words in out
+
+
+def test_the_run_folder_is_complete(finished):
+    _, run_dir, _ = finished
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    assert manifest["done"] is True and manifest["ranks"] == 2
+    steps = [(s["iteration"], s["step"]) for s in manifest["steps"]]
+    one = ["prompts", "sample", "judge", "pairs", "dpo", "validate"]
+    assert steps == [(0, "validate")] + [(i, s) for i in (1, 2) for s in one]
+    for step in manifest["steps"]:
+        for file in step["files"]:
+            assert (run_dir / file["path"]).stat().st_size == file["size"]
+    events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert {e["event"] for e in events} == {"sample", "judge", "pairs", "logprob_gap", "step", "epoch", "selected",
+                                            "validate"}
+    assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("trainer.h5"))
+
+
+def test_loss_starts_at_ln_2_and_leaves_it(finished):
+    _, run_dir, _ = finished
+    events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    for iteration in (1, 2):
+        losses = [e["loss"] for e in events if e["event"] == "step" and e["iteration"] == iteration]
+        assert losses[0] == pytest.approx(0.6931472, abs=1e-6)
+        assert abs(losses[-1] - 0.6931472) > 1e-3
+
+
+def test_iterations_take_fresh_instructions(finished):
+    _, run_dir, _ = finished
+    seen = [json.loads(line)["instruction"] for name in ("iter-001/prompts.jsonl", "iter-002/prompts.jsonl",
+                                                         "prompts/validation.jsonl")
+            for line in (run_dir / name).read_text().splitlines()]
+    assert len(seen) == 20 and len(set(seen)) == 20
+
+
+def test_the_same_run_gives_the_same_bytes(tpo, finished, tiny_model, tmp_path):
+    _, run_dir, _ = finished
+    config, other = write_config(tmp_path, tiny_model)
+    tpo.ok("run", config, "--run-dir", other, ranks=2, env=EPOCH)
+    a, b = digests(run_dir), digests(other)
+    # The run folder's own path stands in the stored configuration; contents are compared through content_hash there.
+    h5py = pytest.importorskip("h5py")
+    assert a.keys() == b.keys()
+    for name in a:
+        with h5py.File(run_dir / name) as x, h5py.File(other / name) as y:
+            assert x.attrs["content_hash"] == y.attrs["content_hash"], name
+
+
+def test_steps_alone_give_what_the_run_gives(tpo, finished, tiny_model, tmp_path):
+    """tpo run is only the composition of the commands."""
+    h5py = pytest.importorskip("h5py")
+    config, run_dir, _ = finished
+    common = ["--config", config]
+    one = run_dir / "iter-001"
+    tpo.ok("generate", *common, "--prompts", one / "prompts.jsonl", "--iteration", 1, "--out", tmp_path / "samples.h5",
+           ranks=2)
+    tpo.ok("judge", *common, "--samples", tmp_path / "samples.h5", "--out", tmp_path / "scored.h5", ranks=2)
+    tpo.ok("pairs", *common, "--samples", tmp_path / "scored.h5", "--out", tmp_path / "pairs.h5")
+    for name in ("samples.h5", "scored.h5"):
+        with h5py.File(one / name) as x, h5py.File(tmp_path / name) as y:
+            assert x.attrs["content_hash"] == y.attrs["content_hash"], name
+    with h5py.File(one / "pairs.h5") as x, h5py.File(tmp_path / "pairs.h5") as y:
+        assert x["chosen"][:].tolist() == y["chosen"][:].tolist()
+        assert x["rejected"][:].tolist() == y["rejected"][:].tolist()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_and_resumed_it_ends_with_the_same_bytes(tpo, finished, tiny_model, tmp_path, attempt):
+    config, run_dir, _ = finished
+    expected = digests(run_dir)
+    other = tmp_path / "run"
+    began = time.monotonic()
+    # The uninterrupted run's own duration, from its manifest, is what the moment of death is drawn from.
+    whole = sum(s["seconds"] for s in json.loads((run_dir / "manifest.json").read_text())["steps"])
+    process = subprocess.Popen(command(["run", config, "--run-dir", other], ranks=2), env=environment(EPOCH),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(random.Random(attempt).uniform(0.3, 0.6 + whole))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(["pkill", "-KILL", "-f", str(other)], check=False)
+    assert time.monotonic() - began < 120
+    more = ["--resume"] if (other / "manifest.json").exists() else []
+    tpo.ok("run", config, "--run-dir", other, *more, ranks=2, env=EPOCH)
+    got = digests(other)
+    h5py = pytest.importorskip("h5py")
+    assert got.keys() == expected.keys()
+    for name in expected:
+        with h5py.File(run_dir / name) as x, h5py.File(other / name) as y:
+            assert x.attrs["content_hash"] == y.attrs["content_hash"], name
+    events = [[(e["event"], e["iteration"], e.get("loss"), e.get("score")) for e in map(json.loads, (d / "metrics.jsonl").read_text().splitlines())]
+              for d in (run_dir, other)]
+    assert events[0] == events[1]
+
+
+def test_resume_of_a_finished_run_says_the_same(tpo, finished):
+    config, _, out = finished
+    assert tpo.ok("run", config, "--resume", ranks=2, env=EPOCH) == out
+
+
+def test_a_run_is_not_overwritten(tpo, finished):
+    config, run_dir, _ = finished
+    assert "--resume" in tpo.fails("run", config, ranks=2, code=2)
+    assert (run_dir / "manifest.json").exists()
+
+
+def test_resume_refuses_another_configuration(tpo, finished):
+    config, _, _ = finished
+    text = tpo.fails("run", config, "--resume", "--set", "train.beta=0.5", code=1)
+    assert "--allow-changes" in text
+
+
+def test_resume_refuses_a_changed_file(tpo, finished, tiny_model, tmp_path):
+    config, run_dir = write_config(tmp_path, tiny_model, epochs=1)
+    tpo.ok("run", config, ranks=2)
+    samples = run_dir / "iter-001" / "samples.h5"
+    data = bytearray(samples.read_bytes())
+    data[len(data) // 2] ^= 1
+    samples.write_bytes(bytes(data))
+    assert "samples.h5" in tpo.fails("run", config, "--resume", ranks=2, code=1)
+
+
+def test_bf16_and_one_rank(tpo, tiny_model, tmp_path):
+    config, run_dir = write_config(tmp_path, tiny_model, dtype="bf16", epochs=1)
+    assert "mean judge score" in tpo.ok("run", config)
+    assert json.loads((run_dir / "manifest.json").read_text())["ranks"] == 1
