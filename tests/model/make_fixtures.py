@@ -162,6 +162,22 @@ def write_gguf(name, model, theta, quantization, llama3):
     expected(model, sequences(7, c.vocab_size, [2, 40, 150]), os.path.join(HERE, name + ".json"))
 
 
+def small_tokenizer():
+    """Every byte a token, and two special ones: a tokenizer for what saves and exports models."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|begin|>", "<|end|>"])
+    folder = os.path.join(HERE, "tokenizer")
+    os.makedirs(folder, exist_ok=True)
+    tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
+    with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin|>", "eos_token": "<|end|>",
+                   "add_bos_token": False, "add_eos_token": False, "clean_up_tokenization_spaces": False}, f, indent=1)
+
+
 def smollm2(path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     folder, file = os.path.split(os.path.abspath(path))
@@ -199,6 +215,7 @@ def main():
     q = gguf.GGMLQuantizationType
     write_gguf("llama3_bf16", random_model(2, SIZES, 500.0, LLAMA3, False, bf16), 500.0, q.BF16, True)
     write_gguf("default_q8_0", random_model(5, SIZES, 1e4, None, True, f32), 1e4, q.Q8_0, False)
+    small_tokenizer()
     if len(sys.argv) > 1:
         smollm2(sys.argv[1])
 
