@@ -52,11 +52,19 @@ int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err)
   if (first == comm->size) return 0;
 
   int code = (int)(int64_t)all[first];
-  waited = bcast_pieces(comm, mine.message, sizeof mine.message, first, COMM_AGREE, wait_err);
+  struct tpo_error told = {0};
+  /* What an earlier agreement gave to all ranks names its rank already, whatever was put before it since. */
+  bool known = comm->agreed[0] && strstr(mine.message, comm->agreed);
+  const char *text = mine.message[0] ? mine.message : "failed without a message";
+  if (known)
+    told = mine;
+  else
+    tpo_fail(&told, code, "rank %d: %s", first, text);
+  waited = bcast_pieces(comm, told.message, sizeof told.message, first, COMM_AGREE, wait_err);
   if (waited < 0) return status < 0 ? status : waited;
-  mine.message[sizeof mine.message - 1] = '\0';
-  return tpo_fail(err, code, "rank %d: %s", first,
-                  mine.message[0] ? mine.message : "failed without a message");
+  told.message[sizeof told.message - 1] = '\0';
+  memcpy(comm->agreed, told.message, sizeof comm->agreed);
+  return tpo_fail(err, code, "%s", told.message);
 }
 
 int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err)

@@ -34,6 +34,7 @@ struct tpo_comm {
   int64_t *arrival; /* this rank's: collectives entered so far * COMM_KINDS + enum comm_kind of the latest */
   bool broken;      /* an exchange failed; nothing can be relied on any more */
   char broken_message[1024];
+  char agreed[1024];     /* message of the last agreement on a failure */
   double *gathered;      /* [size, COMM_F64_CHUNK] */
   float *incoming;       /* [2, size - 1, sum_chunk]: two generations of chunks from the other ranks */
   size_t sum_chunk;      /* elements */

@@ -113,6 +113,12 @@ static void all_ranks_leave_with_the_lowest_failing_rank_s_message(void)
     snprintf(expected, sizeof expected, "rank %d: loss of rank %d is not finite", size - 2, size - 2);
   CHECK(agreed == (size == 1 ? TPO_E_IO : TPO_E_NUMERIC));
   CHECK(strcmp(e.message, expected) == 0 && e.code == agreed);
+  /* On its way up the failure is agreed on again, with a place put before it: the rank is named once. */
+  tpo_fail_prefix(&e, "iteration 2");
+  CHECK(tpo_comm_agree(comm, agreed, &e) == agreed);
+  char longer[120];
+  snprintf(longer, sizeof longer, "iteration 2: %s", expected);
+  CHECK(strcmp(e.message, longer) == 0);
   CHECK(tpo_comm_agree(comm, 0, NULL) == 0);
 }
 
