@@ -1,0 +1,123 @@
+/* The rule judge: the checks that an instruction carries, less a penalty for repetition. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/utf8.h"
+#include "judge/checks.h"
+#include "judge/judge.h"
+
+struct rule {
+  bool loose;
+  double repetition_penalty, empty_score;
+};
+
+static int rule_open(void **state, const char *argument, const struct tpo_judge_config *config,
+                     struct tpo_error *err)
+{
+  if (argument)
+    return tpo_fail(err, TPO_E_USAGE, "judge.kind: \"rule\" takes no argument, \"%s\" was given", argument);
+  struct rule *rule = tpo_calloc(1, sizeof *rule, err);
+  if (!rule) return TPO_E_MEMORY;
+  rule->loose = !config->strict;
+  rule->repetition_penalty = config->repetition_penalty;
+  rule->empty_score = config->empty_score;
+  *state = rule;
+  return 0;
+}
+
+static void rule_close(void *state)
+{
+  free(state);
+}
+
+static int set_detail(struct tpo_judge_result *result, json_t *detail, struct tpo_error *err)
+{
+  result->detail = tpo_json_dump(detail);
+  json_decref(detail);
+  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+}
+
+/* A result without a score. The reason may quote bytes that are not UTF-8. */
+static int set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err)
+{
+  struct tpo_buf detail = {0};
+  tpo_buf_puts(&detail, "{\"error\":");
+  tpo_json_append_string(&detail, why, strlen(why));
+  tpo_buf_putc(&detail, '}');
+  result->ok = false;
+  result->detail = tpo_buf_take(&detail);
+  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+}
+
+/* Runs all checks on the response; their verdicts go to `list`. Returns how many passed, or a negative error.
+ */
+static int run_checks(const struct rule *rule, const struct tpo_judge_item *item, const json_t *checks,
+                      const char *response, json_t *list, struct tpo_error *err)
+{
+  int passed = 0;
+  for (size_t i = 0; i < json_array_size(checks); i++) {
+    const json_t *check = json_array_get(checks, i);
+    int status = check_run(check, item->instruction, response, rule->loose, err);
+    if (status < 0) return status;
+    passed += status;
+    json_array_append_new(list,
+                          json_pack("{s:O, s:b}", "type", json_object_get(check, "type"), "passed", status));
+  }
+  return passed;
+}
+
+static int score_response(const struct rule *rule, const struct tpo_judge_item *item, const json_t *checks,
+                          const char *response, struct tpo_judge_result *result, struct tpo_error *err)
+{
+  size_t n = json_array_size(checks);
+  json_t *list = json_array();
+  struct tpo_error problem = {0};
+  int passed = run_checks(rule, item, checks, response, list, &problem);
+  double repetition = text_repetition(span_of(response));
+  if (passed < 0 || repetition < 0) {
+    json_decref(list);
+    return passed < 0 ? set_failure(result, problem.message, err)
+                      : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+  }
+  bool empty = text_strip(span_of(response)).len == 0;
+  double penalty = empty ? 0 : rule->repetition_penalty * repetition;
+  result->ok = true;
+  result->score = empty ? rule->empty_score : (n ? passed / (double)n : 0) - penalty;
+  return set_detail(result,
+                    json_pack("{s:o, s:i, s:b, s:f, s:f}", "checks", list, "passed", passed, "empty", empty,
+                              "repetition", repetition, "penalty", penalty),
+                    err);
+}
+
+static int score_item(const struct rule *rule, const struct tpo_judge_item *item,
+                      struct tpo_judge_result *results, struct tpo_error *err)
+{
+  struct tpo_error problem = {0};
+  json_t *checks = checks_of_meta(item->meta ? item->meta : "{}", &problem);
+  int status = 0;
+  for (int k = 0; k < item->n_responses && status == 0; k++) {
+    const char *response = item->responses[k];
+    if (!response)
+      status = set_failure(&results[k], "not scored: the output has no response", err);
+    else if (!checks)
+      status = set_failure(&results[k], problem.message, err);
+    else
+      status = score_response(rule, item, checks, response, &results[k], err);
+  }
+  json_decref(checks);
+  return status;
+}
+
+static int rule_score(void *state, const struct tpo_judge_item *items, int n_items,
+                      struct tpo_judge_result *results, struct tpo_error *err)
+{
+  int status = 0;
+  for (int i = 0; i < n_items && status == 0; i++) {
+    status = score_item(state, &items[i], results, err);
+    results += items[i].n_responses;
+  }
+  return status;
+}
+
+const struct tpo_judge_kind tpo_judge_rule = {"rule", rule_open, rule_score, rule_close};
