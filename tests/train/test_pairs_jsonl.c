@@ -1,0 +1,276 @@
+/* Preference pairs from JSON Lines: ids as they are, text through the tokenizer and the chat template. */
+#include "unit.h"
+#include <math.h>
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "tpo/text.h"
+#include "tpo/train.h"
+
+static char *folder;
+static struct tpo_tokenizer *tokenizer;
+static struct tpo_template *tmpl;
+
+/* The character that byte-level tokenizers write a byte as. */
+static void append_byte_name(struct tpo_buf *out, int byte)
+{
+  int code = byte;
+  bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+  if (!printable) {
+    code = 256;
+    for (int b = 0; b < byte; b++)
+      if (!((b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae)) code++;
+  }
+  char utf8[3] = {(char)code, 0, 0};
+  if (code >= 0x80) {
+    utf8[0] = (char)(0xc0 | code >> 6);
+    utf8[1] = (char)(0x80 | (code & 0x3f));
+  }
+  tpo_json_append_string(out, utf8, code >= 0x80 ? 2 : 1);
+}
+
+enum { BEGIN = 256, START, END }; /* token ids after the bytes' */
+
+/* A tokenizer with a token a byte, "<s>" before every text, and ChatML's markers. */
+static int make_tokenizer(void **state)
+{
+  if (make_folder(state) != 0) return -1;
+  folder = *state;
+  struct tpo_buf text = {0};
+  tpo_buf_puts(&text, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
+  const char *const special[] = {"<s>", "<|im_start|>", "<|im_end|>"};
+  for (int i = 0; i < 3; i++)
+    tpo_buf_printf(&text,
+                   "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+                   "\"normalized\":false,\"special\":true}",
+                   i ? "," : "", BEGIN + i, special[i]);
+  tpo_buf_puts(
+      &text,
+      "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+      "\"trim_offsets\":true,\"use_regex\":true},\"post_processor\":{\"type\":\"TemplateProcessing\","
+      "\"single\":["
+      "{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],"
+      "\"pair\":["
+      "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],"
+      "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[256],\"tokens\":[\"<s>\"]}}},"
+      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":"
+      "true},"
+      "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
+      "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{");
+  for (int b = 0; b < 256; b++) {
+    if (b) tpo_buf_putc(&text, ',');
+    append_byte_name(&text, b);
+    tpo_buf_printf(&text, ":%d", b);
+  }
+  for (int i = 0; i < 3; i++) tpo_buf_printf(&text, ",\"%s\":%d", special[i], BEGIN + i);
+  tpo_buf_puts(&text, "},\"merges\":[]}}");
+  char path[4200];
+  snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+  struct tpo_error err = {0};
+  int status = tpo_write_file(path, text.data, text.len, &err);
+  tpo_buf_clear(&text);
+  tpo_buf_puts(
+      &text,
+      "{\"bos_token\":\"<s>\",\"eos_token\":\"<|im_end|>\",\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
+  snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+  if (status == 0) status = tpo_write_file(path, text.data, text.len, &err);
+  tpo_buf_free(&text);
+  struct tpo_template_config pieces = {.bos = "<s>",
+                                       .system_prefix = "<|im_start|>system\n",
+                                       .system_suffix = "<|im_end|>\n",
+                                       .user_prefix = "<|im_start|>user\n",
+                                       .user_suffix = "<|im_end|>\n",
+                                       .assistant_prefix = "<|im_start|>assistant\n",
+                                       .assistant_suffix = "<|im_end|>\n",
+                                       .default_system = ""};
+  if (status == 0) status = tpo_tokenizer_open(&tokenizer, folder, &err);
+  if (status == 0) status = tpo_template_open(&tmpl, tokenizer, &pieces, &err);
+  if (status < 0) fprintf(stderr, "%s\n", err.message);
+  return status;
+}
+
+static int remove_tokenizer(void **state)
+{
+  tpo_template_close(tmpl);
+  tpo_tokenizer_close(tokenizer);
+  return remove_folder(state);
+}
+
+static int read_text(struct tpo_pairs *pairs, const char *text, bool with_tokenizer, struct tpo_error *err)
+{
+  char path[4200];
+  snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
+  assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
+  return tpo_pairs_read_jsonl(pairs, path, with_tokenizer ? tokenizer : NULL, with_tokenizer ? tmpl : NULL,
+                              err);
+}
+
+/* The ids written out: bytes as text, control tokens by name. */
+static void assert_ids(const int32_t *ids, int32_t n, const char *expected)
+{
+  struct tpo_buf text = {0};
+  assert_int_equal(tpo_tokenizer_decode(tokenizer, ids, (size_t)n, true, &text, NULL), 0);
+  assert_string_equal(text.data ? text.data : "", expected);
+  tpo_buf_free(&text);
+}
+
+static struct tpo_pairs read_good(const char *text)
+{
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  if (read_text(&pairs, text, true, &err) < 0) fail_msg("%s", err.message);
+  return pairs;
+}
+
+static void assert_refused(const char *text, bool with_tokenizer, int code, const char *words)
+{
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  assert_int_equal(read_text(&pairs, text, with_tokenizer, &err), code);
+  if (!strstr(err.message, words)) fail_msg("\"%s\" does not hold \"%s\"", err.message, words);
+  tpo_pairs_free(&pairs);
+}
+
+static void ids_are_taken_as_they_are(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = {0};
+  assert_int_equal(read_text(&pairs,
+                             "{\"prompt_ids\":[1,2],\"chosen_ids\":[3,4,5],\"rejected_ids\":[6]}\n\n"
+                             "{\"id\":\"x\",\"prompt_ids\":[],\"chosen_ids\":[7,8],\"rejected_ids\":[9,9],"
+                             "\"chosen_mask\":[0,1],\"chosen_score\":2.5,\"rejected_score\":1}\r\n",
+                             false, NULL),
+                   0);
+  assert_int_equal(pairs.n, 2);
+  const struct tpo_pair_row *a = &pairs.rows[0], *b = &pairs.rows[1];
+  assert_string_equal(a->prompt_id, "line-1");
+  assert_int_equal(a->n_prompt, 2);
+  assert_int_equal(a->chosen_ids[2], 5);
+  assert_int_equal(a->n_rejected, 1);
+  assert_int_equal(a->chosen_mask[0] + a->chosen_mask[1] + a->chosen_mask[2], 3);
+  assert_int_equal(a->chosen_row, -1);
+  assert_true(isnan(a->chosen_ref_logprob) && isnan(a->rejected_ref_logprob));
+  assert_string_equal(b->prompt_id, "x");
+  assert_int_equal(b->chosen_mask[0], 0);
+  assert_int_equal(b->chosen_mask[1], 1);
+  assert_true(b->margin == 1.5);
+  tpo_pairs_free(&pairs);
+}
+
+static void plain_text_gets_bos_before_and_the_end_token_after(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs =
+      read_good("{\"prompt\":\"Say hi.\",\"chosen\":\" Hi\",\"rejected\":\" No<|im_end|>\"}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt, "<s>Say hi.");
+  assert_ids(row->chosen_ids, row->n_chosen, " Hi<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, " No<|im_end|>"); /* not twice */
+  assert_int_equal(row->rejected_ids[row->n_rejected - 1], END);
+  assert_int_equal(row->prompt_ids[0], BEGIN);
+  tpo_pairs_free(&pairs);
+}
+
+static void messages_go_through_the_template(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = read_good("{\"prompt\":[{\"role\":\"user\",\"content\":\"Q "
+                                     "<|im_end|>\"}],\"chosen\":[{\"role\":\"assistant\",\"content\":\"A\"}],"
+                                     "\"rejected\":\"B\"}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt,
+             "<s><|im_start|>user\nQ <|im_end|><|im_end|>\n<|im_start|>assistant\n");
+  assert_ids(row->chosen_ids, row->n_chosen, "A<|im_end|>"); /* without the newline after it */
+  assert_ids(row->rejected_ids, row->n_rejected, "B<|im_end|>");
+  int ends = 0;
+  for (int i = 0; i < row->n_prompt; i++) ends += row->prompt_ids[i] == END;
+  assert_int_equal(ends, 1); /* the marker inside the message stays text */
+  tpo_pairs_free(&pairs);
+}
+
+static void chats_that_share_their_beginning_need_no_prompt(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = read_good("{\"chosen\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":"
+                                     "\"user\",\"content\":\"Q\"},{\"role\":\"assistant\","
+                                     "\"content\":\"yes\"}],\"rejected\":[{\"role\":\"system\",\"content\":"
+                                     "\"S\"},{\"role\":\"user\",\"content\":\"Q\"},"
+                                     "{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt,
+             "<s><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n");
+  assert_ids(row->chosen_ids, row->n_chosen, "yes<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "no<|im_end|>");
+  tpo_pairs_free(&pairs);
+}
+
+static void what_is_no_pair_is_refused_with_its_line(void **state)
+{
+  (void)state;
+  const char *good = "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n";
+  char text[400];
+  snprintf(text, sizeof text, "%s{\"prompt_ids\":[1],\"chosen_ids\":[-2],\"rejected_ids\":[3]}\n", good);
+  assert_refused(text, false, TPO_E_INPUT, "pairs.jsonl:2: chosen_ids[0] is not a token id");
+  assert_refused("{\"prompt_ids\":[1.5],\"chosen_ids\":[2],\"rejected_ids\":[3]}", false, TPO_E_INPUT,
+                 "prompt_ids[0]");
+  assert_refused("{\"prompt_ids\":[1],\"chosen_ids\":[4294967298],\"rejected_ids\":[3]}", false, TPO_E_INPUT,
+                 "chosen_ids[0]");
+  assert_refused("{\"prompt_ids\":[1],\"chosen_ids\":[2]}", false, TPO_E_INPUT, "rejected_ids");
+  assert_refused("{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"chosen_mask\":[1,1]}", false,
+                 TPO_E_INPUT, "chosen_mask");
+  assert_refused("{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"rejected_mask\":[2]}", false,
+                 TPO_E_INPUT, "0 or 1");
+  assert_refused("[1]", false, TPO_E_INPUT, "object");
+  assert_refused("{\"prompt_ids\":[1", false, TPO_E_INPUT, "JSON");
+  assert_refused("\n\n", false, TPO_E_INPUT, "no pairs");
+  assert_refused("{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\"}", false, TPO_E_USAGE, "tokenizer");
+  assert_refused("{\"prompt\":\"a\",\"chosen\":\"b\"}", true, TPO_E_INPUT, "rejected");
+  assert_refused("{\"chosen\":\"b\",\"rejected\":\"c\"}", true, TPO_E_INPUT, "without `prompt`");
+  assert_refused("{\"prompt\":[],\"chosen\":\"b\",\"rejected\":\"c\"}", true, TPO_E_INPUT,
+                 "at least one message");
+  assert_refused("{\"prompt\":[{\"role\":\"user\"}],\"chosen\":\"b\",\"rejected\":\"c\"}", true, TPO_E_INPUT,
+                 "prompt[0]");
+  assert_refused("{\"prompt\":\"a\",\"chosen\":[{\"role\":\"user\",\"content\":\"b\"}],\"rejected\":\"c\"}",
+                 true, TPO_E_INPUT, "expected \"assistant\"");
+}
+
+static void pairs_without_a_response_or_too_long_are_dropped_and_counted(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = {0};
+  assert_int_equal(
+      read_text(&pairs,
+                "{\"id\":\"empty\",\"prompt_ids\":[1],\"chosen_ids\":[],\"rejected_ids\":[3]}\n"
+                "{\"id\":\"good\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+                "{\"id\":\"masked\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"rejected_"
+                "mask\":[0]}\n"
+                "{\"id\":\"unpredicted\",\"prompt_ids\":[],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+                "{\"id\":\"long\",\"prompt_ids\":[1,1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n"
+                "{\"id\":\"just\",\"prompt_ids\":[1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n",
+                false, NULL),
+      0);
+  struct tpo_train_config config = {.max_pair_tokens = 5};
+  size_t dropped = 0;
+  assert_int_equal(tpo_pairs_filter(&pairs, &config, 1000, &dropped, NULL), 0);
+  assert_int_equal(dropped, 4);
+  assert_int_equal(pairs.n, 2);
+  assert_string_equal(pairs.rows[0].prompt_id, "good");
+  assert_string_equal(pairs.rows[1].prompt_id, "just");
+  config.max_pair_tokens = 0;
+  assert_int_equal(tpo_pairs_filter(&pairs, &config, 4, &dropped, NULL), 0); /* the context decides */
+  assert_int_equal(dropped, 1);
+  tpo_pairs_free(&pairs);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(ids_are_taken_as_they_are),
+      cmocka_unit_test(plain_text_gets_bos_before_and_the_end_token_after),
+      cmocka_unit_test(messages_go_through_the_template),
+      cmocka_unit_test(chats_that_share_their_beginning_need_no_prompt),
+      cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
+      cmocka_unit_test(pairs_without_a_response_or_too_long_are_dropped_and_counted),
+  };
+  return cmocka_run_group_tests(tests, make_tokenizer, remove_tokenizer);
+}
