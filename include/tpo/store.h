@@ -56,17 +56,19 @@ struct tpo_samples {
   char *config;                  /* effective YAML; owned; may be NULL */
   bool is_scored;                /* which of the two formats the file is */
 };
-/* Appends a copy of row (deep). */
+/* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted zeros. */
 int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row, struct tpo_error *err);
-/* Stable order: prompts by `order` of first appearance given in prompt_ids[n_prompts], then k. */
+/* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is an error. */
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
                      struct tpo_error *err);
+/* Rows must be grouped by prompt with k ascending. Bytes of texts that are not UTF-8 become U+FFFD; tokens keep all. */
 int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
+/* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they expected. */
 int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
 int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);
 void tpo_samples_free(struct tpo_samples *samples);
-/* One row to and from bytes, for sending samples between ranks. */
+/* One row to bytes, and any number of rows in succession from them: for sending samples between ranks. */
 struct tpo_buf;
 int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struct tpo_error *err);
 int tpo_samples_unpack(struct tpo_samples *samples, const void *bytes, size_t len, struct tpo_error *err);
@@ -89,6 +91,7 @@ struct tpo_pairs {
   char *statistics;   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
+/* Appends a copy (deep). A mask that is NULL: every token carries loss. */
 int tpo_pairs_add(struct tpo_pairs *pairs, const struct tpo_pair_row *row, struct tpo_error *err);
 int tpo_pairs_write(const struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
 int tpo_pairs_read(struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
@@ -131,7 +134,8 @@ int tpo_store_format(const char *path, char out[16], struct tpo_error *err);
 /* Recomputes content_hash from the datasets and compares. */
 int tpo_store_verify(const char *path, struct tpo_error *err);
 
-/* What is in a run file, checkpoint, GGUF or safetensors file, readably, to out (`tpo inspect`). limit: rows shown. */
+/* What is in a run file, checkpoint, GGUF or safetensors file, readably, to out (`tpo inspect`). limit: samples,
+ * pairs or tensors shown, long texts cut; below 0: all of everything. No control character of the file is printed. */
 int tpo_inspect(const char *path, int limit, FILE *out, struct tpo_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* GGUF (versions 2 and 3) container: metadata and tensor table over a mapped file. Nothing in the file is trusted:
- * every length, offset, count and type is checked against the file's size before use. */
+/* GGUF (versions 2 and 3) container: metadata and tensor table over a mapped file. Nothing in the file is
+ * trusted: every length, offset, count and type is checked against the file's size before use. */
 #ifndef TPO_STORE_GGUF_H
 #define TPO_STORE_GGUF_H
 
@@ -7,26 +7,40 @@
 #include "base/file.h"
 
 enum tpo_gguf_type {
-  TPO_GGUF_U8, TPO_GGUF_I8, TPO_GGUF_U16, TPO_GGUF_I16, TPO_GGUF_U32, TPO_GGUF_I32, TPO_GGUF_F32, TPO_GGUF_BOOL,
-  TPO_GGUF_STRING, TPO_GGUF_ARRAY, TPO_GGUF_U64, TPO_GGUF_I64, TPO_GGUF_F64
+  TPO_GGUF_U8,
+  TPO_GGUF_I8,
+  TPO_GGUF_U16,
+  TPO_GGUF_I16,
+  TPO_GGUF_U32,
+  TPO_GGUF_I32,
+  TPO_GGUF_F32,
+  TPO_GGUF_BOOL,
+  TPO_GGUF_STRING,
+  TPO_GGUF_ARRAY,
+  TPO_GGUF_U64,
+  TPO_GGUF_I64,
+  TPO_GGUF_F64
 };
 
-struct tpo_gguf_string { const char *data; uint64_t len; }; /* borrows from the mapping; not NUL-terminated */
+struct tpo_gguf_string {
+  const char *data;
+  uint64_t len;
+}; /* borrows from the mapping; not NUL-terminated */
 
 struct tpo_gguf_value {
   struct tpo_gguf_string key;
-  enum tpo_gguf_type type;       /* of the value; ARRAY: see item_type and count */
+  enum tpo_gguf_type type; /* of the value; ARRAY: see item_type and count */
   enum tpo_gguf_type item_type;
-  uint64_t count;                /* items of an array, else 1 */
-  const uint8_t *data;           /* first byte; unaligned, little-endian */
-  uint64_t bytes;                /* of the whole value */
+  uint64_t count;      /* items of an array, else 1 */
+  const uint8_t *data; /* first byte; unaligned, little-endian */
+  uint64_t bytes;      /* of the whole value */
 };
 
 struct tpo_gguf_tensor {
   struct tpo_gguf_string name;
-  uint32_t type;     /* ggml type number */
-  int n_dims;        /* 1-4 */
-  uint64_t dims[4];  /* dims[0] is the contiguous one (so a [rows, cols] matrix has dims {cols, rows}) */
+  uint32_t type;    /* ggml type number */
+  int n_dims;       /* 1-4 */
+  uint64_t dims[4]; /* dims[0] is the contiguous one (so a [rows, cols] matrix has dims {cols, rows}) */
   const uint8_t *data;
   uint64_t bytes;
 };
@@ -42,9 +56,11 @@ struct tpo_gguf {
 
 int tpo_gguf_open(struct tpo_gguf *gguf, const char *path, struct tpo_error *err);
 void tpo_gguf_close(struct tpo_gguf *gguf);
-const struct tpo_gguf_value *tpo_gguf_find(const struct tpo_gguf *gguf, const char *key); /* NULL when absent */
+const struct tpo_gguf_value *tpo_gguf_find(const struct tpo_gguf *gguf,
+                                           const char *key); /* NULL when absent */
 const struct tpo_gguf_tensor *tpo_gguf_find_tensor(const struct tpo_gguf *gguf, const char *name);
-/* 1 found, 0 absent (out untouched), negative wrong type. Any integer type is taken by int, any number by double. */
+/* 1 found, 0 absent (out untouched), negative wrong type. Any integer type is taken by int, any number by
+ * double. */
 int tpo_gguf_get_int(const struct tpo_gguf *gguf, const char *key, int64_t *out, struct tpo_error *err);
 int tpo_gguf_get_double(const struct tpo_gguf *gguf, const char *key, double *out, struct tpo_error *err);
 int tpo_gguf_get_bool(const struct tpo_gguf *gguf, const char *key, bool *out, struct tpo_error *err);

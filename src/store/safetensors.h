@@ -8,10 +8,10 @@
 struct tpo_safetensor {
   char *name;
   enum tpo_dtype dtype;
-  bool supported;     /* dtype is F32, F16 or BF16; otherwise dtype_name tells what it is */
+  bool supported; /* dtype is F32, F16 or BF16; otherwise dtype_name tells what it is */
   char dtype_name[16];
   int n_dims;
-  int64_t dims[8];    /* row-major, last contiguous */
+  int64_t dims[8];     /* row-major, last contiguous */
   const uint8_t *data; /* supported types: aligned to their element's size */
   uint64_t bytes;
   int shard;

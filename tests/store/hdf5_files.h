@@ -77,6 +77,25 @@ static inline void make_pairs(struct tpo_pairs *pairs)
   strcpy(pairs->ref_model, "0123456789abcdef0123456789abcdef");
 }
 
+/* A small checkpoint of three tensors, one of each type, with what belongs to it. */
+static inline void write_small_checkpoint(const char *path)
+{
+  struct tpo_checkpoint_writer *w;
+  const int64_t dims[] = {2, 3};
+  const float weights[] = {1, 2, 3, 4, 5, 6};
+  const uint16_t halves[] = {0x3f80, 0xc000, 1, 0, 0x3c00, 0x4000};
+  assert_int_equal(tpo_checkpoint_create(&w, path, "seed: 1\n", NULL), 0);
+  assert_int_equal(tpo_checkpoint_put(w, "model", "a.weight", 0, 2, dims, weights, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put(w, "model", "b.weight", 1, 2, dims, halves, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put(w, "model", "c.weight", 2, 2, dims, halves, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put(w, "optimizer/m", "a.weight", 0, 2, dims, weights, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put_blob(w, "state", "{\"step\":7,\"epoch\":1}", 20, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put_blob(w, "architecture", "{\"hidden\":3}", 12, NULL), 0);
+  assert_int_equal(tpo_checkpoint_put_blob(w, "tokenizer/raw", "\0\1", 2, NULL), 0);
+  assert_int_equal(tpo_checkpoint_commit(w, NULL), 0);
+  tpo_checkpoint_writer_close(w);
+}
+
 static inline void copy_file(const char *from, const char *to)
 {
   struct tpo_buf bytes = {0};
@@ -154,6 +173,36 @@ static inline void refused_when_cut(const char *path, size_t step)
   }
   close(fd);
   unlink(cut);
+  tpo_buf_free(&bytes);
+}
+
+/* Thousands of files with a few bytes changed: each is refused by name, or read whole with the hash it had
+ * (the change fell on bytes that mean nothing, or on an attribute). The tables have checksums, so most are
+ * refused. */
+static inline void damaged_copies_are_refused_or_read(const char *path, int n)
+{
+  struct tpo_buf bytes = {0};
+  struct memory_file file = memory_file_open();
+  struct tpo_rng rng;
+  int refused = 0;
+  read_whole(path, &bytes);
+  uint8_t *copy = malloc(bytes.len);
+  assert_non_null(copy);
+  for (int i = 0; i < n; i++) {
+    struct tpo_error err = {0};
+    tpo_rng_init(&rng, 3, TPO_STREAM_INIT, (uint64_t)i, 0);
+    memcpy(copy, bytes.data, bytes.len);
+    damage(&rng, copy, bytes.len);
+    memory_file_set(&file, copy, bytes.len);
+    int status = read_any(file.path, &err);
+    if (status < 0) {
+      refused++;
+      assert_refused(status, err, file.path);
+    }
+  }
+  assert_true(refused > n / 10);
+  free(copy);
+  close(file.fd);
   tpo_buf_free(&bytes);
 }
 

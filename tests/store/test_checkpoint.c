@@ -211,6 +211,13 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
   refused_when_cut(in_folder("c.h5"), 1);
 }
 
+static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
+{
+  (void)state;
+  write_checkpoint("c.h5");
+  damaged_copies_are_refused_or_read(in_folder("c.h5"), 4000);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -225,6 +232,7 @@ int main(void)
       IN_FOLDER(what_is_not_committed_leaves_nothing),
       IN_FOLDER(a_bare_uint16_is_not_taken_for_bfloat16),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
+      IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

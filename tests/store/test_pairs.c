@@ -100,6 +100,13 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
   refused_when_cut(in_folder("p.h5"), 1);
 }
 
+static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
+{
+  (void)state;
+  write_pairs("p.h5");
+  damaged_copies_are_refused_or_read(in_folder("p.h5"), 4000);
+}
+
 static void samples_are_not_taken_for_pairs(void **state)
 {
   (void)state;
@@ -122,6 +129,7 @@ int main(void)
       IN_FOLDER(equal_pairs_give_equal_bytes_and_verify),
       IN_FOLDER(contradictory_datasets_are_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
+      IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
       IN_FOLDER(samples_are_not_taken_for_pairs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

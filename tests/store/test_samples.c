@@ -273,6 +273,17 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
   refused_when_cut(in_folder("s.h5"), 1);
 }
 
+static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  make_samples(&samples);
+  samples.is_scored = true;
+  write_ok(&samples, in_folder("s.h5"));
+  tpo_samples_free(&samples);
+  damaged_copies_are_refused_or_read(in_folder("s.h5"), 4000);
+}
+
 static void samples_that_contradict_themselves_are_not_written(void **state)
 {
   (void)state;
@@ -448,6 +459,7 @@ int main(void)
       IN_FOLDER(wrong_files_are_refused_by_name),
       IN_FOLDER(links_out_of_the_file_are_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
+      IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
       IN_FOLDER(samples_that_contradict_themselves_are_not_written),
       IN_FOLDER(a_full_disk_is_one_error_and_the_old_file_stays),
       IN_FOLDER(on_a_small_disk_each_size_is_written_whole_or_not_at_all),

@@ -1,5 +1,5 @@
-/* What this layer needs of HDF5: named datasets of plain arrays and of texts, in files that are written atomically and
- * read without trust. One thread only: the library is not thread-safe. */
+/* What this layer needs of HDF5: named datasets of plain arrays and of texts, in files that are written
+ * atomically and read without trust. One thread only: the library is not thread-safe. */
 #ifndef TPO_STORE_HDF5_H5_H
 #define TPO_STORE_HDF5_H5_H
 
@@ -9,15 +9,15 @@
 #include "tpo/base.h"
 
 enum tpo_h5_type { /* as they lie in memory, and little-endian in the file */
-  TPO_H5_U8,
-  TPO_H5_U16,
-  TPO_H5_I32,
-  TPO_H5_I64,
-  TPO_H5_F16,
-  TPO_H5_F32,
-  TPO_H5_F64,
-  TPO_H5_TEXT, /* variable-length UTF-8; const char * in memory */
-  TPO_H5_OTHER /* anything that this program does not write */
+                   TPO_H5_U8,
+                   TPO_H5_U16,
+                   TPO_H5_I32,
+                   TPO_H5_I64,
+                   TPO_H5_F16,
+                   TPO_H5_F32,
+                   TPO_H5_F64,
+                   TPO_H5_TEXT, /* variable-length UTF-8; const char * in memory */
+                   TPO_H5_OTHER /* anything that this program does not write */
 };
 enum { TPO_H5_MAX_RANK = 8 };
 
@@ -61,9 +61,10 @@ struct tpo_h5_writer {
 /* Zero-initialise w before. config may be NULL. */
 int tpo_h5_create(struct tpo_h5_writer *w, const char *path, const char *format, const char *config,
                   struct tpo_error *err);
-/* name: "group/name"; groups are made as needed. Texts: data is const char *const *, malformed UTF-8 becomes U+FFFD. */
-int tpo_h5_put(struct tpo_h5_writer *w, const char *name, enum tpo_h5_type type, int rank, const uint64_t *dims,
-               const void *data, struct tpo_error *err);
+/* name: "group/name"; groups are made as needed. Texts: data is const char *const *, malformed UTF-8 becomes
+ * U+FFFD. */
+int tpo_h5_put(struct tpo_h5_writer *w, const char *name, enum tpo_h5_type type, int rank,
+               const uint64_t *dims, const void *data, struct tpo_error *err);
 /* Text attribute of the object `name` ("/": the root). */
 int tpo_h5_put_attribute(struct tpo_h5_writer *w, const char *name, const char *attribute, const char *text,
                          struct tpo_error *err);
@@ -81,16 +82,18 @@ struct tpo_h5_reader {
 int tpo_h5_open(struct tpo_h5_reader *r, const char *path, const char *expected, struct tpo_error *err);
 void tpo_h5_reader_close(struct tpo_h5_reader *r);
 /* 1 found, 0 absent. */
-int tpo_h5_shape(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape, struct tpo_error *err);
-/* As tpo_h5_shape, and where in the file the elements lie, little-endian, one after the other (not for texts). */
-int tpo_h5_place(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape, uint64_t *offset,
+int tpo_h5_shape(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
                  struct tpo_error *err);
+/* As tpo_h5_shape, and where in the file the elements lie, little-endian, one after the other (not for
+ * texts). */
+int tpo_h5_place(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
+                 uint64_t *offset, struct tpo_error *err);
 /* Fails unless the dataset has this type and one dimension; *n is its length. */
 int tpo_h5_length(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t *n,
                   struct tpo_error *err);
 /* All elements of a dataset that has this type (not text) and count. */
-int tpo_h5_get(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t count, void *out,
-               struct tpo_error *err);
+int tpo_h5_get(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t count,
+               void *out, struct tpo_error *err);
 /* Calls fn with each text in turn; borrowed until it returns. */
 int tpo_h5_get_texts(const struct tpo_h5_reader *r, const char *name, uint64_t count,
                      int (*fn)(void *arg, uint64_t row, const char *text, struct tpo_error *err), void *arg,
@@ -107,7 +110,8 @@ int tpo_h5_each(const struct tpo_h5_reader *r, const char *group,
 enum tpo_h5_column_kind {
   TPO_H5_TEXTS,   /* const char * at `at` */
   TPO_H5_VALUES,  /* a value of `type` at `at` */
-  TPO_H5_OFFSETS, /* int64 [n + 1], from the int32 counts at `at`; stands before the RAGGED columns that share it */
+  TPO_H5_OFFSETS, /* int64 [n + 1], from the int32 counts at `at`; stands before the RAGGED columns that share
+                     it */
   TPO_H5_RAGGED,  /* all rows' arrays of `type`, pointed to at `at`, one after the other */
 };
 struct tpo_h5_column {
@@ -116,10 +120,10 @@ struct tpo_h5_column {
   enum tpo_h5_type type;
   size_t at; /* offsetof in the row */
 };
-int tpo_h5_put_rows(struct tpo_h5_writer *w, const struct tpo_h5_column *columns, int n_columns, const void *rows,
-                    size_t row_bytes, size_t n, struct tpo_error *err);
+int tpo_h5_put_rows(struct tpo_h5_writer *w, const struct tpo_h5_column *columns, int n_columns,
+                    const void *rows, size_t row_bytes, size_t n, struct tpo_error *err);
 /* rows [n] zeroed; strings and arrays go to the arena. */
-int tpo_h5_get_rows(const struct tpo_h5_reader *r, const struct tpo_h5_column *columns, int n_columns, void *rows,
-                    size_t row_bytes, size_t n, struct tpo_arena *arena, struct tpo_error *err);
+int tpo_h5_get_rows(const struct tpo_h5_reader *r, const struct tpo_h5_column *columns, int n_columns,
+                    void *rows, size_t row_bytes, size_t n, struct tpo_arena *arena, struct tpo_error *err);
 
 #endif

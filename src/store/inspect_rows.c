@@ -1,0 +1,163 @@
+/* `tpo inspect` of samples and pairs. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "store/inspect.h"
+#include "store/show.h"
+#include "tpo/store.h"
+
+static size_t count_prompts(const struct tpo_samples *samples)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    n += i == 0 || strcmp(samples->rows[i - 1].prompt_id, samples->rows[i].prompt_id) != 0;
+  return n;
+}
+
+static double share(size_t part, size_t whole)
+{
+  return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void show_totals(FILE *out, const struct tpo_samples *samples)
+{
+  size_t finishes[4] = {0}, ok = 0, scored = 0;
+  double tokens = 0, thought = 0, score = 0;
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    finishes[row->finish]++;
+    ok += row->format_ok;
+    tokens += row->n_tokens;
+    thought += row->n_thought_tokens;
+    scored += row->scored;
+    if (row->scored) score += row->score;
+  }
+  double n = samples->n > 0 ? (double)samples->n : 1;
+  fprintf(out, "  format   kept in %zu of %zu (%.1f %%)\n", ok, samples->n, share(ok, samples->n));
+  const char *between = "";
+  fputs("  ended    ", out);
+  for (int f = 0; f < 4; f++)
+    if (finishes[f] > 0) {
+      fprintf(out, "%s%s %zu", between, tpo_finish_name((enum tpo_finish)f), finishes[f]);
+      between = ", ";
+    }
+  fprintf(out, "\n  tokens   %.1f a sample, %.1f of them thought\n", tokens / n, thought / n);
+  if (scored > 0) fprintf(out, "  score    %.4f mean of %zu scored\n", score / (double)scored, scored);
+}
+
+static void show_text_line(FILE *out, const char *label, const char *text, int limit)
+{
+  if (text[0] == '\0') return;
+  fprintf(out, "       %-9s ", label);
+  tpo_show_text(out, text, strlen(text), tpo_inspect_text_limit(limit));
+  fputc('\n', out);
+}
+
+static void show_sample(FILE *out, const struct tpo_sample_row *row, bool is_scored, int limit)
+{
+  fprintf(out, "  %3d  %-6s  %-11s  %6d  %7d  %10.2f", row->k, row->format_ok ? "kept" : "broken",
+          tpo_finish_name(row->finish), row->n_tokens, row->n_thought_tokens, row->logprob);
+  if (is_scored && row->scored) fprintf(out, "  %10.4f", row->score);
+  if (is_scored && !row->scored) fprintf(out, "  %10s", "none");
+  fputc('\n', out);
+  show_text_line(out, "thought", row->thought, limit);
+  show_text_line(out, "response", row->response, limit);
+  if (!row->format_ok) show_text_line(out, "text", row->text, limit);
+  if (is_scored && strcmp(row->score_detail, "{}") != 0)
+    show_text_line(out, "judged", row->score_detail, limit);
+}
+
+int tpo_inspect_samples(const char *path, int limit, FILE *out, struct tpo_error *err)
+{
+  struct tpo_samples samples;
+  int status = tpo_samples_read(&samples, path, err);
+  if (status < 0) return status;
+  char kind[100];
+  snprintf(kind, sizeof kind, "%zu %ssamples of %zu prompts", samples.n, samples.is_scored ? "scored " : "",
+           count_prompts(&samples));
+  tpo_inspect_title(out, path, kind);
+  status = tpo_inspect_origin(path, out, err);
+  if (status == 0) {
+    show_totals(out, &samples);
+    size_t shown = tpo_inspect_shown(samples.n, limit);
+    for (size_t i = 0; i < shown; i++) {
+      const struct tpo_sample_row *row = &samples.rows[i];
+      if (i == 0 || strcmp(row[-1].prompt_id, row->prompt_id) != 0) {
+        fprintf(out, "\nprompt %s: ", tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
+        tpo_show_text(out, row->instruction, strlen(row->instruction), tpo_inspect_text_limit(limit));
+        fprintf(out, "\n    k  format  ended        tokens  thought     logprob%s\n",
+                samples.is_scored ? "       score" : "");
+      }
+      show_sample(out, row, samples.is_scored, limit);
+    }
+    tpo_inspect_rest(out, samples.n, shown, "samples");
+  }
+  tpo_samples_free(&samples);
+  return status;
+}
+
+static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, int limit)
+{
+  double prompt = 0, chosen = 0, rejected = 0, margin = 0;
+  size_t with_reference = 0;
+  for (size_t i = 0; i < pairs->n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[i];
+    prompt += row->n_prompt;
+    chosen += row->n_chosen;
+    rejected += row->n_rejected;
+    margin += row->margin;
+    with_reference += !isnan(row->chosen_ref_logprob) && !isnan(row->rejected_ref_logprob);
+  }
+  double n = pairs->n > 0 ? (double)pairs->n : 1;
+  fprintf(out, "  tokens   mean prompt %.1f, chosen %.1f, rejected %.1f\n", prompt / n, chosen / n,
+          rejected / n);
+  fprintf(out, "  margin   %.4f mean\n", margin / n);
+  fprintf(out, "  reference log-probabilities of %zu pairs", with_reference);
+  if (pairs->ref_model[0])
+    fprintf(out, ", model %s", tpo_show_name(pairs->ref_model, strlen(pairs->ref_model)).text);
+  fputs("\n", out);
+  if (pairs->statistics) {
+    fputs("  statistics\n", out);
+    tpo_inspect_json(out, pairs->statistics, strlen(pairs->statistics), limit);
+  }
+}
+
+/* A log-probability, or "none" where it was not computed. */
+static void show_logprob(FILE *out, double logprob)
+{
+  if (isnan(logprob))
+    fprintf(out, "  %12s", "none");
+  else
+    fprintf(out, "  %12.2f", logprob);
+}
+
+int tpo_inspect_pairs(const char *path, int limit, FILE *out, struct tpo_error *err)
+{
+  struct tpo_pairs pairs;
+  int status = tpo_pairs_read(&pairs, path, err);
+  if (status < 0) return status;
+  char kind[60];
+  snprintf(kind, sizeof kind, "%zu pairs", pairs.n);
+  tpo_inspect_title(out, path, kind);
+  status = tpo_inspect_origin(path, out, err);
+  if (status == 0) {
+    show_pair_totals(out, &pairs, limit);
+    size_t shown = tpo_inspect_shown(pairs.n, limit);
+    if (shown > 0)
+      fputs("\n         ------------- chosen --------------  ------------ rejected -------------\n"
+            "  pair      row     score tokens     logprob     row     score tokens     logprob    margin  "
+            "prompt\n",
+            out);
+    for (size_t i = 0; i < shown; i++) {
+      const struct tpo_pair_row *row = &pairs.rows[i];
+      fprintf(out, "  %5zu  %6d  %8.4f %6d", i, row->chosen_row, row->chosen_score, row->n_chosen);
+      show_logprob(out, row->chosen_ref_logprob);
+      fprintf(out, "  %6d  %8.4f %6d", row->rejected_row, row->rejected_score, row->n_rejected);
+      show_logprob(out, row->rejected_ref_logprob);
+      fprintf(out, "  %8.4f  %s\n", row->margin, tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
+    }
+    tpo_inspect_rest(out, pairs.n, shown, "pairs");
+  }
+  tpo_pairs_free(&pairs);
+  return status;
+}
