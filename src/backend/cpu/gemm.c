@@ -1,10 +1,13 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
 
-/* Words of A that stay in the second-level cache while the panels go by. */
-#define A_WORDS 65536
-/* Rows a task takes at most: B's chunks are expanded or transposed once a task. */
-#define TASK_ROWS 512
+/* Rows a task takes at most. While a panel of weights is read, the rows of A should stay in the second-level
+ * cache; transposing weights, or packing the columns of A, is paid once a task. */
+#define ROWS_WEIGHTS 128
+#define ROWS_TRANSPOSED 1024
+#define ROWS_COLUMNS 512
+/* Words of A up to which a task finishes one panel before the next; beyond, it keeps to one chunk of k. */
+#define A_WORDS (1 << 18)
 
 void tpo_gemm_choose(struct tpo_cpu *cpu)
 {
@@ -39,6 +42,12 @@ size_t tpo_gemm_scratch_bytes(const struct tpo_gemm *g, int rows)
   return words * sizeof(uint32_t) + 64;
 }
 
+/* K in equal chunks of at most kernel->kc words, even; the cut follows from k alone. */
+static int chunk_words(const struct tpo_gemm *g)
+{
+  return ceil_div(ceil_div(g->k, ceil_div(g->k, g->kernel->kc)), 2) * 2;
+}
+
 /* A tile whose panel passes the last column goes through `edge`, so that the kernel always sees whole panels.
  */
 static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, const uint32_t *a,
@@ -47,20 +56,23 @@ static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, cons
   int nr = g->kernel->nr;
   for (int r = 0; r < rows; r++)
     for (int j = 0; j < nr; j++) edge[r * nr + j] = load_c && j < cols ? c[r * g->ldc + j] : 0.0f;
-  g->kernel->tile(rows, kc, a, a_row, a_k, b, edge, nr, true, (const char *)b);
+  (tpo_gemm_widens(g) ? g->kernel->tile_widen : g->kernel->tile)(rows, kc, a, a_row, a_k, b, edge, nr, true,
+                                                                 (const char *)b);
   for (int r = 0; r < rows; r++)
     for (int j = 0; j < cols; j++) c[r * g->ldc + j] = edge[r * nr + j];
 }
 
 /* All tiles of rows m0..m1-1 in one panel, over one chunk of k. `packed` is A's chunk when a_columns is set.
  */
-static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k0, const uint32_t *packed,
-                      uint32_t *b_scratch, float *edge)
+static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k0, int kc,
+                      const uint32_t *packed, uint32_t *b_scratch, float *edge)
 {
   const struct tpo_gemm_kernel *kernel = g->kernel;
-  int mr = kernel->mr, nr = kernel->nr, kc = min_int(kernel->kc, g->k - k0);
+  int mr = kernel->mr, nr = kernel->nr;
   const uint32_t *b = tpo_gemm_chunk_b(g, panel, k0, kc, b_scratch);
-  uintptr_t next = (uintptr_t)(b == b_scratch ? b : b + (size_t)kc * nr);
+  bool widen = tpo_gemm_widens(g);
+  int b_words = (widen ? ceil_div(kc, 2) : kc) * nr;
+  uintptr_t next = (uintptr_t)(b == b_scratch ? b : b + b_words);
   int cols = min_int(nr, g->n - panel * nr), rows = m1 - m0, blocks = ceil_div(rows, mr);
   bool load_c = g->add || k0 > 0;
   for (int i = 0; i < blocks; i++) {
@@ -75,8 +87,9 @@ static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k
       continue;
     }
     /* The first tiles fetch what follows this chunk; the others touch what is there already. */
-    const char *prefetch = i * 16 < nr ? (const char *)(next + (size_t)i * 64 * kc) : (const char *)b;
-    kernel->tile(r1 - r0, kc, a, a_row, a_k, b, c, g->ldc, load_c, prefetch);
+    const char *prefetch =
+        i * 16 * kc < b_words ? (const char *)(next + (size_t)i * 64 * kc) : (const char *)b;
+    (widen ? kernel->tile_widen : kernel->tile)(r1 - r0, kc, a, a_row, a_k, b, c, g->ldc, load_c, prefetch);
   }
 }
 
@@ -86,15 +99,18 @@ void tpo_gemm_block(const struct tpo_gemm *g, int m0, int m1, int p0, int p1, vo
   uint32_t *b_scratch = scratch;
   float *edge = (float *)(b_scratch + (size_t)kernel->kc * kernel->nr * 2);
   uint32_t *a_scratch = (uint32_t *)(edge + (size_t)kernel->mr * kernel->nr);
+  int chunk = chunk_words(g);
   if (!g->a_columns && (int64_t)(m1 - m0) * g->k <= A_WORDS) {
     for (int p = p0; p < p1; p++)
-      for (int k0 = 0; k0 < g->k; k0 += kernel->kc) run_chunk(g, m0, m1, p, k0, NULL, b_scratch, edge);
+      for (int k0 = 0; k0 < g->k; k0 += chunk)
+        run_chunk(g, m0, m1, p, k0, min_int(chunk, g->k - k0), NULL, b_scratch, edge);
     return;
   }
-  for (int k0 = 0; k0 < g->k; k0 += kernel->kc) {
-    if (g->a_columns) tpo_gemm_chunk_a(g, m0, m1, k0, min_int(kernel->kc, g->k - k0), a_scratch);
+  for (int k0 = 0; k0 < g->k; k0 += chunk) {
+    int kc = min_int(chunk, g->k - k0);
+    if (g->a_columns) tpo_gemm_chunk_a(g, m0, m1, k0, kc, a_scratch);
     for (int p = p0; p < p1; p++)
-      run_chunk(g, m0, m1, p, k0, g->a_columns ? a_scratch : NULL, b_scratch, edge);
+      run_chunk(g, m0, m1, p, k0, kc, g->a_columns ? a_scratch : NULL, b_scratch, edge);
   }
 }
 
@@ -120,7 +136,8 @@ static void cut_tasks(struct gemm_tasks *t, int threads)
   const struct tpo_gemm *g = t->g;
   int mr = g->kernel->mr, wanted = threads == 1 ? 1 : 4 * threads;
   t->n_panels = ceil_div(g->n, g->kernel->nr);
-  int n_row = ceil_div(g->m, TASK_ROWS);
+  int most = g->a_columns ? ROWS_COLUMNS : g->b == TPO_GEMM_B_TRANSPOSED ? ROWS_TRANSPOSED : ROWS_WEIGHTS;
+  int n_row = ceil_div(g->m, most);
   t->rows = ceil_div(ceil_div(g->m, n_row), mr) * mr;
   t->panels = t->n_panels;
   while (n_row * ceil_div(t->n_panels, t->panels) < wanted && t->panels > 1)

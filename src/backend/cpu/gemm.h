@@ -25,8 +25,9 @@ struct tpo_gemm_kernel {
    * is [kc, nr] words, 64-byte aligned; each step of k asks for the next 64 bytes at prefetch. */
   void (*tile)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
                float *c, ptrdiff_t ldc, bool load_c, const char *prefetch);
-  /* bf16 pairs [n, nr] to fp32 [2n, nr]. */
-  void (*expand)(uint32_t *dst, const uint32_t *pairs, int n);
+  /* The same with fp32 A and bf16 pairs in b, [ceil(kc / 2), nr]; NULL when `pairs`. */
+  void (*tile_widen)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
+                     float *c, ptrdiff_t ldc, bool load_c, const char *prefetch);
   /* n numbers to bf16, nearest even; NULL unless `pairs`. */
   void (*round)(uint16_t *dst, const float *src, int n);
   /* n words of one step of k, from one row (fp32) or two (pairs; odd may be NULL, which is zero) of a matrix:
@@ -85,8 +86,11 @@ size_t tpo_gemm_scratch_bytes(const struct tpo_gemm *g, int rows);
 bool tpo_gemm_set_a(struct tpo_cpu *cpu, struct tpo_gemm *g, enum tpo_cpu_slot slot, const float *x, int n,
                     int cols);
 
-/* gemm_pack.c: one chunk of B, words [kc, nr], in place or in scratch; and one of A for a_columns, in blocks
- * of mr rows as [kc, mr]. */
+/* Whether B is bf16 pairs that an fp32 kernel must widen. */
+bool tpo_gemm_widens(const struct tpo_gemm *g);
+
+/* gemm_pack.c: one chunk of B, words [kc, nr] (pairs if widened), in place or in scratch; and one of A for
+ * a_columns, in blocks of mr rows as [kc, mr]. */
 const uint32_t *tpo_gemm_chunk_b(const struct tpo_gemm *g, int panel, int k0, int kc, uint32_t *scratch);
 void tpo_gemm_chunk_a(const struct tpo_gemm *g, int m0, int m1, int k0, int kc, uint32_t *scratch);
 /* dst[c * dst_ld + r] = src[r * src_ld + c] for rows x cols words. */

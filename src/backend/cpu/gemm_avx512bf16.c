@@ -13,6 +13,7 @@
 #define SPLAT_W(p) ((__m512bh)_mm512_set1_epi32((int)*(p)))
 #define LOAD_F(p) _mm512_loadu_ps(p)
 #define STORE_F(p, v) _mm512_storeu_ps(p, v)
+#define ADD_F(a, b) _mm512_add_ps(a, b)
 #define ZERO_F() _mm512_setzero_ps()
 #define MULTIPLY_ADD(c, a, b) _mm512_dpbf16_ps(c, a, b)
 #define NAME(x) avx512bf16_##x
@@ -62,7 +63,7 @@ static void avx512bf16_pack_a(uint32_t *dst, ptrdiff_t stride, const float *even
 
 const struct tpo_gemm_kernel tpo_gemm_avx512bf16 = {.mr = MR,
                                                     .nr = NR,
-                                                    .kc = 256,
+                                                    .kc = 640,
                                                     .pairs = true,
                                                     .tile = avx512bf16_tile,
                                                     .round = avx512bf16_round,

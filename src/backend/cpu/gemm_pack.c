@@ -36,13 +36,16 @@ void tpo_gemm_transpose(uint32_t *dst, ptrdiff_t dst_ld, const uint32_t *src, pt
     for (int r = c < c4 ? r4 : 0; r < rows; r++) dst[c * dst_ld + r] = src[r * src_ld + c];
 }
 
-static const uint32_t *chunk_weights(const struct tpo_gemm *g, int panel, int k0, int kc, uint32_t *scratch)
+bool tpo_gemm_widens(const struct tpo_gemm *g)
+{
+  return g->b == TPO_GEMM_B_WEIGHTS && g->w->dtype == TPO_BF16 && !g->kernel->pairs;
+}
+
+static const uint32_t *chunk_weights(const struct tpo_gemm *g, int panel, int k0)
 {
   const struct tpo_linear *w = g->w;
   const uint32_t *words = w->words + (size_t)(panel + g->w_row0 / w->panel) * w->k_words * w->panel;
-  if (w->dtype == TPO_F32 || g->kernel->pairs) return words + (size_t)k0 * w->panel;
-  g->kernel->expand(scratch, words + (size_t)(k0 / 2) * w->panel, (kc + 1) / 2);
-  return scratch;
+  return words + (size_t)(tpo_gemm_widens(g) ? k0 / 2 : k0) * w->panel;
 }
 
 /* Two words a, b of weight rows f and f+1, each a pair of columns: to a word a column, each a pair of rows.
@@ -125,7 +128,7 @@ static void chunk_rows(const struct tpo_gemm *g, int panel, int k0, int kc, uint
 const uint32_t *tpo_gemm_chunk_b(const struct tpo_gemm *g, int panel, int k0, int kc, uint32_t *scratch)
 {
   switch (g->b) {
-  case TPO_GEMM_B_WEIGHTS: return chunk_weights(g, panel, k0, kc, scratch);
+  case TPO_GEMM_B_WEIGHTS: return chunk_weights(g, panel, k0);
   case TPO_GEMM_B_TRANSPOSED: return chunk_transposed(g, panel, k0, kc, scratch);
   case TPO_GEMM_B_ROWS: break;
   }
