@@ -1,0 +1,180 @@
+/* Which chat template a model has: recognised by the hash of its canonical form, or given by configuration.
+ */
+#include "text/chat/template.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "base/hash.h"
+#include "text/chat/canon.h"
+#include "text/tokenizer.h"
+
+struct known {
+  uint64_t hash; /* of the canonical form, see canon.h */
+  enum tpo_template_family family;
+  bool header;        /* Llama 3.1's dated system header */
+  bool always_prompt; /* ends with a generation prompt whether asked for or not */
+};
+
+static const struct known known[] = {
+    {0xa997cff186c77fcd, TPO_TEMPLATE_CHATML, false, false}, /* no default system message */
+    {0x08d06187ec005cef, TPO_TEMPLATE_CHATML, false,
+     false}, /* the same, and add_generation_prompt's default said */
+    {0x94f59058be7e39a8, TPO_TEMPLATE_CHATML, false, false}, /* with one: SmolLM2 and others */
+    {0xeaeb9be1349d5363, TPO_TEMPLATE_LLAMA2, false, false},
+    {0x0521f0be582b150e, TPO_TEMPLATE_LLAMA2, false,
+     false}, /* and a branch for system turns, never reached */
+    {0x47302bf633a5f64a, TPO_TEMPLATE_LLAMA2, false, false}, /* and a default system message, switched off */
+    {0x6261f3303a7818b7, TPO_TEMPLATE_LLAMA3, false, false},
+    {0xa9ff6aa7da1fbb72, TPO_TEMPLATE_LLAMA3, false, false}, /* BOS by its name */
+    {0xb4649a6eb1a904eb, TPO_TEMPLATE_LLAMA3, false,
+     true}, /* the first release, and reward models made of it */
+    {0x297722dacbcb7229, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.1, 3.3 */
+    {0xa07e9e6aee6a6eee, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.2 */
+};
+
+static const struct known *recognise(const struct tpo_canon *canon)
+{
+  uint64_t hash = tpo_hash64(canon->text.data ? canon->text.data : "", canon->text.len);
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (known[i].hash == hash) return &known[i];
+  return NULL;
+}
+
+static const char *name_of(const struct tpo_tokenizer *tok, int32_t id)
+{
+  return id >= 0 && (size_t)id < tok->vocab.n && tok->vocab.tokens[id].bytes ? tok->vocab.tokens[id].bytes
+                                                                             : "";
+}
+
+static const char *keep(struct tpo_template *t, const struct tpo_buf *buf)
+{
+  return tpo_arena_memdup(&t->arena, buf->data ? buf->data : "", buf->len);
+}
+
+static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, struct tpo_error *err)
+{
+  if (!tok->chat_template)
+    return tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: the model has no chat template; give its pieces under `template:` in the configuration",
+        tok->place);
+  struct tpo_canon canon = {0};
+  int status = tpo_canon_make(&canon, tok->chat_template, err);
+  if (status < 0) {
+    tpo_canon_free(&canon);
+    return err ? tpo_fail_prefix(err, "%s", tok->place) : status;
+  }
+  const struct known *k = recognise(&canon);
+  if (k) {
+    t->family = k->family;
+    t->always_prompt = k->always_prompt;
+    if (canon.has_system) t->default_system = keep(t, &canon.system);
+    if (k->header) t->knowledge = keep(t, &canon.knowledge);
+    if (k->header) t->date = keep(t, &canon.date);
+    if ((canon.has_system && !t->default_system) || (k->header && (!t->knowledge || !t->date)))
+      status = tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
+  } else {
+    status = tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: the model's chat template is none of those known here (ChatML, Llama 2, Llama 3; fingerprint "
+        "%016llx); give its pieces under `template:` in the configuration",
+        tok->place, (unsigned long long)tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len));
+  }
+  tpo_canon_free(&canon);
+  return status;
+}
+
+static bool given(const char *piece)
+{
+  return piece && *piece;
+}
+
+static bool any_given(const struct tpo_template_config *p)
+{
+  return p && (given(p->bos) || given(p->system_prefix) || given(p->system_suffix) || given(p->user_prefix) ||
+               given(p->user_suffix) || given(p->assistant_prefix) || given(p->assistant_suffix) ||
+               given(p->default_system));
+}
+
+static int from_pieces(struct tpo_template *t, const struct tpo_template_config *p, struct tpo_error *err)
+{
+  if (!given(p->user_prefix) || !given(p->assistant_prefix))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "template: the pieces of a chat template need user_prefix and assistant_prefix");
+  char *const from[] = {p->bos,         p->system_prefix,    p->system_suffix,    p->user_prefix,
+                        p->user_suffix, p->assistant_prefix, p->assistant_suffix, p->default_system};
+  char **const to[] = {&t->pieces.bos,
+                       &t->pieces.system_prefix,
+                       &t->pieces.system_suffix,
+                       &t->pieces.user_prefix,
+                       &t->pieces.user_suffix,
+                       &t->pieces.assistant_prefix,
+                       &t->pieces.assistant_suffix,
+                       &t->pieces.default_system};
+  for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+    *to[i] = tpo_arena_strdup(&t->arena, from[i] ? from[i] : "");
+    if (!*to[i]) return tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
+  }
+  t->family = TPO_TEMPLATE_CONFIGURED;
+  if (*t->pieces.default_system) t->default_system = t->pieces.default_system;
+  return TPO_OK;
+}
+
+int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
+                      const struct tpo_template_config *pieces, struct tpo_error *err)
+{
+  *out = NULL;
+  struct tpo_template *t = tpo_calloc(1, sizeof *t, err);
+  if (!t) return TPO_E_MEMORY;
+  t->tok = tok;
+  t->bos = name_of(tok, tok->bos);
+  t->eos = name_of(tok, tok->eos);
+  int status = any_given(pieces) ? from_pieces(t, pieces, err) : from_model(t, tok, err);
+  if (status < 0) {
+    tpo_template_close(t);
+    return status;
+  }
+  *out = t;
+  return TPO_OK;
+}
+
+void tpo_template_close(struct tpo_template *tmpl)
+{
+  if (!tmpl) return;
+  tpo_arena_free(&tmpl->arena);
+  free(tmpl);
+}
+
+const char *tpo_template_name(const struct tpo_template *tmpl)
+{
+  static const char *const names[] = {"chatml", "llama2", "llama3", "configured"};
+  return names[tmpl->family];
+}
+
+static int add_once(struct tpo_ids *list, int32_t id, struct tpo_error *err)
+{
+  if (id < 0) return TPO_OK;
+  for (size_t i = 0; i < list->n; i++)
+    if (list->ids[i] == id) return TPO_OK;
+  return tpo_ids_append(list, &id, 1, err);
+}
+
+/* The token that ends the assistant's turn; -1: EOS does, or text that is no token. */
+static int32_t end_of_turn(const struct tpo_template *t)
+{
+  if (t->family == TPO_TEMPLATE_CHATML) return tpo_tokenizer_find(t->tok, "<|im_end|>");
+  if (t->family == TPO_TEMPLATE_LLAMA3) return tpo_tokenizer_find(t->tok, "<|eot_id|>");
+  struct tpo_added_match match;
+  const char *suffix = t->family == TPO_TEMPLATE_CONFIGURED ? t->pieces.assistant_suffix : "";
+  return tpo_added_next(&t->tok->specials, suffix, strlen(suffix), 0, true, &match) ? match.token->id : -1;
+}
+
+int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
+                          struct tpo_ids *out, struct tpo_error *err)
+{
+  int status = TPO_OK;
+  for (size_t i = 0; i < tok->ends.n && status == TPO_OK; i++) status = add_once(out, tok->ends.ids[i], err);
+  if (status == TPO_OK) status = add_once(out, tok->eos, err);
+  if (status == TPO_OK && tmpl) status = add_once(out, end_of_turn(tmpl), err);
+  return status;
+}

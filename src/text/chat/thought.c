@@ -1,0 +1,150 @@
+/* Thought prompts: how a model is asked to think first, and how its thought and response are told apart. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "text/chat/space.h"
+#include "text/chat/template.h"
+
+#define SLOT "{instruction}"
+
+/* The user turn: the prompt with the instruction in its place, which is itself not looked into. */
+static int fill_prompt(const struct tpo_thought_config *thought, const char *instruction, struct tpo_buf *out,
+                       struct tpo_error *err)
+{
+  const char *prompt = thought->prompt && *thought->prompt ? thought->prompt : SLOT;
+  const char *slot = strstr(prompt, SLOT);
+  if (!slot || strstr(slot + 1, SLOT))
+    return tpo_fail(err, TPO_E_USAGE, "thought: the prompt must hold " SLOT " exactly once");
+  tpo_buf_append(out, prompt, (size_t)(slot - prompt));
+  tpo_buf_puts(out, instruction);
+  tpo_buf_puts(out, slot + strlen(SLOT));
+  return out->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt") : TPO_OK;
+}
+
+/* The chat's messages, borrowed from root; room is left for one more before them. */
+static int read_messages(const json_t *root, struct tpo_message **out, size_t *n, struct tpo_error *err)
+{
+  *n = json_array_size(root);
+  if (*n == 0)
+    return tpo_fail(err, TPO_E_INPUT, "messages: an array of {\"role\", \"content\"} was expected");
+  *out = tpo_calloc(*n + 1, sizeof **out, err);
+  if (!*out) return TPO_E_MEMORY;
+  for (size_t i = 0; i < *n; i++) {
+    const json_t *item = json_array_get(root, i);
+    struct tpo_message *m = *out + 1 + i;
+    m->role = json_string_value(json_object_get(item, "role"));
+    m->content = json_string_value(json_object_get(item, "content"));
+    if (!m->role || !m->content)
+      return tpo_fail(err, TPO_E_INPUT, "messages: message %zu lacks a role or a content that is a string",
+                      i + 1);
+    if (strlen(m->content) != json_string_length(json_object_get(item, "content")))
+      return tpo_fail(err, TPO_E_INPUT, "messages: the content of message %zu holds a NUL", i + 1);
+  }
+  if (strcmp(out[0][*n].role, "user") != 0)
+    return tpo_fail(err, TPO_E_INPUT, "messages: the last message must be of the user, not of %.80s",
+                    out[0][*n].role);
+  return TPO_OK;
+}
+
+/* messages[0] is free for a system message; messages[1..n] are the chat, the last one to be thought about. */
+static int render_chat(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                       struct tpo_message *messages, size_t n, struct tpo_rendered *out,
+                       struct tpo_error *err)
+{
+  struct tpo_buf turn = {0};
+  int status = fill_prompt(thought, messages[n].content, &turn, err);
+  if (status == TPO_OK) {
+    bool system = thought->system && *thought->system && strcmp(messages[1].role, "system") != 0;
+    messages[0] = (struct tpo_message){"system", thought->system};
+    messages[n].content = turn.data ? turn.data : "";
+    status = tpo_template_render_spans(tmpl, messages + !system, n + system, true, out, err);
+  }
+  if (status == TPO_OK) tpo_template_begin_answer(tmpl, thought->prefill, out);
+  tpo_buf_free(&turn);
+  return status;
+}
+
+int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                       const char *instruction, const char *messages_json, struct tpo_ids *ids,
+                       struct tpo_buf *text, struct tpo_error *err)
+{
+  struct tpo_rendered r = {0};
+  struct tpo_message single[2] = {{0}, {"user", instruction}};
+  struct tpo_message *messages = single;
+  size_t n = 1;
+  json_t *root = NULL;
+  int status = TPO_OK;
+  if (messages_json) {
+    messages = NULL;
+    root = tpo_json_parse(messages_json, strlen(messages_json), "messages", err);
+    status = root ? read_messages(root, &messages, &n, err) : TPO_E_INPUT;
+  }
+  if (status == TPO_OK) status = render_chat(thought, tmpl, messages, n, &r, err);
+  if (status == TPO_OK && ids) status = tpo_template_encode_spans(tmpl, &r, ids, err);
+  if (status == TPO_OK && text) {
+    tpo_buf_append(text, r.text.data ? r.text.data : "", r.text.len);
+    if (text->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt");
+  }
+  if (messages != single) free(messages);
+  json_decref(root);
+  tpo_rendered_free(&r);
+  return status;
+}
+
+struct markers {
+  size_t n_thought, n_response;
+  struct tpo_span thought, response; /* the first of each */
+};
+
+static size_t marker_at(const char *marker, const char *text, size_t left)
+{
+  size_t len = marker ? strlen(marker) : 0;
+  return len > 0 && len <= left && memcmp(text, marker, len) == 0 ? len : 0;
+}
+
+/* From left to right; where both markers begin at one place, the longer counts. */
+static void find_markers(const struct tpo_thought_config *thought, const char *text, size_t len,
+                         struct markers *m)
+{
+  for (size_t at = 0; at < len;) {
+    size_t t = marker_at(thought->thought_marker, text + at, len - at);
+    size_t r = marker_at(thought->response_marker, text + at, len - at);
+    bool response = r >= t;
+    size_t used = response ? r : t;
+    if (used == 0) {
+      at++;
+      continue;
+    }
+    struct tpo_span *first = response ? &m->response : &m->thought;
+    if ((response ? m->n_response++ : m->n_thought++) == 0) *first = (struct tpo_span){at, at + used};
+    at += used;
+  }
+}
+
+void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,
+                       struct tpo_parsed *out)
+{
+  struct markers m = {0};
+  *out = (struct tpo_parsed){.response_begin = len, .response_end = len};
+  if (!thought->response_marker || !*thought->response_marker) {
+    out->response_begin = 0;
+    tpo_trim(text, &out->response_begin, &out->response_end);
+    out->thought_begin = out->thought_end = out->response_begin;
+    out->format_ok = out->response_begin < out->response_end;
+    return;
+  }
+  find_markers(thought, text, len, &m);
+  bool wants_thought = thought->thought_marker && *thought->thought_marker;
+  bool in_order = m.n_response > 0 && (m.n_thought == 0 || m.thought.end <= m.response.begin);
+  if (m.n_thought > 0 && (in_order || m.n_response == 0)) out->thought_begin = m.thought.end;
+  if (m.n_response > 0) {
+    out->thought_end = m.response.begin;
+    out->response_begin = m.response.end;
+  } else {
+    out->thought_end = m.n_thought > 0 ? len : 0;
+  }
+  tpo_trim(text, &out->thought_begin, &out->thought_end);
+  tpo_trim(text, &out->response_begin, &out->response_end);
+  out->format_ok = in_order && m.n_response == 1 && m.n_thought == (wants_thought ? 1 : 0) &&
+                   out->thought_begin < out->thought_end && out->response_begin < out->response_end;
+}
