@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "base/file.h"
 #include "judge/checks.h"
 #include "tpo/judge.h"
 
@@ -250,6 +251,25 @@ static void every_type_has_a_passing_and_a_failing_example(void **state)
   }
 }
 
+static void every_type_is_documented(void **state)
+{
+  (void)state;
+  struct tpo_buf page = {0};
+  struct tpo_error err = {0};
+  if (tpo_read_file(TPO_SOURCE_DIR "/src/judge/README.md", 1 << 20, &page, &err) < 0)
+    fail_msg("%s", err.message);
+  for (size_t t = 0; t < n_check_types; t++) {
+    char row[96];
+    snprintf(row, sizeof row, "| `%s` |", check_types[t].name);
+    if (!strstr(page.data, row)) fail_msg("src/judge/README.md lacks %s", row);
+    for (int a = 0; a < 4 && check_types[t].arguments[a]; a++) {
+      snprintf(row, sizeof row, "`%s`", check_types[t].arguments[a]);
+      if (!strstr(page.data, row)) fail_msg("src/judge/README.md lacks the argument %s", row);
+    }
+  }
+  tpo_buf_free(&page);
+}
+
 static void an_empty_response_follows_nothing(void **state)
 {
   (void)state;
@@ -354,6 +374,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(examples_are_judged_as_documented),
       cmocka_unit_test(every_type_has_a_passing_and_a_failing_example),
+      cmocka_unit_test(every_type_is_documented),
       cmocka_unit_test(an_empty_response_follows_nothing),
       cmocka_unit_test(loose_takes_any_of_the_eight_readings),
       cmocka_unit_test(wrong_arguments_are_refused),

@@ -1,0 +1,264 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "pairs/select.h"
+
+struct groups {
+  struct prompt_group *items;
+  size_t n, capacity;
+};
+
+static int check_config(const struct tpo_pairs_config *config, struct tpo_error *err)
+{
+  if (!config->length_auto && !(config->length_penalty >= 0 && config->length_penalty <= 0.5))
+    return tpo_fail(err, TPO_E_USAGE, "pairs.length_penalty is %g, expected a number from 0 to 0.5, or auto",
+                    config->length_penalty);
+  if (!(config->margin >= 0) || !isfinite(config->margin))
+    return tpo_fail(err, TPO_E_USAGE, "pairs.margin is %g, expected a number of 0 or more", config->margin);
+  if (config->max_pairs_per_prompt < 0)
+    return tpo_fail(err, TPO_E_USAGE, "pairs.max_pairs_per_prompt is %d, expected 0 or more",
+                    config->max_pairs_per_prompt);
+  return 0;
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* No prompt may come back after another one's rows. */
+static int check_grouped(const struct tpo_samples *samples, const struct groups *groups,
+                         struct tpo_error *err)
+{
+  uint64_t *hashes = tpo_calloc(groups->n, sizeof *hashes, err);
+  if (!hashes) return TPO_E_MEMORY;
+  for (size_t g = 0; g < groups->n; g++)
+    hashes[g] = tpo_hash64_str(samples->rows[groups->items[g].first].prompt_id);
+  qsort(hashes, groups->n, sizeof *hashes, compare_hashes);
+  int status = 0;
+  for (size_t g = 1; g < groups->n && status == 0; g++)
+    if (hashes[g] == hashes[g - 1])
+      status = tpo_fail(err, TPO_E_INPUT,
+                        "the samples are not grouped by prompt: a prompt comes back after others");
+  free(hashes);
+  return status;
+}
+
+/* All samples of a prompt must go on from the same tokens. */
+static int check_prompt_tokens(const struct tpo_samples *samples, struct prompt_group group,
+                               struct tpo_error *err)
+{
+  const struct tpo_sample_row *first = &samples->rows[group.first];
+  for (size_t i = group.first; i < group.first + group.n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    if (row->n_prompt <= 0 || row->n_tokens < 0)
+      return tpo_fail(
+          err, TPO_E_INPUT,
+          "prompt %s, sample %d: %d prompt tokens and %d tokens; expected 1 or more, and 0 or more",
+          row->prompt_id, row->k, row->n_prompt, row->n_tokens);
+    if (row->n_prompt != first->n_prompt ||
+        memcmp(row->prompt_ids, first->prompt_ids, (size_t)row->n_prompt * sizeof *row->prompt_ids) != 0)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "prompt %s: the prompt tokens of sample %d differ from those of sample %d",
+                      row->prompt_id, row->k, first->k);
+  }
+  return 0;
+}
+
+static int find_groups(struct groups *groups, const struct tpo_samples *samples, struct tpo_error *err)
+{
+  bool several = false;
+  for (size_t i = 0; i < samples->n;) {
+    struct prompt_group group = {i, 0};
+    while (i < samples->n && strcmp(samples->rows[i].prompt_id, samples->rows[group.first].prompt_id) == 0)
+      i++;
+    group.n = i - group.first;
+    several |= group.n > 1;
+    int status = check_prompt_tokens(samples, group, err);
+    if (status < 0) return status;
+    if (tpo_grow(&groups->items, &groups->capacity, groups->n + 1, sizeof *groups->items, err) < 0)
+      return TPO_E_MEMORY;
+    groups->items[groups->n++] = group;
+  }
+  if (groups->n > 0 && !several)
+    return tpo_fail(err, TPO_E_USAGE, "every prompt has one sample (K = 1): a pair needs two or more");
+  return check_grouped(samples, groups, err);
+}
+
+/* tokens that carry loss: 1 */
+static uint8_t *make_mask(const struct tpo_sample_row *row, bool train_inserted, struct tpo_error *err)
+{
+  uint8_t *mask = tpo_calloc((size_t)row->n_tokens, 1, err);
+  for (int32_t i = 0; mask && i < row->n_tokens; i++)
+    mask[i] = train_inserted || !row->inserted || !row->inserted[i];
+  return mask;
+}
+
+static int add_pair(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct choice *choice,
+                    bool train_forced, struct tpo_error *err)
+{
+  const struct tpo_sample_row *chosen = &samples->rows[choice->chosen],
+                              *rejected = &samples->rows[choice->rejected];
+  uint8_t *chosen_mask = make_mask(chosen, train_forced, err),
+          *rejected_mask = make_mask(rejected, false, err);
+  struct tpo_pair_row row = {
+      .prompt_id = chosen->prompt_id,
+      .chosen_row = (int32_t)choice->chosen,
+      .rejected_row = (int32_t)choice->rejected,
+      .chosen_score = chosen->score,
+      .rejected_score = choice->parse_failure ? NAN : rejected->score,
+      .margin = choice->margin,
+      .prompt_ids = chosen->prompt_ids,
+      .chosen_ids = chosen->token_ids,
+      .rejected_ids = rejected->token_ids,
+      .n_prompt = chosen->n_prompt,
+      .n_chosen = chosen->n_tokens,
+      .n_rejected = rejected->n_tokens,
+      .chosen_mask = chosen_mask,
+      .rejected_mask = rejected_mask,
+      .chosen_ref_logprob = NAN,
+      .rejected_ref_logprob = NAN,
+  };
+  int status = chosen_mask && rejected_mask ? tpo_pairs_add(pairs, &row, err) : TPO_E_MEMORY;
+  free(chosen_mask);
+  free(rejected_mask);
+  return status;
+}
+
+static double length_of(const struct selection *s, size_t row)
+{
+  for (size_t i = 0; i < s->n_candidates; i++)
+    if (s->candidates[i].row == row) return s->candidates[i].length;
+  return 0;
+}
+
+static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome outcome)
+{
+  statistics->ties += outcome == OUTCOME_TIE;
+  statistics->single_valued += outcome == OUTCOME_SINGLE_VALUED;
+  statistics->too_few += outcome == OUTCOME_TOO_FEW;
+  statistics->below_margin += outcome == OUTCOME_BELOW_MARGIN;
+}
+
+/* Selects with one rho; pairs NULL: only the statistics. */
+static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct groups *groups,
+                      const struct tpo_pairs_config *config, double rho, bool train_forced,
+                      struct tpo_pair_statistics *statistics, struct tpo_error *err)
+{
+  struct selection s = {0};
+  struct tpo_pair_statistics counts = {.prompts = groups->n, .rho = rho};
+  size_t n_lengths = 0;
+  int status = 0;
+  for (size_t g = 0; g < groups->n && status == 0; g++) {
+    enum outcome outcome;
+    status = select_prompt(&s, samples, groups->items[g], config, rho, &outcome, err);
+    if (status < 0) break;
+    count_outcome(&counts, outcome);
+    for (size_t c = 0; c < s.n_choices && status == 0; c++) {
+      counts.pairs++;
+      if (s.choices[c].parse_failure) {
+        counts.rejected_parse_failures++;
+      } else {
+        counts.mean_chosen_length += length_of(&s, s.choices[c].chosen);
+        counts.mean_rejected_length += length_of(&s, s.choices[c].rejected);
+        n_lengths++;
+      }
+      if (pairs) status = add_pair(pairs, samples, &s.choices[c], train_forced, err);
+    }
+  }
+  selection_free(&s);
+  if (n_lengths > 0) {
+    counts.mean_chosen_length /= (double)n_lengths;
+    counts.mean_rejected_length /= (double)n_lengths;
+  }
+  *statistics = counts;
+  return status;
+}
+
+static int find_rho(double *rho, const struct tpo_samples *samples, const struct groups *groups,
+                    const struct tpo_pairs_config *config, struct tpo_error *err)
+{
+  struct tpo_pair_statistics statistics;
+  for (int step = 0; step <= 10; step++) {
+    *rho = step / 20.0;
+    int status = select_all(NULL, samples, groups, config, *rho, false, &statistics, err);
+    if (status < 0) return status;
+    if (statistics.mean_chosen_length <= statistics.mean_rejected_length) return 0;
+  }
+  tpo_log(TPO_LOG_WARN,
+          "length control: chosen responses are longer than rejected ones (%.1f and %.1f characters on "
+          "average) even with "
+          "the greatest length penalty, 0.5",
+          statistics.mean_chosen_length, statistics.mean_rejected_length);
+  return 0;
+}
+
+static void count_samples(struct tpo_pair_statistics *statistics, const struct tpo_samples *samples)
+{
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    statistics->parse_failures += !row->format_ok;
+    if (!has_sampled_token(row))
+      statistics->no_tokens++;
+    else if (row->format_ok && !row->scored)
+      statistics->unscored++;
+  }
+}
+
+int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+                     const struct tpo_pairs_config *config, bool train_forced,
+                     struct tpo_pair_statistics *statistics, struct tpo_error *err)
+{
+  int status = check_config(config, err);
+  if (status < 0) return status;
+  if (!samples->is_scored)
+    return tpo_fail(err, TPO_E_INPUT, "the samples have no scores; expected what `tpo judge` writes");
+  if (samples->n > INT32_MAX)
+    return tpo_fail(err, TPO_E_INPUT, "%zu samples are more than the %d that a pairs file can number",
+                    samples->n, INT32_MAX);
+  struct groups groups = {0};
+  struct tpo_pair_statistics found = {0};
+  double rho = config->length_penalty;
+  status = find_groups(&groups, samples, err);
+  if (status == 0 && config->length_auto) status = find_rho(&rho, samples, &groups, config, err);
+  if (status == 0) status = select_all(pairs, samples, &groups, config, rho, train_forced, &found, err);
+  free(groups.items);
+  if (status < 0) return status;
+  count_samples(&found, samples);
+  if (statistics) *statistics = found;
+  return 0;
+}
+
+char *tpo_pair_statistics_json(const struct tpo_pair_statistics *s)
+{
+  struct tpo_buf out = {0};
+  const struct {
+    const char *name;
+    size_t value;
+  } counts[] = {{"prompts", s->prompts},
+                {"pairs", s->pairs},
+                {"ties", s->ties},
+                {"single_valued", s->single_valued},
+                {"too_few", s->too_few},
+                {"below_margin", s->below_margin},
+                {"unscored", s->unscored},
+                {"no_tokens", s->no_tokens},
+                {"parse_failures", s->parse_failures},
+                {"rejected_parse_failures", s->rejected_parse_failures}};
+  tpo_buf_putc(&out, '{');
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+    tpo_buf_printf(&out, "\"%s\":%zu,", counts[i].name, counts[i].value);
+  tpo_buf_puts(&out, "\"rho\":");
+  tpo_json_append_double(&out, s->rho);
+  tpo_buf_puts(&out, ",\"mean_chosen_length\":");
+  tpo_json_append_double(&out, s->mean_chosen_length);
+  tpo_buf_puts(&out, ",\"mean_rejected_length\":");
+  tpo_json_append_double(&out, s->mean_rejected_length);
+  tpo_buf_putc(&out, '}');
+  return tpo_buf_take(&out);
+}

@@ -1,0 +1,46 @@
+/* Inside the pairs layer: the pairs of one prompt. */
+#ifndef TPO_PAIRS_SELECT_H
+#define TPO_PAIRS_SELECT_H
+
+#include "tpo/pairs.h"
+
+struct prompt_group { /* rows first .. first + n - 1 of the samples */
+  size_t first, n;
+};
+
+/* What the choice needs to know of one sample. */
+struct candidate {
+  size_t row;
+  double score;  /* raw */
+  double length; /* code points of the response */
+  double z_score, z_length;
+  double controlled; /* z_score - rho * z_length */
+};
+
+struct choice { /* rows */
+  size_t chosen, rejected;
+  bool parse_failure; /* the rejected output */
+  double margin;      /* of controlled scores; NaN for a parse failure */
+};
+
+enum outcome { OUTCOME_PAIRS, OUTCOME_TIE, OUTCOME_SINGLE_VALUED, OUTCOME_TOO_FEW, OUTCOME_BELOW_MARGIN };
+
+/* Scratch of one selection, kept from prompt to prompt. */
+struct selection {
+  struct candidate *candidates; /* usable samples in order of k */
+  size_t n_candidates, candidates_capacity;
+  size_t *failures; /* rows whose format failed */
+  size_t n_failures, failures_capacity;
+  struct choice *choices; /* of the prompt last selected */
+  size_t n_choices, choices_capacity;
+};
+
+/* Whether some token of the row was sampled; inserted ones carry no loss in a rejected output. */
+bool has_sampled_token(const struct tpo_sample_row *row);
+/* Fills selection->choices for one prompt; *outcome tells why when there are none. */
+int select_prompt(struct selection *selection, const struct tpo_samples *samples, struct prompt_group group,
+                  const struct tpo_pairs_config *config, double rho, enum outcome *outcome,
+                  struct tpo_error *err);
+void selection_free(struct selection *selection);
+
+#endif
