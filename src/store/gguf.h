@@ -56,8 +56,8 @@ struct tpo_gguf {
 
 int tpo_gguf_open(struct tpo_gguf *gguf, const char *path, struct tpo_error *err);
 void tpo_gguf_close(struct tpo_gguf *gguf);
-const struct tpo_gguf_value *tpo_gguf_find(const struct tpo_gguf *gguf,
-                                           const char *key); /* NULL when absent */
+/* NULL when absent. */
+const struct tpo_gguf_value *tpo_gguf_find(const struct tpo_gguf *gguf, const char *key);
 const struct tpo_gguf_tensor *tpo_gguf_find_tensor(const struct tpo_gguf *gguf, const char *name);
 /* 1 found, 0 absent (out untouched), negative wrong type. Any integer type is taken by int, any number by
  * double. */

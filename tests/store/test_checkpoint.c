@@ -1,4 +1,5 @@
 #include "store/hdf5_files.h"
+#include <sys/mount.h>
 #include "base/dtype.h"
 
 static const float weights[] = {1, 2, 3, 4, 5, 6};
@@ -218,6 +219,30 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   damaged_copies_are_refused_or_read(in_folder("c.h5"), 4000);
 }
 
+/* Tensors of 256 KiB until the file system of 2 MiB is full. */
+static void a_full_disk_is_one_error_and_leaves_nothing(void **state)
+{
+  (void)state;
+  static float tensor[64 * 1024];
+  const int64_t dims[] = {64 * 1024};
+  struct tpo_checkpoint_writer *w;
+  struct tpo_error err = {0};
+  if (mount("none", folder, "tmpfs", 0, "size=2m") != 0) skip();
+  assert_int_equal(tpo_checkpoint_create(&w, in_folder("c.h5"), NULL, NULL), 0);
+  int status = 0, written = 0;
+  for (; status == 0 && written < 20; written++) {
+    char name[20];
+    snprintf(name, sizeof name, "t%d", written);
+    status = tpo_checkpoint_put(w, "model", name, TPO_F32, 1, dims, tensor, &err);
+  }
+  assert_int_equal(status, TPO_E_IO);
+  assert_refused(status, err, "c.h5");
+  assert_true(written > 2);
+  tpo_checkpoint_writer_close(w);
+  assert_int_equal(count_files(folder), 0);
+  umount(folder);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -232,6 +257,7 @@ int main(void)
       IN_FOLDER(what_is_not_committed_leaves_nothing),
       IN_FOLDER(a_bare_uint16_is_not_taken_for_bfloat16),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
+      IN_FOLDER(a_full_disk_is_one_error_and_leaves_nothing),
       IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* Parts of tpo_inspect, one a kind of file. Each prints what it knows of an opened file; limit as in
  * tpo/store.h. */
-#ifndef TPO_STORE_INSPECT_H
-#define TPO_STORE_INSPECT_H
+#ifndef TPO_STORE_INSPECT_INSPECT_H
+#define TPO_STORE_INSPECT_INSPECT_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "store/hdf5/h5.h"
-#include "store/inspect.h"
+#include "store/inspect/inspect.h"
 #include "store/show.h"
 #include "tpo/store.h"
 

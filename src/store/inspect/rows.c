@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "store/inspect.h"
+#include "store/inspect/inspect.h"
 #include "store/show.h"
 #include "tpo/store.h"
 

@@ -1,4 +1,4 @@
-#include "store/inspect.h"
+#include "store/inspect/inspect.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "store/gguf.h"
 #include "store/gguf_types.h"
-#include "store/inspect.h"
+#include "store/inspect/inspect.h"
 #include "store/safetensors.h"
 #include "store/show.h"
 
