@@ -26,33 +26,47 @@ static size_t slot_of(const struct tpo_bpe *bpe, int32_t left, int32_t right)
   return (size_t)(key * 0xd6e8feb86659fd93u >> 20) & bpe->mask;
 }
 
-int tpo_bpe_reserve(struct tpo_bpe *bpe, size_t n, struct tpo_error *err)
-{
-  size_t size = 16;
-  while (size < 2 * n) size *= 2;
-  bpe->slots = malloc(size * sizeof *bpe->slots);
-  if (!bpe->slots) return tpo_fail(err, TPO_E_MEMORY, "no memory for %zu merges", n);
-  memset(bpe->slots, 0xff, size * sizeof *bpe->slots);
-  bpe->mask = size - 1;
-  bpe->n_reserved = n;
-  return TPO_OK;
-}
-
-void tpo_bpe_put(struct tpo_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id)
+/* The slot of a pair, or the empty one where it belongs. */
+static struct tpo_merge *place_of(const struct tpo_bpe *bpe, int32_t left, int32_t right)
 {
   size_t at = slot_of(bpe, left, right);
   while (bpe->slots[at].left >= 0 && (bpe->slots[at].left != left || bpe->slots[at].right != right))
     at = (at + 1) & bpe->mask;
-  if (bpe->slots[at].left < 0) bpe->n++;
-  bpe->slots[at] = (struct tpo_merge){left, right, rank, id};
+  return &bpe->slots[at];
+}
+
+int tpo_bpe_reserve(struct tpo_bpe *bpe, size_t n, struct tpo_error *err)
+{
+  struct tpo_merge *old = bpe->slots;
+  size_t n_old = old ? bpe->mask + 1 : 0, size = 16;
+  while (size < 2 * n) size *= 2;
+  if (size <= n_old) return TPO_OK;
+  struct tpo_merge *slots = malloc(size * sizeof *slots);
+  if (!slots) return tpo_fail(err, TPO_E_MEMORY, "no memory for %zu merges", n);
+  memset(slots, 0xff, size * sizeof *slots);
+  bpe->slots = slots;
+  bpe->mask = size - 1;
+  for (size_t i = 0; i < n_old; i++)
+    if (old[i].left >= 0) *place_of(bpe, old[i].left, old[i].right) = old[i];
+  free(old);
+  return TPO_OK;
+}
+
+int tpo_bpe_put(struct tpo_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id,
+                struct tpo_error *err)
+{
+  if (tpo_bpe_reserve(bpe, bpe->n + 1, err) < 0) return TPO_E_MEMORY;
+  struct tpo_merge *slot = place_of(bpe, left, right);
+  if (slot->left < 0) bpe->n++;
+  *slot = (struct tpo_merge){left, right, rank, id};
+  return TPO_OK;
 }
 
 static const struct tpo_merge *find_merge(const struct tpo_bpe *bpe, int32_t left, int32_t right)
 {
-  if (left < 0 || right < 0) return NULL;
-  for (size_t at = slot_of(bpe, left, right); bpe->slots[at].left >= 0; at = (at + 1) & bpe->mask)
-    if (bpe->slots[at].left == left && bpe->slots[at].right == right) return &bpe->slots[at];
-  return NULL;
+  if (left < 0 || right < 0 || bpe->n == 0) return NULL;
+  const struct tpo_merge *slot = place_of(bpe, left, right);
+  return slot->left >= 0 ? slot : NULL;
 }
 
 void tpo_bpe_free(struct tpo_bpe *bpe)

@@ -12,7 +12,7 @@ struct tpo_merge {
 
 struct tpo_bpe {
   struct tpo_merge *slots; /* [mask + 1] open addressing; left = -1 where empty */
-  size_t mask, n, n_reserved;
+  size_t mask, n;
   int32_t byte_ids[256]; /* token of a single byte: of the byte-level alphabet, or byte fallback; -1: none */
   bool byte_level;       /* symbols begin as bytes; otherwise as code points */
   bool ignore_merges;    /* a piece that is a token is that token, whatever the merges say */
@@ -20,10 +20,11 @@ struct tpo_bpe {
   int32_t unk; /* for a symbol without a token; -1: such symbols are left out */
 };
 
-/* For n merges at most. */
+/* Makes room for n merges, so that the table need not grow. */
 int tpo_bpe_reserve(struct tpo_bpe *bpe, size_t n, struct tpo_error *err);
 /* A pair that is there already takes the new rank, as in Hugging Face's tokenizers. */
-void tpo_bpe_put(struct tpo_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id);
+int tpo_bpe_put(struct tpo_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id,
+                struct tpo_error *err);
 void tpo_bpe_free(struct tpo_bpe *bpe);
 
 /* Memory that encoding reuses from piece to piece. Zero-initialise. */

@@ -240,7 +240,8 @@ static int merges_of_scores(struct tpo_tokenizer *tok, const uint8_t *scores, st
   free(order);
   if (status == TPO_OK) status = tpo_bpe_reserve(&tok->bpe, tok->n_merges, err);
   for (size_t i = 0; i < tok->n_merges && status == TPO_OK; i++)
-    tpo_bpe_put(&tok->bpe, tok->merges[i].left, tok->merges[i].right, tok->merges[i].rank, tok->merges[i].id);
+    status = tpo_bpe_put(&tok->bpe, tok->merges[i].left, tok->merges[i].right, tok->merges[i].rank,
+                         tok->merges[i].id, err);
   return status;
 }
 

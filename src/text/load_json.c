@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
+#include "text/scan.h"
 #include "text/tokenizer.h"
 
 /* A token of the model's vocabulary as bytes: out of the byte alphabet, or of <0xXX>. */
@@ -27,30 +28,33 @@ static int put_token(struct tpo_tokenizer *tok, const char *text, size_t len, in
   return tpo_vocab_put(&tok->vocab, id, text, len, kind, tok->place, err);
 }
 
-static int load_vocab(struct tpo_tokenizer *tok, const json_t *model, size_t n_added, struct tpo_error *err)
+static int load_vocab(struct tpo_tokenizer *tok, struct tpo_scan scan, size_t n_added, struct tpo_error *err)
 {
-  json_t *vocab = json_object_get(model, "vocab");
-  if (!json_is_object(vocab))
-    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: model.vocab must be an object of token: id",
-                    tok->place);
-  int64_t limit =
-      2 * (int64_t)(json_object_size(vocab) + n_added) + 65536; /* holes are few in a real vocabulary */
-  struct tpo_buf bytes = {0};
-  const char *key;
-  json_t *value;
+  /* A token takes six bytes of the file or more, and holes between ids are few in a real vocabulary. */
+  int64_t limit = 2 * (int64_t)((size_t)(scan.end - scan.at) / 6 + n_added) + 65536;
+  struct tpo_buf bytes = {0}, escaped = {0};
+  size_t n = 0;
   int status = TPO_OK;
-  json_object_foreach(vocab, key, value)
-  {
-    json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-    if (id < 0 || id >= limit)
-      status =
-          tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: the token \"%.80s\" must have an id of 0..%lld",
-                   tok->place, key, (long long)limit - 1);
+  bool more = tpo_scan_take(&scan, '{') && !tpo_scan_take(&scan, '}');
+  while (more && status == TPO_OK) {
+    const char *text;
+    size_t len;
+    int64_t id = -1;
+    if (!tpo_scan_string(&scan, &escaped, &text, &len) || !tpo_scan_take(&scan, ':') ||
+        !tpo_scan_int(&scan, &id) || id >= limit)
+      status = tpo_fail(err, TPO_E_INPUT,
+                        "%s: tokenizer.json: in model.vocab, after %zu tokens, a token and an id of "
+                        "0..%lld were expected",
+                        tok->place, n, (long long)limit - 1);
     else
-      status = put_token(tok, key, strlen(key), id, &bytes, err);
-    if (status < 0) break;
+      status = put_token(tok, text, len, id, &bytes, err);
+    n++;
+    more = tpo_scan_take(&scan, ',');
   }
+  if (status == TPO_OK && scan.at != scan.end && !tpo_scan_take(&scan, '}'))
+    status = tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: model.vocab is malformed", tok->place);
   tpo_buf_free(&bytes);
+  tpo_buf_free(&escaped);
   return status;
 }
 
@@ -64,27 +68,20 @@ static int32_t find_half(const struct tpo_tokenizer *tok, const char *text, size
   return n < 0 ? -1 : tpo_vocab_find(&tok->vocab, bytes->data, (size_t)n);
 }
 
-static int split_merge(const struct tpo_tokenizer *tok, const json_t *merge, size_t rank, const char *half[2],
-                       size_t len[2], struct tpo_error *err)
+/* One merge, as "a b" or ["a", "b"]. The halves are in the file or in bufs. */
+static bool scan_merge(struct tpo_scan *scan, struct tpo_buf bufs[2], const char *half[2], size_t len[2])
 {
-  if (json_is_array(merge) && json_array_size(merge) == 2) {
-    for (int i = 0; i < 2; i++) {
-      half[i] = json_string_value(json_array_get(merge, (size_t)i));
-      len[i] = json_string_length(json_array_get(merge, (size_t)i));
-    }
-    if (half[0] && half[1]) return TPO_OK;
-  } else if (json_is_string(merge)) {
-    half[0] = json_string_value(merge);
-    const char *space = strchr(half[0], ' ');
-    if (space && !strchr(space + 1, ' ')) {
-      len[0] = (size_t)(space - half[0]);
-      half[1] = space + 1;
-      len[1] = json_string_length(merge) - len[0] - 1;
-      return TPO_OK;
-    }
-  }
-  return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: merge %zu must be \"a b\" or [\"a\", \"b\"]",
-                  tok->place, rank);
+  if (tpo_scan_take(scan, '['))
+    return tpo_scan_string(scan, &bufs[0], &half[0], &len[0]) && tpo_scan_take(scan, ',') &&
+           tpo_scan_string(scan, &bufs[1], &half[1], &len[1]) && tpo_scan_take(scan, ']');
+  size_t all;
+  if (!tpo_scan_string(scan, &bufs[0], &half[0], &all)) return false;
+  const char *space = memchr(half[0], ' ', all);
+  if (!space) return false;
+  len[0] = (size_t)(space - half[0]);
+  half[1] = space + 1;
+  len[1] = all - len[0] - 1;
+  return !memchr(half[1], ' ', len[1]);
 }
 
 int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t right, size_t rank,
@@ -100,32 +97,45 @@ int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t rig
     return tpo_fail(err, TPO_E_INPUT, "%s: merge %zu makes \"%.80s\", which the vocabulary does not have",
                     tok->place, rank, bytes->data);
   /* Text never becomes a control token, so neither does a merge. */
-  if (tok->vocab.tokens[id].kind == TPO_TOKEN_NORMAL) tpo_bpe_put(&tok->bpe, left, right, (int32_t)rank, id);
-  return TPO_OK;
+  if (tok->vocab.tokens[id].kind != TPO_TOKEN_NORMAL) return TPO_OK;
+  return tpo_bpe_put(&tok->bpe, left, right, (int32_t)rank, id, err);
 }
 
-static int load_merges(struct tpo_tokenizer *tok, const json_t *model, struct tpo_error *err)
+static int load_merge(struct tpo_tokenizer *tok, struct tpo_scan *scan, size_t rank, struct tpo_buf bufs[3],
+                      struct tpo_error *err)
 {
-  const json_t *merges = json_object_get(model, "merges");
-  if (!json_is_array(merges))
-    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: model.merges must be an array", tok->place);
-  struct tpo_buf bytes = {0};
-  int status = tpo_bpe_reserve(&tok->bpe, json_array_size(merges), err);
-  for (size_t rank = 0; rank < json_array_size(merges) && status == TPO_OK; rank++) {
-    const char *half[2];
-    size_t len[2];
-    int32_t ids[2] = {-1, -1};
-    status = split_merge(tok, json_array_get(merges, rank), rank, half, len, err);
-    for (int i = 0; i < 2 && status == TPO_OK; i++) {
-      ids[i] = find_half(tok, half[i], len[i], &bytes);
-      if (ids[i] < 0)
-        status = tpo_fail(err, TPO_E_INPUT,
-                          "%s: tokenizer.json: merge %zu names \"%.*s\", which model.vocab does not have",
-                          tok->place, rank, (int)(len[i] < 80 ? len[i] : 80), half[i]);
-    }
-    if (status == TPO_OK) status = tpo_tokenizer_put_merge(tok, ids[0], ids[1], rank, &bytes, err);
+  const char *half[2];
+  size_t len[2];
+  int32_t ids[2];
+  if (!scan_merge(scan, bufs, half, len))
+    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: merge %zu must be \"a b\" or [\"a\", \"b\"]",
+                    tok->place, rank);
+  for (int i = 0; i < 2; i++) {
+    ids[i] = find_half(tok, half[i], len[i], &bufs[2]);
+    if (ids[i] < 0)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "%s: tokenizer.json: merge %zu names \"%.*s\", which model.vocab does not have",
+                      tok->place, rank, (int)(len[i] < 80 ? len[i] : 80), half[i]);
   }
-  tpo_buf_free(&bytes);
+  return tpo_tokenizer_put_merge(tok, ids[0], ids[1], rank, &bufs[2], err);
+}
+
+static int load_merges(struct tpo_tokenizer *tok, struct tpo_scan scan, struct tpo_error *err)
+{
+  size_t n = 0; /* commas: one a merge, two where merges are arrays; those in strings only add */
+  for (const char *c = scan.at; c < scan.end && n < INT32_MAX / 2; c++) n += *c == ',';
+  struct tpo_scan peek = scan;
+  bool arrays = tpo_scan_take(&peek, '[') && tpo_scan_take(&peek, '[');
+  int status = tpo_bpe_reserve(&tok->bpe, (arrays ? n / 2 : n) + 1, err);
+  struct tpo_buf bufs[3] = {{0}};
+  bool more = tpo_scan_take(&scan, '[') && !tpo_scan_take(&scan, ']');
+  for (size_t rank = 0; more && status == TPO_OK; rank++) {
+    status = load_merge(tok, &scan, rank, bufs, err);
+    more = tpo_scan_take(&scan, ',');
+  }
+  if (status == TPO_OK && scan.at != scan.end && !tpo_scan_take(&scan, ']'))
+    status = tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: model.merges is malformed", tok->place);
+  for (int i = 0; i < 3; i++) tpo_buf_free(&bufs[i]);
   return status;
 }
 
@@ -202,20 +212,24 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
   return tpo_tokenizer_add(tok, content, strlen(content), token, err);
 }
 
-static int load_root(struct tpo_tokenizer *tok, const json_t *root, struct tpo_error *err)
+static int load_root(struct tpo_tokenizer *tok, const json_t *root, const struct tpo_scan_parts *parts,
+                     struct tpo_error *err)
 {
   const json_t *model = json_object_get(root, "model"), *added = json_object_get(root, "added_tokens");
-  if (!json_is_object(model))
-    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json has no object \"model\"", tok->place);
   int status = check_model(tok, model, err);
-  if (status == TPO_OK) status = tpo_tokenizer_load_pipeline(tok, root, &tok->bpe.byte_level, err);
-  if (status == TPO_OK) status = load_vocab(tok, model, json_array_size(added), err);
+  if (status < 0) return status;
+  if (!parts->vocab.at || *parts->vocab.at != '{' || !parts->merges.at || *parts->merges.at != '[')
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: tokenizer.json: an object model.vocab and an array model.merges were expected",
+                    tok->place);
+  status = tpo_tokenizer_load_pipeline(tok, root, &tok->bpe.byte_level, err);
+  if (status == TPO_OK) status = load_vocab(tok, parts->vocab, json_array_size(added), err);
   int64_t limit = 2 * (int64_t)(tok->vocab.n + json_array_size(added)) + 65536;
   for (size_t i = 0; i < json_array_size(added) && status == TPO_OK; i++)
     status = tpo_tokenizer_load_added(tok, json_array_get(added, i), -1, limit, err);
   if (status == TPO_OK) status = tpo_vocab_index(&tok->vocab, tok->place, err);
   if (status == TPO_OK) status = load_flags(tok, model, err);
-  if (status == TPO_OK) status = load_merges(tok, model, err);
+  if (status == TPO_OK) status = load_merges(tok, parts->merges, err);
   if (status == TPO_OK) status = tpo_tokenizer_load_post(tok, json_object_get(root, "post_processor"), err);
   return status;
 }
@@ -225,10 +239,17 @@ int tpo_tokenizer_load_files(struct tpo_tokenizer *tok, struct tpo_error *err)
   char place[512];
   snprintf(place, sizeof place, "%.400s: tokenizer.json", tok->place);
   const struct tpo_text_file *file = &tok->files[TPO_FILE_TOKENIZER];
-  json_t *root = tpo_json_parse(file->bytes, file->len, place, err);
-  if (!root) return err ? err->code : TPO_E_INPUT;
-  int status = load_root(tok, root, err);
+  struct tpo_scan_parts parts;
+  bool split = tpo_scan_split(file->bytes, file->len, &parts);
+  /* What can't be split goes to the JSON library whole, for its message about the place. */
+  json_t *root = split ? tpo_json_parse(parts.rest.data, parts.rest.len, place, err)
+                       : tpo_json_parse(file->bytes, file->len, place, err);
+  int status = !root ? (err ? err->code : TPO_E_INPUT)
+               : !split
+                   ? tpo_fail(err, TPO_E_INPUT, "%s: an object with an object \"model\" was expected", place)
+                   : load_root(tok, root, &parts, err);
   json_decref(root);
+  tpo_buf_free(&parts.rest);
   if (status == TPO_OK) status = tpo_tokenizer_load_settings(tok, err);
   if (status == TPO_OK) status = tpo_tokenizer_finish(tok, err);
   return status;

@@ -1,0 +1,28 @@
+/* Reads the two big parts of a tokenizer.json, model.vocab and model.merges, without building a tree of them:
+ * a vocabulary of 128k tokens has half a million strings. The rest of the file is left to the JSON library.
+ */
+#ifndef TPO_TEXT_SCAN_H
+#define TPO_TEXT_SCAN_H
+
+#include "base/buf.h"
+#include "tpo/base.h"
+
+struct tpo_scan {
+  const char *at, *end;
+};
+
+struct tpo_scan_parts {
+  struct tpo_buf rest;           /* the file with {} and [] in the place of the two parts */
+  struct tpo_scan vocab, merges; /* the parts, brackets included; at = NULL when absent */
+};
+/* False when the text is not a JSON object with an object "model", or is malformed on the way. Free
+ * parts->rest. */
+bool tpo_scan_split(const char *text, size_t len, struct tpo_scan_parts *parts);
+
+/* Takes c, white space before it aside. */
+bool tpo_scan_take(struct tpo_scan *s, char c);
+/* A string: *text is in the file or, when it has escapes, in buf. */
+bool tpo_scan_string(struct tpo_scan *s, struct tpo_buf *buf, const char **text, size_t *len);
+bool tpo_scan_int(struct tpo_scan *s, int64_t *out); /* 0 to 999999999 */
+
+#endif
