@@ -1,0 +1,325 @@
+/* The table of iterations: a row a quantity, a column an iteration, so that it stays readable on a narrow
+ * page. */
+#include <math.h>
+#include <string.h>
+#include "report/html.h"
+#include "report/parts.h"
+
+struct context {
+  const struct report *report;
+  const struct report_iteration *it;
+};
+
+struct row {
+  const char *name, *about; /* about: a sentence for who does not know the term */
+  enum report_event event;
+  const char *key;
+  int decimals;
+  enum { NUMBER, PERCENT, OWN } kind;
+  bool (*put)(struct tpo_buf *out, const struct context *c); /* OWN; false: nothing to show */
+};
+
+static bool put_validation(struct tpo_buf *out, const struct context *c)
+{
+  double score = report_validation(c->it);
+  if (isfinite(score)) html_number(out, score, 3);
+  return isfinite(score);
+}
+
+static bool put_difference(struct tpo_buf *out, const struct context *c)
+{
+  double difference = report_event_number(c->it, EVENT_VALIDATE, "difference");
+  if (c->it->number == 0 || !isfinite(difference)) return false;
+  html_signed(out, difference, 3);
+  tpo_buf_puts(out, " ± ");
+  html_number(out, report_event_number(c->it, EVENT_VALIDATE, "difference_se"), 3);
+  return true;
+}
+
+static bool put_sampling_rate(struct tpo_buf *out, const struct context *c)
+{
+  double rate = report_event_number(c->it, EVENT_SAMPLE, "tokens") /
+                report_event_number(c->it, EVENT_SAMPLE, "seconds");
+  if (isfinite(rate)) html_number(out, rate, 0);
+  return isfinite(rate);
+}
+
+/* The value of a field at the iteration's first and last training step, and how many there are. */
+static size_t step_ends(const struct context *c, enum report_field field, double *first, double *last)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < c->report->n_steps; i++) {
+    const struct report_step *step = &c->report->steps[i];
+    if (step->iteration != c->it->number) continue;
+    if (n++ == 0) *first = step->values[field];
+    *last = step->values[field];
+  }
+  return n;
+}
+
+static bool put_ends(struct tpo_buf *out, const struct context *c, enum report_field field, int decimals)
+{
+  double first, last;
+  if (step_ends(c, field, &first, &last) == 0) return false;
+  html_number(out, first, decimals);
+  tpo_buf_puts(out, " → ");
+  html_number(out, last, decimals);
+  return true;
+}
+
+static bool put_loss(struct tpo_buf *out, const struct context *c)
+{
+  return put_ends(out, c, FIELD_LOSS, 4);
+}
+
+static bool put_margin(struct tpo_buf *out, const struct context *c)
+{
+  return put_ends(out, c, FIELD_MARGIN, 3);
+}
+
+static bool put_accuracy(struct tpo_buf *out, const struct context *c)
+{
+  return put_ends(out, c, FIELD_ACCURACY, 2);
+}
+
+static bool put_steps(struct tpo_buf *out, const struct context *c)
+{
+  double first, last;
+  size_t n = step_ends(c, FIELD_LOSS, &first, &last);
+  if (n) html_number(out, (double)n, 0);
+  return n > 0;
+}
+
+static bool put_training_rate(struct tpo_buf *out, const struct context *c)
+{
+  double tokens = 0, seconds = 0;
+  for (size_t i = 0; i < c->report->n_steps; i++) {
+    const struct report_step *step = &c->report->steps[i];
+    if (step->iteration != c->it->number || !isfinite(step->values[FIELD_TOKENS]) ||
+        !isfinite(step->values[FIELD_SECONDS]))
+      continue;
+    tokens += step->values[FIELD_TOKENS];
+    seconds += step->values[FIELD_SECONDS];
+  }
+  double rate = tokens / seconds;
+  if (isfinite(rate)) html_number(out, rate, 0);
+  return isfinite(rate);
+}
+
+static bool put_epochs(struct tpo_buf *out, const struct context *c)
+{
+  double kept = report_event_number(c->it, EVENT_SELECTED, "epoch");
+  size_t i;
+  json_t *epoch;
+  json_array_foreach(c->it->epochs, i, epoch)
+  {
+    double number = report_number(epoch, "epoch");
+    bool is_kept = number == kept;
+    tpo_buf_puts(out, i ? "<br>" : "");
+    html_number(out, number, 0);
+    tpo_buf_puts(out, is_kept ? ": <strong>" : ": ");
+    html_number(out, report_number(epoch, "score"), 3);
+    if (is_kept) tpo_buf_puts(out, "</strong> kept");
+  }
+  return json_array_size(c->it->epochs) > 0;
+}
+
+static bool put_gap(struct tpo_buf *out, const struct context *c)
+{
+  double largest = report_event_number(c->it, EVENT_GAP, "max");
+  double mean = report_event_number(c->it, EVENT_GAP, "mean");
+  if (!isfinite(largest) && !isfinite(mean)) return false;
+  html_number(out, largest, 4);
+  tpo_buf_puts(out, " / ");
+  html_number(out, mean, 4);
+  return true;
+}
+
+static bool put_phase(struct tpo_buf *out, const struct context *c, enum report_phase phase)
+{
+  if (!isfinite(c->it->seconds[phase])) return false;
+  html_duration(out, c->it->seconds[phase]);
+  return true;
+}
+
+static bool put_sample_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_SAMPLE);
+}
+
+static bool put_judge_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_JUDGE);
+}
+
+static bool put_pairs_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_PAIRS);
+}
+
+static bool put_dpo_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_DPO);
+}
+
+static bool put_validate_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_VALIDATE);
+}
+
+#define NUMBER_ROW(name, about, event, key, decimals)                                                        \
+  {                                                                                                          \
+    name, about, event, key, decimals, NUMBER, NULL                                                          \
+  }
+#define PERCENT_ROW(name, about, event, key)                                                                 \
+  {                                                                                                          \
+    name, about, event, key, 1, PERCENT, NULL                                                                \
+  }
+#define OWN_ROW(name, about, put)                                                                            \
+  {                                                                                                          \
+    name, about, EVENT_SAMPLE, NULL, 0, OWN, put                                                             \
+  }
+static const struct row rows[] = {
+    {"Validation", NULL, 0, NULL, 0, OWN, NULL},
+    OWN_ROW("score", "mean judge score on the held-back instructions", put_validation),
+    OWN_ROW("difference from start", "paired by instruction, ± its standard error", put_difference),
+    PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_VALIDATE, "format_rate"),
+    NUMBER_ROW("thought, tokens", NULL, EVENT_VALIDATE, "mean_thought_tokens", 1),
+    NUMBER_ROW("response, tokens", NULL, EVENT_VALIDATE, "mean_response_tokens", 1),
+    {"Sampling", NULL, 0, NULL, 0, OWN, NULL},
+    NUMBER_ROW("prompts", NULL, EVENT_SAMPLE, "prompts", 0),
+    NUMBER_ROW("samples", NULL, EVENT_SAMPLE, "samples", 0),
+    PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_SAMPLE, "format_rate"),
+    NUMBER_ROW("thought, tokens", NULL, EVENT_SAMPLE, "mean_thought_tokens", 1),
+    NUMBER_ROW("response, tokens", NULL, EVENT_SAMPLE, "mean_response_tokens", 1),
+    NUMBER_ROW("response, characters", NULL, EVENT_SAMPLE, "mean_response_chars", 1),
+    PERCENT_ROW("repetition", "share of a response's 4-word sequences that stood in it before", EVENT_SAMPLE,
+                "repetition"),
+    OWN_ROW("tokens/s", "sampled, all ranks together", put_sampling_rate),
+    {"Judge", NULL, 0, NULL, 0, OWN, NULL},
+    NUMBER_ROW("mean score", NULL, EVENT_JUDGE, "mean_score", 3),
+    NUMBER_ROW("best of a prompt", "mean over prompts of the best sample's score", EVENT_JUDGE, "best_score",
+               3),
+    NUMBER_ROW("worst of a prompt", "mean over prompts of the worst sample's score", EVENT_JUDGE,
+               "worst_score", 3),
+    NUMBER_ROW("failures", "samples that the judge could not score", EVENT_JUDGE, "failures", 0),
+    {"Pairs", NULL, 0, NULL, 0, OWN, NULL},
+    NUMBER_ROW("pairs", "a chosen and a rejected output of one prompt", EVENT_PAIRS, "pairs", 0),
+    NUMBER_ROW("ρ", "weight of the length in z(score) − ρ z(length)", EVENT_PAIRS, "rho", 2),
+    NUMBER_ROW("chosen, characters", "mean length of chosen responses", EVENT_PAIRS, "mean_chosen_length", 1),
+    NUMBER_ROW("rejected, characters", "mean length of rejected responses", EVENT_PAIRS,
+               "mean_rejected_length", 1),
+    NUMBER_ROW("skipped: one score only", "prompts whose samples all have the same score", EVENT_PAIRS,
+               "single_valued", 0),
+    NUMBER_ROW("skipped: ties", "prompts whose best and worst are equal", EVENT_PAIRS, "ties", 0),
+    NUMBER_ROW("skipped: too few usable", "prompts with fewer than two usable samples", EVENT_PAIRS,
+               "too_few", 0),
+    NUMBER_ROW("skipped: below margin", "prompts whose score difference is not above the margin", EVENT_PAIRS,
+               "below_margin", 0),
+    NUMBER_ROW("samples without score", "left out because the judge failed on them", EVENT_PAIRS, "unscored",
+               0),
+    NUMBER_ROW("format failures", "samples without a response", EVENT_PAIRS, "parse_failures", 0),
+    NUMBER_ROW("rejected for format", "pairs whose rejected output is a format failure", EVENT_PAIRS,
+               "rejected_parse_failures", 0),
+    {"Training", NULL, 0, NULL, 0, OWN, NULL},
+    OWN_ROW("steps", NULL, put_steps),
+    OWN_ROW("loss, first → last", "before each update; ln 2 = 0.6931 at the start of DPO", put_loss),
+    OWN_ROW("margin, first → last", "β times how far chosen moved ahead of rejected", put_margin),
+    OWN_ROW("accuracy, first → last", "share of pairs with a positive margin", put_accuracy),
+    OWN_ROW("validation after epoch", "whose weights were kept", put_epochs),
+    OWN_ROW("log-probability gap, max / mean", "between sampler and trainer, a token, in nats", put_gap),
+    OWN_ROW("tokens/s", "trained, all ranks together", put_training_rate),
+    {"Time", NULL, 0, NULL, 0, OWN, NULL},
+    OWN_ROW("sample", NULL, put_sample_time),
+    OWN_ROW("judge", NULL, put_judge_time),
+    OWN_ROW("pairs", "with reference log-probabilities", put_pairs_time),
+    OWN_ROW("train", NULL, put_dpo_time),
+    OWN_ROW("validate", NULL, put_validate_time),
+};
+#undef NUMBER_ROW
+#undef PERCENT_ROW
+#undef OWN_ROW
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+static bool is_group(const struct row *row)
+{
+  return row->kind == OWN && !row->put;
+}
+
+static bool put_cell(struct tpo_buf *out, const struct row *row, const struct context *c)
+{
+  if (row->kind == OWN) return row->put(out, c);
+  double value = report_event_number(c->it, row->event, row->key);
+  if (!isfinite(value)) return false;
+  (row->kind == PERCENT ? html_percent : html_number)(out, value, row->decimals);
+  return true;
+}
+
+/* Appends the row, unless no iteration has anything to show in it. */
+static bool put_row(struct tpo_buf *out, const struct report *report, const struct row *row)
+{
+  size_t before = out->len;
+  bool any = false;
+  tpo_buf_puts(out, "<tr><th scope=\"row\"");
+  if (row->about) {
+    tpo_buf_puts(out, " title=\"");
+    html_attribute(out, row->about);
+    tpo_buf_putc(out, '"');
+  }
+  tpo_buf_puts(out, ">");
+  html_text(out, row->name);
+  tpo_buf_puts(out, "</th>");
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    const struct context c = {report, &report->iterations[i]};
+    tpo_buf_puts(out, "<td>");
+    any |= put_cell(out, row, &c);
+    tpo_buf_puts(out, "</td>");
+  }
+  tpo_buf_puts(out, "</tr>\n");
+  if (!any && !out->failed) out->data[out->len = before] = '\0';
+  return any;
+}
+
+/* What the rows mean, for readers who can't point at them. */
+static void put_glossary(struct tpo_buf *out)
+{
+  const char *group = "";
+  tpo_buf_puts(out, "<details><summary>What the rows mean</summary>\n<dl class=\"glossary\">\n");
+  for (size_t r = 0; r < N_ROWS; r++) {
+    if (is_group(&rows[r])) group = rows[r].name;
+    if (!rows[r].about) continue;
+    tpo_buf_printf(out, "<dt>%s: ", group);
+    html_text(out, rows[r].name);
+    tpo_buf_puts(out, "</dt><dd>");
+    html_text(out, rows[r].about);
+    tpo_buf_puts(out, "</dd>\n");
+  }
+  tpo_buf_puts(out, "</dl></details>\n");
+}
+
+void part_table(struct tpo_buf *out, const struct report *report)
+{
+  if (report->n_iterations == 0) return;
+  tpo_buf_puts(out,
+               "<section id=\"iterations\">\n<h2>Iterations</h2>\n<div class=\"scroll\" tabindex=\"0\" "
+               "role=\"region\" aria-label=\"Table of iterations\"><table class=\"iterations\">\n<thead><tr>"
+               "<th scope=\"col\"><span class=\"sr\">quantity</span></th>");
+  for (size_t i = 0; i < report->n_iterations; i++)
+    if (report->iterations[i].number == 0)
+      tpo_buf_puts(out, "<th scope=\"col\">start</th>");
+    else
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+  tpo_buf_puts(out, "</tr></thead>\n");
+  for (size_t r = 0; r < N_ROWS;) {
+    size_t before = out->len;
+    bool any = false;
+    tpo_buf_printf(out, "<tbody>\n<tr class=\"group\"><th colspan=\"%zu\" scope=\"rowgroup\">%s</th></tr>\n",
+                   report->n_iterations + 1, rows[r].name);
+    for (r++; r < N_ROWS && !is_group(&rows[r]); r++) any |= put_row(out, report, &rows[r]);
+    tpo_buf_puts(out, "</tbody>\n");
+    if (!any && !out->failed) out->data[out->len = before] = '\0';
+  }
+  tpo_buf_puts(out, "</table></div>\n");
+  put_glossary(out);
+  tpo_buf_puts(out, "</section>\n");
+}

@@ -1,0 +1,86 @@
+/* What the report knows of a run: manifest, metrics and configuration, and the samples that it shows. Files
+ * that are missing because a run has not come that far are no matter; one that can't be read is noted on the
+ * page. */
+#ifndef TPO_REPORT_LOAD_H
+#define TPO_REPORT_LOAD_H
+
+#include "base/json.h"
+#include "tpo/config.h"
+#include "tpo/store.h"
+
+enum report_event {
+  EVENT_SAMPLE,
+  EVENT_JUDGE,
+  EVENT_PAIRS,
+  EVENT_GAP,
+  EVENT_VALIDATE,
+  EVENT_SELECTED,
+  N_EVENTS
+};
+enum report_phase {
+  PHASE_VALIDATE,
+  PHASE_PROMPTS,
+  PHASE_SAMPLE,
+  PHASE_JUDGE,
+  PHASE_PAIRS,
+  PHASE_DPO,
+  N_PHASES
+};
+enum report_field { /* of a training step */
+                    FIELD_LOSS,
+                    FIELD_ACCURACY,
+                    FIELD_MARGIN,
+                    FIELD_CHOSEN_LOGPROB,
+                    FIELD_REJECTED_LOGPROB,
+                    FIELD_GRAD_NORM,
+                    FIELD_LR,
+                    FIELD_TOKENS,
+                    FIELD_SECONDS,
+                    N_FIELDS
+};
+
+struct report_step {
+  int iteration;
+  double values[N_FIELDS]; /* NaN where missing */
+};
+
+struct report_iteration {
+  int number;
+  json_t *events[N_EVENTS]; /* the last of each; owned; NULL when there is none */
+  json_t *epochs;           /* array of "epoch" events; owned; may be NULL */
+  double seconds[N_PHASES]; /* of finished steps; NaN otherwise */
+  struct tpo_samples validation;
+  double validation_mean, validation_se; /* over prompts, from validation.h5; NaN without */
+  double *scores;                        /* [n_scores] of the iteration's samples */
+  size_t n_scores;
+};
+
+struct report {
+  const char *dir;
+  json_t *manifest; /* an object, or NULL */
+  struct tpo_config config;
+  bool has_config;
+  char *config_text;                   /* config.yaml as it stands; may be NULL */
+  struct report_iteration *iterations; /* [n_iterations] by number */
+  size_t n_iterations, iterations_capacity;
+  struct report_step *steps; /* [n_steps] in order */
+  size_t n_steps, steps_capacity;
+  struct tpo_buf notes; /* <li> elements: what could not be read */
+};
+
+int report_load(struct report *report, const char *dir, struct tpo_error *err);
+void report_free(struct report *report);
+/* Adds "<li>message</li>" and drops the error. */
+void report_note(struct report *report, const struct tpo_error *problem);
+
+/* A member of a JSON object as a number: NaN unless it is one. object may be NULL. */
+double report_number(const json_t *object, const char *key);
+double report_event_number(const struct report_iteration *it, enum report_event event, const char *key);
+/* "DIR/iter-NNN/NAME" in out; true when that file is there. */
+bool report_file(const struct report *report, int iteration, const char *name, char out[4096]);
+/* Validation score: what the metrics say, else the mean of the file. NaN: not validated. */
+double report_validation(const struct report_iteration *it);
+/* Rows [first, end) of one prompt, starting at `first`. */
+size_t report_prompt_end(const struct tpo_samples *samples, size_t first);
+
+#endif

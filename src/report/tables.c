@@ -1,0 +1,215 @@
+/* What the run was, what came of it, and the table of its iterations. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "report/html.h"
+#include "report/parts.h"
+
+static const char *last_part(const char *path)
+{
+  size_t len = strlen(path);
+  while (len > 1 && path[len - 1] == '/') len--;
+  size_t begin = len;
+  while (begin > 0 && path[begin - 1] != '/') begin--;
+  return path + begin;
+}
+
+/* The start model and the last iteration, where they were validated; false unless both were. */
+static bool compared(const struct report *report, const struct report_iteration **before,
+                     const struct report_iteration **after)
+{
+  *before = *after = NULL;
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    const struct report_iteration *it = &report->iterations[i];
+    if (!isfinite(report_validation(it))) continue;
+    if (it->number == 0)
+      *before = it;
+    else
+      *after = it;
+  }
+  return *before && *after;
+}
+
+static void fact(struct tpo_buf *out, const char *name, const char *text)
+{
+  if (!text || !*text) return;
+  tpo_buf_printf(out, "<div><dt>%s</dt><dd>", name);
+  html_text(out, text);
+  tpo_buf_puts(out, "</dd></div>\n");
+}
+
+static void count_fact(struct tpo_buf *out, const char *name, double value)
+{
+  if (!isfinite(value)) return;
+  tpo_buf_printf(out, "<div><dt>%s</dt><dd>", name);
+  html_number(out, value, 0);
+  tpo_buf_puts(out, "</dd></div>\n");
+}
+
+static double total_seconds(const struct report *report)
+{
+  double sum = 0;
+  for (size_t i = 0; i < report->n_iterations; i++)
+    for (int p = 0; p < N_PHASES; p++)
+      if (isfinite(report->iterations[i].seconds[p])) sum += report->iterations[i].seconds[p];
+  return sum;
+}
+
+static void progress(struct tpo_buf *out, const struct report *report)
+{
+  const json_t *steps = json_object_get(report->manifest, "steps");
+  const json_t *last = json_array_size(steps) ? json_array_get(steps, json_array_size(steps) - 1) : NULL;
+  if (json_is_true(json_object_get(report->manifest, "done"))) {
+    tpo_buf_puts(out, "<span class=\"badge good\">finished</span>");
+    return;
+  }
+  tpo_buf_puts(out, "<span class=\"badge warn\">not finished</span> ");
+  const char *step = json_string_value(json_object_get(last, "step"));
+  double iteration = report_number(last, "iteration");
+  if (!step || !isfinite(iteration)) {
+    tpo_buf_puts(out, "no step has been finished yet");
+    return;
+  }
+  tpo_buf_puts(out, "last finished step: ");
+  html_text(out, step);
+  tpo_buf_puts(out, iteration == 0 ? " of the start model" : " of iteration ");
+  if (iteration != 0) html_number(out, iteration, 0);
+}
+
+void part_headline(struct tpo_buf *out, const struct report *report)
+{
+  const struct tpo_config *config = &report->config;
+  const json_t *m = report->manifest;
+  tpo_buf_puts(out, "<header>\n<p class=\"kicker\">Thought Preference Optimization</p>\n<h1>Run ");
+  char *whole = realpath(report->dir, NULL); /* "." has no name of its own */
+  html_text(out, last_part(whole ? whole : report->dir));
+  free(whole);
+  tpo_buf_puts(out, "</h1>\n<p>");
+  progress(out, report);
+  tpo_buf_puts(out, "</p>\n<dl class=\"facts\">\n");
+  if (report->has_config) {
+    fact(out, "model", config->model.path ? last_part(config->model.path) : NULL);
+    fact(out, "thought", config->thought.name ? last_part(config->thought.name) : NULL);
+    fact(out, "judge", config->judge.kind);
+    count_fact(out, "iterations planned", config->run.iterations);
+  }
+  fact(out, "started", json_string_value(json_object_get(m, "created")));
+  count_fact(out, "ranks", report_number(m, "ranks"));
+  count_fact(out, "seed", report_number(m, "seed"));
+  double seconds = total_seconds(report);
+  if (seconds > 0) {
+    tpo_buf_puts(out, "<div><dt>time in finished steps</dt><dd>");
+    html_duration(out, seconds);
+    tpo_buf_puts(out, "</dd></div>\n");
+  }
+  fact(out, "tpo", json_string_value(json_object_get(m, "tpo_version")));
+  tpo_buf_puts(out, "</dl>\n</header>\n");
+}
+
+static void verdict(struct tpo_buf *out, double difference, double se)
+{
+  if (!isfinite(difference) || !isfinite(se) || se <= 0)
+    tpo_buf_puts(out,
+                 "Too few instructions, or too little spread among them, to say whether the difference is "
+                 "more than noise.");
+  else if (fabs(difference) < 2 * se)
+    tpo_buf_puts(out,
+                 "That is <strong>within noise</strong> (less than two standard errors): this run shows no "
+                 "difference.");
+  else if (difference > 0)
+    tpo_buf_puts(out, "That is more than two standard errors: <strong class=\"up\">better</strong>.");
+  else
+    tpo_buf_puts(out, "That is more than two standard errors: <strong class=\"down\">worse</strong>.");
+}
+
+struct compared_row {
+  const char *name, *key;
+  int decimals;
+  bool percent;
+};
+
+static void compare_table(struct tpo_buf *out, const struct report_iteration *before,
+                          const struct report_iteration *after)
+{
+  static const struct compared_row rows[] = {
+      {"Format kept", "format_rate", 1, true},
+      {"Thought, tokens", "mean_thought_tokens", 1, false},
+      {"Response, tokens", "mean_response_tokens", 1, false},
+      {"Response, characters", "mean_response_chars", 1, false},
+  };
+  tpo_buf_puts(out,
+               "<div class=\"scroll\"><table class=\"compare\">\n<thead><tr><th scope=\"col\">"
+               "<span class=\"sr\">quantity</span></th><th scope=\"col\">before</th><th scope=\"col\">after"
+               "</th></tr></thead>\n<tbody>\n<tr><th scope=\"row\">Mean judge score</th><td>");
+  html_number(out, report_validation(before), 3);
+  tpo_buf_puts(out, "</td><td>");
+  html_number(out, report_validation(after), 3);
+  tpo_buf_puts(out, "</td></tr>\n");
+  for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+    const struct report_iteration *const both[] = {before, after};
+    tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", rows[r].name);
+    for (int i = 0; i < 2; i++) {
+      double value = report_event_number(both[i], EVENT_VALIDATE, rows[r].key);
+      tpo_buf_puts(out, "<td>");
+      (rows[r].percent ? html_percent : html_number)(out, value, rows[r].decimals);
+      tpo_buf_puts(out, "</td>");
+    }
+    tpo_buf_puts(out, "</tr>\n");
+  }
+  tpo_buf_puts(out, "</tbody></table></div>\n");
+}
+
+void part_result(struct tpo_buf *out, const struct report *report)
+{
+  const struct report_iteration *before, *after;
+  tpo_buf_puts(out, "<section id=\"result\">\n<h2>Result</h2>\n");
+  if (!compared(report, &before, &after)) {
+    tpo_buf_puts(out, before ? "<p>The start model scores <strong>" : "<p>Nothing has been validated yet.");
+    if (before) {
+      html_number(out, report_validation(before), 3);
+      tpo_buf_puts(out,
+                   "</strong> on the held-back validation instructions; no trained model has been validated "
+                   "yet.");
+    }
+    tpo_buf_puts(out, "</p>\n</section>\n");
+    return;
+  }
+  double difference = report_event_number(after, EVENT_VALIDATE, "difference");
+  double se = report_event_number(after, EVENT_VALIDATE, "difference_se");
+  double n = report_event_number(after, EVENT_VALIDATE, "n");
+  tpo_buf_puts(out, "<p class=\"big\"><span class=\"from\">");
+  html_number(out, report_validation(before), 3);
+  tpo_buf_puts(out, "</span> → <strong>");
+  html_number(out, report_validation(after), 3);
+  tpo_buf_puts(out, "</strong></p>\n<p class=\"lead\">Mean judge score on ");
+  html_number(out, n, 0);
+  tpo_buf_printf(
+      out, " held-back instructions, before training and after iteration %d. Paired difference <strong>",
+      after->number);
+  html_signed(out, difference, 3);
+  tpo_buf_puts(out, "</strong> ± ");
+  html_number(out, se, 3);
+  tpo_buf_puts(out, " (standard error). ");
+  verdict(out, difference, se);
+  if (report->has_config && report->config.train.epochs > 1 && report->config.run.validate_each_epoch)
+    tpo_buf_puts(out,
+                 " The kept epochs were chosen on these same instructions, which flatters “after” a little.");
+  tpo_buf_puts(out, "</p>\n");
+  compare_table(out, before, after);
+  tpo_buf_puts(out, "</section>\n");
+}
+
+void part_configuration(struct tpo_buf *out, const struct report *report)
+{
+  if (report->notes.len > 0) {
+    tpo_buf_puts(out, "<section id=\"notes\">\n<h2>Not shown</h2>\n<ul>\n");
+    tpo_buf_append(out, report->notes.data, report->notes.len);
+    tpo_buf_puts(out, "</ul>\n</section>\n");
+  }
+  if (!report->config_text) return;
+  tpo_buf_puts(out,
+               "<section id=\"configuration\">\n<h2>Configuration</h2>\n<details><summary>config.yaml, every "
+               "key</summary>\n<pre>");
+  html_text(out, report->config_text);
+  tpo_buf_puts(out, "</pre></details>\n</section>\n");
+}
