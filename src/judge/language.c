@@ -24,7 +24,7 @@ struct language {
 };
 static const struct language languages[] = {
     {"en", LATIN,
-     " the of and to in is that it for was on are as with his they at be this have from or had by not but "
+     " a the of and to in is that it for was on are as with his they at be this have from or had by not but "
      "what all were "
      "we when your can said there an each which she do their if will up about out many then them these so "
      "some her would "

@@ -132,10 +132,11 @@ size_t text_count_sentences(struct span text)
   return n + !is_blank(text, start, text.len);
 }
 
-/* Contractions that become words of their own: the last three bytes at most, apostrophe and all. */
+/* Length of the contraction that the word ends with and that is cut off it; 0 for none. */
 static size_t contraction(struct span word)
 {
-  static const char *const endings[] = {"'S", "'M", "'D", "'LL", "'RE", "'VE", "N'T"};
+  static const char *const endings[] = {"'s",  "'S",  "'m",  "'M",  "'d",  "'D",  "'ll",
+                                        "'LL", "'re", "'RE", "'ve", "'VE", "n't", "N'T"};
   for (size_t i = 0; i < COUNT(endings); i++)
     if (word.len > strlen(endings[i]) && text_ends(word, span_of(endings[i]))) return strlen(endings[i]);
   return 0;
@@ -144,14 +145,12 @@ static size_t contraction(struct span word)
 /* Only words in capitals are counted, so only they need be cut right. */
 static size_t count_capital(struct span word)
 {
-  if (!text_is_upper(word)) return 0;
-  if (span_equal(word, span_of("CANNOT")) || span_equal(word, span_of("GONNA")) ||
-      span_equal(word, span_of("GOTTA")) || span_equal(word, span_of("WANNA")) ||
-      span_equal(word, span_of("GIMME")) || span_equal(word, span_of("LEMME")))
-    return 2;
-  size_t tail = contraction(word);
-  if (!tail) return 1;
-  return 1 + text_is_upper((struct span){word.text, word.len - tail});
+  static const char *const double_words[] = {"CANNOT", "GONNA", "GOTTA", "WANNA", "GIMME", "LEMME"};
+  for (size_t i = 0; i < COUNT(double_words); i++)
+    if (span_equal(word, span_of(double_words[i]))) return 2;
+  size_t head = word.len - contraction(word);
+  struct span tail = {word.text + head, word.len - head};
+  return (size_t)text_is_upper((struct span){word.text, head}) + text_is_upper(tail);
 }
 
 static bool splits(uint32_t cp, struct span text, size_t after)

@@ -177,6 +177,7 @@ static const struct example examples[] = {
     {CAPITAL_WORDS(2, "at least"), "I saw NASA.", YES},
     {CAPITAL_WORDS(2, "at least"), "WELL-KNOWN Nasa", NO},
     {CAPITAL_WORDS(2, "at least"), "I'M here", YES},
+    {CAPITAL_WORDS(2, "at least"), "I think I'm here", YES}, /* "I" and "'m" are words of their own */
     {CAPITAL_WORDS(1, "less than"), "nothing 3 here", YES},
     {CAPITAL_WORDS(1, "less than"), "**LOUD**", NO},
     {CHECK("change_case:english_capital"), "THIS IS THE TEXT, AND IT IS LOUD.", YES},
