@@ -155,24 +155,21 @@ static inline int read_any(const char *path, struct tpo_error *err)
   return status < 0 ? status : tpo_store_verify(path, err);
 }
 
-/* Cut at every `step`th byte, the file must be refused by name. */
-static inline void refused_when_cut(const char *path, size_t step)
+/* Cut after every number of bytes, the file must be refused by name. */
+static inline void refused_when_cut(const char *path)
 {
   struct tpo_buf bytes = {0};
-  const char *cut = in_folder("cut.h5");
+  struct memory_file file = memory_file_open();
   read_whole(path, &bytes);
-  int fd = open(cut, O_RDWR | O_CREAT, 0600);
-  assert_true(fd >= 0);
-  assert_int_equal(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
-  for (size_t len = bytes.len - 1; len + 1 > 0; len = len >= step ? len - step : (size_t)-1) {
+  memory_file_set(&file, bytes.data, bytes.len);
+  for (size_t len = bytes.len; len-- > 0;) {
     struct tpo_error err = {0};
-    assert_int_equal(ftruncate(fd, (off_t)len), 0);
-    int status = read_any(cut, &err);
+    assert_int_equal(ftruncate(file.fd, (off_t)len), 0);
+    int status = read_any(file.path, &err);
     if (status >= 0) fail_msg("accepted when cut to %zu of %zu bytes", len, bytes.len);
-    assert_refused(status, err, "cut.h5");
+    assert_refused(status, err, file.path);
   }
-  close(fd);
-  unlink(cut);
+  close(file.fd);
   tpo_buf_free(&bytes);
 }
 

@@ -1,5 +1,5 @@
 """Makes tests/store/fixtures/ with the `gguf`, `safetensors` and `torch` packages, whose reading of the same bytes is
-what the C code is compared with.  Usage: python make_fixtures.py [LARGE.gguf]
+what the C code is compared with (made with gguf 0.17.1).  Usage: python make_fixtures.py [LARGE.gguf]
 
 With a GGUF file it also prints the CRC-32 of its tensors' fp32 values, which test_gguf.c holds for SmolLM2."""
 

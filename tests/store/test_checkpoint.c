@@ -209,14 +209,14 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
 {
   (void)state;
   write_checkpoint("c.h5");
-  refused_when_cut(in_folder("c.h5"), 1);
+  refused_when_cut(in_folder("c.h5"));
 }
 
 static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
 {
   (void)state;
   write_checkpoint("c.h5");
-  damaged_copies_are_refused_or_read(in_folder("c.h5"), 4000);
+  damaged_copies_are_refused_or_read(in_folder("c.h5"), 2000);
 }
 
 /* Tensors of 256 KiB until the file system of 2 MiB is full. */

@@ -97,14 +97,14 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
 {
   (void)state;
   write_pairs("p.h5");
-  refused_when_cut(in_folder("p.h5"), 1);
+  refused_when_cut(in_folder("p.h5"));
 }
 
 static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
 {
   (void)state;
   write_pairs("p.h5");
-  damaged_copies_are_refused_or_read(in_folder("p.h5"), 4000);
+  damaged_copies_are_refused_or_read(in_folder("p.h5"), 2000);
 }
 
 static void samples_are_not_taken_for_pairs(void **state)

@@ -270,7 +270,7 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
   make_samples(&samples);
   write_ok(&samples, in_folder("s.h5"));
   tpo_samples_free(&samples);
-  refused_when_cut(in_folder("s.h5"), 1);
+  refused_when_cut(in_folder("s.h5"));
 }
 
 static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
@@ -281,7 +281,7 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   samples.is_scored = true;
   write_ok(&samples, in_folder("s.h5"));
   tpo_samples_free(&samples);
-  damaged_copies_are_refused_or_read(in_folder("s.h5"), 4000);
+  damaged_copies_are_refused_or_read(in_folder("s.h5"), 2000);
 }
 
 static void samples_that_contradict_themselves_are_not_written(void **state)
