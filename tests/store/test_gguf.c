@@ -403,7 +403,7 @@ static void a_real_model_dequantizes_as_the_gguf_package_does(void **state)
   } expected[] = {{"token_embd.weight", 0x39786908},
                   {"blk.0.attn_norm.weight", 0xcb4130eb},
                   {"blk.0.ffn_down.weight", 0x892ae111}};
-  const char *path = getenv("TPO_TEST_SMOLLM2");
+  const char *path = getenv("TPO_SMOLLM2");
   struct tpo_gguf gguf;
   struct tpo_error err = {0};
   if (!path) skip();

@@ -1,11 +1,11 @@
-/* Another reader's word on our files: runs h5py_reads.py with the Python that TPO_TEST_PYTHON names. */
+/* Another reader's word on our files: runs h5py_reads.py with the Python that TPO_PYTHON names. */
 #include "store/hdf5_files.h"
 #include <sys/wait.h>
 
 static void h5py_reads_every_kind_of_file(void **state)
 {
   (void)state;
-  const char *python = getenv("TPO_TEST_PYTHON");
+  const char *python = getenv("TPO_PYTHON");
   struct tpo_samples samples;
   struct tpo_pairs pairs;
   char command[1024];
