@@ -50,34 +50,35 @@ static void show(const char *text, size_t len)
   fflush(stdout);
 }
 
-/* Shows what is new and surely not the beginning of the response's marker. */
+/* Shows text[shown..end), without a code point that is not whole yet. */
+static void show_to(struct chat *c, size_t end, bool visible)
+{
+  if (end <= c->shown) return;
+  end -= tpo_utf8_incomplete_tail(c->text.data + c->shown, end - c->shown);
+  if (visible) show(c->text.data + c->shown, end - c->shown);
+  c->shown = end;
+}
+
+/* Shows what is new, but for an end that could be the beginning of the response's marker. */
 static void show_new(struct chat *c, bool final)
 {
-  const char *marker = c->thought->response_marker ? c->thought->response_marker : "";
-  size_t marker_len = strlen(marker);
-  if (!c->in_response && marker_len) {
-    const char *hit = c->text.len > c->shown
-                          ? memmem(c->text.data + c->shown, c->text.len - c->shown, marker, marker_len)
-                          : NULL;
-    size_t keep = final ? 0 : marker_len - 1;
-    size_t end = hit                             ? (size_t)(hit - c->text.data)
-                 : c->text.len > c->shown + keep ? c->text.len - keep
-                                                 : c->shown;
-    if (!hit)
-      end -= tpo_utf8_incomplete_tail(c->text.data ? c->text.data : "", end) <= end - c->shown
-                 ? tpo_utf8_incomplete_tail(c->text.data ? c->text.data : "", end)
-                 : 0;
-    if (c->show_thoughts) show(c->text.data + c->shown, end - c->shown);
-    c->shown = end;
+  if (!c->text.data) return;
+  if (!c->in_response) {
+    const char *marker = c->thought->response_marker;
+    size_t len = strlen(marker), end = c->text.len;
+    const char *hit = memmem(c->text.data + c->shown, end - c->shown, marker, len);
+    if (hit)
+      end = (size_t)(hit - c->text.data);
+    else if (!final)
+      end = end > len - 1 ? end - (len - 1) : 0;
+    show_to(c, end, c->show_thoughts);
     if (!hit) return;
-    c->shown += marker_len;
+    c->shown = end + len;
     c->in_response = true;
     if (c->show_thoughts) printf("\n----------\n");
+    while (c->shown < c->text.len && strchr(" \n", c->text.data[c->shown])) c->shown++;
   }
-  if (!c->text.data) return;
-  size_t end = c->text.len - (final ? 0 : tpo_utf8_incomplete_tail(c->text.data, c->text.len));
-  if (end > c->shown) show(c->text.data + c->shown, end - c->shown);
-  c->shown = end > c->shown ? end : c->shown;
+  show_to(c, c->text.len, true);
 }
 
 static int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)

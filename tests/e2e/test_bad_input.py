@@ -75,7 +75,7 @@ def test_a_prompt_longer_than_the_context(tpo, tiny_model, tmp_path):
     path.write_text(json.dumps({"id": "long-one", "instruction": "word " * 600}) + "\n")
     for ranks in (0, 2):
         text = tpo.fails("generate", "--model", tiny_model, "--prompts", path, "--out", tmp_path / "o.h5", ranks=ranks, code=1)
-        assert "long-one" in text and "512" in text
+        assert "long-one" in text and "1536" in text
 
 
 @pytest.mark.parametrize("keys, words", [
@@ -104,7 +104,7 @@ def test_truncated_safetensors(tpo, tiny_model, tmp_path, size):
 
 
 @pytest.mark.parametrize("line, word", [('{"ids":[1,99999]}', "99999"), ('{"ids":[]}', "ids"), ("{", "standard input:1"),
-                                        ('{"ids":[-1]}', "ids"), ('{"ids":[' + "1," * 600 + "1]}", "512")])
+                                        ('{"ids":[-1]}', "ids"), ('{"ids":[' + "1," * 1600 + "1]}', "1536")])
 def test_bad_ids(tpo, tiny_model, line, word):
     one_message(tpo.fails("logprobs", "--model", tiny_model, stdin=line + "\n", code=1), word)
 

@@ -13,13 +13,15 @@ h5py = pytest.importorskip("h5py")
 def run(tpo, tiny_model, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("files")
     config = tmp / "c.yaml"
+    tiny.write_prompts(tmp / "train.jsonl", "train", 6)
+    tiny.write_prompts(tmp / "validation.jsonl", "validation", 3)
     config.write_text(f"""
 seed: 9
 model: {{path: {tiny_model}, dtype: bf16}}
 thought: {{name: generic, thought_tokens: 8, response_tokens: 12, on_budget: force}}
-data: {{prompts_per_iteration: 6, validation_prompts: 3}}
-sampling: {{k: 3, max_tokens: 40}}
-train: {{learning_rate: 1e-3, batch: 4, warmup: 0}}
+data: {{train: {tmp / 'train.jsonl'}, validation: {tmp / 'validation.jsonl'}, prompts_per_iteration: 6, validation_prompts: 3}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 40}}
+train: {{learning_rate: 1e-4, batch: 4, warmup: 0}}
 run: {{dir: {tmp / 'run'}, iterations: 1}}
 """)
     tpo.ok("run", config, ranks=2)

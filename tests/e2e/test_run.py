@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import tiny
 from conftest import command, environment
 
 CONFIG = """
@@ -19,17 +20,22 @@ thought:
   thought_tokens: 10
   response_tokens: 16
   on_budget: force
-data: {{prompts_per_iteration: 8, validation_prompts: 4}}
-sampling: {{k: 4, max_tokens: 48, slots: 8}}
-train: {{learning_rate: 1e-3, batch: 4, epochs: {epochs}, micro_batch_tokens: 2048, warmup: 0}}
-run: {{dir: {run_dir}, iterations: 2, deadline: 60}}
+data: {{train: {train}, validation: {validation}, prompts_per_iteration: 8, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
+train: {{learning_rate: 1e-4, batch: 4, epochs: {epochs}, micro_batch_tokens: 4096, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 2, validation_temperature: 1, deadline: 60}}
 """
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 
 def write_config(tmp_path, model, name="run", dtype="fp32", epochs=2):
-    path = tmp_path / f"{name}.yaml"
-    path.write_text(CONFIG.format(model=model, run_dir=tmp_path / name, dtype=dtype, epochs=epochs))
+    path, data = tmp_path / f"{name}.yaml", model.parent / "data"
+    data.mkdir(exist_ok=True)
+    train, validation = data / "train.jsonl", data / "validation.jsonl"
+    tiny.write_prompts(train, "train", 16)
+    tiny.write_prompts(validation, "validation", 4)
+    path.write_text(CONFIG.format(model=model, run_dir=tmp_path / name, dtype=dtype, epochs=epochs, train=train,
+                                  validation=validation))
     return path, tmp_path / name
 
 

@@ -61,7 +61,7 @@ def write_safetensors(path, tensors):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
-def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=512, seed=1, scale=0.08):
+def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=1536, seed=1, scale=0.08):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     vocab = write_tokenizer(folder)
@@ -92,3 +92,13 @@ def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=512, 
     tensors["model.norm.weight"] = ([hidden], [1.0] * hidden)
     write_safetensors(folder / "model.safetensors", tensors)
     return folder
+
+
+def write_prompts(path, name, n):
+    """Instructions with checks that random bytes sometimes pass: letters that must or must not be frequent."""
+    with open(path, "w") as f:
+        for i in range(n):
+            checks = [{"type": "keywords:letter_frequency", "letter": letter, "let_frequency": 1 + i % 2,
+                       "let_relation": relation} for letter, relation in zip("etans", ["at least", "less than"] * 3)]
+            f.write(json.dumps({"id": f"{name}-{i}", "instruction": f"Write something, {name} number {i}.",
+                                "checks": checks}) + "\n")

@@ -155,7 +155,7 @@ static int run_with(struct tpo_engine_options options, struct tpo_engine_stats *
   struct tpo_engine *engine;
   options.sampling = &w.sampling;
   options.thought = &w.thought;
-  options.seed = 11;
+  options.seed = 12;
   struct tpo_source source = {.next = next_request, .output = take_output, .token = take_token};
   w.next = 0;
   int status = tpo_engine_open(&engine, w.model, w.tok, w.tmpl, &options, err);
@@ -242,6 +242,7 @@ static void too_little_cache_memory_is_an_error_that_names_the_prompt(void **sta
 static void end_token_ends_and_is_kept(void **state)
 {
   (void)state;
+  w.sampling.max_tokens = 75;
   struct tpo_samples samples = run_plainly();
   int ended = 0;
   for (size_t i = 0; i < samples.n; i++) {
@@ -251,9 +252,9 @@ static void end_token_ends_and_is_kept(void **state)
       assert_true(end == (row->finish == TPO_FINISH_STOP && j == row->n_tokens - 1));
       ended += end;
     }
-    if (row->finish == TPO_FINISH_LENGTH) assert_int_equal(row->n_tokens, max_tokens);
+    if (row->finish == TPO_FINISH_LENGTH) assert_int_equal(row->n_tokens, 75);
   }
-  print_message("%d of %zu samples drew the end token\n", ended, samples.n);
+  assert_true(ended > 0);
   tpo_samples_free(&samples);
 }
 
