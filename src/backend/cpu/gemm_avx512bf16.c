@@ -1,22 +1,13 @@
 /* Matrix products of bf16 pairs with AVX512_BF16: vdpbf16ps adds two products to each fp32 sum. */
-#include <immintrin.h>
-
-#include "backend/cpu/gemm.h"
-
-#define PAIRS 1
+#define TPO_SIMD_AVX512
+#define PAIRS
 #define MR 8
 #define NV 3
-#define LANES 16
-#define VF __m512
+#define NAME(x) avx512bf16_##x
 #define VW __m512bh
 #define LOAD_W(p) ((__m512bh)_mm512_load_si512(p))
 #define SPLAT_W(p) ((__m512bh)_mm512_set1_epi32((int)*(p)))
-#define LOAD_F(p) _mm512_loadu_ps(p)
-#define STORE_F(p, v) _mm512_storeu_ps(p, v)
-#define ADD_F(a, b) _mm512_add_ps(a, b)
-#define ZERO_F() _mm512_setzero_ps()
 #define MULTIPLY_ADD(c, a, b) _mm512_dpbf16_ps(c, a, b)
-#define NAME(x) avx512bf16_##x
 #include "backend/cpu/gemm_tile.h"
 
 static __mmask16 first_lanes(int n)

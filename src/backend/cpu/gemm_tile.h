@@ -1,27 +1,27 @@
-/* A kernel's functions, written once; each gemm_<isa>.c says what a vector is there and includes this.
+/* A kernel's functions, written once; each gemm_<isa>.c says what it computes with and includes this.
  *
- *   MR rows of the largest tile; NV vectors of LANES words a panel; NAME(x) the function's name in this file
- *   VF vector of fp32, VW vector of words; LOAD_W SPLAT_W LOAD_F STORE_F ADD_F ZERO_F
- *   MULTIPLY_ADD(c, a, b): c + a * b; LOW_HALF(p), HIGH_HALF(p): fp32 from half of each bf16 pair
+ *   TPO_SIMD_...  the vectors of simd/vector.h: vf, VL lanes       NAME(x)  the function's name in this file
+ *   MR  rows of the largest tile                NV  vectors of words a panel
+ *   VW  vector of words; LOAD_W(p), SPLAT_W(p); MULTIPLY_ADD(c, a, b): c + a * b
+ *   LOW_HALF(p), HIGH_HALF(p): fp32 from half of each bf16 pair, unless words are bf16 PAIRS
  *
- * Registers: MR * NV sums, NV vectors of B, one splat of A: 28 of 32 with AVX-512 (8 x 48), 16 of 16 with
- * AVX2 (4 x 24). A step of k costs MR * NV multiply-adds and MR + NV loads, so the multipliers are the bound.
- */
+ * Registers: MR * NV sums, NV vectors of B, one splat of A: 28 of 32 with AVX-512 (8 x 48), 15 of 16 with
+ * AVX2 (6 x 16; the mask of HIGH_HALF takes the last). A step of k costs MR * NV multiply-adds and MR + NV
+ * loads, so the multipliers are the bound. */
 #include <string.h>
 
-#include "backend/vecmath.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/simd/vector.h"
 
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
-#define NR (NV * LANES)
-
-#define INLINE static inline __attribute__((always_inline))
+#define NR (NV * VL)
 
 /* One step of k: sum[r][v] += A[r] * b[v]. */
-INLINE void NAME(step)(const int rows, VF sum[MR][NV], const uint32_t *a, ptrdiff_t a_row, const VW b[NV])
+INLINE void NAME(step)(const int rows, vf sum[MR][NV], const uint32_t *a, ptrdiff_t a_row, const VW b[NV])
 {
   UNROLL for (int r = 0; r < rows; r++)
   {
@@ -30,27 +30,27 @@ INLINE void NAME(step)(const int rows, VF sum[MR][NV], const uint32_t *a, ptrdif
   }
 }
 
-INLINE void NAME(begin)(const int rows, VF sum[MR][NV], const float *c, ptrdiff_t ldc)
+INLINE void NAME(begin)(const int rows, vf sum[MR][NV], const float *c, ptrdiff_t ldc)
 {
   UNROLL for (int r = 0; r < rows; r++)
   {
     UNROLL for (int v = 0; v < NV; v++)
     {
-      sum[r][v] = ZERO_F();
-      __builtin_prefetch(c + r * ldc + v * LANES, 1, 3);
+      sum[r][v] = vset(0);
+      __builtin_prefetch(c + r * ldc + v * VL, 1, 3);
     }
   }
 }
 
-INLINE void NAME(end)(const int rows, VF sum[MR][NV], float *c, ptrdiff_t ldc, bool load_c)
+INLINE void NAME(end)(const int rows, vf sum[MR][NV], float *c, ptrdiff_t ldc, bool load_c)
 {
   UNROLL for (int r = 0; r < rows; r++)
   {
     UNROLL for (int v = 0; v < NV; v++)
     {
-      float *to = c + r * ldc + v * LANES;
-      if (load_c) sum[r][v] = ADD_F(LOAD_F(to), sum[r][v]);
-      STORE_F(to, sum[r][v]);
+      float *to = c + r * ldc + v * VL;
+      if (load_c) sum[r][v] = vload(to) + sum[r][v];
+      vstore(to, sum[r][v]);
     }
   }
 }
@@ -58,11 +58,11 @@ INLINE void NAME(end)(const int rows, VF sum[MR][NV], float *c, ptrdiff_t ldc, b
 INLINE void NAME(tile_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k,
                             const uint32_t *b, float *c, ptrdiff_t ldc, bool load_c, const char *prefetch)
 {
-  VF sum[MR][NV];
+  vf sum[MR][NV];
   NAME(begin)(rows, sum, c, ldc);
   for (int k = 0; k < kc; k++, a += a_k, b += NR) {
     VW words[NV];
-    UNROLL for (int v = 0; v < NV; v++) words[v] = LOAD_W(b + v * LANES);
+    UNROLL for (int v = 0; v < NV; v++) words[v] = LOAD_W(b + v * VL);
     __builtin_prefetch(prefetch + 64 * k, 0, 2);
     NAME(step)(rows, sum, a, a_row, words);
   }
@@ -77,18 +77,26 @@ INLINE void NAME(tile_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t
   case 4:                                                                                                    \
     f(4, __VA_ARGS__);                                                                                       \
     break;                                                                                                   \
-    MORE_ROWS(f, __VA_ARGS__)                                                                                \
+    ROWS_5_6(f, __VA_ARGS__)                                                                                 \
+    ROWS_7_8(f, __VA_ARGS__)                                                                                 \
   }
-#if MR == 8
-#define MORE_ROWS(f, ...)                                                                                    \
+#if MR >= 6
+#define ROWS_5_6(f, ...)                                                                                     \
   case 5: f(5, __VA_ARGS__); break;                                                                          \
-  case 6: f(6, __VA_ARGS__); break;                                                                          \
+  case 6:                                                                                                    \
+    f(6, __VA_ARGS__);                                                                                       \
+    break;
+#else
+#define ROWS_5_6(f, ...)
+#endif
+#if MR >= 8
+#define ROWS_7_8(f, ...)                                                                                     \
   case 7: f(7, __VA_ARGS__); break;                                                                          \
   case 8:                                                                                                    \
     f(8, __VA_ARGS__);                                                                                       \
     break;
 #else
-#define MORE_ROWS(f, ...)
+#define ROWS_7_8(f, ...)
 #endif
 
 static void NAME(tile)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
@@ -103,15 +111,15 @@ INLINE void NAME(tile_widen_rows)(const int rows, int kc, const uint32_t *a, ptr
                                   const uint32_t *b, float *c, ptrdiff_t ldc, bool load_c,
                                   const char *prefetch)
 {
-  VF sum[MR][NV];
+  vf sum[MR][NV];
   NAME(begin)(rows, sum, c, ldc);
   for (int k = 0; k < kc; k += 2, a += 2 * a_k, b += NR) {
     VW words[NV];
-    UNROLL for (int v = 0; v < NV; v++) words[v] = LOW_HALF(b + v * LANES);
+    UNROLL for (int v = 0; v < NV; v++) words[v] = LOW_HALF(b + v * VL);
     __builtin_prefetch(prefetch + 32 * k, 0, 2);
     NAME(step)(rows, sum, a, a_row, words);
     if (k + 1 == kc) break;
-    UNROLL for (int v = 0; v < NV; v++) words[v] = HIGH_HALF(b + v * LANES);
+    UNROLL for (int v = 0; v < NV; v++) words[v] = HIGH_HALF(b + v * VL);
     NAME(step)(rows, sum, a + a_k, a_row, words);
   }
   NAME(end)(rows, sum, c, ldc, load_c);
@@ -138,32 +146,24 @@ static void NAME(pack_a)(uint32_t *dst, ptrdiff_t stride, const float *even, con
 }
 #endif
 
-/* 16 partial results whatever the vector's width, joined in a fixed order. */
-static float NAME(join_sum)(float *part)
-{
-  for (int half = 8; half > 0; half /= 2)
-    for (int j = 0; j < half; j++) part[j] += part[j + half];
-  return part[0];
-}
-
+/* Largest of x[0..n] and the sum of exp(x - largest). */
 static void NAME(sum_exp)(const float *x, int n, float *largest, float *sum)
 {
-  float high[16], part[16] = {0};
-  int whole = n / 16 * 16;
-  for (int j = 0; j < 16; j++) high[j] = x[0];
-  for (int i = 0; i < whole; i += 16)
-    for (int j = 0; j < 16; j++) high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
-  for (int i = whole; i < n; i++) high[0] = x[i] > high[0] ? x[i] : high[0];
-  for (int j = 1; j < 16; j++) high[0] = high[j] > high[0] ? high[j] : high[0];
-  float shift = high[0];
-  for (int i = 0; i < whole; i += 16)
-    for (int j = 0; j < 16; j++) part[j] += tpo_exp_f32(x[i + j] - shift);
-  for (int i = whole; i < n; i++) part[i - whole] += tpo_exp_f32(x[i] - shift);
-  *largest = shift;
-  *sum = NAME(join_sum)(part);
+  int whole = n / VL * VL;
+  vf high = vset(x[0]), total = vset(0);
+  for (int i = 0; i < whole; i += VL) high = vmax(vload(x + i), high);
+  float top = vhighest(high);
+  for (int i = whole; i < n; i++) top = x[i] > top ? x[i] : top;
+  for (int i = 0; i < whole; i += VL) total = total + vexp(vload(x + i) - vset(top));
+  *largest = top;
+  *sum = vsum(total);
+  for (int i = whole; i < n; i++) *sum += tpo_exp_f32(x[i] - top);
 }
 
+/* x = scale * exp(x - lse) */
 static void NAME(softmax_scaled)(float *x, int n, float lse, float scale)
 {
-  for (int i = 0; i < n; i++) x[i] = scale * tpo_exp_f32(x[i] - lse);
+  int whole = n / VL * VL;
+  for (int i = 0; i < whole; i += VL) vstore(x + i, vset(scale) * vexp(vload(x + i) - vset(lse)));
+  for (int i = whole; i < n; i++) x[i] = scale * tpo_exp_f32(x[i] - lse);
 }
