@@ -206,6 +206,11 @@ static int rewrite(struct lexer *to, const struct lexer *from)
     } else {
       sum = false;
       status = copy(to, from, i);
+      bool message = is(from, i, 'n', "raise_exception") && is(from, i + 1, 'p', "(") && i + 2 < from->n;
+      if (message && status == TPO_OK && from->tokens[i + 2].kind == 's') {
+        status = copy(to, from, i + 1);
+        i += 2;
+      }
     }
   }
   return status;

@@ -1,10 +1,10 @@
 /* The canonical form of a Jinja chat template: what two templates that differ only in spelling have in
  * common.
  *
- * Comments, white space within tags, whitespace control, quotes, `a.b` or `a['b']`, `.strip()` or `|trim`,
- * `loop.first` or `loop.index0 == 0`, and how constant text is divided among tags make no difference. Three
- * constants that vendors change (a default system message, a knowledge cut-off, a date) are taken out and
- * given separately. */
+ * These make no difference: comments, white space within tags, whitespace control, quotes, `a.b` or `a['b']`,
+ * `.strip()` or `|trim`, `loop.first` or `loop.index0 == 0`, how constant text is divided among tags, and
+ * what raise_exception says. Three constants that vendors change (a default system message, a knowledge
+ * cut-off, a date) are taken out and given separately. */
 #ifndef TPO_TEXT_CHAT_CANON_H
 #define TPO_TEXT_CHAT_CANON_H
 

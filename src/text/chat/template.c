@@ -20,16 +20,16 @@ static const struct known known[] = {
     {0x08d06187ec005cef, TPO_TEMPLATE_CHATML, false,
      false}, /* the same, and add_generation_prompt's default said */
     {0x94f59058be7e39a8, TPO_TEMPLATE_CHATML, false, false}, /* with one: SmolLM2 and others */
-    {0xeaeb9be1349d5363, TPO_TEMPLATE_LLAMA2, false, false},
-    {0x0521f0be582b150e, TPO_TEMPLATE_LLAMA2, false,
+    {0xeafa5de36d8e028b, TPO_TEMPLATE_LLAMA2, false, false},
+    {0xa0451494e374a7ed, TPO_TEMPLATE_LLAMA2, false,
      false}, /* and a branch for system turns, never reached */
-    {0x47302bf633a5f64a, TPO_TEMPLATE_LLAMA2, false, false}, /* and a default system message, switched off */
+    {0x2da4b20f281f1585, TPO_TEMPLATE_LLAMA2, false, false}, /* and a default system message, switched off */
     {0x6261f3303a7818b7, TPO_TEMPLATE_LLAMA3, false, false},
     {0xa9ff6aa7da1fbb72, TPO_TEMPLATE_LLAMA3, false, false}, /* BOS by its name */
     {0xb4649a6eb1a904eb, TPO_TEMPLATE_LLAMA3, false,
      true}, /* the first release, and reward models made of it */
-    {0x297722dacbcb7229, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.1, 3.3 */
-    {0xa07e9e6aee6a6eee, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.2 */
+    {0x0add54f40dd46a1b, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.1, 3.3 */
+    {0x80ee2cad7369a348, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.2 */
 };
 
 static const struct known *recognise(const struct tpo_canon *canon)
