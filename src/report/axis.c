@@ -1,5 +1,6 @@
 #include "report/axis.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool axis_takes(double value)
@@ -51,14 +52,22 @@ double axis_tick(const struct axis *axis, int i)
   return fabs(value) < axis->step * 1e-6 ? 0 : value;
 }
 
-void axis_label(const struct axis *axis, double value, char out[40])
+void axis_label(const struct axis *axis, double value, char out[48])
 {
-  char digits[36];
+  char digits[24];
   double largest = fmax(fabs(axis->low), fabs(axis->high));
   if (largest >= 1e6 || largest < 1e-3) /* as many digits as tell one tick from the next */
     snprintf(digits, sizeof digits, "%.*g", (int)fmin(15, 1 + ceil(log10(largest / axis->step) + 1e-9)),
              fabs(value));
   else
     snprintf(digits, sizeof digits, "%.*f", axis->decimals, fabs(value));
-  snprintf(out, 40, "%s%s", value < 0 ? "−" : "", digits);
+  const char *sign = value < 0 ? "−" : "";
+  char *exponent = strchr(digits, 'e');
+  if (!exponent) {
+    snprintf(out, 48, "%s%s", sign, digits);
+    return;
+  }
+  int power = atoi(exponent + 1); /* "2e-06" reads better as 2e−6 */
+  *exponent = '\0';
+  snprintf(out, 48, "%s%se%s%d", sign, digits, power < 0 ? "−" : "", abs(power));
 }

@@ -18,6 +18,6 @@ bool axis_takes(double value); /* finite, and not beyond 1e30 */
 void axis_init(struct axis *axis, double low, double high, bool snug, bool integer, int target_ticks);
 double axis_at(const struct axis *axis, double value);
 double axis_tick(const struct axis *axis, int i);
-void axis_label(const struct axis *axis, double value, char out[40]); /* with U+2212 for minus */
+void axis_label(const struct axis *axis, double value, char out[48]); /* with U+2212 for minus */
 
 #endif

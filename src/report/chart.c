@@ -7,7 +7,7 @@
 #include "report/html.h"
 
 /* Units of the view box; a chart is 270 to 560 CSS pixels wide, so text of 13 stays readable. */
-enum { WIDTH = 480, HEIGHT = 270, LEFT = 58, RIGHT = 16, TOP = 30, BOTTOM = 44 };
+enum { WIDTH = 480, HEIGHT = 280, LEFT = 58, RIGHT = 16, TOP = 40, BOTTOM = 44 };
 enum { MOST_POINTS = 300, MOST_MARKERS = 60, MOST_SERIES = 4, MOST_ROWS = 9, BINS = 24 };
 
 static bool drawable(const struct chart_series *s, size_t i)
@@ -45,7 +45,7 @@ static bool find_ranges(const struct chart *chart, double x[2], double y[2])
 
 static void put_axes(struct tpo_buf *out, const struct axis *x, const struct axis *y)
 {
-  char label[40];
+  char label[48];
   for (int i = 0; i < y->n_ticks; i++) {
     double value = axis_tick(y, i), at = axis_at(y, value);
     axis_label(y, value, label);
@@ -119,8 +119,16 @@ static void put_band(struct tpo_buf *out, const struct thinned *t, const struct 
   tpo_buf_puts(out, "\"/>\n");
 }
 
-static void put_line(struct tpo_buf *out, const struct thinned *t, const struct axis *x, const struct axis *y,
-                     size_t k)
+/* A divider stands between a and b: what is on its two sides is not one curve. */
+static bool is_divided(const struct chart *chart, double a, double b)
+{
+  for (size_t i = 0; i < chart->n_dividers; i++)
+    if (chart->dividers[i].x > a && chart->dividers[i].x <= b) return true;
+  return false;
+}
+
+static void put_line(struct tpo_buf *out, const struct chart *chart, const struct thinned *t,
+                     const struct axis *x, const struct axis *y, size_t k)
 {
   bool pen_down = false;
   tpo_buf_printf(out, "<path class=\"line s%zu\" d=\"", k + 1);
@@ -129,6 +137,7 @@ static void put_line(struct tpo_buf *out, const struct thinned *t, const struct 
       pen_down = false;
       continue;
     }
+    if (pen_down && is_divided(chart, t->x[i - 1], t->x[i])) pen_down = false;
     tpo_buf_printf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', axis_at(x, t->x[i]), axis_at(y, t->y[i]));
     pen_down = true;
   }
@@ -151,16 +160,17 @@ static void put_marker(struct tpo_buf *out, const struct chart_series *s, size_t
   tpo_buf_puts(out, "</title></circle>\n");
 }
 
-static size_t put_series(struct tpo_buf *out, const struct chart_series *s, const struct axis *x,
-                         const struct axis *y, size_t k)
+static size_t put_series(struct tpo_buf *out, const struct chart *chart, size_t k, const struct axis *x,
+                         const struct axis *y)
 {
+  const struct chart_series *s = &chart->series[k];
   struct thinned t;
   if (!thin(s, &t)) {
     out->failed = true;
     return 1;
   }
   if (t.group > 1) put_band(out, &t, x, y, k);
-  put_line(out, &t, x, y, k);
+  put_line(out, chart, &t, x, y, k);
   for (size_t i = 0; s->n <= MOST_MARKERS && i < s->n; i++)
     if (drawable(s, i)) put_marker(out, s, i, x, y, k);
   free(t.x);
@@ -175,7 +185,7 @@ static void put_dividers(struct tpo_buf *out, const struct chart *chart, const s
     if (!(at >= LEFT - 1 && at <= WIDTH - RIGHT + 1)) continue;
     tpo_buf_printf(out, "<path class=\"divider\" d=\"M%.1f %dV%d\"/>", at, TOP, HEIGHT - BOTTOM);
     if (at < last_label + 34 || at > WIDTH - RIGHT - 24) continue;
-    tpo_buf_printf(out, "<text class=\"t\" x=\"%.1f\" y=\"%d\">", at + 4, TOP + 11);
+    tpo_buf_printf(out, "<text class=\"t\" x=\"%.1f\" y=\"%d\">", at + 2, TOP - 5);
     html_text(out, chart->dividers[i].label);
     tpo_buf_puts(out, "</text>\n");
     last_label = at;
@@ -244,7 +254,7 @@ static size_t put_plot(struct tpo_buf *out, const struct chart *chart, const dou
   put_dividers(out, chart, &x);
   size_t group = 1;
   for (size_t k = 0; k < chart->n_series && k < MOST_SERIES; k++) {
-    size_t g = put_series(out, &chart->series[k], &x, &y, k);
+    size_t g = put_series(out, chart, k, &x, &y);
     if (g > group) group = g;
   }
   tpo_buf_puts(out, "</svg>\n");
@@ -351,7 +361,7 @@ void chart_histograms(struct tpo_buf *out, const char *title, const char *x_labe
   }
   size_t shown = n_rows < MOST_ROWS ? n_rows : MOST_ROWS;
   int pitch = shown <= 2 ? 90 : shown <= 4 ? 58 : 44, height = TOP + (int)shown * pitch + BOTTOM;
-  char label[40];
+  char label[48];
   tpo_buf_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, height);
   html_attribute(out, title);
   tpo_buf_puts(out, ", a histogram for each iteration, the mean marked.\">\n");
