@@ -1,0 +1,185 @@
+/* Training that was saved goes on as if it had never stopped. */
+#include <unistd.h>
+#include "fixture.h"
+
+static struct tpo_comm *alone;
+static char folder[4096];
+
+struct interruption {
+  int after; /* steps until the callback stops the epoch; 0: never */
+  int steps;
+};
+
+static int count(void *arg, const struct tpo_train_metrics *m, struct tpo_error *e)
+{
+  (void)m;
+  struct interruption *i = arg;
+  i->steps++;
+  return i->after && i->steps == i->after ? tpo_fail(e, TPO_E_INTERRUPTED, "stopped") : 0;
+}
+
+static struct tpo_train_config shuffled(void)
+{
+  struct tpo_train_config config = fixture_config();
+  config.shuffle = true;
+  return config;
+}
+
+static void in_folder(char path[4200], const char *name)
+{
+  snprintf(path, 4200, "%s/%s", folder, name);
+}
+
+/* The weights after both epochs; from a checkpoint when one is named. */
+static void finish(struct tpo_comm *ranks, const char *from, float *weights, int expected_steps)
+{
+  struct tpo_train_config config = shuffled();
+  struct setup s = setup_open(ranks, &config);
+  if (from) CHECK(tpo_trainer_load(s.trainer, from, &err) == 0);
+  struct interruption i = {0};
+  for (int epoch = 0; epoch < 2; epoch++)
+    CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, epoch, count, &i, &err) == 0);
+  CHECK(i.steps == expected_steps && s.trainer->step == 6);
+  memcpy(weights, tpo_model_master(s.model), s.trainer->n_params * sizeof *weights);
+  setup_close(&s);
+}
+
+static void stop_after(struct tpo_comm *ranks, int steps, const char *path, const char *extra,
+                       bool with_optimizer)
+{
+  struct tpo_train_config config = shuffled();
+  struct setup s = setup_open(ranks, &config);
+  struct interruption i = {.after = steps};
+  int status = 0;
+  for (int epoch = 0; epoch < 2 && status == 0; epoch++)
+    status = tpo_trainer_epoch(s.trainer, &s.pairs, epoch, count, &i, &err);
+  CHECK(status == TPO_E_INTERRUPTED && i.steps == steps);
+  CHECK(tpo_trainer_save(s.trainer, path, NULL, "seed: 7\n", extra, with_optimizer, &err) == 0);
+  setup_close(&s);
+}
+
+static void a_resumed_run_ends_with_the_same_bits(void)
+{
+  static float whole[8192], resumed[8192];
+  finish(comm, NULL, whole, 6);
+  for (int steps = 1; steps <= 6; steps++) {
+    char path[4200];
+    in_folder(path, "stopped.h5");
+    stop_after(comm, steps, path, NULL, true);
+    finish(comm, path, resumed, 6 - steps);
+    CHECK(memcmp(whole, resumed, sizeof whole) == 0);
+  }
+}
+
+/* Saved by all ranks, resumed by one alone, and the reverse. */
+static void another_number_of_ranks_goes_on_to_rounding(void)
+{
+  static float whole[8192], resumed[8192];
+  char path[4200], own[4300];
+  finish(comm, NULL, whole, 6);
+  in_folder(path, "together.h5");
+  stop_after(comm, 2, path, NULL, true);
+  finish(alone, path, resumed, 4);
+  CHECK(equal_to_rounding(whole, resumed, 5104));
+  snprintf(own, sizeof own, "%s.%d", path, tpo_comm_rank(comm));
+  stop_after(alone, 4, own, NULL, true);
+  finish(comm, own, resumed, 2);
+  CHECK(equal_to_rounding(whole, resumed, 5104));
+}
+
+static void the_checkpoint_is_a_model_and_carries_what_the_caller_adds(void)
+{
+  char path[4200];
+  in_folder(path, "extra.h5");
+  stop_after(comm, 3, path, "{\"best\":0.25}", true);
+  struct tpo_checkpoint *c;
+  CHECK(tpo_checkpoint_open(&c, path, &err) == 0);
+  char *text;
+  size_t len;
+  CHECK(tpo_checkpoint_get_blob(c, "state", &text, &len, &err) == 1);
+  json_t *state = tpo_json_parse(text, len, "state", &err);
+  CHECK(state && fixture_number(state, "best") == 0.25 && fixture_number(state, "step") == 3);
+  json_decref(state);
+  free(text);
+  tpo_checkpoint_close(c);
+
+  struct tpo_train_config config = shuffled();
+  struct setup s = setup_open(comm, &config);
+  CHECK(tpo_trainer_load(s.trainer, path, &err) == 0);
+  struct tpo_model_options options = {.backend = s.backend, .dtype = TPO_DTYPE_FP32, .keep_master = true};
+  struct tpo_model *model;
+  CHECK(tpo_model_open(&model, path, &options, &err) == 0);
+  CHECK(memcmp(tpo_model_master(model), tpo_model_master(s.model), s.trainer->n_params * sizeof(float)) == 0);
+  tpo_model_close(model);
+  setup_close(&s);
+}
+
+static void expect_refusal(struct setup *s, const char *path, const char *words)
+{
+  struct tpo_error e = {0};
+  CHECK(tpo_trainer_load(s->trainer, path, &e) == TPO_E_STATE);
+  if (!strstr(e.message, words)) fprintf(stderr, "%s\n", e.message);
+  CHECK(strstr(e.message, words));
+}
+
+static void a_state_that_belongs_elsewhere_is_refused(void)
+{
+  char path[4200], weights_only[4200];
+  in_folder(path, "state.h5");
+  in_folder(weights_only, "weights.h5");
+  stop_after(comm, 2, path, NULL, true);
+  stop_after(comm, 2, weights_only, NULL, false);
+
+  struct tpo_train_config config = shuffled();
+  struct setup s = setup_open(comm, &config);
+  float before = tpo_model_master(s.model)[100];
+  expect_refusal(&s, weights_only, "optimizer");
+  CHECK(tpo_model_master(s.model)[100] == before && s.trainer->step == 0);
+  CHECK(tpo_trainer_load(s.trainer, path, &err) == 0);
+  s.pairs.rows[4].chosen_ref_logprob += 1;
+  struct tpo_error e = {0};
+  CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, NULL, NULL, &e) == TPO_E_STATE);
+  CHECK(strstr(e.message, "other pairs"));
+  setup_close(&s);
+
+  config.beta = 0.25;
+  s = setup_open(comm, &config);
+  expect_refusal(&s, path, "train.beta = 0.3, now it is 0.25");
+  setup_close(&s);
+}
+
+static void a_folder_that_cannot_be_written_fails_on_all_ranks(void)
+{
+  struct tpo_train_config config = shuffled();
+  struct setup s = setup_open(comm, &config);
+  struct tpo_error e = {0};
+  CHECK(tpo_trainer_save(s.trainer, "/nonexistent-folder/x.h5", NULL, NULL, NULL, true, &e) < 0);
+  CHECK(e.message[0]);
+  setup_close(&s);
+}
+
+int main(void)
+{
+  CHECK(tpo_comm_open(&comm, 30, &err) == 0);
+  alone = open_alone();
+  if (tpo_comm_rank(comm) == 0) {
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/tpo-resume-XXXXXX", base ? base : "/tmp");
+    CHECK(mkdtemp(folder));
+  }
+  CHECK(tpo_comm_bcast(comm, folder, sizeof folder, 0, &err) == 0);
+  a_resumed_run_ends_with_the_same_bits();
+  another_number_of_ranks_goes_on_to_rounding();
+  the_checkpoint_is_a_model_and_carries_what_the_caller_adds();
+  a_state_that_belongs_elsewhere_is_refused();
+  a_folder_that_cannot_be_written_fails_on_all_ranks();
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  if (tpo_comm_rank(comm) == 0) {
+    char command[4200];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    CHECK(system(command) == 0);
+  }
+  tpo_comm_close(alone);
+  tpo_comm_close(comm);
+  return 0;
+}
