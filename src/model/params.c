@@ -56,7 +56,7 @@ int tpo_params_list(const struct tpo_arch *arch, struct tpo_param **out, size_t 
 
 int64_t tpo_param_chunk(const struct tpo_param *param)
 {
-  int64_t rows = ((int64_t)1 << 21) / param->cols;
+  int64_t rows = ((int64_t)1 << 18) / param->cols; /* 1 MiB of fp32: stays in the cache on its way through */
   if (rows < 1) rows = 1;
   return rows < param->rows ? rows : param->rows;
 }

@@ -59,10 +59,10 @@ static int check_values(struct tpo_source *source, const struct tpo_param *param
                         int64_t n_rows, const float *values, bool bf16, struct tpo_error *err)
 {
   const float largest = bf16 ? 0x1.fefffep127f : 0x1.fffffep127f; /* what does not round up to infinity */
-  bool good = true;
+  unsigned bad_values = 0;
   size_t n = (size_t)n_rows * (size_t)param->cols;
-  for (size_t i = 0; i < n; i++) good &= fabsf(values[i]) <= largest;
-  if (good) return 0;
+  for (size_t i = 0; i < n; i++) bad_values |= !(fabsf(values[i]) <= largest);
+  if (bad_values == 0) return 0;
   size_t bad = 0;
   while (fabsf(values[bad]) <= largest) bad++;
   return tpo_fail(err, TPO_E_NUMERIC,
