@@ -23,7 +23,9 @@
 /* A weight matrix [rows = out features, cols = in features] in the layout that the backend computes with. */
 struct tpo_linear;
 
-/* Paged KV cache of one layer. Position p of a sequence lives in block table[p / block_tokens], row p % block_tokens. */
+/* Paged KV cache of one layer. Position p of a sequence lives in block table[p / block_tokens], row p % block_tokens.
+ * Only kv_write, attention_paged and kv_copy_block touch the cache: inside one head of one block, a backend orders the
+ * block_tokens * head_dim numbers as suits it. */
 struct tpo_kv_layer {
   void *k, *v;          /* [n_blocks, kv_heads, block_tokens, head_dim] of kv_dtype */
   enum tpo_dtype dtype; /* TPO_F32 or TPO_BF16 */

@@ -49,39 +49,62 @@ static void flash_begin(const struct tpo_flash *t, struct flash_state *f, float 
   memset(f->o, 0, (size_t)f->rows * (size_t)f->padded * sizeof(float));
 }
 
-/* Keys and values of a run of one cache block: row `at` of the block on. */
-static void unpack_keys(const struct tpo_kv_layer *kv, size_t block, int at, int count, float *to)
+/* Where the cache holds key `key` of the task's sequence and key head: elements before its block, and its
+ * place in the block. */
+static size_t cache_block(const struct tpo_flash *t, int key, int *at)
 {
-  int bt = kv->block_tokens;
-  for (int c = 0; c < kv->head_dim; c++) {
-    size_t from = (block * (size_t)kv->head_dim + (size_t)c) * (size_t)bt + (size_t)at;
-    float *row = to + c * TILE;
-    int j = 0;
-    if (kv->dtype == TPO_BF16) {
-      const uint16_t *k = (const uint16_t *)kv->k + from;
-      for (; j + VL <= count; j += VL) vstore(row + j, vload_bf16(k + j));
-      for (; j < count; j++) row[j] = tpo_bf16_to_f32(k[j]);
-    } else {
-      memcpy(row, (const float *)kv->k + from, (size_t)count * sizeof(float));
-    }
+  const struct tpo_kv_layer *kv = t->kv;
+  size_t block = (size_t)t->blocks[key / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)t->kv_head;
+  *at = key % kv->block_tokens;
+  return block * (size_t)kv->head_dim * (size_t)kv->block_tokens;
+}
+
+/* K of keys key0 .. key0+n-1 as fp32 [head_dim, TILE]. All blocks of the tile are read side by side: several
+ * streams come faster from memory than one. */
+static void unpack_keys(const struct tpo_flash *t, int key0, int n, float *to)
+{
+  const struct tpo_kv_layer *kv = t->kv;
+  size_t from[TILE];
+  int at, bt = kv->block_tokens, width = bt % VL == 0 && kv->dtype == TPO_BF16 ? VL : 1;
+  for (int j = 0; j < n; j += width) {
+    from[j] = cache_block(t, key0 + j, &at);
+    from[j] += (size_t)at;
+  }
+  for (int c = 0; c < kv->head_dim; c++, to += TILE) {
+    size_t row = (size_t)c * (size_t)bt;
+    if (width == VL)
+      for (int j = 0; j < n; j += VL) vstore(to + j, vload_bf16((const uint16_t *)kv->k + from[j] + row));
+    else if (kv->dtype == TPO_BF16)
+      for (int j = 0; j < n; j++) to[j] = tpo_bf16_to_f32(((const uint16_t *)kv->k)[from[j] + row]);
+    else
+      for (int j = 0; j < n; j++) to[j] = ((const float *)kv->k)[from[j] + row];
   }
 }
 
-static void unpack_values(const struct tpo_kv_layer *kv, size_t block, int at, int count, float *to,
-                          int padded)
+/* V of keys key0 .. key0+n-1 as fp32 [n, padded]; the order of reading is as above. */
+static void unpack_values(const struct tpo_flash *t, int key0, int n, float *to, int padded)
 {
-  int hd = kv->head_dim;
-  for (int j = 0; j < count; j++) {
-    size_t from = (block * (size_t)kv->block_tokens + (size_t)(at + j)) * (size_t)hd;
+  const struct tpo_kv_layer *kv = t->kv;
+  const int streams = 4;
+  int hd = t->shape.head_dim, per_stream = TILE / streams;
+  for (int i = 0; i < TILE; i++) {
+    int j = i % streams * per_stream + i / streams, at, c = 0;
+    if (j >= n) continue;
     float *row = to + j * padded;
-    int c = 0;
-    if (kv->dtype == TPO_BF16) {
-      const uint16_t *v = (const uint16_t *)kv->v + from;
-      for (; c + VL <= hd; c += VL) vstore(row + c, vload_bf16(v + c));
-      for (; c < hd; c++) row[c] = tpo_bf16_to_f32(v[c]);
-    } else {
-      memcpy(row, (const float *)kv->v + from, (size_t)hd * sizeof(float));
+    if (!kv) {
+      memcpy(row, t->v + (key0 + j) * t->v_row, (size_t)hd * sizeof(float));
       c = hd;
+    } else {
+      size_t from = cache_block(t, key0 + j, &at);
+      from += (size_t)at * (size_t)hd;
+      if (kv->dtype == TPO_F32) {
+        memcpy(row, (const float *)kv->v + from, (size_t)hd * sizeof(float));
+        c = hd;
+      } else {
+        const uint16_t *v = (const uint16_t *)kv->v + from;
+        for (; c + VL <= hd; c += VL) vstore(row + c, vload_bf16(v + c));
+        for (; c < hd; c++) row[c] = tpo_bf16_to_f32(v[c]);
+      }
     }
     for (; c < padded; c++) row[c] = 0;
   }
@@ -100,20 +123,12 @@ static void flash_scores(const struct tpo_flash *t, const struct flash_state *f,
   } else if (kv->dtype == TPO_F32 && kv->block_tokens % VL == 0) {
     column_row = kv->block_tokens;
     for (int v = 0; v < vectors; v++) {
-      int key = key0 + v * VL;
-      size_t block = (size_t)t->blocks[key / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)t->kv_head;
-      columns[v] = (const float *)kv->k + block * (size_t)kv->head_dim * (size_t)kv->block_tokens +
-                   key % kv->block_tokens;
+      int at;
+      size_t block = cache_block(t, key0 + v * VL, &at);
+      columns[v] = (const float *)kv->k + block + at;
     }
   } else {
-    for (int j = 0; j < n;) {
-      int at = (key0 + j) % kv->block_tokens, count = kv->block_tokens - at;
-      if (count > n - j) count = n - j;
-      size_t block =
-          (size_t)t->blocks[(key0 + j) / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)t->kv_head;
-      unpack_keys(kv, block, at, count, f->k + j);
-      j += count;
-    }
+    unpack_keys(t, key0, n, f->k);
     for (int v = 0; v < vectors; v++) columns[v] = f->k + v * VL;
   }
   struct product p = {t->shape.head_dim, f->q + first * f->padded, f->padded, 1,    columns,
@@ -121,41 +136,33 @@ static void flash_scores(const struct tpo_flash *t, const struct flash_state *f,
   product_vectors(p, f->rows - first, vectors);
 }
 
-/* O += P V for the same rows and keys. */
+/* O += P V for the same rows and keys. A lone token reads fp32 values where they lie, a block at a time. */
 static void flash_values(const struct tpo_flash *t, const struct flash_state *f, int first, int key0, int n)
 {
   const struct tpo_kv_layer *kv = t->kv;
-  int hd = t->shape.head_dim, vectors = (hd + VL - 1) / VL;
-  bool in_place = hd % VL == 0 && (!kv || kv->dtype == TPO_F32);
-  for (int j = 0; j < n;) {
-    int count = n - j;
-    const float *v = f->v;
-    ptrdiff_t v_row = f->padded;
-    if (kv) {
-      int at = (key0 + j) % kv->block_tokens;
-      if (count > kv->block_tokens - at) count = kv->block_tokens - at;
-      size_t block =
-          (size_t)t->blocks[(key0 + j) / kv->block_tokens] * (size_t)kv->kv_heads + (size_t)t->kv_head;
-      if (in_place) {
-        v = (const float *)kv->v + (block * (size_t)kv->block_tokens + (size_t)at) * (size_t)hd;
-        v_row = hd;
-      } else {
-        unpack_values(kv, block, at, count, f->v, f->padded);
-      }
-    } else if (in_place) {
-      v = t->v + (key0 + j) * t->v_row;
-      v_row = t->v_row;
-    } else {
-      for (int i = 0; i < count; i++) {
-        memset(f->v + i * f->padded, 0, (size_t)f->padded * sizeof(float));
-        memcpy(f->v + i * f->padded, t->v + (key0 + j + i) * t->v_row, (size_t)hd * sizeof(float));
-      }
+  int hd = t->shape.head_dim, vectors = (hd + VL - 1) / VL, rows = f->rows - first, count;
+  struct product p = {0, NULL, TILE, 1, NULL, hd, f->o + first * f->padded, f->padded, true};
+  if (kv && kv->dtype == TPO_F32 && hd % VL == 0 && t->tokens == 1) {
+    for (int j = 0, at; j < n; j += count) {
+      size_t block = cache_block(t, key0 + j, &at);
+      count = kv->block_tokens - at < n - j ? kv->block_tokens - at : n - j;
+      p.k = count;
+      p.a = f->s + first * TILE + j;
+      product_rows(p, (const float *)kv->v + block + (size_t)at * (size_t)hd, rows, vectors);
     }
-    struct product p = {count, f->s + first * TILE + j,  TILE,      1,   NULL,
-                        v_row, f->o + first * f->padded, f->padded, true};
-    product_rows(p, v, f->rows - first, vectors);
-    j += count;
+    return;
   }
+  p.k = n;
+  p.a = f->s + first * TILE;
+  p.b_row = f->padded;
+  const float *v = f->v;
+  if (!kv && hd % VL == 0) {
+    v = t->v + key0 * t->v_row;
+    p.b_row = t->v_row;
+  } else {
+    unpack_values(t, key0, n, f->v, f->padded);
+  }
+  product_rows(p, v, rows, vectors);
 }
 
 /* Turns one row of S into P, the first `valid` of `n` keys being the row's, and rescales its O. */

@@ -164,16 +164,23 @@ static void adamw(float *param, const float *grad, float *m, float *v, size_t n,
   }
 }
 
+/* Four stretches side by side: several streams come faster from memory than one. */
 static double sum_squares(const float *x, size_t n)
 {
-  vd low = vdset(0), high = vdset(0);
-  for (size_t i = 0; i < n; i += VL) {
+  vd sum[4] = {vdset(0), vdset(0), vdset(0), vdset(0)};
+  size_t quarter = n / (4 * VL) * VL;
+  for (size_t i = 0; i < quarter; i += VL)
+    for (size_t s = 0; s < 4; s++) {
+      vf v = vload(x + s * quarter + i);
+      vd low = vlow(v), high = vhigh(v);
+      sum[s] += low * low + high * high;
+    }
+  for (size_t i = 4 * quarter; i < n; i += VL) {
     vf v = n - i >= VL ? vload(x + i) : vload_n(x + i, (int)(n - i));
-    vd a = vlow(v), b = vhigh(v);
-    low += a * a;
-    high += b * b;
+    vd low = vlow(v), high = vhigh(v);
+    sum[0] += low * low + high * high;
   }
-  return vdsum(low + high);
+  return vdsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 #endif

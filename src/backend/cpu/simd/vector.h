@@ -181,23 +181,49 @@ INLINE void vstore_n(float *p, vf x, int n)
   memcpy(p, lanes, (size_t)n * sizeof(float));
 }
 
-INLINE float vsum(vf x) /* by halves */
+/* Sum and maximum of the lanes, by halves. */
+INLINE float vsum_4(__m128 x)
 {
-  float lanes[VL];
-  vstore(lanes, x);
-  for (int width = VL / 2; width >= 1; width /= 2)
-    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-  return lanes[0];
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps(x, x, 1)));
 }
 
+INLINE float vhighest_4(__m128 x)
+{
+  x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+
+#if VL == 4
+INLINE float vsum(vf x)
+{
+  return vsum_4(x);
+}
 INLINE float vhighest(vf x)
 {
-  float lanes[VL];
-  vstore(lanes, x);
-  for (int width = VL / 2; width >= 1; width /= 2)
-    for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-  return lanes[0];
+  return vhighest_4(x);
 }
+#elif VL == 8
+INLINE float vsum(vf x)
+{
+  return vsum_4(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+}
+INLINE float vhighest(vf x)
+{
+  return vhighest_4(_mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+}
+#else
+INLINE float vsum(vf x)
+{
+  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  return vsum_4(_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+INLINE float vhighest(vf x)
+{
+  __m256 half = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  return vhighest_4(_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+#endif
 
 INLINE double vdsum(vd x)
 {
@@ -234,9 +260,13 @@ INLINE vf vexp(vf x)
 
 INLINE vf vload_bf16(const uint16_t *p)
 {
-  vh half;
-  memcpy(&half, p, sizeof half);
-  return (vf)(__builtin_convertvector(half, vu) << 16);
+#if VL == 16
+  return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p)), 16);
+#elif VL == 8
+  return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)p)), 16);
+#else
+  return (vf)_mm_unpacklo_epi16(_mm_setzero_si128(), _mm_loadl_epi64((const __m128i_u *)p));
+#endif
 }
 
 /* tpo_f32_to_bf16 in every lane */
