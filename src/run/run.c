@@ -154,7 +154,7 @@ static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *er
                     "%s holds a run already; go on with --resume, or name another --run-dir", dir);
   if (status == 0) status = loop_path(loop, 0, ".", path, err);
   if (status == 0) status = tpo_make_dirs(path, err);
-  if (status < 0) return tpo_fail_prefix(err, "run.dir");
+  if (status < 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s", strdupa(err->message));
   if (access(dir, W_OK) != 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s can't be written to: %m", dir);
   if (status == 0) status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);

@@ -10,6 +10,7 @@
 #include "base/philox.h"
 
 /* A test asks for more memory than there can be; AddressSanitizer would otherwise end the process. */
+const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
   return "allocator_may_return_null=1";

@@ -102,9 +102,10 @@ def test_sampler_and_trainer_agree(tpo, tiny_model, expected, tmp_path):
         sequences = [[*f["prompt_token_ids"][prompt_offset[i]:prompt_offset[i + 1]].tolist(),
                       *f["token_ids"][token_offset[i]:token_offset[i + 1]].tolist()] for i in range(5)]
         starts = [int(prompt_offset[i + 1] - prompt_offset[i]) for i in range(5)]
+        inserted = [f["inserted"][token_offset[i]:token_offset[i + 1]].tolist() for i in range(5)]
         logprob = f["logprob"][:5].tolist()
     stdin = "".join(json.dumps({"ids": ids}) + "\n" for ids in sequences)
     lines = tpo.ok("logprobs", "--model", tiny_model, "--dtype", "fp32", stdin=stdin).splitlines()
-    for line, start, expected_sum in zip(lines, starts, logprob):
-        total = sum(json.loads(line)["logprobs"][start - 1:])
+    for line, start, forced, expected_sum in zip(lines, starts, inserted, logprob):
+        total = sum(p for p, was_inserted in zip(json.loads(line)["logprobs"][start - 1:], forced) if not was_inserted)
         assert total == pytest.approx(expected_sum, abs=2e-3)
