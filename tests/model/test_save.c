@@ -175,7 +175,9 @@ static void what_is_no_checkpoint_is_not_exported(void **state)
 static void transformers_loads_an_export_with_equal_logprobs(void **state)
 {
   const char *python = getenv("TPO_PYTHON");
-  if (!python) {
+  char probe[4200];
+  snprintf(probe, sizeof probe, "'%s' -c 'import torch, transformers' 2>/dev/null", python ? python : "");
+  if (!python || system(probe) != 0) {
     print_message("skipped: TPO_PYTHON does not name a Python with transformers\n");
     skip();
   }
