@@ -76,8 +76,8 @@ void tpo_cpu_fail(struct tpo_cpu *cpu, int code, const char *format, ...)
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* 64-byte aligned; NULL when memory is short. Large blocks ask for huge pages: panels are read in long runs, which
- * otherwise wait for address translation. */
+/* 64-byte aligned; NULL when memory is short. Large blocks ask for huge pages: panels are read in long runs,
+ * which otherwise wait for address translation. */
 static void *allocate(size_t bytes)
 {
   size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;

@@ -13,7 +13,7 @@
 
 const struct tpo_gemm_kernel tpo_gemm_avx2 = {.mr = MR,
                                               .nr = NR,
-                                              .kc = 256,
+                                              .kc = 384,
                                               .tile = avx2_tile,
                                               .tile_widen = avx2_tile_widen,
                                               .pack_a = avx2_pack_a,
