@@ -33,7 +33,7 @@ static void fill_row(float *logits, int vocab, enum row_kind kind, struct tpo_rn
     case SPREAD: logits[i] = 4 * x; break;
     case FLAT: logits[i] = 0.01f * x; break;
     case EQUAL: logits[i] = -0.0f; break;
-    case TIES: logits[i] = (float)((int)(x * 2)); break; /* -0 and +0 among them */
+    case TIES: logits[i] = truncf(x * 2); break; /* -0 and +0 among them */
     case PEAKED: logits[i] = x - 40; break;
     default: logits[i] = tpo_rng_below(rng, 3) ? 3 * x : -INFINITY; break;
     }
@@ -140,6 +140,19 @@ static void greedy_takes_the_lowest_of_equals(void **state)
     assert_int_equal(draw(each(b), logits, 40, greedy), 3);
     logits[7] = logits[21] = logits[39] = 2.5f;
   }
+}
+
+/* The cumulative share must exceed `uniform`: reaching it is not enough. */
+static void equals_are_drawn_in_the_order_of_ids(void **state)
+{
+  (void)state;
+  const float logits[5] = {-3, -0.0f, 0.0f, -0.0f, 0.0f};
+  for (int b = -1; b < check_n_cpus; b++)
+    for (int i = 0; i < 4; i++) {
+      struct tpo_sample_params params = {
+          .temperature = 1, .top_p = 1, .top_k = 4, .uniform = 0.25f * (float)i};
+      assert_int_equal(draw(each(b), logits, 5, params), i + 1);
+    }
 }
 
 static void truncations_keep_what_they_say(void **state)
@@ -253,6 +266,7 @@ int main(void)
       CHECK_TEST(token_is_the_references),
       CHECK_TEST(token_does_not_depend_on_batch),
       CHECK_TEST(greedy_takes_the_lowest_of_equals),
+      CHECK_TEST(equals_are_drawn_in_the_order_of_ids),
       CHECK_TEST(truncations_keep_what_they_say),
       CHECK_TEST(unusable_rows_give_no_token),
       CHECK_TEST(drawn_tokens_follow_the_truncated_distribution),
