@@ -120,7 +120,7 @@ static bool skip_value(struct tpo_scan *s)
       if (depth == 0) return false;
       s->at++;
     } else {
-      while (s->at < s->end && !strchr(" \n\r\t,:{}[]\"", *s->at)) s->at++;
+      while (s->at < s->end && !memchr(" \n\r\t,:{}[]\"", *s->at, 11)) s->at++;
     }
   } while (depth > 0);
   return true;

@@ -33,7 +33,10 @@ __attribute__((unused)) static void put_file(const char *dir, const char *name, 
 {
   char path[512];
   snprintf(path, sizeof path, "%s/%s", dir, name);
-  assert_int_equal(tpo_write_file(path, bytes, len, &test_error), 0);
+  FILE *file = fopen(path, "wb"); /* without tpo_write_file's fsync: tests write hundreds */
+  assert_non_null(file);
+  assert_int_equal(fwrite(bytes, 1, len, file), len);
+  fclose(file);
 }
 
 __attribute__((unused)) static void remove_dir(const char *dir)
