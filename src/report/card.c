@@ -104,6 +104,17 @@ static void put_folded(struct tpo_buf *out, const char *name, int tokens, const 
   tpo_buf_puts(out, "</details>\n");
 }
 
+static const char *finish_words(enum tpo_finish finish)
+{
+  switch (finish) {
+  case TPO_FINISH_STOP: return "an end token";
+  case TPO_FINISH_STOP_STRING: return "a stop string";
+  case TPO_FINISH_LENGTH: return "the token limit";
+  case TPO_FINISH_CONTEXT: return "the end of the context";
+  }
+  return "an unknown cause";
+}
+
 static int forced_tokens(const struct tpo_sample_row *row)
 {
   int n = 0;
@@ -137,8 +148,7 @@ void sample_card(struct tpo_buf *out, const struct tpo_sample_row *row, const ch
     put_folded(out, "Whole output", row->n_tokens, row->text);
   put_detail(out, row->score_detail);
   int forced = forced_tokens(row);
-  tpo_buf_printf(out, "<p class=\"detail\">%d tokens, ended by %s", row->n_tokens,
-                 tpo_finish_name(row->finish));
+  tpo_buf_printf(out, "<p class=\"detail\">%d tokens, ended by %s", row->n_tokens, finish_words(row->finish));
   if (forced) tpo_buf_printf(out, "; response marker inserted (%d tokens)", forced);
   tpo_buf_puts(out, "</p>\n</article>\n");
 }

@@ -84,6 +84,7 @@ static void iteration_charts(struct tpo_buf *out, const struct report *report)
                            "time, so compare by the paired difference."},
        score, 1);
   struct chart_series difference[] = {present("difference", c.number, c.difference, c.difference_se, n)};
+  if (difference[0].n == 1 && difference[0].x[0] == 0) difference[0].n = 0; /* the start against itself */
   draw(out,
        &(struct chart){.title = "Paired difference from the start model",
                        .x_label = "iteration",

@@ -21,7 +21,7 @@ enum {
 struct prompt {
   size_t first, end; /* rows */
   int pairs;
-  double margin; /* the largest of its pairs; -inf without pairs */
+  double margin; /* the largest of its pairs; -inf without one: a format failure has no margin */
   uint64_t key;
 };
 
@@ -86,7 +86,7 @@ static int index_set(struct set *set, struct tpo_error *err)
     set->roles[pair->rejected_row].rejected++;
     struct prompt *prompt = prompt_of_row(set, (size_t)pair->chosen_row);
     prompt->pairs++;
-    if (pair->margin > prompt->margin) prompt->margin = pair->margin;
+    if (isfinite(pair->margin) && pair->margin > prompt->margin) prompt->margin = pair->margin;
   }
   return 0;
 }
@@ -127,6 +127,7 @@ static int by_margin(const void *a, const void *b)
 {
   const struct prompt *x = a, *y = b;
   if (x->margin != y->margin) return x->margin < y->margin ? 1 : -1;
+  if ((x->pairs > 0) != (y->pairs > 0)) return x->pairs > 0 ? -1 : 1;
   return (x->first > y->first) - (x->first < y->first);
 }
 
@@ -171,15 +172,17 @@ static void put_summary(struct tpo_buf *out, const struct set *set, const struct
   html_excerpt(out, set->samples.rows[prompt->first].instruction, EXCERPT);
   tpo_buf_puts(out, "</span> <span class=\"gist\">");
   if (score_range(set, prompt, &worst, &best)) {
-    tpo_buf_puts(out, "scores ");
+    tpo_buf_puts(out, worst < best ? "scores " : "score ");
     html_number(out, worst, 2);
-    tpo_buf_puts(out, " to ");
-    html_number(out, best, 2);
+    if (worst < best) tpo_buf_puts(out, " to ");
+    if (worst < best) html_number(out, best, 2);
   }
   if (prompt->pairs) {
-    tpo_buf_printf(out, " <span class=\"badge\">%d pair%s, margin ", prompt->pairs,
-                   prompt->pairs > 1 ? "s" : "");
-    html_number(out, prompt->margin, 2);
+    tpo_buf_printf(out, " <span class=\"badge\">%d pair%s", prompt->pairs, prompt->pairs > 1 ? "s" : "");
+    if (isfinite(prompt->margin)) {
+      tpo_buf_puts(out, ", margin ");
+      html_number(out, prompt->margin, 2);
+    }
     tpo_buf_puts(out, "</span>");
   } else if (set->has_pairs)
     tpo_buf_puts(out, " <span class=\"badge quiet\">no pair</span>");

@@ -195,6 +195,8 @@ static void only_the_start_model_was_validated(void **state)
   char *page = report_of(*state);
   assert_well_formed(page);
   assert_contains(page, "The start model scores <strong>0.400</strong>");
+  assert_contains(page, "Validation score");
+  assert_null(strstr(page, "Paired difference from"));
   assert_contains(page, "last finished step: validate of the start model");
   free(page);
 }
@@ -258,6 +260,38 @@ static void damaged_files_are_named(void **state)
   assert_non_null(notes);
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) assert_contains(notes, names[i]);
   assert_contains(page, "<h3>Iteration 2</h3>");
+  free(page);
+}
+
+/* A format failure has no score, so a pair with one has no margin. */
+static void pairs_without_a_margin_are_pairs(void **state)
+{
+  static const int32_t ids[] = {1};
+  static const double margins[] = {NAN, INFINITY};
+  char path[4096];
+  make_run(*state, &small, 0.1);
+  for (int i = 0; i < 2; i++) {
+    struct tpo_pairs pairs = {0};
+    const struct tpo_pair_row row = {.prompt_id = "prompt-4",
+                                     .chosen_row = 12,
+                                     .rejected_row = 14,
+                                     .margin = margins[i],
+                                     .prompt_ids = ids,
+                                     .chosen_ids = ids,
+                                     .rejected_ids = ids,
+                                     .n_prompt = 1,
+                                     .n_chosen = 1,
+                                     .n_rejected = 1};
+    assert_int_equal(tpo_pairs_add(&pairs, &row, NULL), 0);
+    in_iteration(path, *state, 1 + i, "pairs.h5");
+    assert_int_equal(tpo_pairs_write(&pairs, path, NULL), 0);
+    tpo_pairs_free(&pairs);
+  }
+  char *page = report_of(*state);
+  assert_well_formed(page);
+  assert_int_equal(count(page, ">1 pair</span>"), 2);
+  /* It stands before the prompts without a pair. */
+  assert_true(strstr(page, ">1 pair</span>") < strstr(page, ">no pair</span>"));
   free(page);
 }
 
@@ -350,6 +384,7 @@ int main(void)
       IN_FOLDER(strange_metrics_leave_a_page),
       IN_FOLDER(scores_that_are_not_numbers_are_none),
       IN_FOLDER(damaged_files_are_named),
+      IN_FOLDER(pairs_without_a_margin_are_pairs),
       IN_FOLDER(pairs_of_another_run_mark_nothing),
       IN_FOLDER(a_large_run_is_cut_and_says_so),
       IN_FOLDER(long_texts_are_cut_and_say_so),
