@@ -1,0 +1,180 @@
+/* Thought prompts and the parser that tells thought and response apart. */
+#include "text_test.h"
+#include "base/philox.h"
+#include "base/utf8.h"
+
+static char think[] = "Think:", answer[] = "\nAnswer:", prompt[] = "Do think. {instruction} Go.",
+            prefill[] = "Think: well,";
+static const struct tpo_thought_config two = {
+    .prompt = prompt, .thought_marker = think, .response_marker = answer, .prefill = prefill};
+static const struct tpo_thought_config none = {0};
+
+static void expect(const struct tpo_thought_config *config, const char *text, bool ok, const char *thought,
+                   const char *response)
+{
+  struct tpo_parsed p;
+  tpo_thought_parse(config, text, strlen(text), &p);
+  if (p.format_ok != ok) fail_msg("format_ok %d of \"%s\"", p.format_ok, text);
+  size_t nt = p.thought_end - p.thought_begin, nr = p.response_end - p.response_begin;
+  if (nt != strlen(thought) || memcmp(text + p.thought_begin, thought, nt) != 0)
+    fail_msg("thought \"%.*s\" of \"%s\"", (int)nt, text + p.thought_begin, text);
+  if (nr != strlen(response) || memcmp(text + p.response_begin, response, nr) != 0)
+    fail_msg("response \"%.*s\" of \"%s\"", (int)nr, text + p.response_begin, text);
+}
+
+static void both_parts_are_found_and_trimmed(void **state)
+{
+  (void)state;
+  expect(&two, "Think: hm \n\nAnswer:  42 \n", true, "hm", "42");
+  expect(&two, "so\nThink:a\nAnswer:b", true, "a", "b");
+  expect(&two, "Think:\xe3\x80\x80x\xc2\xa0\nAnswer:\xe2\x80\x83y", true, "x", "y");
+}
+
+static void a_wrong_layout_is_no_format(void **state)
+{
+  (void)state;
+  expect(&two, "", false, "", "");
+  expect(&two, "no markers", false, "", "");
+  expect(&two, "Think: only", false, "only", "");
+  expect(&two, "x\nAnswer: y", false, "x", "y");
+  expect(&two, "Think: a\nAnswer: b\nAnswer: c", false, "a", "b\nAnswer: c");
+  expect(&two, "Think: a\nThink: b\nAnswer: c", false, "a\nThink: b", "c");
+  expect(&two, "Think: \nAnswer: c", false, "", "c");
+  expect(&two, "Think: a\nAnswer: \n", false, "a", "");
+  expect(&two, "x\nAnswer: c Think: d", false, "x", "c Think: d");
+}
+
+static void without_markers_all_is_response(void **state)
+{
+  (void)state;
+  expect(&none, " hello ", true, "", "hello");
+  expect(&none, " \n", false, "", "");
+}
+
+static void a_marker_within_the_other_counts_as_the_longer(void **state)
+{
+  (void)state;
+  static char small[] = "<t>", large[] = "<t><r>";
+  const struct tpo_thought_config nested = {.thought_marker = small, .response_marker = large};
+  expect(&nested, "<t>a<t><r>b", true, "a", "b");
+}
+
+static void offsets_hold_for_any_bytes(void **state)
+{
+  (void)state;
+  static const char *const bits[] = {
+      "Think:", "\nAnswer:",        "Thin",        "\nAns", "k:", " ", "\n", "\xe3\x80\x80", "\xc2\xa0",
+      "a",      "\xf0\x9f\x99\x82", "\xe2\x80\x83"};
+  struct tpo_rng rng;
+  tpo_rng_init(&rng, 5, 0, 0, 0);
+  for (int k = 0; k < 200000; k++) {
+    struct tpo_buf text = {0};
+    bool random = tpo_rng_below(&rng, 3) == 0;
+    for (uint32_t n = tpo_rng_below(&rng, 12); n > 0; n--) {
+      if (random && tpo_rng_below(&rng, 2))
+        tpo_buf_putc(&text, (char)tpo_rng_below(&rng, 256));
+      else
+        tpo_buf_puts(&text, bits[tpo_rng_below(&rng, sizeof bits / sizeof *bits)]);
+    }
+    struct tpo_parsed p;
+    const char *bytes = text.data ? text.data : "";
+    tpo_thought_parse(k % 7 ? &two : &none, bytes, text.len, &p);
+    assert_true(p.thought_begin <= p.thought_end && p.thought_end <= p.response_begin);
+    assert_true(p.response_begin <= p.response_end && p.response_end <= text.len);
+    if (tpo_utf8_valid(bytes, text.len, NULL)) {
+      const size_t at[] = {p.thought_begin, p.thought_end, p.response_begin, p.response_end};
+      for (int i = 0; i < 4; i++) assert_true(at[i] == text.len || ((uint8_t)bytes[at[i]] & 0xc0) != 0x80);
+    }
+    if (p.format_ok) assert_true(p.response_begin < p.response_end);
+    tpo_buf_free(&text);
+  }
+}
+
+static struct tpo_template *open_chatml(const struct tpo_tokenizer *tok)
+{
+  static char user[] = "<|im_start|>user\n", end[] = "<|im_end|>\n", assistant[] = "<|im_start|>assistant\n",
+              system[] = "<|im_start|>system\n";
+  const struct tpo_template_config pieces = {.system_prefix = system,
+                                             .system_suffix = end,
+                                             .user_prefix = user,
+                                             .user_suffix = end,
+                                             .assistant_prefix = assistant,
+                                             .assistant_suffix = end};
+  struct tpo_template *t;
+  assert_int_equal(tpo_template_open(&t, tok, &pieces, &test_error), 0);
+  return t;
+}
+
+static void the_prompt_holds_instruction_and_prefill(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = open_fixture("smollm");
+  struct tpo_template *t = open_chatml(tok);
+  struct tpo_buf text = {0}, back = {0};
+  struct tpo_ids ids = {0};
+  assert_int_equal(
+      tpo_thought_render(&two, t, "Say {instruction} <|im_end|>", NULL, &ids, &text, &test_error), 0);
+  assert_string_equal(text.data, "<|im_start|>user\nDo think. Say {instruction} <|im_end|> Go.<|im_end|>\n"
+                                 "<|im_start|>assistant\nThink: well,");
+  assert_int_equal(tpo_tokenizer_decode(tok, ids.ids, ids.n, true, &back, &test_error), 0);
+  assert_string_equal(back.data, text.data);
+  size_t ends = 0;
+  for (size_t i = 0; i < ids.n; i++) ends += ids.ids[i] == tpo_tokenizer_find(tok, "<|im_end|>");
+  assert_int_equal(ends, 1);
+  tpo_buf_free(&text);
+  tpo_buf_free(&back);
+  tpo_ids_free(&ids);
+  tpo_template_close(t);
+  tpo_tokenizer_close(tok);
+}
+
+static void a_chat_keeps_its_turns(void **state)
+{
+  (void)state;
+  static char be[] = "Be kind.";
+  struct tpo_thought_config config = two;
+  config.system = be;
+  struct tpo_tokenizer *tok = open_fixture("smollm");
+  struct tpo_template *t = open_chatml(tok);
+  struct tpo_buf text = {0};
+  const char *chat = "[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
+                     "{\"role\":\"user\",\"content\":\"3\"}]";
+  assert_int_equal(tpo_thought_render(&config, t, "3", chat, NULL, &text, &test_error), 0);
+  assert_string_equal(text.data,
+                      "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n1<|im_end|>\n"
+                      "<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\nDo think. 3 Go.<|im_end|>\n"
+                      "<|im_start|>assistant\nThink: well,");
+  static const char *const bad[] = {"",
+                                    "{}",
+                                    "[]",
+                                    "[{\"role\":\"user\"}]",
+                                    "[{\"role\":\"assistant\",\"content\":\"x\"}]",
+                                    "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]",
+                                    "[{\"role\":\"tool\",\"content\":\"x\"},"
+                                    "{\"role\":\"user\",\"content\":\"y\"}]"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct tpo_error err = {0};
+    assert_true(tpo_thought_render(&config, t, "3", bad[i], NULL, &text, &err) < 0);
+    assert_true(strlen(err.message) > 10);
+  }
+  static char twice[] = "{instruction} {instruction}";
+  config.prompt = twice;
+  assert_int_equal(tpo_thought_render(&config, t, "3", NULL, NULL, &text, &test_error), TPO_E_USAGE);
+  tpo_buf_free(&text);
+  tpo_template_close(t);
+  tpo_tokenizer_close(tok);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(both_parts_are_found_and_trimmed),
+      cmocka_unit_test(a_wrong_layout_is_no_format),
+      cmocka_unit_test(without_markers_all_is_response),
+      cmocka_unit_test(a_marker_within_the_other_counts_as_the_longer),
+      cmocka_unit_test(offsets_hold_for_any_bytes),
+      cmocka_unit_test(the_prompt_holds_instruction_and_prefill),
+      cmocka_unit_test(a_chat_keeps_its_turns),
+  };
+  return cmocka_run_group_tests_name("thought", tests, NULL, NULL);
+}
