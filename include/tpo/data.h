@@ -31,7 +31,8 @@ struct tpo_instructions {
  * A file without any instruction is an error. */
 int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
 int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item, struct tpo_error *err);
-int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err); /* JSON Lines */
+/* JSON Lines; path "-" is standard output. */
+int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err);
 void tpo_instructions_free(struct tpo_instructions *set);
 
 enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };

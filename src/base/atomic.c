@@ -33,8 +33,12 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
   struct stat info;
   if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) { /* write what the link names, keep the link */
     char *target = realpath(path, NULL);
-    if (target && strlen(target) < sizeof file->path) strcpy(file->path, target);
+    bool fits = target && strlen(target) < sizeof file->path;
+    if (fits) strcpy(file->path, target);
     free(target);
+    if (!fits)
+      return tpo_fail(err, TPO_E_USAGE,
+                      "%s: expected the name of a file to write, but it is a link to nothing", path);
   }
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
     return tpo_fail(err, TPO_E_USAGE, "%s: expected the name of a file to write, but it is a %s", path,
@@ -82,6 +86,21 @@ void tpo_atomic_abort(struct tpo_atomic *file)
 {
   if (file->temp_path[0]) unlink(file->temp_path);
   file->temp_path[0] = '\0';
+}
+
+int tpo_check_output(const char *path, struct tpo_error *err)
+{
+  struct tpo_atomic file;
+  int status = tpo_atomic_begin(&file, path, err);
+  if (status == 0) tpo_atomic_abort(&file);
+  if (status < 0 && err) err->code = TPO_E_USAGE;
+  return status < 0 ? TPO_E_USAGE : 0;
+}
+
+bool tpo_same_file(const char *a, const char *b)
+{
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 static int write_all(const char *path, const char *bytes, size_t len)

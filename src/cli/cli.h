@@ -37,7 +37,15 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_pairs, cmd_dpo
 
 /* config.model.path, or a usage error that names --model. */
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err);
-/* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the first. */
+/* Usage error, on all ranks, when the file that an option names can't be written or is one that is read:
+ * `input` (may be NULL) or the model. "-" passes. */
+int check_output(const struct invocation *in, const char *option, const char *path, const char *input,
+                 struct tpo_error *err);
+/* The second half of it alone, for what may go to a device too. */
+int check_distinct(const struct invocation *in, const char *option, const char *path, const char *input,
+                   struct tpo_error *err);
+/* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the
+ * first. */
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err);
 
 /* A progress bar on standard error when it is a terminal and --quiet is not given, and on rank 0 only. */

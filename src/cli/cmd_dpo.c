@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/session.h"
 
 static const struct option options[] = {
@@ -24,7 +25,7 @@ static const struct option options[] = {
     {"--label-smoothing", 0, "E", "train.label_smoothing", "share of labels taken to be flipped"},
     {"--micro-batch-tokens", 0, "N", "train.micro_batch_tokens", "most tokens in one packed forward pass"},
     {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
-    {"--metrics", 0, "FILE", NULL, "a JSON line a step"},
+    {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
     OPTION_DTYPE,
     OPTION_BACKEND,
@@ -109,12 +110,17 @@ static int train(struct job *job, struct tpo_error *err)
   bool first = cli_first_rank(job->s);
   struct tpo_dpo_result result;
   FILE *metrics = NULL;
+  bool is_stdout = job->metrics_path && strcmp(job->metrics_path, "-") == 0;
   int status = open_policy(job, err);
-  if (status == 0) status = have_reference(job, err);
-  if (status == 0 && first && job->metrics_path && !(metrics = fopen(job->metrics_path, "w")))
+  if (status == 0 && first && job->metrics_path &&
+      !(metrics = is_stdout ? stdout : fopen(job->metrics_path, "we")))
     status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", job->metrics_path);
   status = tpo_comm_agree(job->s->session.comm, status, err);
-  if (status < 0) return status;
+  if (status == 0) status = have_reference(job, err);
+  if (status < 0) {
+    if (metrics && !is_stdout) fclose(metrics);
+    return status;
+  }
   char *yaml = tpo_config_print(&job->in->config, false);
   status =
       tpo_dpo(&job->s->session, &job->policy, &job->pairs,
@@ -122,7 +128,7 @@ static int train(struct job *job, struct tpo_error *err)
                   .out = job->out, .metrics = metrics, .on_step = on_step, .arg = job, .config_yaml = yaml},
               &result, err);
   free(yaml);
-  if (metrics && fclose(metrics) != 0 && status == 0)
+  if (metrics && !is_stdout && fclose(metrics) != 0 && status == 0)
     status = tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", job->metrics_path);
   progress_end(&job->s->bar);
   if (status == 0 && first)
@@ -131,11 +137,21 @@ static int train(struct job *job, struct tpo_error *err)
   return status;
 }
 
+/* The metrics may go to a pipe, but not over a file that this command reads or writes. */
+static int check_metrics(const struct job *job, struct tpo_error *err)
+{
+  if (strcmp(job->metrics_path, job->out) == 0 || tpo_same_file(job->metrics_path, job->out))
+    return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --metrics and --out name the same file, %s", job->out);
+  return check_distinct(job->in, "--metrics", job->metrics_path, job->pairs_path, err);
+}
+
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   struct job job = {.in = in, .s = &s};
   const char *model;
+  job.metrics_path = option_value(in, "--metrics");
+  job.reference = option_value(in, "--reference");
   int status = require_model(in, &model, err);
   if (status == 0) status = option_require(in, "--pairs", &job.pairs_path, err);
   if (status == 0) status = option_require(in, "--out", &job.out, err);
@@ -143,8 +159,9 @@ static int run(struct invocation *in, struct tpo_error *err)
     status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
-  job.metrics_path = option_value(in, "--metrics");
-  job.reference = option_value(in, "--reference");
+  status = check_output(in, "--out", job.out, job.pairs_path, err);
+  if (status == 0 && job.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&job, err), err);
+  if (status < 0) return status;
   status = cli_session_open(&s, in, err);
   if (status == 0) status = train(&job, err);
   tpo_policy_close(&job.policy);

@@ -22,12 +22,6 @@ static const struct option synth_options[] = {
     OPTION_END,
 };
 
-static int write_instructions(const struct tpo_instructions *set, const char *out, struct tpo_error *err)
-{
-  if (strcmp(out, "-") != 0) return tpo_instructions_write(set, out, err);
-  return tpo_instructions_write(set, "/dev/stdout", err);
-}
-
 static int run_synth(struct invocation *in, struct tpo_error *err)
 {
   const char *out, *split = option_value(in, "--split"), *count;
@@ -42,12 +36,13 @@ static int run_synth(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = option_require(in, "--out", &out, err);
   if (status == 0 && split && strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
     status = tpo_fail(err, TPO_E_USAGE, "tpo synth: --split is '%s'; expected train or validation", split);
+  if (status == 0) status = check_output(in, "--out", out, NULL, err);
   if (status < 0) return status;
   struct tpo_instructions set = {0};
   bool validation = split && strcmp(split, "validation") == 0;
   status = tpo_synth_constraints(&set, in->config.seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
                                  (size_t)first, (size_t)n, err);
-  if (status == 0) status = write_instructions(&set, out, err);
+  if (status == 0) status = tpo_instructions_write(&set, out, err);
   tpo_instructions_free(&set);
   return status;
 }
@@ -116,6 +111,7 @@ static int run_report(struct invocation *in, struct tpo_error *err)
   char path[4096];
   const char *out = option_value(in, "--out");
   int status = tpo_path_join(path, sizeof path, in->positional[0], "report.html", err);
+  if (status == 0 && out) status = check_output(in, "--out", out, NULL, err);
   if (status == 0) status = tpo_report_write(in->positional[0], out ? out : path, err);
   if (status == 0) tpo_log(TPO_LOG_INFO, "%s", out ? out : path);
   return status;

@@ -89,7 +89,10 @@ static int run(struct invocation *in, struct tpo_error *err)
     status =
         tpo_fail(err, TPO_E_USAGE,
                  "tpo generate: --prompts - works on one rank only; name a file that all ranks can read");
+  if (status == 0 && !jsonl && strcmp(out, "-") == 0)
+    status = tpo_fail(err, TPO_E_USAGE, "tpo generate: --out - goes with --jsonl; HDF5 needs a file");
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
+  if (status == 0) status = check_output(in, "--out", out, prompts, err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
   if (status == 0) status = generate(&s, prompts, out, jsonl, iteration, err);

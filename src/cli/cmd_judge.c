@@ -16,6 +16,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   bool first = tpo_comm_rank(in->comm) == 0;
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
+  if (status == 0) status = check_output(in, "--out", out, path, err);
   if (status < 0) return status;
   if (first) status = tpo_samples_read(&samples, path, err);
   status = tpo_comm_agree(in->comm, status, err);

@@ -21,6 +21,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
   if (status == 0) status = check_config(in, TPO_CHECK_PAIRS, err);
+  if (status == 0) status = check_output(in, "--out", out, path, err);
   if (status == 0) status = tpo_samples_read(&samples, path, err);
   if (status == 0)
     status = tpo_pairs_select(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/cli.h"
 
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
@@ -13,6 +14,42 @@ int require_model(const struct invocation *in, const char **path, struct tpo_err
   return tpo_fail(err, TPO_E_USAGE,
                   "tpo %s: --model M is required: a Hugging Face folder, a .gguf file or a checkpoint .h5",
                   in->command->name);
+}
+
+/* The model itself, or a file of its folder. */
+static bool is_of_model(const struct invocation *in, const char *path)
+{
+  const char *model = in->config.model.path, *slash = strrchr(path, '/');
+  if (!model || !tpo_file_exists(path)) return false;
+  char folder[4096] = ".";
+  if (slash && (size_t)(slash - path) + 1 < sizeof folder)
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+  return tpo_same_file(path, model) || tpo_same_file(folder, model);
+}
+
+int check_distinct(const struct invocation *in, const char *option, const char *path, const char *input,
+                   struct tpo_error *err)
+{
+  if (input && tpo_same_file(path, input))
+    return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s %s is the file that is read (%s); name another",
+                    in->command->name, option, path, input);
+  if (is_of_model(in, path))
+    return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s %s would replace a file of the model; name another",
+                    in->command->name, option, path);
+  return 0;
+}
+
+int check_output(const struct invocation *in, const char *option, const char *path, const char *input,
+                 struct tpo_error *err)
+{
+  int status = 0;
+  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
+  if (first && strcmp(path, "-") != 0) {
+    status = check_distinct(in, option, path, input, err);
+    if (status == 0 && (status = tpo_check_output(path, err)) < 0)
+      tpo_fail_prefix(err, "tpo %s: %s", in->command->name, option);
+  }
+  return in->comm ? tpo_comm_agree(in->comm, status, err) : status;
 }
 
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)

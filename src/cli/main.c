@@ -1,12 +1,15 @@
 /* The program: finds the command, parses its options, opens the communicator, and turns errors into one
  * message and an exit status: 0 success, 1 failure at run time, 2 usage and configuration, 128 + signal after
  * a signal. */
+#include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "tpo/backend.h"
@@ -66,6 +69,25 @@ static bool is_first_rank(void)
   return true;
 }
 
+/* A file opened for output must not get the number of a standard stream that was closed: what is printed
+ * would go into it. Opened for reading only, writing to it fails as it should. */
+static void fill_standard_streams(void)
+{
+  int fd;
+  do fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+}
+
+/* What stdio holds, brought out; a stream that failed before stays failed. */
+static int finish_output(struct tpo_error *err)
+{
+  errno = 0;
+  if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+  return tpo_fail(err, TPO_E_IO, "writing to standard output failed%s%s", errno ? ": " : "",
+                  errno ? strerror(errno) : "");
+}
+
 static int work(struct invocation *in, struct tpo_error *err)
 {
   if (!in->command->needs_comm) return is_first_rank() ? in->command->run(in, err) : 0;
@@ -86,22 +108,32 @@ static void leave(struct invocation *in, int status, const struct tpo_error *err
     if (in->log_json)
       tpo_log(TPO_LOG_ERROR, "%s", err->message);
     else
-      fprintf(stderr, "tpo: %s\n", err->message);
+      fprintf(stderr, "%s%s\n", strncmp(err->message, "tpo ", 4) == 0 ? "" : "tpo: ", err->message);
   }
   if (in->comm && status == TPO_E_COMM) tpo_comm_abort(in->comm, code);
   tpo_comm_close(in->comm);
 }
 
+/* `tpo --help` and its like: 0 when all of it was written. */
+static int finish_printing(void)
+{
+  struct tpo_error err = {0};
+  if (finish_output(&err) == 0) return 0;
+  fprintf(stderr, "tpo: %s\n", err.message);
+  return 1;
+}
+
 int main(int argc, char **argv)
 {
+  fill_standard_streams();
   if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
       strcmp(argv[1], "help") == 0) {
     print_help();
-    return argc < 2 ? 2 : 0;
+    return argc < 2 ? 2 : finish_printing();
   }
   if (strcmp(argv[1], "--version") == 0) {
     print_version();
-    return 0;
+    return finish_printing();
   }
   struct tpo_error err = {0};
   const struct command *command = find_command(argv[1]);
@@ -113,20 +145,21 @@ int main(int argc, char **argv)
   tpo_config_default(&in.config);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
-  tpo_interrupt_install();
+  /* Commands that compute end at their next safe point; what only reads, prints or waits for input just ends.
+   */
+  if (command->needs_comm) tpo_interrupt_install();
   int status = options_parse(&in, argc - 2, argv + 2, &err);
   if (status == 0 && in.help) {
     if (is_first_rank()) options_help(command);
     tpo_config_free(&in.config);
-    return 0;
+    return finish_printing();
   }
   tpo_log_setup(in.quiet     ? TPO_LOG_WARN
                 : in.verbose ? TPO_LOG_DEBUG
                              : TPO_LOG_INFO,
                 in.log_json, is_first_rank() ? 0 : 1);
   if (status == 0) status = work(&in, &err);
-  if (status == 0 && fflush(stdout) != 0)
-    status = tpo_fail(&err, TPO_E_IO, "writing to standard output failed: %m");
+  if (status == 0) status = finish_output(&err);
   leave(&in, status, &err);
   tpo_config_free(&in.config);
   return exit_status(status);

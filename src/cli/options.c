@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "config/keys.h"
 
 static const struct option common_options[] = {
     {"--config", 0, "FILE", NULL, "read settings from a YAML file first; options override it"},
@@ -78,6 +79,22 @@ static int apply(struct invocation *in, int index, const char *value, bool confi
   return o->key ? set_key(in, o, o->argument ? value : "true", err) : 0;
 }
 
+static int unknown(const struct command *command, const char *name, size_t len, struct tpo_error *err)
+{
+  const char *nearest = NULL;
+  int n = count(command->options) + count(common_options), best = (int)len / 3 + 1;
+  for (int i = 0; i < n && len > 2; i++) {
+    const char *known = option_at(command, i)->name;
+    int distance = config_edit_distance(name, len, known, strlen(known));
+    if (distance >= best) continue;
+    best = distance;
+    nearest = known;
+  }
+  return tpo_fail(err, TPO_E_USAGE, "tpo %s: unknown option '%.*s'%s%s%s; see tpo %s --help", command->name,
+                  (int)len, name, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                  nearest ? "?" : "", command->name);
+}
+
 /* One pass over the arguments; the first only loads --config files. */
 static int pass(struct invocation *in, int argc, char **argv, bool config_pass, struct tpo_error *err)
 {
@@ -100,9 +117,7 @@ static int pass(struct invocation *in, int argc, char **argv, bool config_pass, 
     const char *equals = is_long ? strchr(arg, '=') : NULL;
     size_t len = equals ? (size_t)(equals - arg) : strlen(arg);
     int index = is_long || len == 2 ? find(in->command, arg, len, is_long ? 0 : arg[1]) : -1;
-    if (index < 0)
-      return tpo_fail(err, TPO_E_USAGE, "tpo %s: unknown option '%.*s'; see tpo %s --help", in->command->name,
-                      (int)len, arg, in->command->name);
+    if (index < 0) return unknown(in->command, arg, len, err);
     const struct option *o = option_at(in->command, index);
     const char *value = equals ? equals + 1 : "";
     if (!o->argument && equals)

@@ -78,7 +78,10 @@ int tpo_instructions_write(const struct tpo_instructions *set, const char *path,
   for (size_t i = 0; i < set->n && status == 0; i++) status = append_line(&out, &set->items[i], err);
   if (status == 0 && out.failed)
     status = tpo_fail(err, TPO_E_MEMORY, "out of memory while writing instructions to %s", path);
-  if (status == 0) status = tpo_write_file(path, out.data ? out.data : "", out.len, err);
+  if (status == 0 && strcmp(path, "-") != 0)
+    status = tpo_write_file(path, out.data ? out.data : "", out.len, err);
+  else if (status == 0 && fwrite(out.data ? out.data : "", 1, out.len, stdout) != out.len)
+    status = tpo_fail(err, TPO_E_IO, "writing to standard output failed: %m");
   tpo_buf_free(&out);
   return status;
 }

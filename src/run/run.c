@@ -1,6 +1,8 @@
 /* The loop: which step comes next, the manifest behind each, and taking a run up again. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -144,18 +146,38 @@ static void config_hash(const struct tpo_config *config, char hex[33])
   free(yaml);
 }
 
-static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *err)
+/* The lock on the metrics file lasts as long as this process: two runs in one folder would write over each
+ * other.
+ */
+static int open_metrics(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
+  int status = loop_path(loop, -1, "metrics.jsonl", path, err);
+  if (status < 0) return status;
+  loop->metrics = fopen(path, "ae");
+  if (!loop->metrics) return tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
+  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) return 0;
+  if (errno == EWOULDBLOCK)
+    return tpo_fail(err, TPO_E_USAGE, "%s: another process is running in this folder; name another --run-dir",
+                    loop->config->run.dir);
+  tpo_log(TPO_LOG_WARN, "%s: can't be locked (%s); nothing else may run in this folder", path,
+          strerror(errno));
+  return 0;
+}
+
+static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *err)
+{
+  char path[4096], iteration[4096];
   const char *dir = loop->config->run.dir;
   int status = loop_path(loop, -1, "manifest.json", path, err);
+  if (status == 0) status = loop_path(loop, 0, ".", iteration, err);
+  if (status == 0) status = tpo_make_dirs(iteration, err);
+  if (status < 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s", strdupa(err->message));
+  if (access(dir, W_OK) != 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s can't be written to: %m", dir);
+  status = open_metrics(loop, err);
   if (status == 0 && tpo_file_exists(path))
     return tpo_fail(err, TPO_E_USAGE,
                     "%s holds a run already; go on with --resume, or name another --run-dir", dir);
-  if (status == 0) status = loop_path(loop, 0, ".", path, err);
-  if (status == 0) status = tpo_make_dirs(path, err);
-  if (status < 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s", strdupa(err->message));
-  if (access(dir, W_OK) != 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s can't be written to: %m", dir);
   if (status == 0) status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   if (status == 0)
@@ -166,7 +188,10 @@ static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *er
 
 static int take_up(struct loop *loop, const char *hash, bool allow_changes, struct tpo_error *err)
 {
-  int status = manifest_load(&loop->manifest, loop->config->run.dir, err);
+  char path[4096];
+  int status = loop_path(loop, -1, "manifest.json", path, err);
+  if (status == 0 && tpo_file_exists(path)) status = open_metrics(loop, err);
+  if (status == 0) status = manifest_load(&loop->manifest, loop->config->run.dir, err);
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status < 0) return status;
   if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
@@ -186,15 +211,6 @@ int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err)
   if (ftruncate(fileno(loop->metrics), size) < 0 || fseek(loop->metrics, 0, SEEK_END) < 0)
     return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: %m", loop->config->run.dir);
   return 0;
-}
-
-static int open_metrics(struct loop *loop, struct tpo_error *err)
-{
-  char path[4096];
-  int status = loop_path(loop, -1, "metrics.jsonl", path, err);
-  if (status < 0) return status;
-  loop->metrics = fopen(path, "a");
-  return loop->metrics ? 0 : tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
 }
 
 /* The model that the run started from is the one that it goes on with. */
@@ -234,7 +250,6 @@ int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char *
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
-  if (status == 0 && loop.first) status = open_metrics(&loop, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = run_iterations(&loop, err);
