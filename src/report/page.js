@@ -25,7 +25,10 @@
 
   const texts = new Map();
   const textOf = (prompt) => {
-    if (!texts.has(prompt)) texts.set(prompt, prompt.textContent.toLowerCase());
+    if (!texts.has(prompt)) {
+      const parts = [...prompt.querySelectorAll(".text")].map((part) => part.textContent);
+      texts.set(prompt, parts.join("\n").toLowerCase());
+    }
     return texts.get(prompt);
   };
   const kinds = {
