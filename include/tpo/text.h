@@ -30,10 +30,14 @@ void tpo_tokenizer_close(struct tpo_tokenizer *tok);
 
 enum { TPO_ENCODE_SPECIAL = 1,  /* special tokens' names in the text become those tokens */
        TPO_ENCODE_BOS_EOS = 2 }; /* add BOS and EOS where the tokenizer's own settings add them */
-/* Any bytes are accepted and round-trip. Added tokens that are not special are recognised always, as upstream does. */
+/* Any bytes are accepted and round-trip: bytes that are not UTF-8 become the tokens of single bytes, and so does U+2581
+ * where SentencePiece would read it as a space. As upstream does, a byte for which the vocabulary has no token is left
+ * out (or becomes the unknown token), a normalizer of the tokenizer's own (NFC) is obeyed, and added tokens that are not
+ * special are recognised always. */
 int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size_t len, unsigned flags,
                          struct tpo_ids *out, struct tpo_error *err);
-/* Appends the bytes of the tokens; special tokens appear by name only if special. */
+/* Appends the bytes of the tokens; special tokens appear by name only if special. The space that encoding puts before
+ * a text (SentencePiece) is taken away again; tpo_tokenizer_token keeps it, for decoding piece by piece. */
 int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
                          struct tpo_buf *out, struct tpo_error *err);
 int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
@@ -55,13 +59,15 @@ int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_temp
 
 struct tpo_message { const char *role, *content; }; /* role: system, user, assistant */
 
-/* Recognises the model's own template (ChatML with SmolLM2's default system message, Llama 2, Llama 3 and 3.1+);
- * an unknown or missing one is refused unless pieces (may be NULL) are given. */
+/* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default system
+ * message as SmolLM2 has it, Llama 2, Llama 3 and 3.1+); an unknown or missing one is refused unless pieces are given.
+ * pieces may be NULL or all empty; given, they take precedence over the model's template. */
 int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok, const struct tpo_template_config *pieces,
                       struct tpo_error *err);
 void tpo_template_close(struct tpo_template *tmpl);
 const char *tpo_template_name(const struct tpo_template *tmpl); /* "chatml", "llama2", "llama3", "configured" */
-/* The rendered chat text, as transformers' apply_chat_template gives it. */
+/* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks for today's
+ * date, the date that it falls back on is taken: a chat has the same tokens on every day. */
 int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                         bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
 /* The same as ids: only the template's own markers become control tokens, contents stay text; exactly one BOS. */
@@ -69,7 +75,8 @@ int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_messag
                         bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text. messages_json
- * (may be NULL) is a whole chat whose last user message gets the thought prompt. */
+ * (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system message, if it has one,
+ * goes before the thought prompt's. */
 int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, const char *instruction,
                        const char *messages_json, struct tpo_ids *ids, struct tpo_buf *text, struct tpo_error *err);
 
@@ -79,7 +86,8 @@ struct tpo_parsed {
   size_t response_begin, response_end;
 };
 /* text: prefill + output. format_ok: both markers, in order, each once, a thought and a response that are not empty (a
- * prompt without markers: a response that is not empty). Never fails; any bytes are accepted. */
+ * prompt without markers: a response that is not empty). Otherwise the offsets are what could be told; always thought
+ * before response, within the text, and on code points of valid UTF-8. Never fails; any bytes are accepted. */
 void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len, struct tpo_parsed *out);
 
 #endif

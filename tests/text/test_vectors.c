@@ -1,6 +1,7 @@
 /* Ids equal to those of Hugging Face's tokenizers, on vocabularies of our own, on SmolLM2 and on llama.cpp's.
  */
 #include "text_test.h"
+#include "tpo/store.h"
 
 static void check_fixture(const char *name)
 {
@@ -69,6 +70,37 @@ static int keep_file(void *arg, const char *name, const char *bytes, size_t len,
   char path[512];
   snprintf(path, sizeof path, "%s/%s", (const char *)arg, name);
   return tpo_write_file(path, bytes, len, err);
+}
+
+struct blob_writer {
+  struct tpo_checkpoint_writer *writer;
+};
+static int put_blob(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err)
+{
+  char blob[128];
+  snprintf(blob, sizeof blob, "tokenizer/%s", name);
+  return tpo_checkpoint_put_blob(((struct blob_writer *)arg)->writer, blob, bytes, len, err);
+}
+
+static void a_checkpoint_carries_its_tokenizer(void **state)
+{
+  (void)state;
+  char path[512];
+  const char *dir = make_dir();
+  snprintf(path, sizeof path, "%s/checkpoint.h5", dir);
+  struct tpo_tokenizer *tok = open_fixture("llama3");
+  struct blob_writer blobs;
+  if (tpo_checkpoint_create(&blobs.writer, path, "", &test_error) < 0) fail_msg("%s", test_error.message);
+  assert_int_equal(tpo_tokenizer_each_file(tok, put_blob, &blobs, &test_error), 0);
+  if (tpo_checkpoint_commit(blobs.writer, &test_error) < 0) fail_msg("%s", test_error.message);
+  tpo_checkpoint_writer_close(blobs.writer);
+  struct tpo_tokenizer *again = open_tokenizer(path);
+  assert_true(check_vectors(again, FIXTURES "/llama3/vectors.jsonl") >= 100);
+  assert_int_equal(tpo_tokenizer_eos(again), tpo_tokenizer_eos(tok));
+  tpo_tokenizer_close(again);
+  tpo_tokenizer_close(tok);
+  unlink(path);
+  remove_dir(dir);
 }
 
 static struct tpo_ids ids_of_line(const char *line)
@@ -179,6 +211,7 @@ int main(void)
       cmocka_unit_test(llama2_with_byte_fallback),
       cmocka_unit_test(metaspace_before_the_first_text),
       cmocka_unit_test(metaspace_split_into_words),
+      cmocka_unit_test(a_checkpoint_carries_its_tokenizer),
       cmocka_unit_test(smollm2_from_gguf),
       cmocka_unit_test(upstream_gpt2),
       cmocka_unit_test(upstream_llama3),
