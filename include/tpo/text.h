@@ -29,7 +29,8 @@ int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_
 void tpo_tokenizer_close(struct tpo_tokenizer *tok);
 
 enum { TPO_ENCODE_SPECIAL = 1,  /* special tokens' names in the text become those tokens */
-       TPO_ENCODE_BOS_EOS = 2 }; /* add BOS and EOS where the tokenizer's own settings add them */
+       TPO_ENCODE_BOS_EOS = 2,   /* add BOS and EOS where the tokenizer's own settings add them */
+       TPO_ENCODE_CONTINUE = 4 }; /* the text continues another: no space is put before it (SentencePiece) */
 /* Any bytes are accepted and round-trip: bytes that are not UTF-8 become the tokens of single bytes, and so does U+2581
  * where SentencePiece would read it as a space. As upstream does, a byte for which the vocabulary has no token is left
  * out (or becomes the unknown token), a normalizer of the tokenizer's own (NFC) is obeyed, and added tokens that are not

@@ -71,7 +71,7 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
   int status = tpo_tokenizer_end_ids(tokenizer, tmpl, &e->end_ids, err);
   if (status == 0 && e->has_marker)
     status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker),
-                                  0, &e->marker_ids, err);
+                                  TPO_ENCODE_CONTINUE, &e->marker_ids, err);
   if (status == 0) status = allocate_step(e, err);
   if (status < 0) {
     tpo_engine_close(e);

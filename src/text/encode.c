@@ -5,7 +5,8 @@
 
 struct encoder {
   const struct tpo_tokenizer *tok;
-  bool specials; /* special tokens' names become those tokens */
+  bool specials;  /* special tokens' names become those tokens */
+  bool continues; /* the text continues another: nothing is put before it */
   struct tpo_bpe_scratch bpe;
   struct tpo_pre_scratch pre;
   struct tpo_buf normal[2];
@@ -81,6 +82,7 @@ static size_t raw_bytes(const struct encoder *e, const char *text, size_t len, i
 /* A stretch between added tokens. Only where it begins may a space be put before it. */
 static int encode_stretch(struct encoder *e, const char *text, size_t len, bool at_start)
 {
+  bool begins = !(e->continues && at_start);
   size_t from = 0;
   int status = TPO_OK;
   for (size_t at = 0; at < len && status == TPO_OK;) {
@@ -90,12 +92,13 @@ static int encode_stretch(struct encoder *e, const char *text, size_t len, bool 
       at += (size_t)used;
       continue;
     }
-    if (at > from) status = encode_valid(e, text + from, at - from, at_start && from == 0, from == 0);
+    if (at > from)
+      status = encode_valid(e, text + from, at - from, at_start && from == 0, begins && from == 0);
     if (status == TPO_OK) status = encode_bytes(e, text + at, raw);
     from = at += raw;
   }
   if (status == TPO_OK && from < len)
-    status = encode_valid(e, text + from, len - from, at_start && from == 0, from == 0);
+    status = encode_valid(e, text + from, len - from, at_start && from == 0, begins && from == 0);
   return status;
 }
 
@@ -131,7 +134,11 @@ int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size
   size_t before = out->n;
   if (flags & TPO_ENCODE_BOS_EOS) status = tpo_ids_append(out, tok->prefix.ids, tok->prefix.n, err);
   if (status == TPO_OK) {
-    struct encoder e = {.tok = tok, .specials = flags & TPO_ENCODE_SPECIAL, .out = out, .err = err};
+    struct encoder e = {.tok = tok,
+                        .specials = flags & TPO_ENCODE_SPECIAL,
+                        .continues = flags & TPO_ENCODE_CONTINUE,
+                        .out = out,
+                        .err = err};
     status = encode_text(&e, text, len, true);
     encoder_free(&e);
   }

@@ -115,6 +115,20 @@ static void tokens_give_their_bytes(void **state)
   tpo_tokenizer_close(tok);
 }
 
+static void a_continued_text_gets_no_space_before_it(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = open_fixture("llama2");
+  struct tpo_ids whole = encode(tok, "rain\nrain", 9, 0), first = encode(tok, "rain", 4, 0);
+  struct tpo_ids second = encode(tok, "\nrain", 5, TPO_ENCODE_CONTINUE);
+  assert_int_equal(tpo_ids_append(&first, second.ids, second.n, &test_error), 0);
+  assert_true(same_ids(&first, &whole));
+  tpo_ids_free(&whole);
+  tpo_ids_free(&first);
+  tpo_ids_free(&second);
+  tpo_tokenizer_close(tok);
+}
+
 static void special_tokens_are_shown_only_when_asked(void **state)
 {
   (void)state;
@@ -172,6 +186,7 @@ int main(void)
       cmocka_unit_test(every_byte_alone_comes_back),
       cmocka_unit_test(a_megabyte_takes_no_quadratic_time),
       cmocka_unit_test(tokens_give_their_bytes),
+      cmocka_unit_test(a_continued_text_gets_no_space_before_it),
       cmocka_unit_test(special_tokens_are_shown_only_when_asked),
       cmocka_unit_test(a_large_vocabulary_loads_quickly),
   };
