@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 
-build_packages="gcc libc6-dev cmake make pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libdnnl-dev
+build_packages="gcc libc6-dev cmake make pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
   libpcre2-dev libjansson-dev libyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev"
 fetch_packages="python3 python3-pip"
 test_packages="libcmocka-dev clang clang-format python3-venv git"
@@ -42,6 +42,11 @@ install_packages() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Builds with `cmake --build` and these arguments; shows what is not mere progress.
+compile() {
+  (cd "$root" && cmake --build "$@" -j "$(nproc)") | { grep -v '^\[\|^make\[' || true; }
+}
+
 # build PRESET: configures and builds build/PRESET.
 build() {
   (cd "$root" && cmake --preset "$1" >"$root/build-$1.log" 2>&1) || {
@@ -50,6 +55,5 @@ build() {
     fail "cmake could not configure"
   }
   rm -f "$root/build-$1.log"
-  (cd "$root" && cmake --build --preset "$1" -j "$(nproc)" -- --no-print-directory) | grep -v '^\[' || true
-  [ -x "$root/build/$1/tpo" ] || fail "the build in build/$1 failed"
+  compile --preset "$1" || fail "the build in build/$1 failed"
 }

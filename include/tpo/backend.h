@@ -22,7 +22,7 @@ void tpo_backend_close(struct tpo_backend *be);
 const char *tpo_backend_describe(const struct tpo_backend *be);
 /* True when bf16 products are computed in bf16 arithmetic here. */
 bool tpo_backend_has_bf16(const struct tpo_backend *be);
-/* One line a backend for `tpo --version`: "cpu (AVX512_BF16, oneDNN 2.6.3)". */
+/* One line a backend for `tpo --version`: "cpu (AVX512_BF16)". */
 const char *tpo_backend_list(void);
 
 #endif

@@ -20,6 +20,8 @@ struct tpo_comm;
 struct tpo_comm_queue;
 
 int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
+/* One rank, whatever started this process: for work that only one of the launcher's ranks does. MPI is not touched. */
+int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
 void tpo_comm_close(struct tpo_comm *comm); /* after success: finalises MPI */
 /* Ends all ranks now with this exit status (MPI_Abort); alone it returns. */
 void tpo_comm_abort(struct tpo_comm *comm, int exit_status);

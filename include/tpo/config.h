@@ -169,6 +169,8 @@ int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_t
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
  * loaded again, gives the same config. free() the result; NULL when memory is short. */
 char *tpo_config_print(const struct tpo_config *config, bool with_origins);
+/* A key's default as the reference page shows it, "" for an empty one; NULL for no default or no such key. */
+const char *tpo_config_default_text(const char *key);
 /* The reference page (Markdown) of every key. free() the result. */
 char *tpo_config_reference(void);
 

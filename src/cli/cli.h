@@ -35,6 +35,8 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_pairs, cmd_dpo
     NULL, 0, NULL, NULL, NULL                                                                                \
   }
 
+void print_version(void);
+
 /* config.model.path, or a usage error that names --model. */
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err);
 /* Usage error, on all ranks, when the file that an option names can't be written or is one that is read:

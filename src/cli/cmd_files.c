@@ -57,6 +57,7 @@ const struct command cmd_synth = {
 
 static const struct option inspect_options[] = {
     {"--limit", 0, "N", NULL, "rows shown (default 10)"},
+    {"--verify", 0, NULL, NULL, "first read all of an .h5 file and compare it with the hash that it carries"},
     OPTION_END,
 };
 
@@ -64,6 +65,10 @@ static int run_inspect(struct invocation *in, struct tpo_error *err)
 {
   int64_t limit;
   int status = option_int(in, "--limit", 0, 1000000000, 10, &limit, err);
+  if (status == 0 && option_value(in, "--verify")) {
+    status = tpo_store_verify(in->positional[0], err);
+    if (status == 0) tpo_log(TPO_LOG_INFO, "%s: its contents match its hash", in->positional[0]);
+  }
   return status < 0 ? status : tpo_inspect(in->positional[0], (int)limit, stdout, err);
 }
 

@@ -3,17 +3,14 @@
  * a signal. */
 #include <errno.h>
 #include <fcntl.h>
-#include <hdf5.h>
-#include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "tpo/backend.h"
-#include "tpo/judge.h"
 
 static const struct command *const commands[] = {
     &cmd_run,    &cmd_generate, &cmd_judge,      &cmd_pairs,    &cmd_dpo,
@@ -31,18 +28,6 @@ static void print_help(void)
   printf(
       "\n`tpo COMMAND --help` shows a command's options; `tpo --version` what this program was built with.\n"
       "New here? `launch/quickstart` installs what is needed and runs two iterations on a small model.\n");
-}
-
-static void print_version(void)
-{
-  unsigned major, minor, release;
-  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
-  int len;
-  H5get_libversion(&major, &minor, &release);
-  MPI_Get_library_version(mpi, &len);
-  mpi[strcspn(mpi, ",\n")] = '\0';
-  printf("tpo %s\nbuild: %s, %s\nbackends: %s\njudges: %s\nlibraries: HDF5 %u.%u.%u, %s\n", tpo_version(),
-         TPO_BUILD_TYPE, __VERSION__, tpo_backend_list(), tpo_judge_kinds(), major, minor, release, mpi);
 }
 
 static const struct command *find_command(const char *name)
@@ -97,13 +82,29 @@ static int work(struct invocation *in, struct tpo_error *err)
   return in->command->run(in, err);
 }
 
+/* "rank 3: ..." is what an agreement gives to all ranks. */
+static bool is_agreed(const char *message)
+{
+  int len = 0;
+  return sscanf(message, "rank %*d%n", &len) == 0 && len > 0 && message[len] == ':';
+}
+
+static void wait_turn(int rank)
+{
+  nanosleep(&(struct timespec){.tv_sec = rank < 10 ? 0 : 2, .tv_nsec = rank < 10 ? rank * 100000000L : 0},
+            NULL);
+}
+
 /* After a failure the other ranks may be in a call that this one will never enter, unless all agreed (then
  * they leave by themselves, with the same message). */
 static void leave(struct invocation *in, int status, const struct tpo_error *err)
 {
   int code = exit_status(status);
   bool first = in->comm ? tpo_comm_rank(in->comm) == 0 : is_first_rank();
-  bool told = status == TPO_E_USAGE || strncmp(err->message, "rank ", 5) == 0;
+  bool told = status == TPO_E_USAGE || is_agreed(err->message);
+  /* Several ranks find a broken exchange at once. They tell it in turn: the first to abort ends the others.
+   */
+  if (in->comm && status == TPO_E_COMM) wait_turn(tpo_comm_rank(in->comm));
   if (status < 0 && (first || !told)) {
     if (in->log_json)
       tpo_log(TPO_LOG_ERROR, "%s", err->message);
@@ -128,11 +129,11 @@ int main(int argc, char **argv)
   fill_standard_streams();
   if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
       strcmp(argv[1], "help") == 0) {
-    print_help();
+    if (is_first_rank()) print_help();
     return argc < 2 ? 2 : finish_printing();
   }
   if (strcmp(argv[1], "--version") == 0) {
-    print_version();
+    if (is_first_rank()) print_version();
     return finish_printing();
   }
   struct tpo_error err = {0};

@@ -190,7 +190,11 @@ static void print_options(const struct option *options)
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "%s%s%s%s", letter, o->name, o->argument ? " " : "",
              o->argument ? o->argument : "");
-    printf("  %-36s %s\n", left, o->help);
+    const char *key = o->key && strcmp(o->key, "thought") == 0 ? "thought.name" : o->key;
+    const char *fallback = key ? tpo_config_default_text(key) : NULL;
+    printf("  %-36s %s", left, o->help);
+    if (fallback && *fallback) printf(" (default %s)", fallback);
+    printf("\n");
   }
 }
 

@@ -16,7 +16,7 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
 {
   *s = (struct cli_session){0};
   const struct tpo_config *config = &in->config;
-  int status = in->comm ? 0 : tpo_comm_open(&in->comm, config->run.deadline, err);
+  int status = in->comm ? 0 : tpo_comm_open_alone(&in->comm, err);
   if (status < 0) return status;
   int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
   status = tpo_backend_open(&s->session.backend, config->model.backend, threads, err);

@@ -9,7 +9,7 @@ struct cli_session {
   struct tpo_session session; /* backend open, progress wired to the bar */
   struct progress_bar bar;
 };
-/* Commands without a communicator of their own get one for a single rank here. */
+/* Commands without a communicator, which one rank of a launcher's runs alone, get one of that rank here. */
 int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_error *err);
 void cli_session_close(struct cli_session *s);
 bool cli_first_rank(const struct cli_session *s);

@@ -142,6 +142,18 @@ static void free_comm(struct tpo_comm *comm)
   free(comm);
 }
 
+int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err)
+{
+  struct tpo_comm *comm = tpo_calloc(1, sizeof *comm, err);
+  *out = comm;
+  if (!comm) return TPO_E_MEMORY;
+  comm->size = comm->local_size = 1;
+  comm->world = MPI_COMM_NULL;
+  comm->arrivals = MPI_WIN_NULL;
+  snprintf(comm->description, sizeof comm->description, "1 rank");
+  return 0;
+}
+
 int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err)
 {
   *out = NULL;
@@ -151,13 +163,10 @@ int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error 
   long expected;
   int status = find_launcher(&started, &expected, err);
   if (status < 0) return status;
-  struct tpo_comm *comm = tpo_calloc(1, sizeof *comm, err);
-  if (!comm) return TPO_E_MEMORY;
-  comm->size = comm->local_size = 1;
+  struct tpo_comm *comm;
+  status = tpo_comm_open_alone(&comm, err);
+  if (status < 0) return status;
   comm->deadline = deadline_seconds;
-  comm->world = MPI_COMM_NULL;
-  comm->arrivals = MPI_WIN_NULL;
-  snprintf(comm->description, sizeof comm->description, "1 rank");
   if (started) status = open_mpi(comm, expected, err);
   if (status < 0) {
     free_comm(comm);

@@ -167,9 +167,12 @@ const struct config_key config_keys[] = {
     REAL("train.learning_rate", train.learning_rate, 0, 1, KEY_ABOVE_MIN, "5e-7",
          "Largest learning rate of AdamW."),
     CHOICE("train.schedule", train.schedule, "constant|linear|cosine", "cosine",
-           "Course of the learning rate after the warm-up; `linear` and `cosine` end at 0."),
+           "Course of the learning rate after the warm-up; `linear` and `cosine` fall towards 0, which they "
+           "would "
+           "reach after the last step."),
     REAL("train.warmup", train.warmup, 0, 1, KEY_BELOW_MAX, "0.1",
-         "Share of all steps in which the learning rate rises from 0."),
+         "Share of all steps, rounded up to whole ones, in which the learning rate rises evenly: with W such "
+         "steps the first has 1/W of the largest rate and the last all of it."),
     REAL("train.weight_decay", train.weight_decay, 0, 10, 0, "0",
          "Decoupled weight decay of AdamW, on matrices and not on norms."),
     REAL("train.adam_beta1", train.adam_beta1, 0, 1, KEY_BELOW_MAX, "0.9", "Decay of AdamW's first moment."),
@@ -226,6 +229,12 @@ int config_find_section(const char *name, size_t len)
   for (int i = 0; i < config_n_sections; i++)
     if (strlen(config_sections[i].name) == len && memcmp(config_sections[i].name, name, len) == 0) return i;
   return -1;
+}
+
+const char *tpo_config_default_text(const char *key)
+{
+  int index = config_find_key(key, strlen(key));
+  return index < 0 ? NULL : config_keys[index].fallback;
 }
 
 bool config_in_section(int key, const char *section)

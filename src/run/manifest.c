@@ -78,11 +78,6 @@ bool manifest_has(const struct manifest *m, int iteration, const char *step)
   return find(m, iteration, step) != NULL;
 }
 
-const json_t *manifest_summary(const struct manifest *m, int iteration, const char *step)
-{
-  return json_object_get(find(m, iteration, step), "summary");
-}
-
 static int verify_file(const struct manifest *m, const json_t *file, struct tpo_error *err)
 {
   char path[8200], hash[33];
@@ -128,21 +123,19 @@ static json_t *describe_file(const struct manifest *m, const char *name, struct 
 }
 
 int manifest_add(struct manifest *m, int iteration, const char *step, const char *const *files,
-                 double seconds, json_t *summary, int64_t metrics_size, struct tpo_error *err)
+                 double seconds, int64_t metrics_size, struct tpo_error *err)
 {
   json_t *list = json_array();
   for (int i = 0; files[i]; i++) {
     json_t *file = describe_file(m, files[i], err);
     if (!file) {
       json_decref(list);
-      json_decref(summary);
       return TPO_E_IO;
     }
     json_array_append_new(list, file);
   }
-  json_t *entry = json_pack("{s:i, s:s, s:o, s:f, s:I, s:o}", "iteration", iteration, "step", step, "files",
-                            list, "seconds", seconds, "metrics_size", (json_int_t)metrics_size, "summary",
-                            summary ? summary : json_object());
+  json_t *entry = json_pack("{s:i, s:s, s:o, s:f, s:I}", "iteration", iteration, "step", step, "files", list,
+                            "seconds", seconds, "metrics_size", (json_int_t)metrics_size);
   if (!entry || json_array_append_new(json_object_get(m->root, "steps"), entry) < 0)
     return tpo_fail(err, TPO_E_MEMORY, "out of memory");
   return write_manifest(m, err);

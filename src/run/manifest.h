@@ -20,13 +20,10 @@ void manifest_free(struct manifest *m);
 /* Every file of every finished step is there with its size and hash. */
 int manifest_verify(const struct manifest *m, struct tpo_error *err);
 bool manifest_has(const struct manifest *m, int iteration, const char *step);
-/* The step's summary object (borrowed), or NULL. */
-const json_t *manifest_summary(const struct manifest *m, int iteration, const char *step);
 /* Records a finished step and writes the manifest. files: NULL-terminated paths relative to the run folder.
- * metrics_size: bytes of metrics.jsonl by now, so that a resume can cut off what came after. Takes summary.
- */
+ * metrics_size: bytes of metrics.jsonl by now, so that a resume can cut off what came after. */
 int manifest_add(struct manifest *m, int iteration, const char *step, const char *const *files,
-                 double seconds, json_t *summary, int64_t metrics_size, struct tpo_error *err);
+                 double seconds, int64_t metrics_size, struct tpo_error *err);
 int64_t manifest_metrics_size(const struct manifest *m);
 int manifest_set(struct manifest *m, const char *key, json_t *value, struct tpo_error *err); /* and writes */
 const char *manifest_string(const struct manifest *m, const char *key); /* "" when absent */

@@ -88,8 +88,8 @@ static int record(struct loop *loop, const struct step *step, double seconds, st
   }
   if (fsync(fileno(loop->metrics)) < 0)
     return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: writing failed: %m", loop->config->run.dir);
-  return manifest_add(&loop->manifest, loop->iteration, step->name, files, seconds, NULL,
-                      ftell(loop->metrics), err);
+  return manifest_add(&loop->manifest, loop->iteration, step->name, files, seconds, ftell(loop->metrics),
+                      err);
 }
 
 static int run_step(struct loop *loop, const struct step *step, struct tpo_error *err)

@@ -32,13 +32,6 @@ void tpo_normalizer_free(struct tpo_normalizer *norm)
   *norm = (struct tpo_normalizer){0};
 }
 
-bool tpo_normalizer_prepends(const struct tpo_normalizer *norm)
-{
-  for (size_t i = 0; i < norm->n; i++)
-    if (norm->steps[i].kind == TPO_NORMAL_PREPEND) return true;
-  return false;
-}
-
 static bool is_ascii(const char *text, size_t len)
 {
   for (size_t i = 0; i < len; i++)

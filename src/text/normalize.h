@@ -29,7 +29,6 @@ struct tpo_normalizer {
 int tpo_normalizer_add(struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *what,
                        const char *by, struct tpo_error *err);
 void tpo_normalizer_free(struct tpo_normalizer *norm);
-bool tpo_normalizer_prepends(const struct tpo_normalizer *norm);
 
 /* *text becomes the normalised text: itself, or bytes held by one of the two buffers. begins: see
  * pretokenize.h; without it nothing is prepended. text is valid UTF-8. */

@@ -4,9 +4,9 @@
  * token is to carry loss). Sampled outputs come this way: their text is never tokenised again. Text as in
  * TRL's data sets: `prompt`, `chosen`, `rejected` all strings are plain text, encoded as they stand, the
  * output ended by the tokenizer's end token. With messages, the chat template renders them: chosen and
- * rejected are one assistant message after the prompt's messages, or whole chats that share all but the last;
- * a string among them stands for the content of one message. The output ends with the template's own
- * end-of-turn token. */
+ * rejected are one assistant message after the prompt's messages, or whole chats that share all but the last
+ * (a `prompt` string beside whole chats repeats what they begin with, and is not read); a string among them
+ * stands for the content of one message. The output ends with the template's own end-of-turn token. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,11 +227,17 @@ static int encode_chats(struct reader *reader, const json_t *prompt, struct chat
   return status;
 }
 
+static bool is_whole_chat(const json_t *value)
+{
+  return json_is_array(value) && json_array_size(value) > 1;
+}
+
 static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_error *err)
 {
   const json_t *prompt = json_object_get(line, "prompt"), *chosen = json_object_get(line, "chosen"),
                *rejected = json_object_get(line, "rejected");
-  if (json_is_null(prompt)) prompt = NULL;
+  if (json_is_null(prompt) || (json_is_string(prompt) && is_whole_chat(chosen) && is_whole_chat(rejected)))
+    prompt = NULL;
   if (!chosen || !rejected)
     return tpo_fail(
         err, TPO_E_INPUT,

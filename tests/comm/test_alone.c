@@ -46,6 +46,22 @@ static void started_alone_mpi_is_not_initialised(void **state)
   tpo_comm_close(comm);
 }
 
+static void alone_in_a_launcher_waits_for_nobody(void **state)
+{
+  (void)state;
+  forget_launchers();
+  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  setenv("PMIX_RANK", "0", 1);
+  struct tpo_comm *comm;
+  assert_int_equal(tpo_comm_open_alone(&comm, NULL), 0);
+  int initialised = 1;
+  MPI_Initialized(&initialised);
+  assert_false(initialised);
+  assert_int_equal(tpo_comm_size(comm), 1);
+  assert_int_equal(tpo_comm_agree(comm, 0, NULL), 0);
+  tpo_comm_close(comm);
+}
+
 static void a_batch_script_of_slurm_is_alone(void **state)
 {
   (void)state;
@@ -82,6 +98,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(started_alone_mpi_is_not_initialised),
+      cmocka_unit_test(alone_in_a_launcher_waits_for_nobody),
       cmocka_unit_test(a_batch_script_of_slurm_is_alone),
       cmocka_unit_test(srun_without_pmix_is_refused),
       cmocka_unit_test(a_deadline_below_a_second_is_refused),

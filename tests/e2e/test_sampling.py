@@ -109,3 +109,10 @@ def test_sampler_and_trainer_agree(tpo, tiny_model, expected, tmp_path):
     for line, start, forced, expected_sum in zip(lines, starts, inserted, logprob):
         total = sum(p for p, was_inserted in zip(json.loads(line)["logprobs"][start - 1:], forced) if not was_inserted)
         assert total == pytest.approx(expected_sum, abs=2e-3)
+
+
+def test_what_one_rank_does_alone_ends_under_mpirun(tpo, tiny_model):
+    out = tpo.ok("logprobs", "--model", tiny_model, stdin='{"ids":[1,2,3]}\n', ranks=2, timeout=60)
+    assert len(json.loads(out)["logprobs"]) == 2
+    tpo.ok("chat", "--model", tiny_model, "--max-tokens", 4, stdin="Hello\n", ranks=2, timeout=60)
+    assert tpo.ok("--version", ranks=2).count("libraries:") == 1

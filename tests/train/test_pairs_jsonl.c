@@ -204,6 +204,20 @@ static void chats_that_share_their_beginning_need_no_prompt(void **state)
   tpo_pairs_free(&pairs);
 }
 
+static void a_prompt_that_whole_chats_repeat_is_not_read(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs =
+      read_good("{\"prompt\":\"Q\",\"chosen\":[{\"role\":\"user\",\"content\":\"Q\"},{\"role\":"
+                "\"assistant\",\"content\":\"yes\"}],\"rejected\":[{\"role\":\"user\",\"content\":\"Q\"},"
+                "{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt, "<s><|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n");
+  assert_ids(row->chosen_ids, row->n_chosen, "yes<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "no<|im_end|>");
+  tpo_pairs_free(&pairs);
+}
+
 static void what_is_no_pair_is_refused_with_its_line(void **state)
 {
   (void)state;
@@ -269,6 +283,7 @@ int main(void)
       cmocka_unit_test(plain_text_gets_bos_before_and_the_end_token_after),
       cmocka_unit_test(messages_go_through_the_template),
       cmocka_unit_test(chats_that_share_their_beginning_need_no_prompt),
+      cmocka_unit_test(a_prompt_that_whole_chats_repeat_is_not_read),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
       cmocka_unit_test(pairs_without_a_response_or_too_long_are_dropped_and_counted),
   };
