@@ -32,6 +32,9 @@ int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_e
 /* Cuts metrics.jsonl back to `size` bytes (rank 0). */
 int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 
+/* Removes temporary files that a killed attempt left (rank 0, while it holds the run folder's lock). */
+void loop_clear_leftovers(const struct loop *loop);
+
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);
 int step_prompts(struct loop *loop, struct tpo_error *err);

@@ -156,7 +156,10 @@ static int open_metrics(struct loop *loop, struct tpo_error *err)
   if (status < 0) return status;
   loop->metrics = fopen(path, "ae");
   if (!loop->metrics) return tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
-  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) return 0;
+  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) {
+    loop_clear_leftovers(loop);
+    return 0;
+  }
   if (errno == EWOULDBLOCK)
     return tpo_fail(err, TPO_E_USAGE, "%s: another process is running in this folder; name another --run-dir",
                     loop->config->run.dir);

@@ -1,0 +1,36 @@
+/* What a killed attempt left of files that it was writing: "<name>.tmp.<process id>" beside the finished
+ * ones. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "run/loop.h"
+
+static bool is_temporary(const char *name)
+{
+  const char *mark = strstr(name, ".tmp.");
+  return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+}
+
+/* Checkpoints are large: left there, they would fill the disk. What can't be removed does no harm. */
+static void clear_folder(const char *dir, bool inner)
+{
+  DIR *folder = opendir(dir);
+  if (!folder) return;
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    char path[4096];
+    if (entry->d_name[0] == '.' || tpo_path_join(path, sizeof path, dir, entry->d_name, NULL) < 0) continue;
+    if (is_temporary(entry->d_name) && unlink(path) == 0)
+      tpo_log(TPO_LOG_INFO, "%s: removed, an earlier attempt did not finish it", path);
+    bool is_step = strncmp(entry->d_name, "iter-", 5) == 0 || strcmp(entry->d_name, "prompts") == 0;
+    if (!inner && is_step) clear_folder(path, true);
+  }
+  closedir(folder);
+}
+
+void loop_clear_leftovers(const struct loop *loop)
+{
+  clear_folder(loop->config->run.dir, false);
+}
