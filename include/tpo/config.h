@@ -103,7 +103,7 @@ struct tpo_train_config {                  /* train: */
   bool shuffle;                            /* true */
   int micro_batch_tokens;                  /* most tokens in one packed forward pass, 4096 */
   int max_pair_tokens; /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
-  bool save_optimizer; /* true: checkpoints carry m, v and master weights */
+  bool save_optimizer; /* true: checkpoints carry m and v (and master weights, as a bf16 model's always do) */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };

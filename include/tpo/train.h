@@ -59,7 +59,7 @@ int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int 
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
                          struct tpo_error *err);
 /* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank 0 writes. extra is
- * a JSON object merged into /state (best validation score, ...), may be NULL. with_optimizer false: weights only. */
+ * a JSON object merged into /state (best validation score, ...), may be NULL. with_optimizer false: weights only, with their fp32 masters when the model is bf16. */
 int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer, const char *config_yaml,
                      const char *extra, bool with_optimizer, struct tpo_error *err);
 int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);

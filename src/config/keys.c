@@ -192,8 +192,9 @@ const struct config_key config_keys[] = {
         "model's "
         "context length."),
     TRUTH("train.save_optimizer", train.save_optimizer, "true",
-          "Keep the optimizer's state in the checkpoint (12 bytes a parameter), so that training can go on "
-          "from it."),
+          "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); a bf16 model's fp32 master "
+          "weights "
+          "are kept in any case."),
 
     TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
     INT("run.iterations", run.iterations, 1, 10000, "4",

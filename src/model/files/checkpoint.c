@@ -18,6 +18,7 @@ struct state {
   enum tpo_dtype dtype;
   size_t tensor_index; /* SIZE_MAX: none */
   const char *path;
+  const char *group; /* the weights are read from: "model", or the masters that those were rounded from */
 };
 
 static int read_arch(struct tpo_arch *arch, struct tpo_checkpoint *file, const char *path,
@@ -47,24 +48,40 @@ static int check_known(void *arg, const char *name, struct tpo_error *err)
                   state->path, name);
 }
 
-static int check(struct tpo_source *source, const struct tpo_param *params, size_t n, struct tpo_error *err)
+static int check_group(struct tpo_source *source, const struct tpo_param *params, size_t n,
+                       struct tpo_error *err)
 {
   struct state *state = source->state;
   for (size_t i = 0; i < n; i++) {
     int dtype, n_dims;
     int64_t dims[8];
-    int code = tpo_checkpoint_shape(state->file, "model", params[i].name, &dtype, &n_dims, dims, err);
+    int code = tpo_checkpoint_shape(state->file, state->group, params[i].name, &dtype, &n_dims, dims, err);
     if (code < 0) return code;
     if (code == 0)
-      return tpo_fail(err, TPO_E_INPUT, "%s: tensor /model/%s is missing", source->path, params[i].name);
+      return tpo_fail(err, TPO_E_INPUT, "%s: tensor /%s/%s is missing", source->path, state->group,
+                      params[i].name);
     if ((code = tpo_source_check_shape(&params[i], params[i].name, dims, n_dims, source->path, err)) < 0)
       return code;
   }
+  return 0;
+}
+
+static int check(struct tpo_source *source, const struct tpo_param *params, size_t n, struct tpo_error *err)
+{
+  struct state *state = source->state;
+  int code = check_group(source, params, n, err);
+  if (code < 0) return code;
   state->params = params;
   state->n_params = n;
-  int code = tpo_checkpoint_each(state->file, "model", check_known, state, err);
+  code = tpo_checkpoint_each(state->file, "model", check_known, state, err);
   state->params = NULL;
-  return code;
+  if (code < 0 || !source->master) return code;
+  int dtype, n_dims;
+  int64_t dims[8];
+  code = tpo_checkpoint_shape(state->file, "optimizer/master", params[0].name, &dtype, &n_dims, dims, err);
+  if (code <= 0) return code;
+  state->group = "optimizer/master";
+  return check_group(source, params, n, err);
 }
 
 static int fetch(struct state *state, const struct tpo_param *params, size_t i, struct tpo_error *err)
@@ -74,13 +91,13 @@ static int fetch(struct state *state, const struct tpo_param *params, size_t i, 
   free(state->tensor);
   state->tensor = NULL;
   state->tensor_index = SIZE_MAX;
-  int code = tpo_checkpoint_shape(state->file, "model", params[i].name, &dtype, &n_dims, dims, err);
+  int code = tpo_checkpoint_shape(state->file, state->group, params[i].name, &dtype, &n_dims, dims, err);
   if (code <= 0) return code < 0 ? code : tpo_fail(err, TPO_E_INPUT, "%s: tensor vanished", params[i].name);
   state->dtype = (enum tpo_dtype)dtype;
   size_t size = tpo_dtype_size(state->dtype), n = (size_t)params[i].rows * (size_t)params[i].cols;
   state->tensor = tpo_calloc(n, size, err);
   if (!state->tensor) return TPO_E_MEMORY;
-  code = tpo_checkpoint_get(state->file, "model", params[i].name, state->tensor, n * size, err);
+  code = tpo_checkpoint_get(state->file, state->group, params[i].name, state->tensor, n * size, err);
   if (code == 0) state->tensor_index = i;
   return code;
 }
@@ -128,6 +145,7 @@ int tpo_source_open_checkpoint(struct tpo_source *source, const char *path, bool
   }
   state->file = file;
   state->path = path;
+  state->group = "model";
   state->tensor_index = SIZE_MAX;
   source->state = state;
   source->check = check;

@@ -109,6 +109,7 @@ int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_mo
   struct tpo_model *model = NULL;
   int code = tpo_source_open(&source, path, true, err);
   if (code < 0) return code;
+  source.master = options->keep_master;
   code = check_source(&source, err);
   if (code == 0) code = tpo_model_allocate(&model, &source.arch, options, err);
   for (size_t i = 0; code == 0 && i < model->n_params; i++) code = load_param(model, &source, i, err);
