@@ -1,5 +1,5 @@
 # Every tests/<layer>/mpi_<what>.c is a program that holds at any number of ranks; each is run with 1 to 4.
-# tests/comm/faults checks what is left of a job when a rank fails.
+# tests/comm/faults checks what is left of a job when a rank fails, tests/comm/two_hosts the way between hosts.
 find_program(MPIRUN NAMES mpirun REQUIRED)
 find_program(TIMEOUT NAMES timeout REQUIRED)
 # Open MPI unloads its plugins with memory still allocated, so leaks are looked for only in programs without it.
@@ -35,5 +35,8 @@ endforeach()
 if(TARGET tpo_comm)
   tpo_mpi_program(comm mpi_comm_faulty ${CMAKE_SOURCE_DIR}/tests/comm/faulty.c)
   add_test(NAME comm.faults COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/faults $<TARGET_FILE:mpi_comm_faulty> ${MPIRUN})
-  set_tests_properties(comm.faults PROPERTIES TIMEOUT 120 RUN_SERIAL ON ENVIRONMENT "${mpi_environment}")
+  add_test(NAME comm.two_hosts COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/two_hosts ${MPIRUN} $<TARGET_FILE:mpi_comm_faulty>
+                                       $<TARGET_FILE:mpi_comm_collectives> $<TARGET_FILE:mpi_comm_queue>)
+  set_tests_properties(comm.faults comm.two_hosts PROPERTIES TIMEOUT 120 RUN_SERIAL ON SKIP_RETURN_CODE 77
+                                                             ENVIRONMENT "${mpi_environment}")
 endif()

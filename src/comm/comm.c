@@ -57,26 +57,27 @@ static void library_name(char *out, size_t size)
   snprintf(out, size, "%.60s", text[0] ? text : "MPI");
 }
 
-static int describe(struct tpo_comm *comm, struct tpo_error *err)
+static int describe(struct tpo_comm *comm, int *hosts, struct tpo_error *err)
 {
   MPI_Comm local;
   int status = comm_check(
       comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local),
       COMM_OPEN, err);
   if (status < 0) return status;
-  int local_rank = 0, first = 0, hosts = 0;
+  int local_rank = 0, first = 0;
+  *hosts = 0;
   MPI_Comm_rank(local, &local_rank);
   MPI_Comm_size(local, &comm->local_size);
   MPI_Comm_free(&local);
   first = local_rank == 0;
-  status = comm_check(comm, MPI_Iallreduce(&first, &hosts, 1, MPI_INT, MPI_SUM, comm->world, comm->requests),
+  status = comm_check(comm, MPI_Iallreduce(&first, hosts, 1, MPI_INT, MPI_SUM, comm->world, comm->requests),
                       COMM_OPEN, err);
   if (status == 0) status = comm_wait(comm, comm->requests, 1, COMM_OPEN, err);
   if (status < 0) return status;
   char library[64];
   library_name(library, sizeof library);
   snprintf(comm->description, sizeof comm->description, "%d rank%s on %d host%s, %s", comm->size,
-           comm->size == 1 ? "" : "s", hosts, hosts == 1 ? "" : "s", library);
+           comm->size == 1 ? "" : "s", *hosts, *hosts == 1 ? "" : "s", library);
   return 0;
 }
 
@@ -97,7 +98,7 @@ static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
   int initialised = 0, provided = 0;
   MPI_Initialized(&initialised);
   if (!initialised) {
-    int result = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    int result = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &provided);
     if (result != MPI_SUCCESS)
       return tpo_fail(err, TPO_E_COMM, "MPI could not be initialised (error %d)", result);
     comm->owns_mpi = true;
@@ -120,18 +121,11 @@ static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
     snprintf(comm->description, sizeof comm->description, "1 rank, %s", library);
     return 0;
   }
+  int hosts;
   status = allocate_scratch(comm, err);
-  if (status < 0) return status;
-  status = comm_check(
-      comm,
-      MPI_Win_allocate(sizeof *comm->arrival, 1, MPI_INFO_NULL, comm->world, &comm->arrival, &comm->arrivals),
-      COMM_OPEN, err);
-  if (status < 0) return status;
-  MPI_Win_set_errhandler(comm->arrivals, MPI_ERRORS_RETURN);
-  *comm->arrival = 0;
-  status = comm_check(comm, MPI_Win_lock_all(MPI_MODE_NOCHECK, comm->arrivals), COMM_OPEN, err);
-  if (status == 0) status = comm_enter(comm, COMM_OPEN, err);
-  return status < 0 ? status : describe(comm, err);
+  if (status == 0) status = describe(comm, &hosts, err);
+  if (status == 0) status = comm_remote_open(comm, hosts, err);
+  return status < 0 ? status : tpo_comm_barrier(comm, err); /* nobody reads a word before it is 0 */
 }
 
 static void free_comm(struct tpo_comm *comm)
@@ -149,7 +143,7 @@ int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err)
   if (!comm) return TPO_E_MEMORY;
   comm->size = comm->local_size = 1;
   comm->world = MPI_COMM_NULL;
-  comm->arrivals = MPI_WIN_NULL;
+  comm->window = MPI_WIN_NULL;
   snprintf(comm->description, sizeof comm->description, "1 rank");
   return 0;
 }
@@ -186,16 +180,13 @@ void tpo_comm_close(struct tpo_comm *comm)
     orderly = comm_enter(comm, COMM_CLOSE, NULL) == 0 &&
               comm_check(comm, MPI_Ibarrier(comm->world, comm->requests), COMM_CLOSE, NULL) == 0 &&
               comm_wait(comm, comm->requests, 1, COMM_CLOSE, NULL) == 0;
-    if (orderly) {
-      MPI_Win_unlock_all(comm->arrivals);
-      MPI_Win_free(&comm->arrivals);
-    }
+    if (orderly) comm_remote_close(comm);
   }
   if (orderly) {
     MPI_Comm_free(&comm->world);
     if (comm->owns_mpi) MPI_Finalize();
   }
-  free_comm(comm);
+  if (orderly || comm->size == 1) free_comm(comm); /* messages on their way may still be written into it */
 }
 
 void tpo_comm_abort(struct tpo_comm *comm, int exit_status)

@@ -25,14 +25,18 @@ enum comm_kind {
   COMM_KINDS = 256,
 };
 
+struct comm_service;
+
 struct tpo_comm {
   int rank, size, local_size;
-  double deadline;  /* seconds */
-  bool owns_mpi;    /* MPI was initialised here */
-  MPI_Comm world;   /* all ranks; a duplicate, so that a host program's messages never meet ours */
-  MPI_Win arrivals; /* a number a rank, which the others may read at any time: */
-  int64_t *arrival; /* this rank's: collectives entered so far * COMM_KINDS + enum comm_kind of the latest */
-  bool broken;      /* an exchange failed; nothing can be relied on any more */
+  double deadline; /* seconds */
+  bool owns_mpi;   /* MPI was initialised here */
+  MPI_Comm world;  /* all ranks; a duplicate, so that a host program's messages never meet ours */
+  int64_t *words;  /* [COMM_WORDS], which the other ranks may read and add to at any time */
+  MPI_Win window;  /* words in shared memory, when all ranks are on one host */
+  struct comm_service *service; /* otherwise: the thread that answers for them */
+  unsigned queue_words;         /* bits of the words that queues use */
+  bool broken;                  /* an exchange failed; nothing can be relied on any more */
   char broken_message[1024];
   char agreed[1024];     /* message of the last agreement on a failure */
   double *gathered;      /* [size, COMM_F64_CHUNK] */
@@ -43,6 +47,25 @@ struct tpo_comm {
 };
 
 enum { COMM_F64_CHUNK = 512 };
+
+enum {
+  COMM_WORD_ARRIVAL, /* exchanges entered so far * COMM_KINDS + enum comm_kind of the latest */
+  COMM_WORD_QUEUE,   /* and following: counters of job queues, rank 0's */
+  COMM_WORDS = 16,
+};
+
+/* An operation on another rank's word. The memory stays until both requests are done. */
+struct comm_remote {
+  int64_t message[2];
+  int64_t before;
+  MPI_Request requests[2];
+};
+int comm_remote_open(struct tpo_comm *comm, int hosts, struct tpo_error *err);
+void comm_remote_close(struct tpo_comm *comm);
+int comm_remote_set(struct tpo_comm *comm, int word, int64_t value, enum comm_kind kind,
+                    struct tpo_error *err);
+/* Starts op->before = word of rank; word += add. Gives MPI's result. */
+int comm_remote_add(struct tpo_comm *comm, int rank, int word, int64_t add, struct comm_remote *op);
 
 /* Begins a collective: announces it to the other ranks. Negative when an earlier exchange failed. */
 int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err);

@@ -66,9 +66,8 @@ int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err
     return tpo_fail(err, TPO_E_COMM, "an earlier exchange between the ranks failed: %s",
                     comm->broken_message);
   if (comm->size == 1) return 0;
-  __atomic_store_n(comm->arrival, (*comm->arrival / COMM_KINDS + 1) * COMM_KINDS + (int64_t)kind,
-                   __ATOMIC_RELEASE);
-  return comm_check(comm, MPI_Win_sync(comm->arrivals), kind, err);
+  int64_t entered = comm->words[COMM_WORD_ARRIVAL] / COMM_KINDS + 1;
+  return comm_remote_set(comm, COMM_WORD_ARRIVAL, entered * COMM_KINDS + (int64_t)kind, kind, err);
 }
 
 static void nap(unsigned microseconds)
@@ -77,24 +76,24 @@ static void nap(unsigned microseconds)
   nanosleep(&t, NULL);
 }
 
-/* Reads every rank's arrival; -COMM_KINDS for a rank that doesn't answer. */
-static void survey(struct tpo_comm *comm, int64_t *arrivals, MPI_Request *requests)
+/* Reads every rank's arrival; -COMM_KINDS for a rank that doesn't answer, and false then. */
+static bool survey(struct tpo_comm *comm, struct comm_remote *ops, int64_t *arrivals)
 {
-  for (int r = 0; r < comm->size; r++) {
-    arrivals[r] = -COMM_KINDS;
-    requests[r] = MPI_REQUEST_NULL;
-    if (r == comm->rank)
-      arrivals[r] = *comm->arrival;
-    else
-      MPI_Rget(&arrivals[r], 1, MPI_INT64_T, r, 0, 1, MPI_INT64_T, comm->arrivals, &requests[r]);
-  }
+  for (int r = 0; r < comm->size; r++) comm_remote_add(comm, r, COMM_WORD_ARRIVAL, 0, &ops[r]);
   double end = tpo_seconds() + SURVEY_SECONDS;
-  for (;;) {
-    int done = 0;
-    if (MPI_Testall(comm->size, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS || done) return;
-    if (tpo_seconds() > end) return;
-    nap(SLEEP_LAST_US);
+  bool all = false;
+  while (!all && tpo_seconds() < end) {
+    all = true;
+    for (int r = 0; r < comm->size; r++) {
+      int done = 0;
+      arrivals[r] = -COMM_KINDS;
+      if (MPI_Testall(2, ops[r].requests, &done, MPI_STATUSES_IGNORE) == MPI_SUCCESS && done)
+        arrivals[r] = ops[r].before;
+      all = all && done;
+    }
+    if (!all) nap(SLEEP_LAST_US);
   }
+  return all;
 }
 
 static void append_ranks(struct tpo_buf *text, const bool *which, int n)
@@ -113,48 +112,47 @@ static void append_ranks(struct tpo_buf *text, const bool *which, int n)
   if (count > shown) tpo_buf_printf(text, " and %d more", count - shown);
 }
 
-/* What keeps this rank waiting, in words; false when only time tells that something is wrong and `late` is
- * not set. */
-static bool explain(struct tpo_comm *comm, enum comm_kind kind, bool late, double waited,
-                    struct tpo_buf *text)
+/* Says what the arrivals tell: ranks that do something else, or, when it is late, ranks that are missing. */
+static void compare(struct tpo_comm *comm, enum comm_kind kind, bool late, const int64_t *arrivals,
+                    bool *missing, struct tpo_buf *text)
+{
+  int64_t mine = arrivals[comm->rank];
+  int n_missing = 0, other = -1;
+  for (int r = 0; r < comm->size; r++) {
+    missing[r] = kind == COMM_QUEUE_NEXT ? r == 0 : arrivals[r] / COMM_KINDS < mine / COMM_KINDS;
+    n_missing += missing[r];
+    if (arrivals[r] != mine && arrivals[r] / COMM_KINDS == mine / COMM_KINDS && other < 0) other = r;
+  }
+  if (other >= 0 && kind != COMM_QUEUE_NEXT) {
+    tpo_buf_printf(text, "the ranks are not doing the same thing: rank %d is in %s, rank %d in %s",
+                   comm->rank, kind_name(kind), other, kind_name(arrivals[other] % COMM_KINDS));
+  } else if (late && n_missing > 0) {
+    append_ranks(text, missing, comm->size);
+    tpo_buf_printf(text, " did not come to %s within %.0f seconds; the job is ended", kind_name(kind),
+                   comm->deadline);
+  }
+}
+
+/* What keeps this rank waiting, in words; nothing when only time will tell. */
+static void explain(struct tpo_comm *comm, enum comm_kind kind, bool late, struct tpo_buf *text)
 {
   size_t n = (size_t)comm->size;
+  struct comm_remote *ops = calloc(n, sizeof *ops);
   int64_t *arrivals = calloc(n, sizeof *arrivals);
-  MPI_Request *requests = calloc(n, sizeof *requests);
   bool *missing = calloc(n, sizeof *missing);
-  bool told = false;
-  if (arrivals && requests && missing) {
-    survey(comm, arrivals, requests);
-    int64_t mine = *comm->arrival;
-    int n_missing = 0, other = -1;
-    for (int r = 0; r < comm->size; r++) {
-      missing[r] = kind == COMM_QUEUE_NEXT ? r == 0 : arrivals[r] / COMM_KINDS < mine / COMM_KINDS;
-      n_missing += missing[r];
-      if (arrivals[r] != mine && arrivals[r] / COMM_KINDS == mine / COMM_KINDS && other < 0) other = r;
-    }
-    if (other >= 0 && kind != COMM_QUEUE_NEXT) {
-      tpo_buf_printf(text, "the ranks are not doing the same thing: rank %d is in %s, rank %d in %s",
-                     comm->rank, kind_name(kind), other, kind_name(arrivals[other] % COMM_KINDS));
-      told = true;
-    } else if (late && n_missing > 0) {
-      append_ranks(text, missing, comm->size);
-      tpo_buf_printf(text, " did not come to %s within %.0f seconds; the job is ended", kind_name(kind),
-                     waited);
-      told = true;
-    }
+  bool answered = true;
+  if (comm->words && ops && arrivals && missing) {
+    answered = survey(comm, ops, arrivals);
+    compare(comm, kind, late, arrivals, missing, text);
   }
-  if (!told && late)
+  if (!text->len && late)
     tpo_buf_printf(text,
                    "%s between %d ranks was not finished within %.0f seconds although all have come to it; "
                    "the job is ended",
-                   kind_name(kind), comm->size, waited);
+                   kind_name(kind), comm->size, comm->deadline);
   free(missing);
-  /* A late answer may still be written there. */
-  if (!text->len) {
-    free(requests);
-    free(arrivals);
-  }
-  return text->len > 0;
+  free(arrivals);
+  if (answered) free(ops); /* a late answer may still be written there */
 }
 
 static int give_up(struct tpo_comm *comm, struct tpo_buf *text, struct tpo_error *err)
@@ -192,8 +190,8 @@ int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kin
     if (!late && now < next_check) continue;
     next_check = now + MISMATCH_SECONDS;
     struct tpo_buf text = {0};
-    if (explain(comm, kind, late, comm->deadline, &text)) return give_up(comm, &text, err);
-    tpo_buf_free(&text);
+    explain(comm, kind, late, &text);
+    if (text.len || text.failed) return give_up(comm, &text, err);
   }
 }
 

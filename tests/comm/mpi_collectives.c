@@ -65,7 +65,7 @@ static void doubles_are_summed_and_maximised(void)
 static void bytes_are_broadcast_and_gathered(void)
 {
   for (int root = 0; root < size; root++) {
-    char word[8] = "";
+    char word[32] = "";
     if (rank == root) snprintf(word, sizeof word, "root %d", root);
     CHECK(tpo_comm_bcast(comm, word, sizeof word, root, &err) == 0);
     CHECK(word[5] == '0' + root);
@@ -144,7 +144,7 @@ int main(void)
   CHECK(tpo_comm_open(&comm, 30, &err) == 0);
   rank = tpo_comm_rank(comm);
   size = tpo_comm_size(comm);
-  CHECK(tpo_comm_local_size(comm) == size);
+  CHECK(tpo_comm_local_size(comm) <= size);
   shards_cover_everything_once();
   size_t lengths[] = {0, 1, 17, 1000, 600000};
   for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
