@@ -10,8 +10,12 @@ static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
 {
   tpo_buf_printf(out, "  paired difference        %+.3f ± %.3f (standard error, %zu instructions)\n",
                  difference, se, n);
-  if (n < 2 || isnan(se))
-    tpo_buf_puts(out, "  Too few instructions to say whether that is more than noise.\n");
+  if (n > 0 && difference == 0)
+    tpo_buf_puts(out, "  That is no difference.\n");
+  else if (n < 2 || !(se > 0))
+    tpo_buf_puts(out,
+                 "  Too few instructions, or too little spread among them, to say whether that is more than "
+                 "noise.\n");
   else if (fabs(difference) < 2 * se)
     tpo_buf_puts(out,
                  "  That is within noise (less than two standard errors): this run shows no difference.\n");
@@ -28,18 +32,15 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
   tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
 }
 
-char *loop_closing_text(struct loop *loop, struct tpo_error *err)
+/* The table of the validation instructions before and after. */
+static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
-  char before_path[4096], after_path[4096], report[4096], checkpoint[4096];
+  char before_path[4096], after_path[4096];
   struct tpo_samples before = {0}, after = {0};
   struct tpo_sample_summary b, a;
-  struct tpo_buf out = {0};
-  int last = loop->config->run.iterations;
   double difference, se, mean_before, mean_after;
   int status = loop_path(loop, 0, "validation.h5", before_path, err);
-  if (status == 0) status = loop_path(loop, last, "validation.h5", after_path, err);
-  if (status == 0) status = loop_path(loop, last, "checkpoint.h5", checkpoint, err);
-  if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
+  if (status == 0) status = loop_path(loop, loop->config->run.iterations, "validation.h5", after_path, err);
   if (status == 0) status = tpo_samples_read(&before, before_path, err);
   if (status == 0) status = tpo_samples_read(&after, after_path, err);
   if (status == 0) {
@@ -47,24 +48,36 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
     tpo_summarize(&after, &a);
     size_t n = tpo_paired_difference(&before, &after, loop->config->judge.empty_score, &difference, &se,
                                      &mean_before, &mean_after);
-    tpo_buf_printf(&out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
+    tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
-    row(&out, "mean judge score", "%.3f", mean_before, mean_after);
-    row(&out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
-    row(&out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
-    row(&out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
-    row(&out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
-    verdict(&out, difference, se, n);
+    row(out, "mean judge score", "%.3f", mean_before, mean_after);
+    row(out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
+    row(out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
+    row(out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
+    row(out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+    verdict(out, difference, se, n);
     if (loop->config->train.epochs > 1 && loop->config->run.validate_each_epoch)
       tpo_buf_puts(
-          &out,
+          out,
           "  The kept epochs were chosen on these same instructions, which flatters \"after\" a little.\n");
-    tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
-    tpo_buf_printf(&out, "try next     tpo chat --model %s --show-thoughts\n", checkpoint);
   }
   tpo_samples_free(&before);
   tpo_samples_free(&after);
-  if (status == 0 && out.failed) tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  return status;
+}
+
+char *loop_closing_text(struct loop *loop, struct tpo_error *err)
+{
+  char report[4096], checkpoint[4096];
+  struct tpo_buf out = {0};
+  int status = loop_path(loop, loop->config->run.iterations, "checkpoint.h5", checkpoint, err);
+  if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
+  if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
+  if (status == 0) {
+    tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
+    tpo_buf_printf(&out, "try next     tpo chat --model %s --show-thoughts\n", checkpoint);
+  }
+  if (status == 0 && out.failed) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status < 0) tpo_buf_free(&out);
   return status < 0 ? NULL : tpo_buf_take(&out);
 }

@@ -112,8 +112,9 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
 
 static int run_iterations(struct loop *loop, struct tpo_error *err)
 {
+  bool validates = loop->config->data.validation_prompts > 0;
   loop->iteration = 0;
-  int status = run_step(loop, &validate_step, err);
+  int status = validates ? run_step(loop, &validate_step, err) : 0;
   for (loop->iteration = 1; status == 0 && loop->iteration <= loop->config->run.iterations;
        loop->iteration++) {
     if (loop->first) {
@@ -123,7 +124,8 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
     }
     status = tpo_comm_agree(loop->session->comm, status, err);
     for (size_t i = 0; status == 0 && i < sizeof iteration_steps / sizeof iteration_steps[0]; i++)
-      status = run_step(loop, &iteration_steps[i], err);
+      if (validates || iteration_steps[i].run != step_validate)
+        status = run_step(loop, &iteration_steps[i], err);
   }
   return status;
 }

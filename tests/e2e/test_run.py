@@ -59,6 +59,18 @@ def test_it_ends_with_what_a_person_wants_to_see(finished):
         assert words in out
 
 
+@pytest.mark.parametrize("validation_prompts", [0, 4])
+def test_a_run_without_any_difference_or_validation_says_so(tpo, tiny_model, tmp_path, validation_prompts):
+    """A learning rate too small to change a greedy answer; with no validation prompts there is nothing to compare."""
+    config, run_dir = write_config(tmp_path, tiny_model, epochs=1)
+    out = tpo.ok("run", config, "--set", "run.iterations=1", "--set", "train.learning_rate=1e-12", "--set",
+                 "run.validation_temperature=0", "--set", "run.validate_each_epoch=false", "--set",
+                 f"data.validation_prompts={validation_prompts}")
+    assert "better" not in out and "worse" not in out
+    assert ("That is no difference." in out) == ("paired difference" in out) == (validation_prompts > 0)
+    assert (run_dir / "report.html").exists() and str(run_dir / "iter-001" / "checkpoint.h5") in out
+
+
 def test_the_run_folder_is_complete(finished):
     _, run_dir, _ = finished
     manifest = json.loads((run_dir / "manifest.json").read_text())
