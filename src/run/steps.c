@@ -8,10 +8,22 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "run/loop.h"
+#include "tpo/judge.h"
 
 static int agree(const struct loop *loop, int status, struct tpo_error *err)
 {
   return tpo_comm_agree(loop->session->comm, status, err);
+}
+
+/* What the rule judge could not verify is told before anything is sampled. */
+static int validate_checks(const struct loop *loop, const char *path, const struct tpo_instructions *set,
+                           struct tpo_error *err)
+{
+  if (strcmp(loop->config->judge.kind, "rule") != 0) return 0;
+  for (size_t i = 0; i < set->n; i++)
+    if (tpo_checks_validate(set->items[i].meta, err) < 0)
+      return tpo_fail_prefix(err, "%s: instruction %s", path, set->items[i].id);
+  return 0;
 }
 
 /* `n` of a file's instructions from position `first` of its keyed shuffle. */
@@ -20,6 +32,7 @@ static int choose_instructions(const struct loop *loop, const char *path, size_t
 {
   struct tpo_instructions all = {0};
   int status = tpo_instructions_read(&all, path, err);
+  if (status == 0) status = validate_checks(loop, path, &all, err);
   uint32_t *order = status == 0 ? tpo_calloc(all.n, sizeof *order, err) : NULL;
   if (status == 0 && !order) status = TPO_E_MEMORY;
   if (status == 0 && all.n < first + n)

@@ -118,6 +118,16 @@ def test_an_unknown_chat_template_is_refused(tpo, tiny_model, tmp_path):
     assert "template" in text
 
 
+def test_a_check_that_nobody_can_verify_is_told_before_sampling(tpo, tiny_model, tmp_path):
+    train, config = tmp_path / "train.jsonl", tmp_path / "c.yaml"
+    train.write_text('{"id": "good", "instruction": "Say hi."}\n'
+                     '{"id": "bad", "instruction": "Say hi.", "checks": [{"type": "keywords:existance"}]}\n')
+    config.write_text(f"model: {{path: {tiny_model}}}\ndata: {{train: {train}, prompts_per_iteration: 1, validation_prompts: 0}}\n"
+                      f"run: {{dir: {tmp_path / 'run'}, iterations: 1, validate_each_epoch: false}}\n")
+    one_message(tpo.fails("run", config, code=1), "train.jsonl", "bad", "keywords:existance")
+    assert not list((tmp_path / "run").rglob("*.h5"))
+
+
 def test_an_unwritable_run_folder(tpo, tiny_model, tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text(f"model: {{path: {tiny_model}}}\nrun: {{dir: /proc/nowhere/run}}\n")
