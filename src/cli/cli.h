@@ -18,18 +18,6 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_pairs, cmd_dpo
   {                                                                                                          \
     "--dtype", 0, "bf16|fp32", "model.dtype", "arithmetic of the model"                                      \
   }
-#define OPTION_BACKEND                                                                                       \
-  {                                                                                                          \
-    "--backend", 0, "auto|cpu|cuda", "model.backend", "where tensors are computed"                           \
-  }
-#define OPTION_THREADS                                                                                       \
-  {                                                                                                          \
-    "--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"                      \
-  }
-#define OPTION_SEED                                                                                          \
-  {                                                                                                          \
-    "--seed", 's', "S", "seed", "seed of all randomness"                                                     \
-  }
 #define OPTION_END                                                                                           \
   {                                                                                                          \
     NULL, 0, NULL, NULL, NULL                                                                                \

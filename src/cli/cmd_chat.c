@@ -19,9 +19,6 @@ static const struct option options[] = {
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens an answer at most"},
     OPTION_DTYPE,
-    OPTION_BACKEND,
-    OPTION_THREADS,
-    OPTION_SEED,
     OPTION_END,
 };
 

@@ -28,9 +28,6 @@ static const struct option options[] = {
     {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
     OPTION_DTYPE,
-    OPTION_BACKEND,
-    OPTION_THREADS,
-    OPTION_SEED,
     OPTION_END,
 };
 

@@ -18,7 +18,6 @@ static const struct option synth_options[] = {
     {"--first", 0, "I", NULL, "begin at this place of the endless sequence (default 0)"},
     {"--split", 0, "train|validation", NULL, "which topics; the two splits share none (default train)"},
     {"--out", 'o', "FILE", NULL, "JSON Lines; - for standard output"},
-    OPTION_SEED,
     OPTION_END,
 };
 
@@ -136,9 +135,6 @@ static const struct option config_options[] = {
     {"--reference", 0, NULL, NULL, "print the reference page of all keys (Markdown)"},
     OPTION_MODEL,
     OPTION_DTYPE,
-    OPTION_BACKEND,
-    OPTION_THREADS,
-    OPTION_SEED,
     OPTION_END,
 };
 

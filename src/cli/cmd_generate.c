@@ -21,9 +21,6 @@ static const struct option options[] = {
     {"--slots", 0, "N", "sampling.slots", "sequences generated at once on a rank"},
     {"--iteration", 0, "N", NULL, "keys the randomness together with the seed (default 0)"},
     OPTION_DTYPE,
-    OPTION_BACKEND,
-    OPTION_THREADS,
-    OPTION_SEED,
     OPTION_END,
 };
 

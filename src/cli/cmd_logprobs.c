@@ -8,7 +8,9 @@
 #include "cli/session.h"
 
 static const struct option options[] = {
-    OPTION_MODEL, OPTION_DTYPE, OPTION_BACKEND, OPTION_THREADS, OPTION_END,
+    OPTION_MODEL,
+    OPTION_DTYPE,
+    OPTION_END,
 };
 
 static int read_ids(const char *line, size_t len, const char *place, int32_t **ids, size_t *n,

@@ -10,9 +10,6 @@ static const struct option options[] = {
     {"--allow-changes", 0, NULL, NULL, "with --resume: go on although the configuration differs"},
     OPTION_MODEL,
     OPTION_DTYPE,
-    OPTION_BACKEND,
-    OPTION_THREADS,
-    OPTION_SEED,
     OPTION_END,
 };
 

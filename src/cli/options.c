@@ -10,6 +10,9 @@
 
 static const struct option common_options[] = {
     {"--config", 0, "FILE", NULL, "read settings from a YAML file first; options override it"},
+    {"--backend", 0, "auto|cpu|cuda", "model.backend", "where tensors are computed"},
+    {"--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"},
+    {"--seed", 's', "S", "seed", "seed of all randomness"},
     {"--set", 0, "KEY=VALUE", NULL, "override one configuration key; may be repeated"},
     {"--quiet", 'q', NULL, NULL, "print warnings and errors only"},
     {"--verbose", 'v', NULL, NULL, "print more"},

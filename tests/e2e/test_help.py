@@ -1,0 +1,35 @@
+"""The help tells what there is, with the defaults that scripts count on."""
+import re
+
+import pytest
+
+COMMANDS = {
+    "run": ["--run-dir", "--resume"], "generate": ["--model", "--prompts", "--out", "--thought", "--jsonl"],
+    "judge": ["--samples", "--judge", "--out"], "pairs": ["--samples", "--out", "--length-penalty"],
+    "dpo": ["--model", "--pairs", "--out", "--metrics", "--no-shuffle", "--dtype"], "synth": ["--constraints", "--n", "--out"],
+    "report": ["--out"], "chat": ["--model", "--show-thoughts"], "export": ["--to"], "inspect": [], "config": [],
+    "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
+    "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
+}
+DEFAULTS = {
+    "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},
+    "dpo": {"--beta": "0.1", "--lr": "5e-7", "--schedule": "cosine", "--warmup": "0.1", "--batch": "128", "--epochs": "1",
+            "--weight-decay": "0", "--adam-beta1": "0.9", "--adam-beta2": "0.999", "--adam-eps": "1e-8", "--grad-clip": "1",
+            "--nll": "0"},
+}
+
+
+def test_all_commands_are_listed(tpo):
+    listed = re.findall(r"^  ([a-z]+)  ", tpo.ok("--help"), re.M)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_tells_its_options(tpo, name):
+    text = tpo.ok(name, "--help")
+    assert text == tpo.ok(name, "-h")
+    common = ["--backend", "--threads", "--seed", "--set", "--quiet", "--verbose", "--log-json"]
+    lines = {option: line for line in text.splitlines() for option in re.findall(r"^ +(?:-., )?(--[a-z0-9-]+)", line)}
+    assert set(COMMANDS[name] + common) <= lines.keys()
+    for option, value in DEFAULTS.get(name, {}).items():
+        assert lines[option].endswith(f"(default {value})"), lines[option]
