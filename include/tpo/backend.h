@@ -14,8 +14,10 @@
 struct tpo_backend;
 
 /* threads 0: as many as this process may run on. A backend that was not built in is TPO_E_UNSUPPORTED.
- * The environment variable TPO_CPU_ISA (scalar, avx2, avx512, avx512_bf16) lowers, never raises, what the CPU backend uses. */
-int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads, struct tpo_error *err);
+ * The environment variable TPO_CPU_ISA (scalar, avx2, avx512, avx512_bf16) lowers, never raises, what the CPU
+ * backend uses. */
+int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads,
+                     struct tpo_error *err);
 /* The plain implementation of every operation, for tests. */
 int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err);
 void tpo_backend_close(struct tpo_backend *be);

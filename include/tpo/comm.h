@@ -4,13 +4,13 @@
  *   if (tpo_comm_open(&comm, 1800, &err) < 0) ...          // MPI only when started by mpirun or srun
  *   int64_t job;
  *   while (tpo_comm_queue_next(queue, &job, &err) == 1) work(job);
- *   status = tpo_comm_agree(comm, status, &err);           // all ranks leave with the same status and message
- *   tpo_comm_close(comm);
+ *   status = tpo_comm_agree(comm, status, &err);           // all ranks leave with the same status and
+ * message tpo_comm_close(comm);
  *
  * Started alone (no launcher's environment) there is one rank and MPI is not initialised.
- * Every wait has a deadline: past it the message names the ranks that are missing, and the job is aborted, because a
- * collective that one rank never enters cannot be left in any other way. A collective must be entered by all ranks;
- * a rank that failed enters tpo_comm_agree, never skips ahead. */
+ * Every wait has a deadline: past it the message names the ranks that are missing, and the job is aborted,
+ * because a collective that one rank never enters cannot be left in any other way. A collective must be
+ * entered by all ranks; a rank that failed enters tpo_comm_agree, never skips ahead. */
 #ifndef TPO_COMM_H
 #define TPO_COMM_H
 
@@ -20,41 +20,48 @@ struct tpo_comm;
 struct tpo_comm_queue;
 
 int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
-/* One rank, whatever started this process: for work that only one of the launcher's ranks does. MPI is not touched. */
+/* One rank, whatever started this process: for work that only one of the launcher's ranks does. MPI is not
+ * touched. */
 int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
 void tpo_comm_close(struct tpo_comm *comm); /* after success: finalises MPI */
 /* Ends all ranks now with this exit status (MPI_Abort); alone it returns. */
 void tpo_comm_abort(struct tpo_comm *comm, int exit_status);
 int tpo_comm_rank(const struct tpo_comm *comm);
 int tpo_comm_size(const struct tpo_comm *comm);
-int tpo_comm_local_size(const struct tpo_comm *comm); /* ranks on this host */
+int tpo_comm_local_size(const struct tpo_comm *comm);       /* ranks on this host */
 const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks on 1 host, Open MPI 4.1.4" */
 
-/* Collective failure agreement: status and err of this rank (0 or negative). Returns 0 when all gave 0; otherwise the
- * status of the lowest failing rank, whose message, prefixed "rank R: " (when there are several ranks), every rank gets. */
+/* Collective failure agreement: status and err of this rank (0 or negative). Returns 0 when all gave 0;
+ * otherwise the status of the lowest failing rank, whose message, prefixed "rank R: " (when there are several
+ * ranks), every rank gets. */
 int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
 int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
-int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err); /* any size */
+int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root,
+                   struct tpo_error *err); /* any size */
 /* Root's *data (malloc'ed) and *len are copied to every rank (others: malloc'ed here). */
 int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root, struct tpo_error *err);
-/* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere), lens[size] too when
- * not NULL. Sizes over 2 GiB are sent in pieces. */
+/* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere), lens[size]
+ * too when not NULL. Sizes over 2 GiB are sent in pieces. */
 int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, void **out, size_t *out_len,
                           struct tpo_error *err);
 int tpo_comm_allreduce_sum_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
 int tpo_comm_allreduce_max_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
-/* In place. Fixed order: element i is the sum over ranks 0, 1, 2, ... in that order, so results repeat bit for bit. */
+/* In place. Fixed order: element i is the sum over ranks 0, 1, 2, ... in that order, so results repeat bit
+ * for bit. */
 int tpo_comm_allreduce_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
-/* Shards: rank r owns elements [n*r/size rounded to 16, ...): tpo_comm_shard. After reduce_scatter values[shard] holds the sum
- * (same fixed order; the rest is undefined); allgather gives every rank all shards. */
+/* Shards: rank r owns elements [n*r/size rounded to 16, ...): tpo_comm_shard. After reduce_scatter
+ * values[shard] holds the sum (same fixed order; the rest is undefined); allgather gives every rank all
+ * shards. */
 void tpo_comm_shard(const struct tpo_comm *comm, size_t n, int rank, size_t *first, size_t *count);
 int tpo_comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
 int tpo_comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
 
 /* A shared queue of jobs 0..n-1, pulled with one-sided fetch-and-add. create and destroy are collective. */
-int tpo_comm_queue_create(struct tpo_comm *comm, struct tpo_comm_queue **out, int64_t n_jobs, struct tpo_error *err);
-int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job, struct tpo_error *err); /* 1 a job, 0 none left */
+int tpo_comm_queue_create(struct tpo_comm *comm, struct tpo_comm_queue **out, int64_t n_jobs,
+                          struct tpo_error *err);
+int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job,
+                        struct tpo_error *err);             /* 1 a job, 0 none left */
 int64_t tpo_comm_queue_taken(struct tpo_comm_queue *queue); /* jobs handed out so far, for progress */
 int tpo_comm_queue_destroy(struct tpo_comm_queue *queue, struct tpo_error *err);
 

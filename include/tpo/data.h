@@ -15,8 +15,10 @@ struct tpo_arena_block;
 struct tpo_instruction {
   const char *id;          /* as given, else "<line number>" of the file */
   const char *instruction; /* the (last) user message's text */
-  const char *messages;    /* JSON array of {role, content} when the line had a chat of more than one message; else NULL */
-  const char *meta;        /* JSON object with dataset, category, reference, checks (normalised), as far as given; "{}" */
+  const char *messages;    /* JSON array of {role, content} when the line had a chat of more than one message;
+                              else NULL */
+  const char
+      *meta; /* JSON object with dataset, category, reference, checks (normalised), as far as given; "{}" */
 };
 struct tpo_instructions {
   size_t n, capacity;
@@ -24,22 +26,25 @@ struct tpo_instructions {
   struct tpo_arena_block *arena;
 };
 
-/* JSON Lines or tab-separated (by the first line: a header naming the columns), plain or gzip, "-" standard input.
- * Fields of cli.md; `prompt` is taken for `instruction` too. IFEval's instruction_id_list and kwargs become checks
- * [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are skipped. Errors name FILE:LINE:
- * invalid UTF-8, neither or both of instruction and messages, empty instruction, duplicate id, wrong types.
- * A file without any instruction is an error. */
+/* JSON Lines or tab-separated (by the first line: a header naming the columns), plain or gzip, "-" standard
+ * input. Fields of cli.md; `prompt` is taken for `instruction` too. IFEval's instruction_id_list and kwargs
+ * become checks
+ * [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are skipped. Errors
+ * name FILE:LINE: invalid UTF-8, neither or both of instruction and messages, empty instruction, duplicate
+ * id, wrong types. A file without any instruction is an error. */
 int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
-int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item, struct tpo_error *err);
+int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
+                         struct tpo_error *err);
 /* JSON Lines; path "-" is standard output. */
 int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err);
 void tpo_instructions_free(struct tpo_instructions *set);
 
 enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };
-/* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the validation
- * split shares no topic with training. The same (seed, split, first, n) gives the same items; items first..first+n-1 of the
- * endless sequence, so that iterations take fresh ones. Error when n exceeds the distinct ones there are. */
-int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split, size_t first,
-                          size_t n, struct tpo_error *err);
+/* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the
+ * validation split shares no topic with training. The same (seed, split, first, n) gives the same items;
+ * items first..first+n-1 of the endless sequence, so that iterations take fresh ones. Error when n exceeds
+ * the distinct ones there are. */
+int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split,
+                          size_t first, size_t n, struct tpo_error *err);
 
 #endif

@@ -2,11 +2,12 @@
  *
  *   struct tpo_engine_options options = {.sampling = &config.sampling, .thought = &config.thought, ...};
  *   tpo_engine_open(&engine, model, tokenizer, tmpl, &options, &err);
- *   tpo_engine_run(engine, &source, &err);       // pulls requests from source, gives outputs back as they end
- *   tpo_engine_close(engine);
+ *   tpo_engine_run(engine, &source, &err);       // pulls requests from source, gives outputs back as they
+ * end tpo_engine_close(engine);
  *
- * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling settings, seed, iteration, prompt id,
- * k): bit for bit the same for any number of slots, batch, order of requests and rank. */
+ * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling settings, seed,
+ * iteration, prompt id, k): bit for bit the same for any number of slots, batch, order of requests and rank.
+ */
 #ifndef TPO_ENGINE_H
 #define TPO_ENGINE_H
 
@@ -23,9 +24,10 @@ struct tpo_engine_options {
   const struct tpo_thought_config *thought;   /* NULL: no markers, plain chat */
   uint64_t seed;
   uint32_t iteration;
-  int block_tokens; /* KV block, 0 = 16 */
+  int block_tokens;  /* KV block, 0 = 16 */
   int prefill_chunk; /* most prompt tokens in a step, 0 = 512 */
-  /* Memory of the KV cache in bytes; 0: what `slots` sequences of prompt + max_tokens need, within half of the free memory. */
+  /* Memory of the KV cache in bytes; 0: what `slots` sequences of prompt + max_tokens need, within half of
+   * the free memory. */
   size_t kv_bytes;
 };
 
@@ -42,18 +44,19 @@ struct tpo_request {
 struct tpo_output {
   const struct tpo_request *request;
   int k;
-  const int32_t *tokens;    /* [n] end token included; borrowed until the callback returns */
-  const float *logprobs;    /* [n] */
-  const uint8_t *inserted;  /* [n] */
+  const int32_t *tokens;   /* [n] end token included; borrowed until the callback returns */
+  const float *logprobs;   /* [n] */
+  const uint8_t *inserted; /* [n] */
   int n;
-  int n_thought;            /* tokens up to and including the response marker; 0 without one */
+  int n_thought; /* tokens up to and including the response marker; 0 without one */
   enum tpo_finish finish;
-  size_t text_end;          /* TPO_FINISH_STOP_STRING: bytes of decoded text before the stop string; else SIZE_MAX */
+  size_t text_end; /* TPO_FINISH_STOP_STRING: bytes of decoded text before the stop string; else SIZE_MAX */
 };
 
 struct tpo_source {
   void *arg;
-  /* The next request (borrowed until its last sample was given to `output`), 1; or 0 when there are no more; negative error. */
+  /* The next request (borrowed until its last sample was given to `output`), 1; or 0 when there are no more;
+   * negative error. */
   int (*next)(void *arg, const struct tpo_request **request, struct tpo_error *err);
   int (*output)(void *arg, const struct tpo_output *output, struct tpo_error *err);
   /* May be NULL. Each token as it is drawn (streaming, progress). */
@@ -61,19 +64,27 @@ struct tpo_source {
 };
 
 int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
-                    const struct tpo_template *tmpl, const struct tpo_engine_options *options, struct tpo_error *err);
-/* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN logits are
- * TPO_E_NUMERIC naming the prompt and position. */
+                    const struct tpo_template *tmpl, const struct tpo_engine_options *options,
+                    struct tpo_error *err);
+/* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN
+ * logits are TPO_E_NUMERIC naming the prompt and position. */
 int tpo_engine_run(struct tpo_engine *engine, const struct tpo_source *source, struct tpo_error *err);
 void tpo_engine_close(struct tpo_engine *engine);
 
-struct tpo_engine_stats { int64_t prompt_tokens, sampled_tokens, inserted_tokens, steps; double seconds; };
+struct tpo_engine_stats {
+  int64_t prompt_tokens, sampled_tokens, inserted_tokens, steps;
+  double seconds;
+};
 void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *out);
 
-/* From an output to the row that is stored: text, thought, response, format_ok and so on, added to samples. */
-struct tpo_instruction_view { const char *id, *instruction, *meta, *prompt_text; };
+/* From an output to the row that is stored: text, thought, response, format_ok and so on, added to samples.
+ */
+struct tpo_instruction_view {
+  const char *id, *instruction, *meta, *prompt_text;
+};
 int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_tokenizer *tokenizer,
-                        const struct tpo_thought_config *thought, const struct tpo_instruction_view *instruction,
-                        struct tpo_samples *samples, struct tpo_error *err);
+                        const struct tpo_thought_config *thought,
+                        const struct tpo_instruction_view *instruction, struct tpo_samples *samples,
+                        struct tpo_error *err);
 
 #endif

@@ -5,8 +5,8 @@
  *   tpo_judge_score(judge, items, n_items, results, &err);
  *   tpo_judge_close(judge);
  *
- * Kinds register in one table (src/judge/judge.c); more come beside `rule`. A judge's failure is never a score: the result's
- * `ok` is false and its detail tells why. */
+ * Kinds register in one table (src/judge/judge.c); more come beside `rule`. A judge's failure is never a
+ * score: the result's `ok` is false and its detail tells why. */
 #ifndef TPO_JUDGE_H
 #define TPO_JUDGE_H
 
@@ -18,7 +18,7 @@ struct tpo_judge;
 struct tpo_judge_item {
   const char *id;
   const char *instruction;
-  const char *meta;             /* JSON object: reference, checks, messages, ... */
+  const char *meta; /* JSON object: reference, checks, messages, ... */
   int n_responses;
   const char *const *responses; /* [n_responses] UTF-8; NULL entries (format failed) are not scored */
 };
@@ -37,9 +37,10 @@ void tpo_judge_close(struct tpo_judge *judge);
 const char *tpo_judge_kinds(void); /* "rule" */
 
 /* One verifiable check on a text: the 25 constraint types of IFEval (Zhou et al. 2023) and reference answers
- * (reference:exact, reference:numeric, reference:regex). check: JSON object with "type" and its arguments. instruction is the
- * prompt (repeat_prompt needs it unless the check carries prompt_to_repeat). Returns 1 followed, 0 not, negative: unknown type or bad
- * arguments. loose: IFEval's eight variants (without first line, last line, both; without asterisks); any that passes counts. */
+ * (reference:exact, reference:numeric, reference:regex). check: JSON object with "type" and its arguments.
+ * instruction is the prompt (repeat_prompt needs it unless the check carries prompt_to_repeat). Returns 1
+ * followed, 0 not, negative: unknown type or bad arguments. loose: IFEval's eight variants (without first
+ * line, last line, both; without asterisks); any that passes counts. */
 int tpo_check_response(const char *check_json, const char *instruction, const char *response, bool loose,
                        struct tpo_error *err);
 const char *const *tpo_check_types(size_t *n); /* names, for documentation and error messages */

@@ -3,9 +3,8 @@
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
  *   if (tpo_model_open(&model, "models/smollm2.gguf", &options, &err) < 0) ...
- *   float logprobs[n];                            // logprobs[i] = log p(ids[i+1] | ids[0..i]); the last one is 0
- *   tpo_model_logprobs(model, &(struct tpo_batch){...}, logprobs, &err);
- *   tpo_model_close(model);
+ *   float logprobs[n];                            // logprobs[i] = log p(ids[i+1] | ids[0..i]); the last one
+ * is 0 tpo_model_logprobs(model, &(struct tpo_batch){...}, logprobs, &err); tpo_model_close(model);
  */
 #ifndef TPO_MODEL_H
 #define TPO_MODEL_H
@@ -29,9 +28,10 @@ struct tpo_arch {
   bool tied; /* LM head = embedding */
 };
 
-/* One tensor in the flat parameter array, in the order: embed; per layer input norm, q, k, v, o, post norm, gate, up,
- * down; final norm; LM head when not tied. Names as in Hugging Face ("model.layers.0.self_attn.q_proj.weight").
- * q, k, v (and gate, up) lie one after another, so that each group is one linear layer. */
+/* One tensor in the flat parameter array, in the order: embed; per layer input norm, q, k, v, o, post norm,
+ * gate, up, down; final norm; LM head when not tied. Names as in Hugging Face
+ * ("model.layers.0.self_attn.q_proj.weight"). q, k, v (and gate, up) lie one after another, so that each
+ * group is one linear layer. */
 struct tpo_param {
   char name[96];
   int64_t rows, cols; /* a norm has rows = dim, cols = 1 and is written with one dimension */
@@ -44,14 +44,14 @@ struct tpo_model_options {
   struct tpo_backend *backend; /* borrowed */
   enum tpo_compute_dtype dtype;
   bool keep_master; /* also keep the loaded weights as one flat fp32 array, for training */
-  /* Training keeps the states of as many layers as fit in this many bytes and computes the others again in backward;
-   * 0: a quarter of the memory that is free. Results do not depend on it, bit for bit. */
+  /* Training keeps the states of as many layers as fit in this many bytes and computes the others again in
+   * backward; 0: a quarter of the memory that is free. Results do not depend on it, bit for bit. */
   size_t activation_bytes;
 };
 
-/* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another model_type, biases,
- * another activation, sliding windows, unknown rope types, quantization_config, ...) are refused by name; missing,
- * unexpected or wrongly shaped tensors and non-finite weights are errors. */
+/* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
+ * model_type, biases, another activation, sliding windows, unknown rope types, quantization_config, ...) are
+ * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
 int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                    struct tpo_error *err);
 /* A random model (normal, standard deviation 0.02, norms 1) keyed by seed: for tests and benches. */
@@ -64,12 +64,13 @@ int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
 enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
-/* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded from. NULL
- * when memory is short. */
+/* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded
+ * from. NULL when memory is short. */
 const char *tpo_model_hash(struct tpo_model *model);
 size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the flat array */
 const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
-float *tpo_model_master(struct tpo_model *model); /* backend memory; NULL without keep_master; owned by the model */
+float *
+tpo_model_master(struct tpo_model *model); /* backend memory; NULL without keep_master; owned by the model */
 /* Makes `flat` (fp32, backend memory) the weights that the model computes with. */
 void tpo_model_set_weights(struct tpo_model *model, const float *flat);
 
@@ -78,19 +79,23 @@ struct tpo_batch {
   const int32_t *ids;        /* [n_tokens] */
   const int32_t *cu_seqlens; /* [n_seqs + 1] */
   int n_tokens, n_seqs;
-  const uint8_t *wanted;     /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
+  const uint8_t *
+      wanted; /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
 };
 
-/* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. Needs no training memory. Ids outside the
- * vocabulary and sequences longer than the context are errors. */
-int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob, struct tpo_error *err);
+/* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. Needs no training memory. Ids outside
+ * the vocabulary and sequences longer than the context are errors. */
+int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob,
+                       struct tpo_error *err);
 
 /* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to.
- * The forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
+ * The forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits.
+ */
 struct tpo_activations;
 int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
-                      float *logprob, struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough;
-                                                               * belongs to the model: free it before the model */
+                      float *logprob,
+                      struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough;
+                                               * belongs to the model: free it before the model */
 /* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted. */
 int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
                        const float *dlogprob, float *grad, struct tpo_error *err);
@@ -103,7 +108,7 @@ int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int 
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
 void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens); /* all layers */
 
-struct tpo_step { /* one forward pass: any mix of prefill and decode rows; host memory */
+struct tpo_step {        /* one forward pass: any mix of prefill and decode rows; host memory */
   int n;                 /* rows = tokens */
   const int32_t *ids;    /* [n] */
   const int32_t *seq;    /* [n] row of blocks */
@@ -113,18 +118,19 @@ struct tpo_step { /* one forward pass: any mix of prefill and decode rows; host 
   const int32_t *logit_rows; /* [n_logits] rows whose next-token logits are wanted */
   int n_logits;
 };
-/* logits: backend memory [n_logits, vocab] fp32, valid until the next call. Rows of one sequence must be in ascending
- * position order within a step. Bitwise independent of how rows are grouped into steps. */
-int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step, float **logits,
-                   struct tpo_error *err);
+/* logits: backend memory [n_logits, vocab] fp32, valid until the next call. Rows of one sequence must be in
+ * ascending position order within a step. Bitwise independent of how rows are grouped into steps. */
+int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
+                   float **logits, struct tpo_error *err);
 
-/* Writes /architecture and /model (bf16 or fp32 after dtype, from `flat` or, when NULL, from the computing weights), and the
- * tokenizer's files (NULL: none). */
+/* Writes /architecture and /model (bf16 or fp32 after dtype, from `flat` or, when NULL, from the computing
+ * weights), and the tokenizer's files (NULL: none). */
 struct tpo_tokenizer;
 int tpo_model_save(struct tpo_model *model, const float *flat, const struct tpo_tokenizer *tokenizer,
                    struct tpo_checkpoint_writer *writer, struct tpo_error *err);
-/* A Hugging Face folder that transformers loads: config.json, model.safetensors (sharded above 5 GB), tokenizer and
- * generation files. The folder is made; files in it are replaced one by one, the index or weights last. */
+/* A Hugging Face folder that transformers loads: config.json, model.safetensors (sharded above 5 GB),
+ * tokenizer and generation files. The folder is made; files in it are replaced one by one, the index or
+ * weights last. */
 int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
 
 #endif

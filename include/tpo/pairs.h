@@ -11,37 +11,42 @@
 
 struct tpo_pair_statistics {
   size_t prompts, pairs;
-  size_t ties;            /* prompts skipped: chosen and rejected have equal (controlled or raw) scores */
-  size_t single_valued;   /* prompts skipped: all raw scores equal */
-  size_t too_few;         /* prompts skipped: fewer than two usable samples, or none that could be chosen */
-  size_t below_margin;    /* prompts skipped: raw score difference not above the margin */
-  size_t unscored;        /* samples left out: a judge failed on them */
-  size_t no_tokens;       /* samples left out: no token was sampled, so nothing would carry loss */
-  size_t parse_failures;  /* samples whose format failed */
+  size_t ties;           /* prompts skipped: chosen and rejected have equal (controlled or raw) scores */
+  size_t single_valued;  /* prompts skipped: all raw scores equal */
+  size_t too_few;        /* prompts skipped: fewer than two usable samples, or none that could be chosen */
+  size_t below_margin;   /* prompts skipped: raw score difference not above the margin */
+  size_t unscored;       /* samples left out: a judge failed on them */
+  size_t no_tokens;      /* samples left out: no token was sampled, so nothing would carry loss */
+  size_t parse_failures; /* samples whose format failed */
   size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
-  double rho;             /* used */
-  /* Of responses, in code points; over the pairs whose outputs both have a response. 0 when there is no such pair. */
+  double rho;                     /* used */
+  /* Of responses, in code points; over the pairs whose outputs both have a response. 0 when there is no such
+   * pair. */
   double mean_chosen_length, mean_rejected_length;
 };
 
-/* z(s) over the K samples of a prompt (population standard deviation; all zero when it is 0), in double. Length is the
- * response's code points. The pair is the sample with the highest z(score) - rho * z(length) and the one with the lowest.
+/* z(s) over the K samples of a prompt (population standard deviation; all zero when it is 0), in double.
+ * Length is the response's code points. The pair is the sample with the highest z(score) - rho * z(length)
+ * and the one with the lowest.
  *
- * A sample whose format failed is never chosen; it is the rejected one whenever its prompt has a usable chosen
- * (best-worst mode: the lowest-k such sample; mode all: each such sample pairs with the best), and takes no part in z.
- * It needs no score: rejected_score and margin of such a pair are NaN. Equal scores: lowest k first.
+ * A sample whose format failed is never chosen; it is the rejected one whenever its prompt has a usable
+ * chosen (best-worst mode: the lowest-k such sample; mode all: each such sample pairs with the best), and
+ * takes no part in z. It needs no score: rejected_score and margin of such a pair are NaN. Equal scores:
+ * lowest k first.
  *
- * Mode all: every two samples whose raw scores differ by more than the margin, the higher one being higher after length
- * control too; at most max_pairs_per_prompt of them, format failures first, then by falling margin.
+ * Mode all: every two samples whose raw scores differ by more than the margin, the higher one being higher
+ * after length control too; at most max_pairs_per_prompt of them, format failures first, then by falling
+ * margin.
  *
- * length_auto: the smallest rho of 0, 0.05, ..., 0.5 for which mean chosen length <= mean rejected length (0.5 when none
- * does, with a warning). Pairs are appended to `pairs`; their reference log-probabilities are NaN. Masks: inserted
- * tokens are 0 in the rejected output, and in the chosen one too unless train_forced.
+ * length_auto: the smallest rho of 0, 0.05, ..., 0.5 for which mean chosen length <= mean rejected length
+ * (0.5 when none does, with a warning). Pairs are appended to `pairs`; their reference log-probabilities are
+ * NaN. Masks: inserted tokens are 0 in the rejected output, and in the chosen one too unless train_forced.
  *
- * Errors: rho outside [0, 0.5], unscored or ungrouped samples, prompts that all have one sample (K = 1), prompt tokens
- * that differ between the samples of a prompt, a score that is not finite. */
-int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct tpo_pairs_config *config,
-                     bool train_forced, struct tpo_pair_statistics *statistics, struct tpo_error *err);
+ * Errors: rho outside [0, 0.5], unscored or ungrouped samples, prompts that all have one sample (K = 1),
+ * prompt tokens that differ between the samples of a prompt, a score that is not finite. */
+int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+                     const struct tpo_pairs_config *config, bool train_forced,
+                     struct tpo_pair_statistics *statistics, struct tpo_error *err);
 /* statistics as a JSON object; free() it. */
 char *tpo_pair_statistics_json(const struct tpo_pair_statistics *statistics);
 

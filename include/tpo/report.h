@@ -4,7 +4,8 @@
 
 #include "tpo/base.h"
 
-/* Reads run_dir/manifest.json, metrics.jsonl and iter-NNN/ files, as far as they exist, and writes the page atomically. */
+/* Reads run_dir/manifest.json, metrics.jsonl and iter-NNN/ files, as far as they exist, and writes the page
+ * atomically. */
 int tpo_report_write(const char *run_dir, const char *out_path, struct tpo_error *err);
 
 #endif

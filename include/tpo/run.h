@@ -3,8 +3,8 @@
  *   struct tpo_session session = {.config = &config, .comm = comm, .backend = be};
  *   struct tpo_policy policy;
  *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
- *   tpo_generate(&session, &policy, &instructions, &(struct tpo_generate_options){.iteration = 1, ...}, &samples, &stats, &err);
- *   tpo_policy_close(&policy);
+ *   tpo_generate(&session, &policy, &instructions, &(struct tpo_generate_options){.iteration = 1, ...},
+ * &samples, &stats, &err); tpo_policy_close(&policy);
  *
  * All ranks call every function here together; results are on rank 0 unless a comment says otherwise, and all
  * ranks return the same status. */
@@ -39,8 +39,8 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
-int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path, bool keep_master,
-                    struct tpo_error *err);
+int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
+                    bool keep_master, struct tpo_error *err);
 void tpo_policy_close(struct tpo_policy *policy);
 
 struct tpo_generate_options {
@@ -52,7 +52,8 @@ struct tpo_generate_options {
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
 };
-/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their order. */
+/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their order.
+ */
 int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
                  struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
@@ -69,19 +70,22 @@ struct tpo_sample_summary {
 };
 void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
 
-/* Mean over prompts of (after - before), matched by prompt id, with its standard error. Returns the number matched. A prompt
- * without a usable score counts with `failed`. */
+/* Mean over prompts of (after - before), matched by prompt id, with its standard error. Returns the number
+ * matched. A prompt without a usable score counts with `failed`. */
 size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after, double failed,
-                             double *difference, double *standard_error, double *mean_before, double *mean_after);
+                             double *difference, double *standard_error, double *mean_before,
+                             double *mean_after);
 
-/* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities are there.
- * after_epoch (may be NULL) is called on all ranks with the trained weights in place; it returns a score, NaN for none, and the best
- * epoch's weights are the ones saved; without scores the last epoch's. */
+/* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
+ * are there. after_epoch (may be NULL) is called on all ranks with the trained weights in place; it returns a
+ * score, NaN for none, and the best epoch's weights are the ones saved; without scores the last epoch's. */
 struct tpo_dpo_options {
   const char *out; /* checkpoint */
-  const char *state; /* trainer state written after each epoch and taken up again when it is there; NULL: none */
-  FILE *metrics;   /* a JSON line a step, rank 0; may be NULL */
-  /* May be NULL. Called first, with the mark of the state that training goes on from, or -1 at a fresh start. */
+  const char
+      *state;    /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  FILE *metrics; /* a JSON line a step, rank 0; may be NULL */
+  /* May be NULL. Called first, with the mark of the state that training goes on from, or -1 at a fresh start.
+   */
   int (*on_start)(void *arg, int64_t mark, struct tpo_error *err);
   int64_t (*mark)(void *arg); /* a number to keep in the state; may be NULL */
   int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err); /* may be NULL */
@@ -89,12 +93,18 @@ struct tpo_dpo_options {
   void *arg;
   const char *config_yaml;
 };
-struct tpo_dpo_result { int64_t steps; int best_epoch; double best_score, first_loss, last_loss; };
+struct tpo_dpo_result {
+  int64_t steps;
+  int best_epoch;
+  double best_score, first_loss, last_loss;
+};
 int tpo_dpo(const struct tpo_session *session, struct tpo_policy *policy, const struct tpo_pairs *pairs,
             const struct tpo_dpo_options *options, struct tpo_dpo_result *result, struct tpo_error *err);
 
-/* The whole thing, into config.run.dir. resume: go on after the last finished step; allow_changes: even when the
- * configuration differs from the run folder's. summary: what to tell the user at the end, on rank 0; free(). */
-int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary, struct tpo_error *err);
+/* The whole thing, into config.run.dir. resume: go on after the last finished step; allow_changes: even when
+ * the configuration differs from the run folder's. summary: what to tell the user at the end, on rank 0;
+ * free(). */
+int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary,
+            struct tpo_error *err);
 
 #endif

@@ -5,9 +5,10 @@
  *   for (size_t i = 0; i < samples.n; i++) puts(samples.rows[i].response);
  *   tpo_samples_free(&samples);
  *
- * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash. content_hash covers
- * all datasets (names, types, shapes, bytes) but no attribute, so it is equal for equal contents whenever they were
- * written. Files are written to a temporary name, flushed to disk and renamed. Only one thread may use this layer. */
+ * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash. content_hash
+ * covers all datasets (names, types, shapes, bytes) but no attribute, so it is equal for equal contents
+ * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Only one
+ * thread may use this layer. */
 #ifndef TPO_STORE_H
 #define TPO_STORE_H
 
@@ -17,10 +18,10 @@
 struct tpo_arena_block;
 
 enum tpo_finish { /* why generation of a sample ended; stored as text: stop, stop_string, length, context */
-  TPO_FINISH_STOP,        /* an end token */
-  TPO_FINISH_STOP_STRING, /* a stop string */
-  TPO_FINISH_LENGTH,      /* max_tokens or a budget */
-  TPO_FINISH_CONTEXT,     /* the model's context is full */
+                  TPO_FINISH_STOP,        /* an end token */
+                  TPO_FINISH_STOP_STRING, /* a stop string */
+                  TPO_FINISH_LENGTH,      /* max_tokens or a budget */
+                  TPO_FINISH_CONTEXT,     /* the model's context is full */
 };
 const char *tpo_finish_name(enum tpo_finish finish);
 
@@ -29,7 +30,7 @@ struct tpo_sample_row {
   const char *prompt_id;
   const char *instruction;
   const char *prompt_text; /* the rendered chat text that was tokenised */
-  const char *meta;        /* JSON object: reference, checks, dataset, category, messages as read; "{}" when none */
+  const char *meta; /* JSON object: reference, checks, dataset, category, messages as read; "{}" when none */
   int32_t k;
   const char *text;     /* prefill + generated text, special tokens left out */
   const char *thought;  /* "" when there is none */
@@ -38,9 +39,9 @@ struct tpo_sample_row {
   enum tpo_finish finish;
   const int32_t *prompt_ids; /* [n_prompt] prefill included */
   int32_t n_prompt;
-  const int32_t *token_ids;      /* [n_tokens] generated, end token included */
-  const float *token_logprobs;   /* [n_tokens] natural log, temperature 1 */
-  const uint8_t *inserted;       /* [n_tokens] 1 where the budget's marker was inserted, not sampled */
+  const int32_t *token_ids;    /* [n_tokens] generated, end token included */
+  const float *token_logprobs; /* [n_tokens] natural log, temperature 1 */
+  const uint8_t *inserted;     /* [n_tokens] 1 where the budget's marker was inserted, not sampled */
   int32_t n_tokens;
   int32_t n_thought_tokens; /* tokens up to and including the response marker's last */
   double logprob;           /* sum of token_logprobs over sampled tokens */
@@ -51,19 +52,23 @@ struct tpo_sample_row {
 
 struct tpo_samples {
   size_t n, capacity;
-  struct tpo_sample_row *rows; /* grouped by prompt, k ascending within a prompt */
+  struct tpo_sample_row *rows;   /* grouped by prompt, k ascending within a prompt */
   struct tpo_arena_block *arena; /* owns strings and arrays: see tpo_samples_add */
   char *config;                  /* effective YAML; owned; may be NULL */
   bool is_scored;                /* which of the two formats the file is */
 };
-/* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted zeros. */
+/* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted
+ * zeros. */
 int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row, struct tpo_error *err);
-/* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is an error. */
+/* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is
+ * an error. */
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
                      struct tpo_error *err);
-/* Rows must be grouped by prompt with k ascending. Bytes of texts that are not UTF-8 become U+FFFD; tokens keep all. */
+/* Rows must be grouped by prompt with k ascending. Bytes of texts that are not UTF-8 become U+FFFD; tokens
+ * keep all. */
 int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
-/* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they expected. */
+/* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they
+ * expected. */
 int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
 int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);
@@ -76,11 +81,11 @@ int tpo_samples_unpack(struct tpo_samples *samples, const void *bytes, size_t le
 /* One preference pair, standing alone. Masks: 1 where a token carries loss. */
 struct tpo_pair_row {
   const char *prompt_id;
-  int32_t chosen_row, rejected_row; /* rows of the samples file; -1 when read from JSON Lines */
+  int32_t chosen_row, rejected_row;            /* rows of the samples file; -1 when read from JSON Lines */
   double chosen_score, rejected_score, margin; /* raw scores; margin after length control */
   const int32_t *prompt_ids, *chosen_ids, *rejected_ids;
   int32_t n_prompt, n_chosen, n_rejected;
-  const uint8_t *chosen_mask, *rejected_mask; /* [n_chosen], [n_rejected] */
+  const uint8_t *chosen_mask, *rejected_mask;      /* [n_chosen], [n_rejected] */
   double chosen_ref_logprob, rejected_ref_logprob; /* sums over masked tokens; NaN until computed */
 };
 struct tpo_pairs {
@@ -88,7 +93,8 @@ struct tpo_pairs {
   struct tpo_pair_row *rows;
   struct tpo_arena_block *arena;
   char *config;
-  char *statistics;   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
+  char
+      *statistics; /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
 /* Appends a copy (deep). A mask that is NULL: every token carries loss. */
@@ -101,10 +107,10 @@ void tpo_pairs_free(struct tpo_pairs *pairs);
 struct tpo_checkpoint_writer;
 int tpo_checkpoint_create(struct tpo_checkpoint_writer **out, const char *path, const char *config,
                           struct tpo_error *err);
-/* group: "model", "optimizer/m", "optimizer/v", "optimizer/master". dtype of data: fp32, or bf16/fp16 bits, which are
- * stored as uint16 with an attribute "dtype" = "bfloat16" (fp16: HDF5's own 16-bit float). */
-int tpo_checkpoint_put(struct tpo_checkpoint_writer *w, const char *group, const char *name, int dtype, int n_dims,
-                       const int64_t *dims, const void *data, struct tpo_error *err);
+/* group: "model", "optimizer/m", "optimizer/v", "optimizer/master". dtype of data: fp32, or bf16/fp16 bits,
+ * which are stored as uint16 with an attribute "dtype" = "bfloat16" (fp16: HDF5's own 16-bit float). */
+int tpo_checkpoint_put(struct tpo_checkpoint_writer *w, const char *group, const char *name, int dtype,
+                       int n_dims, const int64_t *dims, const void *data, struct tpo_error *err);
 /* A JSON text or any bytes: "state", "architecture", "tokenizer/<file>". */
 int tpo_checkpoint_put_blob(struct tpo_checkpoint_writer *w, const char *name, const void *bytes, size_t len,
                             struct tpo_error *err);
@@ -115,8 +121,8 @@ struct tpo_checkpoint;
 int tpo_checkpoint_open(struct tpo_checkpoint **out, const char *path, struct tpo_error *err);
 void tpo_checkpoint_close(struct tpo_checkpoint *c);
 /* Shape and stored dtype (enum tpo_dtype) of a tensor; 1 found, 0 absent, negative error. */
-int tpo_checkpoint_shape(struct tpo_checkpoint *c, const char *group, const char *name, int *dtype, int *n_dims,
-                         int64_t dims[8], struct tpo_error *err);
+int tpo_checkpoint_shape(struct tpo_checkpoint *c, const char *group, const char *name, int *dtype,
+                         int *n_dims, int64_t dims[8], struct tpo_error *err);
 /* Reads a whole tensor into `out` (bytes checked against its shape) in its stored dtype. */
 int tpo_checkpoint_get(struct tpo_checkpoint *c, const char *group, const char *name, void *out, size_t bytes,
                        struct tpo_error *err);
@@ -134,8 +140,9 @@ int tpo_store_format(const char *path, char out[16], struct tpo_error *err);
 /* Recomputes content_hash from the datasets and compares. */
 int tpo_store_verify(const char *path, struct tpo_error *err);
 
-/* What is in a run file, checkpoint, GGUF or safetensors file, readably, to out (`tpo inspect`). limit: samples,
- * pairs or tensors shown, long texts cut; below 0: all of everything. No control character of the file is printed. */
+/* What is in a run file, checkpoint, GGUF or safetensors file, readably, to out (`tpo inspect`). limit:
+ * samples, pairs or tensors shown, long texts cut; below 0: all of everything. No control character of the
+ * file is printed. */
 int tpo_inspect(const char *path, int limit, FILE *out, struct tpo_error *err);
 
 #endif

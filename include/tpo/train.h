@@ -2,12 +2,13 @@
  *
  *   struct tpo_trainer *t;
  *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);   // model opened with keep_master
- *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);                   // fills pairs' reference log-probabilities
- *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
- *     tpo_trainer_epoch(t, &pairs, epoch, on_step, arg, &err);
+ *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);                   // fills pairs'
+ * reference log-probabilities for (int epoch = 0; epoch < config.train.epochs; epoch++) tpo_trainer_epoch(t,
+ * &pairs, epoch, on_step, arg, &err);
  *
- * loss = mean over the global batch of -log sigmoid(beta * ((pi_c - ref_c) - (pi_r - ref_r))) (Rafailov et al. 2023,
- * eq. 7), with label smoothing (conservative DPO), IPO (Azar et al. 2023, eq. 17) or an added NLL term (IRPO). */
+ * loss = mean over the global batch of -log sigmoid(beta * ((pi_c - ref_c) - (pi_r - ref_r))) (Rafailov et
+ * al. 2023, eq. 7), with label smoothing (conservative DPO), IPO (Azar et al. 2023, eq. 17) or an added NLL
+ * term (IRPO). */
 #ifndef TPO_TRAIN_H
 #define TPO_TRAIN_H
 
@@ -23,13 +24,19 @@ struct tpo_template;
 
 /* The loss of one pair and its derivatives by the four sums of log-probabilities' policy members (double).
  * n_chosen: tokens that carry loss in the chosen output (the NLL term is per token). */
-struct tpo_pair_loss { double loss, margin, d_chosen, d_rejected; bool correct; };
-struct tpo_pair_loss tpo_preference_loss(const struct tpo_train_config *config, double chosen, double rejected,
-                                         double ref_chosen, double ref_rejected, int n_chosen);
-/* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule to 0. */
+struct tpo_pair_loss {
+  double loss, margin, d_chosen, d_rejected;
+  bool correct;
+};
+struct tpo_pair_loss tpo_preference_loss(const struct tpo_train_config *config, double chosen,
+                                         double rejected, double ref_chosen, double ref_rejected,
+                                         int n_chosen);
+/* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule
+ * to 0. */
 double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
 
-struct tpo_train_metrics { /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss before the update */
+struct tpo_train_metrics { /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss
+                              before the update */
   int64_t step;
   double epoch, lr, loss, accuracy, margin, chosen_logprob, rejected_logprob, grad_norm;
   int64_t tokens;
@@ -42,29 +49,33 @@ struct tpo_trainer;
 int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
                      const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
 void tpo_trainer_close(struct tpo_trainer *t);
-/* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its first step),
- * split over ranks, by the code path that the training forward takes. */
-int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm, const struct tpo_train_config *config,
-                           struct tpo_pairs *pairs, struct tpo_error *err);
-/* Drops pairs without a response token or longer than allowed; *dropped counts them. Call before the reference. */
-int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context, size_t *dropped,
-                     struct tpo_error *err);
+/* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
+ * first step), split over ranks, by the code path that the training forward takes. */
+int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
+                           const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                           struct tpo_error *err);
+/* Drops pairs without a response token or longer than allowed; *dropped counts them. Call before the
+ * reference. */
+int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
+                     size_t *dropped, struct tpo_error *err);
 int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
-/* One pass over the pairs in the epoch's order, from the state's position. on_step is called on every rank; a negative
- * result stops. */
+/* One pass over the pairs in the epoch's order, from the state's position. on_step is called on every rank; a
+ * negative result stops. */
 int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
-                      int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err), void *arg,
-                      struct tpo_error *err);
+                      int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
+                      void *arg, struct tpo_error *err);
 /* Mean loss and accuracy on pairs without an update. */
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
                          struct tpo_error *err);
-/* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank 0 writes. extra is
- * a JSON object merged into /state (best validation score, ...), may be NULL. with_optimizer false: weights only, with their fp32 masters when the model is bf16. */
-int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer, const char *config_yaml,
-                     const char *extra, bool with_optimizer, struct tpo_error *err);
+/* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank
+ * 0 writes. extra is a JSON object merged into /state (best validation score, ...), may be NULL.
+ * with_optimizer false: weights only, with their fp32 masters when the model is bf16. */
+int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer,
+                     const char *config_yaml, const char *extra, bool with_optimizer, struct tpo_error *err);
 int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
 
-/* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as in TRL's data sets (tokenizer and tmpl are then needed). */
+/* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as in TRL's data sets (tokenizer and
+ * tmpl are then needed). */
 int tpo_pairs_read_jsonl(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err);
 

@@ -4,16 +4,19 @@
  * The reference backend is the plain meaning of every operation; the others are compared with it.
  *
  * Conventions
- * - Pointers named below without "host" are memory of the backend (alloc). On the CPU that is ordinary memory.
+ * - Pointers named below without "host" are memory of the backend (alloc). On the CPU that is ordinary
+ * memory.
  * - Shapes stand in comments, row-major, last dimension contiguous: // [n, dim].
  * - Activations are `act`: fp32 on the CPU backends (a GPU backend may use bf16; then activation_size is 2).
- *   Norm weights, rope tables, gradients of weights, log-probabilities, lse and optimizer state are always fp32.
- * - Names ending in `_backward` add into weight gradients (dw += ...) and write (not add) activation gradients,
- *   unless the comment says otherwise.
- * - Row results never depend on the other rows of a call: the same row gives the same bits whatever n is and wherever
- *   it stands (batch invariance, tested bitwise). Reduction orders are fixed. Weight gradients are sums over rows, in
- *   a fixed order for the same call at any number of threads.
- * - Operations cannot fail by themselves; a backend that can (a GPU) keeps its first error and `check` reports it. */
+ *   Norm weights, rope tables, gradients of weights, log-probabilities, lse and optimizer state are always
+ * fp32.
+ * - Names ending in `_backward` add into weight gradients (dw += ...) and write (not add) activation
+ * gradients, unless the comment says otherwise.
+ * - Row results never depend on the other rows of a call: the same row gives the same bits whatever n is and
+ * wherever it stands (batch invariance, tested bitwise). Reduction orders are fixed. Weight gradients are
+ * sums over rows, in a fixed order for the same call at any number of threads.
+ * - Operations cannot fail by themselves; a backend that can (a GPU) keeps its first error and `check`
+ * reports it. */
 #ifndef TPO_BACKEND_OPS_H
 #define TPO_BACKEND_OPS_H
 
@@ -23,9 +26,9 @@
 /* A weight matrix [rows = out features, cols = in features] in the layout that the backend computes with. */
 struct tpo_linear;
 
-/* Paged KV cache of one layer. Position p of a sequence lives in block table[p / block_tokens], row p % block_tokens.
- * Only kv_write, attention_paged and kv_copy_block touch the cache: inside one head of one block, a backend orders the
- * block_tokens * head_dim numbers as suits it. */
+/* Paged KV cache of one layer. Position p of a sequence lives in block table[p / block_tokens], row p %
+ * block_tokens. Only kv_write, attention_paged and kv_copy_block touch the cache: inside one head of one
+ * block, a backend orders the block_tokens * head_dim numbers as suits it. */
 struct tpo_kv_layer {
   void *k, *v;          /* [n_blocks, kv_heads, block_tokens, head_dim] of kv_dtype */
   enum tpo_dtype dtype; /* TPO_F32 or TPO_BF16 */
@@ -72,40 +75,44 @@ struct tpo_ops {
   void (*download)(struct tpo_backend *be, void *host_dst, const void *src, size_t bytes);
   void (*copy)(struct tpo_backend *be, void *dst, const void *src, size_t bytes);
   void (*zero)(struct tpo_backend *be, void *dst, size_t bytes);
-  int (*check)(struct tpo_backend *be, struct tpo_error *err); /* waits for all work; first error since the last check */
+  int (*check)(struct tpo_backend *be,
+               struct tpo_error *err); /* waits for all work; first error since the last check */
 
-  /* Linear layers. y = x W^T. With dtype TPO_BF16 the weights and x are rounded to bf16 and products accumulate in
-   * fp32 where the machine has such arithmetic; otherwise bf16 weights are used at fp32 precision. */
-  int (*linear_create)(struct tpo_backend *be, int rows, int cols, enum tpo_dtype dtype, struct tpo_linear **out,
-                       struct tpo_error *err);
+  /* Linear layers. y = x W^T. With dtype TPO_BF16 the weights and x are rounded to bf16 and products
+   * accumulate in fp32 where the machine has such arithmetic; otherwise bf16 weights are used at fp32
+   * precision. */
+  int (*linear_create)(struct tpo_backend *be, int rows, int cols, enum tpo_dtype dtype,
+                       struct tpo_linear **out, struct tpo_error *err);
   void (*linear_free)(struct tpo_backend *be, struct tpo_linear *w);
   void (*linear_set)(struct tpo_backend *be, struct tpo_linear *w, int row0, int n_rows, const void *src,
-                     enum tpo_dtype src_dtype);                                    /* src [n_rows, cols] */
+                     enum tpo_dtype src_dtype); /* src [n_rows, cols] */
   void (*linear_get)(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows,
-                     float *dst);                                                  /* dst [n_rows, cols] */
+                     float *dst); /* dst [n_rows, cols] */
   void (*linear_forward)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                         int n);                                                   /* x [n, cols] -> y [n, rows] */
+                         int n); /* x [n, cols] -> y [n, rows] */
   void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                             int n);                                               /* y += x W^T (residual) */
-  void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx, int n,
-                                bool add);                                         /* dx (+)= dy W */
-  void (*linear_backward_weight)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, const void *x,
-                                 float *dw, int n);                                /* dw [rows, cols] += dy^T x */
+                             int n); /* y += x W^T (residual) */
+  void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx,
+                                int n, bool add); /* dx (+)= dy W */
+  void (*linear_backward_weight)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
+                                 const void *x, float *dw, int n); /* dw [rows, cols] += dy^T x */
 
   /* Embedding: rows of a linear's matrix. */
   void (*embed)(struct tpo_backend *be, const struct tpo_linear *table, const int32_t *ids, void *out, int n);
-  void (*embed_backward)(struct tpo_backend *be, const int32_t *ids, const void *dout, float *dtable, int n, int dim);
+  void (*embed_backward)(struct tpo_backend *be, const int32_t *ids, const void *dout, float *dtable, int n,
+                         int dim);
 
-  /* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd [n] may be NULL in forward when not wanted. */
-  void (*rms_norm)(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n, int dim,
-                   float eps);
+  /* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd [n] may be NULL in forward when not
+   * wanted. */
+  void (*rms_norm)(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n,
+                   int dim, float eps);
   /* dx += d loss/dx (adds, for the residual stream); dw += */
-  void (*rms_norm_backward)(struct tpo_backend *be, const void *dy, const void *x, const float *w, const float *rstd,
-                            void *dx, float *dw, int n, int dim);
+  void (*rms_norm_backward)(struct tpo_backend *be, const void *dy, const void *x, const float *w,
+                            const float *rstd, void *dx, float *dw, int n, int dim);
 
-  /* Rotary embedding, rotate-half convention (dimension i with i + head_dim/2), in place on the q and k parts of
-   * qkv [n, (heads + 2 kv_heads) * head_dim]; cos_sin [max_pos, head_dim] holds head_dim/2 cosines, then sines.
-   * inverse = rotate by the negative angle: the backward of rope. */
+  /* Rotary embedding, rotate-half convention (dimension i with i + head_dim/2), in place on the q and k parts
+   * of qkv [n, (heads + 2 kv_heads) * head_dim]; cos_sin [max_pos, head_dim] holds head_dim/2 cosines, then
+   * sines. inverse = rotate by the negative angle: the backward of rope. */
   void (*rope)(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                struct tpo_attention_shape shape, int n, bool inverse);
 
@@ -113,58 +120,70 @@ struct tpo_ops {
   void (*kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                    struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
   void (*attention_paged)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv, void *out,
-                          struct tpo_attention_shape shape, const struct tpo_paged_rows *rows); /* out [n, heads*head_dim] */
-  /* Copies the first `tokens` rows of block src to block dst in k and v (copy on write of a shared prefix). */
+                          struct tpo_attention_shape shape,
+                          const struct tpo_paged_rows *rows); /* out [n, heads*head_dim] */
+  /* Copies the first `tokens` rows of block src to block dst in k and v (copy on write of a shared prefix).
+   */
   void (*kv_copy_block)(struct tpo_backend *be, const struct tpo_kv_layer *kv, int dst, int src, int tokens);
 
   /* Training attention, packed: sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1]-1, causal within itself.
    * cu_seqlens_host is [n_seqs + 1] in host memory. lse [n, heads]. dqkv is written whole. */
-  void (*attention)(struct tpo_backend *be, const void *qkv, void *out, float *lse, struct tpo_attention_shape shape,
-                    const int32_t *cu_seqlens_host, int n_seqs);
+  void (*attention)(struct tpo_backend *be, const void *qkv, void *out, float *lse,
+                    struct tpo_attention_shape shape, const int32_t *cu_seqlens_host, int n_seqs);
   void (*attention_backward)(struct tpo_backend *be, const void *dout, const void *qkv, const void *out,
                              const float *lse, void *dqkv, struct tpo_attention_shape shape,
                              const int32_t *cu_seqlens_host, int n_seqs);
 
   /* gate_up [n, 2*dim]: gate then up. out = silu(gate) * up. */
   void (*swiglu)(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
-  void (*swiglu_backward)(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up, int n,
-                          int dim);
+  void (*swiglu_backward)(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
+                          int n, int dim);
 
-  /* LM head with log-softmax and gather, in chunks of vocabulary or rows: never an [n, vocab] fp32 matrix at once
-   * for large n. logprob[i] = log softmax(h_i W^T)[target_i]; lse [n]. A target of -1 gives logprob 0 and no gradient. */
-  void (*lm_head_logprob)(struct tpo_backend *be, const struct tpo_linear *w, const void *h, const int32_t *targets,
-                          float *logprob, float *lse, int n);
+  /* LM head with log-softmax and gather, in chunks of vocabulary or rows: never an [n, vocab] fp32 matrix at
+   * once for large n. logprob[i] = log softmax(h_i W^T)[target_i]; lse [n]. A target of -1 gives logprob 0
+   * and no gradient. */
+  void (*lm_head_logprob)(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
+                          const int32_t *targets, float *logprob, float *lse, int n);
   /* dlogprob [n] -> dh [n, cols] (written), dw [rows, cols] (added). */
   void (*lm_head_logprob_backward)(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                    const int32_t *targets, const float *lse, const float *dlogprob, void *dh,
                                    float *dw, int n);
   /* Decode: logits [n, rows] in fp32 whatever `act` is. */
-  void (*lm_head_logits)(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits, int n);
+  void (*lm_head_logits)(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
+                         int n);
 
   /* token[i] and its log-probability under softmax(logits_i) (temperature 1, before any truncation).
-   * Order of truncation: top-k, then temperature, then top-p, then min-p on the tempered distribution; the token is
-   * the first, in descending probability (ties: lower id first), whose cumulative share of what is left exceeds
-   * `uniform`. params is host memory; token and logprob are memory of the backend. */
+   * Order of truncation: top-k, then temperature, then top-p, then min-p on the tempered distribution; the
+   * token is the first, in descending probability (ties: lower id first), whose cumulative share of what is
+   * left exceeds `uniform`. params is host memory; token and logprob are memory of the backend. */
   void (*sample)(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
                  int32_t *token, float *logprob, int n, int vocab);
-  /* logprob[i] = log softmax(logits_i)[token[i]], the same number that `sample` gives; all memory of the backend. */
-  void (*token_logprob)(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob, int n,
-                        int vocab);
-  /* For each (row, token) mentioned: logits > 0 are divided by penalty, others multiplied. counts [n_items]. */
-  void (*repetition_penalty)(struct tpo_backend *be, float *logits, const int32_t *rows, const int32_t *tokens,
-                             int n_items, float penalty, int vocab);
+  /* logprob[i] = log softmax(logits_i)[token[i]], the same number that `sample` gives; all memory of the
+   * backend. */
+  void (*token_logprob)(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,
+                        int n, int vocab);
+  /* For each (row, token) mentioned: logits > 0 are divided by penalty, others multiplied. counts [n_items].
+   */
+  void (*repetition_penalty)(struct tpo_backend *be, float *logits, const int32_t *rows,
+                             const int32_t *tokens, int n_items, float penalty, int vocab);
 
-  /* Rows picked out: out[i] = x[index[i]]; and the reverse, dx[index[i]] = dout[i] with all other rows zero. */
+  /* Rows picked out: out[i] = x[index[i]]; and the reverse, dx[index[i]] = dout[i] with all other rows zero.
+   */
   void (*gather_rows)(struct tpo_backend *be, const void *x, const int32_t *index, void *out, int n, int dim);
-  void (*scatter_rows)(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx, int n, int n_total,
-                       int dim);
+  void (*scatter_rows)(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx, int n,
+                       int n_total, int dim);
 
-  /* Optimizer and reductions, over flat fp32 arrays. adamw is decoupled weight decay (Loshchilov & Hutter 2019). */
+  /* Optimizer and reductions, over flat fp32 arrays. adamw is decoupled weight decay (Loshchilov & Hutter
+   * 2019). */
   void (*adamw)(struct tpo_backend *be, float *param, const float *grad, float *m, float *v, size_t n,
                 const struct tpo_adamw_args *args);
-  double (*sum_squares)(struct tpo_backend *be, const float *x, size_t n); /* fixed order whatever the threads */
+  double (*sum_squares)(struct tpo_backend *be, const float *x,
+                        size_t n); /* fixed order whatever the threads */
 };
 
-static inline const struct tpo_ops *tpo_ops(const struct tpo_backend *be) { return *(const struct tpo_ops *const *)be; }
+static inline const struct tpo_ops *tpo_ops(const struct tpo_backend *be)
+{
+  return *(const struct tpo_ops *const *)be;
+}
 
 #endif

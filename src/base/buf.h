@@ -18,7 +18,8 @@ void tpo_buf_putc(struct tpo_buf *buf, char c);
 void tpo_buf_printf(struct tpo_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void tpo_buf_clear(struct tpo_buf *buf); /* keeps the memory */
 void tpo_buf_free(struct tpo_buf *buf);
-/* Hands the bytes to the caller (free() them) and empties buf; NULL after a failed allocation. Never NULL otherwise. */
+/* Hands the bytes to the caller (free() them) and empties buf; NULL after a failed allocation. Never NULL
+ * otherwise. */
 char *tpo_buf_take(struct tpo_buf *buf);
 
 #endif

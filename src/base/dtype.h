@@ -7,7 +7,10 @@
 
 enum tpo_dtype { TPO_F32, TPO_F16, TPO_BF16 };
 
-static inline size_t tpo_dtype_size(enum tpo_dtype dtype) { return dtype == TPO_F32 ? 4 : 2; }
+static inline size_t tpo_dtype_size(enum tpo_dtype dtype)
+{
+  return dtype == TPO_F32 ? 4 : 2;
+}
 const char *tpo_dtype_name(enum tpo_dtype dtype); /* "fp32", "fp16", "bf16" */
 
 static inline float tpo_bf16_to_f32(uint16_t h)

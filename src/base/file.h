@@ -1,5 +1,5 @@
-/* Files: mapped input, line readers (plain or gzip), and atomic output (temporary name, fsync, rename, fsync of
- * the folder). */
+/* Files: mapped input, line readers (plain or gzip), and atomic output (temporary name, fsync, rename, fsync
+ * of the folder). */
 #ifndef TPO_BASE_FILE_H
 #define TPO_BASE_FILE_H
 
@@ -16,8 +16,9 @@ void tpo_map_close(struct tpo_map *map);
 /* The whole file ("-": standard input), plain or gzip, appended to buf; more than max_bytes is an error. */
 int tpo_read_file(const char *path, size_t max_bytes, struct tpo_buf *buf, struct tpo_error *err);
 
-/* Lines of a plain or gzip file ("-": standard input). A line may hold NUL bytes; its newline (and a CR before it)
- * is removed. next returns 1 with a line, 0 at the end, negative on error (also a line over 64 MiB). */
+/* Lines of a plain or gzip file ("-": standard input). A line may hold NUL bytes; its newline (and a CR
+ * before it) is removed. next returns 1 with a line, 0 at the end, negative on error (also a line over 64
+ * MiB). */
 struct tpo_lines {
   void *gz;
   const char *path; /* borrowed */
@@ -28,8 +29,8 @@ int tpo_lines_open(struct tpo_lines *lines, const char *path, struct tpo_error *
 int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err);
 void tpo_lines_close(struct tpo_lines *lines);
 
-/* A file being written under "<path>.tmp.<pid>". Write to temp_path by any means, then commit (fsync, rename over
- * path, fsync the folder) or abort (remove). */
+/* A file being written under "<path>.tmp.<pid>". Write to temp_path by any means, then commit (fsync, rename
+ * over path, fsync the folder) or abort (remove). */
 struct tpo_atomic {
   char path[4096];
   char temp_path[4160];
@@ -37,7 +38,8 @@ struct tpo_atomic {
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
 void tpo_atomic_abort(struct tpo_atomic *file);
-/* Error (usage) unless a file of this name can be written, found out before the work that makes its content. */
+/* Error (usage) unless a file of this name can be written, found out before the work that makes its content.
+ */
 int tpo_check_output(const char *path, struct tpo_error *err);
 /* Whether both names lead to one existing file or folder. */
 bool tpo_same_file(const char *a, const char *b);

@@ -7,7 +7,9 @@
 uint64_t tpo_hash64(const void *bytes, size_t len);
 uint64_t tpo_hash64_str(const char *text);
 
-struct tpo_hash { void *state; };
+struct tpo_hash {
+  void *state;
+};
 int tpo_hash_begin(struct tpo_hash *hash, struct tpo_error *err);
 void tpo_hash_add(struct tpo_hash *hash, const void *bytes, size_t len);
 /* 128-bit digest as 32 lower-case hex digits and a NUL; frees the state. */

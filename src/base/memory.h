@@ -14,7 +14,8 @@ int tpo_grow(void *array, size_t *capacity, size_t needed, size_t size, struct t
 struct tpo_arena {
   struct tpo_arena_block *blocks;
 };
-void *tpo_arena_alloc(struct tpo_arena *arena, size_t bytes); /* zeroed, 16-byte aligned; NULL when memory is short */
+void *tpo_arena_alloc(struct tpo_arena *arena,
+                      size_t bytes); /* zeroed, 16-byte aligned; NULL when memory is short */
 char *tpo_arena_strdup(struct tpo_arena *arena, const char *text);
 void *tpo_arena_memdup(struct tpo_arena *arena, const void *bytes, size_t len); /* a NUL follows the bytes */
 void tpo_arena_free(struct tpo_arena *arena);

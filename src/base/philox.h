@@ -23,9 +23,10 @@ struct tpo_sample_key {
   uint32_t iteration;
   uint32_t k;
 };
-/* A block with the key `seed` and the counter (prompt low, prompt high, iteration, TPO_STREAM_SAMPLE) gives d[0..3];
- * the number is word 0 of the block with the key d[0..1] and the counter (position, k, d[2], d[3]), shifted down by 8.
- * Uniform in [0, 1) with 24 random bits, exactly representable in fp32. position = index in the generated part. */
+/* A block with the key `seed` and the counter (prompt low, prompt high, iteration, TPO_STREAM_SAMPLE) gives
+ * d[0..3]; the number is word 0 of the block with the key d[0..1] and the counter (position, k, d[2], d[3]),
+ * shifted down by 8. Uniform in [0, 1) with 24 random bits, exactly representable in fp32. position = index
+ * in the generated part. */
 float tpo_sample_uniform(const struct tpo_sample_key *key, uint32_t position);
 
 /* Sequential draws from one keyed stream, for host code (shuffles, synthesis). */

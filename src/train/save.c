@@ -109,7 +109,8 @@ static int begin_save(struct tpo_trainer *t, struct tpo_checkpoint_writer **w, c
   if (status == 0) status = tpo_checkpoint_create(w, path, config_yaml ? config_yaml : "", err);
   if (status == 0) status = tpo_model_save(t->model, t->master, tokenizer, *w, err);
   if (status == 0) status = tpo_checkpoint_put_blob(*w, "state", state, strlen(state), err);
-  /* Training that starts from this model must not lose what bf16 rounds away: updates are smaller than its steps. */
+  /* Training that starts from this model must not lose what bf16 rounds away: updates are smaller than its
+   * steps. */
   if (status == 0 && (with_optimizer || tpo_model_dtype(t->model) == TPO_DTYPE_BF16))
     status = put_group(t, *w, "optimizer/master", t->master, err);
   free(state);

@@ -8,7 +8,8 @@ struct tpo_source {
   const char *path; /* borrowed */
   struct tpo_arch arch;
   void *state; /* of the kind; NULL when only the architecture was read */
-  bool master; /* set after opening: take the fp32 master weights where the file has them beside rounded ones */
+  bool master; /* set after opening: take the fp32 master weights where the file has them beside rounded ones
+                */
   /* Every parameter is there with its shape and a type that can be read, and nothing else is. */
   int (*check)(struct tpo_source *source, const struct tpo_param *params, size_t n, struct tpo_error *err);
   /* Rows of parameter i as fp32. out [n_rows, cols] */
