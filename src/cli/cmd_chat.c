@@ -1,5 +1,4 @@
 /* A chat on the terminal: the response is shown as it is drawn, the thought only when asked for. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

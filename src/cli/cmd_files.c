@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "cli/cli.h"
 #include "tpo/data.h"
 #include "tpo/model.h"

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "base/memory.h"
 #include "base/utf8.h"
 #include "config/keys.h"
 

@@ -3,7 +3,6 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/utf8.h"
 #include "judge/checks.h"
 #include "judge/judge.h"
 

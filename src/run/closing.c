@@ -1,7 +1,6 @@
 /* What a person wants to see when a run has ended. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "run/loop.h"

@@ -1,7 +1,6 @@
 /* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"

@@ -5,7 +5,6 @@
  * successive tokens of one sequence and key head. Backward: a task is one sequence and query head; its
  * gradients of keys and values go to a buffer of their own and are added up over the query heads of a key
  * head, in order, at the end. */
-#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
