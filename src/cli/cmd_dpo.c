@@ -65,6 +65,27 @@ static int open_policy(struct job *job, struct tpo_error *err)
   return tpo_comm_agree(session->comm, status, err);
 }
 
+/* Pairs of another model's tokens are found before anything is computed. */
+static int check_ids(const struct job *job, struct tpo_error *err)
+{
+  int vocab = tpo_model_arch(job->policy.model)->vocab_size;
+  for (size_t i = 0; i < job->pairs.n; i++) {
+    const struct tpo_pair_row *row = &job->pairs.rows[i];
+    const int32_t *ids[] = {row->prompt_ids, row->chosen_ids, row->rejected_ids};
+    int32_t n[] = {row->n_prompt, row->n_chosen, row->n_rejected};
+    static const char *const names[] = {"prompt_ids", "chosen_ids", "rejected_ids"};
+    for (int part = 0; part < 3; part++)
+      for (int32_t k = 0; k < n[part]; k++)
+        if (ids[part][k] < 0 || ids[part][k] >= vocab)
+          return tpo_fail(
+              err, TPO_E_INPUT,
+              "%s: pair %zu: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are "
+              "not of this model",
+              job->pairs_path, i + 1, names[part], k, ids[part][k], vocab);
+  }
+  return 0;
+}
+
 /* References that stand in the pairs file are used when they are this model's; otherwise they are computed.
  */
 static int have_reference(struct job *job, struct tpo_error *err)
@@ -72,8 +93,10 @@ static int have_reference(struct job *job, struct tpo_error *err)
   struct tpo_session *session = &job->s->session;
   struct tpo_model *reference = job->policy.model;
   size_t dropped = 0;
-  int status = tpo_pairs_filter(&job->pairs, &session->config->train, tpo_model_arch(reference)->context,
-                                &dropped, err);
+  int status = check_ids(job, err);
+  if (status == 0)
+    status = tpo_pairs_filter(&job->pairs, &session->config->train, tpo_model_arch(reference)->context,
+                              &dropped, err);
   if (status == 0 && job->pairs.n == 0)
     status = tpo_fail(err, TPO_E_INPUT, "%s has no pair to train on (%zu were too long or had no response)",
                       job->pairs_path, dropped);

@@ -333,6 +333,9 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   if (key < 0) {
     char near[64];
     bool found = config_suggest(assignment, len, "", near);
+    if (found && strlen(near) == len && strncmp(near, assignment, len) == 0)
+      return tpo_fail(err, TPO_E_USAGE, "%s: %s is a section; expected one of its keys, as %s.key=value",
+                      origin, near, near);
     return tpo_fail(err, TPO_E_USAGE, "%s: unknown key %.*s%s%s%s", origin, (int)(len < 60 ? len : 60),
                     assignment, found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }

@@ -194,7 +194,7 @@ static int read_rope(struct tpo_arch *arch, const json_t *config, const char *pl
 {
   const json_t *parameters = json_object_get(config, "rope_parameters");
   const json_t *scaling = json_object_get(config, "rope_scaling");
-  double theta = 0, inner_theta = 0;
+  double theta = NAN, inner_theta = NAN; /* what JSON can't hold: absent */
   int code = tpo_json_get_double(config, "rope_theta", &theta, place, err);
   if (code < 0) return code;
   if (parameters && !json_is_null(parameters)) {
@@ -205,14 +205,14 @@ static int read_rope(struct tpo_arch *arch, const json_t *config, const char *pl
       return unsupported(place, "rope_parameters", parameters, "partial_rotary_factor to be absent or 1",
                          err);
     if ((code = tpo_json_get_double(parameters, "rope_theta", &inner_theta, place, err)) < 0) return code;
-    if (theta != 0 && inner_theta != 0 && theta != inner_theta)
+    if (!isnan(theta) && !isnan(inner_theta) && theta != inner_theta)
       return tpo_fail(err, TPO_E_INPUT, "%s: \"rope_theta\" is %g, but %g in \"rope_parameters\"", place,
                       theta, inner_theta);
-    if (inner_theta != 0) theta = inner_theta;
+    if (!isnan(inner_theta)) theta = inner_theta;
   } else if (scaling && !json_is_null(scaling)) {
     if ((code = read_scaling(arch, scaling, "rope_scaling", place, err)) < 0) return code;
   }
-  arch->rope_theta = theta != 0 ? theta : 10000;
+  arch->rope_theta = isnan(theta) ? 10000 : theta;
   return 0;
 }
 

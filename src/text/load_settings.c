@@ -110,6 +110,8 @@ static int load_special_map(struct tpo_tokenizer *tok, const json_t *map, struct
   return TPO_OK;
 }
 
+enum { MAX_ENDS = 1024 }; /* each sampled token is looked for in them */
+
 static int add_end(struct tpo_tokenizer *tok, const json_t *value, struct tpo_error *err)
 {
   json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
@@ -125,6 +127,10 @@ static int load_generation(struct tpo_tokenizer *tok, const json_t *config, stru
   const json_t *value = json_object_get(config, "eos_token_id");
   if (!value || json_is_null(value)) return TPO_OK;
   if (!json_is_array(value)) return add_end(tok, value, err);
+  if (json_array_size(value) > MAX_ENDS)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: generation_config.json: eos_token_id has %zu ids, expected at most %d", tok->place,
+                    json_array_size(value), MAX_ENDS);
   for (size_t i = 0; i < json_array_size(value); i++) {
     int status = add_end(tok, json_array_get(value, i), err);
     if (status < 0) return status;

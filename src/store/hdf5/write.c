@@ -10,7 +10,7 @@
 #include "store/hdf5/h5.h"
 
 /* Bytes kept free past the data, for what HDF5 writes when the file is closed. */
-enum { SLACK_BYTES = 1 << 20 };
+enum { SLACK_BYTES = 1 << 20, MEMBERS_IN_TABLE = 65535 /* the most that HDF5 allows */ };
 
 /* Makes sure of room for `bytes` more before HDF5 is asked to write them: once a write of the library's has
  * failed, its cache can't be flushed and the file can't be closed. */
@@ -33,11 +33,13 @@ static int reserve(struct tpo_h5_writer *w, uint64_t bytes, struct tpo_error *er
 static hid_t create_file(const char *path)
 {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), id = H5I_INVALID_HID;
-  /* Version 1.8's format has checksums on its tables. No locks: the name is ours alone, and not all file
-   * systems have them. */
+  /* Version 1.8's format has checksums on its tables, but not on the heap that a group of many members is
+   * moved to: HDF5 crashes on one that is damaged, so members stay in the table, here and in groups below. No
+   * locks: the name is ours alone, and not all file systems have them. */
   if (access >= 0 && creation >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
       H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0)
+      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
+      H5Pset_link_phase_change(creation, MEMBERS_IN_TABLE, 0) >= 0)
     id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
   H5Pclose(access);
   H5Pclose(creation);
