@@ -7,7 +7,7 @@
 
 static const struct option options[] = {
     OPTION_MODEL,
-    {"--pairs", 'p', "FILE", NULL, "pairs, HDF5 or JSON Lines (.jsonl)"},
+    {"--pairs", 'p', "FILE", NULL, "pairs, HDF5 or JSON Lines"},
     {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
     {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
     {"--lr", 0, "R", "train.learning_rate", "peak learning rate"},
@@ -39,11 +39,14 @@ struct job {
   struct tpo_policy policy;
 };
 
-static bool is_jsonl(const char *path)
+/* By its contents: whatever does not begin as HDF5 does is read as JSON Lines, whose errors name the line. */
+static bool is_hdf5(const char *path)
 {
-  size_t len = strlen(path);
-  return (len > 6 && strcmp(path + len - 6, ".jsonl") == 0) ||
-         (len > 9 && strcmp(path + len - 9, ".jsonl.gz") == 0);
+  char signature[8] = {0};
+  FILE *file = fopen(path, "rb");
+  size_t n = file ? fread(signature, 1, sizeof signature, file) : 0;
+  if (file) fclose(file);
+  return n == sizeof signature && memcmp(signature, "\x89HDF\r\n\x1a\n", 8) == 0;
 }
 
 /* The model without its tokenizer is enough for pairs of ids. */
@@ -57,9 +60,9 @@ static int open_policy(struct job *job, struct tpo_error *err)
   if (tpo_tokenizer_open(&job->policy.tokenizer, path, &text_error) == 0)
     tpo_template_open(&job->policy.tmpl, job->policy.tokenizer, &session->config->template_pieces,
                       &text_error);
-  int status = is_jsonl(job->pairs_path) ? tpo_pairs_read_jsonl(&job->pairs, job->pairs_path,
-                                                                job->policy.tokenizer, job->policy.tmpl, err)
-                                         : tpo_pairs_read(&job->pairs, job->pairs_path, err);
+  int status = is_hdf5(job->pairs_path) ? tpo_pairs_read(&job->pairs, job->pairs_path, err)
+                                        : tpo_pairs_read_jsonl(&job->pairs, job->pairs_path,
+                                                               job->policy.tokenizer, job->policy.tmpl, err);
   if (status < 0 && text_error.code && !job->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
   if (status == 0) status = tpo_model_open(&job->policy.model, path, &options, err);
   return tpo_comm_agree(session->comm, status, err);

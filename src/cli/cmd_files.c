@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "tpo/data.h"
+#include "tpo/judge.h"
 #include "tpo/model.h"
 #include "tpo/report.h"
 #include "tpo/store.h"
@@ -148,7 +149,10 @@ static int print_owned(char *text, struct tpo_error *err)
 static int run_config(struct invocation *in, struct tpo_error *err)
 {
   if (option_value(in, "--reference")) return print_owned(tpo_config_reference(), err);
+  struct tpo_judge *judge = NULL;
   int status = check_config(in, TPO_CHECK_ALL, err);
+  if (status == 0) status = tpo_judge_open(&judge, &in->config.judge, err);
+  tpo_judge_close(judge);
   return status < 0 ? status : print_owned(tpo_config_print(&in->config, true), err);
 }
 

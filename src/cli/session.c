@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include <sched.h>
+#include <string.h>
 
 /* Cores that this rank may use: those of its affinity mask, shared with the ranks beside it when the mask
  * holds them all. */
@@ -20,6 +21,8 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   if (status < 0) return status;
   int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
   status = tpo_backend_open(&s->session.backend, config->model.backend, threads, err);
+  if (status == TPO_E_UNSUPPORTED) /* a backend that is not there was asked for: the settings are at fault */
+    status = tpo_fail(err, TPO_E_USAGE, "model.backend: %s", strdupa(err->message));
   status = tpo_comm_agree(in->comm, status, err);
   if (status < 0) return status;
   s->session.config = config;
