@@ -1,23 +1,23 @@
 #include <stdio.h>
 #include <string.h>
+#include "base/utf8.h"
 #include "tpo/base.h"
 
-/* Messages quote names and values from files that may be hostile: control characters must not reach a
- * terminal, and a message cut at the buffer's end must not end inside a character. */
+/* Messages quote names and values from files that may be hostile: nothing that steers a terminal must reach it, and
+ * a message cut at the buffer's end must not end inside a character. */
 static void make_printable(char *text, size_t capacity)
 {
   size_t len = strlen(text);
-  for (size_t i = 0; i < len; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) text[i] = '?';
+  if (len + 1 >= capacity) len -= tpo_utf8_incomplete_tail(text, len);
+  text[len] = '\0';
+  for (size_t i = 0; i < len;) {
+    uint32_t cp;
+    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+    bool is_kept = n > 0 && (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t');
+    size_t width = n > 0 ? (size_t)n : 1;
+    if (!is_kept) memset(text + i, '?', width);
+    i += width;
   }
-  if (len + 1 < capacity) return;
-  size_t start = len;
-  while (start > 0 && len - start < 3 && ((unsigned char)text[start - 1] & 0xc0) == 0x80) start--;
-  if (start == 0) return;
-  unsigned char lead = (unsigned char)text[start - 1];
-  size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-  if (len - (start - 1) < need) text[start - 1] = '\0';
 }
 
 int tpo_fail(struct tpo_error *err, int code, const char *format, ...)

@@ -36,12 +36,17 @@ struct chat {
   struct tpo_buf response;
 };
 
-/* Terminal-safe: control characters but newline and tab are left out. */
+/* Terminal-safe: control characters but newline and tab are left out, malformed bytes become U+FFFD. */
 static void show(const char *text, size_t len)
 {
-  for (size_t i = 0; i < len; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t') putchar(c);
+  for (size_t i = 0; i < len;) {
+    uint32_t cp;
+    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+    if (n == 0)
+      fputs("\xef\xbf\xbd", stdout);
+    else if (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t')
+      fwrite(text + i, 1, (size_t)n, stdout);
+    i += n > 0 ? (size_t)n : 1;
   }
   fflush(stdout);
 }

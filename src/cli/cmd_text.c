@@ -105,6 +105,13 @@ static const struct option template_options[] = {
     OPTION_END,
 };
 
+/* NULL unless it is a string without a NUL, which would hide the rest. */
+static const char *text_of(const json_t *value)
+{
+  const char *text = json_string_value(value);
+  return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 static int read_messages(json_t **root, struct tpo_message **messages, size_t *n, struct tpo_error *err)
 {
   struct tpo_buf input = {0};
@@ -123,11 +130,12 @@ static int read_messages(json_t **root, struct tpo_message **messages, size_t *n
   if (!*messages) return TPO_E_MEMORY;
   for (size_t i = 0; i < *n; i++) {
     const json_t *message = json_array_get(*root, i);
-    (*messages)[i].role = json_string_value(json_object_get(message, "role"));
-    (*messages)[i].content = json_string_value(json_object_get(message, "content"));
+    (*messages)[i].role = text_of(json_object_get(message, "role"));
+    (*messages)[i].content = text_of(json_object_get(message, "content"));
     if (!(*messages)[i].role || !(*messages)[i].content)
-      return tpo_fail(err, TPO_E_INPUT, "standard input: message %zu: expected strings role and content",
-                      i + 1);
+      return tpo_fail(
+          err, TPO_E_INPUT,
+          "standard input: message %zu: expected strings role and content, without a NUL character", i + 1);
   }
   return 0;
 }

@@ -132,6 +132,8 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
   tpo_buf_free(&bytes);
 }
 
+static volatile uint8_t sink; /* reading every byte shows a bad pointer to the sanitizers */
+
 static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
 {
   (void)state;
@@ -139,7 +141,6 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   struct tpo_buf bytes = {0};
   struct tpo_rng rng;
   int opened = 0, refused = 0;
-  volatile uint64_t sum = 0;
   read_whole(FIXTURES "types.safetensors", &bytes);
   uint8_t *copy = malloc(bytes.len);
   assert_non_null(copy);
@@ -158,7 +159,7 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
     }
     opened++;
     for (int t = 0; t < st.n_tensors; t++)
-      for (uint64_t b = 0; b < st.tensors[t].bytes; b++) sum += st.tensors[t].data[b];
+      for (uint64_t b = 0; b < st.tensors[t].bytes; b++) sink = st.tensors[t].data[b];
     tpo_safetensors_close(&st);
   }
   assert_true(opened > 100 && refused > 100);

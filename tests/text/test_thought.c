@@ -144,14 +144,14 @@ static void a_chat_keeps_its_turns(void **state)
                       "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n1<|im_end|>\n"
                       "<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\nDo think. 3 Go.<|im_end|>\n"
                       "<|im_start|>assistant\nThink: well,");
-  static const char *const bad[] = {"",
-                                    "{}",
-                                    "[]",
-                                    "[{\"role\":\"user\"}]",
-                                    "[{\"role\":\"assistant\",\"content\":\"x\"}]",
-                                    "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]",
-                                    "[{\"role\":\"tool\",\"content\":\"x\"},"
-                                    "{\"role\":\"user\",\"content\":\"y\"}]"};
+  static const char *const bad[] = {
+      "",
+      "{}",
+      "[]",
+      "[{\"role\":\"user\"}]",
+      "[{\"role\":\"assistant\",\"content\":\"x\"}]",
+      "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]",
+      "[{\"role\":\"tool\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"y\"}]"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct tpo_error err = {0};
     assert_true(tpo_thought_render(&config, t, "3", bad[i], NULL, &text, &err) < 0);
