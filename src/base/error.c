@@ -3,8 +3,8 @@
 #include "base/utf8.h"
 #include "tpo/base.h"
 
-/* Messages quote names and values from files that may be hostile: nothing that steers a terminal must reach it, and
- * a message cut at the buffer's end must not end inside a character. */
+/* Messages quote names and values from files that may be hostile: nothing that steers a terminal must reach
+ * it, and a message cut at the buffer's end must not end inside a character. */
 static void make_printable(char *text, size_t capacity)
 {
   size_t len = strlen(text);

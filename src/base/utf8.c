@@ -98,6 +98,7 @@ size_t tpo_utf8_incomplete_tail(const char *text, size_t len)
 bool tpo_utf8_is_tame(uint32_t cp)
 {
   bool is_control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
-  bool is_direction = cp == 0x200e || cp == 0x200f || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+  bool is_direction =
+      cp == 0x200e || cp == 0x200f || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
   return !is_control && !is_direction;
 }

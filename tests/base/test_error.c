@@ -31,6 +31,12 @@ static void long_and_hostile_messages_stay_printable(void **state)
   struct tpo_error err = {0};
   tpo_fail(&err, TPO_E_INPUT, "key \"%s\"", "\x1b[31mred\a\r");
   assert_string_equal(err.message, "key \"?[31mred??\"");
+  tpo_fail(&err, TPO_E_INPUT, "%s",
+           "a\x9b"
+           "b\xc2\x9b"
+           "c\xe2\x80\xae"
+           "d\xff\xfe");
+  assert_string_equal(err.message, "a?b??c???d??");
   for (int lead = 0; lead < 4; lead++) { /* the cut falls at every place of a 4-byte character */
     char text[2048] = "";
     memset(text, 'x', (size_t)lead);
