@@ -14,8 +14,8 @@ size_t tpo_utf8_count(const char *text, size_t len); /* code points; a malformed
 /* How many bytes at the end of text are an incomplete but so far valid sequence (0-3): for streaming. */
 size_t tpo_utf8_incomplete_tail(const char *text, size_t len);
 
-/* False for what can move a terminal's cursor, change its colours or reorder the text around it: control characters,
- * newline and tab among them, and marks of writing direction. */
+/* False for what can move a terminal's cursor, change its colours or reorder the text around it: control
+ * characters, newline and tab among them, and marks of writing direction. */
 bool tpo_utf8_is_tame(uint32_t cp);
 
 #endif
