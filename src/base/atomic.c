@@ -97,10 +97,25 @@ int tpo_check_output(const char *path, struct tpo_error *err)
   return status < 0 ? TPO_E_USAGE : 0;
 }
 
-bool tpo_same_file(const char *a, const char *b)
+static bool same_inode(const char *a, const char *b)
 {
   struct stat x, y;
   return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static const char *last_part(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+bool tpo_same_file(const char *a, const char *b)
+{
+  char x[4096], y[4096];
+  if (tpo_file_exists(a) || tpo_file_exists(b)) return same_inode(a, b);
+  parent_of(x, a);
+  parent_of(y, b);
+  return same_inode(x, y) && strcmp(last_part(a), last_part(b)) == 0;
 }
 
 static int write_all(const char *path, const char *bytes, size_t len)

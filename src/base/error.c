@@ -3,21 +3,13 @@
 #include "base/utf8.h"
 #include "tpo/base.h"
 
-/* Messages quote names and values from files that may be hostile: nothing that steers a terminal must reach
- * it, and a message cut at the buffer's end must not end inside a character. */
+/* A message cut at the buffer's end must not end inside a character. */
 static void make_printable(char *text, size_t capacity)
 {
   size_t len = strlen(text);
   if (len + 1 >= capacity) len -= tpo_utf8_incomplete_tail(text, len);
   text[len] = '\0';
-  for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    bool is_kept = n > 0 && (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t');
-    size_t width = n > 0 ? (size_t)n : 1;
-    if (!is_kept) memset(text + i, '?', width);
-    i += width;
-  }
+  tpo_utf8_tame(text);
 }
 
 int tpo_fail(struct tpo_error *err, int code, const char *format, ...)

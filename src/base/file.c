@@ -44,13 +44,13 @@ void tpo_map_close(struct tpo_map *map)
 /* A gzip file and what has been inflated of it; zlib passes plain files through. */
 struct stream {
   gzFile gz;
+  bool may_wait; /* a pipe or a terminal: signals end the process while it is open */
   size_t at, len;
   char chunk[CHUNK_BYTES];
 };
 
-static int stream_open(struct stream **out, const char *path, struct tpo_error *err)
+static int stream_start(struct stream **out, const char *path, bool is_stdin, struct tpo_error *err)
 {
-  bool is_stdin = strcmp(path, "-") == 0;
   int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return tpo_fail(err, TPO_E_USAGE, "%s: can't be opened: %s", is_stdin ? "standard input" : path,
@@ -74,10 +74,25 @@ static int stream_open(struct stream **out, const char *path, struct tpo_error *
   return 0;
 }
 
+static int stream_open(struct stream **out, const char *path, struct tpo_error *err)
+{
+  bool is_stdin = strcmp(path, "-") == 0;
+  struct stat info;
+  bool may_wait = (is_stdin ? fstat(STDIN_FILENO, &info) : stat(path, &info)) == 0 && !S_ISREG(info.st_mode);
+  if (may_wait) tpo_interrupt_pause();
+  int status = stream_start(out, path, is_stdin, err);
+  if (status == 0)
+    (*out)->may_wait = may_wait;
+  else if (may_wait)
+    tpo_interrupt_resume();
+  return status;
+}
+
 static void stream_close(struct stream *stream)
 {
   if (!stream) return;
   gzclose_r(stream->gz);
+  if (stream->may_wait) tpo_interrupt_resume();
   free(stream);
 }
 

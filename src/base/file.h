@@ -41,7 +41,7 @@ void tpo_atomic_abort(struct tpo_atomic *file);
 /* Error (usage) unless a file of this name can be written, found out before the work that makes its content.
  */
 int tpo_check_output(const char *path, struct tpo_error *err);
-/* Whether both names lead to one existing file or folder. */
+/* Whether both names lead to one file or folder, also one that is not there yet. */
 bool tpo_same_file(const char *a, const char *b);
 /* All in one: bytes become the file, or nothing changes. */
 int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err);

@@ -20,14 +20,34 @@ int tpo_interrupted(void)
   return interrupted;
 }
 
-void tpo_interrupt_install(void)
+static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+static bool is_installed = false;
+static int pauses = 0;
+
+static void handle(void (*handler)(int))
 {
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART; /* libraries below us do not all handle EINTR */
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
-  sigaction(SIGUSR1, &action, NULL);
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaction(signals[i], &action, NULL);
+}
+
+void tpo_interrupt_install(void)
+{
+  is_installed = true;
+  handle(on_signal);
+}
+
+void tpo_interrupt_pause(void)
+{
+  if (!is_installed || pauses++ > 0) return;
+  handle(SIG_DFL);
+  if (interrupted) raise(interrupted);
+}
+
+void tpo_interrupt_resume(void)
+{
+  if (is_installed && --pauses == 0) handle(on_signal);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 static _Atomic int log_level = TPO_LOG_INFO;
 static _Atomic bool log_json = false;
@@ -58,7 +59,8 @@ void tpo_log(enum tpo_log_level level, const char *format, ...)
     vsnprintf(message.data, (size_t)len + 1, format, args);
     va_end(args);
   }
-  const char *shown = message.data ? message.data : text;
+  char *shown = message.data ? message.data : text;
+  tpo_utf8_tame(shown);
   if (log_json)
     append_json(&line, level, shown);
   else

@@ -163,7 +163,7 @@ static int train(struct job *job, struct tpo_error *err)
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */
 static int check_metrics(const struct job *job, struct tpo_error *err)
 {
-  if (strcmp(job->metrics_path, job->out) == 0 || tpo_same_file(job->metrics_path, job->out))
+  if (tpo_same_file(job->metrics_path, job->out))
     return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --metrics and --out name the same file, %s", job->out);
   return check_distinct(job->in, "--metrics", job->metrics_path, job->pairs_path, err);
 }

@@ -127,6 +127,7 @@ static int finish_printing(void)
 int main(int argc, char **argv)
 {
   fill_standard_streams();
+  signal(SIGPIPE, SIG_IGN); /* a reader that left is told as an error, like a full disk */
   if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
       strcmp(argv[1], "help") == 0) {
     if (is_first_rank()) print_help();
@@ -139,12 +140,12 @@ int main(int argc, char **argv)
   struct tpo_error err = {0};
   const struct command *command = find_command(argv[1]);
   if (!command) {
-    if (is_first_rank()) fprintf(stderr, "tpo: '%s' is not a command; `tpo --help` lists them\n", argv[1]);
+    tpo_fail(&err, TPO_E_USAGE, "'%s' is not a command; `tpo --help` lists them", argv[1]);
+    if (is_first_rank()) fprintf(stderr, "tpo: %s\n", err.message);
     return 2;
   }
   struct invocation in = {.command = command};
   tpo_config_default(&in.config);
-  signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   /* Commands that compute end at their next safe point; what only reads, prints or waits for input just ends.
    */
