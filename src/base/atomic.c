@@ -178,6 +178,12 @@ bool tpo_file_exists(const char *path)
   return stat(path, &info) == 0;
 }
 
+bool tpo_is_regular(const char *path)
+{
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 bool tpo_is_dir(const char *path)
 {
   struct stat info;

@@ -49,6 +49,7 @@ int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_e
 int tpo_make_dirs(const char *path, struct tpo_error *err); /* like mkdir -p */
 bool tpo_file_exists(const char *path);
 bool tpo_is_dir(const char *path);
+bool tpo_is_regular(const char *path); /* or a link to such a file */
 /* "dir/name" into out[size]; error when it does not fit. */
 int tpo_path_join(char *out, size_t size, const char *dir, const char *name, struct tpo_error *err);
 /* Error unless the file system of `path` (or of its nearest existing parent) has `bytes` free. */

@@ -39,11 +39,12 @@ struct job {
   struct tpo_policy policy;
 };
 
-/* By its contents: whatever does not begin as HDF5 does is read as JSON Lines, whose errors name the line. */
+/* By its contents: whatever does not begin as HDF5 does is read as JSON Lines, whose errors name the line. A
+ * pipe can be read once only, and HDF5 not from it. */
 static bool is_hdf5(const char *path)
 {
   char signature[8] = {0};
-  FILE *file = fopen(path, "rb");
+  FILE *file = tpo_is_regular(path) ? fopen(path, "rb") : NULL;
   size_t n = file ? fread(signature, 1, sizeof signature, file) : 0;
   if (file) fclose(file);
   return n == sizeof signature && memcmp(signature, "\x89HDF\r\n\x1a\n", 8) == 0;
@@ -180,6 +181,11 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = option_require(in, "--out", &job.out, err);
   if (status == 0 && option_value(in, "--no-shuffle"))
     status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
+  if (status == 0 && tpo_comm_size(in->comm) > 1 && tpo_file_exists(job.pairs_path) &&
+      !tpo_is_regular(job.pairs_path))
+    status =
+        tpo_fail(err, TPO_E_USAGE, "tpo dpo: --pairs %s: expected a regular file, which all ranks can read",
+                 job.pairs_path);
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", job.out, job.pairs_path, err);

@@ -235,9 +235,13 @@ def test_a_signal_to_the_launcher_stops_all_ranks(tpo, config, number):
     resume(tpo, path, run_dir, 2)
 
 
-@pytest.mark.parametrize("args", [["tokenize"], ["logprobs"], ["chat"]])
-def test_a_signal_ends_what_waits_for_input(tiny_model, args):
-    process = subprocess.Popen([BUILD / "tpo", *args, "--model", tiny_model], stdin=subprocess.PIPE,
+@pytest.mark.parametrize("args", [["tokenize"], ["logprobs"], ["chat"], ["generate", "--prompts", "-"],
+                                  ["generate", "--prompts", "FIFO"], ["dpo", "--pairs", "FIFO"]])
+def test_a_signal_ends_what_waits_for_input(tiny_model, tmp_path, args):
+    os.mkfifo(tmp_path / "fifo")
+    args = [tmp_path / "fifo" if a == "FIFO" else a for a in args]
+    more = ["--out", tmp_path / "o.h5"] if len(args) > 1 else []
+    process = subprocess.Popen([BUILD / "tpo", *args, *more, "--model", tiny_model], stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, env=environment())
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)

@@ -15,6 +15,8 @@ int tpo_source_open(struct tpo_source *source, const char *path, bool weights, s
   memset(source, 0, sizeof *source);
   source->path = path;
   if (tpo_is_dir(path)) return tpo_source_open_hf(source, path, weights, err);
+  if (tpo_file_exists(path) && !tpo_is_regular(path))
+    return tpo_fail(err, TPO_E_USAGE, "%s: expected a model folder or file, not a device or pipe", path);
   FILE *file = fopen(path, "rb");
   if (!file) return tpo_fail(err, TPO_E_USAGE, "%s: cannot open the model: %s", path, strerror(errno));
   unsigned char magic[8] = {0};
