@@ -9,14 +9,14 @@ import json
 import os
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
 import sys
 import time
 
-# What OpenMP's threads do while they wait for one another: spinning is a little faster on a quiet machine and many times
-# slower on a busy one. The peers are tried both ways, and the better one counts.
-WAITS = ["active", "passive"]
+# What OpenMP's threads do while they wait for one another (OMP_WAIT_POLICY): spinning, "active", is a little faster on a
+# quiet machine and many times slower on a busy one. The peers are tried both ways, and the better one counts.
 # Of llama-quantize; "as is" is the file itself (Q4_1).
 LLAMA_TYPES = ["as is", "F32", "F16", "BF16", "Q8_0", "Q4_0"]
 STORY = ("Write a very long and detailed story about a keeper of a lighthouse who finds a map in a bottle, leaves the "
@@ -29,6 +29,11 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def load_average():
     return round(os.getloadavg()[0], 2)
 
@@ -39,12 +44,17 @@ class Peers:
         self.work = pathlib.Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
         self.checks = []
+        self.cores = {}
 
-    def run(self, command, wait="passive"):
+    def run(self, command, wait="passive", who=None):
+        """who: whose share of the cores this run counts for."""
+        wall, cpu = time.perf_counter(), children_seconds()
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=self.args.timeout,
                               env=os.environ | {"OMP_WAIT_POLICY": wait})
         if done.returncode != 0:
             sys.exit(f"{command[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        if who:
+            self.cores.setdefault(who, []).append((children_seconds() - cpu) / (time.perf_counter() - wall))
         return done
 
     def check(self, what, good):
@@ -63,7 +73,7 @@ class Peers:
         out = self.work / "samples.jsonl"
         done = self.run([self.args.tpo, "generate", "--model", self.args.gguf, "--prompts", self.prompts(), "--jsonl",
                          "--out", out, "--thought", "none", "--k", batch, "--slots", batch, "--max-tokens", n_tokens,
-                         "--threads", self.args.threads, *extra])
+                         "--threads", self.args.threads, *extra], who="tpo generate")
         samples = [json.loads(line) for line in out.read_text().splitlines()]
         speed = re.search(r"([\d.]+) tokens in ([\d.]+) s: ([\d.]+) tokens/s", done.stderr)
         if not speed:
@@ -85,7 +95,7 @@ class Peers:
         n_prompt, most = self.args.prompt_tokens, max(batches)
         done = self.run([f"{self.args.llama}/llama-batched-bench", "-m", self.llama_file(kind), "-c", most * (n_prompt + n_tokens) + 256,
                          "-b", 2048, "-ub", 512, "-npp", n_prompt, "-ntg", n_tokens, "-npl", ",".join(map(str, batches)),
-                         "-t", self.args.threads, "-tb", self.args.threads, "-pps", "--output-format", "jsonl"], wait)
+                         "-t", self.args.threads, "-tb", self.args.threads, "-pps", "--output-format", "jsonl"], wait, "llama.cpp")
         lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
         found = {line["pl"]: line for line in lines}
         if set(found) != set(batches):
@@ -110,13 +120,18 @@ class Peers:
         args = self.args
         say("llama.cpp: which type is fastest here")
         screen = {}
-        for kind in LLAMA_TYPES:
-            for wait in WAITS if args.threads > 1 else WAITS[1:]:
-                found = self.llama_generate(kind, wait, args.batches, args.screen_tokens)
-                screen[f"{kind}, {wait}"] = {b: line["speed_tg"] for b, line in found.items()}
-                say(f"  {kind + ', ' + wait:14} " + "  ".join(f"{b}: {line['speed_tg']:.0f}" for b, line in found.items()) + " tokens/s")
+        largest = max(args.batches)
+
+        def try_out(kind, wait):
+            found = self.llama_generate(kind, wait, args.batches, args.screen_tokens)
+            screen[f"{kind}, {wait}"] = {b: line["speed_tg"] for b, line in found.items()}
+            say(f"  {kind + ', ' + wait:14} " + "  ".join(f"{b}: {line['speed_tg']:.0f}" for b, line in found.items()) + " tokens/s")
+
+        for wait in ["passive", "active"]:
+            for kind in LLAMA_TYPES:
+                try_out(kind, wait)
         kinds = {max(screen, key=lambda kind: screen[kind][b]) for b in args.batches}
-        as_is = max((kind for kind in screen if kind.startswith("as is")), key=lambda kind: screen[kind][max(args.batches)])
+        as_is = max((kind for kind in screen if kind.startswith("as is")), key=lambda kind: screen[kind][largest])
         kinds = sorted(kinds | {as_is})
         ours = {b: [] for b in args.batches}
         theirs = {kind: {b: [] for b in args.batches} for kind in kinds}
@@ -180,21 +195,21 @@ class Peers:
         metrics, out = self.work / "metrics.jsonl", self.work / "trained.h5"
         self.run([self.args.tpo, "dpo", "--model", folder, "--pairs", pairs, "--out", out, "--dtype", dtype, "--batch",
                   self.args.pairs, "--epochs", self.args.steps, "--lr", LEARNING_RATE, "--schedule", "constant", "--warmup", 0,
-                  "--no-shuffle", "--threads", self.args.threads, "--metrics", metrics, "--set", "train.save_optimizer=false"])
+                  "--no-shuffle", "--threads", self.args.threads, "--metrics", metrics, "--set", "train.save_optimizer=false"], who="tpo dpo")
         out.unlink()
         return [json.loads(line) for line in metrics.read_text().splitlines()]
 
     def torch_dpo(self, folder, pairs, dtype, micro, wait, steps):
         script = pathlib.Path(__file__).with_name("peers_dpo.py")
         done = self.run([self.args.python, script, "--model", folder, "--pairs", pairs, "--dtype", dtype, "--steps", steps,
-                         "--threads", self.args.threads, "--micro", micro, "--lr", LEARNING_RATE], wait)
+                         "--threads", self.args.threads, "--micro", micro, "--lr", LEARNING_RATE], wait, "PyTorch")
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def fastest_torch(self, folder, pairs, dtype):
         """(micro-batch in pairs, how threads wait) of the fastest first step."""
         def seconds(choice):
             return self.torch_dpo(folder, pairs, dtype, *choice, 1)[0]["seconds"]
-        tried = {(n, "passive"): None for n in (1, 2, 8) if n <= self.args.pairs}
+        tried = {(n, "passive"): None for n in self.args.micro_batches if n <= self.args.pairs}
         for choice in tried:
             tried[choice] = seconds(choice)
         active = (min(tried, key=tried.get)[0], "active")
@@ -250,7 +265,8 @@ def markdown(result):
     lines += [f"# Compared with llama.cpp and PyTorch, {result['date']}", "",
               f"{m['cpu']}, {m['cores']} cores ({', '.join(m['features'])}), {m['threads']} threads; tpo computes with {m['isa']}. "
               f"Load average {result['load_before']} before, {result['load_after']} after ({result['minutes']:.0f} minutes). "
-              f"Medians of {result['rounds']} rounds, taken turn by turn; a ratio above 1 means that tpo is faster.", ""]
+              f"Medians of {result['rounds']} rounds, taken turn by turn; a ratio above 1 means that tpo is faster. "
+              "Cores that each got of the machine (median, its start included): " + ", ".join(f"{who} {got}" for who, got in result["cores_got"].items()) + ".", ""]
     if "generation" in result:
         g = result["generation"]
         lines += [f"## Batched generation, SmolLM2-135M-Instruct: {result['prompt_tokens']} prompt and {result['new_tokens']} new tokens a sequence", "",
@@ -285,6 +301,7 @@ def parse():
     parser.add_argument("--screen-tokens", type=int, default=16, help="generated when llama.cpp's types are tried (default 16)")
     parser.add_argument("--pairs", type=int, default=8, help="of a DPO step (default 8)")
     parser.add_argument("--sequence-tokens", type=int, default=300, help="prompt and response of a pair (default 300)")
+    parser.add_argument("--micro-batches", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2, 8], help="pairs in a forward pass that PyTorch tries (default 1,2,8)")
     parser.add_argument("--steps", type=int, default=3, help="DPO steps a turn, the first not counted (default 3)")
     parser.add_argument("--dtypes", type=lambda s: s.split(","), default=["fp32", "bf16"], help="of the DPO step (default fp32,bf16)")
     parser.add_argument("--timeout", type=int, default=1800, help="seconds that any one program may take (default 1800)")
@@ -300,11 +317,11 @@ def main():
         result["generation"] = peers.generation()
     if args.only != "generate":
         result["dpo"] = peers.dpo()
-    result |= {"load_after": load_average(), "minutes": (time.time() - begin) / 60, "checks": peers.checks}
+    result |= {"cores_got": {who: round(statistics.median(got), 2) for who, got in peers.cores.items()}, "load_after": load_average(), "minutes": (time.time() - begin) / 60, "checks": peers.checks}
     results = pathlib.Path(args.results)
     results.mkdir(parents=True, exist_ok=True)
     cpu = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"\((R|TM)\)", "", cpu_name())).strip("-")
-    name = results / f"{result['date']}-{cpu}-{result['machine']['isa']}-{args.threads}-threads"
+    name = results / (f"{result['date']}-{cpu}-{result['machine']['isa']}-{args.threads}-threads" + (f"-{args.only}" if args.only else ""))
     name.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     name.with_suffix(".md").write_text(markdown(result))
     print(markdown(result))

@@ -56,8 +56,8 @@ void tpo_log(enum tpo_log_level level, const char *format, ...) __attribute__((f
  * TPO_E_INTERRUPTED at their next safe point. tpo_interrupt_install makes the handlers. */
 int tpo_interrupted(void);
 void tpo_interrupt_install(void);
-/* Between the two, the signals end the process at once: for waiting on input, when there is nothing to lose yet and no
- * safe point may ever come. Pairs may nest; without tpo_interrupt_install they do nothing. */
+/* Between the two, the signals end the process at once: for waiting on input, when there is nothing to lose
+ * yet and no safe point may ever come. Pairs may nest; without tpo_interrupt_install they do nothing. */
 void tpo_interrupt_pause(void);
 void tpo_interrupt_resume(void);
 
