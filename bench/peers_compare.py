@@ -127,7 +127,7 @@ class Peers:
             screen[f"{kind}, {wait}"] = {b: line["speed_tg"] for b, line in found.items()}
             say(f"  {kind + ', ' + wait:14} " + "  ".join(f"{b}: {line['speed_tg']:.0f}" for b, line in found.items()) + " tokens/s")
 
-        for wait in ["passive", "active"]:
+        for wait in ["passive", "active"] if args.threads > 1 else ["passive"]:
             for kind in LLAMA_TYPES:
                 try_out(kind, wait)
         kinds = {max(screen, key=lambda kind: screen[kind][b]) for b in args.batches}
@@ -212,8 +212,9 @@ class Peers:
         tried = {(n, "passive"): None for n in self.args.micro_batches if n <= self.args.pairs}
         for choice in tried:
             tried[choice] = seconds(choice)
-        active = (min(tried, key=tried.get)[0], "active")
-        tried[active] = seconds(active)
+        if self.args.threads > 1:
+            active = (min(tried, key=tried.get)[0], "active")
+            tried[active] = seconds(active)
         say(f"  PyTorch {dtype}, first step: " + ", ".join(f"micro-batch {n} pairs, {wait} {s:.1f} s" for (n, wait), s in tried.items()))
         return min(tried, key=tried.get)
 
