@@ -47,9 +47,9 @@ compile() {
   (cd "$root" && cmake --build "$@" -j "$(nproc)") | { grep -v '^\[\|^make\[' || true; }
 }
 
-# build PRESET: configures and builds build/PRESET.
+# build PRESET [CMAKE OPTION...]: configures and builds build/PRESET.
 build() {
-  (cd "$root" && cmake --preset "$1" >"$root/build-$1.log" 2>&1) || {
+  (cd "$root" && cmake --preset "$@" >"$root/build-$1.log" 2>&1) || {
     cat "$root/build-$1.log" >&2
     rm -f "$root/build-$1.log"
     fail "cmake could not configure"
