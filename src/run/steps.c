@@ -406,8 +406,11 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   tpo_paired_difference(&before, samples, loop->config->judge.empty_score, &difference, &se, &mean_before,
                         &mean);
   tpo_samples_free(&before);
-  tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
-          loop->iteration, mean, difference, se);
+  if (loop->iteration == 0)
+    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", mean);
+  else
+    tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
+            loop->iteration, mean, difference, se);
   return loop_event(loop, "validate",
                     json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s.prompts,
                               "mean_score", mean, "format_rate", s.format_rate, "mean_thought_tokens",
