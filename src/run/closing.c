@@ -1,4 +1,5 @@
 /* What a person wants to see when a run has ended. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -74,7 +75,8 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
   if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
   if (status == 0) {
     tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
-    tpo_buf_printf(&out, "try next     tpo chat --model %s --show-thoughts\n", checkpoint);
+    tpo_buf_printf(&out, "try next     %s chat --model %s --show-thoughts\n", program_invocation_name,
+                   checkpoint);
   }
   if (status == 0 && out.failed) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status < 0) tpo_buf_free(&out);
