@@ -200,7 +200,8 @@ def test_a_rank_that_hangs_is_named_when_the_deadline_passes(tpo, config, ranks,
     os.kill(pids[victim], signal.SIGSTOP)
     code, text, seconds = job.end(60)
     assert code != 0 and seconds < 40
-    assert f"rank {victim} did not come" in text, text
+    # Stopped between two collectives it is named; inside one that it had announced, nobody can tell which rank it is.
+    assert f"rank {victim} did not come" in text or "although all have come to it" in text, text
     assert gone(pids[victim]), "the stopped rank was left behind"
     files_are_whole(tpo, run_dir)
     path, run_dir = config(deadline=60)
