@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
@@ -30,6 +31,18 @@ int tpo_grow(void *array, size_t *capacity, size_t needed, size_t size, struct t
   memcpy(array, &grown, sizeof grown);
   *capacity = count;
   return 0;
+}
+
+size_t tpo_memory_available(void)
+{
+  unsigned long long kib = 0;
+  char line[128];
+  FILE *file = fopen("/proc/meminfo", "r");
+  if (!file) return 0;
+  while (fgets(line, sizeof line, file))
+    if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
+  fclose(file);
+  return (size_t)kib * 1024;
 }
 
 struct tpo_arena_block {

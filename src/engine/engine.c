@@ -1,5 +1,4 @@
 /* The scheduler: which rows each forward pass holds, and who gets its results. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,17 +144,6 @@ static int own_blocks(const struct tpo_engine *e, const struct tpo_request *requ
   return blocks_for(e, sequence_tokens(e, request)) - (request->n_prompt - 1) / e->block_tokens;
 }
 
-static int64_t available_bytes(void)
-{
-  FILE *f = fopen("/proc/meminfo", "r");
-  char line[128];
-  long long kib = 0;
-  while (f && fgets(line, sizeof line, f))
-    if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1) break;
-  if (f) fclose(f);
-  return kib * 1024;
-}
-
 /* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
  * even alone; nothing is running then. */
 static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
@@ -167,7 +155,7 @@ static int make_cache(struct tpo_engine *e, const struct tpo_request *request, s
                        (size_t)e->block_tokens;
   int least = blocks_for(e, request->n_prompt) + own_blocks(e, request);
   int64_t wanted = (int64_t)e->slots * own_blocks(e, request) + 4 * (int64_t)blocks_for(e, request->n_prompt);
-  size_t limit = e->kv_bytes ? e->kv_bytes : (size_t)(available_bytes() / 2);
+  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_memory_available() / 2;
   if ((size_t)wanted * block_bytes > limit) wanted = (int64_t)(limit / block_bytes);
   if (wanted < least)
     return tpo_fail(err, TPO_E_MEMORY,

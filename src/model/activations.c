@@ -1,6 +1,5 @@
 #include "model/activations.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -87,14 +86,8 @@ static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
 /* A quarter of the memory that the machine has to give now; results do not depend on it, only speed does. */
 static size_t default_budget(void)
 {
-  unsigned long long kib = 0;
-  char line[128];
-  FILE *file = fopen("/proc/meminfo", "r");
-  if (!file) return (size_t)1 << 30;
-  while (fgets(line, sizeof line, file))
-    if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
-  fclose(file);
-  return (size_t)kib * 1024 / 4;
+  size_t available = tpo_memory_available();
+  return available ? available / 4 : (size_t)1 << 30;
 }
 
 static int layers_to_keep(const struct tpo_model *model, int n)

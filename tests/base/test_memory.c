@@ -76,6 +76,14 @@ static void arena_gives_zeroed_aligned_separate_memory(void **state)
   assert_null(arena.blocks);
 }
 
+static void available_memory_is_that_of_this_machine(void **state)
+{
+  (void)state;
+  size_t available = tpo_memory_available();
+  assert_true(available > (size_t)1 << 20);
+  assert_true(available <= (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -83,6 +91,7 @@ int main(void)
       cmocka_unit_test(buf_remembers_failure_until_cleared),
       cmocka_unit_test(allocation_sizes_are_checked),
       cmocka_unit_test(arena_gives_zeroed_aligned_separate_memory),
+      cmocka_unit_test(available_memory_is_that_of_this_machine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
