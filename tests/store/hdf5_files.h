@@ -169,7 +169,7 @@ static inline void refused_when_cut(const char *path)
     if (status >= 0) fail_msg("accepted when cut to %zu of %zu bytes", len, bytes.len);
     assert_refused(status, err, file.path);
   }
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 
@@ -199,7 +199,7 @@ static inline void damaged_copies_are_refused_or_read(const char *path, int n)
   }
   assert_true(refused > n / 10);
   free(copy);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 

@@ -217,7 +217,7 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
     int status = tpo_gguf_open(&gguf, file.path, &err);
     assert_refused(status, err, file.path);
   }
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 
@@ -250,7 +250,7 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   }
   assert_true(opened > 100 && refused > 100);
   free(copy);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 
@@ -300,7 +300,7 @@ static void refused_for(struct tpo_buf *buf, int code, const char *why)
   if (status != code) fail_msg("status %d, expected %d (%s): %s", status, code, why, err.message);
   assert_refused(status, err, file.path);
   assert_refused(status, err, why);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(buf);
 }
 
@@ -330,7 +330,7 @@ static void a_file_without_tensors_opens(void **state)
   assert_int_equal(tpo_gguf_open(&gguf, file.path, NULL), 0);
   assert_int_equal(get_int(&gguf, "a"), 5);
   tpo_gguf_close(&gguf);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&buf);
 }
 

@@ -156,7 +156,7 @@ static void damaged(const char *path, int n)
     free(text);
   }
   free(copy);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 

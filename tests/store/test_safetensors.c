@@ -60,7 +60,7 @@ static void refused_for(const char *header, size_t data, const char *why)
   if (status >= 0) fail_msg("accepted: %s", header);
   assert_refused(status, err, file.path);
   assert_refused(status, err, why);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&buf);
 }
 
@@ -111,7 +111,7 @@ static void data_off_its_alignment_is_given_aligned(void **state)
   assert_int_equal((uintptr_t)t->data % 4, 0);
   assert_memory_equal(t->data, "\x01\x02\x03\x04\x05\x06\x07\x08", 8);
   tpo_safetensors_close(&st);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&buf);
 }
 
@@ -128,7 +128,7 @@ static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
     int status = tpo_safetensors_open(&st, file.path, &err);
     assert_refused(status, err, file.path);
   }
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 
@@ -164,7 +164,7 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   }
   assert_true(opened > 100 && refused > 100);
   free(copy);
-  close(file.fd);
+  memory_file_close(&file);
   tpo_buf_free(&bytes);
 }
 

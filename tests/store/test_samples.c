@@ -284,6 +284,35 @@ static void damaged_bytes_are_refused_or_read_within_bounds(void **state)
   damaged_copies_are_refused_or_read(in_folder("s.h5"), 2000);
 }
 
+/* The sizes in HDF5's heaps of texts have no checksum, and the library believes them. */
+static void a_text_longer_than_its_heap_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  struct tpo_buf bytes = {0};
+  struct memory_file file = memory_file_open();
+  make_samples(&samples);
+  write_ok(&samples, in_folder("s.h5"));
+  tpo_samples_free(&samples);
+  read_whole(in_folder("s.h5"), &bytes);
+  uint8_t *heap = memmem(bytes.data, bytes.len, "GCOL", 4);
+  assert_non_null(heap);
+  uint64_t sizes[] = {1 << 20, UINT64_MAX, UINT64_MAX - 7, 4096 - 16};
+  for (int at = 8; at <= 24; at += 16) /* of the heap, and of its first text */
+    for (int i = 0; i < 4; i++) {
+      struct tpo_error err = {0};
+      uint8_t before[8];
+      memcpy(before, heap + at, 8);
+      memcpy(heap + at, &sizes[i], 8);
+      memory_file_set(&file, bytes.data, bytes.len);
+      int status = read_any(file.path, &err);
+      assert_refused(status, err, "texts");
+      memcpy(heap + at, before, 8);
+    }
+  memory_file_close(&file);
+  tpo_buf_free(&bytes);
+}
+
 static void samples_that_contradict_themselves_are_not_written(void **state)
 {
   (void)state;
@@ -460,6 +489,7 @@ int main(void)
       IN_FOLDER(links_out_of_the_file_are_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
       IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
+      IN_FOLDER(a_text_longer_than_its_heap_is_refused),
       IN_FOLDER(samples_that_contradict_themselves_are_not_written),
       IN_FOLDER(a_full_disk_is_one_error_and_the_old_file_stays),
       IN_FOLDER(on_a_small_disk_each_size_is_written_whole_or_not_at_all),

@@ -78,6 +78,8 @@ struct tpo_h5_reader {
   uint64_t size; /* bytes of the file */
   char format[16];
 };
+/* Error when the file's texts, or the references to them, are damaged; tpo_h5_open does this. */
+int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err);
 /* Opens one of our files. `expected`: "samples", "scored", "pairs", "checkpoint", or NULL for any. */
 int tpo_h5_open(struct tpo_h5_reader *r, const char *path, const char *expected, struct tpo_error *err);
 void tpo_h5_reader_close(struct tpo_h5_reader *r);

@@ -72,7 +72,8 @@ int tpo_h5_open(struct tpo_h5_reader *r, const char *path, const char *expected,
   if (r->id < 0)
     status = tpo_h5_fail(err, TPO_E_INPUT, path, "can't be opened as HDF5; it is truncated or damaged");
   else
-    status = check_format(r, expected, err);
+    status = tpo_h5_check_heaps(r, err);
+  if (status == 0) status = check_format(r, expected, err);
   if (status < 0) tpo_h5_reader_close(r);
   return status;
 }

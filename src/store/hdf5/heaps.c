@@ -1,0 +1,175 @@
+/* Texts of variable length lie in HDF5's global heaps, and a data set of texts is a list of references to
+ * them. Neither carries a checksum, and the library believes both: damaged ones make it read past the end, or
+ * forever. So they are checked before anything is read. Heaps are found by their signature in what the data
+ * sets leave free of the file, which keeps large tensors out.
+ *
+ * A heap (HDF5 File Format Specification 3.0, III.E): "GCOL", version 1, 3 zero bytes, its size (8 bytes);
+ * then objects: index (2 bytes), references (2), 4 reserved, size (8), and the content padded to 8 bytes.
+ * This program only ever adds texts, so the objects are numbered from 1 in their order. Object 0 is the free
+ * rest and its size counts its head; less than an object's head may be left over. A reference: length (4
+ * bytes), address of the heap (8), index (4); a heap's address of 0 is no text. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/memory.h"
+#include "store/hdf5/h5.h"
+
+enum { HEAP_HEAD = 16, OBJECT_HEAD = 16, REFERENCE = 16 };
+
+struct extent {
+  uint64_t begin, end; /* bytes of the file */
+  bool is_text;
+};
+
+struct heap {
+  uint64_t address;
+  size_t first, n; /* its objects' sizes are sizes[first .. first + n) */
+};
+
+struct check {
+  const char *path;
+  struct tpo_map map;
+  struct extent *extents;
+  size_t n_extents, extent_capacity;
+  struct heap *heaps; /* by rising address */
+  size_t n_heaps, heap_capacity;
+  uint64_t *sizes; /* bytes of each object */
+  size_t n_sizes, size_capacity;
+  struct tpo_error *err;
+};
+
+static uint64_t load_u64(const uint8_t *p)
+{
+  uint64_t x;
+  memcpy(&x, p, sizeof x);
+  return x; /* files are little-endian, as the machines that this program runs on */
+}
+
+static uint32_t load_u32(const uint8_t *p)
+{
+  uint32_t x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+
+static int damaged(const struct check *c, uint64_t at)
+{
+  return tpo_fail(c->err, TPO_E_INPUT, "%s: the texts at byte %llu are damaged", c->path,
+                  (unsigned long long)at);
+}
+
+/* Notes the objects of the heap at `at`; its size to *size. */
+static int note_heap(struct check *c, uint64_t at, uint64_t *size)
+{
+  const uint8_t *heap = c->map.data + at;
+  *size = load_u64(heap + 8);
+  if (*size < HEAP_HEAD || *size > c->map.size - at) return damaged(c, at);
+  if (tpo_grow(&c->heaps, &c->heap_capacity, c->n_heaps + 1, sizeof *c->heaps, c->err) < 0)
+    return TPO_E_MEMORY;
+  struct heap *noted = &c->heaps[c->n_heaps++];
+  *noted = (struct heap){.address = at, .first = c->n_sizes};
+  for (uint64_t next = HEAP_HEAD; *size - next >= OBJECT_HEAD;) {
+    unsigned index = heap[next] | (unsigned)heap[next + 1] << 8;
+    uint64_t bytes = load_u64(heap + next + 8), room = *size - next;
+    if (index == 0) return bytes == room ? 0 : damaged(c, at);
+    if (index != noted->n + 1 || bytes > room - OBJECT_HEAD) return damaged(c, at);
+    if (tpo_grow(&c->sizes, &c->size_capacity, c->n_sizes + 1, sizeof *c->sizes, c->err) < 0)
+      return TPO_E_MEMORY;
+    c->sizes[c->n_sizes++] = bytes;
+    noted->n++;
+    bytes = OBJECT_HEAD + (bytes + 7) / 8 * 8;
+    if (bytes > room) return damaged(c, at);
+    next += bytes;
+  }
+  return 0;
+}
+
+static int note_heaps_between(struct check *c, uint64_t begin, uint64_t end)
+{
+  static const uint8_t head[8] = {'G', 'C', 'O', 'L', 1, 0, 0, 0};
+  while (begin + HEAP_HEAD <= end) {
+    const uint8_t *hit = memmem(c->map.data + begin, end - begin, head, sizeof head);
+    uint64_t at = hit ? (uint64_t)(hit - c->map.data) : end, size;
+    if (at + HEAP_HEAD > end) break;
+    int status = note_heap(c, at, &size);
+    if (status < 0) return status;
+    begin = at + size;
+  }
+  return 0;
+}
+
+static herr_t note_extent(hid_t object, const char *name, const H5O_info_t *info, void *arg)
+{
+  struct check *c = arg;
+  if (info->type != H5O_TYPE_DATASET) return 0;
+  hid_t dataset = H5Dopen2(object, name, H5P_DEFAULT);
+  if (dataset < 0) return 0; /* refused by name when it is read */
+  hid_t type = H5Dget_type(dataset);
+  struct extent extent = {.begin = H5Dget_offset(dataset), .is_text = H5Tis_variable_str(type) > 0};
+  uint64_t bytes = H5Dget_storage_size(dataset);
+  H5Tclose(type);
+  H5Dclose(dataset);
+  if (extent.begin == HADDR_UNDEF || bytes == 0 || extent.begin > UINT64_MAX - bytes) return 0;
+  extent.end = extent.begin + bytes;
+  if (tpo_grow(&c->extents, &c->extent_capacity, c->n_extents + 1, sizeof extent, c->err) < 0) return -1;
+  c->extents[c->n_extents++] = extent;
+  return 0;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+  uint64_t x = ((const struct extent *)a)->begin, y = ((const struct extent *)b)->begin;
+  return (x > y) - (x < y);
+}
+
+static int by_address(const void *a, const void *b)
+{
+  uint64_t x = ((const struct heap *)a)->address, y = ((const struct heap *)b)->address;
+  return (x > y) - (x < y);
+}
+
+static int check_references(const struct check *c, const struct extent *extent)
+{
+  if (extent->end > c->map.size) return damaged(c, extent->begin);
+  for (uint64_t at = extent->begin; at + REFERENCE <= extent->end; at += REFERENCE) {
+    const uint8_t *reference = c->map.data + at;
+    struct heap key = {.address = load_u64(reference + 4)};
+    if (key.address == 0) continue;
+    const struct heap *heap = c->n_heaps ? bsearch(&key, c->heaps, c->n_heaps, sizeof key, by_address) : NULL;
+    uint32_t index = load_u32(reference + 12);
+    if (!heap || index == 0 || index > heap->n || c->sizes[heap->first + index - 1] != load_u32(reference))
+      return damaged(c, at);
+  }
+  return 0;
+}
+
+static int check_all(struct check *c, hid_t file)
+{
+  int status = 0;
+  if (H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, note_extent, c, H5O_INFO_BASIC) < 0)
+    status = tpo_h5_fail(c->err, TPO_E_INPUT, c->path, "can't be listed; it is truncated or damaged");
+  H5Eclear2(H5E_DEFAULT);
+  if (c->n_extents > 0) qsort(c->extents, c->n_extents, sizeof *c->extents, by_begin);
+  uint64_t from = 0, size = c->map.size;
+  for (size_t i = 0; status == 0 && i <= c->n_extents; i++) {
+    uint64_t to = i < c->n_extents && c->extents[i].begin < size ? c->extents[i].begin : size;
+    if (to > from) status = note_heaps_between(c, from, to);
+    if (i < c->n_extents && c->extents[i].end > from) from = c->extents[i].end;
+  }
+  for (size_t i = 0; status == 0 && i < c->n_extents; i++)
+    if (c->extents[i].is_text) status = check_references(c, &c->extents[i]);
+  return status;
+}
+
+int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err)
+{
+  struct check c = {.path = r->path, .err = err};
+  int status = tpo_map_open(&c.map, r->path, err);
+  if (status < 0) return status;
+  status = check_all(&c, r->id);
+  free(c.extents);
+  free(c.heaps);
+  free(c.sizes);
+  tpo_map_close(&c.map);
+  return status;
+}
