@@ -9,7 +9,7 @@ export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_M
 build_packages="gcc libc6-dev cmake make pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
   libpcre2-dev libjansson-dev libyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev"
 fetch_packages="python3 python3-pip"
-test_packages="libcmocka-dev clang clang-format python3-venv git"
+test_packages="g++ libcmocka-dev clang clang-format python3-venv git"
 
 say() { printf '\n== %s\n' "$*"; }
 fail() {

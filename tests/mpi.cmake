@@ -37,6 +37,27 @@ if(TARGET tpo_comm)
   add_test(NAME comm.faults COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/faults $<TARGET_FILE:mpi_comm_faulty> ${MPIRUN})
   add_test(NAME comm.two_hosts COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/two_hosts ${MPIRUN} $<TARGET_FILE:mpi_comm_faulty>
                                        $<TARGET_FILE:mpi_comm_collectives> $<TARGET_FILE:mpi_comm_queue>)
-  set_tests_properties(comm.faults comm.two_hosts PROPERTIES TIMEOUT 120 RUN_SERIAL ON SKIP_RETURN_CODE 77
+  set(alone comm.faults comm.two_hosts)
+  if(TPO_CUDA_KIND STREQUAL "emulated")
+    add_test(NAME comm.faults_cuda COMMAND ${CMAKE_SOURCE_DIR}/tests/comm/faults $<TARGET_FILE:mpi_comm_faulty> ${MPIRUN} cuda)
+    list(APPEND alone comm.faults_cuda)
+  endif()
+  set_tests_properties(${alone} PROPERTIES TIMEOUT 120 RUN_SERIAL ON SKIP_RETURN_CODE 77
                                                              ENVIRONMENT "${mpi_environment}")
+endif()
+
+# The same programs with the CUDA backend, emulated: NCCL between several GPUs, and ranks that share one.
+if(TPO_CUDA_KIND STREQUAL "emulated")
+  set(host_environment ${mpi_environment})
+  set(mpi_environment ${host_environment} TPO_TEST_BACKEND=cuda TPO_EMULATION_DEVICES=4)
+  foreach(ranks 1 2 3)
+    tpo_mpi_test(comm.tensors_cuda ${ranks} $<TARGET_FILE:mpi_comm_tensors>)
+  endforeach()
+  tpo_mpi_test(train.train_cuda 1 $<TARGET_FILE:mpi_train_train>)
+  tpo_mpi_test(train.train_cuda 3 $<TARGET_FILE:mpi_train_train>)
+  tpo_mpi_test(train.resume_cuda 2 $<TARGET_FILE:mpi_train_resume>)
+  set(mpi_environment ${host_environment} TPO_TEST_BACKEND=cuda TPO_CUDA_SHARE_GPU=1)
+  tpo_mpi_test(comm.tensors_shared 3 $<TARGET_FILE:mpi_comm_tensors>)
+  tpo_mpi_test(train.train_shared 2 $<TARGET_FILE:mpi_train_train>)
+  set(mpi_environment ${host_environment})
 endif()

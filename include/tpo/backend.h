@@ -18,13 +18,22 @@ struct tpo_backend;
  * backend uses. */
 int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads,
                      struct tpo_error *err);
+/* Where several ranks share a host, each takes the GPU of its local rank; more ranks than GPUs is refused
+ * unless TPO_CUDA_SHARE_GPU=1 stands in the environment (tests, small experiments). */
+struct tpo_backend_options {
+  enum tpo_backend_kind kind; /* auto: cuda where it is built in and a GPU is there, else cpu */
+  int threads;                /* as above */
+  int local_rank, local_size; /* this rank among those of its host */
+};
+int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
+                          struct tpo_error *err);
 /* The plain implementation of every operation, for tests. */
 int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err);
 void tpo_backend_close(struct tpo_backend *be);
 const char *tpo_backend_describe(const struct tpo_backend *be);
 /* True when bf16 products are computed in bf16 arithmetic here. */
 bool tpo_backend_has_bf16(const struct tpo_backend *be);
-/* One line a backend for `tpo --version`: "cpu (AVX512_BF16)". */
+/* One line a backend for `tpo --version`: "cpu (AVX512_BF16), cuda (no driver)". */
 const char *tpo_backend_list(void);
 
 #endif

@@ -19,6 +19,14 @@
 
 struct tpo_engine;
 
+/* Whether a step is handed to the backend before the results of the step before it are looked at, and steps
+ * of nothing but decoding are recorded and replayed. What is sampled is the same. */
+enum tpo_run_ahead {
+  TPO_RUN_AHEAD_AUTO, /* where the backend works while the host goes on */
+  TPO_RUN_AHEAD_NEVER,
+  TPO_RUN_AHEAD_ALWAYS
+};
+
 struct tpo_engine_options {
   const struct tpo_sampling_config *sampling; /* borrowed while the engine lives */
   const struct tpo_thought_config *thought;   /* NULL: no markers, plain chat */
@@ -27,8 +35,9 @@ struct tpo_engine_options {
   int block_tokens;  /* KV block, 0 = 16 */
   int prefill_chunk; /* most prompt tokens in a step, 0 = 512 */
   /* Memory of the KV cache in bytes; 0: what `slots` sequences of prompt + max_tokens need, within half of
-   * the free memory. */
+   * the free memory (of a GPU, within nine tenths). */
   size_t kv_bytes;
+  enum tpo_run_ahead run_ahead;
 };
 
 /* One prompt: its K samples share the prefix's KV blocks, prefilled once. */

@@ -44,6 +44,8 @@ struct tpo_model_options {
   struct tpo_backend *backend; /* borrowed */
   enum tpo_compute_dtype dtype;
   bool keep_master; /* also keep the loaded weights as one flat fp32 array, for training */
+  /* Of that array only the part that this rank of so many owns (tpo_comm_shard); 0 of 0: all of it. */
+  int shard_rank, shard_size;
   /* Training keeps the states of as many layers as fit in this many bytes and computes the others again in
    * backward; 0: a quarter of the memory that is free. Results do not depend on it, bit for bit. */
   size_t activation_bytes;
@@ -71,8 +73,16 @@ size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the 
 const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
 float *
 tpo_model_master(struct tpo_model *model); /* backend memory; NULL without keep_master; owned by the model */
+/* The elements of the flat array that are in tpo_model_master. */
+void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count);
 /* Makes `flat` (fp32, backend memory) the weights that the model computes with. */
 void tpo_model_set_weights(struct tpo_model *model, const float *flat);
+/* The same for elements [first, first + count) alone, whole rows of the parameters that they belong to;
+ * values [count] are of the model's dtype, in backend memory. Doesn't wait: they stay until the work so far
+ * is done.
+ */
+int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
+                        struct tpo_error *err);
 
 /* Packed sequences: s is ids[cu_seqlens[s] .. cu_seqlens[s+1]), positions from 0. Host memory. */
 struct tpo_batch {
@@ -83,10 +93,20 @@ struct tpo_batch {
       wanted; /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
 };
 
-/* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. Needs no training memory. Ids outside
- * the vocabulary and sequences longer than the context are errors. */
+/* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. NULL: they are left in the backend's
+ * memory, for tpo_model_wanted. Needs no training memory. Ids outside the vocabulary and sequences longer
+ * than the context are errors. */
 int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob,
                        struct tpo_error *err);
+
+/* What a forward pass leaves in the backend's memory: the wanted log-probabilities one after another, and
+ * room for the loss's derivatives by them. Until the next pass over the same activations. */
+struct tpo_wanted {
+  const float *logprob; /* [n] */
+  float *dlogprob;      /* [n] */
+  int n;
+};
+struct tpo_wanted tpo_model_wanted(const struct tpo_model *model); /* of the last tpo_model_logprobs */
 
 /* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to.
  * The forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits.
@@ -96,10 +116,25 @@ int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, st
                       float *logprob,
                       struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough;
                                                * belongs to the model: free it before the model */
-/* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted. */
+struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts); /* of the last forward */
+/* Told that elements [first, first + count) of the gradient are complete once the backend's work so far is
+ * done. The ranges come one after another from the end of the array to its beginning, all of it. */
+struct tpo_grad_ready {
+  void (*call)(void *arg, size_t first, size_t count);
+  void *arg;
+};
+/* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted; NULL: they are in tpo_activations_wanted.
+ * ready may be NULL. */
 int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
-                       const float *dlogprob, float *grad, struct tpo_error *err);
+                       const float *dlogprob, float *grad, const struct tpo_grad_ready *ready,
+                       struct tpo_error *err);
 void tpo_activations_free(struct tpo_activations *acts);
+/* The memory that a forward pass takes at least, keeping no layer's states; training: with its backward.
+ * activation_size: bytes of one activation. */
+size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens,
+                             bool training);
+/* Elements of the flat array. */
+size_t tpo_arch_param_count(const struct tpo_arch *arch);
 
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
@@ -107,6 +142,15 @@ int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int 
                         struct tpo_error *err);
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
 void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens); /* all layers */
+
+/* What the steps over a cache hold at most. Their buffers grow as needed, but a caller that tells its largest
+ * step beforehand knows what they take, and finds them in the same place in every step. */
+struct tpo_step_limits {
+  int rows, seqs, max_blocks, logits; /* n, n_seqs, max_blocks and n_logits of struct tpo_step */
+};
+size_t tpo_step_bytes(const struct tpo_model *model, const struct tpo_step_limits *limits);
+int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits,
+                         struct tpo_error *err);
 
 struct tpo_step {        /* one forward pass: any mix of prefill and decode rows; host memory */
   int n;                 /* rows = tokens */
@@ -117,9 +161,17 @@ struct tpo_step {        /* one forward pass: any mix of prefill and decode rows
   int n_seqs, max_blocks;
   const int32_t *logit_rows; /* [n_logits] rows whose next-token logits are wanted */
   int n_logits;
+  /* Rows whose token the host doesn't know yet: where from[i] >= 0, row i is of token drawn[from[i]] and
+   * ids[i] is not looked at. from [n] may be NULL: all are known. drawn is memory of the backend. */
+  const int32_t *from, *drawn;
+  /* The backend may record the step's calls and replay them in later steps of the same size; rows that no
+   * one sees are added up to such a size. Only where every row's logits are wanted, in order; other steps
+   * are run as they come. Results are the same. */
+  bool recorded;
 };
 /* logits: backend memory [n_logits, vocab] fp32, valid until the next call. Rows of one sequence must be in
- * ascending position order within a step. Bitwise independent of how rows are grouped into steps. */
+ * ascending position order within a step. Bitwise independent of how rows are grouped into steps.
+ * Returns as soon as the work is under way; what goes wrong in it is told by the backend's next check. */
 int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
                    float **logits, struct tpo_error *err);
 

@@ -1,10 +1,10 @@
 /* train: direct preference optimization, data-parallel over ranks.
  *
- *   struct tpo_trainer *t;
- *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);   // model opened with keep_master
- *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);                   // fills pairs'
- * reference log-probabilities for (int epoch = 0; epoch < config.train.epochs; epoch++) tpo_trainer_epoch(t,
- * &pairs, epoch, on_step, arg, &err);
+ *   struct tpo_trainer *t; // its model was opened with keep_master, of this rank's shard
+ *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
+ *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);
+ *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
+ *     tpo_trainer_epoch(t, &pairs, epoch, on_step, arg, &err);
  *
  * loss = mean over the global batch of -log sigmoid(beta * ((pi_c - ref_c) - (pi_r - ref_r))) (Rafailov et
  * al. 2023, eq. 7), with label smoothing (conservative DPO), IPO (Azar et al. 2023, eq. 17) or an added NLL
@@ -43,6 +43,24 @@ struct tpo_train_metrics { /* a line of --metrics; sums of token log-probabiliti
   double seconds;
 };
 int tpo_train_metrics_print(const struct tpo_train_metrics *m, struct tpo_buf *line); /* JSON, no newline */
+
+/* What training takes on one rank, in bytes, computed before any of it is there: at least, computing the
+ * states of all layers twice. What is free beyond that keeps states. */
+struct tpo_memory_plan {
+  size_t weights;     /* as the model computes with them */
+  size_t shard;       /* this rank's master weights and moments */
+  size_t gradient;    /* fp32, of all parameters */
+  size_t activations; /* of train.micro_batch_tokens */
+  size_t scratch;     /* logits and the like */
+  size_t exchange;    /* weights on their way between ranks, buffers of NCCL */
+};
+void tpo_memory_plan(struct tpo_memory_plan *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                     bool gpu, int ranks, int micro_batch_tokens);
+size_t tpo_memory_plan_total(const struct tpo_memory_plan *plan);
+/* Refuses what can't fit, before the model is opened: says what is needed, what is there, what would help. */
+int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                           const struct tpo_train_config *config, struct tpo_backend *backend,
+                           const struct tpo_comm *comm, struct tpo_error *err);
 
 struct tpo_trainer;
 /* All ranks call everything below together; every rank holds the same pairs. */

@@ -1,13 +1,14 @@
 /* The table of tensor operations: the seam between models and machines.
  *
- * A model is a list of calls through this table; a backend (cpu, reference, later cuda) implements all of it.
+ * A model is a list of calls through this table; a backend (cpu, cuda, reference) implements all of it.
  * The reference backend is the plain meaning of every operation; the others are compared with it.
  *
  * Conventions
  * - Pointers named below without "host" are memory of the backend (alloc). On the CPU that is ordinary
  * memory.
  * - Shapes stand in comments, row-major, last dimension contiguous: // [n, dim].
- * - Activations are `act`: fp32 on the CPU backends (a GPU backend may use bf16; then activation_size is 2).
+ * - Activations are `act`: fp32 on the CPU backends; CUDA has one table with fp32 and one with bf16
+ *   activations (activation_size is then 2), which tpo_ops_for chooses by the model's dtype.
  *   Norm weights, rope tables, gradients of weights, log-probabilities, lse and optimizer state are always
  * fp32.
  * - Names ending in `_backward` add into weight gradients (dw += ...) and write (not add) activation
@@ -43,6 +44,35 @@ struct tpo_paged_rows {
   const int32_t *pos;    /* [n] position of the row's token; it attends to positions 0..pos */
   const int32_t *blocks; /* [n_seqs, max_blocks] block numbers */
   int max_blocks;
+  const void
+      *plan; /* what paged_prepare left for attention_paged; the backend's own, NULL where it has none */
+};
+
+/* The same rows in host memory, for paged_prepare. */
+struct tpo_paged_host {
+  const int32_t *seq, *pos, *blocks; /* as in tpo_paged_rows */
+  int n_seqs;
+};
+
+/* Which kind of forward pass begins. Within one kind a row's results don't depend on the other rows; between
+ * the kinds they agree to rounding (a GPU uses other matrix kernels for few rows than for many). */
+enum tpo_pass { TPO_PASS_PACKED, TPO_PASS_PAGED };
+
+/* The loss of preference pairs (tpo_preference_loss in tpo/train.h has the formulas). */
+struct tpo_loss_args {
+  enum tpo_preference_loss kind;
+  double beta, label_smoothing, nll;
+  double scale; /* derivatives are multiplied by this: 1 / pairs of the global batch */
+};
+struct tpo_loss_pair {      /* host memory */
+  int32_t chosen, n_chosen; /* values [chosen, chosen + n_chosen) of logprob belong to the chosen output */
+  int32_t rejected, n_rejected; /* and these to the rejected one */
+  double ref_chosen, ref_rejected;
+  double nll_tokens; /* the NLL term is divided by this */
+};
+struct tpo_loss_result {
+  double chosen, rejected; /* sums of log-probabilities */
+  double loss, margin;
 };
 
 struct tpo_attention_shape {
@@ -64,11 +94,14 @@ struct tpo_adamw_args {
   float grad_scale;   /* gradients are multiplied by this first (clipping, normalisation) */
 };
 
-struct tpo_ops {
-  const char *name;       /* "cpu", "reference" */
-  size_t activation_size; /* bytes of one `act` */
+#define TPO_FETCH_SLOTS 4
 
-  /* Memory. alloc gives 64-byte aligned, zeroed memory. */
+struct tpo_ops {
+  const char *name;       /* "cpu", "cuda", "reference" */
+  size_t activation_size; /* bytes of one `act` */
+  size_t asynchronous; /* 1: calls return before their work is done, so a caller gains by having more ready */
+
+  /* Memory. alloc gives 64-byte aligned, zeroed memory; its failure says how much was asked for and free. */
   int (*alloc)(struct tpo_backend *be, size_t bytes, void **out, struct tpo_error *err);
   void (*free)(struct tpo_backend *be, void *p);
   void (*upload)(struct tpo_backend *be, void *dst, const void *host_src, size_t bytes);
@@ -77,6 +110,25 @@ struct tpo_ops {
   void (*zero)(struct tpo_backend *be, void *dst, size_t bytes);
   int (*check)(struct tpo_backend *be,
                struct tpo_error *err); /* waits for all work; first error since the last check */
+  size_t (*memory_available)(struct tpo_backend *be); /* bytes that alloc can still give; 0: not known */
+
+  /* A download that the caller waits for later, while other work goes on: fetch_begin notes src as it stands
+   * after the work so far (at most 1 MiB; one in each of TPO_FETCH_SLOTS slots), fetch_end waits for that
+   * alone and gives the first error since the last check. */
+  void (*fetch_begin)(struct tpo_backend *be, int slot, const void *src, size_t bytes);
+  int (*fetch_end)(struct tpo_backend *be, int slot, void *host_dst, size_t bytes, struct tpo_error *err);
+
+  /* Recorded work. replay runs what was recorded under `key` and returns 1; or returns 0 after beginning a
+   * recording, which the caller's next calls make up until record_end (which runs them too). Recorded calls
+   * must always work on the same memory with the same arguments; they may be anything but alloc, free,
+   * upload, download, fetch_*, check and paged_prepare. forget drops all recordings (memory was freed).
+   * Backends without recordings always return 0 and run calls as they come. */
+  int (*replay)(struct tpo_backend *be, uint64_t key);
+  void (*record_end)(struct tpo_backend *be);
+  void (*forget)(struct tpo_backend *be);
+
+  /* Says which pass the following calls belong to. */
+  void (*begin_pass)(struct tpo_backend *be, enum tpo_pass pass);
 
   /* Linear layers. y = x W^T. With dtype TPO_BF16 the weights and x are rounded to bf16 and products
    * accumulate in fp32 where the machine has such arithmetic; otherwise bf16 weights are used at fp32
@@ -102,6 +154,16 @@ struct tpo_ops {
   void (*embed_backward)(struct tpo_backend *be, const int32_t *ids, const void *dout, float *dtable, int n,
                          int dim);
 
+  /* ids[i] = from[i] < 0 ? ids[i] : max(tokens[from[i]], 0): rows that go on with a token drawn on the
+   * device. The -1 that `sample` gives where logits are not numbers must not be looked up before the host
+   * sees it. */
+  void (*select_ids)(struct tpo_backend *be, int32_t *ids, const int32_t *from, const int32_t *tokens, int n);
+
+  /* ggml blocks (numbers of types as in GGUF) to fp32: n elements, a whole number of blocks, from
+   * block-aligned raw memory of the backend. The same bits as tpo_gguf_dequantize. A type that the table of
+   * base/ggml_blocks.h lacks must not be passed. */
+  void (*dequantise)(struct tpo_backend *be, const void *raw, uint32_t ggml_type, float *out, size_t n);
+
   /* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd [n] may be NULL in forward when not
    * wanted. */
   void (*rms_norm)(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n,
@@ -119,6 +181,16 @@ struct tpo_ops {
   /* Inference attention over the paged cache. */
   void (*kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                    struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
+  /* rope on q and k, then kv_write, in one pass over qkv; only q is needed in qkv afterwards. */
+  void (*rope_kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
+                        const float *cos_sin, struct tpo_attention_shape shape,
+                        const struct tpo_paged_rows *rows);
+  /* Once a step, before its attention_paged calls: lets the backend plan the work (which rows share blocks,
+   * so that these are read once) and set rows->plan. Results never depend on it. block_tokens as in the
+   * cache. */
+  void (*paged_prepare)(struct tpo_backend *be, struct tpo_paged_rows *rows,
+                        const struct tpo_paged_host *host, struct tpo_attention_shape shape,
+                        int block_tokens);
   void (*attention_paged)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv, void *out,
                           struct tpo_attention_shape shape,
                           const struct tpo_paged_rows *rows); /* out [n, heads*head_dim] */
@@ -173,10 +245,18 @@ struct tpo_ops {
   void (*scatter_rows)(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx, int n,
                        int n_total, int dim);
 
+  /* Sums, loss and derivatives of n_pairs preference pairs. dlogprob is written where a pair's values lie and
+   * left alone elsewhere; results is host memory, filled when the call returns (a backend waits for that).
+   * Sums and losses are taken in double precision in a fixed order. */
+  void (*preference_loss)(struct tpo_backend *be, const float *logprob, float *dlogprob,
+                          const struct tpo_loss_pair *pairs_host, struct tpo_loss_result *results_host,
+                          int n_pairs, const struct tpo_loss_args *args);
+
   /* Optimizer and reductions, over flat fp32 arrays. adamw is decoupled weight decay (Loshchilov & Hutter
-   * 2019). */
+   * 2019); with `weights` (may be NULL) the new parameters are also stored there as weights_dtype (fp32 or
+   * bf16), in the same pass. */
   void (*adamw)(struct tpo_backend *be, float *param, const float *grad, float *m, float *v, size_t n,
-                const struct tpo_adamw_args *args);
+                const struct tpo_adamw_args *args, void *weights, enum tpo_dtype weights_dtype);
   double (*sum_squares)(struct tpo_backend *be, const float *x,
                         size_t n); /* fixed order whatever the threads */
 };
@@ -184,6 +264,14 @@ struct tpo_ops {
 static inline const struct tpo_ops *tpo_ops(const struct tpo_backend *be)
 {
   return *(const struct tpo_ops *const *)be;
+}
+
+/* The table for a model that computes in this dtype; its activations are tpo_ops_for(..)->activation_size
+ * bytes each. tpo_ops gives the one with fp32 activations; what doesn't touch activations is the same in
+ * both. */
+static inline const struct tpo_ops *tpo_ops_for(const struct tpo_backend *be, enum tpo_dtype dtype)
+{
+  return ((const struct tpo_ops *const *)be)[dtype == TPO_BF16];
 }
 
 #endif

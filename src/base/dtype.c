@@ -1,5 +1,7 @@
 #include "base/dtype.h"
 
+#include "base/ggml_blocks.h"
+
 const char *tpo_dtype_name(enum tpo_dtype dtype)
 {
   switch (dtype) {
@@ -26,11 +28,7 @@ static float bits_float(uint32_t bits)
 
 float tpo_f16_to_f32(uint16_t h)
 {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
-  if (magnitude >= 0x7c00)
-    return bits_float(sign | 0x7f800000u | (magnitude & 0x3ff) << 13); /* infinity, NaN */
-  if (magnitude >= 0x400) return bits_float(sign | ((magnitude << 13) + (112u << 23)));
-  return bits_float(sign | float_bits((float)magnitude * 0x1p-24f)); /* zero and denormals, exact */
+  return tpo_ggml_f16(h);
 }
 
 uint16_t tpo_f32_to_f16(float f)

@@ -55,8 +55,12 @@ static int open_policy(struct job *job, struct tpo_error *err)
 {
   struct tpo_session *session = &job->s->session;
   const char *path = session->config->model.path;
-  struct tpo_model_options options = {
-      .backend = session->backend, .dtype = session->config->model.dtype, .keep_master = true};
+  struct tpo_model_options options = {.backend = session->backend,
+                                      .dtype = session->config->model.dtype,
+                                      .keep_master = true,
+                                      .shard_rank = tpo_comm_rank(session->comm),
+                                      .shard_size = tpo_comm_size(session->comm)};
+  struct tpo_arch arch;
   struct tpo_error text_error = {0};
   if (tpo_tokenizer_open(&job->policy.tokenizer, path, &text_error) == 0)
     tpo_template_open(&job->policy.tmpl, job->policy.tokenizer, &session->config->template_pieces,
@@ -65,6 +69,10 @@ static int open_policy(struct job *job, struct tpo_error *err)
                                         : tpo_pairs_read_jsonl(&job->pairs, job->pairs_path,
                                                                job->policy.tokenizer, job->policy.tmpl, err);
   if (status < 0 && text_error.code && !job->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
+  if (status == 0) status = tpo_arch_read(&arch, path, err);
+  if (status == 0)
+    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
+                                    session->comm, err);
   if (status == 0) status = tpo_model_open(&job->policy.model, path, &options, err);
   return tpo_comm_agree(session->comm, status, err);
 }

@@ -89,10 +89,11 @@ static bool is_agreed(const char *message)
   return sscanf(message, "rank %*d%n", &len) == 0 && len > 0 && message[len] == ':';
 }
 
-static void wait_turn(int rank)
+/* Several ranks find a broken exchange at once: one tells, and its abort ends the others. It comes to them as
+ * a signal. */
+static bool is_told_by_another(struct tpo_comm *comm)
 {
-  nanosleep(&(struct timespec){.tv_sec = rank < 10 ? 0 : 2, .tv_nsec = rank < 10 ? rank * 100000000L : 0},
-            NULL);
+  return !tpo_comm_first_to_tell(comm) && nanosleep(&(struct timespec){.tv_sec = 10}, NULL) < 0;
 }
 
 /* After a failure the other ranks may be in a call that this one will never enter, unless all agreed (then
@@ -102,9 +103,7 @@ static void leave(struct invocation *in, int status, const struct tpo_error *err
   int code = exit_status(status);
   bool first = in->comm ? tpo_comm_rank(in->comm) == 0 : is_first_rank();
   bool told = status == TPO_E_USAGE || is_agreed(err->message);
-  /* Several ranks find a broken exchange at once. They tell it in turn: the first to abort ends the others.
-   */
-  if (in->comm && status == TPO_E_COMM) wait_turn(tpo_comm_rank(in->comm));
+  if (in->comm && status == TPO_E_COMM && is_told_by_another(in->comm)) told = true, first = false;
   if (status < 0 && (first || !told)) {
     if (in->log_json)
       tpo_log(TPO_LOG_ERROR, "%s", err->message);

@@ -20,7 +20,11 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   int status = in->comm ? 0 : tpo_comm_open_alone(&in->comm, err);
   if (status < 0) return status;
   int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
-  status = tpo_backend_open(&s->session.backend, config->model.backend, threads, err);
+  struct tpo_backend_options options = {.kind = config->model.backend,
+                                        .threads = threads,
+                                        .local_rank = tpo_comm_local_rank(in->comm),
+                                        .local_size = tpo_comm_local_size(in->comm)};
+  status = tpo_backend_open_with(&s->session.backend, &options, err);
   if (status == TPO_E_UNSUPPORTED) /* a backend that is not there was asked for: the settings are at fault */
     status = tpo_fail(err, TPO_E_USAGE, "model.backend: %s", strdupa(err->message));
   status = tpo_comm_agree(in->comm, status, err);

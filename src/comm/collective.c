@@ -11,17 +11,16 @@ static int min_piece(size_t left)
   return left < PIECE ? (int)left : PIECE;
 }
 
-/* all[size] gets every rank's value. */
-static int allgather_u64(struct tpo_comm *comm, uint64_t mine, uint64_t *all, enum comm_kind kind,
-                         struct tpo_error *err)
+int comm_allgather_u64(struct tpo_comm *comm, uint64_t mine, uint64_t *all, enum comm_kind kind,
+                       struct tpo_error *err)
 {
   int result = MPI_Iallgather(&mine, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, comm->world, comm->requests);
   int status = comm_check(comm, result, kind, err);
   return status < 0 ? status : comm_wait(comm, comm->requests, 1, kind, err);
 }
 
-static int bcast_pieces(struct tpo_comm *comm, void *data, size_t bytes, int root, enum comm_kind kind,
-                        struct tpo_error *err)
+int comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, enum comm_kind kind,
+               struct tpo_error *err)
 {
   for (size_t at = 0; at < bytes;) {
     int piece = min_piece(bytes - at);
@@ -45,7 +44,7 @@ int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err)
   if (entered < 0) return status < 0 ? status : entered;
 
   uint64_t *all = (uint64_t *)comm->gathered; /* size <= size * COMM_F64_CHUNK */
-  int waited = allgather_u64(comm, (uint64_t)(int64_t)status, all, COMM_AGREE, wait_err);
+  int waited = comm_allgather_u64(comm, (uint64_t)(int64_t)status, all, COMM_AGREE, wait_err);
   if (waited < 0) return status < 0 ? status : waited;
   int first = 0;
   while (first < comm->size && (int64_t)all[first] >= 0) first++;
@@ -60,7 +59,7 @@ int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err)
     told = mine;
   else
     tpo_fail(&told, code, "rank %d: %s", first, text);
-  waited = bcast_pieces(comm, told.message, sizeof told.message, first, COMM_AGREE, wait_err);
+  waited = comm_bcast(comm, told.message, sizeof told.message, first, COMM_AGREE, wait_err);
   if (waited < 0) return status < 0 ? status : waited;
   told.message[sizeof told.message - 1] = '\0';
   memcpy(comm->agreed, told.message, sizeof comm->agreed);
@@ -79,7 +78,7 @@ int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, st
 {
   int status = comm_enter(comm, COMM_BCAST, err);
   if (status < 0 || comm->size == 1) return status;
-  return bcast_pieces(comm, data, bytes, root, COMM_BCAST, err);
+  return comm_bcast(comm, data, bytes, root, COMM_BCAST, err);
 }
 
 int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root, struct tpo_error *err)
@@ -87,11 +86,11 @@ int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int ro
   int status = comm_enter(comm, COMM_BCAST_BYTES, err);
   if (status < 0 || comm->size == 1) return status;
   uint64_t bytes = *len;
-  status = bcast_pieces(comm, &bytes, sizeof bytes, root, COMM_BCAST_BYTES, err);
+  status = comm_bcast(comm, &bytes, sizeof bytes, root, COMM_BCAST_BYTES, err);
   if (status < 0) return status;
   void *copy = comm->rank == root ? *data : malloc(bytes ? (size_t)bytes : 1);
   status = comm_all_have_memory(comm, copy || comm->rank == root, COMM_BCAST_BYTES, err);
-  if (status == 0) status = bcast_pieces(comm, copy, (size_t)bytes, root, COMM_BCAST_BYTES, err);
+  if (status == 0) status = comm_bcast(comm, copy, (size_t)bytes, root, COMM_BCAST_BYTES, err);
   if (status < 0) {
     if (comm->rank != root && !comm->broken) free(copy);
     return status;
@@ -129,7 +128,7 @@ int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, v
   if (comm->size == 1)
     lens = &alone;
   else
-    status = allgather_u64(comm, len, lens, COMM_GATHER, err);
+    status = comm_allgather_u64(comm, len, lens, COMM_GATHER, err);
   if (status < 0) return status;
 
   size_t total = 0;

@@ -64,12 +64,12 @@ static int describe(struct tpo_comm *comm, int *hosts, struct tpo_error *err)
       comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local),
       COMM_OPEN, err);
   if (status < 0) return status;
-  int local_rank = 0, first = 0;
+  int first = 0;
   *hosts = 0;
-  MPI_Comm_rank(local, &local_rank);
+  MPI_Comm_rank(local, &comm->local_rank);
   MPI_Comm_size(local, &comm->local_size);
   MPI_Comm_free(&local);
-  first = local_rank == 0;
+  first = comm->local_rank == 0;
   status = comm_check(comm, MPI_Iallreduce(&first, hosts, 1, MPI_INT, MPI_SUM, comm->world, comm->requests),
                       COMM_OPEN, err);
   if (status == 0) status = comm_wait(comm, comm->requests, 1, COMM_OPEN, err);
@@ -90,7 +90,8 @@ static int allocate_scratch(struct tpo_comm *comm, struct tpo_error *err)
   comm->requests = tpo_calloc((size_t)comm->size * 4, sizeof *comm->requests, err);
   comm->gathered = tpo_calloc((size_t)comm->size * COMM_F64_CHUNK, sizeof *comm->gathered, err);
   comm->incoming = tpo_calloc(2 * others * comm->sum_chunk, sizeof *comm->incoming, err);
-  return comm->requests && comm->gathered && comm->incoming ? 0 : TPO_E_MEMORY;
+  comm->transfers = tpo_calloc((size_t)comm->size, sizeof *comm->transfers, err);
+  return comm->requests && comm->gathered && comm->incoming && comm->transfers ? 0 : TPO_E_MEMORY;
 }
 
 static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
@@ -133,6 +134,7 @@ static void free_comm(struct tpo_comm *comm)
   free(comm->requests);
   free(comm->gathered);
   free(comm->incoming);
+  free(comm->transfers);
   free(comm);
 }
 
@@ -173,6 +175,7 @@ int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error 
 void tpo_comm_close(struct tpo_comm *comm)
 {
   if (!comm) return;
+  tpo_comm_detach(comm);
   /* After a failed exchange MPI's own end, a collective, would wait for ranks that never come: the launcher
    * ends them. */
   bool orderly = !comm->broken && comm->world != MPI_COMM_NULL;
@@ -207,6 +210,11 @@ int tpo_comm_size(const struct tpo_comm *comm)
 int tpo_comm_local_size(const struct tpo_comm *comm)
 {
   return comm->local_size;
+}
+
+int tpo_comm_local_rank(const struct tpo_comm *comm)
+{
+  return comm->local_rank;
 }
 
 const char *tpo_comm_describe(const struct tpo_comm *comm)

@@ -3,6 +3,7 @@
 #define TPO_COMM_STATE_H
 
 #include <mpi.h>
+#include "backend/backend.h"
 #include "tpo/comm.h"
 
 /* What a rank is doing; others read it to say who is missing. */
@@ -19,6 +20,8 @@ enum comm_kind {
   COMM_MAX_F64,
   COMM_REDUCE_SCATTER,
   COMM_ALLGATHER,
+  COMM_ATTACH,
+  COMM_DETACH,
   COMM_QUEUE_CREATE,
   COMM_QUEUE_DESTROY,
   COMM_QUEUE_NEXT,
@@ -28,7 +31,7 @@ enum comm_kind {
 struct comm_service;
 
 struct tpo_comm {
-  int rank, size, local_size;
+  int rank, size, local_rank, local_size;
   double deadline; /* seconds */
   bool owns_mpi;   /* MPI was initialised here */
   MPI_Comm world;  /* all ranks; a duplicate, so that a host program's messages never meet ours */
@@ -44,12 +47,21 @@ struct tpo_comm {
   size_t sum_chunk;      /* elements */
   MPI_Request *requests; /* [4 * size] */
   char description[160];
+  struct tpo_backend *backend;               /* attached; NULL: tensors are in host memory */
+  const struct tpo_collectives *collectives; /* the backend's; NULL: its memory is the host's */
+  struct tpo_device_comm *device;            /* of a backend with collectives, and several ranks; else NULL */
+  void *staging; /* [COMM_STAGING_BYTES] of the host, where ranks share a GPU and NCCL can't be used; else
+                    NULL */
+  uint64_t begun, done;           /* exchanges of `device` */
+  enum comm_kind latest;          /* what the last one begun is */
+  struct tpo_transfer *transfers; /* [size] */
 };
 
-enum { COMM_F64_CHUNK = 512 };
+enum { COMM_F64_CHUNK = 512, COMM_STAGING_BYTES = 16 << 20 };
 
 enum {
   COMM_WORD_ARRIVAL, /* exchanges entered so far * COMM_KINDS + enum comm_kind of the latest */
+  COMM_WORD_TOLD,    /* rank 0's: ranks that wanted to tell of a failure */
   COMM_WORD_QUEUE,   /* and following: counters of job queues, rank 0's */
   COMM_WORDS = 16,
 };
@@ -74,9 +86,32 @@ int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err
  * as broken. */
 int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kind kind,
               struct tpo_error *err);
+/* The same for anything that can be asked whether it is done: 1, 0 not yet, negative: failed. */
+typedef int comm_poll(struct tpo_comm *comm, void *arg, struct tpo_error *err);
+int comm_wait_for(struct tpo_comm *comm, comm_poll *poll, void *arg, enum comm_kind kind,
+                  struct tpo_error *err);
 /* Turns the result of an MPI call into a code and message; MPI_SUCCESS gives 0. */
 int comm_check(struct tpo_comm *comm, int result, enum comm_kind kind, struct tpo_error *err);
+/* Nothing can be relied on from here. */
 int comm_break(struct tpo_comm *comm, int code, const char *message, struct tpo_error *err);
+/* staged.c: the same two exchanges by way of host memory. */
+int comm_reduce_staged(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
+                       struct tpo_error *err);
+int comm_broadcast_staged(struct tpo_comm *comm, const struct tpo_transfer *transfer, struct tpo_error *err);
+/* Ends exchanges of tensors that other ranks may never come to: a GPU would wait for them for ever, and with
+ * it whoever frees memory on it. */
+void comm_give_up_device(struct tpo_comm *comm);
+/* Marks the comm as broken by what a backend's collectives say. */
+int comm_device_failed(struct tpo_comm *comm, int code, enum comm_kind kind, const char *why,
+                       struct tpo_error *err);
+/* Parts of collectives: what follows comm_enter. */
+int comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, enum comm_kind kind,
+               struct tpo_error *err);
+int comm_allgather_u64(struct tpo_comm *comm, uint64_t mine, uint64_t *all, enum comm_kind kind,
+                       struct tpo_error *err); /* all[size] gets every rank's value */
+/* Elements [first, first + count) of an array of n, which begin at values. */
+int comm_reduce_range(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
+                      struct tpo_error *err);
 /* 0 when every rank gave true; otherwise every rank fails with TPO_E_MEMORY. Part of a collective. */
 int comm_all_have_memory(struct tpo_comm *comm, bool mine, enum comm_kind kind, struct tpo_error *err);
 

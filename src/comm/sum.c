@@ -7,21 +7,34 @@
  *
  * Allgather: shards travel around a ring, each rank passing on what it got last: the same number of bytes. */
 #include <string.h>
+#include "base/shard.h"
 #include "comm/state.h"
 
 enum { RING_PIECE = 1 << 26 }; /* elements in one message */
 
 void tpo_comm_shard(const struct tpo_comm *comm, size_t n, int rank, size_t *first, size_t *count)
 {
-  size_t size = (size_t)comm->size, r = (size_t)rank;
-  /* n * r / size without overflow, rounded down to 16 elements: shards begin on cache lines. */
-  size_t begin = (n / size * r + n % size * r / size) / 16 * 16;
-  size_t end = r + 1 == size ? n : (n / size * (r + 1) + n % size * (r + 1) / size) / 16 * 16;
-  *first = begin;
-  *count = end - begin;
+  tpo_shard(n, rank, comm->size, first, count);
 }
 
-/* Elements of chunk c of a shard of `count`. */
+/* What is summed in one go: elements [first, first + count) of an array of n. */
+struct range {
+  float *values; /* [count] */
+  size_t n, first, count;
+};
+
+/* How many of them rank r owns, and where in values they begin. */
+static size_t owned(const struct tpo_comm *comm, const struct range *range, int r, size_t *first)
+{
+  size_t shard_first, shard_count;
+  tpo_comm_shard(comm, range->n, r, &shard_first, &shard_count);
+  *first = range->first;
+  size_t count = tpo_overlap(first, range->count, shard_first, shard_count);
+  *first -= range->first;
+  return count;
+}
+
+/* Elements of chunk c of `count` owned ones. */
 static size_t chunk_count(const struct tpo_comm *comm, size_t count, size_t c)
 {
   size_t at = c * comm->sum_chunk;
@@ -31,14 +44,13 @@ static size_t chunk_count(const struct tpo_comm *comm, size_t count, size_t c)
 
 /* Posts chunk c: a receive from and a send to each other rank. Requests and buffers of even and odd chunks
  * are apart. */
-static int post_chunk(struct tpo_comm *comm, float *values, size_t n, size_t c, struct tpo_error *err)
+static int post_chunk(struct tpo_comm *comm, const struct range *range, size_t c, struct tpo_error *err)
 {
   size_t others = (size_t)comm->size - 1, generation = c % 2;
   MPI_Request *requests = comm->requests + generation * 2 * others;
   float *incoming = comm->incoming + generation * others * comm->sum_chunk;
-  size_t first, count;
-  tpo_comm_shard(comm, n, comm->rank, &first, &count);
-  int mine = (int)chunk_count(comm, count, c);
+  size_t first;
+  int mine = (int)chunk_count(comm, owned(comm, range, comm->rank, &first), c);
   for (int r = 0, k = 0; r < comm->size; r++) {
     if (r == comm->rank) continue;
     requests[2 * k] = requests[2 * k + 1] = MPI_REQUEST_NULL;
@@ -46,12 +58,10 @@ static int post_chunk(struct tpo_comm *comm, float *values, size_t n, size_t c, 
     if (mine > 0)
       result = MPI_Irecv(incoming + (size_t)k * comm->sum_chunk, mine, MPI_FLOAT, r, COMM_REDUCE_SCATTER,
                          comm->world, &requests[2 * k]);
-    size_t to_first, to_count;
-    tpo_comm_shard(comm, n, r, &to_first, &to_count);
-    int theirs = (int)chunk_count(comm, to_count, c);
+    int theirs = (int)chunk_count(comm, owned(comm, range, r, &first), c);
     if (result == MPI_SUCCESS && theirs > 0)
-      result = MPI_Isend(values + to_first + c * comm->sum_chunk, theirs, MPI_FLOAT, r, COMM_REDUCE_SCATTER,
-                         comm->world, &requests[2 * k + 1]);
+      result = MPI_Isend(range->values + first + c * comm->sum_chunk, theirs, MPI_FLOAT, r,
+                         COMM_REDUCE_SCATTER, comm->world, &requests[2 * k + 1]);
     int status = comm_check(comm, result, COMM_REDUCE_SCATTER, err);
     if (status < 0) return status;
     k++;
@@ -76,27 +86,33 @@ static void add_chunk(struct tpo_comm *comm, float *own, size_t count, size_t ge
   }
 }
 
-int tpo_comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
+int comm_reduce_range(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
+                      struct tpo_error *err)
 {
-  int status = comm_enter(comm, COMM_REDUCE_SCATTER, err);
-  if (status < 0 || comm->size == 1) return status;
-  size_t longest = 0, first, count;
+  const struct range range = {values, n, first, count};
+  size_t longest = 0, own_first, others = (size_t)comm->size - 1;
   for (int r = 0; r < comm->size; r++) {
-    tpo_comm_shard(comm, n, r, &first, &count);
-    if (count > longest) longest = count;
+    size_t theirs = owned(comm, &range, r, &own_first);
+    if (theirs > longest) longest = theirs;
   }
-  tpo_comm_shard(comm, n, comm->rank, &first, &count);
-  size_t n_chunks = (longest + comm->sum_chunk - 1) / comm->sum_chunk, others = (size_t)comm->size - 1;
-  if (n_chunks > 0) status = post_chunk(comm, values, n, 0, err);
+  size_t own = owned(comm, &range, comm->rank, &own_first);
+  size_t n_chunks = (longest + comm->sum_chunk - 1) / comm->sum_chunk;
+  int status = n_chunks > 0 ? post_chunk(comm, &range, 0, err) : 0;
   for (size_t c = 0; c < n_chunks && status == 0; c++) {
-    if (c + 1 < n_chunks) status = post_chunk(comm, values, n, c + 1, err);
+    if (c + 1 < n_chunks) status = post_chunk(comm, &range, c + 1, err);
     if (status == 0)
       status =
           comm_wait(comm, comm->requests + c % 2 * 2 * others, (int)(2 * others), COMM_REDUCE_SCATTER, err);
     if (status == 0)
-      add_chunk(comm, values + first + c * comm->sum_chunk, chunk_count(comm, count, c), c % 2);
+      add_chunk(comm, values + own_first + c * comm->sum_chunk, chunk_count(comm, own, c), c % 2);
   }
   return status;
+}
+
+int tpo_comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
+{
+  int status = comm_enter(comm, COMM_REDUCE_SCATTER, err);
+  return status < 0 || comm->size == 1 ? status : comm_reduce_range(comm, values, n, 0, n, err);
 }
 
 /* One step around the ring: the shard of rank `from` comes in from the left while that of `to` goes out to

@@ -33,6 +33,8 @@ static const char *kind_name(int64_t kind)
       [COMM_MAX_F64] = "a maximum of numbers",
       [COMM_REDUCE_SCATTER] = "a sum of tensors",
       [COMM_ALLGATHER] = "an exchange of shards",
+      [COMM_ATTACH] = "the start of NCCL",
+      [COMM_DETACH] = "the end of NCCL",
       [COMM_QUEUE_CREATE] = "the start of a job queue",
       [COMM_QUEUE_DESTROY] = "the end of a job queue",
       [COMM_QUEUE_NEXT] = "the job queue",
@@ -45,6 +47,7 @@ int comm_break(struct tpo_comm *comm, int code, const char *message, struct tpo_
   if (!comm->broken) {
     comm->broken = true;
     snprintf(comm->broken_message, sizeof comm->broken_message, "%s", message);
+    comm_give_up_device(comm);
   }
   return tpo_fail(err, code, "%s", message);
 }
@@ -58,6 +61,15 @@ int comm_check(struct tpo_comm *comm, int result, enum comm_kind kind, struct tp
     snprintf(text, sizeof text, "MPI error %d", result);
   snprintf(message, sizeof message, "communication failed in %s: %s", kind_name(kind), text);
   return comm_break(comm, TPO_E_COMM, message, err);
+}
+
+int comm_device_failed(struct tpo_comm *comm, int code, enum comm_kind kind, const char *why,
+                       struct tpo_error *err)
+{
+  char message[1024];
+  snprintf(message, sizeof message, "communication failed in %s on rank %d: %.900s", kind_name(kind),
+           comm->rank, why);
+  return comm_break(comm, code, message, err);
 }
 
 int comm_enter(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err)
@@ -94,6 +106,22 @@ static bool survey(struct tpo_comm *comm, struct comm_remote *ops, int64_t *arri
     if (!all) nap(SLEEP_LAST_US);
   }
   return all;
+}
+
+bool tpo_comm_first_to_tell(struct tpo_comm *comm)
+{
+  if (comm->size == 1 || !comm->words) return true;
+  struct comm_remote *op = calloc(1, sizeof *op);
+  if (!op || comm_remote_add(comm, 0, COMM_WORD_TOLD, 1, op) != MPI_SUCCESS) return true;
+  double end = tpo_seconds() + SURVEY_SECONDS;
+  int done = 0;
+  while (!done && tpo_seconds() < end) {
+    if (MPI_Testall(2, op->requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return true;
+    if (!done) nap(SLEEP_LAST_US);
+  }
+  bool first = !done || op->before == 0;
+  if (done) free(op); /* a late answer may still be written there */
+  return first;
 }
 
 static void append_ranks(struct tpo_buf *text, const bool *which, int n)
@@ -163,15 +191,14 @@ static int give_up(struct tpo_comm *comm, struct tpo_buf *text, struct tpo_error
   return code;
 }
 
-int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kind kind, struct tpo_error *err)
+int comm_wait_for(struct tpo_comm *comm, comm_poll *poll, void *arg, enum comm_kind kind,
+                  struct tpo_error *err)
 {
   double start = tpo_seconds(), next_check = start + MISMATCH_SECONDS, signalled = 0;
   unsigned sleep_us = SLEEP_FIRST_US;
   for (unsigned round = 0;; round++) {
-    int done = 0;
-    int result = MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
-    if (result != MPI_SUCCESS) return comm_check(comm, result, kind, err);
-    if (done) return 0;
+    int done = poll(comm, arg, err);
+    if (done != 0) return done < 0 ? done : 0;
     if (round < SPIN_ROUNDS) {
       sched_yield();
       continue;
@@ -193,6 +220,25 @@ int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kin
     explain(comm, kind, late, &text);
     if (text.len || text.failed) return give_up(comm, &text, err);
   }
+}
+
+struct mpi_wait {
+  MPI_Request *requests;
+  int n;
+  enum comm_kind kind;
+};
+
+static int poll_mpi(struct tpo_comm *comm, void *arg, struct tpo_error *err)
+{
+  const struct mpi_wait *wait = arg;
+  int done = 0, result = MPI_Testall(wait->n, wait->requests, &done, MPI_STATUSES_IGNORE);
+  return result == MPI_SUCCESS ? done : comm_check(comm, result, wait->kind, err);
+}
+
+int comm_wait(struct tpo_comm *comm, MPI_Request *requests, int n, enum comm_kind kind, struct tpo_error *err)
+{
+  struct mpi_wait wait = {requests, n, kind};
+  return comm_wait_for(comm, poll_mpi, &wait, kind, err);
 }
 
 int comm_all_have_memory(struct tpo_comm *comm, bool mine, enum comm_kind kind, struct tpo_error *err)

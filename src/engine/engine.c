@@ -1,4 +1,5 @@
-/* The scheduler: which rows each forward pass holds, and who gets its results. */
+/* The scheduler: which prompts are worked on, and which of their samples have slots and blocks of the cache.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,9 @@ static void copy_settings(struct tpo_engine *e, const struct tpo_engine_options 
   e->prefill_chunk = options->prefill_chunk > 0 ? options->prefill_chunk : 512;
   e->kv_bytes = options->kv_bytes;
   e->slots = e->sampling->slots;
+  e->record = options->run_ahead == TPO_RUN_AHEAD_AUTO ? tpo_ops(e->backend)->asynchronous
+                                                       : options->run_ahead == TPO_RUN_AHEAD_ALWAYS;
+  e->run_ahead = e->record && e->sampling->repetition_penalty == 1; /* the penalty needs the tokens first */
   e->has_marker = e->thought && e->thought->response_marker && *e->thought->response_marker;
   for (int i = 0; i < e->sampling->n_stop; i++) {
     size_t len = strlen(e->sampling->stop[i]);
@@ -24,31 +28,13 @@ static void copy_settings(struct tpo_engine *e, const struct tpo_engine_options 
   }
 }
 
-static int allocate_step(struct tpo_engine *e, struct tpo_error *err)
+static int allocate_slots(struct tpo_engine *e, struct tpo_error *err)
 {
-  const struct tpo_ops *ops = tpo_ops(e->backend);
-  size_t slots = (size_t)e->slots;
-  e->row_capacity = e->prefill_chunk + e->slots * (1 + (int)e->marker_ids.n);
-  e->row_ids = tpo_calloc((size_t)e->row_capacity, sizeof *e->row_ids, err);
-  e->row_seq = tpo_calloc((size_t)e->row_capacity, sizeof *e->row_seq, err);
-  e->row_pos = tpo_calloc((size_t)e->row_capacity, sizeof *e->row_pos, err);
-  e->logit_rows = tpo_calloc(slots, sizeof *e->logit_rows, err);
-  e->logit_slots = tpo_calloc(slots, sizeof *e->logit_slots, err);
-  e->params = tpo_calloc(slots, sizeof *e->params, err);
-  e->drawn = tpo_calloc(slots, sizeof *e->drawn, err);
-  e->drawn_logprob = tpo_calloc(slots, sizeof *e->drawn_logprob, err);
-  e->sequences = tpo_calloc(slots, sizeof *e->sequences, err);
-  if (!e->row_ids || !e->row_seq || !e->row_pos || !e->logit_rows || !e->logit_slots || !e->params ||
-      !e->drawn || !e->drawn_logprob || !e->sequences)
-    return TPO_E_MEMORY;
+  e->sequences = tpo_calloc((size_t)e->slots, sizeof *e->sequences, err);
+  e->running = tpo_calloc((size_t)e->slots, sizeof *e->running, err);
+  if (!e->sequences || !e->running) return TPO_E_MEMORY;
   for (int i = 0; i < e->slots; i++)
     if (sequence_init(e, &e->sequences[i], err) < 0) return TPO_E_MEMORY;
-  if (ops->alloc(e->backend, slots * sizeof(int32_t), (void **)&e->device_tokens, err) < 0 ||
-      ops->alloc(e->backend, slots * sizeof(float), (void **)&e->device_logprobs, err) < 0)
-    return TPO_E_MEMORY;
-  if (e->sampling->repetition_penalty != 1 &&
-      ops->alloc(e->backend, slots * (size_t)e->vocab * sizeof(float), (void **)&e->penalised, err) < 0)
-    return TPO_E_MEMORY;
   return 0;
 }
 
@@ -71,7 +57,8 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
   if (status == 0 && e->has_marker)
     status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker),
                                   TPO_ENCODE_CONTINUE, &e->marker_ids, err);
-  if (status == 0) status = allocate_step(e, err);
+  if (status == 0) status = allocate_slots(e, err);
+  if (status == 0) status = steps_init(e, err);
   if (status < 0) {
     tpo_engine_close(e);
     return status;
@@ -99,7 +86,6 @@ static void drop_cache(struct tpo_engine *e)
 void tpo_engine_close(struct tpo_engine *e)
 {
   if (!e) return;
-  const struct tpo_ops *ops = tpo_ops(e->backend);
   while (e->groups) {
     struct group *g = e->groups;
     e->groups = g->next;
@@ -107,19 +93,9 @@ void tpo_engine_close(struct tpo_engine *e)
   }
   for (int i = 0; e->sequences && i < e->slots; i++) sequence_destroy(&e->sequences[i]);
   drop_cache(e);
-  ops->free(e->backend, e->device_tokens);
-  ops->free(e->backend, e->device_logprobs);
-  ops->free(e->backend, e->penalised);
-  ops->free(e->backend, e->penalty_items);
+  steps_destroy(e);
   free(e->sequences);
-  free(e->row_ids);
-  free(e->row_seq);
-  free(e->row_pos);
-  free(e->logit_rows);
-  free(e->logit_slots);
-  free(e->params);
-  free(e->drawn);
-  free(e->drawn_logprob);
+  free(e->running);
   tpo_ids_free(&e->end_ids);
   tpo_ids_free(&e->marker_ids);
   free(e);
@@ -144,30 +120,98 @@ static int own_blocks(const struct tpo_engine *e, const struct tpo_request *requ
   return blocks_for(e, sequence_tokens(e, request)) - (request->n_prompt - 1) / e->block_tokens;
 }
 
-/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
- * even alone; nothing is running then. */
-static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
+static size_t block_bytes(const struct tpo_engine *e)
 {
   const struct tpo_arch *arch = tpo_model_arch(e->model);
-  drop_cache(e);
   size_t element = tpo_model_dtype(e->model) == TPO_DTYPE_FP32 ? 4 : 2;
-  size_t block_bytes = 2 * element * (size_t)arch->layers * (size_t)arch->kv_heads * (size_t)arch->head_dim *
-                       (size_t)e->block_tokens;
+  return 2 * element * (size_t)arch->layers * (size_t)arch->kv_heads * (size_t)arch->head_dim *
+         (size_t)e->block_tokens;
+}
+
+/* Bytes that the cache may take. A GPU's memory is there for this, but for a tenth that operations work in;
+ * the host's serves everything else that runs on it. */
+static size_t cache_limit(const struct tpo_engine *e, size_t available, size_t step)
+{
+  if (e->kv_bytes) return e->kv_bytes;
+  if (available == 0) return (size_t)1 << 30; /* not known */
+  if (!tpo_ops(e->backend)->asynchronous) return available / 2;
+  size_t usable = available / 10 * 9;
+  return usable > step ? usable - step : 0;
+}
+
+/* How many blocks the cache gets: what all slots can use, as far as memory goes; at least what the request
+ * alone needs. */
+static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *request, int *n,
+                       struct tpo_error *err)
+{
   int least = blocks_for(e, request->n_prompt) + own_blocks(e, request);
   int64_t wanted = (int64_t)e->slots * own_blocks(e, request) + 4 * (int64_t)blocks_for(e, request->n_prompt);
-  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_memory_available() / 2;
-  if ((size_t)wanted * block_bytes > limit) wanted = (int64_t)(limit / block_bytes);
+  struct tpo_step_limits limits = steps_limits(e);
+  size_t step = tpo_step_bytes(e->model, &limits), bytes = block_bytes(e);
+  size_t available = tpo_ops(e->backend)->memory_available(e->backend);
+  size_t limit = cache_limit(e, available, step);
+  if ((size_t)wanted > limit / bytes) wanted = (int64_t)(limit / bytes);
   if (wanted < least)
     return tpo_fail(err, TPO_E_MEMORY,
-                    "prompt %s needs %zu MiB of KV cache for one sample, and %zu MiB may be used; "
-                    "lower sampling.max_tokens",
-                    request->id, (size_t)least * block_bytes >> 20, limit >> 20);
-  e->max_blocks = blocks_for(e, e->context);
-  e->table = tpo_calloc((size_t)e->slots * 2 * (size_t)e->max_blocks, sizeof *e->table, err);
-  if (!e->table) return TPO_E_MEMORY;
-  for (int i = 0; i < e->slots; i++) e->sequences[i].blocks = e->table + (size_t)i * (size_t)e->max_blocks;
-  int status = tpo_blocks_init(&e->blocks, (int)wanted, err);
-  if (status == 0) status = tpo_kv_cache_create(&e->cache, e->model, (int)wanted, e->block_tokens, err);
+                    "prompt %s needs %zu MiB of KV cache for one sample, and %zu MiB may be used (%zu MiB of "
+                    "memory are free, %zu MiB of them for the %d slots' steps); lower sampling.max_tokens or "
+                    "sampling.slots",
+                    request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, step >> 20,
+                    e->slots);
+  *n = wanted < INT32_MAX ? (int)wanted : INT32_MAX - 1;
+  return 0;
+}
+
+/* The table's width is a few blocks more than the request's samples can come to hold: the backend's work on a
+ * step may depend on it, and it changes seldom. */
+static int width_for(const struct tpo_engine *e, const struct tpo_request *request)
+{
+  int64_t tokens = (sequence_tokens(e, request) + 63) / 64 * 64;
+  return blocks_for(e, tokens < e->context ? tokens : e->context);
+}
+
+/* Moves the table to a new one of this width. */
+static int widen_table(struct tpo_engine *e, int width, struct tpo_error *err)
+{
+  int32_t *table = tpo_calloc((size_t)e->slots * 2 * (size_t)width, sizeof *table, err);
+  if (!table) return TPO_E_MEMORY;
+  for (int i = 0; i < e->slots; i++) {
+    struct sequence *s = &e->sequences[i];
+    int32_t *blocks = table + (size_t)i * (size_t)width;
+    if (s->group) memcpy(blocks, s->blocks, (size_t)s->n_blocks * sizeof *blocks);
+    s->blocks = blocks;
+  }
+  free(e->table);
+  e->table = table;
+  e->max_blocks = width;
+  return 0;
+}
+
+/* Room for the request's samples in the table and in the buffers of a step. */
+static int fit_width(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
+{
+  int width = width_for(e, request);
+  if (e->table && width <= e->max_blocks) return 0;
+  int status = widen_table(e, width, err);
+  struct tpo_step_limits limits = steps_limits(e);
+  return status < 0 ? status : tpo_kv_cache_reserve(e->cache, &limits, err);
+}
+
+/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
+ * even alone; no sample is running then. */
+static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
+{
+  int n = 0, status = steps_drain(e, err);
+  drop_cache(e);
+  e->max_blocks = width_for(e, request);
+  if (status == 0) status = plan_blocks(e, request, &n, err);
+  if (status < 0) return status;
+  status = tpo_blocks_init(&e->blocks, n, err);
+  if (status == 0) status = tpo_kv_cache_create(&e->cache, e->model, n, e->block_tokens, err);
+  if (status == 0) status = fit_width(e, request, err);
+  if (status == TPO_E_MEMORY)
+    tpo_fail_prefix(
+        err, "no room for the KV cache and %d slots (lower sampling.max_tokens or sampling.slots)", e->slots);
   return status;
 }
 
@@ -245,7 +289,8 @@ static int pull(struct tpo_engine *e, const struct tpo_source *source, struct tp
     if (status < 0) return status;
   }
   if (needed > e->blocks.n_free) return 0;
-  int status = add_group(e, e->waiting, err);
+  int status = fit_width(e, e->waiting, err);
+  if (status == 0) status = add_group(e, e->waiting, err);
   if (status < 0) return status;
   e->waiting = NULL;
   return 1;
@@ -266,6 +311,25 @@ static void give_blocks(struct tpo_engine *e, struct sequence *s, const struct g
   if (rest > 0) tpo_kv_cache_copy_block(e->cache, s->blocks[full], g->blocks[full], rest);
 }
 
+/* Behind the others of its group. */
+static void add_running(struct tpo_engine *e, int slot)
+{
+  int at = e->n_running;
+  while (at > 0 && e->sequences[e->running[at - 1]].group != e->sequences[slot].group) at--;
+  if (at == 0) at = e->n_running;
+  memmove(e->running + at + 1, e->running + at, (size_t)(e->n_running - at) * sizeof *e->running);
+  e->running[at] = slot;
+  e->n_running++;
+}
+
+static void remove_running(struct tpo_engine *e, int slot)
+{
+  int at = 0;
+  while (e->running[at] != slot) at++;
+  e->n_running--;
+  memmove(e->running + at, e->running + at + 1, (size_t)(e->n_running - at) * sizeof *e->running);
+}
+
 /* Starts samples of ready groups in free slots, oldest group first. */
 static int start_samples(struct tpo_engine *e, struct tpo_error *err)
 {
@@ -277,104 +341,10 @@ static int start_samples(struct tpo_engine *e, struct tpo_error *err)
       struct sequence *s = &e->sequences[slot];
       give_blocks(e, s, g);
       int status = sequence_start(e, s, g, g->request->k_first + g->started, err);
+      add_running(e, slot);
       g->started++;
       if (status < 0) return status;
     }
-  }
-  return 0;
-}
-
-static void add_row(struct tpo_engine *e, int32_t id, int seq, int pos)
-{
-  e->row_ids[e->n_rows] = id;
-  e->row_seq[e->n_rows] = seq;
-  e->row_pos[e->n_rows] = pos;
-  e->n_rows++;
-}
-
-/* Rows: what each running sample feeds, then prompt tokens of groups that are not ready. Returns the rows of
- * logits. */
-static int build_step(struct tpo_engine *e, int *n_seqs)
-{
-  int n_logits = 0;
-  e->n_rows = 0;
-  for (int i = 0; i < e->slots; i++) {
-    struct sequence *s = &e->sequences[i];
-    if (!s->group) continue;
-    for (int j = 0; j < s->n_feed; j++) add_row(e, s->feed[j], i, s->position + j);
-    e->logit_rows[n_logits] = e->n_rows - 1;
-    e->logit_slots[n_logits] = i;
-    e->params[n_logits] = sequence_params(e, s);
-    n_logits++;
-  }
-  int room = e->prefill_chunk, seq = e->slots;
-  for (struct group *g = e->groups; g && room > 0; g = g->next) {
-    if (g->ready) continue;
-    memcpy(e->table + (size_t)seq * (size_t)e->max_blocks, g->blocks,
-           (size_t)g->n_blocks * sizeof *g->blocks);
-    for (; room > 0 && g->prefilled < g->prefix; room--, g->prefilled++, e->stats.prompt_tokens++)
-      add_row(e, g->request->prompt_ids[g->prefilled], seq, g->prefilled);
-    seq++;
-  }
-  *n_seqs = seq;
-  return n_logits;
-}
-
-/* Sampling from logits with the tokens seen so far made less likely; the log-probability stays the model's
- * own. */
-static int penalise(struct tpo_engine *e, const float *logits, int n_logits, struct tpo_error *err)
-{
-  const struct tpo_ops *ops = tpo_ops(e->backend);
-  size_t n = 0;
-  for (int i = 0; i < n_logits; i++) n += (size_t)e->sequences[e->logit_slots[i]].n_seen;
-  if (n > e->penalty_capacity) {
-    ops->free(e->backend, e->penalty_items);
-    e->penalty_items = NULL;
-    e->penalty_capacity = 0;
-    int status = ops->alloc(e->backend, 4 * n * sizeof(int32_t), (void **)&e->penalty_items, err);
-    if (status < 0) return status;
-    e->penalty_capacity = 2 * n;
-  }
-  int32_t *items = tpo_calloc(2 * n, sizeof *items, err);
-  if (!items) return TPO_E_MEMORY;
-  size_t at = 0;
-  for (int i = 0; i < n_logits; i++) {
-    const struct sequence *s = &e->sequences[e->logit_slots[i]];
-    for (int j = 0; j < s->n_seen; j++, at++) {
-      items[at] = i;
-      items[n + at] = s->seen_tokens[j];
-    }
-  }
-  ops->upload(e->backend, e->penalty_items, items, 2 * n * sizeof *items);
-  free(items);
-  ops->copy(e->backend, e->penalised, logits, (size_t)n_logits * (size_t)e->vocab * sizeof(float));
-  ops->repetition_penalty(e->backend, e->penalised, e->penalty_items, e->penalty_items + n, (int)n,
-                          (float)e->sampling->repetition_penalty, e->vocab);
-  return 0;
-}
-
-static int draw(struct tpo_engine *e, float *logits, int n_logits, struct tpo_error *err)
-{
-  const struct tpo_ops *ops = tpo_ops(e->backend);
-  float *from = logits;
-  if (e->sampling->repetition_penalty != 1) {
-    int status = penalise(e, logits, n_logits, err);
-    if (status < 0) return status;
-    from = e->penalised;
-  }
-  ops->sample(e->backend, from, e->params, e->device_tokens, e->device_logprobs, n_logits, e->vocab);
-  if (from != logits)
-    ops->token_logprob(e->backend, logits, e->device_tokens, e->device_logprobs, n_logits, e->vocab);
-  ops->download(e->backend, e->drawn, e->device_tokens, (size_t)n_logits * sizeof *e->drawn);
-  ops->download(e->backend, e->drawn_logprob, e->device_logprobs,
-                (size_t)n_logits * sizeof *e->drawn_logprob);
-  int status = ops->check(e->backend, err);
-  if (status < 0) return status;
-  for (int i = 0; i < n_logits; i++) {
-    const struct sequence *s = &e->sequences[e->logit_slots[i]];
-    if (e->drawn[i] < 0 || e->drawn[i] >= e->vocab)
-      return tpo_fail(err, TPO_E_NUMERIC, "prompt %s, sample %d: the logits at position %d are not numbers",
-                      s->group->request->id, s->k, s->position + s->n_feed - 1);
   }
   return 0;
 }
@@ -387,9 +357,10 @@ static void remove_group(struct tpo_engine *e, struct group *g)
   free_group(e, g);
 }
 
-static int finish_sample(struct tpo_engine *e, struct sequence *s, enum tpo_finish finish, size_t text_end,
-                         const struct tpo_source *source, struct tpo_error *err)
+int finish_sample(struct tpo_engine *e, int slot, enum tpo_finish finish, size_t text_end,
+                  const struct tpo_source *source, struct tpo_error *err)
 {
+  struct sequence *s = &e->sequences[slot];
   struct group *g = s->group;
   struct tpo_output output = {.request = g->request,
                               .k = s->k,
@@ -401,57 +372,24 @@ static int finish_sample(struct tpo_engine *e, struct sequence *s, enum tpo_fini
                               .finish = finish,
                               .text_end = text_end};
   for (int i = 0; i < s->n_blocks; i++) tpo_blocks_release(&e->blocks, s->blocks[i]);
+  remove_running(e, slot);
   s->group = NULL;
   int status = source->output(source->arg, &output, err);
   if (++g->finished == g->request->k_count) remove_group(e, g);
   return status;
 }
 
-static int take_results(struct tpo_engine *e, int n_logits, const struct tpo_source *source,
-                        struct tpo_error *err)
-{
-  for (struct group *g = e->groups; g; g = g->next) g->ready = g->prefilled >= g->prefix;
-  for (int i = 0; i < n_logits; i++) {
-    struct sequence *s = &e->sequences[e->logit_slots[i]];
-    enum tpo_finish finish;
-    size_t text_end;
-    int status = sequence_accept(e, s, e->drawn[i], e->drawn_logprob[i], &finish, &text_end, source, err);
-    if (status == 1) status = finish_sample(e, s, finish, text_end, source, err);
-    if (status < 0) return status;
-  }
-  return 0;
-}
-
-static int run_step(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err)
-{
-  int n_seqs;
-  int n_logits = build_step(e, &n_seqs);
-  struct tpo_step step = {.n = e->n_rows,
-                          .ids = e->row_ids,
-                          .seq = e->row_seq,
-                          .pos = e->row_pos,
-                          .blocks = e->table,
-                          .n_seqs = n_seqs,
-                          .max_blocks = e->max_blocks,
-                          .logit_rows = e->logit_rows,
-                          .n_logits = n_logits};
-  float *logits = NULL;
-  int status = tpo_model_step(e->model, e->cache, &step, &logits, err);
-  if (status == 0 && n_logits > 0) status = draw(e, logits, n_logits, err);
-  if (status == 0) status = take_results(e, n_logits, source, err);
-  e->stats.steps++;
-  return status;
-}
-
 /* After an error or an interruption: everything unfinished is forgotten, so that the engine can run again. */
 static void abandon(struct tpo_engine *e)
 {
-  for (int i = 0; i < e->slots; i++) {
-    struct sequence *s = &e->sequences[i];
-    if (!s->group) continue;
+  struct tpo_error ignored = {0};
+  steps_drain(e, &ignored);
+  for (int i = 0; i < e->n_running; i++) {
+    struct sequence *s = &e->sequences[e->running[i]];
     for (int j = 0; j < s->n_blocks; j++) tpo_blocks_release(&e->blocks, s->blocks[j]);
     s->group = NULL;
   }
+  e->n_running = 0;
   while (e->groups) remove_group(e, e->groups);
   e->waiting = NULL;
 }
@@ -470,8 +408,9 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_source *source, struct
       status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while sampling", tpo_interrupted());
       break;
     }
-    if ((status = run_step(e, source, err)) < 0) break;
+    if ((status = steps_advance(e, source, err)) < 0) break;
   }
+  if (status == 0) status = steps_drain(e, err);
   if (status < 0) abandon(e);
   e->stats.seconds += tpo_seconds() - begin;
   return status < 0 ? status : 0;

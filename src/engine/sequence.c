@@ -65,6 +65,7 @@ int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, in
   s->position = g->prefix;
   s->feed[0] = request->prompt_ids[request->n_prompt - 1];
   s->n_feed = 1;
+  s->ahead = -1;
   s->n_tokens = s->phase_tokens = s->n_thought = 0;
   s->phase = e->has_marker ? PHASE_THOUGHT : PHASE_RESPONSE;
   tpo_buf_clear(&s->text);
@@ -78,7 +79,7 @@ int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, in
   return reserve_tokens(s, (size_t)s->max_tokens + e->marker_ids.n, err);
 }
 
-struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s)
+struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s, int ahead)
 {
   struct tpo_sample_key key = {
       .seed = e->seed, .prompt = s->group->prompt_key, .iteration = e->iteration, .k = (uint32_t)s->k};
@@ -87,8 +88,18 @@ struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struc
       .top_p = (float)e->sampling->top_p,
       .min_p = (float)e->sampling->min_p,
       .top_k = e->sampling->top_k,
-      .uniform = tpo_sample_uniform(&key, (uint32_t)s->n_tokens),
+      .uniform = tpo_sample_uniform(&key, (uint32_t)(s->n_tokens + ahead)),
   };
+}
+
+bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s)
+{
+  if (s->n_tokens + 1 >= s->max_tokens || s->position + s->n_feed + 1 >= e->context) return false;
+  if (s->phase == PHASE_THOUGHT) {
+    int limit = tpo_config_thought_limit(e->thought, s->max_tokens);
+    return limit == 0 || s->phase_tokens + 1 < limit;
+  }
+  return !e->thought || e->thought->response_tokens <= 0 || s->phase_tokens + 1 < e->thought->response_tokens;
 }
 
 static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, bool inserted,

@@ -1,5 +1,5 @@
-/* The engine's state, shared by its files: the scheduler (engine.c), the life of one sequence (sequence.c).
- */
+/* The engine's state, shared by its files: which samples run (engine.c), the forward passes that they go
+ * through (steps.c), the life of one sequence (sequence.c). */
 #ifndef TPO_ENGINE_STATE_H
 #define TPO_ENGINE_STATE_H
 
@@ -36,6 +36,7 @@ struct sequence {
   int n_blocks;
   int32_t *feed; /* tokens to run next: the last one drawn, and after it an inserted marker */
   int n_feed, feed_capacity;
+  int ahead; /* its row of logits in the step that was built last, while that one's result is not known; -1 */
   int n_tokens;
   int32_t *tokens; /* [token_capacity] */
   float *logprobs;
@@ -49,6 +50,13 @@ struct sequence {
   uint32_t *seen;      /* bitmap of the vocabulary for the repetition penalty; NULL when it is off */
   int32_t *seen_tokens;
   int n_seen;
+};
+
+/* A step that was handed to the backend. */
+struct flight {
+  bool active; /* its results are not taken yet */
+  int n_logits;
+  int *slots; /* [slots] whose sample each row of logits is for; -1: nobody's any more */
 };
 
 struct tpo_engine {
@@ -77,16 +85,25 @@ struct tpo_engine {
   const struct tpo_request *waiting; /* pulled, but there is no room for it yet */
   bool exhausted;
 
+  int *running; /* [n_running] busy slots, those of one group side by side: their rows share a prefix */
+  int n_running;
+
   /* The step being built. */
-  int n_rows, row_capacity;
-  int32_t *row_ids, *row_seq, *row_pos;
+  int n_rows, row_capacity, n_seqs;
+  int32_t *row_ids, *row_from, *row_seq, *row_pos;
+  bool speculative;                 /* some row's token is still being drawn */
   int32_t *logit_rows;              /* [slots] */
-  int *logit_slots;                 /* [slots] which sequence each row of logits belongs to */
   struct tpo_sample_params *params; /* [slots] */
-  int32_t *drawn;                   /* [slots] */
-  float *drawn_logprob;
-  int32_t *device_tokens;
-  float *device_logprobs;
+
+  /* Steps whose results are not taken yet: the one built last, and for a while the one before it. */
+  struct flight flights[2];
+  int newest;     /* which of them was built last */
+  bool record;    /* steps may be recorded */
+  bool run_ahead; /* two may be under way */
+  /* [slots] tokens, then their [slots] log-probabilities: on the host, and in the backend's memory, where a
+   * step's draws replace those of the step before. */
+  void *drawn;
+  void *device_drawn;
   float *penalised;       /* [slots, vocab] when the repetition penalty is on */
   int32_t *penalty_items; /* device: rows, then tokens */
   size_t penalty_capacity;
@@ -103,8 +120,28 @@ int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, in
 int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob,
                     enum tpo_finish *finish, size_t *text_end, const struct tpo_source *source,
                     struct tpo_error *err);
-struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s);
+/* For the token after the next `ahead` ones. */
+struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s, int ahead);
+/* False where the sample is sure to end with the token being drawn, or to be fed more than that token next,
+ * whichever it is. */
+bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s);
 /* Appends a token's bytes; special tokens say nothing. */
 void tpo_token_text(const struct tpo_tokenizer *tokenizer, int32_t token, struct tpo_buf *text);
+
+/* steps.c */
+int steps_init(struct tpo_engine *e, struct tpo_error *err);
+void steps_destroy(struct tpo_engine *e);
+/* What a step holds at most. */
+struct tpo_step_limits steps_limits(const struct tpo_engine *e);
+/* Hands the next step to the backend and takes the results that are due: of this step, or, when running
+ * ahead, of the one before it. */
+int steps_advance(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err);
+/* Waits for what is under way. Its results must have become nobody's. */
+int steps_drain(struct tpo_engine *e, struct tpo_error *err);
+
+/* engine.c */
+/* Gives a finished sample to the source and frees its slot. */
+int finish_sample(struct tpo_engine *e, int slot, enum tpo_finish finish, size_t text_end,
+                  const struct tpo_source *source, struct tpo_error *err);
 
 #endif

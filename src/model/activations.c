@@ -69,6 +69,7 @@ static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
   h->rstd = carve(c, n, 1, sizeof(float));
   h->lse = carve(c, n, 1, sizeof(float));
   h->logprob = carve(c, n, 1, sizeof(float));
+  h->dlogprob = carve(c, n, 1, sizeof(float));
   h->index = a->index;
   h->targets = a->targets;
   if (!a->training) return;
@@ -79,23 +80,38 @@ static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
   w->dgate_up = carve(c, n, 2 * arch->ffn, act);
   h->dnormed = carve(c, n, hidden, act);
   h->din = carve(c, n, hidden, act);
-  h->dlogprob = carve(c, n, 1, sizeof(float));
   a->dx = carve(c, n, hidden, act);
 }
 
-/* A quarter of the memory that the machine has to give now; results do not depend on it, only speed does. */
-static size_t default_budget(void)
-{
-  size_t available = tpo_memory_available();
-  return available ? available / 4 : (size_t)1 << 30;
-}
-
-static int layers_to_keep(const struct tpo_model *model, int n)
+/* Bytes of all that is there whatever number of layers keep their states. */
+static size_t fixed_bytes(struct tpo_activations *a)
 {
   struct carver counter = {0};
+  carve_layers(&counter, a, a->capacity);
+  carve_rest(&counter, a, a->capacity);
+  return counter.used;
+}
+
+/* A GPU's memory is there for this; the host's serves everything else that runs on it. Results do not depend
+ * on the budget, only speed does. */
+static size_t default_budget(struct tpo_activations *a)
+{
+  const struct tpo_model *model = a->model;
+  size_t available = model->ops->memory_available(model->be);
+  if (available == 0) return (size_t)1 << 30;
+  if (!model->ops->asynchronous) return available / 4;
+  size_t usable = available / 100 * 85, fixed = fixed_bytes(a);
+  return usable > fixed ? usable - fixed : 0;
+}
+
+/* a->kept is 0 so far. */
+static int layers_to_keep(struct tpo_activations *a)
+{
+  const struct tpo_model *model = a->model;
+  struct carver counter = {0};
   struct tpo_layer_state state = {0};
-  carve_states(&counter, model, n, false, &state);
-  size_t budget = model->activation_bytes ? model->activation_bytes : default_budget();
+  carve_states(&counter, model, a->capacity, false, &state);
+  size_t budget = model->activation_bytes ? model->activation_bytes : default_budget(a);
   size_t layers = budget / counter.used;
   return layers < (size_t)model->arch.layers ? (int)layers : model->arch.layers;
 }
@@ -107,14 +123,20 @@ static int make(struct tpo_activations *a, struct tpo_error *err)
   a->host_ints = tpo_calloc(2 * (size_t)a->capacity, sizeof *a->host_ints, err);
   a->host_floats = tpo_calloc((size_t)a->capacity, sizeof *a->host_floats, err);
   if (!a->layers || !a->host_ints || !a->host_floats) return TPO_E_MEMORY;
+  if (a->training) a->kept = layers_to_keep(a);
   struct carver carver = {0};
   for (int pass = 0; pass < 2; pass++) {
     carver.used = 0;
     carve_layers(&carver, a, a->capacity);
     carve_rest(&carver, a, a->capacity);
     if (pass == 1) break;
-    int code = model->ops->alloc(model->be, carver.used, &a->memory, err);
-    if (code < 0) return code;
+    if (model->ops->alloc(model->be, carver.used, &a->memory, err) < 0) {
+      tpo_fail_prefix(err,
+                      "no room for the activations of %d tokens (lower train.micro_batch_tokens, or "
+                      "drop the longest pairs)",
+                      a->capacity);
+      return TPO_E_MEMORY;
+    }
     carver.base = a->memory;
   }
   return 0;
@@ -133,7 +155,6 @@ int tpo_activations_ensure(struct tpo_activations **acts, struct tpo_model *mode
   a->model = model;
   a->training = training;
   a->capacity = capacity;
-  a->kept = training ? layers_to_keep(model, capacity) : 0;
   int code = make(a, err);
   if (code < 0) {
     tpo_activations_free(a);
@@ -151,4 +172,15 @@ void tpo_activations_free(struct tpo_activations *acts)
   free(acts->host_ints);
   free(acts->host_floats);
   free(acts);
+}
+
+size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens, bool training)
+{
+  const struct tpo_ops ops = {.activation_size = activation_size};
+  struct tpo_model model = {.ops = &ops, .arch = *arch};
+  struct tpo_activations a = {.model = &model, .training = training, .capacity = (n_tokens + 63) / 64 * 64};
+  a.layers = calloc((size_t)arch->layers, sizeof *a.layers);
+  size_t bytes = a.layers ? fixed_bytes(&a) : 0;
+  free(a.layers);
+  return bytes;
 }

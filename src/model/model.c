@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/philox.h"
+#include "base/ggml_blocks.h"
+#include "base/shard.h"
 
 static int make_linear(struct tpo_model *model, int64_t rows, int64_t cols, struct tpo_linear **out,
                        struct tpo_error *err)
@@ -46,7 +48,17 @@ static int make_layer(struct tpo_model *model, int index, struct tpo_error *err)
   return 0;
 }
 
-static int make_weights(struct tpo_model *model, bool keep_master, struct tpo_error *err)
+static int make_master(struct tpo_model *model, const struct tpo_model_options *options,
+                       struct tpo_error *err)
+{
+  int size = options->shard_size > 0 ? options->shard_size : 1;
+  tpo_shard(model->param_count, options->shard_rank, size, &model->master_first, &model->master_count);
+  size_t room = model->master_count ? model->master_count : 1;
+  return model->ops->alloc(model->be, room * sizeof(float), (void **)&model->master, err);
+}
+
+static int make_weights(struct tpo_model *model, const struct tpo_model_options *options,
+                        struct tpo_error *err)
 {
   const struct tpo_arch *arch = &model->arch;
   model->layers = tpo_calloc((size_t)arch->layers, sizeof *model->layers, err);
@@ -59,8 +71,7 @@ static int make_weights(struct tpo_model *model, bool keep_master, struct tpo_er
   model->lm_head = model->embed;
   if (code == 0 && !arch->tied)
     code = make_linear(model, arch->vocab_size, arch->hidden, &model->lm_head, err);
-  if (code == 0 && keep_master)
-    code = model->ops->alloc(model->be, model->param_count * sizeof(float), (void **)&model->master, err);
+  if (code == 0 && options->keep_master) code = make_master(model, options, err);
   if (code < 0) return code;
 
   size_t final_norm = tpo_param_final_norm(arch);
@@ -77,13 +88,13 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   struct tpo_model *model = tpo_calloc(1, sizeof *model, err);
   if (!model) return TPO_E_MEMORY;
   model->be = options->backend;
-  model->ops = tpo_ops(options->backend);
+  model->ops = tpo_ops_for(options->backend, options->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32);
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
   model->shape = (struct tpo_attention_shape){arch->heads, arch->kv_heads, arch->head_dim};
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
-  if (code == 0) code = make_weights(model, options->keep_master, err);
+  if (code == 0) code = make_weights(model, options, err);
   if (code < 0)
     tpo_model_close(model);
   else
@@ -139,6 +150,15 @@ static int need_staging(struct tpo_model *model, size_t bytes, struct tpo_error 
   return code;
 }
 
+static void put_master(struct tpo_model *model, size_t first, const float *host, size_t n)
+{
+  if (!model->master) return;
+  size_t at = first, kept = tpo_overlap(&at, n, model->master_first, model->master_count);
+  if (kept > 0)
+    model->ops->upload(model->be, model->master + (at - model->master_first), host + (at - first),
+                       kept * sizeof(float));
+}
+
 int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const float *host,
                        struct tpo_error *err)
 {
@@ -154,9 +174,32 @@ int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t 
     model->ops->linear_set(model->be, place->linear, place->row0 + (int)row0, (int)n_rows, model->staging,
                            TPO_F32);
   }
-  if (model->master)
-    model->ops->upload(model->be, model->master + param->offset + (size_t)row0 * (size_t)param->cols, host,
-                       bytes);
+  put_master(model, param->offset + (size_t)row0 * (size_t)param->cols, host, bytes / sizeof(float));
+  model->hash_known = false;
+  return 0;
+}
+
+int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const void *raw,
+                      uint32_t ggml_type, struct tpo_error *err)
+{
+  const struct tpo_place *place = &model->places[i];
+  const struct tpo_param *param = &model->params[i];
+  const struct tpo_ops *ops = model->ops;
+  const struct tpo_ggml_block *block = tpo_ggml_find_block(ggml_type);
+  size_t n = (size_t)n_rows * (size_t)param->cols, raw_bytes = n / block->elements * block->bytes;
+  int code = need_staging(model, n * sizeof(float) + raw_bytes, err);
+  if (code < 0) return code;
+  float *values = model->staging;
+  ops->upload(model->be, values + n, raw, raw_bytes);
+  ops->dequantise(model->be, values + n, ggml_type, values, n);
+  ops->linear_set(model->be, place->linear, place->row0 + (int)row0, (int)n_rows, values, TPO_F32);
+  if (model->master) {
+    size_t first = param->offset + (size_t)row0 * (size_t)param->cols, at = first;
+    size_t kept = tpo_overlap(&at, n, model->master_first, model->master_count);
+    if (kept > 0)
+      ops->copy(model->be, model->master + (at - model->master_first), values + (at - first),
+                kept * sizeof(float));
+  }
   model->hash_known = false;
   return 0;
 }
@@ -192,6 +235,40 @@ void tpo_model_set_weights(struct tpo_model *model, const float *flat)
     }
   }
   model->hash_known = false;
+}
+
+/* Elements [begin, begin + n) of parameter i, whole rows of it. */
+static void set_rows(struct tpo_model *model, size_t i, size_t begin, size_t n, const void *values)
+{
+  const struct tpo_place *place = &model->places[i];
+  const struct tpo_ops *ops = model->ops;
+  enum tpo_dtype dtype = model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
+  size_t cols = (size_t)model->params[i].cols;
+  if (place->linear)
+    ops->linear_set(model->be, place->linear, place->row0 + (int)(begin / cols), (int)(n / cols), values,
+                    dtype);
+  else if (dtype == TPO_BF16)
+    ops->dequantise(model->be, values, TPO_GGML_BF16, place->vector + begin, n);
+  else
+    ops->copy(model->be, place->vector + begin, values, n * sizeof(float));
+}
+
+int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
+                        struct tpo_error *err)
+{
+  size_t element = model->dtype == TPO_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+  for (size_t i = 0; i < model->n_params; i++) {
+    const struct tpo_param *param = &model->params[i];
+    size_t at = first, cols = (size_t)param->cols;
+    size_t n = tpo_overlap(&at, count, param->offset, (size_t)param->rows * cols);
+    if (n == 0) continue;
+    if ((at - param->offset) % cols || n % cols)
+      return tpo_fail(err, TPO_E_USAGE, "elements %zu to %zu of the parameters cut a row of %s", first,
+                      first + count, param->name);
+    set_rows(model, i, at - param->offset, n, (const char *)values + (at - first) * element);
+  }
+  model->hash_known = false;
+  return 0;
 }
 
 int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
@@ -294,4 +371,15 @@ const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *
 float *tpo_model_master(struct tpo_model *model)
 {
   return model->master;
+}
+
+void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count)
+{
+  *first = model->master_first;
+  *count = model->master_count;
+}
+
+struct tpo_wanted tpo_model_wanted(const struct tpo_model *model)
+{
+  return tpo_activations_wanted(model->evaluation);
 }

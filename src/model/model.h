@@ -50,9 +50,10 @@ struct tpo_model {
   struct tpo_param *params;   /* [n_params] */
   struct tpo_place *places;   /* [n_params] */
   size_t n_params, param_count;
-  float *master; // [param_count] or NULL
-  float *vector; // [2, hidden] host memory, for norms on their way to the backend
-  void *staging; /* backend memory for matrices on their way in and out */
+  size_t master_first, master_count; /* the part of the flat array that is in master */
+  float *master;                     // [master_count] or NULL
+  float *vector;                     // [2, hidden] host memory, for norms on their way to the backend
+  void *staging;                     /* backend memory for matrices on their way in and out */
   size_t staging_bytes;
   struct tpo_activations *evaluation; /* reused by tpo_model_logprobs */
   size_t activation_bytes;            /* 0: a share of the free memory */
@@ -95,6 +96,9 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
 /* Rows of parameter i from or to fp32 host memory [n_rows, cols]; any number of rows. */
 int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const float *host,
                        struct tpo_error *err);
+/* The same for rows as they lie in a file, blocks of a ggml type that can be dequantised; not for norms. */
+int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const void *raw,
+                      uint32_t ggml_type, struct tpo_error *err);
 int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
                        struct tpo_error *err);
 /* Rows of a parameter that are moved at once, so that staging memory stays small. */

@@ -60,3 +60,12 @@ int64_t tpo_param_chunk(const struct tpo_param *param)
   if (rows < 1) rows = 1;
   return rows < param->rows ? rows : param->rows;
 }
+
+size_t tpo_arch_param_count(const struct tpo_arch *arch)
+{
+  size_t hidden = (size_t)arch->hidden, ffn = (size_t)arch->ffn, head = (size_t)arch->head_dim;
+  size_t q = (size_t)arch->heads * head, kv = (size_t)arch->kv_heads * head;
+  size_t layer = 2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * ffn * hidden;
+  size_t embedding = (size_t)arch->vocab_size * hidden;
+  return embedding + (size_t)arch->layers * layer + hidden + (arch->tied ? 0 : embedding);
+}

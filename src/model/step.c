@@ -1,75 +1,22 @@
 /* Inference: one pass over any mix of prefill and decode rows, with keys and values in a paged cache. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "model/transformer.h"
+#include "model/kv_cache.h"
 
-struct tpo_kv_cache {
-  struct tpo_model *model; /* borrowed */
-  int n_blocks, block_tokens;
-  struct tpo_kv_layer *layers; // [arch.layers]
-  /* Buffers of a step, grown as needed. */
-  void *memory;
-  size_t memory_bytes;
-  float *logits; // [logit_capacity, vocab]
-  int logit_capacity;
-};
-
-int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
-                        struct tpo_error *err)
+/* Blocks that a row attends to. */
+static int blocks_of(const struct tpo_kv_cache *cache, int pos)
 {
-  *out = NULL;
-  if (n_blocks < 1 || block_tokens < 1 || block_tokens > 1 << 16)
-    return tpo_fail(err, TPO_E_USAGE,
-                    "KV cache of %d blocks of %d tokens; expected at least one block of 1 to 65536", n_blocks,
-                    block_tokens);
-  const struct tpo_arch *arch = &model->arch;
-  struct tpo_kv_cache *cache = tpo_calloc(1, sizeof *cache, err);
-  if (!cache) return TPO_E_MEMORY;
-  cache->model = model;
-  cache->n_blocks = n_blocks;
-  cache->block_tokens = block_tokens;
-  cache->layers = tpo_calloc((size_t)arch->layers, sizeof *cache->layers, err);
-  int code = cache->layers ? 0 : TPO_E_MEMORY;
-  enum tpo_dtype dtype = model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
-  size_t row = (size_t)arch->kv_heads * (size_t)arch->head_dim * tpo_dtype_size(dtype);
-  size_t bytes;
-  if (code == 0 && __builtin_mul_overflow((size_t)n_blocks * (size_t)block_tokens, row, &bytes))
-    code = tpo_fail(err, TPO_E_MEMORY, "KV cache of %d blocks of %d tokens is too large", n_blocks,
-                    block_tokens);
-  for (int i = 0; code == 0 && i < arch->layers; i++) {
-    struct tpo_kv_layer *kv = &cache->layers[i];
-    *kv = (struct tpo_kv_layer){
-        .dtype = dtype, .block_tokens = block_tokens, .kv_heads = arch->kv_heads, .head_dim = arch->head_dim};
-    code = model->ops->alloc(model->be, bytes, &kv->k, err);
-    if (code == 0) code = model->ops->alloc(model->be, bytes, &kv->v, err);
-  }
-  if (code < 0)
-    tpo_kv_cache_destroy(cache);
-  else
-    *out = cache;
-  return code;
+  return pos / cache->block_tokens + 1;
 }
 
-void tpo_kv_cache_destroy(struct tpo_kv_cache *cache)
+static const int32_t *blocks_in(const struct tpo_step *step, int seq)
 {
-  if (!cache) return;
-  const struct tpo_model *model = cache->model;
-  for (int i = 0; cache->layers && i < model->arch.layers; i++) {
-    model->ops->free(model->be, cache->layers[i].k);
-    model->ops->free(model->be, cache->layers[i].v);
-  }
-  model->ops->free(model->be, cache->memory);
-  model->ops->free(model->be, cache->logits);
-  free(cache->layers);
-  free(cache);
+  return step->blocks + (size_t)seq * (size_t)step->max_blocks;
 }
 
-void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens)
+static bool is_valid(const struct tpo_kv_cache *cache, int32_t block)
 {
-  for (int i = 0; i < cache->model->arch.layers; i++)
-    cache->model->ops->kv_copy_block(cache->model->be, &cache->layers[i], dst, src, tokens);
+  return block >= 0 && block < cache->n_blocks;
 }
 
 /* Every block that row i attends to must be one of the cache's. */
@@ -78,7 +25,8 @@ static int check_row(const struct tpo_kv_cache *cache, const struct tpo_step *st
 {
   const struct tpo_arch *arch = &cache->model->arch;
   int seq = step->seq[i], pos = step->pos[i];
-  if (step->ids[i] < 0 || step->ids[i] >= arch->vocab_size)
+  bool drawn = step->from && step->from[i] >= 0;
+  if (!drawn && (step->ids[i] < 0 || step->ids[i] >= arch->vocab_size))
     return tpo_fail(err, TPO_E_INPUT, "step: token id %d of row %d is outside the vocabulary of %d",
                     step->ids[i], i, arch->vocab_size);
   if (seq < 0 || seq >= step->n_seqs)
@@ -90,9 +38,9 @@ static int check_row(const struct tpo_kv_cache *cache, const struct tpo_step *st
   if (i > 0 && step->seq[i - 1] == seq && step->pos[i - 1] >= pos)
     return tpo_fail(err, TPO_E_USAGE, "step: row %d is at position %d after position %d of the same sequence",
                     i, pos, step->pos[i - 1]);
-  const int32_t *blocks = step->blocks + (size_t)seq * (size_t)step->max_blocks;
-  for (int b = 0; b <= pos / cache->block_tokens; b++)
-    if (blocks[b] < 0 || blocks[b] >= cache->n_blocks)
+  const int32_t *blocks = blocks_in(step, seq);
+  for (int b = 0; b < blocks_of(cache, pos); b++)
+    if (!is_valid(cache, blocks[b]))
       return tpo_fail(err, TPO_E_USAGE, "step: sequence %d has block %d, of %d", seq, blocks[b],
                       cache->n_blocks);
   return 0;
@@ -115,111 +63,155 @@ static int check_step(const struct tpo_kv_cache *cache, const struct tpo_step *s
   return 0;
 }
 
-struct step_buffers {
-  struct tpo_layer_state state;
-  struct tpo_layer_scratch scratch;
-  void *head_in, *head; // [n_logits, hidden]
-  int32_t *ids, *pos, *seq, *blocks, *logit_rows;
-};
+/* Recorded steps are padded to one of few sizes, so that few recordings serve all. */
+static int padded_rows(int n, const struct tpo_step_limits *limits)
+{
+  int most = limits->logits < limits->rows ? limits->logits : limits->rows, unit = 1;
+  if (n <= 8)
+    while (unit < n) unit *= 2;
+  else
+    unit = n <= 32 ? 8 : n <= 64 ? 16 : n <= 256 ? 32 : 64;
+  int padded = (n + unit - 1) / unit * unit;
+  return padded < most ? padded : most;
+}
 
-/* Buffer number i of the step: where its pointer goes, and its size. */
-struct piece {
-  void *to; /* address of a pointer */
-  size_t elements, size;
-};
+/* Every row is wanted, in order: a step of nothing but decoding. */
+static bool only_decodes(const struct tpo_step *step)
+{
+  if (step->n_logits != step->n) return false;
+  for (int i = 0; i < step->n; i++)
+    if (step->logit_rows[i] != i) return false;
+  return true;
+}
 
-static int place_buffers(struct tpo_kv_cache *cache, const struct tpo_step *step, struct step_buffers *b,
-                         struct tpo_error *err)
+static int ensure(struct tpo_kv_cache *cache, const struct tpo_step *step, struct tpo_error *err)
+{
+  struct tpo_model *model = cache->model;
+  int longest = 0;
+  for (int i = 0; i < step->n; i++)
+    if (step->pos[i] >= longest) longest = step->pos[i] + 1;
+  int code = tpo_rope_ensure(model, longest, err);
+  if (code < 0) return code;
+  if (model->cos_sin != cache->cos_sin) tpo_kv_cache_forget(cache);
+  cache->cos_sin = model->cos_sin;
+  struct tpo_step_limits limits = {
+      .rows = step->n, .seqs = step->n_seqs, .max_blocks = step->max_blocks, .logits = step->n_logits};
+  return tpo_kv_cache_grow(cache, &limits, err);
+}
+
+/* Brings the table's rows that this step uses up to date; between most steps nothing in them changes. What
+ * follows a row's checked blocks is taken along as far as it is valid, so that a sequence whose blocks are
+ * known from its start comes over once. */
+static void update_table(struct tpo_kv_cache *cache, const struct tpo_step *step)
 {
   const struct tpo_model *model = cache->model;
-  const struct tpo_arch *arch = &model->arch;
-  size_t act = model->ops->activation_size, n = (size_t)step->n, m = (size_t)step->n_logits;
-  size_t hidden = (size_t)arch->hidden, q = (size_t)arch->heads * (size_t)arch->head_dim;
-  size_t kv = (size_t)arch->kv_heads * (size_t)arch->head_dim, ffn = (size_t)arch->ffn;
-  struct tpo_layer_state *s = &b->state;
-  const struct piece pieces[] = {
-      {&s->in, n * hidden, act},
-      {&s->qkv, n * (q + 2 * kv), act},
-      {&s->attn, n * q, act},
-      {&s->gate_up, n * 2 * ffn, act},
-      {&b->scratch.normed, n * hidden, act},
-      {&b->scratch.act, n * ffn, act},
-      {&b->head_in, m * hidden, act},
-      {&b->head, m * hidden, act},
-      {&b->ids, n, 4},
-      {&b->pos, n, 4},
-      {&b->seq, n, 4},
-      {&b->blocks, (size_t)step->n_seqs * (size_t)step->max_blocks, 4},
-      {&b->logit_rows, m, 4},
-  };
-  const size_t n_pieces = sizeof pieces / sizeof *pieces;
-  size_t total = 0;
-  for (size_t i = 0; i < n_pieces; i++) total += (pieces[i].elements * pieces[i].size + 63) / 64 * 64;
-  if (total > cache->memory_bytes) {
-    model->ops->free(model->be, cache->memory);
-    cache->memory = NULL;
-    cache->memory_bytes = 0;
-    int code = model->ops->alloc(model->be, total, &cache->memory, err);
-    if (code < 0) return code;
-    cache->memory_bytes = total;
+  for (int i = 0; i < step->n; i++) {
+    if (i + 1 < step->n && step->seq[i + 1] == step->seq[i]) continue; /* the last row sees the most blocks */
+    const int32_t *blocks = blocks_in(step, step->seq[i]);
+    size_t at = (size_t)step->seq[i] * (size_t)cache->limits.max_blocks;
+    int n = blocks_of(cache, step->pos[i]);
+    if (memcmp(cache->table + at, blocks, (size_t)n * sizeof *blocks) == 0) continue;
+    while (n < step->max_blocks && is_valid(cache, blocks[n])) n++;
+    memcpy(cache->table + at, blocks, (size_t)n * sizeof *blocks);
+    model->ops->upload(model->be, cache->buffers.blocks + at, blocks, (size_t)n * sizeof *blocks);
   }
-  char *next = cache->memory;
-  for (size_t i = 0; i < n_pieces; i++) {
-    memcpy(pieces[i].to, &next, sizeof next);
-    next += (pieces[i].elements * pieces[i].size + 63) / 64 * 64;
+}
+
+/* The step's integers, one array after another, in host memory and in the backend's. */
+struct ints {
+  int32_t *ids, *from, *pos, *seq, *logit_rows;
+};
+
+static struct ints ints_at(int32_t *base, int n)
+{
+  return (struct ints){base, base + n, base + 2 * n, base + 3 * n, base + 4 * n};
+}
+
+/* n, m: rows and rows of logits with the padding. */
+static void upload_ints(struct tpo_kv_cache *cache, const struct tpo_step *step, int n, int m)
+{
+  struct ints host = ints_at(cache->host_ints, n);
+  size_t bytes = (size_t)step->n * sizeof(int32_t);
+  memcpy(host.ids, step->ids, bytes);
+  if (step->from)
+    memcpy(host.from, step->from, bytes);
+  else
+    for (int i = 0; i < step->n; i++) host.from[i] = -1;
+  memcpy(host.pos, step->pos, bytes);
+  memcpy(host.seq, step->seq, bytes);
+  if (step->n_logits > 0) memcpy(host.logit_rows, step->logit_rows, (size_t)step->n_logits * sizeof(int32_t));
+  for (int i = step->n; i < n; i++) {
+    host.ids[i] = host.pos[i] = 0;
+    host.from[i] = -1;
+    host.seq[i] = cache->limits.seqs;
   }
-  s->mid = s->out = s->in;
-  return 0;
+  for (int i = step->n_logits; i < m; i++) host.logit_rows[i] = i;
+  cache->model->ops->upload(cache->model->be, cache->buffers.ints, cache->host_ints,
+                            (4 * (size_t)n + (size_t)m) * sizeof(int32_t));
 }
 
-static int need_logits(struct tpo_kv_cache *cache, int n, struct tpo_error *err)
-{
-  const struct tpo_model *model = cache->model;
-  if (n <= cache->logit_capacity) return 0;
-  model->ops->free(model->be, cache->logits);
-  cache->logits = NULL;
-  cache->logit_capacity = 0;
-  int code = model->ops->alloc(model->be, (size_t)n * (size_t)model->arch.vocab_size * sizeof(float),
-                               (void **)&cache->logits, err);
-  if (code == 0) cache->logit_capacity = n;
-  return code;
-}
-
-static void upload_step(const struct tpo_model *model, const struct tpo_step *step,
-                        const struct step_buffers *b)
-{
-  const struct {
-    int32_t *to;
-    const int32_t *from;
-    size_t n;
-  } arrays[] = {{b->ids, step->ids, (size_t)step->n},
-                {b->pos, step->pos, (size_t)step->n},
-                {b->seq, step->seq, (size_t)step->n},
-                {b->blocks, step->blocks, (size_t)step->n_seqs * (size_t)step->max_blocks},
-                {b->logit_rows, step->logit_rows, (size_t)step->n_logits}};
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-    if (arrays[i].n > 0)
-      model->ops->upload(model->be, arrays[i].to, arrays[i].from, arrays[i].n * sizeof(int32_t));
-}
-
-static void run_step(struct tpo_kv_cache *cache, const struct tpo_step *step, const struct step_buffers *b)
+/* From ids to logits: the part of a step that can be recorded. */
+static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, const struct ints *ints, int m)
 {
   struct tpo_model *model = cache->model;
   const struct tpo_ops *ops = model->ops;
-  upload_step(model, step, b);
-  struct tpo_rows rows = {
-      .n = step->n,
-      .pos = b->pos,
-      .kv = cache->layers,
-      .paged = {
-          .n = step->n, .seq = b->seq, .pos = b->pos, .blocks = b->blocks, .max_blocks = step->max_blocks}};
-  ops->embed(model->be, model->embed, b->ids, b->state.in, step->n);
-  for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, &rows, &b->state, &b->scratch);
-  if (step->n_logits == 0) return;
-  ops->gather_rows(model->be, b->state.out, b->logit_rows, b->head_in, step->n_logits, model->arch.hidden);
-  ops->rms_norm(model->be, b->head_in, model->final_norm, b->head, NULL, step->n_logits, model->arch.hidden,
+  const struct tpo_step_buffers *b = &cache->buffers;
+  ops->embed(model->be, model->embed, ints->ids, b->state.in, rows->n);
+  for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, rows, &b->state, &b->scratch);
+  if (m == 0) return;
+  ops->gather_rows(model->be, b->state.out, ints->logit_rows, b->head_in, m, model->arch.hidden);
+  ops->rms_norm(model->be, b->head_in, model->final_norm, b->head, NULL, m, model->arch.hidden,
                 (float)model->arch.rms_eps);
-  ops->lm_head_logits(model->be, model->lm_head, b->head, cache->logits, step->n_logits);
+  ops->lm_head_logits(model->be, model->lm_head, b->head, b->logits, m);
+}
+
+/* No other recording's: the buffers' address belongs to this cache alone, and is a multiple of 64. */
+static uint64_t recording_key(const struct tpo_kv_cache *cache, int n)
+{
+  return (uint64_t)(uintptr_t)cache->memory / 64 << 22 | (uint64_t)n;
+}
+
+static void compute_recorded(struct tpo_kv_cache *cache, const struct tpo_rows *rows, const struct ints *ints)
+{
+  struct tpo_model *model = cache->model;
+  if (!cache->warm[rows->n]) {
+    cache->warm[rows->n] = 1;
+    compute(cache, rows, ints, rows->n);
+    return;
+  }
+  cache->recorded = true;
+  if (model->ops->replay(model->be, recording_key(cache, rows->n))) return;
+  compute(cache, rows, ints, rows->n);
+  model->ops->record_end(model->be);
+}
+
+static void run_step(struct tpo_kv_cache *cache, const struct tpo_step *step)
+{
+  struct tpo_model *model = cache->model;
+  const struct tpo_ops *ops = model->ops;
+  bool recorded = step->recorded && only_decodes(step);
+  int n = recorded ? padded_rows(step->n, &cache->limits) : step->n;
+  int m = recorded ? n : step->n_logits;
+  ops->begin_pass(model->be, TPO_PASS_PAGED);
+  update_table(cache, step);
+  upload_ints(cache, step, n, m);
+  struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
+  struct tpo_rows rows = {.n = n,
+                          .pos = ints.pos,
+                          .kv = cache->layers,
+                          .paged = {.n = n,
+                                    .seq = ints.seq,
+                                    .pos = ints.pos,
+                                    .blocks = cache->buffers.blocks,
+                                    .max_blocks = cache->limits.max_blocks}};
+  struct tpo_paged_host paged = {
+      .seq = host.seq, .pos = host.pos, .blocks = cache->table, .n_seqs = cache->limits.seqs + 1};
+  ops->paged_prepare(model->be, &rows.paged, &paged, model->shape, cache->block_tokens);
+  if (step->from) ops->select_ids(model->be, ints.ids, ints.from, step->drawn, step->n);
+  if (recorded)
+    compute_recorded(cache, &rows, &ints);
+  else
+    compute(cache, &rows, &ints, m);
 }
 
 int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
@@ -227,16 +219,9 @@ int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const st
 {
   if (cache->model != model) return tpo_fail(err, TPO_E_USAGE, "step: the KV cache is another model's");
   int code = check_step(cache, step, err);
+  if (code == 0) code = ensure(cache, step, err);
   if (code < 0) return code;
-  int longest = 0;
-  for (int i = 0; i < step->n; i++)
-    if (step->pos[i] >= longest) longest = step->pos[i] + 1;
-  struct step_buffers buffers = {0};
-  code = tpo_rope_ensure(model, longest, err);
-  if (code == 0) code = place_buffers(cache, step, &buffers, err);
-  if (code == 0) code = need_logits(cache, step->n_logits, err);
-  if (code < 0) return code;
-  run_step(cache, step, &buffers);
-  *logits = cache->logits;
-  return model->ops->check(model->be, err);
+  run_step(cache, step);
+  *logits = cache->buffers.logits;
+  return 0;
 }

@@ -88,6 +88,7 @@ static int fetch_logprobs(struct tpo_activations *a, const struct tpo_batch *bat
                           struct tpo_error *err)
 {
   struct tpo_model *model = a->model;
+  if (!logprob) return 0;
   int code = model->ops->check(model->be, err);
   if (code < 0) return code;
   model->ops->download(model->be, a->host_floats, a->head.logprob, (size_t)a->n_wanted * sizeof(float));
@@ -112,6 +113,7 @@ static int forward(struct tpo_activations *a, const struct tpo_batch *batch, flo
   int code = upload_batch(a, batch, err);
   if (code < 0) return code;
   struct tpo_rows rows = packed_rows(a, batch);
+  model->ops->begin_pass(model->be, TPO_PASS_PACKED);
   model->ops->embed(model->be, model->embed, a->ids, a->layers[0].in, rows.n);
   for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, &rows, &a->layers[i], &a->scratch);
   if (a->n_wanted > 0) tpo_head_forward(model, a->x, &a->head, a->n_wanted);
@@ -136,11 +138,17 @@ int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, st
   return code < 0 ? code : forward(*acts, batch, logprob, err);
 }
 
+struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts)
+{
+  return (struct tpo_wanted){acts->head.logprob, acts->head.dlogprob, acts->n_wanted};
+}
+
 /* The gradients of the wanted rows, in their order, to the backend. */
 static int upload_gradient(struct tpo_activations *a, const struct tpo_batch *batch, const float *dlogprob,
                            struct tpo_error *err)
 {
   int m = 0;
+  if (!dlogprob) return 0;
   for (int s = 0; s < batch->n_seqs; s++)
     for (int i = batch->cu_seqlens[s]; i < batch->cu_seqlens[s + 1]; i++) {
       if (!isfinite(dlogprob[i]))
@@ -156,21 +164,37 @@ static int upload_gradient(struct tpo_activations *a, const struct tpo_batch *ba
   return 0;
 }
 
+/* The gradient is complete from parameter i on, up to where it was already. */
+static void tell_ready(const struct tpo_model *model, const struct tpo_grad_ready *ready, size_t i,
+                       size_t *end)
+{
+  size_t first = model->params[i].offset;
+  if (ready) ready->call(ready->arg, first, *end - first);
+  *end = first;
+}
+
 int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
-                       const float *dlogprob, float *grad, struct tpo_error *err)
+                       const float *dlogprob, float *grad, const struct tpo_grad_ready *ready,
+                       struct tpo_error *err)
 {
   if (!acts || acts->model != model || !acts->training || acts->n_tokens != batch->n_tokens)
     return tpo_fail(err, TPO_E_USAGE, "backward of %d tokens does not follow their forward", batch->n_tokens);
   acts->n_tokens = 0;
   int code = upload_gradient(acts, batch, dlogprob, err);
+  size_t end = model->param_count;
+  if (code == 0 && acts->n_wanted == 0) tell_ready(model, ready, 0, &end);
   if (code < 0 || acts->n_wanted == 0) return code;
   struct tpo_rows rows = packed_rows(acts, batch);
+  model->ops->begin_pass(model->be, TPO_PASS_PACKED);
   tpo_head_backward(model, &acts->head, acts->n_wanted, acts->dx, rows.n, grad);
+  tell_ready(model, ready, tpo_param_final_norm(&model->arch), &end);
   for (int i = model->arch.layers - 1; i >= 0; i--) {
     const struct tpo_layer_state *s = &acts->layers[i];
     if (i >= acts->kept) tpo_layer_recompute(model, i, &rows, s, &acts->scratch);
     tpo_layer_backward(model, i, &rows, s, &acts->scratch, acts->dx, grad);
+    tell_ready(model, ready, tpo_param_index(i, TPO_INPUT_NORM), &end);
   }
   model->ops->embed_backward(model->be, acts->ids, acts->dx, grad, rows.n, model->arch.hidden);
+  tell_ready(model, ready, 0, &end);
   return model->ops->check(model->be, err);
 }

@@ -12,14 +12,17 @@ static void copy_rows(struct tpo_model *m, void *dst, const void *src, int n)
   m->ops->copy(m->be, dst, src, (size_t)n * (size_t)m->arch.hidden * m->ops->activation_size);
 }
 
+/* Rotates queries and keys, and attends. */
 static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
                    const struct tpo_layer_state *s)
 {
+  const struct tpo_ops *ops = m->ops;
   if (rows->kv) {
-    m->ops->kv_write(m->be, &rows->kv[layer], s->qkv, m->shape, &rows->paged);
-    m->ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, m->shape, &rows->paged);
+    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, m->cos_sin, m->shape, &rows->paged);
+    ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, m->shape, &rows->paged);
   } else {
-    m->ops->attention(m->be, s->qkv, s->attn, s->lse, m->shape, rows->cu_seqlens, rows->n_seqs);
+    ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, m->shape, rows->n, false);
+    ops->attention(m->be, s->qkv, s->attn, s->lse, m->shape, rows->cu_seqlens, rows->n_seqs);
   }
 }
 
@@ -33,7 +36,6 @@ void tpo_layer_recompute(struct tpo_model *m, int layer, const struct tpo_rows *
 
   ops->rms_norm(m->be, s->in, p->input_norm, w->normed, s->rstd_in, n, hidden, eps);
   ops->linear_forward(m->be, p->qkv, w->normed, s->qkv, n);
-  ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, m->shape, n, false);
   attend(m, layer, rows, s);
   copy_rows(m, s->mid, s->in, n);
   ops->linear_forward_add(m->be, p->o, s->attn, s->mid, n);

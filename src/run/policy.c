@@ -7,12 +7,20 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
                     bool keep_master, struct tpo_error *err)
 {
   *policy = (struct tpo_policy){.path = strdup(path)};
-  struct tpo_model_options options = {
-      .backend = session->backend, .dtype = session->config->model.dtype, .keep_master = keep_master};
+  struct tpo_model_options options = {.backend = session->backend,
+                                      .dtype = session->config->model.dtype,
+                                      .keep_master = keep_master,
+                                      .shard_rank = tpo_comm_rank(session->comm),
+                                      .shard_size = tpo_comm_size(session->comm)};
+  struct tpo_arch arch;
   int status = policy->path ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status == 0) status = tpo_tokenizer_open(&policy->tokenizer, path, err);
   if (status == 0)
     status = tpo_template_open(&policy->tmpl, policy->tokenizer, &session->config->template_pieces, err);
+  if (status == 0 && keep_master) status = tpo_arch_read(&arch, path, err);
+  if (status == 0 && keep_master)
+    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
+                                    session->comm, err);
   if (status == 0) status = tpo_model_open(&policy->model, path, &options, err);
   if (status == 0 && tpo_tokenizer_size(policy->tokenizer) > tpo_model_arch(policy->model)->vocab_size)
     status = tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d",

@@ -1,48 +1,25 @@
 /* Losses on the sums of log-probabilities of a chosen and a rejected output, and the learning rate's course.
  */
 #include <math.h>
+
+#include "backend/preference_loss.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "tpo/train.h"
 
-/* log(1 + exp(x)) = -log sigmoid(-x), without overflow. */
-static double softplus(double x)
-{
-  return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
-
-static double sigmoid(double x)
-{
-  return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
-}
-
-/* h = (chosen - ref_chosen) - (rejected - ref_rejected).
- * DPO:  -(1 - s) log sigmoid(beta h) - s log sigmoid(-beta h), s the label smoothing.
- * IPO:  (h - 1 / (2 beta))^2.
- * NLL:  - nll * chosen / n_chosen, added to either. */
 struct tpo_pair_loss tpo_preference_loss(const struct tpo_train_config *config, double chosen,
                                          double rejected, double ref_chosen, double ref_rejected,
                                          int n_chosen)
 {
-  double h = (chosen - ref_chosen) - (rejected - ref_rejected), beta = config->beta,
-         s = config->label_smoothing;
-  struct tpo_pair_loss out = {.margin = beta * h, .correct = h > 0};
-  double by_h;
-  if (config->loss == TPO_LOSS_IPO) {
-    double off = h - 1 / (2 * beta);
-    out.loss = off * off;
-    by_h = 2 * off;
-  } else {
-    out.loss = s == 0 ? softplus(-beta * h) : (1 - s) * softplus(-beta * h) + s * softplus(beta * h);
-    by_h = beta * (s * sigmoid(beta * h) - (1 - s) * sigmoid(-beta * h));
-  }
-  out.d_chosen = by_h;
-  out.d_rejected = -by_h;
-  if (config->nll != 0 && n_chosen > 0) {
-    out.loss -= config->nll * chosen / n_chosen;
-    out.d_chosen -= config->nll / n_chosen;
-  }
-  return out;
+  const struct tpo_loss_args args = {config->loss, config->beta, config->label_smoothing, config->nll, 1};
+  const struct tpo_loss_pair pair = {
+      .ref_chosen = ref_chosen, .ref_rejected = ref_rejected, .nll_tokens = n_chosen};
+  struct tpo_pair_terms terms = tpo_pair_loss_terms(&args, &pair, chosen, rejected);
+  return (struct tpo_pair_loss){.loss = terms.loss,
+                                .margin = terms.margin,
+                                .d_chosen = terms.by_chosen,
+                                .d_rejected = terms.by_rejected,
+                                .correct = (chosen - ref_chosen) - (rejected - ref_rejected) > 0};
 }
 
 /* The first step already moves: warm-up goes from 1/W to 1 in W steps. */

@@ -77,30 +77,29 @@ void micro_batch_free(struct micro_batch *mb)
   free(mb->ids);
   free(mb->cu_seqlens);
   free(mb->wanted);
-  free(mb->logprob);
-  free(mb->dlogprob);
+  free(mb->loss_pairs);
+  free(mb->results);
   memset(mb, 0, sizeof *mb);
 }
 
-static int reserve(struct micro_batch *mb, int n_tokens, int n_seqs, struct tpo_error *err)
+static int reserve(struct micro_batch *mb, int n_tokens, int n_pairs, struct tpo_error *err)
 {
-  size_t tokens = (size_t)n_tokens, seqs = (size_t)n_seqs + 1;
-  if (tokens > mb->token_capacity || seqs > mb->seq_capacity) {
+  size_t tokens = (size_t)n_tokens, pairs = (size_t)n_pairs;
+  if (tokens > mb->token_capacity || pairs > mb->pair_capacity) {
     micro_batch_free(mb);
     mb->ids = tpo_calloc(tokens, sizeof *mb->ids, err);
     mb->wanted = tpo_calloc(tokens, sizeof *mb->wanted, err);
-    mb->logprob = tpo_calloc(tokens, sizeof *mb->logprob, err);
-    mb->dlogprob = tpo_calloc(tokens, sizeof *mb->dlogprob, err);
-    mb->cu_seqlens = tpo_calloc(seqs, sizeof *mb->cu_seqlens, err);
-    if (!mb->ids || !mb->wanted || !mb->logprob || !mb->dlogprob || !mb->cu_seqlens) {
+    mb->cu_seqlens = tpo_calloc(2 * pairs + 1, sizeof *mb->cu_seqlens, err);
+    mb->loss_pairs = tpo_calloc(pairs, sizeof *mb->loss_pairs, err);
+    mb->results = tpo_calloc(pairs, sizeof *mb->results, err);
+    if (!mb->ids || !mb->wanted || !mb->cu_seqlens || !mb->loss_pairs || !mb->results) {
       micro_batch_free(mb);
       return TPO_E_MEMORY;
     }
     mb->token_capacity = tokens;
-    mb->seq_capacity = seqs;
+    mb->pair_capacity = pairs;
   }
   memset(mb->wanted, 0, tokens * sizeof *mb->wanted);
-  memset(mb->dlogprob, 0, tokens * sizeof *mb->dlogprob);
   return 0;
 }
 
@@ -130,15 +129,25 @@ int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, cons
     total += more;
     n_pairs++;
   }
-  int status = reserve(mb, (int)total, 2 * n_pairs, err);
+  int status = reserve(mb, (int)total, n_pairs, err);
   if (status < 0) return status;
   mb->n_pairs = n_pairs;
   mb->n_tokens = (int)total;
   mb->cu_seqlens[0] = 0;
+  int32_t wanted = 0; /* so far */
   for (int j = 0; j < n_pairs; j++) {
     const struct tpo_pair_row *row = &pairs->rows[rows[j]];
     append(mb, 2 * j, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
     append(mb, 2 * j + 1, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
+    struct tpo_loss_pair *loss = &mb->loss_pairs[j];
+    *loss = (struct tpo_loss_pair){.chosen = wanted,
+                                   .n_chosen = pair_loss_tokens(row, true),
+                                   .n_rejected = pair_loss_tokens(row, false),
+                                   .ref_chosen = row->chosen_ref_logprob,
+                                   .ref_rejected = row->rejected_ref_logprob};
+    loss->rejected = wanted + loss->n_chosen;
+    loss->nll_tokens = loss->n_chosen;
+    wanted = loss->rejected + loss->n_rejected;
   }
   return 0;
 }
@@ -152,16 +161,15 @@ struct tpo_batch micro_batch_view(const struct micro_batch *mb)
                             .wanted = mb->wanted};
 }
 
-double micro_batch_sum(const struct micro_batch *mb, int s)
+int micro_batch_losses(struct micro_batch *mb, struct tpo_backend *be, const struct tpo_train_config *config,
+                       size_t n_global, struct tpo_wanted wanted, struct tpo_error *err)
 {
-  double sum = 0;
-  for (int i = mb->cu_seqlens[s]; i < mb->cu_seqlens[s + 1]; i++)
-    if (mb->wanted[i]) sum += mb->logprob[i];
-  return sum;
-}
-
-void micro_batch_spread(struct micro_batch *mb, int s, double gradient)
-{
-  for (int i = mb->cu_seqlens[s]; i < mb->cu_seqlens[s + 1]; i++)
-    mb->dlogprob[i] = mb->wanted[i] ? (float)gradient : 0;
+  const struct tpo_loss_args args = {.kind = config->loss,
+                                     .beta = config->beta,
+                                     .label_smoothing = config->label_smoothing,
+                                     .nll = config->nll,
+                                     .scale = 1.0 / (double)n_global};
+  tpo_ops(be)->preference_loss(be, wanted.logprob, wanted.dlogprob, mb->loss_pairs, mb->results, mb->n_pairs,
+                               &args);
+  return tpo_ops(be)->check(be, err);
 }

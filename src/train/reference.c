@@ -21,11 +21,14 @@ static int own_logprobs(struct tpo_model *model, const struct tpo_train_config *
     status = micro_batch_fill(&mb, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
     if (status < 0) break;
     struct tpo_batch batch = micro_batch_view(&mb);
-    status = tpo_model_logprobs(model, &batch, mb.logprob, err);
+    status = tpo_model_logprobs(model, &batch, NULL, err);
+    if (status == 0)
+      status =
+          micro_batch_losses(&mb, tpo_model_backend(model), config, pairs->n, tpo_model_wanted(model), err);
     for (int j = 0; j < mb.n_pairs && status == 0; j++) {
       double *out = sums + 2 * (size_t)share->slots[at + (size_t)j];
-      out[0] = micro_batch_sum(&mb, 2 * j);
-      out[1] = micro_batch_sum(&mb, 2 * j + 1);
+      out[0] = mb.results[j].chosen;
+      out[1] = mb.results[j].rejected;
       if (!isfinite(out[0]) || !isfinite(out[1]))
         status = tpo_fail(
             err, TPO_E_NUMERIC, "pair %u (\"%.100s\"): the log-probabilities of its outputs are %g and %g",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/shard.h"
 #include "train/state.h"
 
 struct setting {
@@ -68,36 +69,42 @@ static int state_json(const struct tpo_trainer *t, const char *extra, bool with_
   return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory for the state");
 }
 
-/* A flat array (backend memory) as one tensor a parameter. */
-static int put_group(struct tpo_trainer *t, struct tpo_checkpoint_writer *w, const char *group,
-                     const float *flat, struct tpo_error *err)
+/* Elements [first, first + count) of a sharded array at rank 0, in *out (malloc'ed there, NULL elsewhere). */
+static int gather(struct tpo_trainer *t, const float *shard, size_t first, size_t count, float **out,
+                  struct tpo_error *err)
 {
-  const struct tpo_ops *ops = tpo_ops(t->backend);
-  size_t n;
-  const struct tpo_param *params = tpo_model_params(t->model, &n);
-  int status = 0;
-  for (size_t i = 0; i < n && status == 0; i++) {
-    const struct tpo_param *p = &params[i];
-    size_t count = (size_t)p->rows * (size_t)p->cols;
-    float *host = tpo_calloc(count, sizeof *host, err);
-    if (!host) return TPO_E_MEMORY;
-    ops->download(t->backend, host, flat + p->offset, count * sizeof *host);
-    int64_t dims[2] = {p->rows, p->cols};
-    status = tpo_checkpoint_put(w, group, p->name, TPO_F32, p->cols == 1 ? 1 : 2, dims, host, err);
-    free(host);
-  }
+  size_t at = first, owned = tpo_overlap(&at, count, t->shard_first, t->shard_count);
+  float *own = tpo_calloc(owned, sizeof *own, err);
+  void *all = NULL;
+  int status = tpo_comm_agree(t->comm, own ? 0 : TPO_E_MEMORY, err);
+  if (status == 0 && owned > 0)
+    tpo_ops(t->backend)->download(t->backend, own, shard + (at - t->shard_first), owned * sizeof *own);
+  /* Shards lie in the order of the ranks, so what the ranks have of it, one after another, is all of it. */
+  if (status == 0) status = tpo_comm_gather_bytes(t->comm, own, owned * sizeof *own, &all, NULL, err);
+  free(own);
+  *out = all;
   return status;
 }
 
-/* Brings a sharded array together in t->grad, which is free between steps, and has rank 0 write it. */
+/* A sharded array as one tensor a parameter; rank 0 writes. */
 static int put_sharded(struct tpo_trainer *t, struct tpo_checkpoint_writer *w, const char *group,
                        const float *shard, struct tpo_error *err)
 {
-  tpo_ops(t->backend)->copy(t->backend, t->grad + t->shard_first, shard, t->shard_count * sizeof *shard);
-  int status = tpo_comm_allgather_f32(t->comm, t->grad, t->n_params, err);
+  size_t n;
+  const struct tpo_param *params = tpo_model_params(t->model, &n);
+  int status = 0, written = 0;
+  for (size_t i = 0; i < n && status == 0; i++) {
+    const struct tpo_param *p = &params[i];
+    float *host = NULL;
+    status = gather(t, shard, p->offset, (size_t)p->rows * (size_t)p->cols, &host, written < 0 ? NULL : err);
+    int64_t dims[2] = {p->rows, p->cols};
+    if (status == 0 && w && written == 0)
+      written = tpo_checkpoint_put(w, group, p->name, TPO_F32, p->cols == 1 ? 1 : 2, dims, host, err);
+    free(host);
+  }
   if (status < 0) return status;
-  if (w) status = put_group(t, w, group, t->grad, err);
-  return tpo_comm_agree(t->comm, status, err);
+  if (written == 0) written = tpo_ops(t->backend)->check(t->backend, err);
+  return tpo_comm_agree(t->comm, written, err);
 }
 
 static int begin_save(struct tpo_trainer *t, struct tpo_checkpoint_writer **w, const char *path,
@@ -107,12 +114,8 @@ static int begin_save(struct tpo_trainer *t, struct tpo_checkpoint_writer **w, c
   char *state = NULL;
   int status = state_json(t, extra, with_optimizer, &state, err);
   if (status == 0) status = tpo_checkpoint_create(w, path, config_yaml ? config_yaml : "", err);
-  if (status == 0) status = tpo_model_save(t->model, t->master, tokenizer, *w, err);
+  if (status == 0) status = tpo_model_save(t->model, NULL, tokenizer, *w, err);
   if (status == 0) status = tpo_checkpoint_put_blob(*w, "state", state, strlen(state), err);
-  /* Training that starts from this model must not lose what bf16 rounds away: updates are smaller than its
-   * steps. */
-  if (status == 0 && (with_optimizer || tpo_model_dtype(t->model) == TPO_DTYPE_BF16))
-    status = put_group(t, *w, "optimizer/master", t->master, err);
   free(state);
   return status;
 }
@@ -124,6 +127,10 @@ int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_t
   struct tpo_checkpoint_writer *w = NULL;
   int status = writes ? begin_save(t, &w, path, tokenizer, config_yaml, extra, with_optimizer, err) : 0;
   status = tpo_comm_agree(t->comm, status, err);
+  /* Training that starts from this model must not lose what bf16 rounds away: updates are smaller than its
+   * steps. */
+  if (status == 0 && (with_optimizer || tpo_model_dtype(t->model) == TPO_DTYPE_BF16))
+    status = put_sharded(t, w, "optimizer/master", t->master, err);
   if (status == 0 && with_optimizer) status = put_sharded(t, w, "optimizer/m", t->m, err);
   if (status == 0 && with_optimizer) status = put_sharded(t, w, "optimizer/v", t->v, err);
   if (status == 0) {
@@ -154,26 +161,40 @@ static int read_tensor(struct tpo_checkpoint *c, const char *path, const char *g
   return tpo_checkpoint_get(c, group, p->name, host, (size_t)p->rows * (size_t)p->cols * sizeof *host, err);
 }
 
-/* Reads a group into `out`, which holds elements [first, first + count) of the flat array. */
+/* This rank's part of a tensor, read whole into host, to its places in the shard. */
+static int put_shard(struct tpo_trainer *t, const struct tpo_param *p, const float *host, float *shard,
+                     void *rounded_shard, struct tpo_error *err)
+{
+  const struct tpo_ops *ops = tpo_ops(t->backend);
+  size_t at = p->offset;
+  size_t owned = tpo_overlap(&at, (size_t)p->rows * (size_t)p->cols, t->shard_first, t->shard_count);
+  size_t to = at - t->shard_first;
+  host += at - p->offset;
+  ops->upload(t->backend, shard + to, host, owned * sizeof *host);
+  if (!rounded_shard) return 0;
+  uint16_t *rounded = tpo_calloc(owned, sizeof *rounded, err);
+  if (!rounded) return TPO_E_MEMORY;
+  tpo_convert(rounded, TPO_BF16, host, TPO_F32, owned);
+  ops->upload(t->backend, (uint16_t *)rounded_shard + to, rounded, owned * sizeof *rounded);
+  free(rounded);
+  return 0;
+}
+
+/* Reads this rank's shard of a group, and rounded to bf16 too where there is a place for it. */
 static int get_group(struct tpo_trainer *t, struct tpo_checkpoint *c, const char *path, const char *group,
-                     float *out, size_t first, size_t count, struct tpo_error *err)
+                     float *shard, void *rounded_shard, struct tpo_error *err)
 {
   size_t n;
   const struct tpo_param *params = tpo_model_params(t->model, &n);
   int status = 0;
   for (size_t i = 0; i < n && status == 0; i++) {
     const struct tpo_param *p = &params[i];
-    size_t size = (size_t)p->rows * (size_t)p->cols;
-    size_t begin = p->offset > first ? p->offset : first;
-    size_t end = p->offset + size < first + count ? p->offset + size : first + count;
-    if (begin >= end) continue;
+    size_t size = (size_t)p->rows * (size_t)p->cols, at = p->offset;
+    if (tpo_overlap(&at, size, t->shard_first, t->shard_count) == 0) continue;
     float *host = tpo_calloc(size, sizeof *host, err);
     if (!host) return TPO_E_MEMORY;
     status = read_tensor(c, path, group, p, host, err);
-    if (status == 0)
-      tpo_ops(t->backend)
-          ->upload(t->backend, out + (begin - first), host + (begin - p->offset),
-                   (end - begin) * sizeof *host);
+    if (status == 0) status = put_shard(t, p, host, shard, rounded_shard, err);
     free(host);
   }
   return status;
@@ -243,14 +264,14 @@ int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *
   struct saved_state saved;
   int status = tpo_checkpoint_open(&c, path, err);
   if (status == 0) status = read_state(t, c, path, &saved, err);
-  if (status == 0) status = get_group(t, c, path, "optimizer/m", t->m, t->shard_first, t->shard_count, err);
-  if (status == 0) status = get_group(t, c, path, "optimizer/v", t->v, t->shard_first, t->shard_count, err);
-  if (status == 0) status = get_group(t, c, path, "optimizer/master", t->master, 0, t->n_params, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/m", t->m, NULL, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/v", t->v, NULL, err);
+  if (status == 0) status = get_group(t, c, path, "optimizer/master", t->master, t->weights, err);
   tpo_checkpoint_close(c);
   if (status == 0) status = tpo_ops(t->backend)->check(t->backend, err);
   status = tpo_comm_agree(t->comm, status, err);
+  if (status == 0) status = exchange_weights(t, t->weights ? t->weights : t->master, err);
   if (status < 0) return status;
-  tpo_model_set_weights(t->model, t->master);
   t->step = saved.step;
   t->epoch = (int)saved.epoch;
   t->position = saved.position;

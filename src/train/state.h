@@ -5,6 +5,17 @@
 #include "backend/ops.h"
 #include "tpo/train.h"
 
+/* The gradient's way to the ranks that own it, in buckets, from the end of the flat array to its beginning:
+ * the order in which backward completes it. */
+struct reduction {
+  size_t least;      /* elements of a bucket, at least */
+  size_t ready, end; /* [ready, end) is complete, but not begun; all from `end` on is begun */
+  double within;     /* seconds spent in beginning: on the host, where a sum is done before it returns */
+  int buckets;
+  int status; /* the first failure, and its message */
+  struct tpo_error err;
+};
+
 struct tpo_trainer {
   struct tpo_model *model;     /* borrowed */
   struct tpo_backend *backend; /* borrowed */
@@ -12,10 +23,14 @@ struct tpo_trainer {
   struct tpo_train_config config;
   uint64_t seed;
   size_t n_params;
-  float *master;                   /* [n_params]; the model's */
-  float *grad;                     /* [n_params]; between steps, scratch for saving */
+  float *grad;                     /* [n_params] */
   size_t shard_first, shard_count; /* this rank's part of the flat arrays */
+  float *master;                   /* [shard_count]; the model's */
   float *m, *v;                    /* [shard_count] */
+  void *weights;   /* [shard_count] of a bf16 model: the master as the model computes with it */
+  void *pieces[2]; /* weights on their way from their owners into the model; several ranks */
+  size_t piece_elements;
+  struct reduction reduction;
   struct tpo_activations *activations;
   int64_t step;        /* updates made */
   int epoch;           /* the epoch that goes on next */
@@ -27,8 +42,9 @@ struct tpo_trainer {
 struct micro_batch {
   int32_t *ids, *cu_seqlens;
   uint8_t *wanted;
-  float *logprob, *dlogprob;
-  size_t token_capacity, seq_capacity;
+  struct tpo_loss_pair *loss_pairs;
+  struct tpo_loss_result *results; /* of micro_batch_losses */
+  size_t token_capacity, pair_capacity;
   int n_tokens, n_pairs;
 };
 void micro_batch_free(struct micro_batch *mb);
@@ -37,11 +53,10 @@ void micro_batch_free(struct micro_batch *mb);
 int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                      int most_tokens, struct tpo_error *err);
 struct tpo_batch micro_batch_view(const struct micro_batch *mb);
-/* Sum of the log-probabilities that carry loss in sequence s (2 j: pair j's chosen output, 2 j + 1: its
- * rejected). */
-double micro_batch_sum(const struct micro_batch *mb, int s);
-/* Puts d loss / d sum at every token of sequence s that carries loss. */
-void micro_batch_spread(struct micro_batch *mb, int s, double gradient);
+/* From the log-probabilities that a forward pass left in the backend's memory to mb->results, and to their
+ * derivatives beside them, for a mean over n_global pairs. Training and evaluation add up the same way. */
+int micro_batch_losses(struct micro_batch *mb, struct tpo_backend *be, const struct tpo_train_config *config,
+                       size_t n_global, struct tpo_wanted wanted, struct tpo_error *err);
 
 int64_t pair_tokens(const struct tpo_pair_row *row); /* of both sequences, prompts included */
 /* Tokens of an output that carry loss. Its first token counts only where a prompt's token predicts it. */
@@ -60,12 +75,34 @@ void share_free(struct share *share);
 /* Sums of log-probabilities of all pairs, [n][chosen, rejected], equal on all ranks whatever their number. */
 int train_pair_logprobs(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
                         const struct tpo_pairs *pairs, double *sums, struct tpo_error *err);
-/* The gradient of the mean loss over the global batch rows[0..n), this rank's part of the sum, in t->grad;
- * sums as above. */
+/* memory.c */
+/* Whether there is room for what the trainer is about to allocate, and for what its passes will need. */
+int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err);
+/* The check itself: `held` bytes of the plan are allocated already, `available` are free for `sharers` ranks
+ * together. */
+int train_compare_memory(const struct tpo_memory_plan *plan, size_t held, size_t available, int sharers,
+                         int ranks, int micro_batch_tokens, struct tpo_error *err);
+
+/* exchange.c */
+/* Bytes of the buffers for weights on their way. */
+size_t exchange_bytes(size_t n_params, size_t element, int ranks);
+/* Room for what travels between the ranks. */
+int exchange_allocate(struct tpo_trainer *t, struct tpo_error *err);
+void exchange_free(struct tpo_trainer *t);
+void reduction_reset(struct tpo_trainer *t);
+/* What a backward pass calls: arg is the trainer. Never fails; reduction_rest tells. */
+void reduction_ready(void *arg, size_t first, size_t count);
+/* Begins what no backward pass has: every rank begins the same buckets, whatever it had to do before. */
+int reduction_rest(struct tpo_trainer *t, struct tpo_error *err);
+/* The shards' weights into the model, on all ranks. weights [shard_count] is of the model's dtype. */
+int exchange_weights(struct tpo_trainer *t, const void *weights, struct tpo_error *err);
+
+/* The gradient of the mean loss over the global batch rows[0..n) in t->grad, this rank's part of the sum; the
+ * sums over ranks are under way. sums as above. */
 int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                    double *sums, struct tpo_error *err);
-/* Adds up the ranks' gradients (this rank's shard holds the sum afterwards); *norm is that of the whole
- * gradient. */
+/* Waits for the sums of the ranks' gradients (this rank's shard holds them afterwards); *norm is that of the
+ * whole gradient. */
 int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
 /* One whole step on a global batch. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,

@@ -26,40 +26,57 @@ static int not_finite(const struct tpo_trainer *t, const struct tpo_pairs *pairs
       pair->chosen_ref_logprob, pair->rejected_ref_logprob);
 }
 
+/* Sums, loss and derivatives must be numbers before anything is made of them. */
+static int check_losses(const struct tpo_trainer *t, const struct micro_batch *mb,
+                        const struct tpo_pairs *pairs, const uint32_t *rows, size_t n_global,
+                        struct tpo_error *err)
+{
+  for (int j = 0; j < mb->n_pairs; j++) {
+    const double sums[2] = {mb->results[j].chosen, mb->results[j].rejected};
+    struct tpo_pair_loss loss = train_pair_loss(&t->config, &pairs->rows[rows[j]], sums);
+    if (!isfinite(sums[0]) || !isfinite(sums[1]) || !isfinite(loss.loss))
+      return not_finite(t, pairs, rows[j], "loss", sums, err);
+    double scale = 1.0 / (double)n_global;
+    if (!isfinite((float)(loss.d_chosen * scale)) || !isfinite((float)(loss.d_rejected * scale)))
+      return not_finite(t, pairs, rows[j], "gradient", sums, err);
+  }
+  return 0;
+}
+
 /* Forward, loss and backward of the pairs packed in mb; sums [mb->n_pairs][2]. The loss's mean is over
  * n_global pairs. */
 static int forward_backward(struct tpo_trainer *t, struct micro_batch *mb, const struct tpo_pairs *pairs,
-                            const uint32_t *rows, size_t n_global, double *sums, struct tpo_error *err)
+                            const uint32_t *rows, size_t n_global, const struct tpo_grad_ready *ready,
+                            double *sums, struct tpo_error *err)
 {
   struct tpo_batch batch = micro_batch_view(mb);
-  int status = tpo_train_forward(t->model, &batch, &t->activations, mb->logprob, err);
+  int status = tpo_train_forward(t->model, &batch, &t->activations, NULL, err);
+  if (status == 0)
+    status =
+        micro_batch_losses(mb, t->backend, &t->config, n_global, tpo_activations_wanted(t->activations), err);
+  if (status == 0) status = check_losses(t, mb, pairs, rows, n_global, err);
   if (status < 0) return status;
   for (int j = 0; j < mb->n_pairs; j++) {
-    const struct tpo_pair_row *row = &pairs->rows[rows[j]];
-    double *pair_sums = sums + 2 * j;
-    pair_sums[0] = micro_batch_sum(mb, 2 * j);
-    pair_sums[1] = micro_batch_sum(mb, 2 * j + 1);
-    struct tpo_pair_loss loss = train_pair_loss(&t->config, row, pair_sums);
-    if (!isfinite(loss.loss)) return not_finite(t, pairs, rows[j], "loss", pair_sums, err);
-    double d_chosen = loss.d_chosen / (double)n_global, d_rejected = loss.d_rejected / (double)n_global;
-    if (!isfinite((float)d_chosen) || !isfinite((float)d_rejected))
-      return not_finite(t, pairs, rows[j], "gradient", pair_sums, err);
-    micro_batch_spread(mb, 2 * j, d_chosen);
-    micro_batch_spread(mb, 2 * j + 1, d_rejected);
+    sums[2 * j] = mb->results[j].chosen;
+    sums[2 * j + 1] = mb->results[j].rejected;
   }
-  return tpo_train_backward(t->model, &batch, t->activations, mb->dlogprob, t->grad, err);
+  return tpo_train_backward(t->model, &batch, t->activations, NULL, t->grad, ready, err);
 }
 
+/* The last pass hands over each bucket of the gradient as it is completed. */
 static int own_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const struct share *share,
                         size_t n_global, double *sums, struct tpo_error *err)
 {
   struct micro_batch mb = {0};
   double *packed = tpo_calloc(2 * share->n, sizeof *packed, err);
   int status = packed ? 0 : TPO_E_MEMORY;
+  const struct tpo_grad_ready ready = {reduction_ready, t};
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
     const uint32_t *rows = share->rows + at;
     status = micro_batch_fill(&mb, pairs, rows, share->n - at, t->config.micro_batch_tokens, err);
-    if (status == 0) status = forward_backward(t, &mb, pairs, rows, n_global, packed + 2 * at, err);
+    bool last = status == 0 && at + (size_t)mb.n_pairs == share->n;
+    if (status == 0)
+      status = forward_backward(t, &mb, pairs, rows, n_global, last ? &ready : NULL, packed + 2 * at, err);
     if (status < 0) break;
   }
   for (size_t i = 0; i < share->n && status == 0; i++)
@@ -76,17 +93,28 @@ int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const u
   struct share share = {0};
   memset(sums, 0, 2 * n * sizeof *sums);
   tpo_ops(t->backend)->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
+  reduction_reset(t);
   int status = share_pairs(&share, t->comm, pairs, rows, n, err);
   if (status == 0) status = own_gradient(t, pairs, &share, n, sums, err);
   share_free(&share);
-  status = tpo_comm_agree(t->comm, status, err);
-  return status < 0 ? status : tpo_comm_allreduce_sum_f64(t->comm, sums, 2 * n, err);
+  /* A rank that failed sums what it has: the others are on their way into the same exchanges. */
+  int begun = reduction_rest(t, status == 0 ? err : NULL);
+  status = tpo_comm_agree(t->comm, status < 0 ? status : begun, err);
+  if (status < 0) {
+    tpo_comm_finish(t->comm, NULL);
+    return status;
+  }
+  return tpo_comm_allreduce_sum_f64(t->comm, sums, 2 * n, err);
 }
 
 int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err)
 {
-  int status = tpo_comm_reduce_scatter_sum_f32(t->comm, t->grad, t->n_params, err);
+  double start = tpo_seconds();
+  int status = tpo_comm_finish(t->comm, err);
   if (status < 0) return status;
+  tpo_log(TPO_LOG_DEBUG,
+          "step %lld: %d sums of gradients, %.4f s waited for after backward, %.4f s within it",
+          (long long)t->step, t->reduction.buckets, tpo_seconds() - start, t->reduction.within);
   double squares = tpo_ops(t->backend)->sum_squares(t->backend, t->grad + t->shard_first, t->shard_count);
   status = tpo_comm_allreduce_sum_f64(t->comm, &squares, 1, err);
   *norm = sqrt(squares);
@@ -106,7 +134,7 @@ static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, 
     double sums[2];
     ops->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
     status = micro_batch_fill(&mb, pairs, share.rows + i, 1, t->config.micro_batch_tokens, err);
-    if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, sums, err);
+    if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, NULL, sums, err);
     if (status == 0 && !isfinite(ops->sum_squares(t->backend, t->grad, t->n_params)))
       status = not_finite(t, pairs, share.rows[i], "gradient", sums, err);
   }
@@ -136,12 +164,9 @@ static int update_weights(struct tpo_trainer *t, double lr, double norm, struct 
       .grad_scale = c->grad_clip > 0 && norm > c->grad_clip ? (float)(c->grad_clip / norm) : 1,
   };
   tpo_ops(t->backend)
-      ->adamw(t->backend, t->master + t->shard_first, t->grad + t->shard_first, t->m, t->v, t->shard_count,
-              &args);
-  int status = tpo_comm_allgather_f32(t->comm, t->master, t->n_params, err);
-  if (status < 0) return status;
-  tpo_model_set_weights(t->model, t->master);
-  return tpo_comm_agree(t->comm, tpo_ops(t->backend)->check(t->backend, err), err);
+      ->adamw(t->backend, t->master, t->grad + t->shard_first, t->m, t->v, t->shard_count, &args, t->weights,
+              TPO_BF16);
+  return exchange_weights(t, t->weights ? t->weights : t->master, err);
 }
 
 /* Every rank adds up the same numbers in the same order. */

@@ -27,13 +27,26 @@ static int allocate(struct tpo_trainer *t, struct tpo_error *err)
   const struct tpo_ops *ops = tpo_ops(t->backend);
   size_t shard = t->shard_count ? t->shard_count : 1;
   void *grad = NULL, *m = NULL, *v = NULL;
-  int status = ops->alloc(t->backend, t->n_params * sizeof *t->grad, &grad, err);
+  int status = train_check_memory(t, err);
+  if (status == 0) status = ops->alloc(t->backend, t->n_params * sizeof *t->grad, &grad, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->m, &m, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->v, &v, err);
   t->grad = grad;
   t->m = m;
   t->v = v;
-  return status;
+  return status < 0 ? status : exchange_allocate(t, err);
+}
+
+static int check_shard(const struct tpo_trainer *t, struct tpo_error *err)
+{
+  size_t first, count;
+  tpo_model_master_range(t->model, &first, &count);
+  if (first == t->shard_first && count == t->shard_count) return 0;
+  return tpo_fail(err, TPO_E_USAGE,
+                  "the model was opened with the master weights %zu to %zu; rank %d of %d trains %zu to %zu "
+                  "(shard_rank and shard_size of its options)",
+                  first, first + count, tpo_comm_rank(t->comm), tpo_comm_size(t->comm), t->shard_first,
+                  t->shard_first + t->shard_count);
 }
 
 int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
@@ -54,9 +67,11 @@ int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct t
     t->n_params = tpo_model_param_count(model);
     t->master = tpo_model_master(model);
     tpo_comm_shard(comm, t->n_params, tpo_comm_rank(comm), &t->shard_first, &t->shard_count);
-    status = allocate(t, err);
+    status = check_shard(t, err);
   }
+  if (status == 0) status = allocate(t, err);
   status = tpo_comm_agree(comm, status, err);
+  if (status == 0 && tpo_comm_attached(comm) != t->backend) status = tpo_comm_attach(comm, t->backend, err);
   if (status < 0) {
     tpo_trainer_close(t);
     return status;
@@ -72,6 +87,7 @@ void tpo_trainer_close(struct tpo_trainer *t)
   if (t->grad) ops->free(t->backend, t->grad);
   if (t->m) ops->free(t->backend, t->m);
   if (t->v) ops->free(t->backend, t->v);
+  exchange_free(t);
   tpo_activations_free(t->activations);
   free(t);
 }
@@ -174,6 +190,8 @@ int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int 
   while (status == 0 && t->position < per_epoch)
     status = run_batch(t, pairs, order, same_model, on_step, arg, err);
   free(order);
+  tpo_activations_free(t->activations); /* what comes between epochs, such as sampling, needs room too */
+  t->activations = NULL;
   if (status < 0) return status;
   t->epoch = epoch + 1;
   t->position = 0;

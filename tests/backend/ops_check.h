@@ -8,16 +8,23 @@
 #include "unit.h"
 
 #include "backend/cpu/cpu.h"
+#ifdef TPO_HAVE_CUDA
+#include "backend/cuda.h"
+#endif
 #include "base/philox.h"
 
-/* Every instruction set of this machine with 1 and 3 threads, and the reference. Opened by group setup. */
+/* Every instruction set of this machine with 1 and 3 threads, the GPU where it is built in (its table with
+ * fp32 activations), and the reference. Opened by group setup. */
+#define CHECK_LEVELS 5
+#define CHECK_CUDA_LEVEL 4
 struct check_backend {
   struct tpo_backend *be;
   int level, threads;
 };
-static struct check_backend check_cpus[8];
+static struct check_backend check_cpus[9];
 static int check_n_cpus;
 static struct tpo_backend *check_reference;
+static struct tpo_backend *check_cuda; /* also the last of check_cpus; NULL where it isn't built in */
 
 #define CHECK_BLOCKS 4096
 static void *check_blocks[CHECK_BLOCKS];
@@ -41,6 +48,15 @@ static inline int check_open(void **state)
       else
         tpo_backend_close(check->be);
     }
+#ifdef TPO_HAVE_CUDA
+  struct tpo_error err = {0};
+  setenv("CUDA_LAUNCH_BLOCKING", "1", 1); /* the tests look at results as soon as a call returns */
+  if (tpo_backend_open(&check_cuda, TPO_BACKEND_CUDA, 0, &err) < 0) {
+    print_error("%s\n", err.message);
+    return -1;
+  }
+  check_cpus[check_n_cpus++] = (struct check_backend){check_cuda, CHECK_CUDA_LEVEL, 0};
+#endif
   return tpo_backend_open_reference(&check_reference, NULL);
 }
 
@@ -53,21 +69,42 @@ static inline int check_close(void **state)
   return 0;
 }
 
+/* Memory that the host and every backend can read and write: with a GPU it is page-locked. */
+#ifdef TPO_HAVE_CUDA
+#define check_malloc tpo_cuda_host_alloc
+#define check_release tpo_cuda_host_free
+#else
+#define check_malloc malloc
+#define check_release free
+#endif
+
 static inline int check_free(void **state) /* test teardown */
 {
   (void)state;
-  while (check_n_blocks > 0) free(check_blocks[--check_n_blocks]);
+  while (check_n_blocks > 0) check_release(check_blocks[--check_n_blocks]);
   return 0;
+}
+
+/* Work of the GPU is done when a test looks at its results. */
+static inline void check_wait(struct tpo_backend *be)
+{
+  struct tpo_error err = {0};
+  if (tpo_ops(be)->check(be, &err) < 0) fail_msg("%s", err.message);
 }
 
 /* Exactly `bytes`, so that the sanitizer sees an access past the end; freed by check_free. */
 static inline void *check_alloc(size_t bytes)
 {
   assert_true(check_n_blocks < CHECK_BLOCKS);
-  void *p = malloc(bytes ? bytes : 1);
+  void *p = check_malloc(bytes ? bytes : 1);
   assert_non_null(p);
   memset(p, 0, bytes);
   return check_blocks[check_n_blocks++] = p;
+}
+
+static inline void *check_dup(const void *bytes, size_t len)
+{
+  return memcpy(check_alloc(len), bytes, len);
 }
 
 static inline float *zeros(size_t n)
@@ -99,10 +136,17 @@ static inline float *normal(size_t n, uint32_t stream)
   return x;
 }
 
+/* Before looking at results: the GPU may still be at work. */
+static inline void check_ready(void)
+{
+  if (check_cuda) check_wait(check_cuda);
+}
+
 /* |got - expected| <= tolerance * (1 + |expected|) for each element. */
 static inline void assert_close(const char *what, const float *got, const float *expected, size_t n,
                                 double tolerance)
 {
+  check_ready();
   for (size_t i = 0; i < n; i++) {
     double gap = fabs((double)got[i] - expected[i]);
     if (!(gap <= tolerance * (1 + fabs((double)expected[i]))))
@@ -112,6 +156,7 @@ static inline void assert_close(const char *what, const float *got, const float 
 
 static inline void assert_bits(const char *what, const float *got, const float *expected, size_t n)
 {
+  check_ready();
   for (size_t i = 0; i < n; i++)
     if (memcmp(&got[i], &expected[i], sizeof(float)) != 0)
       fail_msg("%s: element %zu of %zu is %.9g, expected the very bits of %.9g", what, i, n, got[i],

@@ -80,7 +80,7 @@ static void rms_norm_backward_matches_reference(void **state)
     float *x = normal(size, 1), *w = normal(dim, 2), *dy = normal(size, 3), *y = zeros(size),
           *rstd = zeros(N);
     float *dx0 = normal(size, 4), *dw0 = normal(dim, 5);
-    float *expected = copy_of(dx0, size), *expected_dw = copy_of(dw0, dim), *first_dw[4] = {NULL};
+    float *expected = copy_of(dx0, size), *expected_dw = copy_of(dw0, dim), *first_dw[CHECK_LEVELS] = {NULL};
     const struct tpo_ops *ops = tpo_ops(check_reference);
     ops->rms_norm(check_reference, x, w, y, rstd, N, dims[d], 1e-5f);
     ops->rms_norm_backward(check_reference, dy, x, w, rstd, expected, expected_dw, N, dims[d]);
@@ -177,7 +177,8 @@ static void swiglu_matches_reference(void **state)
 static void rows_are_gathered_and_scattered(void **state)
 {
   (void)state;
-  int32_t index[] = {5, 0, 99, 7};
+  const int32_t picked[] = {5, 0, 99, 7};
+  const int32_t *index = check_dup(picked, sizeof picked);
   float *x = normal(100 * 5, 1);
   for (int b = 0; b <= check_n_cpus; b++) {
     struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
@@ -201,20 +202,37 @@ static void adamw_matches_reference_wherever_a_stretch_begins(void **state)
   float *param = normal(n, 1), *grad = normal(n, 2), *m = normal(n, 3), *v = normal(n, 4);
   for (size_t i = 0; i < n; i++) v[i] = v[i] * v[i];
   float *p0 = copy_of(param, n), *m0 = copy_of(m, n), *v0 = copy_of(v, n);
-  tpo_ops(check_reference)->adamw(check_reference, p0, grad, m0, v0, n, &adamw_args);
+  tpo_ops(check_reference)->adamw(check_reference, p0, grad, m0, v0, n, &adamw_args, NULL, TPO_F32);
   for (int c = 0; c < check_n_cpus; c++) {
     struct tpo_backend *be = check_cpus[c].be;
     float *p1 = copy_of(param, n), *m1 = copy_of(m, n), *v1 = copy_of(v, n);
-    tpo_ops(be)->adamw(be, p1, grad, m1, v1, n, &adamw_args);
+    tpo_ops(be)->adamw(be, p1, grad, m1, v1, n, &adamw_args, NULL, TPO_F32);
     assert_close("param", p1, p0, n, 1e-6);
     assert_close("m", m1, m0, n, 1e-6);
     assert_close("v", v1, v0, n, 1e-6);
     float *p2 = copy_of(param, n), *m2 = copy_of(m, n), *v2 = copy_of(v, n);
     size_t cut = 33335; /* as another division of the parameters among ranks would have it */
-    tpo_ops(be)->adamw(be, p2, grad, m2, v2, cut, &adamw_args);
-    tpo_ops(be)->adamw(be, p2 + cut, grad + cut, m2 + cut, v2 + cut, n - cut, &adamw_args);
+    tpo_ops(be)->adamw(be, p2, grad, m2, v2, cut, &adamw_args, NULL, TPO_F32);
+    tpo_ops(be)->adamw(be, p2 + cut, grad + cut, m2 + cut, v2 + cut, n - cut, &adamw_args, NULL, TPO_F32);
     assert_bits("param in two calls", p2, p1, n);
     assert_bits("v in two calls", v2, v1, n);
+  }
+}
+
+static void adamw_stores_the_new_parameters_as_weights(void **state)
+{
+  (void)state;
+  size_t n = 70001;
+  for (int b = 0; b <= check_n_cpus; b++) {
+    struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
+    float *param = normal(n, 1), *grad = normal(n, 2), *m = zeros(n), *v = zeros(n), *same = zeros(n);
+    uint16_t *rounded = check_alloc((n + 1) * sizeof *rounded);
+    tpo_ops(be)->adamw(be, param, grad, m, v, n, &adamw_args, same, TPO_F32);
+    assert_bits("fp32 weights", same, param, n);
+    tpo_ops(be)->adamw(be, param, grad, m, v, n, &adamw_args, rounded, TPO_BF16);
+    check_ready();
+    for (size_t i = 0; i < n; i++) assert_int_equal(rounded[i], tpo_f32_to_bf16(param[i]));
+    assert_int_equal(rounded[n], 0);
   }
 }
 
@@ -225,7 +243,7 @@ static void adamw_first_step_is_the_textbooks(void **state)
   (void)state;
   struct tpo_adamw_args args = {0.1f, 0.9f, 0.999f, 0, 0.01f, 0.1f, 0.001f, 1};
   float param[2] = {1, -2}, grad[2] = {0.5f, -3}, m[2] = {0}, v[2] = {0};
-  tpo_ops(check_reference)->adamw(check_reference, param, grad, m, v, 2, &args);
+  tpo_ops(check_reference)->adamw(check_reference, param, grad, m, v, 2, &args, NULL, TPO_F32);
   assert_true(fabsf(param[0] - (1 - 0.1f - 0.001f)) < 1e-6f);
   assert_true(fabsf(param[1] - (-2 + 0.1f + 0.002f)) < 1e-6f);
 }
@@ -237,7 +255,7 @@ static void sum_of_squares_has_one_order(void **state)
   for (int k = 0; k < 5; k++) {
     float *x = normal(counts[k], 1);
     double expected = tpo_ops(check_reference)->sum_squares(check_reference, x, counts[k]),
-           first[4] = {-1, -1, -1, -1};
+           first[CHECK_LEVELS] = {-1, -1, -1, -1, -1};
     for (int c = 0; c < check_n_cpus; c++) {
       struct check_backend *b = &check_cpus[c];
       double got = tpo_ops(b->be)->sum_squares(b->be, x, counts[k]);
@@ -260,6 +278,7 @@ int main(void)
       CHECK_TEST(swiglu_matches_reference),
       CHECK_TEST(rows_are_gathered_and_scattered),
       CHECK_TEST(adamw_matches_reference_wherever_a_stretch_begins),
+      CHECK_TEST(adamw_stores_the_new_parameters_as_weights),
       CHECK_TEST(adamw_first_step_is_the_textbooks),
       CHECK_TEST(sum_of_squares_has_one_order),
   };

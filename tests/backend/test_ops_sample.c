@@ -62,6 +62,7 @@ static void token_is_the_references(void **state)
       int32_t *token = check_alloc((size_t)n * sizeof *token);
       float *logprob = zeros((size_t)n), *again = zeros((size_t)n);
       tpo_ops(be)->sample(be, logits, params, token, logprob, n, vocab);
+      check_ready();
       for (int i = 0; i < n; i++)
         if (token[i] != expected[i])
           fail_msg("row %d of %d tokens: token %d, expected %d (t %g, p %g, min %g, k %d, u %g)", i, vocab,
@@ -84,21 +85,22 @@ static void token_does_not_depend_on_batch(void **state)
   enum { N = 24, VOCAB = 3000 };
   struct tpo_rng rng;
   tpo_rng_init(&rng, 6, TPO_STREAM_SYNTH, 0, 0);
-  float *logits = zeros(N * VOCAB), logprob[N], alone_logprob;
+  float *logits = zeros(N * VOCAB);
   struct tpo_sample_params params[N];
-  int32_t token[N], alone;
   for (int i = 0; i < N; i++) {
     fill_row(logits + i * VOCAB, VOCAB, (enum row_kind)(i % KINDS), &rng);
     params[i] = random_params(&rng);
   }
   for (int c = 0; c < check_n_cpus; c++) {
     struct tpo_backend *be = check_cpus[c].be;
+    float *logprob = zeros(N), *alone_logprob = zeros(1);
+    int32_t *token = check_alloc(N * sizeof *token), *alone = check_alloc(sizeof *alone);
     tpo_ops(be)->sample(be, logits, params, token, logprob, N, VOCAB);
     for (int i = 0; i < N; i++) {
       float *row = copy_of(logits + i * VOCAB, VOCAB); /* at another address */
-      tpo_ops(be)->sample(be, row, &params[i], &alone, &alone_logprob, 1, VOCAB);
-      assert_int_equal(alone, token[i]);
-      assert_bits("logprob", &alone_logprob, &logprob[i], 1);
+      tpo_ops(be)->sample(be, row, &params[i], alone, alone_logprob, 1, VOCAB);
+      assert_bits("logprob", alone_logprob, &logprob[i], 1);
+      assert_int_equal(*alone, token[i]);
     }
     check_free(NULL);
     logits = zeros(N * VOCAB);
@@ -112,10 +114,11 @@ static void token_does_not_depend_on_batch(void **state)
 
 static int32_t draw(struct tpo_backend *be, const float *logits, int vocab, struct tpo_sample_params params)
 {
-  int32_t token;
-  float logprob;
-  tpo_ops(be)->sample(be, logits, &params, &token, &logprob, 1, vocab);
-  return token;
+  int32_t *token = check_alloc(sizeof *token);
+  float *logprob = zeros(1), *copy = copy_of(logits, (size_t)vocab);
+  tpo_ops(be)->sample(be, copy, &params, token, logprob, 1, vocab);
+  check_ready();
+  return *token;
 }
 
 /* b = -1 is the reference, then each CPU backend. */
@@ -183,8 +186,9 @@ static void unusable_rows_give_no_token(void **state)
 {
   (void)state;
   enum { VOCAB = 50 };
-  float *rows = normal(5 * VOCAB, 1), logprob[5];
-  int32_t token[5];
+  float *rows = normal(5 * VOCAB, 1), *logprob = zeros(5);
+  const int32_t asked[5] = {0, 0, 0, 0, -1};
+  int32_t *token = check_alloc(5 * sizeof *token), *wanted = check_dup(asked, sizeof asked);
   struct tpo_sample_params params[5] = {plain, plain, {.temperature = 0, .top_p = 1}, plain, plain};
   rows[49] = NAN;
   rows[VOCAB + 3] = INFINITY;
@@ -192,13 +196,15 @@ static void unusable_rows_give_no_token(void **state)
   for (int i = 0; i < VOCAB; i++) rows[3 * VOCAB + i] = -INFINITY;
   for (int b = -1; b < check_n_cpus; b++) {
     tpo_ops(each(b))->sample(each(b), rows, params, token, logprob, 5, VOCAB);
+    check_ready();
     for (int i = 0; i < 4; i++) {
       assert_int_equal(token[i], -1);
       assert_true(isnan(logprob[i]));
     }
     assert_in_range(token[4], 0, VOCAB - 1);
     assert_true(logprob[4] < 0);
-    tpo_ops(each(b))->token_logprob(each(b), rows, (const int32_t[]){0, 0, 0, 0, -1}, logprob, 5, VOCAB);
+    tpo_ops(each(b))->token_logprob(each(b), rows, wanted, logprob, 5, VOCAB);
+    check_ready();
     for (int i = 0; i < 5; i++) assert_true(isnan(logprob[i]));
   }
 }
@@ -232,7 +238,7 @@ static void drawn_tokens_follow_the_truncated_distribution(void **state)
       params[i] = settings[s];
       params[i].uniform = tpo_sample_uniform(&key, (uint32_t)i);
     }
-    struct tpo_backend *be = check_cpus[check_n_cpus - 1].be;
+    struct tpo_backend *be = check_cpus[check_n_cpus - 1 - (check_cuda != NULL)].be; /* the fastest CPU */
     tpo_ops(be)->sample(be, logits, params, token, logprob, DRAWS, VOCAB);
     for (int i = 0; i < DRAWS; i++) counts[token[i]]++;
     double chi = 0;
@@ -251,9 +257,11 @@ static void drawn_tokens_follow_the_truncated_distribution(void **state)
 static void repetition_penalty_divides_or_multiplies(void **state)
 {
   (void)state;
-  static const int32_t rows[] = {0, 1, 1}, tokens[] = {2, 0, 4};
+  const int32_t row_of[] = {0, 1, 1}, token_of[] = {2, 0, 4};
+  const int32_t *rows = check_dup(row_of, sizeof row_of), *tokens = check_dup(token_of, sizeof token_of);
   for (int b = -1; b < check_n_cpus; b++) {
-    float logits[10] = {1, 1, 3, 1, 1, -2, 1, 1, 1, 0};
+    const float before[10] = {1, 1, 3, 1, 1, -2, 1, 1, 1, 0};
+    float *logits = copy_of(before, 10);
     const float expected[10] = {1, 1, 2, 1, 1, -3, 1, 1, 1, 0};
     tpo_ops(each(b))->repetition_penalty(each(b), logits, rows, tokens, 3, 1.5f, 5);
     assert_bits("logits", logits, expected, 10);

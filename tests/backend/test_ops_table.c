@@ -2,11 +2,11 @@
 #include "ops_check.h"
 
 /* Every member after `activation_size` is a pointer to a function. */
-static void assert_whole(const struct tpo_ops *ops)
+static void assert_whole(const struct tpo_ops *ops, size_t activation_size)
 {
   const char *first = (const char *)&ops->alloc, *end = (const char *)(ops + 1);
   assert_non_null(ops->name);
-  assert_int_equal(ops->activation_size, sizeof(float));
+  assert_int_equal(ops->activation_size, activation_size);
   for (const char *at = first; at < end; at += sizeof(void (*)(void))) {
     void (*op)(void);
     memcpy(&op, at, sizeof op);
@@ -17,23 +17,29 @@ static void assert_whole(const struct tpo_ops *ops)
 static void no_operation_is_missing(void **state)
 {
   (void)state;
-  assert_whole(tpo_ops(check_reference));
+  assert_whole(tpo_ops(check_reference), sizeof(float));
   assert_true(check_n_cpus >= 2);
-  for (int i = 0; i < check_n_cpus; i++) assert_whole(tpo_ops(check_cpus[i].be));
+  for (int i = 0; i < check_n_cpus; i++) {
+    struct tpo_backend *be = check_cpus[i].be;
+    assert_whole(tpo_ops(be), sizeof(float));
+    assert_whole(tpo_ops_for(be, TPO_F32), sizeof(float));
+    assert_whole(tpo_ops_for(be, TPO_BF16), be == check_cuda ? sizeof(uint16_t) : sizeof(float));
+  }
 }
 
 static void memory_is_aligned_zeroed_and_copied(void **state)
 {
   (void)state;
-  struct tpo_backend *both[] = {check_reference, check_cpus[0].be};
-  for (int b = 0; b < 2; b++) {
+  struct tpo_backend *both[] = {check_reference, check_cpus[0].be, check_cpus[check_n_cpus - 1].be};
+  for (int b = 0; b < 3; b++) {
     const struct tpo_ops *ops = tpo_ops(both[b]);
     float *x, *y, host[100], back[100];
     assert_int_equal(ops->alloc(both[b], sizeof host, (void **)&x, NULL), 0);
     assert_int_equal(ops->alloc(both[b], sizeof host, (void **)&y, NULL), 0);
     assert_int_equal((uintptr_t)x % 64, 0);
+    ops->download(both[b], host, x, sizeof host);
     for (int i = 0; i < 100; i++) {
-      assert_true(x[i] == 0);
+      assert_true(host[i] == 0);
       host[i] = (float)i;
     }
     ops->upload(both[b], x, host, sizeof host);
@@ -41,7 +47,8 @@ static void memory_is_aligned_zeroed_and_copied(void **state)
     ops->zero(both[b], x, sizeof host);
     ops->download(both[b], back, y, sizeof host);
     assert_memory_equal(host, back, sizeof host);
-    for (int i = 0; i < 100; i++) assert_true(x[i] == 0);
+    ops->download(both[b], back, x, sizeof host);
+    for (int i = 0; i < 100; i++) assert_true(back[i] == 0);
     assert_int_equal(ops->check(both[b], NULL), 0);
     ops->free(both[b], x);
     ops->free(both[b], y);

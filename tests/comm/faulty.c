@@ -1,9 +1,12 @@
 /* A rank that goes wrong in the way its argument names; tests/comm/faults runs it and reads what the others
- * say. */
+ * say. With TPO_TEST_BACKEND=cuda it goes wrong before an exchange of tensors on GPUs. */
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include "mpi_check.h"
+#include "mpi_backend.h"
+#include "backend/ops.h"
+
+enum { N = 1 << 20 };
 
 static int leave(int status)
 {
@@ -12,22 +15,38 @@ static int leave(int status)
   return status < 0;
 }
 
+static int sum_on_host(void)
+{
+  static float tensor[N];
+  return tpo_comm_allreduce_sum_f32(comm, tensor, N, &err);
+}
+
+static int sum_on_gpu(struct tpo_backend *backend)
+{
+  void *tensor;
+  CHECK(tpo_ops(backend)->alloc(backend, N * sizeof(float), &tensor, &err) == 0);
+  int status = tpo_comm_reduce_begin(comm, tensor, N, 0, N, &err);
+  return status < 0 ? status : tpo_comm_finish(comm, &err);
+}
+
 int main(int argc, char **argv)
 {
   const char *fault = argc > 1 ? argv[1] : "";
   CHECK(tpo_comm_open(&comm, 2, &err) == 0);
   bool faulty = tpo_comm_rank(comm) == tpo_comm_size(comm) - 1;
   if (!strcmp(fault, "absent-0")) faulty = tpo_comm_rank(comm) == 0;
+  if (faulty && !strcmp(fault, "nccl")) setenv("TPO_EMULATION_FAIL", "nccl:1", 1);
+  struct tpo_backend *backend = test_cuda() ? test_backend() : NULL;
+  if (backend) CHECK(tpo_comm_attach(comm, backend, &err) == 0);
   CHECK(tpo_comm_barrier(comm, &err) == 0);
   if (faulty && !strncmp(fault, "absent", 6)) sleep(100);
   if (faulty && !strcmp(fault, "stopped")) raise(SIGSTOP);
   if (faulty && !strcmp(fault, "killed")) raise(SIGKILL);
-  static float tensor[1 << 20];
   int status;
   if (faulty && !strcmp(fault, "elsewhere"))
     status = tpo_comm_agree(comm, tpo_fail(&err, TPO_E_IO, "disk full"), &err);
   else
-    status = tpo_comm_allreduce_sum_f32(comm, tensor, 1 << 20, &err);
+    status = backend ? sum_on_gpu(backend) : sum_on_host();
   if (status < 0) return leave(status);
   tpo_comm_close(comm);
   return 0;

@@ -4,6 +4,7 @@
 
 #include "unit.h"
 #include <math.h>
+#include "backend/ops.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -17,14 +18,20 @@
     if ((call) < 0) fail_msg("%s", err.message);                                                             \
   } while (0)
 
-enum which_backend { REFERENCE, CPU };
+enum which_backend { REFERENCE, CPU, CUDA };
+#ifdef TPO_HAVE_CUDA
+#define LAST_BACKEND CUDA
+#else
+#define LAST_BACKEND CPU
+#endif
 
 static inline struct tpo_backend *open_backend(enum which_backend which)
 {
   struct tpo_error err = {0};
   struct tpo_backend *be = NULL;
-  assert_ok(which == CPU ? tpo_backend_open(&be, TPO_BACKEND_CPU, 2, &err)
-                         : tpo_backend_open_reference(&be, &err));
+  assert_ok(which == REFERENCE
+                ? tpo_backend_open_reference(&be, &err)
+                : tpo_backend_open(&be, which == CPU ? TPO_BACKEND_CPU : TPO_BACKEND_CUDA, 2, &err));
   return be;
 }
 
@@ -61,11 +68,17 @@ static inline struct tpo_model *small_model(struct tpo_backend *be, enum tpo_com
   /* Ten times the usual scale, so that attention and gradients are far from trivial. */
   size_t n;
   const struct tpo_param *params = tpo_model_params(model, &n);
-  float *w = tpo_model_master(model);
+  const struct tpo_ops *ops = tpo_ops(be);
+  size_t bytes = tpo_model_param_count(model) * sizeof(float);
+  float *w = malloc(bytes);
+  assert_non_null(w);
+  ops->download(be, w, tpo_model_master(model), bytes);
   for (size_t i = 0; i < n; i++)
     for (int64_t j = 0; j < params[i].rows * params[i].cols; j++)
       if (params[i].cols > 1) w[params[i].offset + (size_t)j] *= 10;
-  tpo_model_set_weights(model, w);
+  ops->upload(be, tpo_model_master(model), w, bytes);
+  tpo_model_set_weights(model, tpo_model_master(model));
+  free(w);
   return model;
 }
 

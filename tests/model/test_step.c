@@ -1,6 +1,7 @@
 /* The inference step: its logits are the same bits however rows are grouped, and agree with the packed
  * forward. */
 #include "model/fixture.h"
+#include "backend/backend.h"
 
 enum { LEN = 45, BLOCK = 8, MAX_BLOCKS = 6, N_BLOCKS = 64, VOCAB = 67, N_SEQS = 3 };
 
@@ -66,8 +67,9 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
                           .n_logits = rows->n};
   assert_ok(tpo_model_step(s->model, s->cache, &step, &logits, &err));
   for (int i = 0; i < rows->n; i++)
-    memcpy(out->logits[rows->seq[wanted[i]]][rows->pos[wanted[i]]], logits + (size_t)i * VOCAB,
-           VOCAB * sizeof(float));
+    tpo_ops(s->be)->download(s->be, out->logits[rows->seq[wanted[i]]][rows->pos[wanted[i]]],
+                             logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
+  assert_ok(tpo_ops(s->be)->check(s->be, &err));
   rows->n = 0;
 }
 
@@ -123,11 +125,12 @@ static void mix(struct setting *s, struct table *out)
 
 static void for_all(void (*check)(struct setting *s))
 {
-  for (int i = 0; i < 4; i++) {
-    struct setting s = open_setting(i < 2 ? REFERENCE : CPU, i % 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32);
-    check(&s);
-    close_setting(&s);
-  }
+  for (int which = REFERENCE; which <= LAST_BACKEND; which++)
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+      struct setting s = open_setting((enum which_backend)which, bf16 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32);
+      check(&s);
+      close_setting(&s);
+    }
 }
 
 static void check_chunks(struct setting *s)
@@ -246,7 +249,16 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   (void)state;
   struct setting s = open_setting(REFERENCE, TPO_DTYPE_FP32);
   int32_t ids[2] = {3, 4}, seq[2] = {0, 0}, pos[2] = {0, 1}, blocks[2] = {5, 6}, row = 0;
-  struct tpo_step good = {2, ids, seq, pos, blocks, 1, 2, &row, 1}, bad = good;
+  struct tpo_step good = {.n = 2,
+                          .ids = ids,
+                          .seq = seq,
+                          .pos = pos,
+                          .blocks = blocks,
+                          .n_seqs = 1,
+                          .max_blocks = 2,
+                          .logit_rows = &row,
+                          .n_logits = 1},
+                  bad = good;
   int32_t bad_ids[2] = {3, VOCAB}, bad_seq[2] = {0, 1}, far[2] = {0, 2 * BLOCK}, back[2] = {1, 0};
   int32_t bad_blocks[2] = {N_BLOCKS, 6}, bad_row = 2;
   float *logits;
@@ -261,6 +273,187 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   close_setting(&s);
 }
 
+/* The backend's table with counters where recordings begin and end. */
+enum { MOST_RECORDINGS = 64 };
+static struct {
+  struct tpo_ops ops;
+  const struct tpo_ops *real;
+  uint64_t keys[MOST_RECORDINGS];
+  int n, rows[MOST_RECORDINGS]; /* of the recorded calls */
+  int open, forgotten;
+} recorder;
+
+static int count_replay(struct tpo_backend *be, uint64_t key)
+{
+  (void)be;
+  assert_false(recorder.open);
+  assert_in_range(recorder.n, 0, MOST_RECORDINGS - 1);
+  recorder.keys[recorder.n++] = key;
+  recorder.open = 1;
+  return 0; /* the calls are made again each time, so that results are there */
+}
+
+static void count_end(struct tpo_backend *be)
+{
+  (void)be;
+  assert_true(recorder.open);
+  recorder.open = 0;
+}
+
+static void count_forget(struct tpo_backend *be)
+{
+  (void)be;
+  recorder.forgotten++;
+  recorder.n = 0;
+}
+
+static void count_embed(struct tpo_backend *be, const struct tpo_linear *table, const int32_t *ids, void *out,
+                        int n)
+{
+  if (recorder.open) recorder.rows[recorder.n - 1] = n;
+  recorder.real->embed(be, table, ids, out, n);
+}
+
+static void refuse_upload(struct tpo_backend *be, void *dst, const void *src, size_t bytes)
+{
+  assert_false(recorder.open); /* an upload cannot be part of a recording */
+  recorder.real->upload(be, dst, src, bytes);
+}
+
+static struct setting open_recorded(void)
+{
+  struct tpo_error err = {0};
+  struct setting s;
+  s.be = open_backend(CPU);
+  memset(&recorder, 0, sizeof recorder);
+  recorder.real = s.be->ops;
+  recorder.ops = *s.be->ops;
+  recorder.ops.replay = count_replay;
+  recorder.ops.record_end = count_end;
+  recorder.ops.forget = count_forget;
+  recorder.ops.embed = count_embed;
+  recorder.ops.upload = refuse_upload;
+  s.be->ops = s.be->ops_bf16 = &recorder.ops;
+  s.model = small_model(s.be, TPO_DTYPE_FP32, true, 0);
+  s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  return s;
+}
+
+/* The blocks of N_SEQS sequences. */
+static const int32_t *some_blocks(void)
+{
+  static int32_t blocks[N_SEQS * MAX_BLOCKS];
+  for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) blocks[i] = (i * 5) % 18 + 2;
+  return blocks;
+}
+
+/* Decodes all sequences side by side from position `begin` to before `end`, the tokens of odd rows taken from
+ * backend memory. */
+static void decode_recorded(struct setting *s, int begin, int end, struct table *out)
+{
+  struct tpo_error err = {0};
+  float *logits;
+  const int32_t wanted[N_SEQS] = {0, 1, 2}, seq[N_SEQS] = {0, 1, 2};
+  for (int pos = begin; pos < end; pos++) {
+    int32_t ids[N_SEQS], at[N_SEQS] = {pos, pos, pos}, from[N_SEQS] = {-1, 0, -1};
+    int32_t drawn[1] = {s->ids[LEN + pos]}; /* of sequence 1; CPU memory is the backend's */
+    for (int i = 0; i < N_SEQS; i++) ids[i] = from[i] < 0 ? s->ids[i * LEN + pos] : -7;
+    struct tpo_step step = {.n = N_SEQS,
+                            .ids = ids,
+                            .seq = seq,
+                            .pos = at,
+                            .blocks = some_blocks(),
+                            .n_seqs = N_SEQS,
+                            .max_blocks = MAX_BLOCKS,
+                            .logit_rows = wanted,
+                            .n_logits = N_SEQS,
+                            .from = from,
+                            .drawn = drawn,
+                            .recorded = true};
+    assert_ok(tpo_model_step(s->model, s->cache, &step, &logits, &err));
+    for (int i = 0; i < N_SEQS; i++)
+      memcpy(out->logits[i][pos], logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
+  }
+}
+
+static void recorded_steps_are_padded_and_give_the_same_logits(void **state)
+{
+  (void)state;
+  static struct table alone, other;
+  struct tpo_error err = {0};
+  struct setting s = open_recorded();
+  const struct tpo_step_limits limits = {.rows = 10, .seqs = 5, .max_blocks = MAX_BLOCKS + 2, .logits = 8};
+  decode_alone(&s, &alone);
+  memset(&other, 0, sizeof other);
+  tpo_kv_cache_destroy(s.cache);
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
+  decode_recorded(&s, 0, LEN, &other);
+  assert_same(&alone, &other, "recorded steps");
+  assert_in_range(recorder.n, 2, MOST_RECORDINGS);
+  close_setting(&s);
+}
+
+static void recordings_are_told_apart_and_forgotten(void **state)
+{
+  (void)state;
+  static struct table out;
+  struct tpo_error err = {0};
+  struct setting s = open_recorded();
+  struct tpo_step_limits limits = {.rows = 8, .seqs = 4, .max_blocks = MAX_BLOCKS, .logits = 8};
+  assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
+  decode_recorded(&s, 0, 5, &out);
+  assert_int_equal(recorder.n, 4);       /* the first step of a size runs as it comes */
+  assert_int_equal(recorder.rows[0], 4); /* three rows and one of padding */
+  for (int i = 1; i < recorder.n; i++) assert_true(recorder.keys[i] == recorder.keys[0]);
+
+  struct tpo_kv_cache *first = s.cache;
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
+  decode_recorded(&s, 0, 2, &out);
+  assert_int_equal(recorder.n, 5);
+  assert_true(recorder.keys[4] != recorder.keys[0]); /* another cache's */
+  tpo_kv_cache_destroy(first);
+  assert_int_equal(recorder.forgotten, 1);
+
+  decode_recorded(&s, 2, 4, &out);
+  limits.rows = 11;
+  assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err)); /* the buffers move */
+  assert_int_equal(recorder.forgotten, 2);
+  decode_recorded(&s, 4, 6, &out);
+  close_setting(&s);
+  assert_int_equal(recorder.forgotten, 3);
+}
+
+/* The table of rotations grows with the positions, and recorded calls read it. */
+static void recordings_are_forgotten_when_the_rotations_move(void **state)
+{
+  (void)state;
+  static struct table out;
+  static int32_t far_blocks[256];
+  struct tpo_error err = {0};
+  struct setting s = open_recorded();
+  struct tpo_arch arch = *tpo_model_arch(s.model);
+  struct tpo_model_options options = {.backend = s.be, .dtype = TPO_DTYPE_FP32};
+  tpo_kv_cache_destroy(s.cache);
+  tpo_model_close(s.model);
+  arch.context = 4096;
+  assert_ok(tpo_model_create_random(&s.model, &arch, 5, &options, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  const struct tpo_step_limits limits = {.rows = 8, .seqs = 4, .max_blocks = 256, .logits = 8};
+  assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
+  decode_recorded(&s, 0, 3, &out);
+  assert_int_equal(recorder.forgotten, 0);
+  const int32_t id = 3, seq = 0, pos = 1500;
+  struct tpo_step far = {
+      .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = far_blocks, .n_seqs = 1, .max_blocks = 256};
+  float *logits;
+  assert_ok(tpo_model_step(s.model, s.cache, &far, &logits, &err));
+  assert_int_equal(recorder.forgotten, 1);
+  close_setting(&s);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -269,6 +462,9 @@ int main(void)
       cmocka_unit_test(logits_do_not_depend_on_a_prefix_being_shared),
       cmocka_unit_test(step_agrees_with_the_packed_forward),
       cmocka_unit_test(what_lies_outside_the_cache_is_refused),
+      cmocka_unit_test(recorded_steps_are_padded_and_give_the_same_logits),
+      cmocka_unit_test(recordings_are_told_apart_and_forgotten),
+      cmocka_unit_test(recordings_are_forgotten_when_the_rotations_move),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

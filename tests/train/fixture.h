@@ -4,7 +4,7 @@
 
 #include <math.h>
 #include <string.h>
-#include "mpi_check.h"
+#include "mpi_backend.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "store/safetensors.h"
@@ -12,16 +12,14 @@
 
 #define FIXTURES TPO_SOURCE_DIR "/tests/train/"
 
-static inline struct tpo_backend *fixture_backend(void)
+static inline struct tpo_model *fixture_model(struct tpo_backend *backend, enum tpo_compute_dtype dtype,
+                                              const struct tpo_comm *ranks)
 {
-  struct tpo_backend *backend;
-  CHECK(tpo_backend_open(&backend, TPO_BACKEND_CPU, 1, &err) == 0);
-  return backend;
-}
-
-static inline struct tpo_model *fixture_model(struct tpo_backend *backend)
-{
-  struct tpo_model_options options = {.backend = backend, .dtype = TPO_DTYPE_FP32, .keep_master = true};
+  struct tpo_model_options options = {.backend = backend,
+                                      .dtype = dtype,
+                                      .keep_master = true,
+                                      .shard_rank = tpo_comm_rank(ranks),
+                                      .shard_size = tpo_comm_size(ranks)};
   struct tpo_model *model;
   CHECK(tpo_model_open(&model, FIXTURES "tiny", &options, &err) == 0);
   return model;
@@ -89,23 +87,42 @@ struct setup {
   struct tpo_model *model;
   struct tpo_pairs pairs;
   struct tpo_train_config config;
+  struct tpo_comm *ranks;
   struct tpo_trainer *trainer;
 };
 
-static inline struct setup setup_open(struct tpo_comm *ranks, const struct tpo_train_config *config)
+static inline struct setup setup_open_as(struct tpo_comm *ranks, const struct tpo_train_config *config,
+                                         enum tpo_compute_dtype dtype)
 {
-  struct setup s = {.backend = fixture_backend(), .pairs = fixture_pairs(), .config = *config};
-  s.model = fixture_model(s.backend);
+  struct setup s = {.backend = test_backend(), .pairs = fixture_pairs(), .config = *config, .ranks = ranks};
+  s.model = fixture_model(s.backend, dtype, ranks);
   CHECK(tpo_trainer_open(&s.trainer, s.model, ranks, config, 7, &err) == 0);
   return s;
+}
+
+static inline struct setup setup_open(struct tpo_comm *ranks, const struct tpo_train_config *config)
+{
+  return setup_open_as(ranks, config, TPO_DTYPE_FP32);
 }
 
 static inline void setup_close(struct setup *s)
 {
   tpo_trainer_close(s->trainer);
+  tpo_comm_detach(s->ranks);
   tpo_model_close(s->model);
   tpo_pairs_free(&s->pairs);
   tpo_backend_close(s->backend);
+}
+
+/* The ranks' master weights together, [n_params] on every rank. */
+static inline void whole_master(const struct setup *s, float *out)
+{
+  struct tpo_comm *ranks = s->ranks;
+  const struct tpo_trainer *t = s->trainer;
+  const struct tpo_ops *ops = tpo_ops(s->backend);
+  ops->download(s->backend, out + t->shard_first, tpo_model_master(s->model), t->shard_count * sizeof *out);
+  CHECK(ops->check(s->backend, &err) == 0);
+  CHECK(tpo_comm_allgather_f32(ranks, out, t->n_params, &err) == 0);
 }
 
 /* The same process as a rank of its own: what it computes is what one rank alone would. */

@@ -31,24 +31,30 @@ static void in_folder(char path[4200], const char *name)
 }
 
 /* The weights after both epochs; from a checkpoint when one is named. */
-static void finish(struct tpo_comm *ranks, const char *from, float *weights, int expected_steps)
+static void finish_as(struct tpo_comm *ranks, enum tpo_compute_dtype dtype, const char *from, float *weights,
+                      int expected_steps)
 {
   struct tpo_train_config config = shuffled();
-  struct setup s = setup_open(ranks, &config);
+  struct setup s = setup_open_as(ranks, &config, dtype);
   if (from) CHECK(tpo_trainer_load(s.trainer, from, &err) == 0);
   struct interruption i = {0};
   for (int epoch = 0; epoch < 2; epoch++)
     CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, epoch, count, &i, &err) == 0);
   CHECK(i.steps == expected_steps && s.trainer->step == 6);
-  memcpy(weights, tpo_model_master(s.model), s.trainer->n_params * sizeof *weights);
+  whole_master(&s, weights);
   setup_close(&s);
 }
 
-static void stop_after(struct tpo_comm *ranks, int steps, const char *path, const char *extra,
-                       bool with_optimizer)
+static void finish(struct tpo_comm *ranks, const char *from, float *weights, int expected_steps)
+{
+  finish_as(ranks, TPO_DTYPE_FP32, from, weights, expected_steps);
+}
+
+static void stop_after_as(struct tpo_comm *ranks, enum tpo_compute_dtype dtype, int steps, const char *path,
+                          const char *extra, bool with_optimizer)
 {
   struct tpo_train_config config = shuffled();
-  struct setup s = setup_open(ranks, &config);
+  struct setup s = setup_open_as(ranks, &config, dtype);
   struct interruption i = {.after = steps};
   int status = 0;
   for (int epoch = 0; epoch < 2 && status == 0; epoch++)
@@ -56,6 +62,12 @@ static void stop_after(struct tpo_comm *ranks, int steps, const char *path, cons
   CHECK(status == TPO_E_INTERRUPTED && i.steps == steps);
   CHECK(tpo_trainer_save(s.trainer, path, NULL, "seed: 7\n", extra, with_optimizer, &err) == 0);
   setup_close(&s);
+}
+
+static void stop_after(struct tpo_comm *ranks, int steps, const char *path, const char *extra,
+                       bool with_optimizer)
+{
+  stop_after_as(ranks, TPO_DTYPE_FP32, steps, path, extra, with_optimizer);
 }
 
 static void a_resumed_run_ends_with_the_same_bits(void)
@@ -69,6 +81,18 @@ static void a_resumed_run_ends_with_the_same_bits(void)
     finish(comm, path, resumed, 6 - steps);
     CHECK(memcmp(whole, resumed, sizeof whole) == 0);
   }
+}
+
+/* What a bf16 model rounds away is in the master weights. */
+static void so_does_a_resumed_run_in_bf16(void)
+{
+  static float whole[8192], resumed[8192];
+  char path[4200];
+  in_folder(path, "bf16.h5");
+  finish_as(comm, TPO_DTYPE_BF16, NULL, whole, 6);
+  stop_after_as(comm, TPO_DTYPE_BF16, 2, path, NULL, true);
+  finish_as(comm, TPO_DTYPE_BF16, path, resumed, 4);
+  CHECK(memcmp(whole, resumed, sizeof whole) == 0);
 }
 
 /* Saved by all ranks, resumed by one alone, and the reverse. */
@@ -109,7 +133,12 @@ static void the_checkpoint_is_a_model_and_carries_what_the_caller_adds(void)
   struct tpo_model_options options = {.backend = s.backend, .dtype = TPO_DTYPE_FP32, .keep_master = true};
   struct tpo_model *model;
   CHECK(tpo_model_open(&model, path, &options, &err) == 0);
-  CHECK(memcmp(tpo_model_master(model), tpo_model_master(s.model), s.trainer->n_params * sizeof(float)) == 0);
+  static float trained[8192];
+  whole_master(&s, trained);
+  static float loaded[8192];
+  tpo_ops(s.backend)->download(s.backend, loaded, tpo_model_master(model),
+                               s.trainer->n_params * sizeof(float));
+  CHECK(memcmp(loaded, trained, s.trainer->n_params * sizeof(float)) == 0);
   tpo_model_close(model);
   setup_close(&s);
 }
@@ -132,9 +161,11 @@ static void a_state_that_belongs_elsewhere_is_refused(void)
 
   struct tpo_train_config config = shuffled();
   struct setup s = setup_open(comm, &config);
-  float before = tpo_model_master(s.model)[100];
+  static float before[8192], after[8192];
+  whole_master(&s, before);
   expect_refusal(&s, weights_only, "optimizer");
-  CHECK(tpo_model_master(s.model)[100] == before && s.trainer->step == 0);
+  whole_master(&s, after);
+  CHECK(memcmp(before, after, sizeof before) == 0 && s.trainer->step == 0);
   CHECK(tpo_trainer_load(s.trainer, path, &err) == 0);
   s.pairs.rows[4].chosen_ref_logprob += 1;
   struct tpo_error e = {0};
@@ -169,6 +200,7 @@ int main(void)
   }
   CHECK(tpo_comm_bcast(comm, folder, sizeof folder, 0, &err) == 0);
   a_resumed_run_ends_with_the_same_bits();
+  so_does_a_resumed_run_in_bf16();
   another_number_of_ranks_goes_on_to_rounding();
   the_checkpoint_is_a_model_and_carries_what_the_caller_adds();
   a_state_that_belongs_elsewhere_is_refused();

@@ -51,7 +51,9 @@ static void losses_and_gradients_are_pytorch_s(void)
     CHECK(train_gradient(s.trainer, &s.pairs, rows, 10, sums, &err) == 0);
     for (int i = 0; i < 10; i++) loss += train_pair_loss(&config, &s.pairs.rows[i], sums + 2 * i).loss / 10;
     CHECK(train_reduce(s.trainer, &norm, &err) == 0);
-    CHECK(tpo_comm_allgather_f32(comm, s.trainer->grad, s.trainer->n_params, &err) == 0);
+    float grad[N_PARAMS];
+    tpo_ops(s.backend)->download(s.backend, grad, s.trainer->grad, sizeof grad);
+    CHECK(tpo_comm_allgather_f32(comm, grad, N_PARAMS, &err) == 0);
 
     const json_t *number = json_object_get(numbers, kinds[k].name);
     CHECK(fabs(loss - fixture_number(number, "loss")) < 1e-5);
@@ -69,7 +71,7 @@ static void losses_and_gradients_are_pytorch_s(void)
       for (size_t j = 0; j < count; j++) {
         float e;
         memcpy(&e, t->data + j * sizeof e, sizeof e);
-        double d = (double)s.trainer->grad[params[i].offset + j] - (double)e;
+        double d = (double)grad[params[i].offset + j] - (double)e;
         off += d * d;
         size += (double)e * (double)e;
       }
@@ -115,6 +117,8 @@ static void weights_after_six_steps_are_pytorch_s(void)
   CHECK(tpo_safetensors_open(&expected, FIXTURES "expected.safetensors", &err) == 0);
   size_t n;
   const struct tpo_param *params = tpo_model_params(s.model, &n);
+  float weights[N_PARAMS];
+  whole_master(&s, weights);
   for (size_t i = 0; i < n; i++) {
     char name[160];
     snprintf(name, sizeof name, "after/%s", params[i].name);
@@ -123,7 +127,7 @@ static void weights_after_six_steps_are_pytorch_s(void)
     float *e = malloc(count * sizeof *e);
     CHECK(t && e && t->bytes == count * sizeof *e);
     memcpy(e, t->data, t->bytes);
-    CHECK(largest_difference(tpo_model_master(s.model) + params[i].offset, e, count) < 1e-4);
+    CHECK(largest_difference(weights + params[i].offset, e, count) < 1e-4);
     free(e);
   }
   tpo_safetensors_close(&expected);
@@ -142,7 +146,7 @@ static float *train_once(struct tpo_comm *ranks, int micro_batch_tokens, struct 
   size_t bytes = N_PARAMS * sizeof(float);
   float *weights = malloc(bytes);
   CHECK(weights);
-  memcpy(weights, tpo_model_master(s.model), bytes);
+  whole_master(&s, weights);
   setup_close(&s);
   return weights;
 }
@@ -175,6 +179,83 @@ static void ranks_together_do_what_one_does_alone(void)
   CHECK(together.lines[0].loss == single.lines[0].loss);
   free(a);
   free(b);
+}
+
+/* The way between ranks, in the smallest buckets and pieces that there are. */
+static void buckets_and_pieces_change_no_bit(enum tpo_compute_dtype dtype)
+{
+  float weights[2][N_PARAMS];
+  char hash[2][33];
+  for (int small = 0; small < 2; small++) {
+    struct tpo_train_config config = fixture_config();
+    struct setup s = setup_open_as(comm, &config, dtype);
+    if (small) {
+      s.trainer->reduction.least = 1;
+      s.trainer->piece_elements = 50;
+    }
+    struct history history = {.n = 0};
+    run_epochs(&s, 0, 2, &history);
+    CHECK(s.trainer->reduction.buckets == (small ? tpo_model_arch(s.model)->layers + 2 : 1));
+    whole_master(&s, weights[small]);
+    snprintf(hash[small], sizeof hash[small], "%s", tpo_model_hash(s.model));
+    setup_close(&s);
+  }
+  CHECK(memcmp(weights[0], weights[1], sizeof weights[0]) == 0);
+  CHECK(strcmp(hash[0], hash[1]) == 0);
+}
+
+/* The model computes with the master weights, rounded, on every rank. */
+static void all_ranks_compute_with_the_rounded_master_weights(void)
+{
+  struct tpo_train_config config = fixture_config();
+  struct setup s = setup_open_as(comm, &config, TPO_DTYPE_BF16);
+  struct history history = {.n = 0};
+  run_epochs(&s, 0, 1, &history);
+  float master[N_PARAMS], *flat;
+  whole_master(&s, master);
+  char trained[33], first[33];
+  snprintf(trained, sizeof trained, "%s", tpo_model_hash(s.model));
+  memcpy(first, trained, sizeof first);
+  CHECK(tpo_comm_bcast(comm, first, sizeof first, 0, &err) == 0);
+  CHECK(strcmp(trained, first) == 0);
+  const struct tpo_ops *ops = tpo_ops(s.backend);
+  CHECK(ops->alloc(s.backend, sizeof master, (void **)&flat, &err) == 0);
+  ops->upload(s.backend, flat, master, sizeof master);
+  tpo_model_set_weights(s.model, flat);
+  CHECK(strcmp(trained, tpo_model_hash(s.model)) == 0);
+  ops->free(s.backend, flat);
+  setup_close(&s);
+}
+
+static void ranks_without_a_pair_take_part(void)
+{
+  struct tpo_train_config config = fixture_config();
+  config.batch = 1;
+  float weights[2][N_PARAMS];
+  for (int k = 0; k < 2; k++) {
+    struct setup s = setup_open(k ? alone : comm, &config);
+    struct history history = {.n = 0};
+    run_epochs(&s, 0, 1, &history);
+    CHECK(history.n == 10);
+    whole_master(&s, weights[k]);
+    setup_close(&s);
+  }
+  CHECK(equal_to_rounding(weights[0], weights[1], N_PARAMS));
+}
+
+/* Its master weights would go stale on the other ranks without anybody noticing. */
+static void a_model_with_other_shards_is_refused(void)
+{
+  if (tpo_comm_size(comm) == 1) return;
+  struct tpo_train_config config = fixture_config();
+  struct tpo_backend *backend = test_backend();
+  struct tpo_model *model = fixture_model(backend, TPO_DTYPE_FP32, alone);
+  struct tpo_trainer *trainer;
+  struct tpo_error e = {0};
+  CHECK(tpo_trainer_open(&trainer, model, comm, &config, 7, &e) == TPO_E_USAGE);
+  CHECK(strstr(e.message, "shard_rank"));
+  tpo_model_close(model);
+  tpo_backend_close(backend);
 }
 
 static void packing_changes_nothing_but_rounding(void)
@@ -261,14 +342,16 @@ static void what_is_not_finite_stops_before_the_weights(void)
     struct setup s = setup_open(comm, &config);
     s.pairs.rows[8].chosen_ref_logprob = cases[k].reference;
     float before[N_PARAMS];
-    memcpy(before, tpo_model_master(s.model), sizeof before);
+    whole_master(&s, before);
     struct history history = {.n = 0};
     struct tpo_error e = {0};
     CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, keep, &history, &e) == TPO_E_NUMERIC);
     if (!strstr(e.message, cases[k].message)) fprintf(stderr, "%s\n", e.message);
     CHECK(strstr(e.message, cases[k].message));
     CHECK(history.n == 0 && s.trainer->step == 0);
-    CHECK(memcmp(before, tpo_model_master(s.model), sizeof before) == 0);
+    float after[N_PARAMS];
+    whole_master(&s, after);
+    CHECK(memcmp(before, after, sizeof before) == 0);
     setup_close(&s);
   }
 }
@@ -327,6 +410,11 @@ int main(void)
   weights_after_six_steps_are_pytorch_s();
   a_repeated_run_gives_the_same_bits();
   ranks_together_do_what_one_does_alone();
+  buckets_and_pieces_change_no_bit(TPO_DTYPE_FP32);
+  buckets_and_pieces_change_no_bit(TPO_DTYPE_BF16);
+  all_ranks_compute_with_the_rounded_master_weights();
+  ranks_without_a_pair_take_part();
+  a_model_with_other_shards_is_refused();
   packing_changes_nothing_but_rounding();
   epochs_and_seeds_have_their_own_order();
   loss_is_ln_2_before_the_first_update_and_only_then();

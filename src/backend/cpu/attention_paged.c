@@ -62,6 +62,23 @@ void tpo_cpu_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, con
   tpo_pool_run(cpu->pool, (rows->n + WRITE_ROWS - 1) / WRITE_ROWS, write_task, &job);
 }
 
+void tpo_cpu_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
+                           const float *cos_sin, struct tpo_attention_shape shape,
+                           const struct tpo_paged_rows *rows)
+{
+  tpo_cpu_rope(be, qkv, rows->pos, cos_sin, shape, rows->n, false);
+  tpo_cpu_kv_write(be, kv, qkv, shape, rows);
+}
+
+/* Nothing to plan: attention_paged finds the runs of tokens as it goes. */
+void tpo_cpu_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
+                           const struct tpo_paged_host *host, struct tpo_attention_shape shape,
+                           int block_tokens)
+{
+  (void)be, (void)host, (void)shape, (void)block_tokens;
+  rows->plan = NULL;
+}
+
 static void paged_task(void *arg, int task, int thread)
 {
   const struct paged_job *job = arg;

@@ -7,6 +7,7 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/linear.h"
+#include "backend/host.h"
 #include "base/memory.h"
 
 const char *tpo_cpu_isa_name(enum tpo_cpu_isa isa)
@@ -160,12 +161,21 @@ static void cpu_close(struct tpo_backend *be)
   for (int i = 0; i < TPO_CPU_SLOTS; i++) free(cpu->slots[i].data);
   for (int t = 0; cpu->per_thread && t < cpu->threads; t++) free(cpu->per_thread[t].data);
   free(cpu->per_thread);
+  tpo_host_free_fetched(be);
   free(cpu);
 }
 
 static const struct tpo_ops cpu_ops = {
     .name = "cpu",
     .activation_size = sizeof(float),
+    .memory_available = tpo_host_memory_available,
+    .fetch_begin = tpo_host_fetch_begin,
+    .fetch_end = tpo_host_fetch_end,
+    .replay = tpo_host_replay,
+    .record_end = tpo_host_record_end,
+    .forget = tpo_host_forget,
+    .begin_pass = tpo_host_begin_pass,
+    .select_ids = tpo_host_select_ids,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .upload = cpu_copy,
@@ -189,6 +199,8 @@ static const struct tpo_ops cpu_ops = {
     .rms_norm = tpo_cpu_rms_norm,
     .rms_norm_backward = tpo_cpu_rms_norm_backward,
     .rope = tpo_cpu_rope,
+    .rope_kv_write = tpo_cpu_rope_kv_write,
+    .paged_prepare = tpo_cpu_paged_prepare,
     .kv_write = tpo_cpu_kv_write,
     .attention_paged = tpo_cpu_attention_paged,
     .kv_copy_block = tpo_cpu_kv_copy_block,
@@ -201,6 +213,8 @@ static const struct tpo_ops cpu_ops = {
     .repetition_penalty = tpo_cpu_repetition_penalty,
     .gather_rows = tpo_cpu_gather_rows,
     .scatter_rows = tpo_cpu_scatter_rows,
+    .dequantise = tpo_cpu_dequantise,
+    .preference_loss = tpo_cpu_preference_loss,
     .adamw = tpo_cpu_adamw,
     .sum_squares = tpo_cpu_sum_squares,
 };
@@ -213,7 +227,7 @@ int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err)
   if (code < 0) return code;
   struct tpo_cpu *cpu = tpo_calloc(1, sizeof *cpu, err);
   if (!cpu) return TPO_E_MEMORY;
-  cpu->base.ops = &cpu_ops;
+  cpu->base.ops = cpu->base.ops_bf16 = &cpu_ops;
   cpu->base.close = cpu_close;
   cpu->isa = isa;
   tpo_gemm_choose(cpu);

@@ -1,10 +1,12 @@
-/* AdamW and sums over flat arrays, in stretches of fixed length whatever the number of threads. */
+/* AdamW, sums and blocks of ggml over flat arrays, in stretches of fixed length whatever the number of
+ * threads. */
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/simd/table.h"
+#include "base/ggml_blocks.h"
 
-#define STRETCH 32768 /* elements a task */
+#define STRETCH 32768 /* elements a task; a whole number of any type's blocks */
 
 struct flat_job {
   const struct tpo_simd *simd;
@@ -13,6 +15,8 @@ struct flat_job {
   size_t n;
   const struct tpo_adamw_args *args;
   double *partial; /* [tasks] */
+  void *weights;   /* copy of the parameters as weights_dtype, or NULL */
+  enum tpo_dtype weights_dtype;
 };
 
 static size_t stretch_length(const struct flat_job *job, size_t at)
@@ -25,15 +29,18 @@ static void adamw_task(void *arg, int task, int thread)
   (void)thread;
   const struct flat_job *job = arg;
   size_t at = (size_t)task * STRETCH;
-  job->simd->adamw(job->param + at, job->x + at, job->m + at, job->v + at, stretch_length(job, at),
-                   job->args);
+  size_t n = stretch_length(job, at);
+  job->simd->adamw(job->param + at, job->x + at, job->m + at, job->v + at, n, job->args);
+  if (job->weights)
+    tpo_convert((char *)job->weights + at * tpo_dtype_size(job->weights_dtype), job->weights_dtype,
+                job->param + at, TPO_F32, n);
 }
 
 void tpo_cpu_adamw(struct tpo_backend *be, float *param, const float *grad, float *m, float *v, size_t n,
-                   const struct tpo_adamw_args *args)
+                   const struct tpo_adamw_args *args, void *weights, enum tpo_dtype weights_dtype)
 {
   struct tpo_cpu *cpu = tpo_cpu(be);
-  struct flat_job job = {tpo_simd(cpu), param, m, v, grad, n, args, NULL};
+  struct flat_job job = {tpo_simd(cpu), param, m, v, grad, n, args, NULL, weights, weights_dtype};
   tpo_pool_run(cpu->pool, (int)((n + STRETCH - 1) / STRETCH), adamw_task, &job);
 }
 
@@ -57,4 +64,26 @@ double tpo_cpu_sum_squares(struct tpo_backend *be, const float *x, size_t n)
   double sum = 0;
   for (size_t task = 0; task < tasks; task++) sum += partial[task];
   return sum;
+}
+
+struct blocks_job {
+  const uint8_t *raw;
+  uint32_t type;
+  float *out;
+  size_t n;
+};
+
+static void dequantise_task(void *arg, int task, int thread)
+{
+  (void)thread;
+  const struct blocks_job *job = arg;
+  const struct tpo_ggml_block *block = tpo_ggml_find_block(job->type);
+  size_t at = (size_t)task * STRETCH, n = job->n - at < STRETCH ? job->n - at : STRETCH;
+  tpo_ggml_dequantise(job->type, job->raw + at / block->elements * block->bytes, job->out + at, n);
+}
+
+void tpo_cpu_dequantise(struct tpo_backend *be, const void *raw, uint32_t ggml_type, float *out, size_t n)
+{
+  struct blocks_job job = {raw, ggml_type, out, n};
+  tpo_pool_run(tpo_cpu(be)->pool, (int)((n + STRETCH - 1) / STRETCH), dequantise_task, &job);
 }

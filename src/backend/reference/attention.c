@@ -51,6 +51,22 @@ void tpo_reference_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *k
   }
 }
 
+void tpo_reference_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
+                                 const float *cos_sin, struct tpo_attention_shape shape,
+                                 const struct tpo_paged_rows *rows)
+{
+  tpo_reference_rope(be, qkv, rows->pos, cos_sin, shape, rows->n, false);
+  tpo_reference_kv_write(be, kv, qkv, shape, rows);
+}
+
+void tpo_reference_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
+                                 const struct tpo_paged_host *host, struct tpo_attention_shape shape,
+                                 int block_tokens)
+{
+  (void)be, (void)host, (void)shape, (void)block_tokens;
+  rows->plan = NULL;
+}
+
 /* One query head of one row: scores are kept in `p` [pos + 1]. */
 static void attend_paged(const struct tpo_kv_layer *kv, const struct tpo_paged_rows *rows, int i, int kv_head,
                          const float *q, float *out, double *p)

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/ggml_blocks.h"
+
 /* rstd = 1 / sqrt(mean(x^2) + eps); y = x rstd w */
 void tpo_reference_rms_norm(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd,
                             int n, int dim, float eps)
@@ -114,7 +116,8 @@ void tpo_reference_scatter_rows(struct tpo_backend *be, const void *dout, const 
 /* g = grad_scale grad; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
  * param -= lr (m / bias1 / (sqrt(v / bias2) + eps) + weight_decay param) */
 void tpo_reference_adamw(struct tpo_backend *be, float *param, const float *grad, float *m, float *v,
-                         size_t n, const struct tpo_adamw_args *args)
+                         size_t n, const struct tpo_adamw_args *args, void *weights,
+                         enum tpo_dtype weights_dtype)
 {
   (void)be;
   for (size_t i = 0; i < n; i++) {
@@ -124,6 +127,7 @@ void tpo_reference_adamw(struct tpo_backend *be, float *param, const float *grad
     float step = (m[i] / args->bias1) / (sqrtf(v[i] / args->bias2) + args->eps);
     param[i] -= args->lr * (step + args->weight_decay * param[i]);
   }
+  if (weights) tpo_convert(weights, weights_dtype, param, TPO_F32, n);
 }
 
 double tpo_reference_sum_squares(struct tpo_backend *be, const float *x, size_t n)
@@ -132,4 +136,11 @@ double tpo_reference_sum_squares(struct tpo_backend *be, const float *x, size_t 
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
   return sum;
+}
+
+void tpo_reference_dequantise(struct tpo_backend *be, const void *raw, uint32_t ggml_type, float *out,
+                              size_t n)
+{
+  (void)be;
+  tpo_ggml_dequantise(ggml_type, raw, out, n);
 }

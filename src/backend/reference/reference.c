@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/host.h"
 #include "base/memory.h"
 
 double *tpo_reference_buffer(struct tpo_backend *be, size_t count)
@@ -53,12 +54,21 @@ static int reference_check(struct tpo_backend *be, struct tpo_error *err)
 
 static void reference_close(struct tpo_backend *be)
 {
+  tpo_host_free_fetched(be);
   free(be);
 }
 
 static const struct tpo_ops reference_ops = {
     .name = "reference",
     .activation_size = sizeof(float),
+    .memory_available = tpo_host_memory_available,
+    .fetch_begin = tpo_host_fetch_begin,
+    .fetch_end = tpo_host_fetch_end,
+    .replay = tpo_host_replay,
+    .record_end = tpo_host_record_end,
+    .forget = tpo_host_forget,
+    .begin_pass = tpo_host_begin_pass,
+    .select_ids = tpo_host_select_ids,
     .alloc = reference_alloc,
     .free = reference_free,
     .upload = reference_copy,
@@ -79,6 +89,8 @@ static const struct tpo_ops reference_ops = {
     .rms_norm = tpo_reference_rms_norm,
     .rms_norm_backward = tpo_reference_rms_norm_backward,
     .rope = tpo_reference_rope,
+    .rope_kv_write = tpo_reference_rope_kv_write,
+    .paged_prepare = tpo_reference_paged_prepare,
     .kv_write = tpo_reference_kv_write,
     .attention_paged = tpo_reference_attention_paged,
     .kv_copy_block = tpo_reference_kv_copy_block,
@@ -94,6 +106,8 @@ static const struct tpo_ops reference_ops = {
     .repetition_penalty = tpo_reference_repetition_penalty,
     .gather_rows = tpo_reference_gather_rows,
     .scatter_rows = tpo_reference_scatter_rows,
+    .dequantise = tpo_reference_dequantise,
+    .preference_loss = tpo_reference_preference_loss,
     .adamw = tpo_reference_adamw,
     .sum_squares = tpo_reference_sum_squares,
 };
@@ -103,7 +117,7 @@ int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err)
   *out = NULL;
   struct tpo_reference_backend *reference = tpo_calloc(1, sizeof *reference, err);
   if (!reference) return TPO_E_MEMORY;
-  reference->base.ops = &reference_ops;
+  reference->base.ops = reference->base.ops_bf16 = &reference_ops;
   reference->base.close = reference_close;
   reference->base.has_bf16 = false;
   snprintf(reference->base.description, sizeof reference->base.description, "reference: plain C, 1 thread");

@@ -55,11 +55,24 @@ void tpo_reference_gather_rows(struct tpo_backend *be, const void *x, const int3
 void tpo_reference_scatter_rows(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx,
                                 int n, int n_total, int dim);
 void tpo_reference_adamw(struct tpo_backend *be, float *param, const float *grad, float *m, float *v,
-                         size_t n, const struct tpo_adamw_args *args);
+                         size_t n, const struct tpo_adamw_args *args, void *weights,
+                         enum tpo_dtype weights_dtype);
 double tpo_reference_sum_squares(struct tpo_backend *be, const float *x, size_t n);
+void tpo_reference_dequantise(struct tpo_backend *be, const void *raw, uint32_t ggml_type, float *out,
+                              size_t n);
+void tpo_reference_preference_loss(struct tpo_backend *be, const float *logprob, float *dlogprob,
+                                   const struct tpo_loss_pair *pairs_host,
+                                   struct tpo_loss_result *results_host, int n_pairs,
+                                   const struct tpo_loss_args *args);
 
 void tpo_reference_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                             struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
+void tpo_reference_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
+                                 const float *cos_sin, struct tpo_attention_shape shape,
+                                 const struct tpo_paged_rows *rows);
+void tpo_reference_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
+                                 const struct tpo_paged_host *host, struct tpo_attention_shape shape,
+                                 int block_tokens);
 void tpo_reference_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                                    void *out, struct tpo_attention_shape shape,
                                    const struct tpo_paged_rows *rows);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ggml_blocks.h"
 #include "base/memory.h"
 #include "store/gguf.h"
 
@@ -258,6 +259,12 @@ static int64_t interleaved_row(int64_t row, int head_dim)
   return head * head_dim + 2 * (within % half) + within / half;
 }
 
+static bool is_interleaved(const struct tpo_source *source, size_t i)
+{
+  size_t which = (i - 1) % TPO_LAYER_PARAMS;
+  return i > 0 && i < tpo_param_final_norm(&source->arch) && (which == TPO_Q || which == TPO_K);
+}
+
 static int read_rows(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
                      int64_t n_rows, float *out, struct tpo_error *err)
 {
@@ -266,16 +273,31 @@ static int read_rows(struct tpo_source *source, const struct tpo_param *params, 
   gguf_name(&source->arch, i, name);
   const struct tpo_gguf_tensor *t = tpo_gguf_find_tensor(gguf, name);
   uint64_t cols = (uint64_t)params[i].cols;
-  size_t which = (i - 1) % TPO_LAYER_PARAMS;
-  bool permuted = i > 0 && i < tpo_param_final_norm(&source->arch) && (which == TPO_Q || which == TPO_K);
   int code = 0;
-  if (permuted)
+  if (is_interleaved(source, i))
     for (int64_t r = 0; code == 0 && r < n_rows; r++)
       code = tpo_gguf_dequantize(t, (uint64_t)interleaved_row(row0 + r, source->arch.head_dim) * cols, cols,
                                  out + (size_t)r * cols, err);
   else
     code = tpo_gguf_dequantize(t, (uint64_t)row0 * cols, (uint64_t)n_rows * cols, out, err);
   return code < 0 ? tpo_fail_prefix(err, "%s: tensor %s", gguf->path, name) : 0;
+}
+
+static const void *raw_rows(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
+                            int64_t n_rows, void *room, uint32_t *ggml_type)
+{
+  char name[96];
+  gguf_name(&source->arch, i, name);
+  const struct tpo_gguf_tensor *t = tpo_gguf_find_tensor(source->state, name);
+  const struct tpo_ggml_block *block = tpo_ggml_find_block(t->type);
+  if (!block || params[i].cols % block->elements != 0) return NULL;
+  *ggml_type = t->type;
+  size_t row_bytes = (size_t)params[i].cols / block->elements * block->bytes;
+  if (!is_interleaved(source, i)) return t->data + (size_t)row0 * row_bytes;
+  for (int64_t r = 0; r < n_rows; r++)
+    memcpy((uint8_t *)room + (size_t)r * row_bytes,
+           t->data + (size_t)interleaved_row(row0 + r, source->arch.head_dim) * row_bytes, row_bytes);
+  return room;
 }
 
 static const char *file_of(struct tpo_source *source, const struct tpo_param *param)
@@ -308,6 +330,7 @@ int tpo_source_open_gguf(struct tpo_source *source, const char *path, bool weigh
   }
   source->check = check;
   source->read = read_rows;
+  source->raw = raw_rows;
   source->file_of = file_of;
   source->close = close_source;
   return 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ggml_blocks.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "store/safetensors.h"
@@ -104,6 +105,17 @@ static int read_rows(struct tpo_source *source, const struct tpo_param *params, 
   return 0;
 }
 
+static const void *raw_rows(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
+                            int64_t n_rows, void *room, uint32_t *ggml_type)
+{
+  (void)n_rows;
+  (void)room;
+  const struct tpo_safetensor *t = tpo_safetensors_find(source->state, params[i].name);
+  if (t->dtype == TPO_F32) return NULL;
+  *ggml_type = t->dtype == TPO_BF16 ? TPO_GGML_BF16 : TPO_GGML_F16;
+  return t->data + (size_t)row0 * (size_t)params[i].cols * tpo_dtype_size(t->dtype);
+}
+
 static const char *file_of(struct tpo_source *source, const struct tpo_param *param)
 {
   const struct tpo_safetensors *st = source->state;
@@ -130,6 +142,7 @@ int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weigh
   source->state = st;
   source->check = check;
   source->read = read_rows;
+  source->raw = raw_rows;
   source->file_of = file_of;
   source->close = close_source;
   return 0;

@@ -15,6 +15,10 @@ struct tpo_source {
   /* Rows of parameter i as fp32. out [n_rows, cols] */
   int (*read)(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
               int64_t n_rows, float *out, struct tpo_error *err);
+  /* The same rows as they lie in the file, blocks of *ggml_type, in the file or gathered in `room` (of as
+   * many bytes as `out` above); NULL where they can only be read as fp32. May be NULL. */
+  const void *(*raw)(struct tpo_source *source, const struct tpo_param *params, size_t i, int64_t row0,
+                     int64_t n_rows, void *room, uint32_t *ggml_type);
   /* The file that holds the parameter, for messages. */
   const char *(*file_of)(struct tpo_source *source, const struct tpo_param *param);
   void (*close)(struct tpo_source *source);

@@ -1,0 +1,238 @@
+/* The LM head with log-softmax and gather, and its gradient:
+ *
+ *   z_i = W h_i, lse_i = log sum_v exp z_iv, logprob_i = z_i[target_i] - lse_i
+ *   dz_iv = dlogprob_i ([v = target_i] - exp(z_iv - lse_i)), dh_i = W^T dz_i, dW = sum_i dz_i h_i^T
+ *
+ * Logits exist for ROWS tokens by COLS vocabulary entries at a time: 32 MiB, which a product writes and the
+ * next kernel reads out of L2 (50 MB on an H100), and 256 tiles of 128 x 256, two for each of 132
+ * multiprocessors. A block of the kernels below owns a row of such a chunk, 16 logits a thread, read once:
+ * the forward kernel leaves their maximum and sum of exponentials as a partial result, the backward one
+ * writes dz. They move 4 and 4 + sizeof(Act) bytes a logit; with 4096 hidden dimensions that is about a
+ * fifteenth of the product's time.
+ *
+ * dz is kept for the whole vocabulary, of ROWS tokens or as many as DZ_BYTES allow. So dh is one product,
+ * whose sum over the vocabulary is never rounded to Act on the way; and the fp32 dW, which each set of rows
+ * reads and writes whole (8 bytes an element, against 6 ROWS operations of the three products), costs
+ * bandwidth seldom enough.
+ *
+ * The vocabulary is divided in the same way for any number of rows, and the kernels treat each row by itself:
+ * bits don't depend on the number of rows. */
+#include "ops.cuh"
+#include "reduce.cuh"
+
+#include <math.h>
+
+enum { ROWS = 2048, ROWS_STEP = 128, COLS = 4096, THREADS = 256, JOIN_THREADS = 128 };
+static const size_t DZ_BYTES = (size_t)512 << 20;
+
+struct head_partial {
+  float largest, sum; /* of exp(logit - largest) */
+};
+
+template <class T, int COUNT> struct alignas(COUNT * sizeof(T)) head_several {
+  T at[COUNT];
+};
+
+/* The thread's share of a chunk's row: groups of PACK neighbours, -infinity past the end. count % PACK == 0.
+ */
+template <int PACK> struct head_share {
+  static constexpr int GROUPS = COLS / (THREADS * PACK);
+  head_several<float, PACK> group[GROUPS];
+
+  static __device__ __forceinline__ int first(int g) { return (g * THREADS + (int)threadIdx.x) * PACK; }
+
+  __device__ __forceinline__ void load(const float *__restrict__ row, int count)
+  {
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++) {
+      if (first(g) < count) {
+        group[g] = *reinterpret_cast<const head_several<float, PACK> *>(row + first(g));
+      } else {
+#pragma unroll
+        for (int p = 0; p < PACK; p++) group[g].at[p] = -INFINITY;
+      }
+    }
+  }
+};
+
+/* partials [n, n_chunks]; logprob gets the target's logit where this chunk has it. */
+template <int PACK>
+__global__ void __launch_bounds__(THREADS)
+    head_partials(const float *__restrict__ logits, const int32_t *__restrict__ targets,
+                  head_partial *__restrict__ partials, float *__restrict__ logprob, int col0, int count,
+                  int chunk, int n_chunks)
+{
+  TPO_SHARED(float, scratch, THREADS / 32);
+  size_t i = blockIdx.x;
+  const float *row = logits + i * (size_t)count;
+  head_share<PACK> z;
+  z.load(row, count);
+  float largest = -INFINITY;
+#pragma unroll
+  for (int g = 0; g < z.GROUPS; g++)
+#pragma unroll
+    for (int p = 0; p < PACK; p++) largest = fmaxf(largest, z.group[g].at[p]);
+  largest = block_max<THREADS>(largest, scratch);
+  float sum = 0, origin = largest > -INFINITY ? largest : 0;
+#pragma unroll
+  for (int g = 0; g < z.GROUPS; g++)
+#pragma unroll
+    for (int p = 0; p < PACK; p++) sum += expf(z.group[g].at[p] - origin);
+  sum = block_sum<THREADS>(sum, scratch);
+  if (threadIdx.x != 0) return;
+  partials[i * (size_t)n_chunks + (size_t)chunk] = {largest, sum};
+  int target = targets[i] - col0; /* negative where there is none */
+  if (target >= 0 && target < count) logprob[i] = row[target];
+}
+
+/* Joins a row's partial results in the order of the vocabulary, in double precision. */
+__global__ void __launch_bounds__(JOIN_THREADS)
+    head_join(const head_partial *__restrict__ partials, const int32_t *__restrict__ targets,
+              float *__restrict__ logprob, float *__restrict__ lse, int n, int n_chunks)
+{
+  int i = (int)(blockIdx.x * JOIN_THREADS + threadIdx.x);
+  if (i >= n) return;
+  const head_partial *row = partials + (size_t)i * (size_t)n_chunks;
+  float largest = row[0].largest;
+  for (int c = 1; c < n_chunks; c++) largest = fmaxf(largest, row[c].largest);
+  double sum = 0;
+  for (int c = 0; c < n_chunks; c++) sum += row[c].sum * exp((double)row[c].largest - (double)largest);
+  double value = (double)largest + log(sum);
+  lse[i] = (float)value;
+  logprob[i] = targets[i] < 0 ? 0.0f : (float)((double)logprob[i] - value);
+}
+
+/* dz [n, vocab]: this chunk's columns. */
+template <class Act, int PACK>
+__global__ void __launch_bounds__(THREADS)
+    head_gradient(const float *__restrict__ logits, const int32_t *__restrict__ targets,
+                  const float *__restrict__ lse, const float *__restrict__ dlogprob, Act *__restrict__ dz,
+                  int col0, int count, int vocab)
+{
+  size_t i = blockIdx.x;
+  head_share<PACK> z;
+  z.load(logits + i * (size_t)count, count);
+  Act *out = dz + i * (size_t)vocab + (size_t)col0;
+  bool wanted = targets[i] >= 0;
+  int target = targets[i] - col0; /* negative where there is none */
+  float lse_i = lse[i], scale = dlogprob[i];
+#pragma unroll
+  for (int g = 0; g < z.GROUPS; g++) {
+    head_several<Act, PACK> d;
+    int col = z.first(g);
+#pragma unroll
+    for (int p = 0; p < PACK; p++) {
+      float one = col + p == target ? 1.0f : 0.0f;
+      d.at[p] = from_float<Act>(wanted ? scale * (one - expf(z.group[g].at[p] - lse_i)) : 0.0f);
+    }
+    if (col < count) *reinterpret_cast<head_several<Act, PACK> *>(out + col) = d;
+  }
+}
+
+static int min_int(int a, int b)
+{
+  return a < b ? a : b;
+}
+
+static size_t round_up(size_t bytes)
+{
+  return (bytes + 255) / 256 * 256;
+}
+
+static size_t logits_bytes(int rows, int vocab)
+{
+  return round_up((size_t)rows * (size_t)min_int(COLS, vocab) * sizeof(float));
+}
+
+template <class Act>
+void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
+                              const int32_t *targets, float *logprob, float *lse, int n)
+{
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  if (n <= 0) return;
+  int vocab = w->rows, n_chunks = tpo_ceil_div(vocab, COLS), most = min_int(n, ROWS);
+  size_t logits_size = logits_bytes(most, vocab);
+  char *scratch = static_cast<char *>(tpo_cuda_scratch(
+      cuda, TPO_CUDA_SLOT_LM_HEAD, logits_size + (size_t)most * (size_t)n_chunks * sizeof(head_partial)));
+  if (!scratch) return;
+  float *logits = reinterpret_cast<float *>(scratch);
+  head_partial *partials = reinterpret_cast<head_partial *>(scratch + logits_size);
+  for (int row0 = 0; row0 < n; row0 += ROWS) {
+    int rows = min_int(ROWS, n - row0);
+    const Act *h_rows = static_cast<const Act *>(h) + (size_t)row0 * (size_t)w->cols;
+    for (int chunk = 0; chunk < n_chunks; chunk++) {
+      int col0 = chunk * COLS, count = min_int(COLS, vocab - col0);
+      tpo_cuda_logits<Act>(cuda, w, col0, count, h_rows, logits, rows);
+      if (count % 4 == 0) {
+        TPO_LAUNCH(head_partials<4>, dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
+                   targets + row0, partials, logprob + row0, col0, count, chunk, n_chunks);
+      } else {
+        TPO_LAUNCH(head_partials<1>, dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
+                   targets + row0, partials, logprob + row0, col0, count, chunk, n_chunks);
+      }
+      tpo_cuda_launched(cuda, "lm_head_logprob");
+    }
+    TPO_LAUNCH(head_join, dim3((unsigned)tpo_ceil_div(rows, JOIN_THREADS)), dim3(JOIN_THREADS), 0,
+               cuda->stream, partials, targets + row0, logprob + row0, lse + row0, rows, n_chunks);
+    tpo_cuda_launched(cuda, "lm_head_logprob");
+  }
+}
+
+/* How many rows of dz exist at once. */
+template <class Act> static int gradient_rows(int vocab)
+{
+  size_t rows = DZ_BYTES / ((size_t)vocab * sizeof(Act)) / ROWS_STEP * ROWS_STEP;
+  return rows < ROWS_STEP ? ROWS_STEP : rows < ROWS ? (int)rows : ROWS;
+}
+
+template <class Act>
+void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
+                                       const int32_t *targets, const float *lse, const float *dlogprob,
+                                       void *dh, float *dw, int n)
+{
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  if (n <= 0) return;
+  int vocab = w->rows, step = gradient_rows<Act>(vocab), most = min_int(n, step);
+  size_t logits_size = logits_bytes(most, vocab);
+  char *scratch = static_cast<char *>(tpo_cuda_scratch(
+      cuda, TPO_CUDA_SLOT_LM_HEAD, logits_size + (size_t)most * (size_t)vocab * sizeof(Act)));
+  if (!scratch) return;
+  float *logits = reinterpret_cast<float *>(scratch);
+  Act *dz = reinterpret_cast<Act *>(scratch + logits_size);
+  for (int row0 = 0; row0 < n; row0 += step) {
+    int rows = min_int(step, n - row0);
+    const Act *h_rows = static_cast<const Act *>(h) + (size_t)row0 * (size_t)w->cols;
+    Act *dh_rows = static_cast<Act *>(dh) + (size_t)row0 * (size_t)w->cols;
+    for (int col0 = 0; col0 < vocab; col0 += COLS) {
+      int count = min_int(COLS, vocab - col0);
+      tpo_cuda_logits<Act>(cuda, w, col0, count, h_rows, logits, rows);
+      if (vocab % 4 == 0) { /* and then count % 4 == 0, too */
+        TPO_LAUNCH((head_gradient<Act, 4>), dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
+                   targets + row0, lse + row0, dlogprob + row0, dz, col0, count, vocab);
+      } else {
+        TPO_LAUNCH((head_gradient<Act, 1>), dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
+                   targets + row0, lse + row0, dlogprob + row0, dz, col0, count, vocab);
+      }
+      tpo_cuda_launched(cuda, "lm_head_logprob_backward");
+    }
+    tpo_cuda_logits_backward<Act>(cuda, w, 0, vocab, dz, h_rows, dh_rows, false, dw, rows);
+  }
+}
+
+template <class Act>
+void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
+                             int n)
+{
+  if (n > 0) tpo_cuda_logits<Act>(tpo_cuda_of(be), w, 0, w->rows, h, logits, n);
+}
+
+#define INSTANTIATE(Act)                                                                                     \
+  template void tpo_cuda_lm_head_logprob<Act>(struct tpo_backend *, const struct tpo_linear *, const void *, \
+                                              const int32_t *, float *, float *, int);                       \
+  template void tpo_cuda_lm_head_logprob_backward<Act>(struct tpo_backend *, const struct tpo_linear *,      \
+                                                       const void *, const int32_t *, const float *,         \
+                                                       const float *, void *, float *, int);                 \
+  template void tpo_cuda_lm_head_logits<Act>(struct tpo_backend *, const struct tpo_linear *, const void *,  \
+                                             float *, int);
+INSTANTIATE(float)
+INSTANTIATE(__nv_bfloat16)

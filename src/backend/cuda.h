@@ -1,0 +1,19 @@
+/* The CUDA backend's entry points for C (cuda/backend.cu); built with TPO_CUDA on or emulated. */
+#ifndef TPO_BACKEND_CUDA_H
+#define TPO_BACKEND_CUDA_H
+
+#include "tpo/backend.h"
+
+/* local_rank, local_size: of the ranks on this host; rank r uses GPU r. More ranks than GPUs is refused
+ * unless TPO_CUDA_SHARE_GPU=1 is in the environment. */
+int tpo_cuda_open(struct tpo_backend **out, int local_rank, int local_size, struct tpo_error *err);
+/* "cuda (NVIDIA H100, 79 GiB, driver 580.159)", or why there is none: "cuda (no driver)". Never fails. */
+const char *tpo_cuda_list(void);
+/* GPUs that this process sees; 0 without a driver. */
+int tpo_cuda_device_count(void);
+/* Page-locked host memory, which kernels can read and write too: lets one test serve both. NULL when short.
+ */
+void *tpo_cuda_host_alloc(size_t bytes);
+void tpo_cuda_host_free(void *p);
+
+#endif

@@ -1,0 +1,167 @@
+/* Matrix products of the CUDA backend beside the reference: both activation types, values and gradients. */
+#include "ops_check.h"
+
+#include "cuda_check.h"
+
+struct shape {
+  int rows, cols, n;
+};
+static const struct shape shapes[] = {{1, 1, 1}, {13, 6, 5}, {64, 32, 33}, {96, 200, 7}, {33, 64, 130}};
+#define N_SHAPES (int)(sizeof shapes / sizeof *shapes)
+
+struct products {
+  struct check_values y, sum, dx, dx_sum;
+  float *dw;
+};
+
+static struct tpo_linear *weights(struct tpo_backend *be, const struct shape *s, enum tpo_dtype dtype)
+{
+  struct tpo_linear *w;
+  assert_int_equal(tpo_ops(be)->linear_create(be, s->rows, s->cols, dtype, &w, NULL), 0);
+  float *values = check_rounded((size_t)(s->rows * s->cols), 1, dtype);
+  tpo_ops(be)->linear_set(be, w, 0, s->rows, values, TPO_F32);
+  check_wait(be);
+  return w;
+}
+
+/* All products of one shape with activations of `dtype`, as fp32. */
+static struct products run(struct tpo_backend *be, const struct shape *s, enum tpo_dtype dtype)
+{
+  const struct tpo_ops *ops = tpo_ops_for(be, dtype);
+  struct tpo_linear *w = weights(be, s, dtype);
+  size_t in = (size_t)(s->n * s->cols), out = (size_t)(s->n * s->rows);
+  struct check_values x = check_values(ops, in, 2, dtype), dy = check_values(ops, out, 3, dtype);
+  struct products p = {.y = check_values(ops, out, 4, dtype),
+                       .sum = check_values(ops, out, 5, dtype),
+                       .dx = check_values(ops, in, 6, dtype),
+                       .dx_sum = check_values(ops, in, 7, dtype),
+                       .dw = normal((size_t)(s->rows * s->cols), 8)};
+  ops->linear_forward(be, w, x.data, p.y.data, s->n);
+  ops->linear_forward_add(be, w, x.data, p.sum.data, s->n);
+  ops->linear_backward_input(be, w, dy.data, p.dx.data, s->n, false);
+  ops->linear_backward_input(be, w, dy.data, p.dx_sum.data, s->n, true);
+  ops->linear_backward_weight(be, w, dy.data, x.data, p.dw, s->n);
+  check_wait(be);
+  ops->linear_free(be, w);
+  return p;
+}
+
+static void products_match_the_reference(enum tpo_dtype dtype, double tolerance)
+{
+  for (int i = 0; i < N_SHAPES; i++) {
+    const struct shape *s = &shapes[i];
+    struct products got = run(check_cuda, s, dtype), expected = run(check_reference, s, dtype);
+    check_values_close("y", &got.y, &expected.y, tolerance);
+    check_values_close("y +=", &got.sum, &expected.sum, tolerance);
+    check_values_close("dx", &got.dx, &expected.dx, tolerance);
+    check_values_close("dx +=", &got.dx_sum, &expected.dx_sum, tolerance);
+    check_all_close("dw", got.dw, expected.dw, (size_t)(s->rows * s->cols),
+                    dtype == TPO_F32 ? tolerance : 1e-5);
+  }
+}
+
+static void fp32_products_match_the_reference(void **state)
+{
+  (void)state;
+  products_match_the_reference(TPO_F32, 2e-6);
+}
+
+static void bf16_products_match_the_reference(void **state)
+{
+  (void)state;
+  products_match_the_reference(TPO_BF16, 8e-3);
+}
+
+static void a_row_has_the_same_bits_alone_and_in_any_batch(void **state)
+{
+  (void)state;
+  const struct shape s = {96, 64, 130};
+  for (int b = 0; b < 2; b++) {
+    enum tpo_dtype dtype = b ? TPO_BF16 : TPO_F32;
+    const struct tpo_ops *ops = tpo_ops_for(check_cuda, dtype);
+    struct tpo_linear *w = weights(check_cuda, &s, dtype);
+    struct check_values x = check_values(ops, 130 * 64, 2, dtype), y = check_values(ops, 130 * 96, 3, dtype),
+                        alone = check_values(ops, 96, 4, dtype), dx = check_values(ops, 130 * 64, 5, dtype);
+    ops->linear_forward(check_cuda, w, x.data, y.data, 130);
+    ops->linear_backward_input(check_cuda, w, y.data, dx.data, 130, false);
+    for (int row = 0; row < 130; row += 43) {
+      char *in = (char *)x.data + (size_t)(row * 64) * ops->activation_size;
+      char *out = (char *)y.data + (size_t)(row * 96) * ops->activation_size;
+      char *gradient = (char *)dx.data + (size_t)(row * 64) * ops->activation_size;
+      ops->linear_forward(check_cuda, w, in, alone.data, 1);
+      check_wait(check_cuda);
+      assert_memory_equal(alone.data, out, 96 * ops->activation_size);
+      ops->linear_backward_input(check_cuda, w, out, alone.data, 1, false);
+      check_wait(check_cuda);
+      assert_memory_equal(alone.data, gradient, 64 * ops->activation_size);
+    }
+    ops->linear_free(check_cuda, w);
+  }
+}
+
+static void bf16_weights_round_fp32_activations_only(void **state)
+{
+  (void)state;
+  const struct shape s = {13, 40, 9};
+  const struct tpo_ops *ops = tpo_ops(check_cuda);
+  struct tpo_linear *w = weights(check_cuda, &s, TPO_BF16), *same = weights(check_reference, &s, TPO_BF16);
+  float *x = check_rounded(9 * 40, 2, TPO_BF16), *y = zeros(9 * 13), *expected = zeros(9 * 13);
+  ops->linear_forward(check_cuda, w, x, y, 9);
+  tpo_ops(check_reference)->linear_forward(check_reference, same, x, expected, 9);
+  assert_close("y", y, expected, 9 * 13, 2e-6);
+  ops->linear_free(check_cuda, w);
+  tpo_ops(check_reference)->linear_free(check_reference, same);
+}
+
+static void weights_come_back_from_every_type(void **state)
+{
+  (void)state;
+  static const enum tpo_dtype types[] = {TPO_F32, TPO_F16, TPO_BF16};
+  const size_t n = 37 * 11;
+  float *values = normal(n, 1), *back = zeros(n), *expected = zeros(n);
+  values[0] = 0x1p-24f, values[1] = -0x1.8p-20f, values[2] = 65504, values[3] = -0.0f; /* fp16's edges */
+  for (int source = 0; source < 3; source++)
+    for (int kept = 0; kept < 3; kept += 2) {
+      void *src = check_alloc(n * 4);
+      tpo_convert(src, types[source], values, TPO_F32, n);
+      struct tpo_backend *both[] = {check_cuda, check_reference};
+      for (int b = 0; b < 2; b++) {
+        const struct tpo_ops *ops = tpo_ops(both[b]);
+        struct tpo_linear *w;
+        assert_int_equal(ops->linear_create(both[b], 37, 11, types[kept], &w, NULL), 0);
+        /* two uneven parts: the second begins off the 16-byte grid */
+        ops->linear_set(both[b], w, 0, 3, src, types[source]);
+        ops->linear_set(both[b], w, 3, 34, (char *)src + 3 * 11 * tpo_dtype_size(types[source]),
+                        types[source]);
+        ops->linear_get(both[b], w, 0, 37, b ? expected : back);
+        check_wait(both[b]);
+        ops->linear_free(both[b], w);
+      }
+      assert_bits("weights", back, expected, n);
+    }
+}
+
+static void a_shape_without_elements_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_linear *w;
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_ops(check_cuda)->linear_create(check_cuda, 0, 3, TPO_F32, &w, &err),
+                   TPO_E_UNSUPPORTED);
+  assert_int_equal(tpo_ops(check_cuda)->linear_create(check_cuda, 3, 3, TPO_F16, &w, &err),
+                   TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "fp16"));
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      CHECK_TEST(fp32_products_match_the_reference),
+      CHECK_TEST(bf16_products_match_the_reference),
+      CHECK_TEST(a_row_has_the_same_bits_alone_and_in_any_batch),
+      CHECK_TEST(bf16_weights_round_fp32_activations_only),
+      CHECK_TEST(weights_come_back_from_every_type),
+      CHECK_TEST(a_shape_without_elements_is_refused),
+  };
+  return cmocka_run_group_tests(tests, check_open, check_close);
+}

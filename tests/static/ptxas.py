@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""What the GPU compiler makes of every kernel, without a GPU: compiles cuda/*.cu for each architecture, fails where a
+kernel spills registers or keeps arrays in local memory, and compares bench/gpu/occupancy.md with what it found
+(--write makes it anew). Skipped by name where there is no nvcc."""
+import argparse
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TABLE = ROOT / "bench" / "gpu" / "occupancy.md"
+FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-lineinfo", "-D_GNU_SOURCE", "-Icuda", "-Isrc", "-Iinclude"]
+INCLUDED = ["cuda/*.cuh", "src/backend/*.h", "src/base/*.h", "include/tpo/*.h"]
+
+# What a multiprocessor has, from NVIDIA's tables of compute capabilities. Each block takes 1 KiB of shared memory more
+# than it asks for; registers are given out by 256 to a warp, to four warps at a time.
+MACHINES = {
+    "sm_80": {"compute": "compute_80", "shared": 164 * 1024, "warps": 64, "blocks": 32},
+    "sm_90a": {"compute": "compute_90a", "shared": 228 * 1024, "warps": 64, "blocks": 32},
+    "sm_100": {"compute": "compute_100", "shared": 228 * 1024, "warps": 64, "blocks": 32},
+}
+REGISTERS = 65536
+
+# Kernels (a part of the name) that may keep something in local memory, each with the reason.
+LOCAL_MEMORY_IS_FINE = {}
+
+# Where not one block fits on a multiprocessor, and what happens then.
+TOO_LARGE = {("paged_tensor<256>", "sm_80"): "its launcher takes the plain kernel there"}
+
+# Dynamic shared memory that a kernel is launched with: an expression of its file, for names that match; {0} is the first
+# group of the match. A kernel that uses dynamic shared memory and isn't here fails the check.
+PLAIN_TILE = "plain_tile<{0}>::floats"
+DYNAMIC_SHARED = [
+    ("attention.cu", r"flash_forward<(\d+)>", "forward_plan<{0}>::shared_bytes"),
+    ("attention.cu", r"plain_forward<\w+, (\d+)>", f"(3 * {PLAIN_TILE} + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
+    ("attention_backward.cu", r"flash_keys<(\d+)>", "backward_plan<{0}>::shared_bytes_sums"),
+    ("attention_backward.cu", r"flash_queries<(\d+)>", "backward_plan<{0}>::shared_bytes"),
+    ("attention_backward.cu", r"plain_(?:keys|queries)<\w+, (\d+)>",
+     f"(4 * {PLAIN_TILE} + 2 * PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
+    ("paged_tensor.cu", r"paged_tensor<(\d+)>",
+     "kv_ring<{0}>::n_tiles * kv_ring<{0}>::tile_elements * sizeof(__nv_bfloat16) + sizeof(paged_shared<{0}>)"),
+    ("paged_plain.cu", r"paged_plain<\w+, \w+>", "4 * sizeof(float) * (2 * 128 + 2 * PAGED_CHUNK)"),  # at head dimension 128
+]
+
+
+def fail(text):
+    sys.exit(f"ptxas.py: {text}")
+
+
+def find_tool(name):
+    found = shutil.which(name)
+    beside = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin" / name
+    return found or (str(beside) if beside.exists() else None)
+
+
+def run(command):
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def short_name(mangled):
+    name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout.strip()
+    name = name.replace("(anonymous namespace)::", "").replace("__nv_bfloat16", "bf16")
+    name = re.sub(r"^void ", "", name)
+    depth, end = 0, len(name)  # cut off the arguments: the bracket that opens outside of <>
+    for at, letter in enumerate(name):
+        depth += {"<": 1, ">": -1}.get(letter, 0)
+        if letter == "(" and depth == 0:
+            end = at
+            break
+    return re.sub(r"\((?:int|bool|unsigned int|tpo_dtype)\)", "", name[:end])
+
+
+def compile_one(nvcc, ptxas, version, shared_text, source, arch, cache):
+    """PTX and the assembler's report for one file and architecture; kept by a hash of all that they depend on."""
+    what = hashlib.sha256("\0".join([version, arch, *FLAGS, shared_text, source.read_text()]).encode()).hexdigest()[:24]
+    ptx, report = cache / f"{source.stem}-{arch}-{what}.ptx", cache / f"{source.stem}-{arch}-{what}.txt"
+    if not report.exists():
+        run([nvcc, *FLAGS, "-ptx", f"-arch={MACHINES[arch]['compute']}", "-o", str(ptx), str(source.relative_to(ROOT))])
+        text = run([ptxas, "-v", "-O3", "-lineinfo", f"-arch={arch}", "-o", os.devnull, str(ptx)])
+        report.write_text(text)
+    return ptx.read_text(), report.read_text()
+
+
+def read_kernels(source, arch, ptx, report):
+    """The kernels of one compilation, by mangled name."""
+    bodies = {}
+    for part in re.split(r"^\s*\.(?:visible |weak )?\s*\.?entry\s+", ptx, flags=re.M)[1:]:
+        bodies[re.match(r"[\w$]+", part).group()] = part
+    kernels = {}
+    for block in re.split(r"Compiling entry function '", report)[1:]:
+        mangled = block[:block.index("'")]
+        memory = re.search(rf"properties for {re.escape(mangled)}\s+(\d+) bytes stack frame, (\d+) bytes spill stores, "
+                           r"(\d+) bytes spill loads", block)
+        used = re.search(r"Used (\d+) registers", block)
+        smem = re.search(r"(\d+) bytes smem", block)
+        if not memory or not used:
+            fail(f"{source.name} for {arch}: the assembler's report on {mangled} can't be read:\n{block}")
+        body = bodies.get(mangled, "")
+        threads = re.search(r"\.maxntid (\d+)(?:, (\d+))?(?:, (\d+))?", body)
+        count = 1
+        for size in threads.groups() if threads else ():
+            count *= int(size or 1)
+        kernels[mangled] = {"stack": int(memory[1]), "spills": int(memory[2]) + int(memory[3]), "registers": int(used[1]),
+                            "static": int(smem[1]) if smem else 0, "threads": count if threads else 0,
+                            "dynamic": "tpo_dynamic_shared" in body}
+    return kernels
+
+
+def evaluate(source, expressions, headers, cache):
+    """Values of constant expressions in terms of a .cu file's own names, by the host's compiler."""
+    text = f'#include "{source.name}"\n' + "".join(
+        f'extern "C" {{ extern const unsigned long long tpo_value_{i}; const unsigned long long tpo_value_{i} = {e}; }}\n'
+        for i, e in enumerate(expressions))
+    what = hashlib.sha256("\0".join([text, headers, source.read_text()]).encode()).hexdigest()[:24]
+    kept = cache / f"{source.stem}-values-{what}.s"
+    if not kept.exists():
+        probe = cache / f"{source.stem}-values.cpp"
+        probe.write_text(text)
+        run(["g++", "-std=c++17", "-w", "-S", "-D_GNU_SOURCE", "-Icuda/emulation/include", "-Icuda", "-Isrc", "-Iinclude",
+             "-o", str(kept), str(probe)])
+    found = dict(re.findall(r"^tpo_value_(\d+):\s+\.quad\s+(\d+)", kept.read_text(), re.M))
+    return [int(found[str(i)]) for i in range(len(expressions))]
+
+
+def find_dynamic(kernels, headers, cache, problems):
+    """Sets `dynamic` of each kernel to the bytes of dynamic shared memory that it is launched with."""
+    wanted = {}
+    for (source, name), by_arch in kernels.items():
+        if not any(k["dynamic"] for k in by_arch.values()):
+            continue
+        matches = [(re.fullmatch(pattern, name), expression) for file, pattern, expression in DYNAMIC_SHARED if file == source]
+        expression = next((e.format(*m.groups()) for m, e in matches if m), None)
+        if expression:
+            wanted.setdefault(source, {})[name] = expression
+        else:
+            problems.append(f"cuda/{source}: {name} uses dynamic shared memory; DYNAMIC_SHARED in tests/static/ptxas.py "
+                            "lacks its size")
+    for source, expressions in wanted.items():
+        values = evaluate(ROOT / "cuda" / source, list(expressions.values()), headers, cache)
+        for name, value in zip(expressions, values):
+            for kernel in kernels[source, name].values():
+                kernel["dynamic"] = value
+
+
+def blocks_per_multiprocessor(kernel, machine):
+    warps = max(-(-kernel["threads"] // 32), 1)
+    shared = kernel["static"] + int(kernel["dynamic"])
+    per_warp = -(-kernel["registers"] * 32 // 256) * 256
+    by_registers = REGISTERS // per_warp // 4 * 4 // warps
+    by_shared = machine["shared"] // (-(-(shared + 1024) // 128) * 128)
+    return min(by_registers, by_shared, machine["warps"] // warps, machine["blocks"])
+
+
+def check(kernels, problems):
+    """kernels: (file, name) -> arch -> figures."""
+    for (source, name), by_arch in sorted(kernels.items()):
+        place = f"cuda/{source}: {name}"
+        any_arch = next(iter(by_arch.values()))
+        if any_arch["threads"] == 0 and any(k["registers"] > 64 for k in by_arch.values()):
+            problems.append(f"{place} has no __launch_bounds__, and too many registers for a block of 1024 threads")
+            continue
+        for arch, kernel in by_arch.items():
+            if blocks_per_multiprocessor(kernel, MACHINES[arch]) == 0 and (name, arch) not in TOO_LARGE:
+                problems.append(f"{place}, {arch}: not one block fits on a multiprocessor")
+            if any(part in name for part in LOCAL_MEMORY_IS_FINE):
+                continue
+            if kernel["spills"] or kernel["stack"]:
+                problems.append(f"{place}, {arch}: {kernel['spills']} bytes spilled, {kernel['stack']} bytes of local "
+                                f"memory ({kernel['registers']} registers)")
+
+
+def slashed(values):
+    values = [str(v) for v in values]
+    return values[0] if len(set(values)) == 1 else " / ".join(values)
+
+
+def table_text(kernels, version):
+    lines = [
+        "# Registers, shared memory and occupancy of the kernels", "",
+        "<!-- Generated by tests/static/ptxas.py --write, which also checks it. -->", "",
+        f"From the compiler's own report ({version}), no GPU needed. Where the architectures differ, the three figures stand",
+        f"for {', '.join(MACHINES)}. No kernel spills registers or keeps anything in local memory" +
+        ("." if not LOCAL_MEMORY_IS_FINE else ", except those named at the end."), "",
+        "- *shared*: bytes a block has, fixed at compile time + given at the launch.",
+        "- *blocks*: how many fit on one multiprocessor at once, by registers, shared memory, warps and the limit of blocks.",
+        "- *occupancy*: their warps as a share of the 64 that a multiprocessor holds. High is not by itself good: a kernel of",
+        "  matrix products wants registers, one that waits for memory wants warps.", ""]
+    for source in sorted({source for source, _ in kernels}):
+        lines += [f"## {source}", "", "| kernel | threads | registers | shared | blocks | occupancy |",
+                  "| --- | --- | --- | --- | --- | --- |"]
+        for (where, name), by_arch in sorted(kernels.items()):
+            if where != source:
+                continue
+            any_arch = next(iter(by_arch.values()))
+            dynamic = int(any_arch["dynamic"])
+            blocks = [blocks_per_multiprocessor(k, MACHINES[a]) for a, k in by_arch.items()]
+            warps = max(-(-any_arch["threads"] // 32), 1)
+            shared = slashed(k["static"] for k in by_arch.values()) + (f" + {dynamic}" if dynamic else "")
+            lines.append(f"| `{name}` | {any_arch['threads'] or 'any'} | {slashed(k['registers'] for k in by_arch.values())} "
+                         f"| {shared} | {slashed(blocks)} | {slashed(f'{100 * b * warps // 64} %' for b in blocks)} |")
+        lines.append("")
+    lines += [f"- `{part}` keeps something in local memory: {reason}." for part, reason in LOCAL_MEMORY_IS_FINE.items()]
+    lines += [f"- `{name}` does not fit on {arch}: {why}." for (name, arch), why in TOO_LARGE.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write bench/gpu/occupancy.md")
+    parser.add_argument("--cache", default=str(ROOT / "build" / "ptxas"), help="folder for what was compiled already")
+    parser.add_argument("files", nargs="*", help="only these files (no table then)")
+    args = parser.parse_args()
+    nvcc, ptxas = find_tool("nvcc"), find_tool("ptxas")
+    if not nvcc or not ptxas:
+        print("ptxas: skipped, there is no nvcc here")
+        return
+    release = re.search(r"release ([\d.]+), V([\d.]+)", run([nvcc, "--version"]))
+    version = f"nvcc {release[2]}"
+    cache = pathlib.Path(args.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    sources = [pathlib.Path(f).resolve() for f in args.files] or sorted((ROOT / "cuda").glob("*.cu"))
+    headers = "\0".join(p.read_text() for pattern in INCLUDED for p in sorted(ROOT.glob(pattern)))
+    jobs = [(source, arch) for source in sources for arch in MACHINES]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda job: compile_one(nvcc, ptxas, version, headers, *job, cache), jobs))
+    kernels = {}
+    for (source, arch), (ptx, report) in zip(jobs, results):
+        for mangled, figures in read_kernels(source, arch, ptx, report).items():
+            kernels.setdefault((source.name, short_name(mangled)), {})[arch] = figures
+    problems = []
+    find_dynamic(kernels, headers, cache, problems)
+    check(kernels, problems)
+    text = table_text(kernels, version)
+    if args.files:
+        print(text)
+    elif args.write and not problems:
+        TABLE.write_text(text)
+    elif not args.write:
+        recorded = TABLE.read_text() if TABLE.exists() else ""
+        if recorded != text and f"({version})" in recorded:
+            problems.append(f"{TABLE.relative_to(ROOT)} is out of date: run tests/static/ptxas.py --write")
+        elif not recorded:
+            problems.append(f"{TABLE.relative_to(ROOT)} is missing: run tests/static/ptxas.py --write")
+        elif recorded != text:
+            print(f"ptxas: {TABLE.relative_to(ROOT)} is from another compiler than {version}, so it was not compared")
+    if problems:
+        fail("\n".join(problems))
+    print(f"ptxas: {len(kernels)} kernels for {', '.join(MACHINES)}, none spills or uses local memory")
+
+
+if __name__ == "__main__":
+    main()
