@@ -15,6 +15,11 @@ void tpo_host_forget(struct tpo_backend *be);
 void tpo_host_begin_pass(struct tpo_backend *be, enum tpo_pass pass);
 void tpo_host_select_ids(struct tpo_backend *be, int32_t *ids, const int32_t *from, const int32_t *tokens,
                          int n);
+/* All of them, for a table's initialiser. */
+#define TPO_HOST_OPS                                                                                         \
+  .memory_available = tpo_host_memory_available, .fetch_begin = tpo_host_fetch_begin,                        \
+  .fetch_end = tpo_host_fetch_end, .replay = tpo_host_replay, .record_end = tpo_host_record_end,             \
+  .forget = tpo_host_forget, .begin_pass = tpo_host_begin_pass, .select_ids = tpo_host_select_ids
 void tpo_host_free_fetched(struct tpo_backend *be); /* when the backend closes */
 
 #endif

@@ -100,7 +100,9 @@ static void free_memory_is_told_and_too_much_is_refused_in_words(void **state)
   assert_true(available > 1 << 20);
   void *x;
   struct tpo_error err = {0};
-  assert_int_equal(tpo_ops(be)->alloc(be, (size_t)1 << 60, &x, &err), TPO_E_MEMORY);
+  /* On the host, what malloc itself isn't asked for: under the sanitizer that would end the test. */
+  size_t too_much = be == check_cuda ? (size_t)1 << 60 : SIZE_MAX;
+  assert_int_equal(tpo_ops(be)->alloc(be, too_much, &x, &err), TPO_E_MEMORY);
   assert_null(x);
   assert_true(strlen(err.message) > 20);
   if (be == check_cuda) assert_non_null(strstr(err.message, "free"));
