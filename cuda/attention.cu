@@ -1,7 +1,7 @@
 /* Training attention, forward: packed causal sequences with grouped heads.
  *
- *   s_ij = q_i . k_j / sqrt(head_dim), j <= i;  out_i = sum_j exp(s_ij - lse_i) v_j;  lse_i = log sum_j
- * exp(s_ij)
+ *   s_ij = q_i . k_j / sqrt(head_dim), j <= i
+ *   lse_i = log sum_j exp(s_ij);  out_i = sum_j exp(s_ij - lse_i) v_j
  *
  * bf16, head_dim a multiple of 8: a block owns 128 queries of one head and goes over the keys 64 at a time
  * (32 for head_dim > 128), which the next cp.async copies bring in while the tensor cores work on these. A

@@ -1,9 +1,10 @@
-/* Training attention, backward (forward: attention.cu). With p_ij = exp(s_ij - lse_i) and d_i = dout_i .
- * out_i,
+/* Training attention, backward (forward: attention.cu).
  *
+ *   p_ij = exp(s_ij - lse_i);  d_i = dout_i . out_i
  *   dp_ij = dout_i . v_j;  ds_ij = p_ij (dp_ij - d_i) / sqrt(head_dim)
- *   dq_i = sum_j ds_ij k_j;  dk_j = sum_i ds_ij q_i;  dv_j = sum_i p_ij dout_i   (i: all query heads of the
- * group)
+ *   dq_i = sum_j ds_ij k_j;  dk_j = sum_i ds_ij q_i;  dv_j = sum_i p_ij dout_i
+ *
+ * where the sums for a key head go over the queries i of all its query heads.
  *
  * Three kernels, all sums in a fixed order and none by atomics: d (memory-bound: dout and out once); dk and
  * dv; dq. The last two both compute p and dp: 7 products of matrices where 5 would do, which costs less than
@@ -11,11 +12,12 @@
  *
  * bf16, head_dim a multiple of 8: a block owns 128 keys (64 for head_dim <= 64 or > 128) and goes over the
  * queries after them, for each query head of the group, 64 at a time, double-buffered; for dq the other way
- * round. A warp owns 16 keys (or queries): their fragments and gradients stay in registers, and the
- * transposed scores of 16 queries at a time turn into the next product's operand where they are, so nothing
- * but the inputs passes through shared memory. That makes one ldmatrix.x4 for 2 mma.m16n8k16, the bound on
- * H100: about 0.8 of the mma.sync peak (which is 60-70 % of wgmma's). For head_dim > 128, dk and dv are
- * computed in two halves of columns and fragments are read from shared memory each time.
+ * round. A warp owns 16 keys (or queries): their fragments (for keys of 128 columns, 7/8 of them) and their
+ * gradients stay in registers, and the transposed scores of 16 queries at a time turn into the next product's
+ * operand where they are, so nothing but the inputs passes through shared memory. That makes one ldmatrix.x4
+ * for 2 mma.m16n8k16, the bound on H100: about 0.8 of the mma.sync peak (which is 60-70 % of wgmma's). For
+ * head_dim > 128, dk and dv are computed in two halves of columns and fragments are read from shared memory
+ * each time.
  *
  * fp32, and bf16 with other head dimensions: the same in plain fp32 arithmetic, 32 queries and 32 keys at a
  * time. */
