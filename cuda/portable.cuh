@@ -15,7 +15,8 @@
  *   32 lanes reach.
  * - No managed memory, no device-side printf or allocation, no cooperative launch, no float atomics (results
  *   must repeat bit for bit); integer atomics are fine.
- * - Tensor-core, asynchronous-copy and other PTX instructions only through ptx.cuh. */
+ * - Tensor-core, asynchronous-copy and other PTX instructions only through ptx.cuh (attention_tile.cuh has an
+ *   exponential of its own, with its host meaning beside it). */
 #ifndef TPO_CUDA_PORTABLE_CUH
 #define TPO_CUDA_PORTABLE_CUH
 
