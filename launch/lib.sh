@@ -7,7 +7,8 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 
 build_packages="gcc libc6-dev cmake make pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev
-  libpcre2-dev libjansson-dev libyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev"
+  libpcre2-dev libjansson-dev libyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev
+  libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler"
 fetch_packages="python3 python3-pip"
 test_packages="g++ libcmocka-dev clang clang-format python3-venv git"
 

@@ -69,11 +69,32 @@ struct tpo_sampling_config { /* sampling: */
   int n_stop;
 };
 
+enum tpo_judge_mode { TPO_JUDGE_ABSOLUTE, TPO_JUDGE_PAIRWISE };
 struct tpo_judge_config {    /* judge: */
-  char *kind;                /* "rule", later "reward:DIR" ... */
+  char *kind;                /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
+  double max_failed;         /* share of responses without a score above which a run stops, 0.1 */
   bool strict;               /* rule: strict checks only; false: IFEval's loose variants */
   double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
   double empty_score;        /* rule: score of an empty response, default -1 */
+  char **routes;             /* route: "FIELD[=VALUE] -> KIND[:ARG]", the first that fits; "*" fits all */
+  int n_routes;
+  bool standardise;         /* route: scores in units of each judge's spread */
+  char *head;               /* reward: name of the score head's tensor, NULL: "score" */
+  int batch_tokens;         /* reward: most tokens in one forward pass */
+  enum tpo_judge_mode mode; /* http: absolute | pairwise */
+  char *system, *prompt;    /* pairwise, http: what the judge model is asked; NULL: built-in */
+  char *pattern;      /* pairwise, http: regular expression whose group is the verdict; NULL: built-in */
+  int comparisons;    /* pairwise: ordered comparisons a prompt; 0: all K (K - 1) */
+  double elo_prior;   /* pairwise: weight of the prior that keeps undefeated responses finite */
+  int max_tokens;     /* pairwise, http: of an answer */
+  double temperature; /* pairwise, http */
+  int slots;          /* pairwise:DIR: sequences at once */
+  char *model;        /* http: the model's name at the server */
+  char *key_env;      /* http: environment variable with the key */
+  char *cache;        /* http: folder of answers; NULL: in the run folder, else none */
+  int concurrency;    /* http: requests under way, over all ranks */
+  int timeout;        /* http, command: seconds for one answer */
+  int retries;        /* http: attempts after the first */
 };
 
 enum tpo_pair_mode { TPO_PAIRS_BEST_WORST, TPO_PAIRS_ALL };
@@ -113,6 +134,10 @@ struct tpo_run_config {          /* run: */
   enum tpo_reference reference;  /* previous | seed: which model is the DPO reference */
   int validation_k;              /* samples a validation prompt, default 1 */
   double validation_temperature; /* 0 = greedy */
+  int validation_resample;       /* further draws for a validation output that does not parse */
+  char *baseline;                /* run folder to compare with on the validation instructions; NULL: none */
+  int kl_outputs;                /* outputs that the KL estimate is taken over; 0: none */
+  bool tensorboard;              /* write TensorBoard event files */
   bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
   int deadline; /* seconds a rank may be silent in a collective step before the run ends, 1800 */
 };

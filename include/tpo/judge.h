@@ -1,15 +1,17 @@
 /* judge: scores for responses. A judge sees the instruction and the responses, never a thought.
  *
  *   struct tpo_judge *judge;
- *   tpo_judge_open(&judge, &config.judge, &err);                      // kind "rule"
+ *   struct tpo_judge_env env = {.backend = be, .size = 1};
+ *   tpo_judge_open(&judge, &config.judge, &env, &err);
  *   tpo_judge_score(judge, items, n_items, results, &err);
  *   tpo_judge_close(judge);
  *
- * Kinds register in one table (src/judge/judge.c); more come beside `rule`. A judge's failure is never a
- * score: the result's `ok` is false and its detail tells why. */
+ * Kinds register in one table (src/judge/judge.c). A judge's failure is never a score: the result's `ok` is
+ * false and its detail tells why. */
 #ifndef TPO_JUDGE_H
 #define TPO_JUDGE_H
 
+#include "tpo/backend.h"
 #include "tpo/base.h"
 #include "tpo/config.h"
 
@@ -28,13 +30,37 @@ struct tpo_judge_result { /* one response */
   char *detail; /* JSON object; free() */
 };
 
+/* What a judge works with; borrowed while it is open. Zero where a kind has no need of it. */
+struct tpo_judge_env {
+  struct tpo_backend *backend;  /* for kinds that compute with a model */
+  enum tpo_compute_dtype dtype; /* of such a model */
+  uint64_t seed;
+  int rank, size;        /* this process among those that judge at the same time; size 0 counts as 1 */
+  const char *cache_dir; /* where answers are kept; NULL: nowhere */
+};
+
 /* config->kind is KIND[:ARG]. An unknown kind is refused with the list of those there are. */
-int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config, struct tpo_error *err);
-/* results: [sum of n_responses], in order. */
+int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config,
+                   const struct tpo_judge_env *env, struct tpo_error *err);
+/* What can be told of the settings before anything is computed: that the kind exists, its folder or program
+ * is there, its pattern compiles. */
+int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
+/* Whether the judge computes with a model, and so needs env.backend. */
+bool tpo_judge_needs_model(const struct tpo_judge_config *config);
+/* Whether it compares an item's responses with each other: a score then means nothing beside one from another
+ * call, and one response alone can't be scored. The detail of a compared response has "wins", "losses" and
+ * "comparisons" (both positions counted). */
+bool tpo_judge_compares(const struct tpo_judge_config *config);
+
+/* results: [sum of n_responses], in order. All of a caller's items at once let the judge fill its batches. */
 int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,
                     struct tpo_judge_result *results, struct tpo_error *err);
+/* Counts since the judge was opened (requests, ties, unparsable answers, ...) as a JSON object of numbers, to
+ * be summed over ranks; those whose name begins with "max_" take the largest. free() it; NULL when memory is
+ * short. */
+char *tpo_judge_counts(const struct tpo_judge *judge);
 void tpo_judge_close(struct tpo_judge *judge);
-const char *tpo_judge_kinds(void); /* "rule" */
+const char *tpo_judge_kinds(void); /* "rule, reward, ..." */
 
 /* One verifiable check on a text: the 25 constraint types of IFEval (Zhou et al. 2023) and reference answers
  * (reference:exact, reference:numeric, reference:regex). check: JSON object with "type" and its arguments.

@@ -149,10 +149,8 @@ static int print_owned(char *text, struct tpo_error *err)
 static int run_config(struct invocation *in, struct tpo_error *err)
 {
   if (option_value(in, "--reference")) return print_owned(tpo_config_reference(), err);
-  struct tpo_judge *judge = NULL;
   int status = check_config(in, TPO_CHECK_ALL, err);
-  if (status == 0) status = tpo_judge_open(&judge, &in->config.judge, err);
-  tpo_judge_close(judge);
+  if (status == 0) status = tpo_judge_check(&in->config.judge, err);
   return status < 0 ? status : print_owned(tpo_config_print(&in->config, true), err);
 }
 

@@ -189,15 +189,16 @@ static void check_judge(struct check *check)
 {
   static const char *const kinds[] = {"reward:", "pairwise:", "http:", "command:"};
   const char *kind = check->config->judge.kind;
-  if (kind && strcmp(kind, "rule") == 0) return;
+  if (kind && (strcmp(kind, "rule") == 0 || strcmp(kind, "route") == 0)) return;
   for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++) {
     size_t len = strlen(kinds[i]);
     if (strncmp(kind, kinds[i], len) == 0 && kind[len]) return;
   }
   bool near = kind && config_edit_distance(kind, strlen(kind), "rule", 4) <= 2;
-  PROBLEM(check, "judge.kind",
-          "judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL or command:PROGRAM, not \"%s\"%s",
-          kind ? kind : "", near ? "; did you mean rule?" : "");
+  PROBLEM(
+      check, "judge.kind",
+      "judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM or route, not \"%s\"%s",
+      kind ? kind : "", near ? "; did you mean rule?" : "");
 }
 
 static void check_run(struct check *check)

@@ -133,8 +133,14 @@ const struct config_key config_keys[] = {
      "Strings that end a sample where they appear; they are cut off. One string or a list."},
 
     TEXT("judge.kind", judge.kind, "rule",
-         "`rule` checks what the instruction itself asks for. Other kinds take an argument: `reward:DIR`, "
-         "`pairwise:DIR`, `http:URL`, `command:PROGRAM`."),
+         "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, `pairwise:DIR` "
+         "a "
+         "language model that compares responses two by two, `http:URL` a server that speaks OpenAI's chat "
+         "protocol, `command:PROGRAM` a program of yours; `route` chooses one of these by the instruction."),
+    REAL(
+        "judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
+        "Share of a step's responses that the judge may fail on before the run stops; below it they are left "
+        "out and counted."),
     TRUTH("judge.strict", judge.strict, "true",
           "Judge `rule`: constraints must hold in the response as it is. `false`: also when its first or "
           "last line or "
@@ -142,7 +148,65 @@ const struct config_key config_keys[] = {
     REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
          "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
-         "Judge `rule`: the score of an empty response."),
+         "Judge `rule`: the score of an empty response. With any judge, a validation output without a score "
+         "counts with it."),
+    {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
+     "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, of which the first that "
+     "fits "
+     "an instruction's fields names its judge; `*` fits every instruction."},
+    TRUTH(
+        "judge.standardise", judge.standardise, "true",
+        "Judge `route`: scores are told in standard deviations from the mean that the judge in question gave "
+        "when the run first used it, since the judges' own scales differ."),
+    TEXT("judge.head", judge.head, NULL,
+         "Judge `reward`: name of the score head's tensor in a sequence classification model. Not given: "
+         "`score`, or what the model folder's configuration names."),
+    INT("judge.batch_tokens", judge.batch_tokens, 1, 100000000, "4096",
+        "Judge `reward`: most tokens in one forward pass. It changes speed and memory, never the scores."),
+    CHOICE(
+        "judge.mode", judge.mode, "absolute|pairwise", "absolute",
+        "Judge `http`: whether the server's model is asked for a score of each response or to compare two."),
+    TEXT("judge.system", judge.system, NULL,
+         "Judges `pairwise` and `http`: system message for the judge model."),
+    TEXT("judge.prompt", judge.prompt, NULL,
+         "Judges `pairwise` and `http`: what the judge model is asked, with `{instruction}` and "
+         "`{response}`, or "
+         "`{response_a}` and `{response_b}`, in it. Not given: a built-in text."),
+    TEXT(
+        "judge.pattern", judge.pattern, NULL,
+        "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, a number "
+        "or "
+        "A, B or C for a tie; its last match counts. Not given: what the built-in text asks for, `[[...]]`."),
+    INT("judge.comparisons", judge.comparisons, 0, 1000000, "0",
+        "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer "
+        "are "
+        "drawn by a seeded schedule, and scores get coarser."),
+    REAL("judge.elo_prior", judge.elo_prior, 0, 1000, KEY_ABOVE_MIN, "0.1",
+         "Judge `pairwise`: precision of the normal prior on strengths, in natural units, that keeps a "
+         "response "
+         "which won or lost all of its comparisons at a finite score."),
+    INT("judge.max_tokens", judge.max_tokens, 1, 10000000, "1024",
+        "Judges `pairwise` and `http`: most tokens of an answer."),
+    REAL("judge.temperature", judge.temperature, 0, 100, 0, "0",
+         "Judges `pairwise` and `http`: temperature of the judge model; 0 takes the likeliest token always."),
+    INT("judge.slots", judge.slots, 1, 65536, "16",
+        "Judge `pairwise`: sequences that a rank generates at once."),
+    TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
+    TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
+         "Judge `http`: name of the environment variable that holds the server's key; none is sent where it "
+         "is "
+         "not set. The key itself is written nowhere."),
+    TEXT("judge.cache", judge.cache, NULL,
+         "Judge `http`: folder where answers are kept, so that none is asked for twice. Not given: "
+         "`judge-cache` in the run folder, and none for `tpo judge`."),
+    INT("judge.concurrency", judge.concurrency, 1, 65536, "16",
+        "Judge `http`: requests under way at once, over all ranks together."),
+    INT("judge.timeout", judge.timeout, 1, 1000000, "120",
+        "Judges `http` and `command`: seconds that one answer may take."),
+    INT("judge.retries", judge.retries, 0, 1000, "6",
+        "Judge `http`: further attempts after a broken connection, a time-out or the answers 429 and 5xx, "
+        "with "
+        "growing pauses."),
 
     CHOICE("pairs.mode", pairs.mode, "best-worst|all", "best-worst",
            "`best-worst` makes one pair of an instruction's samples; `all` makes every pair whose margin is "
@@ -208,6 +272,19 @@ const struct config_key config_keys[] = {
     INT("run.validation_k", run.validation_k, 1, 1024, "1", "Samples of each validation instruction."),
     REAL("run.validation_temperature", run.validation_temperature, 0, 100, 0, "0",
          "Temperature for validation; 0 takes the likeliest token always."),
+    INT("run.validation_resample", run.validation_resample, 0, 1000, "3",
+        "How often a validation output that does not parse is drawn again, at `sampling.temperature`; what "
+        "then "
+        "still does not parse counts with `judge.empty_score`."),
+    TEXT("run.baseline", run.baseline, NULL,
+         "Run folder of another run, with the same validation instructions, that each iteration's validation "
+         "responses are compared with: the direct baseline."),
+    INT("run.kl_outputs", run.kl_outputs, 0, 1000000, "64",
+        "Sampled outputs that the distance of the model to the start model (KL divergence) is estimated from "
+        "in "
+        "each iteration; 0: it is not."),
+    TRUTH("run.tensorboard", run.tensorboard, "true",
+          "Write event files for TensorBoard into the run folder's `tensorboard/`."),
     TRUTH("run.validate_each_epoch", run.validate_each_epoch, "true",
           "Validate after every epoch and go on with the best epoch's model; `false`: go on with the last "
           "epoch's."),

@@ -49,7 +49,7 @@ extern const int config_n_builtins;
 
 /* Where values came from: NULL is the default. */
 struct tpo_config_origins {
-  char *of[128]; /* by the key's place in the table */
+  char *of[160]; /* by the key's place in the table */
 };
 const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
 void config_set_origin(struct tpo_config *config, int key, const char *origin);

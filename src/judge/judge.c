@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/memory.h"
 #include "judge/judge.h"
 
@@ -16,27 +17,57 @@ const char *tpo_judge_kinds(void)
   return "rule";
 }
 
-int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config, struct tpo_error *err)
+static const struct tpo_judge_kind *find(const struct tpo_judge_config *config, const char **argument)
 {
-  *out = NULL;
   const char *name = config->kind ? config->kind : "";
   size_t len = strcspn(name, ":");
-  const char *argument = name[len] ? name + len + 1 : NULL;
-  for (int i = 0; i < N_KINDS; i++) {
-    if (strlen(kinds[i]->name) != len || strncmp(kinds[i]->name, name, len) != 0) continue;
-    struct tpo_judge *judge = tpo_calloc(1, sizeof *judge, err);
-    if (!judge) return TPO_E_MEMORY;
-    judge->kind = kinds[i];
-    int status = kinds[i]->open(&judge->state, argument, config, err);
-    if (status < 0) {
-      free(judge);
-      return status;
-    }
+  *argument = name[len] ? name + len + 1 : NULL;
+  for (int i = 0; i < N_KINDS; i++)
+    if (strlen(kinds[i]->name) == len && strncmp(kinds[i]->name, name, len) == 0) return kinds[i];
+  return NULL;
+}
+
+int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  const char *argument;
+  const struct tpo_judge_kind *kind = find(config, &argument);
+  if (!kind)
+    return tpo_fail(err, TPO_E_USAGE, "judge.kind: there is no judge \"%s\"; expected one of: %s",
+                    config->kind ? config->kind : "", tpo_judge_kinds());
+  return kind->check(argument, config, err);
+}
+
+int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config,
+                   const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  *out = NULL;
+  const char *argument;
+  const struct tpo_judge_kind *kind = find(config, &argument);
+  int status = tpo_judge_check(config, err);
+  if (status < 0) return status;
+  struct tpo_judge *judge = tpo_calloc(1, sizeof *judge, err);
+  if (!judge) return TPO_E_MEMORY;
+  judge->kind = kind;
+  status = kind->open(&judge->state, argument, config, env, err);
+  if (status < 0)
+    free(judge);
+  else
     *out = judge;
-    return 0;
-  }
-  return tpo_fail(err, TPO_E_USAGE, "judge.kind: there is no judge \"%s\"; expected one of: %s", name,
-                  tpo_judge_kinds());
+  return status < 0 ? status : 0;
+}
+
+bool tpo_judge_needs_model(const struct tpo_judge_config *config)
+{
+  const char *argument;
+  const struct tpo_judge_kind *kind = find(config, &argument);
+  return kind && kind->needs_model && kind->needs_model(config);
+}
+
+bool tpo_judge_compares(const struct tpo_judge_config *config)
+{
+  const char *argument;
+  const struct tpo_judge_kind *kind = find(config, &argument);
+  return kind && kind->compares && kind->compares(config);
 }
 
 int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,
@@ -54,9 +85,37 @@ int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items,
   return status;
 }
 
+char *tpo_judge_counts(const struct tpo_judge *judge)
+{
+  json_t *counts = judge->kind->counts ? judge->kind->counts(judge->state) : json_object();
+  char *text = counts ? tpo_json_dump(counts) : NULL;
+  json_decref(counts);
+  return text;
+}
+
 void tpo_judge_close(struct tpo_judge *judge)
 {
   if (!judge) return;
   judge->kind->close(judge->state);
   free(judge);
+}
+
+int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err)
+{
+  struct tpo_buf detail = {0};
+  tpo_buf_puts(&detail, "{\"error\":");
+  tpo_json_append_string(&detail, why, strlen(why));
+  tpo_buf_putc(&detail, '}');
+  result->ok = false;
+  result->detail = tpo_buf_take(&detail);
+  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+}
+
+int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err)
+{
+  result->ok = true;
+  result->score = score;
+  result->detail = detail ? tpo_json_dump(detail) : NULL;
+  json_decref(detail);
+  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
 }

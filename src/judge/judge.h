@@ -1,18 +1,30 @@
 /* Inside the judge layer: what a kind of judge provides. */
-#ifndef TPO_JUDGE_JUDGE_H
-#define TPO_JUDGE_JUDGE_H
+#ifndef TPO_JUDGE_JUDGE_KIND_H
+#define TPO_JUDGE_JUDGE_KIND_H
 
+#include <jansson.h>
 #include "tpo/judge.h"
 
 struct tpo_judge_kind {
   const char *name; /* before the colon in judge.kind */
-  /* argument: what follows the colon, or NULL. *state is handed to the others. */
+  /* argument: what follows the colon, or NULL. */
+  int (*check)(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err);
+  /* *state is handed to the others. */
   int (*open)(void **state, const char *argument, const struct tpo_judge_config *config,
-              struct tpo_error *err);
+              const struct tpo_judge_env *env, struct tpo_error *err);
   int (*score)(void *state, const struct tpo_judge_item *items, int n_items, struct tpo_judge_result *results,
                struct tpo_error *err);
   void (*close)(void *state);
+  json_t *(*counts)(const void *state);                       /* NULL: none */
+  bool (*needs_model)(const struct tpo_judge_config *config); /* NULL: no */
+  bool (*compares)(const struct tpo_judge_config *config);    /* NULL: no */
 };
 extern const struct tpo_judge_kind tpo_judge_rule;
+
+/* Sets a result without a score, the reason as its detail {"error": why}; `why` may hold bytes that are not
+ * UTF-8. */
+int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err);
+/* Sets a score and its detail; takes detail. */
+int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err);
 
 #endif

@@ -11,11 +11,17 @@ struct rule {
   double repetition_penalty, empty_score;
 };
 
-static int rule_open(void **state, const char *argument, const struct tpo_judge_config *config,
-                     struct tpo_error *err)
+static int rule_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
-  if (argument)
-    return tpo_fail(err, TPO_E_USAGE, "judge.kind: \"rule\" takes no argument, \"%s\" was given", argument);
+  (void)config;
+  if (!argument) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "judge.kind: \"rule\" takes no argument, \"%s\" was given", argument);
+}
+
+static int rule_open(void **state, const char *argument, const struct tpo_judge_config *config,
+                     const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  (void)argument, (void)env;
   struct rule *rule = tpo_calloc(1, sizeof *rule, err);
   if (!rule) return TPO_E_MEMORY;
   rule->loose = !config->strict;
@@ -28,25 +34,6 @@ static int rule_open(void **state, const char *argument, const struct tpo_judge_
 static void rule_close(void *state)
 {
   free(state);
-}
-
-static int set_detail(struct tpo_judge_result *result, json_t *detail, struct tpo_error *err)
-{
-  result->detail = tpo_json_dump(detail);
-  json_decref(detail);
-  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
-}
-
-/* A result without a score. The reason may quote bytes that are not UTF-8. */
-static int set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err)
-{
-  struct tpo_buf detail = {0};
-  tpo_buf_puts(&detail, "{\"error\":");
-  tpo_json_append_string(&detail, why, strlen(why));
-  tpo_buf_putc(&detail, '}');
-  result->ok = false;
-  result->detail = tpo_buf_take(&detail);
-  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
 }
 
 /* Runs all checks on the response; their verdicts go to `list`. Returns how many passed, or a negative error.
@@ -76,17 +63,16 @@ static int score_response(const struct rule *rule, const struct tpo_judge_item *
   double repetition = text_repetition(span_of(response));
   if (passed < 0 || repetition < 0) {
     json_decref(list);
-    return passed < 0 ? set_failure(result, problem.message, err)
+    return passed < 0 ? judge_set_failure(result, problem.message, err)
                       : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
   }
   bool empty = text_strip(span_of(response)).len == 0;
   double penalty = empty ? 0 : rule->repetition_penalty * repetition;
-  result->ok = true;
-  result->score = empty ? rule->empty_score : (n ? passed / (double)n : 0) - penalty;
-  return set_detail(result,
-                    json_pack("{s:o, s:i, s:b, s:f, s:f}", "checks", list, "passed", passed, "empty", empty,
-                              "repetition", repetition, "penalty", penalty),
-                    err);
+  double score = empty ? rule->empty_score : (n ? passed / (double)n : 0) - penalty;
+  return judge_set_score(result, score,
+                         json_pack("{s:o, s:i, s:b, s:f, s:f}", "checks", list, "passed", passed, "empty",
+                                   empty, "repetition", repetition, "penalty", penalty),
+                         err);
 }
 
 static int score_item(const struct rule *rule, const struct tpo_judge_item *item,
@@ -98,9 +84,9 @@ static int score_item(const struct rule *rule, const struct tpo_judge_item *item
   for (int k = 0; k < item->n_responses && status == 0; k++) {
     const char *response = item->responses[k];
     if (!response)
-      status = set_failure(&results[k], "not scored: the output has no response", err);
+      status = judge_set_failure(&results[k], "not scored: the output has no response", err);
     else if (!checks)
-      status = set_failure(&results[k], problem.message, err);
+      status = judge_set_failure(&results[k], problem.message, err);
     else
       status = score_response(rule, item, checks, response, &results[k], err);
   }
@@ -119,4 +105,5 @@ static int rule_score(void *state, const struct tpo_judge_item *items, int n_ite
   return status;
 }
 
-const struct tpo_judge_kind tpo_judge_rule = {"rule", rule_open, rule_score, rule_close};
+const struct tpo_judge_kind tpo_judge_rule = {
+    .name = "rule", .check = rule_check, .open = rule_open, .score = rule_score, .close = rule_close};

@@ -44,44 +44,75 @@ static void pack_result(struct tpo_buf *out, uint64_t row, const struct tpo_judg
   tpo_buf_append(out, result->detail, len);
 }
 
-static int score_prompt(struct tpo_judge *judge, const struct tpo_samples *samples, size_t first, size_t end,
-                        struct tpo_buf *out, struct tpo_error *err)
+/* This rank's share of the prompts, as the judge gets it. */
+struct share {
+  struct tpo_judge_item *items;
+  const char **responses;
+  size_t *rows; /* [n_responses] the sample that each response is of */
+  struct tpo_judge_result *results;
+  int n_items;
+  size_t n_responses;
+};
+
+static void free_share(struct share *share)
 {
-  size_t n = end - first;
-  const char **responses = tpo_calloc(n, sizeof *responses, err);
-  struct tpo_judge_result *results = tpo_calloc(n, sizeof *results, err);
-  int status = responses && results ? 0 : TPO_E_MEMORY;
-  if (status == 0) {
-    for (size_t i = 0; i < n; i++)
-      responses[i] = samples->rows[first + i].format_ok ? samples->rows[first + i].response : NULL;
-    struct tpo_judge_item item = {.id = samples->rows[first].prompt_id,
-                                  .instruction = samples->rows[first].instruction,
-                                  .meta = samples->rows[first].meta,
-                                  .n_responses = (int)n,
-                                  .responses = responses};
-    status = tpo_judge_score(judge, &item, 1, results, err);
+  for (size_t i = 0; share->results && i < share->n_responses; i++) free(share->results[i].detail);
+  free(share->items);
+  free(share->responses);
+  free(share->rows);
+  free(share->results);
+}
+
+static void add_prompt(struct share *share, const struct tpo_samples *samples, size_t first, size_t end)
+{
+  const struct tpo_sample_row *row = &samples->rows[first];
+  share->items[share->n_items++] =
+      (struct tpo_judge_item){.id = row->prompt_id,
+                              .instruction = row->instruction,
+                              .meta = row->meta,
+                              .n_responses = (int)(end - first),
+                              .responses = share->responses + share->n_responses};
+  for (size_t i = first; i < end; i++) {
+    share->responses[share->n_responses] = samples->rows[i].format_ok ? samples->rows[i].response : NULL;
+    share->rows[share->n_responses++] = i;
   }
-  for (size_t i = 0; results && i < n; i++) {
-    if (status == 0) pack_result(out, first + i, &results[i]);
-    free(results[i].detail);
+}
+
+/* Every size-th prompt. */
+static int take_share(const struct tpo_session *session, const struct tpo_samples *samples,
+                      struct share *share, struct tpo_error *err)
+{
+  size_t prompt = 0, rank = (size_t)tpo_comm_rank(session->comm), size = (size_t)tpo_comm_size(session->comm);
+  share->items = tpo_calloc(samples->n, sizeof *share->items, err);
+  share->responses = tpo_calloc(samples->n, sizeof *share->responses, err);
+  share->rows = tpo_calloc(samples->n, sizeof *share->rows, err);
+  share->results = tpo_calloc(samples->n, sizeof *share->results, err);
+  if (!share->items || !share->responses || !share->rows || !share->results) return TPO_E_MEMORY;
+  for (size_t first = 0, end; first < samples->n; first = end, prompt++) {
+    end = prompt_end(samples, first);
+    if (prompt % size == rank) add_prompt(share, samples, first, end);
   }
-  free(responses);
-  free(results);
-  return status;
+  return 0;
 }
 
 static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
                        struct tpo_buf *out, struct tpo_error *err)
 {
   struct tpo_judge *judge;
-  int status = tpo_judge_open(&judge, &session->config->judge, err);
+  struct tpo_judge_env env = {.backend = session->backend,
+                              .dtype = session->config->model.dtype,
+                              .seed = session->config->seed,
+                              .rank = tpo_comm_rank(session->comm),
+                              .size = tpo_comm_size(session->comm)};
+  struct share share = {0};
+  int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   if (status < 0) return status;
-  size_t prompt = 0, rank = (size_t)tpo_comm_rank(session->comm), size = (size_t)tpo_comm_size(session->comm);
-  for (size_t first = 0, end; first < samples->n && status == 0; first = end, prompt++) {
-    end = prompt_end(samples, first);
-    if (prompt % size == rank) status = score_prompt(judge, samples, first, end, out, err);
-  }
+  status = take_share(session, samples, &share, err);
+  if (status == 0) status = tpo_judge_score(judge, share.items, share.n_items, share.results, err);
+  for (size_t i = 0; status == 0 && i < share.n_responses; i++)
+    pack_result(out, share.rows[i], &share.results[i]);
   if (status == 0 && out->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  free_share(&share);
   tpo_judge_close(judge);
   return status;
 }

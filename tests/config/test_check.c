@@ -53,8 +53,8 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
       {"train: {loss: ipo, label_smoothing: 0.1}",
        "c.yaml:1: train.label_smoothing belongs to train.loss: dpo"},
       {"train: {max_pair_tokens: 5000}", "c.yaml:1: train.max_pair_tokens (5000) is more than fits"},
-      {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL or "
-                       "command:PROGRAM, not \"rules\"; did you mean rule?"},
+      {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, "
+                       "command:PROGRAM or route, not \"rules\"; did you mean rule?"},
       {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
       {"run: {dir: ''}", "c.yaml:1: run.dir is empty"},
       {"run: {validation_k: 2}", "c.yaml:1: run.validation_k is 2, but run.validation_temperature is 0"},

@@ -13,13 +13,15 @@
 #include "tpo/judge.h"
 #include "witness.h"
 
+static const struct tpo_judge_env env = {.size = 1};
+
 static struct tpo_judge *open_judge(bool strict)
 {
   struct tpo_judge_config config = {
       .kind = (char *)"rule", .strict = strict, .repetition_penalty = 0.5, .empty_score = -1};
   struct tpo_judge *judge;
   struct tpo_error err = {0};
-  if (tpo_judge_open(&judge, &config, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_judge_open(&judge, &config, &env, &err) < 0) fail_msg("%s", err.message);
   return judge;
 }
 
@@ -164,14 +166,14 @@ static void unknown_kinds_are_refused_with_the_list(void **state)
     struct tpo_judge_config config = {.kind = (char *)kinds[i]};
     struct tpo_judge *judge;
     struct tpo_error err = {0};
-    assert_int_equal(tpo_judge_open(&judge, &config, &err), TPO_E_USAGE);
+    assert_int_equal(tpo_judge_open(&judge, &config, &env, &err), TPO_E_USAGE);
     assert_non_null(strstr(err.message, "expected one of: rule"));
     assert_null(judge);
   }
   struct tpo_judge_config config = {.kind = (char *)"rule:x"};
   struct tpo_judge *judge;
   struct tpo_error err = {0};
-  assert_int_equal(tpo_judge_open(&judge, &config, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_judge_open(&judge, &config, &env, &err), TPO_E_USAGE);
   assert_non_null(strstr(err.message, "takes no argument"));
   tpo_judge_close(NULL);
 }
