@@ -35,6 +35,16 @@ int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 /* Removes temporary files that a killed attempt left (rank 0, while it holds the run folder's lock). */
 void loop_clear_leftovers(const struct loop *loop);
 
+/* tpo_comm_agree on the session's ranks. */
+int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
+/* `n` of a file's instructions from position `first` of its keyed shuffle (rank 0). */
+int loop_choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
+                             struct tpo_instructions *out, struct tpo_error *err);
+/* Samples of the policy that is in place now, on the validation instructions, scored; rows on rank 0. */
+int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err);
+/* Their mean score. */
+double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples);
+
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);
 int step_prompts(struct loop *loop, struct tpo_error *err);

@@ -10,7 +10,7 @@
 #include "run/loop.h"
 #include "tpo/judge.h"
 
-static int agree(const struct loop *loop, int status, struct tpo_error *err)
+int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
 {
   return tpo_comm_agree(loop->session->comm, status, err);
 }
@@ -27,8 +27,8 @@ static int validate_checks(const struct loop *loop, const char *path, const stru
 }
 
 /* `n` of a file's instructions from position `first` of its keyed shuffle. */
-static int choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
-                               struct tpo_instructions *out, struct tpo_error *err)
+int loop_choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
+                             struct tpo_instructions *out, struct tpo_error *err)
 {
   struct tpo_instructions all = {0};
   int status = tpo_instructions_read(&all, path, err);
@@ -62,7 +62,7 @@ int step_prompts(struct loop *loop, struct tpo_error *err)
   struct tpo_instructions set = {0};
   size_t n = (size_t)data->prompts_per_iteration, first = (size_t)(loop->iteration - 1) * n;
   int status = data->train && *data->train
-                   ? choose_instructions(loop, data->train, first, n, &set, err)
+                   ? loop_choose_instructions(loop, data->train, first, n, &set, err)
                    : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_TRAIN, first, n, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
   if (status == 0) status = tpo_instructions_write(&set, path, err);
@@ -88,7 +88,7 @@ int step_sample(struct loop *loop, struct tpo_error *err)
   int status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
   if (status == 0) status = tpo_instructions_read(&set, path, err);
-  status = agree(loop, status, err);
+  status = loop_agree(loop, status, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
   if (status == 0)
     status = tpo_generate(loop->session, &loop->policy, &set,
@@ -111,7 +111,7 @@ int step_sample(struct loop *loop, struct tpo_error *err)
   }
   tpo_samples_free(&samples);
   tpo_instructions_free(&set);
-  return agree(loop, status, err);
+  return loop_agree(loop, status, err);
 }
 
 int step_judge(struct loop *loop, struct tpo_error *err)
@@ -124,7 +124,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
     status = loop_path(loop, loop->iteration, "samples.h5", path, err);
     if (status == 0) status = tpo_samples_read(&samples, path, err);
   }
-  status = agree(loop, status, err);
+  status = loop_agree(loop, status, err);
   if (status == 0) status = tpo_judge_samples(loop->session, &samples, &failures, err);
   if (status == 0 && loop->first) {
     struct tpo_sample_summary s;
@@ -142,7 +142,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
               loop->iteration, s.mean_score, s.best_score, s.worst_score);
   }
   tpo_samples_free(&samples);
-  return agree(loop, status, err);
+  return loop_agree(loop, status, err);
 }
 
 /* Selection, on rank 0. */
@@ -232,7 +232,7 @@ static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pa
     if (status == 0 && pairs->n == 0)
       status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
                         loop->iteration, dropped);
-    status = agree(loop, status, err);
+    status = loop_agree(loop, status, err);
   }
   if (status == 0)
     status =
@@ -246,7 +246,7 @@ static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pa
     status = tpo_pairs_write(pairs, path, err);
     if (status == 0 && previous) status = measure_gap(loop, err);
   }
-  return agree(loop, status, err);
+  return loop_agree(loop, status, err);
 }
 
 int step_pairs(struct loop *loop, struct tpo_error *err)
@@ -255,42 +255,11 @@ int step_pairs(struct loop *loop, struct tpo_error *err)
   struct tpo_pairs pairs = {0};
   int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
   if (status == 0 && loop->first) status = select_pairs(loop, path, err);
-  status = agree(loop, status, err);
-  if (status == 0) status = agree(loop, tpo_pairs_read(&pairs, path, err), err);
+  status = loop_agree(loop, status, err);
+  if (status == 0) status = loop_agree(loop, tpo_pairs_read(&pairs, path, err), err);
   if (status == 0) status = reference_logprobs(loop, path, &pairs, err);
   tpo_pairs_free(&pairs);
   return status;
-}
-
-/* Samples of the model that is in place now, on the validation instructions, scored; rows on rank 0. */
-static int sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
-{
-  char path[4096];
-  struct tpo_instructions set = {0};
-  struct tpo_generate_stats stats = {0};
-  struct tpo_sampling_config sampling = loop->config->sampling;
-  size_t failures = 0;
-  sampling.k = loop->config->run.validation_k;
-  sampling.temperature = loop->config->run.validation_temperature;
-  int status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
-  if (status == 0) status = tpo_instructions_read(&set, path, err);
-  status = agree(loop, status, err);
-  if (status == 0)
-    status = tpo_generate(loop->session, &loop->policy, &set,
-                          &(struct tpo_generate_options){
-                              .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"},
-                          samples, &stats, err);
-  if (status == 0) status = tpo_judge_samples(loop->session, samples, &failures, err);
-  tpo_instructions_free(&set);
-  return agree(loop, status, err);
-}
-
-static double validation_score(const struct loop *loop, const struct tpo_samples *samples)
-{
-  double sum = 0;
-  for (size_t i = 0; i < samples->n; i++)
-    sum += samples->rows[i].scored ? samples->rows[i].score : loop->config->judge.empty_score;
-  return samples->n ? sum / (double)samples->n : 0;
 }
 
 static int on_start(void *arg, int64_t mark, struct tpo_error *err)
@@ -328,8 +297,8 @@ static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *er
   struct tpo_samples samples = {0};
   *score = NAN;
   if (!loop->config->run.validate_each_epoch || loop->config->train.epochs == 1) return 0;
-  int status = sample_validation(loop, &samples, err);
-  double value = validation_score(loop, &samples);
+  int status = loop_sample_validation(loop, &samples, err);
+  double value = loop_validation_score(loop, &samples);
   tpo_samples_free(&samples);
   if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);
   if (status < 0) return status;
@@ -349,7 +318,7 @@ int step_dpo(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = tpo_pairs_read(&pairs, path, err);
-  status = agree(loop, status, err);
+  status = loop_agree(loop, status, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);
   if (status == 0)
     status = tpo_dpo(loop->session, &loop->policy, &pairs,
@@ -371,70 +340,5 @@ int step_dpo(struct loop *loop, struct tpo_error *err)
             (long long)result.steps, result.first_loss, result.last_loss);
   }
   tpo_pairs_free(&pairs);
-  return agree(loop, status, err);
-}
-
-/* The validation instructions, once a run, before anything is trained. */
-static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
-{
-  char path[4096];
-  const struct tpo_data_config *data = &loop->config->data;
-  struct tpo_instructions set = {0};
-  size_t n = (size_t)data->validation_prompts;
-  int status = loop_path(loop, -1, "prompts", path, err);
-  if (status == 0) status = tpo_make_dirs(path, err);
-  if (status == 0) status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
-  if (status == 0)
-    status = data->validation && *data->validation
-                 ? choose_instructions(loop, data->validation, 0, n, &set, err)
-                 : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_VALIDATION, 0, n, err);
-  if (status == 0) status = tpo_instructions_write(&set, path, err);
-  tpo_instructions_free(&set);
-  return status;
-}
-
-static int validation_event(struct loop *loop, const struct tpo_samples *samples, struct tpo_error *err)
-{
-  char path[4096];
-  struct tpo_samples before = {0};
-  struct tpo_sample_summary s;
-  double difference = 0, se = 0, mean_before = 0, mean = validation_score(loop, samples);
-  int status = loop_path(loop, 0, "validation.h5", path, err);
-  if (status == 0) status = tpo_samples_read(&before, path, err);
-  if (status < 0) return status;
-  tpo_summarize(samples, &s);
-  tpo_paired_difference(&before, samples, loop->config->judge.empty_score, &difference, &se, &mean_before,
-                        &mean);
-  tpo_samples_free(&before);
-  if (loop->iteration == 0)
-    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", mean);
-  else
-    tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
-            loop->iteration, mean, difference, se);
-  return loop_event(loop, "validate",
-                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s.prompts,
-                              "mean_score", mean, "format_rate", s.format_rate, "mean_thought_tokens",
-                              s.mean_thought_tokens, "mean_response_tokens", s.mean_response_tokens,
-                              "mean_response_chars", s.mean_response_chars, "difference", difference,
-                              "difference_se", isnan(se) ? 0 : se),
-                    err);
-}
-
-int step_validate(struct loop *loop, struct tpo_error *err)
-{
-  char path[4096], policy[4096];
-  struct tpo_samples samples = {0};
-  int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
-  if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
-  status = agree(loop, status, err);
-  if (status == 0) status = loop_open_policy(loop, policy, false, err);
-  if (status == 0) status = sample_validation(loop, &samples, err);
-  if (status == 0 && loop->first) {
-    samples.config = strdup(loop->config_yaml);
-    status = loop_path(loop, loop->iteration, "validation.h5", path, err);
-    if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = validation_event(loop, &samples, err);
-  }
-  tpo_samples_free(&samples);
-  return agree(loop, status, err);
+  return loop_agree(loop, status, err);
 }

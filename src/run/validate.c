@@ -1,0 +1,103 @@
+/* Validation: held-back instructions, the same ones with the same keys each time. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "run/loop.h"
+
+/* Samples of the model that is in place now, on the validation instructions, scored; rows on rank 0. */
+int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_instructions set = {0};
+  struct tpo_generate_stats stats = {0};
+  struct tpo_sampling_config sampling = loop->config->sampling;
+  size_t failures = 0;
+  sampling.k = loop->config->run.validation_k;
+  sampling.temperature = loop->config->run.validation_temperature;
+  int status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
+  if (status == 0) status = tpo_instructions_read(&set, path, err);
+  status = loop_agree(loop, status, err);
+  if (status == 0)
+    status = tpo_generate(loop->session, &loop->policy, &set,
+                          &(struct tpo_generate_options){
+                              .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"},
+                          samples, &stats, err);
+  if (status == 0) status = tpo_judge_samples(loop->session, samples, &failures, err);
+  tpo_instructions_free(&set);
+  return loop_agree(loop, status, err);
+}
+
+double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples)
+{
+  double sum = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    sum += samples->rows[i].scored ? samples->rows[i].score : loop->config->judge.empty_score;
+  return samples->n ? sum / (double)samples->n : 0;
+}
+
+/* The validation instructions, once a run, before anything is trained. */
+static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  const struct tpo_data_config *data = &loop->config->data;
+  struct tpo_instructions set = {0};
+  size_t n = (size_t)data->validation_prompts;
+  int status = loop_path(loop, -1, "prompts", path, err);
+  if (status == 0) status = tpo_make_dirs(path, err);
+  if (status == 0) status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
+  if (status == 0)
+    status = data->validation && *data->validation
+                 ? loop_choose_instructions(loop, data->validation, 0, n, &set, err)
+                 : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_VALIDATION, 0, n, err);
+  if (status == 0) status = tpo_instructions_write(&set, path, err);
+  tpo_instructions_free(&set);
+  return status;
+}
+
+static int validation_event(struct loop *loop, const struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_samples before = {0};
+  struct tpo_sample_summary s;
+  double difference = 0, se = 0, mean_before = 0, mean = loop_validation_score(loop, samples);
+  int status = loop_path(loop, 0, "validation.h5", path, err);
+  if (status == 0) status = tpo_samples_read(&before, path, err);
+  if (status < 0) return status;
+  tpo_summarize(samples, &s);
+  tpo_paired_difference(&before, samples, loop->config->judge.empty_score, &difference, &se, &mean_before,
+                        &mean);
+  tpo_samples_free(&before);
+  if (loop->iteration == 0)
+    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", mean);
+  else
+    tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
+            loop->iteration, mean, difference, se);
+  return loop_event(loop, "validate",
+                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s.prompts,
+                              "mean_score", mean, "format_rate", s.format_rate, "mean_thought_tokens",
+                              s.mean_thought_tokens, "mean_response_tokens", s.mean_response_tokens,
+                              "mean_response_chars", s.mean_response_chars, "difference", difference,
+                              "difference_se", isnan(se) ? 0 : se),
+                    err);
+}
+
+int step_validate(struct loop *loop, struct tpo_error *err)
+{
+  char path[4096], policy[4096];
+  struct tpo_samples samples = {0};
+  int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
+  if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
+  status = loop_agree(loop, status, err);
+  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0) status = loop_sample_validation(loop, &samples, err);
+  if (status == 0 && loop->first) {
+    samples.config = strdup(loop->config_yaml);
+    status = loop_path(loop, loop->iteration, "validation.h5", path, err);
+    if (status == 0) status = tpo_samples_write(&samples, path, err);
+    if (status == 0) status = validation_event(loop, &samples, err);
+  }
+  tpo_samples_free(&samples);
+  return loop_agree(loop, status, err);
+}
