@@ -15,7 +15,8 @@ struct tpo_pair_statistics {
   size_t single_valued;  /* prompts skipped: all raw scores equal */
   size_t too_few;        /* prompts skipped: fewer than two usable samples, or none that could be chosen */
   size_t below_margin;   /* prompts skipped: raw score difference not above the margin */
-  size_t unscored;       /* samples left out: a judge failed on them */
+  size_t unjudged;       /* prompts skipped: a judge failed on some of their responses */
+  size_t unscored;       /* samples that a judge failed on */
   size_t no_tokens;      /* samples left out: no token was sampled, so nothing would carry loss */
   size_t parse_failures; /* samples whose format failed */
   size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
@@ -33,6 +34,8 @@ struct tpo_pair_statistics {
  * chosen (best-worst mode: the lowest-k such sample; mode all: each such sample pairs with the best), and
  * takes no part in z. It needs no score: rejected_score and margin of such a pair are NaN. Equal scores:
  * lowest k first.
+ *
+ * A prompt with a response that a judge failed on is skipped: the best or the worst may be that one.
  *
  * Mode all: every two samples whose raw scores differ by more than the margin, the higher one being higher
  * after length control too; at most max_pairs_per_prompt of them, format failures first, then by falling

@@ -26,7 +26,8 @@
 struct tpo_session {
   const struct tpo_config *config;
   struct tpo_comm *comm;
-  struct tpo_backend *backend;
+  struct tpo_backend *backend; /* NULL where no model is computed */
+  const char *run_dir;         /* of the run that this is part of; NULL: none */
   /* May be NULL. done of total (0: unknown). */
   void (*progress)(void *arg, const char *what, double done, double total, const char *note);
   void *progress_arg;
@@ -46,8 +47,10 @@ void tpo_policy_close(struct tpo_policy *policy);
 struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;
   const struct tpo_thought_config *thought;
-  uint32_t iteration; /* keys the randomness */
-  const char *what;   /* for the progress bar */
+  uint32_t iteration;  /* keys the randomness */
+  const char *what;    /* for the progress bar */
+  const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
+  int k_first;         /* number of each instruction's first sample */
 };
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
@@ -58,9 +61,30 @@ int tpo_generate(const struct tpo_session *session, const struct tpo_policy *pol
                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
                  struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
 
-/* Scores rank 0's samples in place, each rank a share of the prompts. */
+/* Outputs that don't parse are drawn again, as the paper evaluates: up to `attempts` times, with new keys
+ * (attempt a of K samples takes the numbers a K and up, so that the same draws come each time). A draw that
+ * parses takes the place, and the number k, of one that doesn't. options: those that the samples were drawn
+ * with; where its temperature is 0, another draw would be the same and `temperature` is used. */
+struct tpo_redraw_counts { /* on rank 0 */
+  size_t resampled;        /* draws that were made again */
+  size_t unparsed;         /* outputs that still don't parse */
+};
+int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *policy,
+               const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
+               int attempts, double temperature, struct tpo_samples *samples,
+               struct tpo_redraw_counts *counts, struct tpo_error *err);
+
+/* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
+ * no score. More than config.judge.max_failed of them is an error that tells the first reason. What the judge
+ * counted, over all ranks, goes to samples->judge_counts. */
 int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
                       struct tpo_error *err);
+
+/* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
+ * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
+ * positions. Who has no response loses against one, and two without are even. */
+int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
+                     const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
 /* Means over samples, for metrics and the final table. */
 struct tpo_sample_summary {

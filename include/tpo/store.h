@@ -56,6 +56,7 @@ struct tpo_samples {
   struct tpo_arena_block *arena; /* owns strings and arrays: see tpo_samples_add */
   char *config;                  /* effective YAML; owned; may be NULL */
   bool is_scored;                /* which of the two formats the file is */
+  char *judge_counts;            /* scored: JSON object of what the judge counted; owned; may be NULL */
 };
 /* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted
  * zeros. */

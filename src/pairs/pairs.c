@@ -143,6 +143,7 @@ static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome o
   statistics->single_valued += outcome == OUTCOME_SINGLE_VALUED;
   statistics->too_few += outcome == OUTCOME_TOO_FEW;
   statistics->below_margin += outcome == OUTCOME_BELOW_MARGIN;
+  statistics->unjudged += outcome == OUTCOME_UNJUDGED;
 }
 
 /* Selects with one rho; pairs NULL: only the statistics. */
@@ -246,6 +247,7 @@ char *tpo_pair_statistics_json(const struct tpo_pair_statistics *s)
                 {"single_valued", s->single_valued},
                 {"too_few", s->too_few},
                 {"below_margin", s->below_margin},
+                {"unjudged", s->unjudged},
                 {"unscored", s->unscored},
                 {"no_tokens", s->no_tokens},
                 {"parse_failures", s->parse_failures},

@@ -55,11 +55,12 @@ static int add_candidate(struct selection *s, const struct tpo_sample_row *row, 
   return 0;
 }
 
-/* Sorts a prompt's samples into candidates and format failures; leaves out what is neither. */
+/* Sorts a prompt's samples into candidates and format failures. */
 static int gather(struct selection *s, const struct tpo_samples *samples, struct prompt_group group,
                   double rho, struct tpo_error *err)
 {
   s->n_candidates = s->n_failures = s->n_choices = 0;
+  s->unjudged = false;
   int status = 0;
   for (size_t i = group.first; i < group.first + group.n && status == 0; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
@@ -68,6 +69,8 @@ static int gather(struct selection *s, const struct tpo_samples *samples, struct
       status = add_failure(s, i, err);
     else if (row->scored)
       status = add_candidate(s, row, i, err);
+    else
+      s->unjudged = true;
   }
   if (status < 0 || s->n_candidates == 0) return status;
   standardise(s->candidates, s->n_candidates, offsetof(struct candidate, score),
@@ -157,6 +160,8 @@ int select_prompt(struct selection *s, const struct tpo_samples *samples, struct
 {
   int status = gather(s, samples, group, rho, err);
   if (status < 0) return status;
+  *outcome = OUTCOME_UNJUDGED;
+  if (s->unjudged) return 0;
   *outcome = OUTCOME_TOO_FEW;
   if (s->n_candidates == 0 || s->n_candidates + s->n_failures < 2) return 0;
   size_t best = 0;

@@ -23,7 +23,14 @@ struct choice { /* rows */
   double margin;      /* of controlled scores; NaN for a parse failure */
 };
 
-enum outcome { OUTCOME_PAIRS, OUTCOME_TIE, OUTCOME_SINGLE_VALUED, OUTCOME_TOO_FEW, OUTCOME_BELOW_MARGIN };
+enum outcome {
+  OUTCOME_PAIRS,
+  OUTCOME_TIE,
+  OUTCOME_SINGLE_VALUED,
+  OUTCOME_TOO_FEW,
+  OUTCOME_BELOW_MARGIN,
+  OUTCOME_UNJUDGED
+};
 
 /* Scratch of one selection, kept from prompt to prompt. */
 struct selection {
@@ -33,6 +40,7 @@ struct selection {
   size_t n_failures, failures_capacity;
   struct choice *choices; /* of the prompt last selected */
   size_t n_choices, choices_capacity;
+  bool unjudged; /* a response of the prompt has no score */
 };
 
 /* Whether some token of the row was sampled; inserted ones carry no loss in a rejected output. */

@@ -50,7 +50,9 @@ static int render_prompts(struct work *w, struct tpo_error *err)
     p->request = (struct tpo_request){.id = item->id,
                                       .prompt_ids = p->ids.ids,
                                       .n_prompt = (int)p->ids.n,
-                                      .k_count = w->options->sampling->k,
+                                      .k_first = w->options->k_first,
+                                      .k_count = w->options->k_counts ? w->options->k_counts[i]
+                                                                      : w->options->sampling->k,
                                       .user = (void *)item};
     w->order[i] = (uint32_t)i;
   }

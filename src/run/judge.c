@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "tpo/judge.h"
 #include "tpo/run.h"
@@ -95,15 +97,27 @@ static int take_share(const struct tpo_session *session, const struct tpo_sample
   return 0;
 }
 
-static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
-                       struct tpo_buf *out, struct tpo_error *err)
+/* Where a judge keeps answers: the configured folder, else one in the run's. */
+static const char *cache_dir(const struct tpo_session *session, char out[4096])
 {
+  const char *given = session->config->judge.cache;
+  if (given && *given) return given;
+  if (!session->run_dir || tpo_path_join(out, 4096, session->run_dir, "judge-cache", NULL) < 0) return NULL;
+  return out;
+}
+
+/* Results to `out`, and the judge's counts, a line of JSON, to `counts`. */
+static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
+                       struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
+{
+  char cache[4096];
   struct tpo_judge *judge;
   struct tpo_judge_env env = {.backend = session->backend,
                               .dtype = session->config->model.dtype,
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),
-                              .size = tpo_comm_size(session->comm)};
+                              .size = tpo_comm_size(session->comm),
+                              .cache_dir = cache_dir(session, cache)};
   struct share share = {0};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   if (status < 0) return status;
@@ -111,7 +125,11 @@ static int score_share(const struct tpo_session *session, const struct tpo_sampl
   if (status == 0) status = tpo_judge_score(judge, share.items, share.n_items, share.results, err);
   for (size_t i = 0; status == 0 && i < share.n_responses; i++)
     pack_result(out, share.rows[i], &share.results[i]);
-  if (status == 0 && out->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  char *text = status == 0 ? tpo_judge_counts(judge) : NULL;
+  if (text) tpo_buf_printf(counts, "%s\n", text);
+  if (status == 0 && (!text || out->failed || counts->failed))
+    status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  free(text);
   free_share(&share);
   tpo_judge_close(judge);
   return status;
@@ -143,24 +161,106 @@ static int take_scores(struct tpo_samples *samples, const char *bytes, size_t le
   return 0;
 }
 
+/* Numbers of the same name are added, of those that begin with "max_" the largest is taken. */
+static void add_counts(json_t *sum, const json_t *counts)
+{
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)counts, name, value)
+  {
+    const json_t *old = json_object_get(sum, name);
+    bool largest = strncmp(name, "max_", 4) == 0;
+    if (!old)
+      json_object_set(sum, name, value);
+    else if (json_is_integer(old) && json_is_integer(value) && !largest)
+      json_object_set_new(sum, name, json_integer(json_integer_value(old) + json_integer_value(value)));
+    else if (!largest)
+      json_object_set_new(sum, name, json_real(json_number_value(old) + json_number_value(value)));
+    else if (json_number_value(value) > json_number_value(old))
+      json_object_set(sum, name, value);
+  }
+}
+
+/* The ranks' lines of counts, one after another, to one object. */
+static int take_counts(struct tpo_samples *samples, const char *lines, size_t len, struct tpo_error *err)
+{
+  json_t *sum = json_object();
+  int status = sum ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
+  for (size_t at = 0; at < len && status == 0;) {
+    const char *end = memchr(lines + at, '\n', len - at);
+    size_t n = end ? (size_t)(end - (lines + at)) : len - at;
+    json_t *counts = tpo_json_parse(lines + at, n, "counts of a judge", err);
+    if (counts)
+      add_counts(sum, counts);
+    else
+      status = TPO_E_INPUT;
+    json_decref(counts);
+    at += n + 1;
+  }
+  free(samples->judge_counts);
+  samples->judge_counts = status == 0 ? tpo_json_dump(sum) : NULL;
+  json_decref(sum);
+  if (status == 0 && !samples->judge_counts)
+    status = tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
+  return status;
+}
+
+/* Too many failures are no judging: what went wrong must be seen before more is spent. */
+static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
+                          size_t failures, struct tpo_error *err)
+{
+  size_t responses = 0, first = samples->n;
+  for (size_t i = samples->n; i-- > 0;) {
+    responses += samples->rows[i].format_ok;
+    if (samples->rows[i].format_ok && !samples->rows[i].scored) first = i;
+  }
+  if (failures == 0 || (double)failures <= session->config->judge.max_failed * (double)responses) return 0;
+  const struct tpo_sample_row *row = &samples->rows[first];
+  json_t *detail = json_loads(row->score_detail, 0, NULL);
+  const char *why = json_string_value(json_object_get(detail, "error"));
+  int status = tpo_fail(err, TPO_E_STATE,
+                        "the judge %s gave no score to %zu of %zu responses, more than the share that "
+                        "judge.max_failed allows (%g); the first, sample %d of prompt %s: %s",
+                        session->config->judge.kind, failures, responses, session->config->judge.max_failed,
+                        row->k, row->prompt_id, why ? why : "no reason told");
+  json_decref(detail);
+  return status;
+}
+
+/* Gathers what the ranks found and puts it into rank 0's samples. */
+static int gather_scores(const struct tpo_session *session, struct tpo_samples *samples,
+                         const struct tpo_buf *scores, const struct tpo_buf *counts, size_t *failures,
+                         struct tpo_error *err)
+{
+  void *all = NULL, *lines = NULL;
+  size_t len = 0, n_lines = 0;
+  int status = tpo_comm_gather_bytes(session->comm, scores->data, scores->len, &all, &len, err);
+  if (status == 0)
+    status = tpo_comm_gather_bytes(session->comm, counts->data, counts->len, &lines, &n_lines, err);
+  if (status == 0 && tpo_comm_rank(session->comm) == 0) {
+    status = take_scores(samples, all, len, failures, err);
+    if (status == 0) status = take_counts(samples, lines, n_lines, err);
+    if (status == 0) status = check_failures(session, samples, *failures, err);
+  }
+  free(all);
+  free(lines);
+  return tpo_comm_agree(session->comm, status, err);
+}
+
 int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
                       struct tpo_error *err)
 {
   struct tpo_samples copy = {0};
-  struct tpo_buf scores = {0};
-  void *all = NULL;
-  size_t len = 0;
-  bool first = tpo_comm_rank(session->comm) == 0;
+  struct tpo_buf scores = {0}, counts = {0};
   *failures = 0;
   int status = share_samples(session, samples, &copy, err);
   if (status == 0) {
-    status = score_share(session, first ? samples : &copy, &scores, err);
+    status = score_share(session, tpo_comm_rank(session->comm) == 0 ? samples : &copy, &scores, &counts, err);
     status = tpo_comm_agree(session->comm, status, err);
   }
-  if (status == 0) status = tpo_comm_gather_bytes(session->comm, scores.data, scores.len, &all, &len, err);
-  if (status == 0 && first) status = take_scores(samples, all, len, failures, err);
-  free(all);
+  if (status == 0) status = gather_scores(session, samples, &scores, &counts, failures, err);
   tpo_buf_free(&scores);
+  tpo_buf_free(&counts);
   tpo_samples_free(&copy);
   return tpo_comm_agree(session->comm, status, err);
 }

@@ -40,8 +40,13 @@ int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
 /* `n` of a file's instructions from position `first` of its keyed shuffle (rank 0). */
 int loop_choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
                              struct tpo_instructions *out, struct tpo_error *err);
-/* Samples of the policy that is in place now, on the validation instructions, scored; rows on rank 0. */
-int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err);
+/* Samples of the policy that is in place now, on the validation instructions, scored; rows and counts on rank
+ * 0.
+ */
+int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
+                           struct tpo_error *err);
+/* What a validation output without a score counts with. */
+double loop_unscored(const struct loop *loop);
 /* Their mean score. */
 double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples);
 

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "run/loop.h"
+#include "tpo/judge.h"
 #include "tpo/report.h"
 
 struct step {
@@ -136,12 +137,15 @@ static void config_hash(const struct tpo_config *config, char hex[33])
   char *yaml = tpo_config_print(config, false);
   hex[0] = '\0';
   if (yaml && tpo_hash_begin(&hash, NULL) == 0) {
-    /* The run folder may be moved, the threads and the deadline changed: they change no result. */
+    /* The run folder may be moved, and what follows changes no result. */
+    static const char *const free_keys[] = {"dir",          "threads",     "deadline", "slots",
+                                            "batch_tokens", "concurrency", "timeout",  "retries",
+                                            "cache",        "tensorboard", "baseline", "key_env"};
     for (char *line = strtok(yaml, "\n"); line; line = strtok(NULL, "\n")) {
       const char *key = line + strspn(line, " ");
-      if (strncmp(key, "dir:", 4) != 0 && strncmp(key, "threads:", 8) != 0 &&
-          strncmp(key, "deadline:", 9) != 0)
-        tpo_hash_add(&hash, line, strlen(line) + 1);
+      size_t len = strcspn(key, ":"), k = 0, n = sizeof free_keys / sizeof *free_keys;
+      while (k < n && (strlen(free_keys[k]) != len || strncmp(free_keys[k], key, len) != 0)) k++;
+      if (k == n) tpo_hash_add(&hash, line, strlen(line) + 1);
     }
     tpo_hash_end(&hash, hex);
   }
@@ -250,9 +254,11 @@ int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char *
   struct loop loop = {
       .session = session, .config = session->config, .first = tpo_comm_rank(session->comm) == 0};
   char hash[33];
+  session->run_dir = session->config->run.dir;
   config_hash(session->config, hash);
   loop.config_yaml = tpo_config_print(session->config, false);
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status == 0) status = tpo_judge_check(&session->config->judge, err);
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);

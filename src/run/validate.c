@@ -5,35 +5,67 @@
 
 #include "base/file.h"
 #include "run/loop.h"
+#include "tpo/judge.h"
 
-/* Samples of the model that is in place now, on the validation instructions, scored; rows on rank 0. */
-int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
+/* A judge that only compares tells how often the responses win against the start model's, which has half by
+ * definition. */
+static int score_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  size_t failures = 0;
+  struct tpo_samples start = {0};
+  if (!tpo_judge_compares(&loop->config->judge))
+    return tpo_judge_samples(loop->session, samples, &failures, err);
+  if (loop->iteration == 0) { /* this is the start model */
+    for (size_t i = 0; i < samples->n; i++) {
+      samples->rows[i].scored = true;
+      samples->rows[i].score = 0.5;
+    }
+    samples->is_scored = true;
+    return 0;
+  }
+  int status = loop->first ? loop_path(loop, 0, "validation.h5", path, err) : 0;
+  if (status == 0 && loop->first) status = tpo_samples_read(&start, path, err);
+  status = loop_agree(loop, status, err);
+  if (status == 0) status = tpo_judge_versus(loop->session, samples, &start, &failures, err);
+  tpo_samples_free(&start);
+  return status;
+}
+
+int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
+                           struct tpo_error *err)
 {
   char path[4096];
   struct tpo_instructions set = {0};
   struct tpo_generate_stats stats = {0};
+  const struct tpo_run_config *run = &loop->config->run;
   struct tpo_sampling_config sampling = loop->config->sampling;
-  size_t failures = 0;
-  sampling.k = loop->config->run.validation_k;
-  sampling.temperature = loop->config->run.validation_temperature;
+  sampling.k = run->validation_k;
+  sampling.temperature = run->validation_temperature;
+  struct tpo_generate_options options = {
+      .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"};
   int status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
   if (status == 0) status = tpo_instructions_read(&set, path, err);
   status = loop_agree(loop, status, err);
+  if (status == 0) status = tpo_generate(loop->session, &loop->policy, &set, &options, samples, &stats, err);
   if (status == 0)
-    status = tpo_generate(loop->session, &loop->policy, &set,
-                          &(struct tpo_generate_options){
-                              .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"},
-                          samples, &stats, err);
-  if (status == 0) status = tpo_judge_samples(loop->session, samples, &failures, err);
+    status = tpo_redraw(loop->session, &loop->policy, &set, &options, run->validation_resample,
+                        loop->config->sampling.temperature, samples, counts, err);
+  if (status == 0) status = score_validation(loop, samples, err);
   tpo_instructions_free(&set);
   return loop_agree(loop, status, err);
+}
+
+double loop_unscored(const struct loop *loop)
+{
+  return tpo_judge_compares(&loop->config->judge) ? 0 : loop->config->judge.empty_score;
 }
 
 double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples)
 {
   double sum = 0;
   for (size_t i = 0; i < samples->n; i++)
-    sum += samples->rows[i].scored ? samples->rows[i].score : loop->config->judge.empty_score;
+    sum += samples->rows[i].scored ? samples->rows[i].score : loop_unscored(loop);
   return samples->n ? sum / (double)samples->n : 0;
 }
 
@@ -56,7 +88,8 @@ static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
-static int validation_event(struct loop *loop, const struct tpo_samples *samples, struct tpo_error *err)
+static int validation_event(struct loop *loop, const struct tpo_samples *samples,
+                            const struct tpo_redraw_counts *counts, struct tpo_error *err)
 {
   char path[4096];
   struct tpo_samples before = {0};
@@ -66,8 +99,7 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   if (status == 0) status = tpo_samples_read(&before, path, err);
   if (status < 0) return status;
   tpo_summarize(samples, &s);
-  tpo_paired_difference(&before, samples, loop->config->judge.empty_score, &difference, &se, &mean_before,
-                        &mean);
+  tpo_paired_difference(&before, samples, loop_unscored(loop), &difference, &se, &mean_before, &mean);
   tpo_samples_free(&before);
   if (loop->iteration == 0)
     tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", mean);
@@ -75,11 +107,12 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
     tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
             loop->iteration, mean, difference, se);
   return loop_event(loop, "validate",
-                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s.prompts,
-                              "mean_score", mean, "format_rate", s.format_rate, "mean_thought_tokens",
-                              s.mean_thought_tokens, "mean_response_tokens", s.mean_response_tokens,
-                              "mean_response_chars", s.mean_response_chars, "difference", difference,
-                              "difference_se", isnan(se) ? 0 : se),
+                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "n",
+                              (json_int_t)s.prompts, "mean_score", mean, "format_rate", s.format_rate,
+                              "mean_thought_tokens", s.mean_thought_tokens, "mean_response_tokens",
+                              s.mean_response_tokens, "mean_response_chars", s.mean_response_chars,
+                              "difference", difference, "difference_se", isnan(se) ? 0 : se, "resampled",
+                              (json_int_t)counts->resampled, "unparsed", (json_int_t)counts->unparsed),
                     err);
 }
 
@@ -87,16 +120,17 @@ int step_validate(struct loop *loop, struct tpo_error *err)
 {
   char path[4096], policy[4096];
   struct tpo_samples samples = {0};
+  struct tpo_redraw_counts counts;
   int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
   if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
   status = loop_agree(loop, status, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
-  if (status == 0) status = loop_sample_validation(loop, &samples, err);
+  if (status == 0) status = loop_sample_validation(loop, &samples, &counts, err);
   if (status == 0 && loop->first) {
     samples.config = strdup(loop->config_yaml);
     status = loop_path(loop, loop->iteration, "validation.h5", path, err);
     if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = validation_event(loop, &samples, err);
+    if (status == 0) status = validation_event(loop, &samples, &counts, err);
   }
   tpo_samples_free(&samples);
   return loop_agree(loop, status, err);

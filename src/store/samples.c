@@ -81,6 +81,7 @@ void tpo_samples_free(struct tpo_samples *samples)
   tpo_arena_free(&arena);
   free(samples->rows);
   free(samples->config);
+  free(samples->judge_counts);
   *samples = (struct tpo_samples){0};
 }
 

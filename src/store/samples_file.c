@@ -123,8 +123,11 @@ int tpo_samples_write(const struct tpo_samples *samples, const char *path, struc
   if (!rows) return TPO_E_MEMORY;
   status = tpo_h5_create(&w, path, samples->is_scored ? "scored" : "samples", samples->config, err);
   if (status == 0) {
-    status =
-        tpo_h5_put_rows(&w, columns, column_count(samples->is_scored), rows, sizeof *rows, samples->n, err);
+    if (samples->is_scored && samples->judge_counts)
+      status = tpo_h5_put_attribute(&w, "/", "judge_counts", samples->judge_counts, err);
+    if (status == 0)
+      status =
+          tpo_h5_put_rows(&w, columns, column_count(samples->is_scored), rows, sizeof *rows, samples->n, err);
     if (status == 0) status = tpo_h5_commit(&w, err);
     tpo_h5_writer_close(&w);
   }
@@ -190,6 +193,8 @@ int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_e
   if (!samples->is_scored && strcmp(r.format, "samples") != 0)
     status = tpo_fail(err, TPO_E_INPUT, "%s: holds %s, expected samples or scored", path, r.format);
   if (status == 0) status = tpo_h5_get_attribute(&r, "/", "config", &samples->config, err);
+  if (status >= 0 && samples->is_scored)
+    status = tpo_h5_get_attribute(&r, "/", "judge_counts", &samples->judge_counts, err);
   if (status >= 0) status = read_rows(samples, &r, err);
   if (status == 0) status = check_samples(samples, path, err);
   tpo_h5_reader_close(&r);

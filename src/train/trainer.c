@@ -22,16 +22,33 @@ static int check_config(const struct tpo_train_config *c, struct tpo_error *err)
   return 0;
 }
 
+static int allocate_gradient(struct tpo_trainer *t, struct tpo_error *err)
+{
+  void *grad = t->grad;
+  int status = 0;
+  if (!grad) status = tpo_ops(t->backend)->alloc(t->backend, t->n_params * sizeof *t->grad, &grad, err);
+  t->grad = grad;
+  return status;
+}
+
+/* What comes between epochs, sampling and a judge's model, needs room too. */
+static void release_between_epochs(struct tpo_trainer *t)
+{
+  tpo_activations_free(t->activations);
+  t->activations = NULL;
+  if (t->grad) tpo_ops(t->backend)->free(t->backend, t->grad);
+  t->grad = NULL;
+}
+
 static int allocate(struct tpo_trainer *t, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(t->backend);
   size_t shard = t->shard_count ? t->shard_count : 1;
-  void *grad = NULL, *m = NULL, *v = NULL;
+  void *m = NULL, *v = NULL;
   int status = train_check_memory(t, err);
-  if (status == 0) status = ops->alloc(t->backend, t->n_params * sizeof *t->grad, &grad, err);
+  if (status == 0) status = allocate_gradient(t, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->m, &m, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->v, &v, err);
-  t->grad = grad;
   t->m = m;
   t->v = v;
   return status < 0 ? status : exchange_allocate(t, err);
@@ -183,6 +200,7 @@ int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int 
   }
   uint32_t *order = NULL;
   int status = check_pairs(t, pairs, err);
+  if (status == 0) status = allocate_gradient(t, err);
   if (status == 0 && !(order = epoch_order(t, pairs->n, epoch, err))) status = TPO_E_MEMORY;
   status = tpo_comm_agree(t->comm, status, err);
   bool same_model = status == 0 && t->step == 0 && strcmp(pairs->ref_model, tpo_model_hash(t->model)) == 0;
@@ -190,8 +208,7 @@ int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int 
   while (status == 0 && t->position < per_epoch)
     status = run_batch(t, pairs, order, same_model, on_step, arg, err);
   free(order);
-  tpo_activations_free(t->activations); /* what comes between epochs, such as sampling, needs room too */
-  t->activations = NULL;
+  release_between_epochs(t);
   if (status < 0) return status;
   t->epoch = epoch + 1;
   t->position = 0;

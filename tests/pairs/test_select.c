@@ -257,16 +257,30 @@ static void format_failures_take_no_part_in_z(void **state)
   assert_close(statistics.mean_chosen_length, 9);
 }
 
-static void unscored_samples_and_empty_ones_are_left_out_and_counted(void **state)
+static void prompts_with_an_unscored_response_are_skipped_and_counted(void **state)
 {
   (void)state;
-  add("a", 1, 5), add("a", 9, 5)->scored = false, add("a", 0, 5), add("a", -9, 5)->n_tokens = 0;
+  add("a", 1, 5), add("a", 0, 5), add("b", 1, 5), add("b", 9, 5)->scored = false, add("b", 0, 5),
+                                                              add("b", 0, -1);
+  run();
+  assert_int_equal(pairs.n, 1);
+  expect_pair(0, 0, 1);
+  assert_int_equal(statistics.unjudged, 1);
+  assert_int_equal(statistics.unscored, 1);
+  config.mode = TPO_PAIRS_ALL;
+  run();
+  assert_int_equal(pairs.n, 1);
+}
+
+static void empty_samples_are_left_out_and_counted(void **state)
+{
+  (void)state;
+  add("a", 1, 5), add("a", 0, 5), add("a", -9, 5)->n_tokens = 0;
   struct tpo_sample_row *forced = add("a", -9, 5);
   static const uint8_t all_inserted[] = {1, 1, 1, 1};
   forced->inserted = all_inserted;
   run();
-  expect_pair(0, 0, 2);
-  assert_int_equal(statistics.unscored, 1);
+  expect_pair(0, 0, 1);
   assert_int_equal(statistics.no_tokens, 2);
 }
 
@@ -381,7 +395,8 @@ static void statistics_are_written_as_json(void **state)
   char *json = tpo_pair_statistics_json(&statistics);
   assert_string_equal(
       json, "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
-            "\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,\"rho\":0.0,"
+            "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":"
+            "0,\"rho\":0.0,"
             "\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
   free(json);
 }
@@ -402,7 +417,8 @@ int main(void)
       TEST(the_margin_is_exclusive_and_of_raw_scores),
       TEST(format_failures_are_only_ever_rejected),
       TEST(format_failures_take_no_part_in_z),
-      TEST(unscored_samples_and_empty_ones_are_left_out_and_counted),
+      TEST(prompts_with_an_unscored_response_are_skipped_and_counted),
+      TEST(empty_samples_are_left_out_and_counted),
       TEST(all_mode_pairs_everything_above_the_margin),
       TEST(inserted_tokens_carry_loss_in_the_chosen_output_only),
       TEST(one_sample_a_prompt_is_refused),

@@ -1,0 +1,127 @@
+/* Two models' responses to the same prompts, compared by a judge that can do nothing else. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/memory.h"
+#include "tpo/judge.h"
+#include "tpo/run.h"
+
+static const struct tpo_sample_row *find_row(const struct tpo_samples *samples,
+                                             const struct tpo_sample_row *like, size_t *at)
+{
+  for (size_t i = 0; i < samples->n; i++) { /* sets in the same order find theirs at once */
+    const struct tpo_sample_row *row = &samples->rows[(*at + i) % samples->n];
+    if (row->k != like->k || strcmp(row->prompt_id, like->prompt_id) != 0) continue;
+    *at = (*at + i + 1) % samples->n;
+    return row;
+  }
+  return NULL;
+}
+
+/* The two as the samples of one prompt, whose id names the pair. */
+static int add_couple(struct tpo_samples *couples, const struct tpo_sample_row *before,
+                      const struct tpo_sample_row *now, struct tpo_error *err)
+{
+  struct tpo_sample_row row = *before;
+  struct tpo_buf id = {0};
+  tpo_buf_printf(&id, "%s, %d", now->prompt_id, now->k);
+  int status = id.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory to compare responses") : 0;
+  row.prompt_id = id.data;
+  row.k = 0;
+  if (status == 0) status = tpo_samples_add(couples, &row, err);
+  row = *now;
+  row.prompt_id = id.data;
+  row.k = 1;
+  if (status == 0) status = tpo_samples_add(couples, &row, err);
+  tpo_buf_free(&id);
+  return status;
+}
+
+/* What needs no judge is decided; of the others couples are made, and which rows they are of. */
+static int make_couples(struct tpo_samples *samples, const struct tpo_samples *before,
+                        struct tpo_samples *couples, size_t *rows, struct tpo_error *err)
+{
+  int status = 0;
+  size_t at = 0, n = 0;
+  for (size_t i = 0; i < samples->n && status == 0; i++) {
+    struct tpo_sample_row *row = &samples->rows[i];
+    const struct tpo_sample_row *old = find_row(before, row, &at);
+    if (!old)
+      status = tpo_fail(err, TPO_E_STATE, "prompt %s has no sample %d to be compared with", row->prompt_id,
+                        row->k);
+    else if (row->format_ok && old->format_ok) {
+      rows[n++] = i;
+      status = add_couple(couples, old, row, err);
+    } else {
+      row->scored = true;
+      row->score = row->format_ok == old->format_ok ? 0.5 : row->format_ok;
+      row->score_detail = "{}";
+    }
+  }
+  return status;
+}
+
+/* The share that the couple's second response won. */
+static bool won_share(const char *detail, double *share)
+{
+  json_t *o = json_loads(detail, 0, NULL);
+  const json_t *inner = json_object_get(o, "detail"); /* a route's is within */
+  const json_t *counts = json_is_object(inner) ? inner : o;
+  const json_t *wins = json_object_get(counts, "wins"), *losses = json_object_get(counts, "losses"),
+               *all = json_object_get(counts, "comparisons");
+  bool ok = json_is_number(wins) && json_is_number(losses) && json_number_value(all) > 0;
+  if (ok) {
+    double w = json_number_value(wins), l = json_number_value(losses), n = json_number_value(all);
+    *share = (w + (n - w - l) / 2) / n;
+  }
+  json_decref(o);
+  return ok;
+}
+
+/* A judge of scores, chosen by the prompt, compares too. */
+static double share_of_scores(const struct tpo_sample_row *couple)
+{
+  return couple[1].score > couple[0].score ? 1 : couple[1].score < couple[0].score ? 0 : 0.5;
+}
+
+static int take_shares(struct tpo_samples *samples, const struct tpo_samples *couples, const size_t *rows,
+                       struct tpo_error *err)
+{
+  struct tpo_arena arena = {samples->arena};
+  int status = 0;
+  for (size_t c = 0; c < couples->n / 2 && status == 0; c++) {
+    const struct tpo_sample_row *couple = &couples->rows[2 * c];
+    struct tpo_sample_row *row = &samples->rows[rows[c]];
+    row->scored = couple[0].scored && couple[1].scored;
+    if (row->scored && !won_share(couple[1].score_detail, &row->score)) row->score = share_of_scores(couple);
+    row->score_detail = tpo_arena_memdup(&arena, couple[1].score_detail, strlen(couple[1].score_detail));
+    if (!row->score_detail) status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  }
+  samples->arena = arena.blocks;
+  samples->is_scored = true;
+  return status;
+}
+
+int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
+                     const struct tpo_samples *before, size_t *failures, struct tpo_error *err)
+{
+  struct tpo_samples couples = {0};
+  bool first = tpo_comm_rank(session->comm) == 0;
+  size_t *rows = first ? tpo_calloc(samples->n, sizeof *rows, err) : NULL;
+  int status = first && !rows ? TPO_E_MEMORY : 0;
+  if (status == 0 && first) status = make_couples(samples, before, &couples, rows, err);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = tpo_judge_samples(session, &couples, failures, err);
+  if (status == 0 && first) {
+    status = take_shares(samples, &couples, rows, err);
+    free(samples->judge_counts);
+    samples->judge_counts = couples.judge_counts;
+    couples.judge_counts = NULL;
+    *failures /= 2;
+  }
+  free(rows);
+  tpo_samples_free(&couples);
+  return tpo_comm_agree(session->comm, status, err);
+}
