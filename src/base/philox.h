@@ -14,6 +14,7 @@ enum tpo_stream {
   TPO_STREAM_SYNTH = 3,   /* composed instructions */
   TPO_STREAM_SELECT = 4,  /* choice of prompts for an iteration */
   TPO_STREAM_INIT = 5,    /* random weights */
+  TPO_STREAM_COMPARE = 6, /* which responses of a prompt a judge compares */
 };
 
 /* What one sampled token is keyed by. prompt is tpo_hash64 of the prompt's id. */

@@ -167,7 +167,8 @@ const struct config_key config_keys[] = {
         "judge.mode", judge.mode, "absolute|pairwise", "absolute",
         "Judge `http`: whether the server's model is asked for a score of each response or to compare two."),
     TEXT("judge.system", judge.system, NULL,
-         "Judges `pairwise` and `http`: system message for the judge model."),
+         "Judges `pairwise` and `http`: system message for the judge model. Not given: a built-in one goes "
+         "with the built-in prompt, none with a prompt of your own."),
     TEXT("judge.prompt", judge.prompt, NULL,
          "Judges `pairwise` and `http`: what the judge model is asked, with `{instruction}` and "
          "`{response}`, or "
@@ -190,7 +191,8 @@ const struct config_key config_keys[] = {
     REAL("judge.temperature", judge.temperature, 0, 100, 0, "0",
          "Judges `pairwise` and `http`: temperature of the judge model; 0 takes the likeliest token always."),
     INT("judge.slots", judge.slots, 1, 65536, "16",
-        "Judge `pairwise`: sequences that a rank generates at once."),
+        "Judge `pairwise`: sequences that a rank generates at once. It changes speed and memory, never the "
+        "verdicts."),
     TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
          "Judge `http`: name of the environment variable that holds the server's key; none is sent where it "

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "tpo/engine.h"
 #include "tpo/run.h"
@@ -12,6 +13,7 @@ struct prompt {
   struct tpo_request request;
   struct tpo_ids ids;
   char *text;
+  char *meta; /* the instruction's, with the chat's messages where it is one; NULL: the instruction's own */
 };
 
 struct work {
@@ -26,6 +28,18 @@ struct work {
   double begin;
   int64_t tokens; /* drawn on this rank */
 };
+
+/* A judge sees the instruction by its meta too, where the messages of a chat belong. */
+static char *meta_with_messages(const struct tpo_instruction *item)
+{
+  json_t *meta = json_loads(item->meta, 0, NULL),
+         *messages = json_loads(item->messages, JSON_ALLOW_NUL, NULL);
+  bool whole = meta && messages && json_object_set(meta, "messages", messages) == 0;
+  char *text = whole ? tpo_json_dump(meta) : NULL;
+  json_decref(messages);
+  json_decref(meta);
+  return text;
+}
 
 static int render_prompts(struct work *w, struct tpo_error *err)
 {
@@ -42,6 +56,8 @@ static int render_prompts(struct work *w, struct tpo_error *err)
                                     &p->ids, &text, err);
     p->text = tpo_buf_take(&text);
     if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
+    if (item->messages && !(p->meta = meta_with_messages(item)))
+      return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
     if (!p->text) return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
     if (p->ids.n >= (size_t)context)
       return tpo_fail(err, TPO_E_INPUT,
@@ -81,8 +97,10 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   struct work *w = arg;
   const struct tpo_instruction *item = output->request->user;
   const struct prompt *p = &w->prompts[item - w->instructions->items];
-  struct tpo_instruction_view view = {
-      .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
+  struct tpo_instruction_view view = {.id = item->id,
+                                      .instruction = item->instruction,
+                                      .meta = p->meta ? p->meta : item->meta,
+                                      .prompt_text = p->text};
   return tpo_engine_make_row(output, w->policy->tokenizer, w->options->thought, &view, w->local, err);
 }
 
@@ -171,6 +189,7 @@ static void free_prompts(struct work *w)
   for (size_t i = 0; w->prompts && i < w->instructions->n; i++) {
     tpo_ids_free(&w->prompts[i].ids);
     free(w->prompts[i].text);
+    free(w->prompts[i].meta);
   }
   free(w->prompts);
   free(w->order);

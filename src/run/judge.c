@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "judge/scales.h"
 #include "tpo/judge.h"
 #include "tpo/run.h"
 
@@ -227,6 +228,17 @@ static int check_failures(const struct tpo_session *session, const struct tpo_sa
   return status;
 }
 
+/* A route's judges have scales of their own. */
+static int scale(const struct tpo_session *session, struct tpo_samples *samples, struct tpo_error *err)
+{
+  char path[4096];
+  const struct tpo_judge_config *config = &session->config->judge;
+  if (strcmp(config->kind, "route") != 0 || !config->standardise) return 0;
+  int status =
+      session->run_dir ? tpo_path_join(path, sizeof path, session->run_dir, "judge-scales.json", err) : 0;
+  return status < 0 ? status : tpo_scale_scores(samples, session->run_dir ? path : NULL, err);
+}
+
 /* Gathers what the ranks found and puts it into rank 0's samples. */
 static int gather_scores(const struct tpo_session *session, struct tpo_samples *samples,
                          const struct tpo_buf *scores, const struct tpo_buf *counts, size_t *failures,
@@ -240,6 +252,7 @@ static int gather_scores(const struct tpo_session *session, struct tpo_samples *
   if (status == 0 && tpo_comm_rank(session->comm) == 0) {
     status = take_scores(samples, all, len, failures, err);
     if (status == 0) status = take_counts(samples, lines, n_lines, err);
+    if (status == 0) status = scale(session, samples, err);
     if (status == 0) status = check_failures(session, samples, *failures, err);
   }
   free(all);

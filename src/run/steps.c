@@ -295,9 +295,10 @@ static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *er
 {
   struct loop *loop = arg;
   struct tpo_samples samples = {0};
+  struct tpo_redraw_counts counts;
   *score = NAN;
   if (!loop->config->run.validate_each_epoch || loop->config->train.epochs == 1) return 0;
-  int status = loop_sample_validation(loop, &samples, err);
+  int status = loop_sample_validation(loop, &samples, &counts, err);
   double value = loop_validation_score(loop, &samples);
   tpo_samples_free(&samples);
   if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);

@@ -56,6 +56,20 @@ def test_paper_configuration_has_the_papers_values(tpo, path):
         assert f"  {line}  #" in effective, line
 
 
+def settings(tpo, name):
+    return {line.split("  #")[0].rstrip() for line in tpo.ok("config", ROOT / "configs" / name).splitlines()}
+
+
+@pytest.mark.parametrize("thinking, direct", [("llama3-8b-armorm.yaml", "llama3-8b-direct.yaml"),
+                                              ("smollm2-study.yaml", "smollm2-study-direct.yaml")])
+def test_the_direct_baseline_differs_in_the_thought_alone(tpo, thinking, direct):
+    ours, baseline = settings(tpo, thinking), settings(tpo, direct)
+    differing = {line.split(":")[0].strip() for line in ours ^ baseline}
+    assert "name" in differing and "  name: none" in baseline
+    assert differing <= {"name", "prompt", "system", "thought_marker", "response_marker", "prefill", "thought_tokens",
+                         "response_tokens", "on_budget", "dir", "baseline"}
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)
 def test_script_is_valid_bash(path):
     checked = subprocess.run(["bash", "-n", path], capture_output=True, text=True, check=False)

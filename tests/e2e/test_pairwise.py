@@ -1,0 +1,164 @@
+"""A language model on our own engine that compares responses two by two."""
+import json
+import re
+
+import pytest
+
+import tiny
+
+# Random weights say random letters: the last a, b or c among them is the verdict.
+LETTERS = ["--set", "judge.pattern=(?i)([abc])", "--set", "judge.temperature=1", "--set", "judge.max_tokens=12"]
+
+
+@pytest.fixture(scope="module")
+def judge_model(tmp_path_factory):
+    return tiny.make(tmp_path_factory.mktemp("judge") / "model", context=4096, seed=9)
+
+
+@pytest.fixture(scope="module")
+def samples(tpo, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    return generate(tpo, tiny_model, folder, 5)
+
+
+def generate(tpo, model, folder, n_prompts, k=4):
+    prompts, out = folder / "prompts.jsonl", folder / "samples.h5"
+    tiny.write_prompts(prompts, "p", n_prompts)
+    tpo.ok("generate", "--model", model, "--prompts", prompts, "--thought", "none", "--k", k, "--max-tokens", 12,
+           "--temperature", 1, "--out", out)
+    return out
+
+
+def judge(tpo, samples, model, out, *settings, ranks=0):
+    """Each prompt's details, in order."""
+    tpo.ok("judge", "--samples", samples, "--judge", f"pairwise:{model}", "--out", out, *settings, ranks=ranks)
+    return judged(tpo, out)
+
+
+def judged(tpo, path):
+    found, prompt = {}, None
+    for line in tpo.ok("inspect", "--limit", 1000, path).splitlines():
+        if match := re.match(r"prompt (\S+):", line):
+            prompt = found.setdefault(match[1], [])
+        elif match := re.match(r"\s+judged +(\{.*\})$", line):
+            prompt.append(json.loads(match[1]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def scored(tpo, samples, judge_model, tmp_path_factory):
+    return judge(tpo, samples, judge_model, tmp_path_factory.mktemp("scored") / "scored.h5", *LETTERS)
+
+
+def test_every_response_is_compared_with_every_other_in_both_positions(scored):
+    assert len(scored) == 5
+    for details in scored.values():
+        assert len(details) == 4
+        for d in details:
+            assert d["comparisons"] == 6 == d["wins"] + d["losses"] + d["ties"] + d["unparsable"] and d["failed"] == 0
+        assert sum(d["wins"] for d in details) == sum(d["losses"] for d in details)
+        assert abs(sum(d["elo"] for d in details)) < 1e-5
+    assert any(d["wins"] for details in scored.values() for d in details), "the fixture decides nothing"
+
+
+@pytest.mark.parametrize("how", [["--set", "judge.slots=1"], ["--set", "judge.slots=7"], ["ranks", 2], ["ranks", 3]])
+def test_verdicts_do_not_depend_on_slots_and_ranks(tpo, samples, judge_model, scored, tmp_path, how):
+    ranks, settings = (how[1], []) if how[0] == "ranks" else (0, how)
+    assert judge(tpo, samples, judge_model, tmp_path / "o.h5", *LETTERS, *settings, ranks=ranks) == scored
+
+
+def test_verdicts_do_not_depend_on_the_other_prompts(tpo, tiny_model, judge_model, scored, tmp_path):
+    fewer = judge(tpo, generate(tpo, tiny_model, tmp_path, 2), judge_model, tmp_path / "o.h5", *LETTERS)
+    assert fewer == {prompt: scored[prompt] for prompt in fewer} and len(fewer) == 2
+
+
+def test_the_seed_changes_a_sampled_verdict(tpo, samples, judge_model, scored, tmp_path):
+    assert judge(tpo, samples, judge_model, tmp_path / "o.h5", *LETTERS, "--seed", 77) != scored
+
+
+def test_fewer_comparisons_are_made_when_asked_for(tpo, samples, judge_model, tmp_path):
+    one, two = (judge(tpo, samples, judge_model, tmp_path / f"{r}.h5", *LETTERS, "--set", "judge.comparisons=4", ranks=r)
+                for r in (0, 2))
+    assert one == two
+    for details in one.values():
+        assert [d["comparisons"] for d in details] == [2, 2, 2, 2]
+
+
+def test_answers_without_a_verdict_leave_all_equal_and_are_told(tpo, samples, judge_model, tmp_path):
+    result = tpo("judge", "--samples", samples, "--judge", f"pairwise:{judge_model}", "--out", tmp_path / "o.h5", "--set",
+                 "judge.max_tokens=4")
+    assert result.returncode == 0 and b"60 of 60 answers hold no verdict" in result.stderr
+    for details in judged(tpo, tmp_path / "o.h5").values():
+        assert [(d["elo"], d["unparsable"]) for d in details] == [(0, 6)] * 4
+
+
+def test_a_question_too_long_for_the_judge_is_no_score(tpo, samples, tmp_path):
+    small = tiny.make(tmp_path / "small", context=64, seed=9)
+    text = tpo.fails("judge", "--samples", samples, "--judge", f"pairwise:{small}", "--out", tmp_path / "o.h5", code=1)
+    assert "leaves no room for an answer" in text and not (tmp_path / "o.h5").exists()
+    details = judge(tpo, samples, small, tmp_path / "o.h5", "--set", "judge.max_failed=1")
+    assert all("none of the 12 comparisons was answered" in d["error"] for of in details.values() for d in of)
+
+
+def test_a_lone_response_is_not_scored(tpo, tiny_model, judge_model, tmp_path):
+    alone = generate(tpo, tiny_model, tmp_path, 2, k=1)
+    details = judge(tpo, alone, judge_model, tmp_path / "o.h5", "--set", "judge.max_failed=1")
+    assert all("nothing to compare with" in d["error"] for of in details.values() for d in of)
+
+
+@pytest.mark.parametrize("setting, words", [
+    ("judge.prompt={instruction} {response_a}", ["judge.prompt", "{response_b}"]),
+    ("judge.prompt={instruction} {response_a} {response_b} {response_b}", ["judge.prompt", "{response_b}"]),
+    ("judge.pattern=[[", ["judge.pattern", "wrong at byte"]),
+    ("judge.pattern=[AB]", ["judge.pattern", "no group"]),
+    ("judge.elo_prior=0", ["judge.elo_prior"]),
+])
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_bad_settings_are_usage_errors(tpo, samples, judge_model, tmp_path, setting, words, ranks):
+    text = tpo.fails("judge", "--samples", samples, "--judge", f"pairwise:{judge_model}", "--out", tmp_path / "o.h5",
+                     "--set", setting, ranks=ranks, code=2)
+    assert all(word in text for word in words) and not (tmp_path / "o.h5").exists()
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_missing_model_is_a_usage_error(tpo, samples, tmp_path, ranks):
+    for kind in [f"pairwise:{tmp_path / 'nothing'}", "pairwise", "pairwise:"]:
+        text = tpo.fails("judge", "--samples", samples, "--judge", kind, "--out", tmp_path / "o.h5", ranks=ranks, code=2)
+        assert "pairwise" in text or "nothing" in text
+
+
+def test_a_broken_model_is_told(tpo, samples, judge_model, tmp_path):
+    broken = tiny.make(tmp_path / "broken", seed=9)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    text = tpo.fails("judge", "--samples", samples, "--judge", f"pairwise:{broken}", "--out", tmp_path / "o.h5", code=1)
+    assert "judge model" in text and "model.safetensors" in text
+
+
+def test_a_real_model_gives_verdicts(tpo, samples, smollm2, tmp_path):
+    settings = ["--set", "judge.max_tokens=48", "--set", "judge.comparisons=4", "--set",
+                "judge.prompt=Request: {instruction}\n\nAnswer A: {response_a}\n\nAnswer B: {response_b}\n\nWhich answer is "
+                "better, A or B? Reply with one letter.", "--set", "judge.pattern=\\b([ABC])\\b"]
+    details = judge(tpo, samples, smollm2, tmp_path / "o.h5", *settings)
+    assert sum(d["wins"] for of in details.values() for d in of) > 0
+
+
+def test_a_whole_iteration_runs_on_it(tpo, tiny_model, judge_model, tmp_path):
+    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4)
+    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
+    (tmp_path / "run.yaml").write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
+data: {{train: {tmp_path}/train.jsonl, validation: {tmp_path}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 2}}
+judge: {{kind: "pairwise:{judge_model}", max_tokens: 12, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 32, slots: 8}}
+train: {{batch: 4, epochs: 1, warmup: 0}}
+run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 60}}
+""")
+    tpo.ok("run", tmp_path / "run.yaml", ranks=2)
+    details = judged(tpo, tmp_path / "run" / "iter-001" / "scored.h5")
+    assert len(details) == 4
+    for of in details.values():
+        compared = [d for d in of if "elo" in d]
+        assert all(d["comparisons"] == 2 * (len(compared) - 1) for d in compared)
+        assert all("no response" in d["error"] or "nothing to compare" in d["error"] for d in of if d not in compared)

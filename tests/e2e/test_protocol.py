@@ -1,0 +1,121 @@
+"""Iterations as the paper ran them: validation that draws again what does not parse, prompts left out when a judge
+fails, and a judge that only compares."""
+import json
+
+import h5py
+import pytest
+
+import tiny
+
+CONFIG = """
+seed: 5
+model: {{path: {model}, dtype: fp32}}
+thought: {{name: letter, prompt: "{{instruction}}", response_marker: "e", on_budget: stop}}
+data: {{train: {train}, validation: {validation}, prompts_per_iteration: 6, validation_prompts: 8}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 40, slots: 8}}
+train: {{learning_rate: 1e-4, batch: 4, epochs: 2, micro_batch_tokens: 4096, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 1, validation_temperature: {temperature}, validation_k: {k},
+      validation_resample: {resample}, deadline: 60}}
+"""
+
+
+@pytest.fixture
+def run(tpo, tiny_model, tmp_path):
+    train, validation = tmp_path / "train.jsonl", tmp_path / "validation.jsonl"
+    tiny.write_prompts(train, "train", 6)
+    tiny.write_prompts(validation, "validation", 8)
+
+    def go(name, resample, temperature=1, k=2, ranks=0):
+        config, run_dir = tmp_path / f"{name}.yaml", tmp_path / name
+        config.write_text(CONFIG.format(model=tiny_model, train=train, validation=validation, run_dir=run_dir,
+                                        temperature=temperature, k=k, resample=resample))
+        tpo.ok("run", config, ranks=ranks)
+        return run_dir
+
+    return go
+
+
+def validation(run_dir, iteration=0):
+    with h5py.File(run_dir / f"iter-{iteration:03d}" / "validation.h5") as f:
+        names = ["prompt_id", "k", "text", "format_ok", "scored"]
+        return list(zip(*[[v.decode() if isinstance(v, bytes) else int(v) for v in f[name]] for name in names]))
+
+
+def event(run_dir, iteration=0):
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return next(e for e in lines if e["event"] == "validate" and e["iteration"] == iteration)
+
+
+def test_what_does_not_parse_is_drawn_again_and_counted(run):
+    once, again = run("once", 0), run("again", 5)
+    before, after = validation(once), validation(again)
+    failed = [row for row in before if not row[3]]
+    assert 0 < len(failed) < len(before), "the marker must come in some outputs and not in others"
+    assert event(once)["resampled"] == 0 and event(once)["unparsed"] == len(failed)
+    assert event(again)["resampled"] >= len(failed)
+    assert event(again)["unparsed"] == sum(not row[3] for row in after) < len(failed)
+    for old, new in zip(before, after):
+        assert old[:2] == new[:2], "each output keeps its prompt and its number"
+        assert old == new or not old[3], "what parsed is left as it was"
+    assert all(row[4] == row[3] for row in after), "what parses is scored, and nothing else"
+
+
+def test_a_likeliest_output_that_does_not_parse_is_drawn_at_the_sampling_temperature(run):
+    run_dir = run("greedy", 5, temperature=0, k=1)
+    once = run("greedy-once", 0, temperature=0, k=1)
+    assert event(once)["unparsed"] > event(run_dir)["unparsed"]
+
+
+def test_validation_draws_the_same_outputs_on_any_number_of_ranks(run):
+    assert validation(run("one", 3)) == validation(run("two", 3, ranks=2))
+
+
+def test_training_keeps_what_does_not_parse_as_rejected(run):
+    run_dir = run("pairs", 1)
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    pairs = next(e for e in lines if e["event"] == "pairs")
+    assert pairs["rejected_parse_failures"] > 0 and pairs["unjudged"] == 0
+
+
+JUDGE = """
+import json, sys
+for line in sys.stdin:
+    item = json.loads(line)
+    scores = [{score} for r in item["responses"]]
+    print(json.dumps({{"id": item["id"], "scores": scores}}), flush=True)
+"""
+
+
+def test_a_judge_that_fails_too_often_ends_the_run_and_below_that_prompts_are_left_out(tpo, tiny_model, tmp_path):
+    prompts, samples, judge = tmp_path / "p.jsonl", tmp_path / "s.h5", tmp_path / "judge.py"
+    tiny.write_prompts(prompts, "p", 8)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", samples, "--k", 4, "--thought", "none",
+           "--max-tokens", 12, "--temperature", 1)
+    judge.write_text(JUDGE.format(score='None if item["id"] == "p-3" and r["k"] == 2 else len(r["text"]) + 0.01 * r["k"]'))
+    kind, scored = f"command:python3 {judge}", tmp_path / "scored.h5"
+    text = tpo.fails("judge", "--samples", samples, "--judge", kind, "--out", scored, "--set", "judge.max_failed=0.02",
+                     code=1, ranks=2)
+    assert "1 of 32 responses" in text and "sample 2 of prompt p-3" in text and "judge.max_failed" in text
+    assert not scored.exists()
+    tpo.ok("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    pairs = tmp_path / "pairs.h5"
+    tpo.ok("pairs", "--samples", scored, "--out", pairs, "--length-penalty", 0)
+    with h5py.File(pairs) as f:
+        statistics = json.loads(f.attrs["statistics"])
+        assert "p-3" not in [i.decode() for i in f["prompt_id"]] and len(f["prompt_id"]) == 7
+    assert statistics["unjudged"] == 1 and statistics["unscored"] == 1
+
+
+def test_a_judge_sees_all_of_a_chat(tpo, tiny_model, tmp_path):
+    prompts, samples, judge, seen = tmp_path / "p.jsonl", tmp_path / "s.h5", tmp_path / "judge.py", tmp_path / "seen"
+    chat = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."},
+            {"role": "user", "content": "Another one."}]
+    prompts.write_text(json.dumps({"id": "chat", "messages": chat}) + "\n" + json.dumps({"instruction": "Name a town."}))
+    tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", samples, "--k", 2, "--thought", "none",
+           "--max-tokens", 12, "--temperature", 1)
+    judge.write_text(f"import json, sys\nfor line in sys.stdin:\n  open({str(seen)!r}, 'a').write(line)\n"
+                     "  item = json.loads(line)\n"
+                     "  print(json.dumps({'id': item['id'], 'scores': [0.0] * len(item['responses'])}), flush=True)\n")
+    tpo.ok("judge", "--samples", samples, "--judge", f"command:python3 {judge}", "--out", tmp_path / "scored.h5")
+    first, second = [json.loads(line) for line in seen.read_text().splitlines()]
+    assert first["messages"] == chat and first["instruction"] == "Another one." and "messages" not in second

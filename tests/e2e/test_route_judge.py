@@ -1,0 +1,151 @@
+"""The judge that leaves each instruction to another: mixtures, instructions that none fits, and one scale for all."""
+import json
+import statistics
+
+import pytest
+
+h5py = pytest.importorskip("h5py")
+
+PROGRAM = """#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    print(json.dumps({"id": r["id"], "scores": [100 + 3 * len(x["text"]) for x in r["responses"]]}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("judge") / "judge.py"
+    path.write_text(PROGRAM)
+    path.chmod(0o755)
+    return f"command:{path}"
+
+
+def write_prompts(path, n):
+    """In turn: with checks, with a reference in the category math, of another category, and with nothing."""
+    with open(path, "w") as f:
+        for i in range(n):
+            line = {"id": f"q{i}", "instruction": f"Write something, number {i}."}
+            if i % 4 == 0:
+                line["checks"] = [{"type": "keywords:letter_frequency", "letter": letter, "let_frequency": 1,
+                                   "let_relation": "at least"} for letter in "etan"]
+            if i % 4 == 1:
+                line.update(category="math", reference="t")
+            if i % 4 == 2:
+                line["category"] = "stories"
+            f.write(json.dumps(line) + "\n")
+
+
+@pytest.fixture(scope="module")
+def samples(tpo, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    write_prompts(folder / "prompts.jsonl", 12)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
+           "--temperature", 1, "--top-p", 1, "--max-tokens", 48, "--set", "thought.thought_tokens=10", "--set",
+           "thought.response_tokens=16")
+    return folder / "samples.h5"
+
+
+def read(path):
+    with h5py.File(path) as f:
+        return [{"id": f["prompt_id"][i].decode(), "k": int(f["k"][i]), "response": f["response"][i].decode(),
+                 "ok": bool(f["format_ok"][i]), "score": float(f["score"][i]), "detail": json.loads(f["score_detail"][i])}
+                for i in range(len(f["k"]))]
+
+
+def route_args(routes, standardise=False):
+    """A YAML file would do; --set takes a list too."""
+    return ["--judge", "route", "--set", "judge.routes=" + json.dumps(routes), "--set",
+            f"judge.standardise={'true' if standardise else 'false'}"]
+
+
+def judge(tpo, samples, out, *args, ranks=0):
+    tpo.ok("judge", "--samples", samples, "--out", out, *args, ranks=ranks)
+    return [row for row in read(out) if row["ok"]]
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_each_instruction_goes_to_the_first_judge_that_fits(tpo, samples, program, tmp_path, ranks):
+    routes = ["checks -> rule", "category=math -> rule", f"* -> {program}"]
+    rows = judge(tpo, samples, tmp_path / "routed.h5", *route_args(routes), ranks=ranks)
+    alone = {kind: judge(tpo, samples, tmp_path / "alone.h5", "--judge", kind) for kind in ("rule", program)}
+    assert rows
+    for i, row in enumerate(rows):
+        kind = "rule" if int(row["id"][1:]) % 4 < 2 else program
+        own = alone[kind][i]
+        assert (own["id"], own["k"]) == (row["id"], row["k"])
+        assert row["detail"]["judge"] == kind
+        assert row["score"] == row["detail"]["raw"] == own["score"]
+        assert row["detail"]["detail"] == own["detail"]
+
+
+def test_an_instruction_that_no_route_fits_is_a_failure(tpo, samples, program, tmp_path):
+    args = route_args(["checks -> rule", f"category -> {program}"])
+    message = tpo.fails("judge", "--samples", samples, "--out", tmp_path / "s.h5", *args, code=1)
+    assert "none of judge.routes fits" in message and "judge.max_failed" in message and "q3" in message
+    rows = judge(tpo, samples, tmp_path / "s.h5", *args, "--set", "judge.max_failed=0.5")
+    for row in rows:
+        assert ("error" in row["detail"]) == (int(row["id"][1:]) % 4 == 3)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_scores_are_in_units_of_each_judges_spread(tpo, samples, program, tmp_path, ranks):
+    routes = ["checks -> rule", "category=math -> rule", f"* -> {program}"]
+    rows = judge(tpo, samples, tmp_path / "s.h5", *route_args(routes, standardise=True), ranks=ranks)
+    for kind in ("rule", program):
+        of = [row for row in rows if row["detail"]["judge"] == kind]
+        raw = [row["detail"]["raw"] for row in of]
+        mean, sd = statistics.mean(raw), statistics.stdev(raw) or 1
+        for row in of:
+            assert row["detail"]["scale"] == pytest.approx({"mean": mean, "sd": sd})
+            assert row["score"] == pytest.approx((row["detail"]["raw"] - mean) / sd)
+
+
+def test_a_run_keeps_the_scale_of_its_first_batch(tpo, tiny_model, program, tmp_path):
+    write_prompts(tmp_path / "train.jsonl", 16)
+    write_prompts(tmp_path / "validation.jsonl", 8)
+    config, run_dir = tmp_path / "c.yaml", tmp_path / "run"
+    config.write_text(f"""
+seed: 5
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
+data: {{train: {tmp_path / 'train.jsonl'}, validation: {tmp_path / 'validation.jsonl'}, prompts_per_iteration: 8, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
+judge:
+  kind: route
+  routes: ["checks -> rule", "* -> {program}"]
+train: {{learning_rate: 1e-4, batch: 4, epochs: 1, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 2, validation_temperature: 1, validation_k: 2}}
+""")
+    tpo.ok("run", config, ranks=2)
+    scales = json.loads((run_dir / "judge-scales.json").read_text())
+    assert set(scales) == {"rule", program}
+    first = {}
+    for name in ["iter-000/validation.h5", "iter-001/scored.h5", "iter-001/validation.h5", "iter-002/scored.h5"]:
+        for row in read(run_dir / name):
+            if row["ok"]:
+                detail = row["detail"]
+                first.setdefault(detail["judge"], []).append(detail["raw"])
+                assert detail["scale"] == {k: scales[detail["judge"]][k] for k in ("mean", "sd")}
+                assert row["score"] == pytest.approx((detail["raw"] - detail["scale"]["mean"]) / detail["scale"]["sd"])
+        if name.startswith("iter-000"):
+            for kind, raw in first.items():
+                assert scales[kind]["mean"] == pytest.approx(statistics.mean(raw))
+                assert scales[kind]["responses"] == len(raw)
+
+
+@pytest.mark.parametrize("routes, words", [
+    ([], "judge.routes"),
+    (["checks rule"], 'no "->"'),
+    (["colour=red -> rule"], "instructions have the fields"),
+    (["checks -> rules"], 'there is no judge "rules"'),
+    (["checks -> route"], "further routes"),
+    (["* -> rule", "checks -> rule"], "nothing reaches it"),
+    (["* -> command:./no-such-program"], "does not exist"),
+])
+def test_a_route_that_cannot_be_is_a_usage_error_that_names_it(tpo, samples, tmp_path, routes, words):
+    message = tpo.fails("judge", "--samples", samples, "--out", tmp_path / "s.h5", *route_args(routes), code=2)
+    assert words in message
+    for route in routes[-1:]:
+        assert f'"{route}"' in message

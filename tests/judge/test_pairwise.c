@@ -1,0 +1,681 @@
+/* Comparing responses through a chat whose rule is known. */
+#include <math.h>
+#include <jansson.h>
+#include "base/philox.h"
+#include "judge/chat.h"
+#include "judge/elo.h"
+#include "judge/schedule.h"
+#include "unit.h"
+
+/* Questions are "<instruction>|<a>|<b>" by judge.prompt. The rule answers with the text of a verdict; NULL:
+ * no answer. */
+struct fake {
+  const char *(*rule)(const char *a, const char *b);
+  int asked, calls;
+  bool closed;
+  char seen[1 << 16]; /* all questions */
+  size_t n_seen;
+  int status; /* what ask returns */
+};
+
+static int fake_ask(void *state, const struct judge_question *questions, size_t n,
+                    struct judge_answer *answers, struct tpo_error *err)
+{
+  struct fake *fake = state;
+  fake->calls++;
+  for (size_t i = 0; i < n; i++) {
+    char a[256] = "", b[256] = "";
+    const char *bar = strchr(questions[i].user, '|');
+    if (bar) sscanf(bar + 1, "%255[^|]|%255[^|]", a, b);
+    const char *verdict = fake->rule(a, b);
+    answers[i].ok = verdict != NULL;
+    answers[i].text = strdup(verdict ? verdict : "the line is dead");
+    fake->asked++;
+    if (fake->n_seen + strlen(questions[i].user) + 2 < sizeof fake->seen)
+      fake->n_seen += (size_t)snprintf(fake->seen + fake->n_seen, sizeof fake->seen - fake->n_seen, "%s\n",
+                                       questions[i].user);
+  }
+  return fake->status < 0 ? tpo_fail(err, fake->status, "the chat gave up") : 0;
+}
+
+static json_t *fake_counts(const void *state)
+{
+  return json_pack("{s:i}", "requests", ((const struct fake *)state)->asked);
+}
+
+static void fake_close(void *state)
+{
+  ((struct fake *)state)->closed = true;
+}
+
+static const char *longer_wins(const char *a, const char *b)
+{
+  return strlen(a) > strlen(b) ? "It says more. [[A]]" : strlen(a) < strlen(b) ? "[[B]]" : "Equal: [[C]]";
+}
+static const char *always_a(const char *a, const char *b)
+{
+  (void)a, (void)b;
+  return "[[A]]";
+}
+static const char *rock_paper_scissors(const char *a, const char *b)
+{
+  static const char beats[] = "rock>scissors scissors>paper paper>rock";
+  char one[64], other[64];
+  snprintf(one, sizeof one, "%s>%s", a, b);
+  snprintf(other, sizeof other, "%s>%s", b, a);
+  return strstr(beats, one) ? "[[A]]" : strstr(beats, other) ? "[[B]]" : "[[C]]";
+}
+static const char *no_answer(const char *a, const char *b)
+{
+  (void)a, (void)b;
+  return NULL;
+}
+static const char *mumbles(const char *a, const char *b)
+{
+  (void)a, (void)b;
+  return "Both are fine, I guess.";
+}
+/* Of any two that "bad" is one of, there is no answer. */
+static const char *fails_on_bad(const char *a, const char *b)
+{
+  return strcmp(a, "bad") == 0 || strcmp(b, "bad") == 0 ? NULL : longer_wins(a, b);
+}
+static const char *all_kinds(const char *a, const char *b)
+{
+  if (strcmp(a, "aaa") == 0) return strcmp(b, "bb") == 0 ? "[[both]]" : "[[Neither]]";
+  if (strcmp(a, "bb") == 0) return strcmp(b, "c") == 0 ? "hm" : NULL;
+  return strcmp(b, "aaa") == 0 ? "[[tie]]" : "[[A]]";
+}
+
+static struct tpo_judge_config settings(void)
+{
+  struct tpo_judge_config config = {0};
+  config.prompt = "{instruction}|{response_a}|{response_b}";
+  config.elo_prior = 0.1;
+  return config;
+}
+
+static struct judge_pairwise *open_with(struct fake *fake, const struct tpo_judge_config *config)
+{
+  struct judge_pairwise *p;
+  struct tpo_judge_env env = {.seed = 5, .size = 1};
+  struct judge_chat chat = {.state = fake, .ask = fake_ask, .counts = fake_counts, .close = fake_close};
+  struct tpo_error err = {0};
+  assert_int_equal(judge_pairwise_open(&p, chat, config, &env, &err), 0);
+  return p;
+}
+
+/* One prompt's responses judged by a rule. */
+struct judged {
+  struct tpo_judge_result results[16];
+  json_t *details[16];
+  json_t *counts;
+  int n;
+  int status;
+  struct tpo_error err;
+  struct fake fake;
+};
+
+static void judge(struct judged *j, const char *(*rule)(const char *, const char *),
+                  const struct tpo_judge_config *config, const struct tpo_judge_item *item)
+{
+  memset(j->results, 0, sizeof j->results);
+  j->fake.rule = rule;
+  j->n = item->n_responses;
+  struct judge_pairwise *p = open_with(&j->fake, config);
+  j->status = judge_pairwise_score(p, item, 1, j->results, &j->err);
+  j->counts = judge_pairwise_counts(p);
+  for (int i = 0; i < j->n; i++)
+    j->details[i] = j->results[i].detail ? json_loads(j->results[i].detail, 0, NULL) : NULL;
+  judge_pairwise_close(p);
+  assert_true(j->fake.closed);
+}
+
+static void judge_responses(struct judged *j, const char *(*rule)(const char *, const char *), int n,
+                            const char *const *responses)
+{
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {
+      .id = "p", .instruction = "Do it.", .meta = "{}", .n_responses = n, .responses = responses};
+  *j = (struct judged){0};
+  judge(j, rule, &config, &item);
+  assert_int_equal(j->status, 0);
+}
+
+static void forget(struct judged *j)
+{
+  for (int i = 0; i < j->n; i++) {
+    free(j->results[i].detail);
+    json_decref(j->details[i]);
+  }
+  json_decref(j->counts);
+}
+
+static int number(const json_t *object, const char *name)
+{
+  assert_true(json_is_number(json_object_get(object, name)));
+  return (int)json_number_value(json_object_get(object, name));
+}
+
+static void better_responses_score_higher(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"aaa", "a", "aaaaa", "aaaa", "aa"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, longer_wins, 5, responses);
+  assert_int_equal(j->fake.asked, 20);
+  for (int i = 0; i < 5; i++) {
+    assert_true(j->results[i].ok);
+    int rank = (int)strlen(responses[i]) - 1; /* how many it beats */
+    assert_int_equal(number(j->details[i], "wins"), 2 * rank);
+    assert_int_equal(number(j->details[i], "losses"), 2 * (4 - rank));
+    assert_int_equal(number(j->details[i], "comparisons"), 8);
+    assert_true(json_real_value(json_object_get(j->details[i], "elo")) == j->results[i].score);
+  }
+  assert_true(j->results[2].score > j->results[3].score && j->results[3].score > j->results[0].score);
+  assert_true(fabs(j->results[0].score) < 1e-6); /* the middle of five */
+  assert_int_equal(number(j->counts, "pairs_consistent"), 10);
+  assert_int_equal(number(j->counts, "pairs_flipped"), 0);
+  assert_int_equal(number(j->counts, "triples"), 10);
+  assert_int_equal(number(j->counts, "cyclic_triples"), 0);
+  assert_int_equal(number(j->counts, "requests"), 20);
+  double gradient = json_real_value(json_object_get(j->counts, "max_gradient_norm"));
+  assert_true(gradient >= 0 && gradient < 1e-9);
+  forget(j);
+  free(j);
+}
+
+static void both_positions_cancel_a_pure_position_bias(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"one", "two", "three", "four"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, always_a, 4, responses);
+  for (int i = 0; i < 4; i++) assert_true(j->results[i].ok && j->results[i].score == 0);
+  assert_int_equal(number(j->counts, "pairs_flipped"), 6);
+  assert_int_equal(number(j->counts, "pairs_consistent"), 0);
+  assert_int_equal(number(j->counts, "a_wins"), 12);
+  assert_int_equal(number(j->counts, "triples"), 0);
+  forget(j);
+  free(j);
+}
+
+static void cycles_are_counted_and_score_equal(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"rock", "paper", "scissors", "rock"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, rock_paper_scissors, 3, responses);
+  assert_int_equal(number(j->counts, "triples"), 1);
+  assert_int_equal(number(j->counts, "cyclic_triples"), 1);
+  for (int i = 0; i < 3; i++) assert_true(j->results[i].score == 0);
+  forget(j);
+  judge_responses(j, rock_paper_scissors, 4, responses);
+  assert_int_equal(number(j->counts, "triples"), 2); /* the two rocks tie */
+  assert_int_equal(number(j->counts, "cyclic_triples"), 2);
+  assert_true(j->results[0].score == j->results[3].score);
+  forget(j);
+  free(j);
+}
+
+static void every_kind_of_outcome_is_counted_apart(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"aaa", "bb", "c"};
+  static const char *const names[] = {"both", "neither", "ties", "unparsable", "failed", "a_wins"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, all_kinds, 3, responses);
+  for (int i = 0; i < 6; i++) assert_int_equal(number(j->counts, names[i]), 1);
+  assert_int_equal(number(j->counts, "comparisons"), 5); /* answered */
+  assert_int_equal(number(j->counts, "b_wins"), 0);
+  static const int expected[3][5] = {{0, 0, 3, 0, 1}, {0, 1, 1, 1, 1}, {1, 0, 2, 1, 0}};
+  static const char *const fields[] = {"wins", "losses", "ties", "unparsable", "failed"};
+  for (int i = 0; i < 3; i++) {
+    for (int f = 0; f < 5; f++) assert_int_equal(number(j->details[i], fields[f]), expected[i][f]);
+    assert_int_equal(number(j->details[i], "comparisons"), 4 - expected[i][4]);
+  }
+  assert_true(j->results[2].score > j->results[0].score && j->results[0].score > j->results[1].score);
+  forget(j);
+  free(j);
+}
+
+static void answers_without_a_verdict_count_nothing_for_both(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"one", "two"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, mumbles, 2, responses);
+  for (int i = 0; i < 2; i++) {
+    assert_true(j->results[i].ok && j->results[i].score == 0);
+    assert_int_equal(number(j->details[i], "unparsable"), 2);
+  }
+  assert_int_equal(number(j->counts, "unparsable"), 2);
+  forget(j);
+  free(j);
+}
+
+static void prompt_without_any_answer_has_no_score(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"one", "two", "three"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, no_answer, 3, responses);
+  for (int i = 0; i < 3; i++) {
+    assert_false(j->results[i].ok);
+    assert_contains(j->results[i].detail,
+                    "none of the 6 comparisons was answered; the first: the line is dead");
+  }
+  assert_int_equal(number(j->counts, "failed"), 6);
+  forget(j);
+  free(j);
+}
+
+static void missing_answers_leave_the_rest_scored(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"a", "bad", "aaaa"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, fails_on_bad, 3, responses);
+  assert_true(j->results[0].ok && j->results[2].ok && j->results[2].score > j->results[0].score);
+  assert_int_equal(number(j->details[0], "failed"), 2);
+  assert_false(j->results[1].ok);
+  assert_contains(j->results[1].detail, "none of this response's comparisons was answered");
+  assert_int_equal(number(j->counts, "failed"), 4);
+  forget(j);
+  free(j);
+}
+
+static void lone_response_has_nothing_to_compare_with(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {NULL, "only", NULL};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, longer_wins, 3, responses);
+  assert_int_equal(j->fake.asked, 0);
+  assert_contains(j->results[0].detail, "the output has no response");
+  assert_contains(j->results[1].detail, "nothing to compare with");
+  for (int i = 0; i < 3; i++) assert_false(j->results[i].ok);
+  forget(j);
+  free(j);
+}
+
+static void responses_without_format_are_left_out(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"aa", NULL, "aaa"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, longer_wins, 3, responses);
+  assert_int_equal(j->fake.asked, 2);
+  assert_true(!j->results[1].ok && j->results[2].score > j->results[0].score);
+  forget(j);
+  free(j);
+}
+
+static void questions_hold_instruction_and_responses_alone(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"left {response_b}", "right {instruction}"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {
+      .id = "p-SECRET",
+      .instruction = "Do {response_a}.",
+      .meta = "{\"thought\":\"SECRET\",\"reference\":\"SECRET\",\"messages\":"
+              "[{\"role\":\"user\",\"content\":\"Do {response_a}.\",\"thought\":\"SECRET\"}]}",
+      .n_responses = 2,
+      .responses = responses};
+  struct judged *j = calloc(1, sizeof *j);
+  judge(j, longer_wins, &config, &item);
+  assert_string_equal(j->fake.seen, "Do {response_a}.|left {response_b}|right {instruction}\n"
+                                    "Do {response_a}.|right {instruction}|left {response_b}\n");
+  forget(j);
+  free(j);
+}
+
+static void builtin_question_shows_all_three_texts(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"first-text", "second-text"};
+  struct tpo_judge_config config = {.elo_prior = 0.1};
+  struct tpo_judge_item item = {.id = "p",
+                                .instruction = "x",
+                                .meta = "{\"messages\":[{\"role\":\"assistant\",\"content\":\"Hey\"},"
+                                        "{\"role\":\"user\",\"content\":\"x\"}]}",
+                                .n_responses = 2,
+                                .responses = responses};
+  struct judged *j = calloc(1, sizeof *j);
+  judge(j, mumbles, &config, &item);
+  assert_contains(j->fake.seen, "Assistant:\nHey\n\nUser:\nx");
+  assert_contains(j->fake.seen, "first-text");
+  assert_contains(j->fake.seen, "second-text");
+  assert_contains(j->fake.seen, "[[C]]");
+  assert_null(strstr(j->fake.seen, "{instruction}"));
+  assert_null(strstr(j->fake.seen, "{response_"));
+  forget(j);
+  free(j);
+}
+
+static void broken_meta_fails_its_prompt_alone(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"a", "aa"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item items[2] = {{"p", "x", "{\"messages\":3}", 2, responses},
+                                    {"q", "x", "{}", 2, responses}};
+  struct tpo_judge_result results[4] = {0};
+  struct fake *fake = calloc(1, sizeof *fake);
+  fake->rule = longer_wins;
+  struct judge_pairwise *p = open_with(fake, &config);
+  assert_int_equal(judge_pairwise_score(p, items, 2, results, NULL), 0);
+  assert_true(!results[0].ok && !results[1].ok && results[2].ok && results[3].ok);
+  assert_contains(results[0].detail, "messages");
+  for (int i = 0; i < 4; i++) free(results[i].detail);
+  judge_pairwise_close(p);
+  free(fake);
+}
+
+/* The same prompt with others before and after it, more of them than fit one batch of questions. */
+static void score_does_not_depend_on_other_prompts(void **state)
+{
+  (void)state;
+  enum { N = 50, K = 12 };
+  const char *responses[K];
+  char texts[K][K + 2];
+  for (int i = 0; i < K; i++) {
+    memset(texts[i], 'a', K);
+    texts[i][(i * 5) % K + 1] = '\0';
+    responses[i] = texts[i];
+  }
+  struct tpo_judge_config config = settings();
+  for (int limited = 0; limited < 2; limited++) {
+    config.comparisons = limited ? 90 : 0;
+    struct tpo_judge_item items[N], *one = &items[17];
+    char ids[N][16];
+    for (int i = 0; i < N; i++) {
+      snprintf(ids[i], sizeof ids[i], "p%d", i);
+      items[i] = (struct tpo_judge_item){ids[i], "x", "{}", i % 7 == 3 ? K : K - i % 5, responses};
+    }
+    struct tpo_judge_result *all = calloc((size_t)N * K, sizeof *all), alone[K] = {0};
+    struct fake *fake = calloc(1, sizeof *fake);
+    fake->rule = longer_wins;
+    struct judge_pairwise *p = open_with(fake, &config);
+    assert_int_equal(judge_pairwise_score(p, items, N, all, NULL), 0);
+    assert_true(limited || fake->calls > 1);
+    assert_int_equal(judge_pairwise_score(p, one, 1, alone, NULL), 0);
+    size_t first = 0, total = 0;
+    for (int i = 0; i < N; i++) {
+      if (i < 17) first += (size_t)items[i].n_responses;
+      total += (size_t)items[i].n_responses;
+    }
+    for (int i = 0; i < one->n_responses; i++) {
+      assert_string_equal(all[first + (size_t)i].detail, alone[i].detail);
+      free(alone[i].detail);
+    }
+    for (size_t i = 0; i < total; i++) free(all[i].detail);
+    judge_pairwise_close(p);
+    free(fake);
+    free(all);
+  }
+}
+
+static void chat_that_ends_ends_the_judging(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"one", "two"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {"p", "x", "{}", 2, responses};
+  struct judged *j = calloc(1, sizeof *j);
+  j->fake.status = TPO_E_INTERRUPTED;
+  judge(j, longer_wins, &config, &item);
+  assert_int_equal(j->status, TPO_E_INTERRUPTED);
+  assert_contains(j->err.message, "the chat gave up");
+  forget(j);
+  free(j);
+}
+
+static void bad_prompts_and_patterns_are_usage_errors_and_close_the_chat(void **state)
+{
+  (void)state;
+  struct tpo_judge_config bad[4];
+  for (int i = 0; i < 4; i++) bad[i] = settings();
+  bad[0].prompt = "{instruction} {response_a}";
+  bad[1].pattern = "[[A]]";
+  bad[2].pattern = "([";
+  bad[3].elo_prior = 0;
+  for (int i = 0; i < 4; i++) {
+    struct fake *fake = calloc(1, sizeof *fake);
+    struct judge_chat chat = {.state = fake, .ask = fake_ask, .close = fake_close};
+    struct tpo_judge_env env = {.size = 1};
+    struct judge_pairwise *p;
+    struct tpo_error err = {0};
+    assert_int_equal(judge_pairwise_check(&bad[i], &err), TPO_E_USAGE);
+    assert_int_equal(judge_pairwise_open(&p, chat, &bad[i], &env, &err), TPO_E_USAGE);
+    assert_contains(err.message, "judge.");
+    assert_null(p);
+    assert_true(fake->closed);
+    free(fake);
+  }
+}
+
+/* Fewer comparisons than all. */
+static void schedule_is_balanced_and_connected(void **state)
+{
+  (void)state;
+  enum { MAX = 17 };
+  struct comparison pairs[MAX * (MAX - 1)];
+  for (int k = 2; k <= MAX; k++)
+    for (int limit = 1; limit < k * (k - 1); limit++) {
+      assert_int_equal(schedule_size(k, limit), limit);
+      assert_int_equal(schedule_fill(pairs, k, limit, 9, "prompt", NULL), 0);
+      bool used[MAX][MAX] = {{false}};
+      int first[MAX] = {0}, second[MAX] = {0}, part[MAX], parts = k;
+      for (int i = 0; i < k; i++) part[i] = i;
+      for (int i = 0; i < limit; i++) {
+        int a = pairs[i].first, b = pairs[i].second;
+        assert_true(a >= 0 && a < k && b >= 0 && b < k && a != b && !used[a][b]);
+        used[a][b] = true;
+        first[a]++, second[b]++;
+        int from = part[b], to = part[a];
+        parts -= from != to;
+        for (int r = 0; r < k; r++)
+          if (part[r] == from) part[r] = to;
+      }
+      assert_true(limit < k - 1 || parts == 1);
+      int least = 1 << 30, most = 0;
+      for (int i = 0; i < k; i++) {
+        int n = first[i] + second[i];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+        assert_true(abs(first[i] - second[i]) <= 1);
+      }
+      assert_true(most - least <= 2);
+    }
+}
+
+static void schedule_meets_all_pairs_before_it_meets_one_again(void **state)
+{
+  (void)state;
+  for (int k = 3; k <= 9; k += 2) { /* odd: rounds are of different unordered pairs */
+    struct comparison pairs[36];
+    int limit = k * (k - 1) / 2;
+    bool met[9][9] = {{false}};
+    assert_int_equal(schedule_fill(pairs, k, limit, 1, "x", NULL), 0);
+    for (int i = 0; i < limit; i++) {
+      assert_false(met[pairs[i].second][pairs[i].first]);
+      met[pairs[i].first][pairs[i].second] = true;
+    }
+  }
+}
+
+static void schedule_is_keyed_by_seed_and_prompt(void **state)
+{
+  (void)state;
+  struct comparison one[20], again[20], other[20], seeded[20];
+  assert_int_equal(schedule_fill(one, 8, 20, 1, "x", NULL), 0);
+  assert_int_equal(schedule_fill(again, 8, 20, 1, "x", NULL), 0);
+  assert_int_equal(schedule_fill(other, 8, 20, 1, "y", NULL), 0);
+  assert_int_equal(schedule_fill(seeded, 8, 20, 2, "x", NULL), 0);
+  assert_memory_equal(one, again, sizeof one);
+  assert_memory_not_equal(one, other, sizeof one);
+  assert_memory_not_equal(one, seeded, sizeof one);
+}
+
+static void enough_comparisons_are_all_of_them(void **state)
+{
+  (void)state;
+  assert_int_equal(schedule_size(8, 0), 56);
+  assert_int_equal(schedule_size(8, 56), 56);
+  assert_int_equal(schedule_size(8, 1000), 56);
+  assert_int_equal(schedule_size(1, 5), 0);
+  static const char *const responses[] = {"a", "aa", "aaa"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {"p", "x", "{}", 3, responses};
+  config.comparisons = 100;
+  struct judged *j = calloc(1, sizeof *j);
+  judge(j, longer_wins, &config, &item);
+  assert_int_equal(j->fake.asked, 6);
+  forget(j);
+  free(j);
+}
+
+static void fewer_comparisons_still_rank(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"aaaa", "a", "aaaaaa", "aaa", "aaaaa", "aa"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {"p", "x", "{}", 6, responses};
+  config.comparisons = 15;
+  struct judged *j = calloc(1, sizeof *j);
+  judge(j, longer_wins, &config, &item);
+  assert_int_equal(j->fake.asked, 15);
+  for (int i = 0; i < 6; i++) {
+    if (i != 2) assert_true(j->results[2].score > j->results[i].score);
+    if (i != 1) assert_true(j->results[1].score < j->results[i].score);
+  }
+  forget(j);
+  *j = (struct judged){0};
+  config.comparisons = 1;
+  judge(j, longer_wins, &config, &item);
+  int scored = 0;
+  for (int i = 0; i < 6; i++) {
+    scored += j->results[i].ok;
+    if (!j->results[i].ok)
+      assert_contains(j->results[i].detail, "judge.comparisons leaves this response out");
+  }
+  assert_int_equal(scored, 2);
+  forget(j);
+  free(j);
+}
+
+/* Kendall's tau between 8 true strengths and those found from `limit` comparisons, in the mean of 1000
+ * prompts. */
+static double ranking_quality(int limit)
+{
+  enum { K = 8, PROMPTS = 1000 };
+  struct comparison pairs[K * (K - 1)];
+  double tau = 0;
+  for (int prompt = 0; prompt < PROMPTS; prompt++) {
+    struct tpo_rng rng;
+    struct elo_fit fit;
+    char id[16];
+    double strength[K], theta[K], wins[K * K] = {0};
+    tpo_rng_init(&rng, 3, TPO_STREAM_SYNTH, (uint64_t)prompt, 0);
+    for (int i = 0; i < K; i++) strength[i] = 2 * tpo_rng_normal(&rng);
+    snprintf(id, sizeof id, "%d", prompt);
+    assert_int_equal(schedule_fill(pairs, K, limit, 1, id, NULL), 0);
+    for (size_t i = 0; i < schedule_size(K, limit); i++) {
+      int a = pairs[i].first, b = pairs[i].second;
+      bool won = tpo_rng_uniform(&rng) < 1 / (1 + exp(strength[b] - strength[a]));
+      wins[won ? a * K + b : b * K + a]++;
+    }
+    assert_int_equal(elo_fit(wins, K, 0.1, theta, &fit, NULL), 0);
+    for (int i = 0; i < K; i++)
+      for (int j = i + 1; j < K; j++) {
+        double order = (strength[i] - strength[j]) * (theta[i] - theta[j]);
+        tau += (order > 0) - (order < 0);
+      }
+  }
+  return tau / (PROMPTS * K * (K - 1) / 2.0);
+}
+
+/* The figures are those of src/judge/README.md. */
+static void fewer_comparisons_rank_as_well_as_documented(void **state)
+{
+  (void)state;
+  static const struct {
+    int limit;
+    double tau;
+  } documented[] = {{8, 0.51}, {14, 0.62}, {28, 0.73}, {0, 0.80}};
+  for (int i = 0; i < 4; i++)
+    assert_true(fabs(ranking_quality(documented[i].limit) - documented[i].tau) < 0.02);
+}
+
+static void too_many_responses_are_not_compared(void **state)
+{
+  (void)state;
+  enum { K = 1025 };
+  const char **responses = calloc(K, sizeof *responses);
+  struct tpo_judge_result *results = calloc(K, sizeof *results);
+  for (int i = 0; i < K; i++) responses[i] = "x";
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {"p", "x", "{}", K, responses};
+  struct fake *fake = calloc(1, sizeof *fake);
+  fake->rule = longer_wins;
+  struct judge_pairwise *p = open_with(fake, &config);
+  assert_int_equal(judge_pairwise_score(p, &item, 1, results, NULL), 0);
+  assert_int_equal(fake->asked, 0);
+  for (int i = 0; i < K; i++) {
+    assert_contains(results[i].detail, "1024");
+    free(results[i].detail);
+  }
+  judge_pairwise_close(p);
+  free(fake);
+  free(results);
+  free(responses);
+}
+
+static void kind_is_registered_with_its_needs(void **state)
+{
+  (void)state;
+  struct tpo_judge_config config = settings();
+  struct tpo_error err = {0};
+  assert_contains(tpo_judge_kinds(), "pairwise");
+  config.kind = "pairwise:/no/such/model";
+  assert_true(tpo_judge_needs_model(&config) && tpo_judge_compares(&config));
+  assert_int_equal(tpo_judge_check(&config, &err), TPO_E_USAGE);
+  assert_contains(err.message, "/no/such/model");
+  config.kind = "pairwise";
+  assert_int_equal(tpo_judge_check(&config, &err), TPO_E_USAGE);
+  config.kind = "pairwise:";
+  assert_int_equal(tpo_judge_check(&config, &err), TPO_E_USAGE);
+  assert_contains(err.message, "pairwise:DIR");
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(better_responses_score_higher),
+      cmocka_unit_test(both_positions_cancel_a_pure_position_bias),
+      cmocka_unit_test(cycles_are_counted_and_score_equal),
+      cmocka_unit_test(every_kind_of_outcome_is_counted_apart),
+      cmocka_unit_test(answers_without_a_verdict_count_nothing_for_both),
+      cmocka_unit_test(prompt_without_any_answer_has_no_score),
+      cmocka_unit_test(missing_answers_leave_the_rest_scored),
+      cmocka_unit_test(lone_response_has_nothing_to_compare_with),
+      cmocka_unit_test(responses_without_format_are_left_out),
+      cmocka_unit_test(questions_hold_instruction_and_responses_alone),
+      cmocka_unit_test(builtin_question_shows_all_three_texts),
+      cmocka_unit_test(broken_meta_fails_its_prompt_alone),
+      cmocka_unit_test(score_does_not_depend_on_other_prompts),
+      cmocka_unit_test(chat_that_ends_ends_the_judging),
+      cmocka_unit_test(bad_prompts_and_patterns_are_usage_errors_and_close_the_chat),
+      cmocka_unit_test(schedule_is_balanced_and_connected),
+      cmocka_unit_test(schedule_meets_all_pairs_before_it_meets_one_again),
+      cmocka_unit_test(schedule_is_keyed_by_seed_and_prompt),
+      cmocka_unit_test(enough_comparisons_are_all_of_them),
+      cmocka_unit_test(fewer_comparisons_still_rank),
+      cmocka_unit_test(fewer_comparisons_rank_as_well_as_documented),
+      cmocka_unit_test(too_many_responses_are_not_compared),
+      cmocka_unit_test(kind_is_registered_with_its_needs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
