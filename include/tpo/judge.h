@@ -73,4 +73,8 @@ const char *const *tpo_check_types(size_t *n); /* names, for documentation and e
 /* Validates all the checks of an instruction's meta, without a response. */
 int tpo_checks_validate(const char *meta, struct tpo_error *err);
 
+/* Share of a text's word 4-grams that stood in it before, in [0, 1]: what the rule judge takes off for.
+ * Negative when memory is short. */
+double tpo_text_repetition(const char *text);
+
 #endif

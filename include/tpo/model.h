@@ -175,6 +175,70 @@ struct tpo_step {        /* one forward pass: any mix of prefill and decode rows
 int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
                    float **logits, struct tpo_error *err);
 
+/* Reward models: the same transformer without an LM head, and a head that scores a text by the hidden state,
+ * after the final norm, of its last token.
+ *
+ *   struct tpo_reward_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
+ *   if (tpo_reward_open(&reward, "models/armorm", &options, &err) < 0) ...
+ *   tpo_reward_score(reward, texts, n, results, &err);
+ *   tpo_reward_close(reward);
+ *
+ * A text's numbers depend on its ids and the model alone: bit for bit the same whatever other texts there
+ * are, in which order, and however many tokens go into a pass. */
+struct tpo_reward;
+enum { TPO_REWARD_OBJECTIVES = 32 }; /* most objectives of a model */
+
+struct tpo_reward_options {
+  struct tpo_backend *backend; /* borrowed */
+  enum tpo_compute_dtype dtype;
+  const char
+      *head; /* the score head's tensor, without ".weight"; NULL or "": what config.json names, or "score" */
+  int batch_tokens; /* most tokens in one forward pass; 0: 4096 */
+  size_t kv_bytes;  /* of the KV cache at most; 0: half of the free memory (of a GPU, nine tenths) */
+};
+
+/* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.
+ * 2024), LlamaForSequenceClassification with one label, or a model of OpenRLHF (with "value_head_prefix", and
+ * "mean" and "std" where scores are normalised). Other models, and missing, unexpected, wrongly shaped and
+ * non-finite tensors, are refused by name. */
+int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tpo_reward_options *options,
+                    struct tpo_error *err);
+/* All that can be told without reading weights: config.json and the tensors' names, types and shapes. */
+int tpo_reward_check(const char *folder, const char *head, struct tpo_error *err);
+void tpo_reward_close(struct tpo_reward *reward);
+const struct tpo_arch *tpo_reward_arch(const struct tpo_reward *reward);
+int tpo_reward_objectives(
+    const struct tpo_reward *reward); /* ArmoRM: how many; 0: there is one score alone */
+bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = (raw - mean) / std */
+
+struct tpo_reward_text {
+  const int32_t *ids; /* [n] */
+  size_t n;
+};
+struct tpo_reward_result {
+  bool ok;
+  double score;
+  double raw;                               /* before normalisation */
+  double objectives[TPO_REWARD_OBJECTIVES]; /* ArmoRM: the regression head's outputs */
+  double gating[TPO_REWARD_OBJECTIVES];     /* ArmoRM: each objective's weight */
+  char why[200];                            /* the reason, where there is no score */
+};
+/* results [n]. A text that can't be scored (empty, too long for the context, an id outside the vocabulary, no
+ * assistant turn where the gate needs it) has ok = false. Texts that begin alike and follow each other are
+ * cheap: what they share is computed once. Memory is bounded whatever n is. Stops with TPO_E_INTERRUPTED
+ * between passes.
+ */
+int tpo_reward_score(struct tpo_reward *reward, const struct tpo_reward_text *texts, size_t n,
+                     struct tpo_reward_result *results, struct tpo_error *err);
+/* Since it was opened. */
+struct tpo_reward_stats {
+  int64_t scored, failed; /* texts */
+  int64_t tokens;         /* of the scored texts */
+  int64_t computed;       /* tokens that went through the transformer: fewer, since beginnings are shared */
+  int64_t passes;
+};
+void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
+
 /* Writes /architecture and /model (bf16 or fp32 after dtype, from `flat` or, when NULL, from the computing
  * weights), and the tokenizer's files (NULL: none). */
 struct tpo_tokenizer;

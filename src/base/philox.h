@@ -15,6 +15,7 @@ enum tpo_stream {
   TPO_STREAM_SELECT = 4,  /* choice of prompts for an iteration */
   TPO_STREAM_INIT = 5,    /* random weights */
   TPO_STREAM_COMPARE = 6, /* which responses of a prompt a judge compares */
+  TPO_STREAM_PAUSE = 7,   /* how long a server is left alone before it is asked again */
 };
 
 /* What one sampled token is keyed by. prompt is tpo_hash64 of the prompt's id. */

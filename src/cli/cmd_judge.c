@@ -1,9 +1,12 @@
 #include "cli/session.h"
+#include "tpo/judge.h"
 
 static const struct option options[] = {
     {"--samples", 0, "FILE", NULL, "samples, HDF5"},
-    {"--judge", 'j', "KIND[:ARG]", "judge.kind", "who scores: rule"},
+    {"--judge", 'j', "KIND[:ARG]", "judge.kind",
+     "who scores: rule, reward:DIR, ..., as the key judge.kind says"},
     {"--out", 'o', "FILE", NULL, "scored samples, HDF5"},
+    OPTION_DTYPE,
     OPTION_END,
 };
 
@@ -11,24 +14,26 @@ static int run(struct invocation *in, struct tpo_error *err)
 {
   const char *path, *out;
   struct tpo_samples samples = {0};
-  struct tpo_session session = {.config = &in->config, .comm = in->comm};
+  struct cli_session s = {.session = {.config = &in->config, .comm = in->comm}};
   size_t failures = 0;
   bool first = tpo_comm_rank(in->comm) == 0;
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
   if (status == 0) status = check_output(in, "--out", out, path, err);
+  if (status == 0 && tpo_judge_needs_model(&in->config.judge)) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   if (first) status = tpo_samples_read(&samples, path, err);
   status = tpo_comm_agree(in->comm, status, err);
-  if (status == 0) status = tpo_judge_samples(&session, &samples, &failures, err);
+  if (status == 0) status = tpo_judge_samples(&s.session, &samples, &failures, err);
   if (status == 0 && first) {
-    struct tpo_sample_summary s;
-    tpo_summarize(&samples, &s);
+    struct tpo_sample_summary sum;
+    tpo_summarize(&samples, &sum);
     status = tpo_samples_write(&samples, out, err);
     tpo_log(TPO_LOG_INFO, "%zu responses scored, mean %.3f; %zu without format, %zu failures of the judge",
-            s.scored, s.mean_score, samples.n - s.scored - failures, failures);
+            sum.scored, sum.mean_score, samples.n - sum.scored - failures, failures);
   }
   tpo_samples_free(&samples);
+  if (s.session.backend) cli_session_close(&s);
   return tpo_comm_agree(in->comm, status, err);
 }
 

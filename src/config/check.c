@@ -187,7 +187,7 @@ static void check_training(struct check *check)
 
 static void check_judge(struct check *check)
 {
-  static const char *const kinds[] = {"reward:", "pairwise:", "http:", "command:"};
+  static const char *const kinds[] = {"reward:", "pairwise:", "http:", "https:", "command:"};
   const char *kind = check->config->judge.kind;
   if (kind && (strcmp(kind, "rule") == 0 || strcmp(kind, "route") == 0)) return;
   for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++) {

@@ -4,7 +4,8 @@
 #include "base/memory.h"
 #include "judge/judge.h"
 
-static const struct tpo_judge_kind *const kinds[] = {&tpo_judge_rule, &tpo_judge_pairwise, &tpo_judge_command,
+static const struct tpo_judge_kind *const kinds[] = {&tpo_judge_rule, &tpo_judge_reward, &tpo_judge_pairwise,
+                                                     &tpo_judge_http, &tpo_judge_https,  &tpo_judge_command,
                                                      &tpo_judge_route};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -15,7 +16,7 @@ struct tpo_judge {
 
 const char *tpo_judge_kinds(void)
 {
-  return "rule, pairwise, command, route";
+  return "rule, reward, pairwise, http, command, route";
 }
 
 static const struct tpo_judge_kind *find(const struct tpo_judge_config *config, const char **argument)

@@ -20,6 +20,9 @@ struct tpo_judge_kind {
   bool (*compares)(const struct tpo_judge_config *config);    /* NULL: no */
 };
 extern const struct tpo_judge_kind tpo_judge_rule;
+extern const struct tpo_judge_kind tpo_judge_reward;
+extern const struct tpo_judge_kind tpo_judge_http;
+extern const struct tpo_judge_kind tpo_judge_https;
 extern const struct tpo_judge_kind tpo_judge_command;
 extern const struct tpo_judge_kind tpo_judge_route;
 extern const struct tpo_judge_kind tpo_judge_pairwise;

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "base/hash.h"
 #include "judge/text.h"
+#include "tpo/judge.h"
 
 enum { N = 4, LONG_WORD = 32 };
 
@@ -78,4 +79,9 @@ double text_repetition(struct span text)
   free(units.hashes);
   tpo_buf_free(&lower);
   return share;
+}
+
+double tpo_text_repetition(const char *text)
+{
+  return text_repetition(span_of(text));
 }

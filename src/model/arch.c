@@ -88,7 +88,7 @@ static bool is_one(const json_t *value)
 }
 
 /* Settings that would change the computation and that this transformer does not have. */
-static int refuse_options(const json_t *config, const char *place, struct tpo_error *err)
+static int refuse_options(const json_t *config, bool body, const char *place, struct tpo_error *err)
 {
   static const char *const must_be_off[] = {"attention_bias",
                                             "mlp_bias",
@@ -115,6 +115,8 @@ static int refuse_options(const json_t *config, const char *place, struct tpo_er
                                             "logits_scaling",        "logit_scale"};
   for (size_t i = 0; i < sizeof must_be_off / sizeof *must_be_off; i++) {
     const json_t *value = json_object_get(config, must_be_off[i]);
+    if (body && strcmp(must_be_off[i], "auto_map") == 0)
+      continue; /* code for the head, which the caller knows */
     if (!is_off(value)) return unsupported(place, must_be_off[i], value, "it to be absent or off", err);
   }
   for (size_t i = 0; i < sizeof must_be_one / sizeof *must_be_one; i++) {
@@ -131,14 +133,14 @@ static int refuse_options(const json_t *config, const char *place, struct tpo_er
   return 0;
 }
 
-static int check_kind(const json_t *config, const char *place, struct tpo_error *err)
+static int check_kind(const json_t *config, bool body, const char *place, struct tpo_error *err)
 {
   const json_t *type = json_object_get(config, "model_type");
   if (!type) return tpo_fail(err, TPO_E_INPUT, "%s: no \"model_type\"; expected \"llama\"", place);
   if (!json_is_string(type) || strcmp(json_string_value(type), "llama") != 0)
     return unsupported(place, "model_type", type, "\"llama\"", err);
   const json_t *names = json_object_get(config, "architectures");
-  if (names && !json_is_null(names)) {
+  if (!body && names && !json_is_null(names)) {
     const char *name = json_string_value(json_array_get(names, 0));
     if (!name || strcmp(name, "LlamaForCausalLM") != 0)
       return unsupported(place, "architectures", names, "[\"LlamaForCausalLM\"]", err);
@@ -146,7 +148,7 @@ static int check_kind(const json_t *config, const char *place, struct tpo_error 
   const json_t *act = json_object_get(config, "hidden_act");
   if (act && !json_is_null(act) && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
     return unsupported(place, "hidden_act", act, "\"silu\"", err);
-  return refuse_options(config, place, err);
+  return refuse_options(config, body, place, err);
 }
 
 /* The object that tells of rope scaling: {"rope_type": ..., "factor": ...}; "type" is the older word. */
@@ -246,17 +248,30 @@ static int read_sizes(struct tpo_arch *arch, const json_t *config, const char *p
   return 0;
 }
 
-int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+static int from_json(struct tpo_arch *arch, const json_t *config, bool body, const char *place,
+                     struct tpo_error *err)
 {
   memset(arch, 0, sizeof *arch);
   if (!json_is_object(config)) return tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", place);
   arch->rms_eps = 1e-6;
-  int code = check_kind(config, place, err);
+  int code = check_kind(config, body, place, err);
   if (code == 0) code = read_sizes(arch, config, place, err);
   if (code == 0) code = read_rope(arch, config, place, err);
   if (code == 0) code = tpo_json_get_double(config, "rms_norm_eps", &arch->rms_eps, place, err);
   if (code == 0) code = tpo_json_get_bool(config, "tie_word_embeddings", &arch->tied, place, err);
+  if (body) arch->tied = true; /* there is no LM head that would have a tensor */
   return code < 0 ? code : tpo_arch_check(arch, place, err);
+}
+
+int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+{
+  return from_json(arch, config, false, place, err);
+}
+
+int tpo_arch_body_from_json(struct tpo_arch *arch, const json_t *config, const char *place,
+                            struct tpo_error *err)
+{
+  return from_json(arch, config, true, place, err);
 }
 
 static json_t *scaling_to_json(const struct tpo_arch *arch)

@@ -133,6 +133,7 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_step
 
 static size_t logits_bytes(const struct tpo_model *model, const struct tpo_step_limits *limits)
 {
+  if (model->body_only) return 0;
   return (size_t)limits->logits * (size_t)model->arch.vocab_size * sizeof(float);
 }
 
@@ -153,7 +154,8 @@ static int allocate_buffers(struct tpo_kv_cache *cache, const struct tpo_step_li
   if (!cache->table || !cache->host_ints || !cache->warm) return TPO_E_MEMORY;
   struct tpo_step_buffers *b = &cache->buffers;
   int code = model->ops->alloc(model->be, place_buffers(model, limits, b, NULL), &cache->memory, err);
-  if (code == 0) code = model->ops->alloc(model->be, logits_bytes(model, limits), (void **)&b->logits, err);
+  if (code == 0 && !model->body_only)
+    code = model->ops->alloc(model->be, logits_bytes(model, limits), (void **)&b->logits, err);
   if (code < 0) return code;
   place_buffers(model, limits, b, cache->memory);
   cache->limits = *limits;

@@ -37,6 +37,10 @@ struct tpo_kv_cache {
 /* Grows the buffers, where they are too small, to hold these too. */
 int tpo_kv_cache_grow(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits,
                       struct tpo_error *err);
+/* tpo_model_step of a model without LM head: the wanted rows' hidden states after the final norm instead of
+ * logits. hidden: host [n_logits, hidden] fp32. Waits for the pass and tells what went wrong in it. */
+int tpo_model_step_hidden(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
+                          float *hidden, struct tpo_error *err);
 /* Drops recordings, because memory that they use changes its place. */
 void tpo_kv_cache_forget(struct tpo_kv_cache *cache);
 

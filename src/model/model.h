@@ -59,11 +59,16 @@ struct tpo_model {
   size_t activation_bytes;            /* 0: a share of the free memory */
   char hash[33];
   bool hash_known;
+  bool body_only; /* there is no LM head: hidden states are all that it gives */
 };
 
 /* arch.c */
 /* From a config.json-like object; `place` begins every message. */
 int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err);
+/* Of a model that has another head than an LM head. Which one, under "architectures", is the caller's
+ * business; the architecture is told as tied, since nothing is stored for an LM head. */
+int tpo_arch_body_from_json(struct tpo_arch *arch, const json_t *config, const char *place,
+                            struct tpo_error *err);
 /* The reverse: config.json in words that old and new transformers read. dtype names the weights' type; a
  * negative token id is written as null. NULL when memory is short. */
 json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos);

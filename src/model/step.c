@@ -150,7 +150,7 @@ static void upload_ints(struct tpo_kv_cache *cache, const struct tpo_step *step,
                             (4 * (size_t)n + (size_t)m) * sizeof(int32_t));
 }
 
-/* From ids to logits: the part of a step that can be recorded. */
+/* From ids to logits, or to what the head would work on: the part of a step that can be recorded. */
 static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, const struct ints *ints, int m)
 {
   struct tpo_model *model = cache->model;
@@ -162,7 +162,7 @@ static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, con
   ops->gather_rows(model->be, b->state.out, ints->logit_rows, b->head_in, m, model->arch.hidden);
   ops->rms_norm(model->be, b->head_in, model->final_norm, b->head, NULL, m, model->arch.hidden,
                 (float)model->arch.rms_eps);
-  ops->lm_head_logits(model->be, model->lm_head, b->head, b->logits, m);
+  if (b->logits) ops->lm_head_logits(model->be, model->lm_head, b->head, b->logits, m);
 }
 
 /* No other recording's: the buffers' address belongs to this cache alone, and is a multiple of 64. */
@@ -185,14 +185,14 @@ static void compute_recorded(struct tpo_kv_cache *cache, const struct tpo_rows *
   model->ops->record_end(model->be);
 }
 
-static void run_step(struct tpo_kv_cache *cache, const struct tpo_step *step)
+static void run_step(struct tpo_kv_cache *cache, const struct tpo_step *step, enum tpo_pass pass)
 {
   struct tpo_model *model = cache->model;
   const struct tpo_ops *ops = model->ops;
   bool recorded = step->recorded && only_decodes(step);
   int n = recorded ? padded_rows(step->n, &cache->limits) : step->n;
   int m = recorded ? n : step->n_logits;
-  ops->begin_pass(model->be, TPO_PASS_PAGED);
+  ops->begin_pass(model->be, pass);
   update_table(cache, step);
   upload_ints(cache, step, n, m);
   struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
@@ -214,14 +214,44 @@ static void run_step(struct tpo_kv_cache *cache, const struct tpo_step *step)
     compute(cache, &rows, &ints, m);
 }
 
-int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
-                   float **logits, struct tpo_error *err)
+static int prepare_step(const struct tpo_model *model, struct tpo_kv_cache *cache,
+                        const struct tpo_step *step, struct tpo_error *err)
 {
   if (cache->model != model) return tpo_fail(err, TPO_E_USAGE, "step: the KV cache is another model's");
   int code = check_step(cache, step, err);
-  if (code == 0) code = ensure(cache, step, err);
+  return code < 0 ? code : ensure(cache, step, err);
+}
+
+int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
+                   float **logits, struct tpo_error *err)
+{
+  if (model->body_only) return tpo_fail(err, TPO_E_USAGE, "step: the model has no LM head to give logits");
+  int code = prepare_step(model, cache, step, err);
   if (code < 0) return code;
-  run_step(cache, step);
+  run_step(cache, step, TPO_PASS_PAGED);
   *logits = cache->buffers.logits;
+  return 0;
+}
+
+int tpo_model_step_hidden(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
+                          float *hidden, struct tpo_error *err)
+{
+  if (!model->body_only)
+    return tpo_fail(err, TPO_E_USAGE, "step: hidden states are of models without LM head");
+  int code = prepare_step(model, cache, step, err);
+  if (code < 0) return code;
+  run_step(cache, step, TPO_PASS_PACKED); /* whole texts: many rows, as when training */
+  if (step->n_logits == 0) return 0;
+  size_t n = (size_t)step->n_logits * (size_t)model->arch.hidden, size = model->ops->activation_size;
+  char *packed = (char *)hidden + (sizeof(float) - size) * n; /* at the end, to be spread from the front on */
+  code = model->ops->check(model->be, err);
+  if (code < 0) return code;
+  model->ops->download(model->be, packed, cache->buffers.head, n * size);
+  if (size == sizeof(float)) return 0;
+  for (size_t i = 0; i < n; i++) {
+    uint16_t half;
+    memcpy(&half, packed + i * sizeof half, sizeof half);
+    hidden[i] = tpo_bf16_to_f32(half);
+  }
   return 0;
 }

@@ -30,8 +30,8 @@ static int put_token(struct tpo_tokenizer *tok, const char *text, size_t len, in
 
 static int load_vocab(struct tpo_tokenizer *tok, struct tpo_scan scan, size_t n_added, struct tpo_error *err)
 {
-  /* A token takes six bytes of the file or more, and holes between ids are few in a real vocabulary. */
-  int64_t limit = 2 * (int64_t)((size_t)(scan.end - scan.at) / 6 + n_added) + 65536;
+  /* A token takes six bytes of the file or more. */
+  int64_t limit = 2 * (int64_t)((size_t)(scan.end - scan.at) / 6 + n_added) + TPO_VOCAB_HOLES;
   struct tpo_buf bytes = {0}, escaped = {0};
   size_t n = 0;
   int status = TPO_OK;
@@ -224,7 +224,7 @@ static int load_root(struct tpo_tokenizer *tok, const json_t *root, const struct
                     tok->place);
   status = tpo_tokenizer_load_pipeline(tok, root, &tok->bpe.byte_level, err);
   if (status == TPO_OK) status = load_vocab(tok, parts->vocab, json_array_size(added), err);
-  int64_t limit = 2 * (int64_t)(tok->vocab.n + json_array_size(added)) + 65536;
+  int64_t limit = 2 * (int64_t)(tok->vocab.n + json_array_size(added)) + TPO_VOCAB_HOLES;
   for (size_t i = 0; i < json_array_size(added) && status == TPO_OK; i++)
     status = tpo_tokenizer_load_added(tok, json_array_get(added, i), -1, limit, err);
   if (status == TPO_OK) status = tpo_vocab_index(&tok->vocab, tok->place, err);

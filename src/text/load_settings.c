@@ -51,7 +51,7 @@ static int load_more_added(struct tpo_tokenizer *tok, const json_t *config, stru
 {
   const char *key;
   json_t *item;
-  int64_t limit = 2 * (int64_t)tok->vocab.n + 65536;
+  int64_t limit = 2 * (int64_t)tok->vocab.n + TPO_VOCAB_HOLES;
   bool more = false;
   json_object_foreach(json_object_get(config, "added_tokens_decoder"), key, item)
   {

@@ -7,6 +7,9 @@
 #include "tpo/base.h"
 
 enum { TPO_VOCAB_MAX = 1 << 24 }; /* ids; more is a malformed file */
+/* Ids without a token that a file may have beyond as many as it has tokens: real vocabularies have few, those
+ * that were cut down to a handful of tokens under their old ids have many. */
+enum { TPO_VOCAB_HOLES = 1 << 18 };
 
 enum tpo_token_kind {
   TPO_TOKEN_ABSENT = 0, /* a hole: no token has this id */

@@ -10,6 +10,7 @@ COMMANDS = {
     "report": ["--out"], "chat": ["--model", "--show-thoughts"], "export": ["--to"], "inspect": [], "config": [],
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
+    "score": ["--judge", "--dtype"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

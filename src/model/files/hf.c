@@ -12,16 +12,23 @@
 
 #define MAX_CONFIG_BYTES (16u << 20)
 
+int tpo_source_load_config(json_t **out, const char *folder, char place[4096], struct tpo_error *err)
+{
+  int code = tpo_path_join(place, 4096, folder, "config.json", err);
+  if (code < 0) return code;
+  if (!tpo_file_exists(place))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "%s: no config.json; a model folder holds config.json and model.safetensors", folder);
+  *out = tpo_json_load(place, MAX_CONFIG_BYTES, err);
+  return *out ? 0 : TPO_E_INPUT;
+}
+
 static int read_config(struct tpo_arch *arch, const char *folder, struct tpo_error *err)
 {
   char path[4096];
-  int code = tpo_path_join(path, sizeof path, folder, "config.json", err);
+  json_t *config;
+  int code = tpo_source_load_config(&config, folder, path, err);
   if (code < 0) return code;
-  if (!tpo_file_exists(path))
-    return tpo_fail(err, TPO_E_USAGE,
-                    "%s: no config.json; a model folder holds config.json and model.safetensors", folder);
-  json_t *config = tpo_json_load(path, MAX_CONFIG_BYTES, err);
-  if (!config) return TPO_E_INPUT;
   code = tpo_arch_from_json(arch, config, path, err);
   json_decref(config);
   return code;
@@ -42,7 +49,8 @@ static int check_extra(struct tpo_source *source, const struct tpo_safetensor *t
   static const char suffix[] = ".self_attn.rotary_emb.inv_freq";
   size_t len = strlen(t->name);
   if (len >= sizeof suffix && strcmp(t->name + len - (sizeof suffix - 1), suffix) == 0) return 0;
-  if (source->arch.tied && strcmp(t->name, "lm_head.weight") == 0) {
+  bool body = source->n_extra > 0;
+  if (source->arch.tied && !body && strcmp(t->name, "lm_head.weight") == 0) {
     const struct tpo_safetensor *embed = tpo_safetensors_find(st, "model.embed_tokens.weight");
     if (embed && embed->dtype == t->dtype && embed->bytes == t->bytes &&
         memcmp(embed->data, t->data, t->bytes) == 0)
@@ -52,9 +60,8 @@ static int check_extra(struct tpo_source *source, const struct tpo_safetensor *t
         "%s: tensor lm_head.weight differs from model.embed_tokens.weight, but config.json ties them",
         st->shard_paths[t->shard]);
   }
-  return tpo_fail(err, TPO_E_UNSUPPORTED,
-                  "%s: unexpected tensor %s; a Llama model of config.json's sizes has none",
-                  st->shard_paths[t->shard], t->name);
+  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: unexpected tensor %s; %s of config.json's sizes has none",
+                  st->shard_paths[t->shard], t->name, body ? "a reward model" : "a Llama model");
 }
 
 static int check_tensor(struct tpo_source *source, const struct tpo_param *param, struct tpo_error *err)
@@ -79,8 +86,13 @@ static int check(struct tpo_source *source, const struct tpo_param *params, size
     int code = check_tensor(source, &params[i], err);
     if (code < 0) return code;
   }
+  for (size_t i = 0; i < source->n_extra; i++) {
+    int code = check_tensor(source, &source->extra[i], err);
+    if (code < 0) return code;
+  }
   for (int i = 0; i < st->n_tensors; i++)
-    if (!find_param(params, n, st->tensors[i].name)) {
+    if (!find_param(params, n, st->tensors[i].name) &&
+        !find_param(source->extra, source->n_extra, st->tensors[i].name)) {
       int code = check_extra(source, &st->tensors[i], err);
       if (code < 0) return code;
     }
@@ -129,13 +141,12 @@ static void close_source(struct tpo_source *source)
   source->state = NULL;
 }
 
-int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weights, struct tpo_error *err)
+static int open_weights(struct tpo_source *source, const char *folder, struct tpo_error *err)
 {
-  int code = read_config(&source->arch, folder, err);
-  if (code < 0 || !weights) return code;
   struct tpo_safetensors *st = tpo_calloc(1, sizeof *st, err);
   if (!st) return TPO_E_MEMORY;
-  if ((code = tpo_safetensors_open(st, folder, err)) < 0) {
+  int code = tpo_safetensors_open(st, folder, err);
+  if (code < 0) {
     free(st);
     return code;
   }
@@ -146,4 +157,24 @@ int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weigh
   source->file_of = file_of;
   source->close = close_source;
   return 0;
+}
+
+int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weights, struct tpo_error *err)
+{
+  int code = read_config(&source->arch, folder, err);
+  return code < 0 || !weights ? code : open_weights(source, folder, err);
+}
+
+int tpo_source_open_body(struct tpo_source *source, const char *folder, const json_t *config,
+                         const char *place, struct tpo_error *err)
+{
+  memset(source, 0, sizeof *source);
+  source->path = folder;
+  int code = tpo_arch_body_from_json(&source->arch, config, place, err);
+  return code < 0 ? code : open_weights(source, folder, err);
+}
+
+bool tpo_source_has(const struct tpo_source *source, const char *name)
+{
+  return tpo_safetensors_find(source->state, name) != NULL;
 }

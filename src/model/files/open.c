@@ -109,7 +109,7 @@ static int load_param(struct tpo_model *model, struct tpo_source *source, size_t
 }
 
 /* Shapes are compared with the file before weights are allocated, so that a hostile size costs no memory. */
-static int check_source(struct tpo_source *source, struct tpo_error *err)
+int tpo_source_check(struct tpo_source *source, struct tpo_error *err)
 {
   struct tpo_param *params;
   size_t n, count;
@@ -120,24 +120,39 @@ static int check_source(struct tpo_source *source, struct tpo_error *err)
   return code;
 }
 
+int tpo_source_load(struct tpo_model **out, struct tpo_source *source,
+                    const struct tpo_model_options *options, struct tpo_error *err)
+{
+  *out = NULL;
+  struct tpo_model *model = NULL;
+  source->master = options->keep_master;
+  int code = tpo_source_check(source, err);
+  if (code == 0) code = tpo_model_allocate(&model, &source->arch, options, err);
+  for (size_t i = 0; code == 0 && i < model->n_params; i++) code = load_param(model, source, i, err);
+  if (code == 0) code = model->ops->check(model->be, err);
+  if (code < 0)
+    tpo_model_close(model);
+  else
+    *out = model;
+  return code;
+}
+
+int tpo_source_read_extra(struct tpo_source *source, size_t i, float *out, struct tpo_error *err)
+{
+  const struct tpo_param *param = &source->extra[i];
+  int code = source->read(source, source->extra, i, 0, param->rows, out, err);
+  return code < 0 ? code : check_values(source, param, 0, param->rows, out, false, err);
+}
+
 int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                    struct tpo_error *err)
 {
   *out = NULL;
   struct tpo_source source;
-  struct tpo_model *model = NULL;
   int code = tpo_source_open(&source, path, true, err);
   if (code < 0) return code;
-  source.master = options->keep_master;
-  code = check_source(&source, err);
-  if (code == 0) code = tpo_model_allocate(&model, &source.arch, options, err);
-  for (size_t i = 0; code == 0 && i < model->n_params; i++) code = load_param(model, &source, i, err);
-  if (code == 0) code = model->ops->check(model->be, err);
+  code = tpo_source_load(out, &source, options, err);
   tpo_source_close(&source);
-  if (code < 0)
-    tpo_model_close(model);
-  else
-    *out = model;
   return code;
 }
 

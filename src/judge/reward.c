@@ -1,0 +1,244 @@
+/* The judge `reward:DIR`: a reward model on our own backend. */
+#include "judge/reward.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/memory.h"
+#include "judge/judge.h"
+
+/* Texts are handed over so many tokens at a time, in order that their ids don't all lie in memory. */
+enum { TOKENS_AT_ONCE = 1 << 20 };
+
+struct reward {
+  struct tpo_reward *model;
+  struct tpo_tokenizer *tokenizer;
+  struct tpo_template *tmpl;
+};
+
+static int find_folder(const char *argument, struct tpo_error *err)
+{
+  if (argument && *argument) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "judge.kind: reward needs a reward model's folder: reward:DIR");
+}
+
+static int open_text(struct reward *reward, const char *folder, struct tpo_error *err)
+{
+  int status = tpo_tokenizer_open(&reward->tokenizer, folder, err);
+  return status < 0 ? status : tpo_template_open(&reward->tmpl, reward->tokenizer, NULL, err);
+}
+
+static void reward_close(void *state)
+{
+  struct reward *reward = state;
+  tpo_reward_close(reward->model);
+  tpo_template_close(reward->tmpl);
+  tpo_tokenizer_close(reward->tokenizer);
+  free(reward);
+}
+
+static int reward_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  int status = find_folder(argument, err);
+  if (status < 0) return status;
+  struct reward *reward = tpo_calloc(1, sizeof *reward, err);
+  if (!reward) return TPO_E_MEMORY;
+  status = tpo_reward_check(argument, config->head, err);
+  if (status == 0) status = open_text(reward, argument, err);
+  if (status < 0) tpo_fail_prefix(err, "the reward model");
+  reward_close(reward);
+  return status;
+}
+
+static int open_parts(struct reward *reward, const char *folder, const struct tpo_judge_config *config,
+                      const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  struct tpo_reward_options options = {.backend = env->backend,
+                                       .dtype = env->dtype,
+                                       .head = config->head,
+                                       .batch_tokens = config->batch_tokens};
+  int status = open_text(reward, folder, err);
+  if (status == 0) status = tpo_reward_open(&reward->model, folder, &options, err);
+  if (status < 0) return status;
+  int vocab = tpo_reward_arch(reward->model)->vocab_size, tokens = tpo_tokenizer_size(reward->tokenizer);
+  if (tokens <= vocab) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d", folder,
+                  tokens, vocab);
+}
+
+static int reward_open(void **state, const char *argument, const struct tpo_judge_config *config,
+                       const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  if (!env->backend)
+    return tpo_fail(err, TPO_E_USAGE, "the reward model %s needs a backend to compute on", argument);
+  struct reward *reward = tpo_calloc(1, sizeof *reward, err);
+  if (!reward) return TPO_E_MEMORY;
+  int status = open_parts(reward, argument, config, env, err);
+  if (status < 0) {
+    tpo_fail_prefix(err, "the reward model");
+    reward_close(reward);
+    return status;
+  }
+  *state = reward;
+  return 0;
+}
+
+static bool reward_needs_model(const struct tpo_judge_config *config)
+{
+  (void)config;
+  return true;
+}
+
+static json_t *reward_counts(const void *state)
+{
+  const struct reward *reward = state;
+  struct tpo_reward_stats stats;
+  tpo_reward_stats(reward->model, &stats);
+  return json_pack("{s:I, s:I, s:I, s:I}", "scored", (json_int_t)stats.scored, "failed",
+                   (json_int_t)stats.failed, "tokens", (json_int_t)stats.tokens, "computed_tokens",
+                   (json_int_t)stats.computed);
+}
+
+/* Messages of a chat, borrowed from `array`; room is left for the response after them. */
+static int read_messages(const json_t *array, struct tpo_message **out, size_t *n, struct tpo_error *err)
+{
+  *n = json_array_size(array);
+  if (*n == 0) return tpo_fail(err, TPO_E_INPUT, "messages: expected an array of {\"role\", \"content\"}");
+  *out = tpo_calloc(*n + 1, sizeof **out, err);
+  if (!*out) return TPO_E_MEMORY;
+  for (size_t i = 0; i < *n; i++) {
+    const json_t *message = json_array_get(array, i), *content = json_object_get(message, "content");
+    (*out)[i] =
+        (struct tpo_message){json_string_value(json_object_get(message, "role")), json_string_value(content)};
+    if (!(*out)[i].role || !(*out)[i].content)
+      return tpo_fail(err, TPO_E_INPUT, "messages: message %zu lacks a role or a content that is a string",
+                      i + 1);
+    if (strlen((*out)[i].content) != json_string_length(content))
+      return tpo_fail(err, TPO_E_INPUT, "messages: the content of message %zu holds a NUL", i + 1);
+  }
+  return 0;
+}
+
+int judge_reward_encode_chat(const struct tpo_template *tmpl, const json_t *chat, const char *response,
+                             struct tpo_ids *ids, struct tpo_error *err)
+{
+  struct tpo_message *messages = NULL;
+  size_t n;
+  int status = read_messages(chat, &messages, &n, err);
+  if (status == 0) {
+    messages[n] = (struct tpo_message){"assistant", response};
+    status = tpo_template_encode(tmpl, messages, n + (response != NULL), false, ids, err);
+  }
+  free(messages);
+  return status;
+}
+
+int judge_reward_encode(const struct tpo_template *tmpl, const struct tpo_judge_item *item,
+                        const char *response, struct tpo_ids *ids, struct tpo_error *err)
+{
+  struct tpo_message messages[2] = {{"user", item->instruction}, {"assistant", response}};
+  json_t *meta = NULL;
+  if (item->meta && *item->meta && !(meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err)))
+    return TPO_E_INPUT;
+  const json_t *chat = json_object_get(meta, "messages");
+  int status = chat && !json_is_null(chat) ? judge_reward_encode_chat(tmpl, chat, response, ids, err)
+                                           : tpo_template_encode(tmpl, messages, 2, false, ids, err);
+  json_decref(meta);
+  return status;
+}
+
+/* Responses that wait to be scored. */
+struct batch {
+  struct tpo_ids *ids; /* [capacity] */
+  struct tpo_judge_result **results;
+  size_t n, capacity, tokens;
+};
+
+static json_t *numbers(const double *values, int n)
+{
+  json_t *array = json_array();
+  for (int i = 0; i < n; i++) json_array_append_new(array, json_real(values[i]));
+  return array;
+}
+
+static json_t *make_detail(const struct tpo_reward *model, const struct tpo_reward_result *result)
+{
+  int n = tpo_reward_objectives(model);
+  if (n > 0)
+    return json_pack("{s:o, s:o}", "objectives", numbers(result->objectives, n), "gating",
+                     numbers(result->gating, n));
+  return tpo_reward_normalises(model) ? json_pack("{s:f}", "raw", result->raw) : json_object();
+}
+
+static void clear(struct batch *batch)
+{
+  for (size_t i = 0; i < batch->n; i++) tpo_ids_free(&batch->ids[i]);
+  batch->n = batch->tokens = 0;
+}
+
+static int score_batch(struct reward *reward, struct batch *batch, struct tpo_error *err)
+{
+  struct tpo_reward_text *texts = tpo_calloc(batch->n, sizeof *texts, err);
+  struct tpo_reward_result *found = tpo_calloc(batch->n, sizeof *found, err);
+  int status = texts && found ? 0 : TPO_E_MEMORY;
+  for (size_t i = 0; status == 0 && i < batch->n; i++)
+    texts[i] = (struct tpo_reward_text){batch->ids[i].ids, batch->ids[i].n};
+  if (status == 0) status = tpo_reward_score(reward->model, texts, batch->n, found, err);
+  for (size_t i = 0; status == 0 && i < batch->n; i++)
+    status = found[i].ok ? judge_set_score(batch->results[i], found[i].score,
+                                           make_detail(reward->model, &found[i]), err)
+                         : judge_set_failure(batch->results[i], found[i].why, err);
+  clear(batch);
+  free(texts);
+  free(found);
+  return status;
+}
+
+/* A response whose chat can't be rendered has no score. */
+static int add_response(struct reward *reward, struct batch *batch, const struct tpo_judge_item *item,
+                        const char *response, struct tpo_judge_result *result, struct tpo_error *err)
+{
+  struct tpo_error problem = {0};
+  struct tpo_ids *ids = &batch->ids[batch->n];
+  *ids = (struct tpo_ids){0};
+  int status = judge_reward_encode(reward->tmpl, item, response, ids, &problem);
+  if (status < 0) {
+    tpo_ids_free(ids);
+    return status == TPO_E_MEMORY ? tpo_fail(err, status, "%s", problem.message)
+                                  : judge_set_failure(result, problem.message, err);
+  }
+  batch->results[batch->n++] = result;
+  batch->tokens += ids->n;
+  return 0;
+}
+
+static int reward_score(void *state, const struct tpo_judge_item *items, int n_items,
+                        struct tpo_judge_result *results, struct tpo_error *err)
+{
+  struct reward *reward = state;
+  struct batch batch = {0};
+  size_t total = 0;
+  for (int i = 0; i < n_items; i++) total += (size_t)items[i].n_responses;
+  batch.ids = tpo_calloc(total, sizeof *batch.ids, err);
+  batch.results = tpo_calloc(total, sizeof *batch.results, err);
+  int status = batch.ids && batch.results ? 0 : TPO_E_MEMORY;
+  for (int i = 0; i < n_items && status == 0; results += items[i++].n_responses) {
+    for (int k = 0; k < items[i].n_responses && status == 0; k++)
+      if (items[i].responses[k])
+        status = add_response(reward, &batch, &items[i], items[i].responses[k], &results[k], err);
+    if (status == 0 && batch.tokens >= TOKENS_AT_ONCE) status = score_batch(reward, &batch, err);
+  }
+  if (status == 0 && batch.n > 0) status = score_batch(reward, &batch, err);
+  clear(&batch);
+  free(batch.ids);
+  free(batch.results);
+  return status;
+}
+
+const struct tpo_judge_kind tpo_judge_reward = {.name = "reward",
+                                                .check = reward_check,
+                                                .open = reward_open,
+                                                .score = reward_score,
+                                                .close = reward_close,
+                                                .counts = reward_counts,
+                                                .needs_model = reward_needs_model};

@@ -1,0 +1,150 @@
+#include "model/reward/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Llama 3's "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n": where the assistant's turn begins.
+ */
+static const int32_t gate_pattern[] = {128009, 128006, 78191, 128007, 271};
+enum { PATTERN = sizeof gate_pattern / sizeof *gate_pattern };
+
+/* More members would make looking through them slow. */
+enum { MOST_MEMBERS = 256 };
+
+/* The first token of the pattern's last occurrence; -1: none. */
+static int find_gate(const int32_t *ids, int n)
+{
+  for (int at = n - PATTERN; at >= 0; at--)
+    if (memcmp(ids + at, gate_pattern, sizeof gate_pattern) == 0) return at;
+  return -1;
+}
+
+static int first_outside(const struct tpo_reward_text *text, int vocab)
+{
+  int at = 0, n = (int)text->n;
+  while (at < n && text->ids[at] >= 0 && text->ids[at] < vocab) at++;
+  return at;
+}
+
+/* Fills `out`; false, with the reason in `why`, where the text can't be scored. */
+static bool admit(const struct tpo_reward *reward, const struct tpo_reward_text *text,
+                  struct reward_text *out, char why[200])
+{
+  const struct tpo_arch *arch = &reward->model->arch;
+  const struct reward_settings *settings = &reward->head.settings;
+  if (text->n == 0) {
+    snprintf(why, 200, "the text has no token");
+    return false;
+  }
+  if (text->n > (size_t)arch->context) {
+    snprintf(why, 200, "the text has %zu tokens, more than the reward model's context of %d", text->n,
+             arch->context);
+    return false;
+  }
+  int n = (int)text->n, outside = first_outside(text, arch->vocab_size);
+  if (outside < n) {
+    snprintf(why, 200, "token id %d at %d is outside the reward model's vocabulary of %d", text->ids[outside],
+             outside, arch->vocab_size);
+    return false;
+  }
+  out->ids = text->ids;
+  out->gate = settings->kind == REWARD_GATED ? find_gate(text->ids, n) : -1;
+  if (settings->kind == REWARD_GATED && out->gate < 0) {
+    snprintf(
+        why, 200,
+        "the beginning of an assistant's turn, tokens %d %d %d %d %d, which the gate needs, was not found",
+        gate_pattern[0], gate_pattern[1], gate_pattern[2], gate_pattern[3], gate_pattern[4]);
+    return false;
+  }
+  while (n > 0 && text->ids[n - 1] == settings->pad) n--;
+  out->n = n;
+  if (n == 0) snprintf(why, 200, "the text is nothing but padding");
+  return n > 0;
+}
+
+static int smaller(int a, int b)
+{
+  return a < b ? a : b;
+}
+
+static int common_prefix(const struct reward_text *a, const struct reward_text *b, int most)
+{
+  int n = smaller(most, b->n), i = 0;
+  while (i < n && a->ids[i] == b->ids[i]) i++;
+  return i;
+}
+
+static int whole_blocks(int common, int shortest)
+{
+  return smaller(common, shortest - 1) / REWARD_BLOCK * REWARD_BLOCK;
+}
+
+/* Takes the next text in, unless that would make more tokens be computed. The first computes what is shared,
+ * the others are spared it. */
+static bool join(struct reward_group *group, const struct reward_text *first, const struct reward_text *text,
+                 int *shortest)
+{
+  int common = common_prefix(first, text, group->common), least = smaller(*shortest, text->n);
+  int shared = whole_blocks(common, least);
+  if (group->n == MOST_MEMBERS || shared == 0) return false;
+  if ((int64_t)shared * (int64_t)group->n <= (int64_t)group->shared * (int64_t)(group->n - 1)) return false;
+  *group = (struct reward_group){group->first, group->n + 1, common, shared};
+  *shortest = least;
+  return true;
+}
+
+static void find_owners(struct reward_plan *plan, const struct reward_group *group)
+{
+  for (size_t i = group->first; i < group->first + group->n; i++) {
+    struct reward_text *text = &plan->texts[i];
+    text->owner = i;
+    for (size_t j = group->first; j < i && text->gate >= 0 && text->gate < group->common; j++)
+      if (plan->texts[j].gate == text->gate) {
+        text->owner = j;
+        break;
+      }
+  }
+}
+
+static void make_groups(struct reward_plan *plan)
+{
+  for (size_t i = 0; i < plan->n_texts;) {
+    const struct reward_text *first = &plan->texts[i];
+    struct reward_group group = {i, 1, first->n, 0};
+    int shortest = first->n;
+    while (i + group.n < plan->n_texts && join(&group, first, &plan->texts[i + group.n], &shortest)) {
+    }
+    find_owners(plan, &group);
+    plan->groups[plan->n_groups++] = group;
+    i += group.n;
+  }
+}
+
+int reward_plan_make(struct reward_plan *plan, const struct tpo_reward *reward,
+                     const struct tpo_reward_text *texts, size_t n, struct tpo_reward_result *results,
+                     struct tpo_error *err)
+{
+  *plan = (struct reward_plan){0};
+  plan->texts = tpo_calloc(n, sizeof *plan->texts, err);
+  plan->groups = tpo_calloc(n, sizeof *plan->groups, err);
+  if (!plan->texts || !plan->groups) return TPO_E_MEMORY;
+  for (size_t i = 0; i < n; i++) {
+    struct reward_text *text = &plan->texts[plan->n_texts];
+    text->index = i;
+    if (!admit(reward, &texts[i], text, results[i].why)) continue;
+    if (text->n > plan->longest) plan->longest = text->n;
+    plan->n_texts++;
+  }
+  make_groups(plan);
+  return 0;
+}
+
+void reward_plan_free(struct reward_plan *plan)
+{
+  free(plan->texts);
+  free(plan->groups);
+  *plan = (struct reward_plan){0};
+}

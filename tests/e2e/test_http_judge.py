@@ -1,0 +1,532 @@
+"""The judge that is a server: scores, retries, the cache, and a key that must not get out."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from email.utils import formatdate
+
+import pytest
+
+import tiny
+from conftest import command, environment
+from fake_server import DROP, FakeServer, error, raw, reply
+
+h5py = pytest.importorskip("h5py")
+
+SECRET = "PLANTED-SECRET-4410"
+KEY = "sk-do-not-tell-0123456789"
+THOUGHT = f"""
+prompt: "Think, then reply. Request: {{instruction}}"
+thought_marker: "Notes to myself:"
+response_marker: "\\nReply for the user:"
+prefill: "Notes to myself:\\n{SECRET} "
+thought_tokens: 10
+response_tokens: 16
+on_budget: force
+"""
+PROMPT = "Request: {instruction}\nAnswer: {response}\nRate it."
+# No proxy of the surroundings between us and the server, and no key of theirs.
+PLAIN = {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost", "TPO_JUDGE_KEY": "", "SSL_CERT_FILE": "",
+         "CURL_CA_BUNDLE": ""}
+
+
+@pytest.fixture(scope="module")
+def samples(tpo, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    tiny.write_prompts(folder / "prompts.jsonl", "p", 7)
+    (folder / "thought.yaml").write_text(THOUGHT)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
+           "--temperature", 1, "--top-p", 1, "--max-tokens", 48, "--thought", folder / "thought.yaml")
+    return folder / "samples.h5"
+
+
+def arguments(samples, url, out, *settings, model="judge-1"):
+    args = ["judge", "--samples", samples, "--judge", f"http:{url}", "--out", out, "--set", f"judge.model={model}"]
+    for setting in settings:
+        args += ["--set", setting]
+    return args
+
+
+def read(path):
+    with h5py.File(path) as f:
+        return [{"id": f["prompt_id"][i].decode(), "k": int(f["k"][i]), "response": f["response"][i].decode(),
+                 "ok": bool(f["format_ok"][i]), "score": float(f["score"][i]), "detail": json.loads(f["score_detail"][i])}
+                for i in range(len(f["k"]))]
+
+
+def usable(path):
+    return [row for row in read(path) if row["ok"]]
+
+
+def answer_of(request):
+    return re.search(r"Answer: (.*)\nRate it\.$", request.user, re.S)[1]
+
+
+def rate(request):
+    return reply(f"Fair enough.\n[[{len(answer_of(request))}.5]]")
+
+
+def judge(tpo, tmp_path, samples, url, *settings, **kwargs):
+    out = tmp_path / "scored.h5"
+    tpo.ok(*arguments(samples, url, out, f"judge.prompt={PROMPT}", *settings), env=PLAIN, **kwargs)
+    return out
+
+
+@pytest.mark.parametrize("ranks", [0, 1, 2])
+def test_scores_are_the_servers_and_in_their_places(tpo, samples, tmp_path, ranks):
+    with FakeServer(rate) as server:
+        out = judge(tpo, tmp_path, samples, server.url, ranks=ranks)
+    rows = usable(out)
+    assert len(rows) >= 10 and len({row["score"] for row in rows}) > 1
+    for row in rows:
+        assert row["score"] == len(row["response"]) + 0.5
+        assert row["detail"] == {"score": row["score"], "answer": f"Fair enough.\n[[{row['score']}]]"}
+    assert len(server.requests) == len({(row["id"], row["response"]) for row in rows})
+
+
+def test_a_request_is_what_the_protocol_says(tpo, samples, tmp_path):
+    with FakeServer(lambda _: reply("[[1]]")) as server:
+        tpo.ok(*arguments(samples, server.url + "/", tmp_path / "s.h5", "judge.temperature=0.25", "judge.max_tokens=77",
+                          "seed=5"), env={**PLAIN, "TPO_JUDGE_KEY": KEY})
+    for request in server.requests:
+        assert request.path == "/v1/chat/completions" and request.headers["Content-Type"] == "application/json"
+        assert request.headers["Authorization"] == f"Bearer {KEY}"
+        body = dict(request.json)
+        messages = body.pop("messages")
+        assert body == {"model": "judge-1", "temperature": 0.25, "max_tokens": 77, "n": 1, "seed": 5}
+        assert [m["role"] for m in messages] == ["system", "user"] and "Write something, p number" in messages[1]["content"]
+
+
+@pytest.mark.parametrize("form", ["http:{base}", "{base}", "http:{base}/chat/completions", "{base}/chat/completions?v=2"])
+def test_an_address_may_be_given_in_several_forms(tpo, samples, tmp_path, form):
+    with FakeServer(lambda _: reply("[[1]]")) as server:
+        tpo.ok("judge", "--samples", samples, "--judge", form.format(base=server.url), "--out", tmp_path / "s.h5", "--set",
+               "judge.model=m", env=PLAIN)
+    assert {r.path for r in server.requests} == {"/v1/chat/completions" + ("?v=2" if "?" in form else "")}
+    assert "Authorization" not in server.requests[0].headers
+
+
+def test_a_judge_never_sees_a_thought(tpo, samples, tmp_path):
+    with FakeServer(lambda _: reply("[[1]]")) as server:
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5"), env=PLAIN, ranks=2)
+    with h5py.File(samples) as f:
+        assert any(SECRET in t.decode() for t in f["thought"])
+    assert server.requests
+    for request in server.requests:
+        assert SECRET.encode() not in request.body and b"Notes to myself" not in request.body
+        assert SECRET not in str(request.headers)
+
+
+@pytest.mark.parametrize("ranks, limit", [(0, 1), (0, 4), (2, 5)])
+def test_no_more_requests_are_under_way_than_allowed(tpo, samples, tmp_path, ranks, limit):
+    def slow(request):
+        time.sleep(0.1)
+        return rate(request)
+    with FakeServer(slow) as server:
+        judge(tpo, tmp_path, samples, server.url, f"judge.concurrency={limit}", ranks=ranks)
+    assert server.most_in_flight <= limit
+    assert server.most_in_flight >= min(limit, 2), "nothing ran at the same time"
+
+
+def first_time(trouble):
+    """The first request for each question gets `trouble`, the next a score."""
+    seen = set()
+
+    def behave(request):
+        if request.user in seen:
+            return rate(request)
+        seen.add(request.user)
+        return trouble(request) if callable(trouble) else trouble
+    return behave
+
+
+TROUBLES = {
+    "429": error(429, "slow down"),
+    "500": error(500, "oops"),
+    "503": raw("<html>Bad day</html>", 503),
+    "529": error(529, "overloaded"),
+    "drop": DROP,
+    "cut-off": raw('{"choices":[{"mess', length=5000),
+    "half-json": raw('{"choices":[{"message":{"content":"[[5'),
+}
+
+
+@pytest.mark.parametrize("case, ranks", [(case, 0) for case in TROUBLES] + [("500", 2), ("drop", 2)])
+def test_passing_troubles_are_waited_out(tpo, samples, tmp_path, case, ranks):
+    with FakeServer(first_time(TROUBLES[case])) as server:
+        out = judge(tpo, tmp_path, samples, server.url, ranks=ranks)
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
+    assert len(server.requests) == 2 * len({r.user for r in server.requests})
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_obeyed(tpo, samples, tmp_path, form):
+    def trouble(_):
+        after = "2" if form == "seconds" else formatdate(time.time() + 3, usegmt=True)  # dates have whole seconds
+        return error(429, "slow down", {"Retry-After": after})
+    with FakeServer(first_time(trouble)) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.concurrency=30")
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
+    times = {}
+    for request in server.requests:
+        times.setdefault(request.user, []).append(request.time)
+    for first, second in times.values():
+        assert 1.9 < second - first < 10
+
+
+def test_a_server_that_stays_in_trouble_is_no_score(tpo, samples, tmp_path):
+    def behave(request):
+        return error(503, "closed for today") if server.requests[0].user == request.user else rate(request)
+    with FakeServer(behave) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.retries=2", "judge.max_failed=1")
+        asked = [r.user for r in server.requests]
+    failed = [row for row in usable(out) if "error" in row["detail"]]
+    assert len({row["id"] for row in failed}) == 1 and asked.count(asked[0]) == 3
+    assert failed[0]["detail"] == {"error": "no answer in 3 attempts, the last: HTTP 503: closed for today"}
+
+
+def test_more_failures_than_allowed_stop_the_judging_with_a_reason(tpo, samples, tmp_path):
+    with FakeServer(lambda _: error(500, "oops, ünïcode")) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", "judge.retries=0"), env=PLAIN, code=1)
+    assert "judge.max_failed" in text and "HTTP 500: oops, ünïcode" in text and not (tmp_path / "s.h5").exists()
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_slow_server_is_a_failed_judgement(tpo, samples, tmp_path, ranks):
+    stop = threading.Event()
+
+    def behave(_):
+        stop.wait(30)
+        return reply("[[1]]")
+    with FakeServer(behave) as server:
+        start = time.time()
+        out = judge(tpo, tmp_path, samples, server.url, "judge.timeout=1", "judge.retries=1", "judge.max_failed=1",
+                     "judge.concurrency=64", ranks=ranks)
+        assert time.time() - start < 20
+        stop.set()
+    for row in usable(out):
+        assert "no answer in 2 attempts" in row["detail"]["error"] and "timed out" in row["detail"]["error"].lower()
+
+
+WRONG = {"400": (error(400, "too long a prompt"), "HTTP 400: too long a prompt"),
+         "422": (raw('{"detail":"no such field"}', 422), "HTTP 422: no such field"),
+         "empty-object": (raw("{}"), "no text at choices[0].message.content"),
+         "no-choices": (raw('{"choices":[]}'), "no text at choices[0]"),
+         "null": (raw('{"choices":[{"message":{"content":null},"finish_reason":"length"}]}'), "finish_reason length"),
+         "number": (raw('{"choices":[{"message":{"content":7}}]}'), "no text at choices[0]"),
+         "list": (raw('[1,2]'), "no text at choices[0]"),
+         "error-in-200": (raw('{"error":{"message":"upstream fell over"}}'), "upstream fell over"),
+         "text": (reply("I like it."), "no number that judge.pattern finds in the answer: I like it."),
+         "words": (reply("[[good]]"), "no number"), "infinite": (reply("[[inf]]"), "no number"), "nan": (reply("[[nan]]"), "no number"),
+         "huge-number": (reply("[[" + "9" * 500 + "]]"), "no number"), "hex": (reply("[[0x10]]"), "no number"),
+         "empty": (reply(""), "no number"), "nul": (reply("[[\u00005]]"), "no number")}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_answer_is_no_score_and_is_not_asked_for_again(tpo, samples, tmp_path, case):
+    answer, words = WRONG[case]
+    with FakeServer(lambda _: answer) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1")
+    assert len(server.requests) == len({r.user for r in server.requests})
+    for row in usable(out):
+        assert words in row["detail"]["error"]
+
+
+def test_no_json_is_asked_for_again_and_then_no_score(tpo, samples, tmp_path):
+    with FakeServer(lambda _: raw("<html>hello</html>")) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.retries=1")
+    assert len(server.requests) == 2 * len({r.user for r in server.requests})
+    assert all("not valid JSON" in row["detail"]["error"] for row in usable(out))
+
+
+def test_a_flood_is_cut_off(tpo, samples, tmp_path):
+    flood = reply("x" * (17 << 20))
+    with FakeServer(lambda _: flood) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=2")
+    assert all("more than 16 MiB" in row["detail"]["error"] for row in usable(out))
+
+
+def test_a_long_answer_is_shortened_in_the_detail(tpo, samples, tmp_path):
+    with FakeServer(lambda _: reply("ü" * 100000 + "[[3]]")) as server:
+        out = judge(tpo, tmp_path, samples, server.url)
+    for row in usable(out):
+        assert row["score"] == 3 and row["detail"]["answer"] == "ü" * 500 + "..."
+
+
+FATAL = {"401": (error(401, "Incorrect API key provided"), ["HTTP 401", "Incorrect API key provided", "TPO_JUDGE_KEY"]),
+         "403": (error(403, "no"), ["HTTP 403", "TPO_JUDGE_KEY"]),
+         "404": (error(404, "The model `judge-1` does not exist"), ["HTTP 404", "does not exist", "judge.model"]),
+         "301": (raw("", 301, {"Location": "http://127.0.0.1:1/elsewhere"}), ["HTTP 301", "redirects"])}
+
+
+@pytest.mark.parametrize("case, ranks", [(case, 0) for case in FATAL] + [("401", 2), ("404", 3)])
+def test_a_wrong_key_address_or_model_ends_it_with_one_message(tpo, samples, tmp_path, case, ranks):
+    answer, words = FATAL[case]
+    with FakeServer(lambda _: answer) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", "judge.max_failed=1"), env=PLAIN, ranks=ranks, code=1)
+    assert all(word in text for word in words) and server.url in text
+    assert len(re.findall("HTTP " + case, text)) == 1 and not (tmp_path / "s.h5").exists()
+    assert len(server.requests) <= 16
+    if not ranks:
+        assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_server_that_is_not_there_is_told(tpo, samples, tmp_path, ranks):
+    text = tpo.fails(*arguments(samples, "http://127.0.0.1:9/v1", tmp_path / "s.h5", "judge.retries=1", "judge.max_failed=1"),
+                     env=PLAIN, ranks=ranks, code=1)
+    assert "http://127.0.0.1:9/v1/chat/completions can't be reached, 2 attempts" in text
+
+
+def test_a_server_that_dies_for_good_ends_it(tpo, tiny_model, tmp_path):
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 60)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "samples.h5", "--k", 3,
+           "--thought", "none", "--max-tokens", 4)
+    with FakeServer(lambda _: error(500, "dead")) as server:
+        text = tpo.fails(*arguments(tmp_path / "samples.h5", server.url, tmp_path / "s.h5", "judge.retries=0", "judge.max_failed=1"),
+                         env=PLAIN, code=1)
+    assert "left 100 questions in a row without an answer" in text and "dead" in text and len(server.requests) < 180
+
+
+def test_requests_and_tokens_are_counted_over_all_ranks(tpo, samples, tmp_path):
+    settings = [f"judge.cache={tmp_path / 'cache'}", "judge.max_failed=1"]
+    broken = set()
+
+    def behave(request):
+        if request.number == 0:
+            broken.add(request.user)
+        return reply("no idea") if request.user in broken else first(request)
+    first = first_time(error(500, "oops"))
+    with FakeServer(behave) as server:
+        out = judge(tpo, tmp_path, samples, server.url, *settings, ranks=2)
+    n, questions = len(usable(out)), len({r.user for r in server.requests})
+    unparsable = sum("error" in row["detail"] for row in usable(out))
+
+    def told():
+        with h5py.File(out) as f:
+            text = f.attrs["judge_counts"]
+        return json.loads(text.decode() if isinstance(text, bytes) else text)
+    expected = {"responses": n, "failed": 0, "unparsable": unparsable, "requests": 2 * questions - 1, "retries": questions - 1,
+                "cached": 0, "repeated": n - questions, "truncated": 0, "prompt_tokens": 11 * questions,
+                "completion_tokens": 3 * questions}
+    assert unparsable >= 1 and told() == expected
+    judge(tpo, tmp_path, samples, server.url, *settings)  # nobody listens there any more
+    assert told() == {**expected, "requests": 0, "retries": 0, "cached": questions, "prompt_tokens": 0, "completion_tokens": 0}
+
+
+def test_nothing_is_asked_twice(tpo, samples, tmp_path):
+    """On any number of ranks, and with a damaged cache only what is damaged."""
+    out, cache = tmp_path / "scored.h5", tmp_path / "cache"
+    settings = [f"judge.prompt={PROMPT}", f"judge.cache={cache}"]
+    with FakeServer(rate) as server:
+        tpo.ok(*arguments(samples, server.url, out, *settings), env=PLAIN, ranks=2)
+        first, rows = len(server.requests), usable(out)
+        for ranks in (0, 3, 1):
+            tpo.ok(*arguments(samples, server.url, out, *settings), env=PLAIN, ranks=ranks)
+            assert len(server.requests) == first and usable(out) == rows
+        tpo.ok(*arguments(samples, server.url, out, *settings, model="judge-2"), env=PLAIN)
+        assert len(server.requests) == 2 * first, "another model's answers are others"
+        server.requests.clear()
+        files = sorted(cache.glob("*.jsonl"))
+        lines = files[0].read_bytes().splitlines(keepends=True)
+        lines[0] = lines[0].replace(b"Fair", b"Foul")
+        files[0].write_bytes(b"".join(lines)[:-9])
+        with open(files[-1], "ab") as f:
+            f.write(b"\x00\xff{\"sum\":\"00")
+        result = tpo(*arguments(samples, server.url, out, *settings), env=PLAIN)
+        assert result.returncode == 0 and len(server.requests) == 2 and usable(out) == rows
+        assert b"1 damaged lines" in result.stderr
+
+
+def test_failures_are_not_kept(tpo, samples, tmp_path):
+    settings = [f"judge.prompt={PROMPT}", f"judge.cache={tmp_path / 'cache'}", "judge.max_failed=1", "judge.retries=0"]
+    with FakeServer(lambda _: error(400, "no")) as server:
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
+        first = len(server.requests)
+        server.behave = rate
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
+        assert len(server.requests) == 2 * first
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(tpo, samples, tmp_path):
+    (tmp_path / "file").write_text("")
+    with FakeServer(rate) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", f"judge.cache={tmp_path / 'file'}"), env=PLAIN)
+    assert str(tmp_path / "file") in text
+
+
+def test_interruption_stops_it_soon_and_what_was_answered_is_kept(samples, tpo, tmp_path):
+    asked, settings = threading.Event(), [f"judge.prompt={PROMPT}", f"judge.cache={tmp_path / 'cache'}", "judge.concurrency=1"]
+
+    def behave(request):
+        if request.number >= 3:
+            asked.set()
+            time.sleep(5)
+        return rate(request)
+    with FakeServer(behave) as server:
+        job = subprocess.Popen(command(arguments(samples, server.url, tmp_path / "s.h5", *settings)), env=environment(PLAIN),
+                               stderr=subprocess.PIPE)
+        assert asked.wait(30)
+        start = time.time()
+        job.terminate()  # `timeout`, which hands it on
+        _, text = job.communicate(timeout=20)
+        assert time.time() - start < 2 and job.returncode in (124, 143) and b"signal 15" in text
+        server.behave = rate
+        n = len(server.requests)
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
+        assert {r.user for r in server.requests[:3]}.isdisjoint({r.user for r in server.requests[n:]})
+
+
+def traces(folder):
+    return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
+    """Not even where the server says it back, in errors, answers and broken replies."""
+    env = {**PLAIN, "MY_KEY": KEY}
+    escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
+    echoes = [reply(f"Your key is {KEY}.\n[[2]]"), error(401, f"Incorrect API key provided: {KEY}."), raw(f"bad {KEY}", 403),
+              raw(f'{{"error":"{escaped}"}}', 404), error(400, "x" * 300 + KEY), error(500, f"{KEY}{KEY}"), raw(KEY),
+              raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"})]
+    seen = b""
+    for i, echo in enumerate(echoes):
+        with FakeServer(lambda _: echo) as server:
+            result = tpo(*arguments(samples, server.url, tmp_path / f"{i}.h5", "judge.key_env=MY_KEY", "judge.max_failed=1",
+                                    "judge.retries=1", f"judge.cache={tmp_path / 'cache'}"), "--verbose",
+                         *["--log-json"][:i % 2], env=env, ranks=2)
+            seen += result.stdout + result.stderr
+            assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert b"[key]" in seen and b"HTTP 401" in seen
+    details = json.dumps([row["detail"] for row in usable(tmp_path / "0.h5")])
+    assert "Your key is [key]." in details
+    for h5 in tmp_path.glob("*.h5"):
+        with h5py.File(h5) as f:
+            assert KEY not in str(dict(f.attrs)) and not any(KEY in str(f[name][:]) for name in f)
+    for part in (KEY, KEY[:12], escaped[:12]):
+        assert part.encode() not in seen + traces(tmp_path)
+
+
+def test_a_whole_run_asks_its_server_and_keeps_the_key_to_itself(tpo, tiny_model, tmp_path):
+    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4)
+    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
+    with FakeServer(lambda request: reply(f"{KEY} [[{len(request.user) % 10}]]")) as server:
+        (tmp_path / "run.yaml").write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
+data: {{train: {tmp_path}/train.jsonl, validation: {tmp_path}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 2}}
+judge: {{kind: "{server.url}", model: judge-1, key_env: MY_KEY, max_failed: 1}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 32, slots: 8}}
+train: {{batch: 4, epochs: 1, warmup: 0}}
+run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 60}}
+""")
+        result = tpo("run", tmp_path / "run.yaml", ranks=2, env={**PLAIN, "MY_KEY": KEY})
+    assert result.returncode == 0, result.stderr.decode()
+    assert server.requests and list((tmp_path / "run" / "judge-cache").glob("answers-*.jsonl"))
+    assert KEY.encode() not in traces(tmp_path) + result.stdout + result.stderr
+    assert all("score" in row["detail"] for row in usable(tmp_path / "run" / "iter-001" / "scored.h5"))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody but itself vouches for, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl, which makes the certificate, is not there")
+    folder = tmp_path_factory.mktemp("tls")
+    paths = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+    return paths
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_an_unknown_certificate_is_refused(tpo, samples, certificate, tmp_path, ranks):
+    with FakeServer(rate, certificate) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", "judge.max_failed=1"), env=PLAIN, code=1, ranks=ranks)
+    assert "certificate" in text and server.url in text and not server.requests
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "CURL_CA_BUNDLE"])
+def test_a_certificate_that_the_environment_names_is_accepted(tpo, samples, certificate, tmp_path, variable):
+    with FakeServer(rate, certificate) as server:
+        tpo.ok("judge", "--samples", samples, "--judge", server.url, "--out", tmp_path / "s.h5", "--set", "judge.model=m", "--set",
+               f"judge.prompt={PROMPT}", env={**PLAIN, variable: str(certificate[0])})
+        assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+        text = tpo.fails(*arguments(samples, server.url.replace("127.0.0.1", "localhost"), tmp_path / "t.h5"), code=1,
+                         env={**PLAIN, variable: str(certificate[0])})
+        assert "certificate" in text, "the name in it must be the server's"
+
+
+def test_certificates_that_are_not_there_are_told(tpo, samples, certificate, tmp_path):
+    with FakeServer(rate, certificate) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5"), env={**PLAIN, "SSL_CERT_FILE": "/no/such/file"}, code=1)
+    assert "/no/such/file" in text and not server.requests
+
+
+def compare(request):
+    a, b = re.search(r"A:(.*)\nB:(.*)$", request.user, re.S).groups()
+    return reply(f"[[{'C' if len(a) == len(b) else 'A' if len(a) > len(b) else 'B'}]]")
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_pairwise_comparisons_order_the_responses(tpo, samples, tmp_path, ranks):
+    settings = ["judge.mode=pairwise", "judge.prompt={instruction}\nA:{response_a}\nB:{response_b}"]
+    with FakeServer(compare) as server:
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, ranks=ranks)
+    rows, by_prompt = usable(tmp_path / "s.h5"), {}
+    for row in rows:
+        by_prompt.setdefault(row["id"], []).append(row)
+    compared = 0
+    for group in by_prompt.values():
+        for one in group:
+            for other in group:
+                shorter, lower = len(one["response"]) < len(other["response"]), one["score"] < other["score"]
+                assert shorter == lower
+                compared += shorter
+        assert abs(sum(row["score"] for row in group)) < 1e-5
+    assert compared >= 7
+    assert SECRET.encode() not in b"".join(r.body for r in server.requests)
+
+
+@pytest.mark.parametrize("settings, words", [
+    (["judge.model="], ["judge.model"]),
+    (["judge.prompt={instruction}"], ["judge.prompt", "{response}"]),
+    (["judge.prompt={instruction} {response} {instruction}"], ["judge.prompt", "{instruction}"]),
+    (["judge.mode=pairwise", "judge.prompt={instruction} {response}"], ["judge.prompt", "{response_a}"]),
+    (["judge.pattern=("], ["judge.pattern"]),
+    (["judge.pattern=[0-9]"], ["judge.pattern", "no group"]),
+    (["judge.key_env=sk-1234"], ["judge.key_env", "name of an environment variable"]),
+    (["judge.key_env="], ["judge.key_env"]),
+])
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_bad_settings_are_usage_errors(tpo, samples, tmp_path, settings, words, ranks):
+    text = tpo.fails(*arguments(samples, "http://127.0.0.1:9/v1", tmp_path / "s.h5", *settings), env=PLAIN, code=2, ranks=ranks)
+    assert all(word in text for word in words) and "sk-1234" not in text
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("http:", "http:URL"), ("http", "http"), ("https:", "https"), ("http://", "http"), ("http:ftp://host/v1", "http://"),
+    ("http:file:///etc/passwd", "http://"), ("http:localhost:80/v1", "http"), ("http:http://host:99999/v1", "http"),
+    ("http:http://a b/v1", "http"), ("https:http://host/v1", "https"), ("http:http://host/v1#part", "#"),
+    ("http:http://user:hidden-word@host/v1", "judge.key_env"), ("http://user:hidden-word@host/v1", "judge.key_env"),
+    ("http:http://user:hidden-word@host:99999/", "http"),
+])
+def test_a_bad_address_is_a_usage_error_without_its_password(tpo, samples, tmp_path, kind, words):
+    text = tpo.fails("judge", "--samples", samples, "--judge", kind, "--out", tmp_path / "s.h5", "--set", "judge.model=m", env=PLAIN,
+                     code=2)
+    assert words in text and "hidden-word" not in text
+
+
+def test_a_key_that_no_header_can_carry_is_refused_unseen(tpo, samples, tmp_path):
+    for key in ["two words", "line\nEvil: yes", "ümlaut"]:
+        text = tpo.fails(*arguments(samples, "http://127.0.0.1:9/v1", tmp_path / "s.h5"), env={**PLAIN, "TPO_JUDGE_KEY": key}, code=2)
+        assert "TPO_JUDGE_KEY" in text and key not in text
+
+
+def test_a_key_in_the_open_is_warned_of(tpo, samples, tmp_path):
+    result = tpo(*arguments(samples, "http://host.invalid/v1", tmp_path / "s.h5", "judge.retries=0", "judge.timeout=5"),
+                 env={**PLAIN, "TPO_JUDGE_KEY": KEY})
+    assert result.returncode == 1 and b"without encryption" in result.stderr and KEY.encode() not in result.stderr
