@@ -100,7 +100,7 @@ def training_table(runs):
             kl, win = run.event("kl", t), run.event("win_rate", t, against="previous")
             lines.append(f"| {t} | {name} | {judge['mean_score']:.3f} | {judge['best_score']:.3f} / {judge['worst_score']:.3f} "
                          f"| {pairs['pairs']} | {pairs['rho']:.2f} | {steps[0]['loss']:.3f} / {steps[-1]['loss']:.3f} "
-                         f"| {number(kl.get('k1'), '{:.2f}')} | {sample['repetition']:.3f} | {number(win.get('win_rate'), '{:.1%}')} |")
+                         f"| {number(kl.get('per_output'), '{:.2f}')} | {number(sample.get('repetition'))} | {number(win.get('win_rate'), '{:.1%}')} |")
     return lines
 
 

@@ -1,7 +1,9 @@
 # Every tests/<layer>/test_<what>.c is one cmocka program, linked with that layer and what stands below it.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+# The run layer's stand in tests/loop: tests/run is the script.
 foreach(layer IN LISTS TPO_LAYERS)
-  file(GLOB test_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${layer}/test_*.c)
+  string(REGEX REPLACE "^run$" "loop" folder ${layer})
+  file(GLOB test_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.c)
   foreach(source IN LISTS test_sources)
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" name ${name})

@@ -89,7 +89,7 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
 /* Means over samples, for metrics and the final table. */
 struct tpo_sample_summary {
   size_t prompts, samples, scored, failures;
-  double format_rate, mean_thought_tokens, mean_response_tokens, mean_response_chars, repetition;
+  double format_rate, mean_thought_tokens, mean_response_tokens, mean_response_chars;
   double mean_score, best_score, worst_score; /* best and worst: means over prompts */
 };
 void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
@@ -125,10 +125,32 @@ struct tpo_dpo_result {
 int tpo_dpo(const struct tpo_session *session, struct tpo_policy *policy, const struct tpo_pairs *pairs,
             const struct tpo_dpo_options *options, struct tpo_dpo_result *result, struct tpo_error *err);
 
+/* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
+ * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,
+ * incomplete, out of the lengths, no instruction, or too like a seed or one accepted before
+ * (src/data/README.md). Plain chat: config.thought is not used, of config.sampling all but k. `out`, on rank
+ * 0, gets ids synth-000001 and so on, the same whatever the number of ranks; also after a failure it holds
+ * what was accepted. Fewer than n from max_requests is an error that counts the reasons. */
+struct tpo_synth_options {
+  size_t n, max_requests;
+  int shots;                   /* seeds in a request; at least so many must be there, TPO_E_USAGE */
+  size_t min_words, max_words; /* of an instruction; longer seeds are not shown */
+  double max_overlap;          /* of word 3-grams, 0 to 1: more of them shared is too like */
+};
+int tpo_synth(const struct tpo_session *session, const struct tpo_policy *policy,
+              const struct tpo_instructions *seeds, const struct tpo_synth_options *options,
+              struct tpo_instructions *out, struct tpo_error *err);
+
 /* The whole thing, into config.run.dir. resume: go on after the last finished step; allow_changes: even when
  * the configuration differs from the run folder's. summary: what to tell the user at the end, on rank 0;
  * free(). */
 int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary,
             struct tpo_error *err);
+
+/* What tpo_run would take, as a text for people: prompts, samples and tokens, judge calls, training steps,
+ * files and memory. Instructions are chosen and rendered as in the run; no weights are read, and nothing is
+ * written. expect_tokens: what an output is taken to have where not its most is told; 0: half of that. *text
+ * is on rank 0, free() it. Fails where the run would for lack of instructions or room in the context. */
+int tpo_run_plan(const struct tpo_session *session, int expect_tokens, char **text, struct tpo_error *err);
 
 #endif

@@ -135,6 +135,60 @@ static bool put_gap(struct tpo_buf *out, const struct context *c)
   return true;
 }
 
+static bool put_win_rate(struct tpo_buf *out, const struct context *c, enum report_event event)
+{
+  double rate = report_event_number(c->it, event, "win_rate");
+  if (!isfinite(rate)) return false;
+  html_percent(out, rate, 1);
+  tpo_buf_puts(out, " ± ");
+  html_number(out, 100 * report_event_number(c->it, event, "standard_error"), 1);
+  return true;
+}
+
+static bool put_win_previous(struct tpo_buf *out, const struct context *c)
+{
+  return put_win_rate(out, c, EVENT_WIN_PREVIOUS);
+}
+
+static bool put_win_baseline(struct tpo_buf *out, const struct context *c)
+{
+  return put_win_rate(out, c, EVENT_WIN_BASELINE);
+}
+
+static bool put_quartiles(struct tpo_buf *out, const struct context *c, const char *const keys[3])
+{
+  bool any = false;
+  for (int q = 0; q < 3; q++) {
+    double value = report_event_number(c->it, EVENT_SAMPLE, keys[q]);
+    any |= isfinite(value);
+    if (q > 0) tpo_buf_puts(out, " / ");
+    html_number(out, value, 0);
+  }
+  return any;
+}
+
+static bool put_thought_quartiles(struct tpo_buf *out, const struct context *c)
+{
+  static const char *const keys[] = {"thought_tokens_25", "thought_tokens_50", "thought_tokens_75"};
+  return put_quartiles(out, c, keys);
+}
+
+static bool put_response_quartiles(struct tpo_buf *out, const struct context *c)
+{
+  static const char *const keys[] = {"response_tokens_25", "response_tokens_50", "response_tokens_75"};
+  return put_quartiles(out, c, keys);
+}
+
+static bool put_kl_output(struct tpo_buf *out, const struct context *c)
+{
+  double kl = report_event_number(c->it, EVENT_KL, "per_output");
+  if (!isfinite(kl)) return false;
+  html_number(out, kl, 3);
+  tpo_buf_puts(out, " ± ");
+  html_number(out, report_event_number(c->it, EVENT_KL, "per_output_se"), 3);
+  return true;
+}
+
 static bool put_phase(struct tpo_buf *out, const struct context *c, enum report_phase phase)
 {
   if (!isfinite(c->it->seconds[phase])) return false;
@@ -183,7 +237,12 @@ static const struct row rows[] = {
     {"Validation", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("score", "mean judge score on the held-back instructions", put_validation),
     OWN_ROW("difference from start", "paired by instruction, ± its standard error", put_difference),
+    OWN_ROW("win rate, iteration before",
+            "share of instructions won against it, ties half, ± its standard error", put_win_previous),
+    OWN_ROW("win rate, baseline", "the same against the run of run.baseline", put_win_baseline),
     PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_VALIDATE, "format_rate"),
+    NUMBER_ROW("drawn again", "outputs that did not parse", EVENT_VALIDATE, "resampled", 0),
+    PERCENT_ROW("still unparsed", "outputs that never parsed", EVENT_VALIDATE, "unparsed_share"),
     NUMBER_ROW("thought, tokens", NULL, EVENT_VALIDATE, "mean_thought_tokens", 1),
     NUMBER_ROW("response, tokens", NULL, EVENT_VALIDATE, "mean_response_tokens", 1),
     {"Sampling", NULL, 0, NULL, 0, OWN, NULL},
@@ -191,7 +250,10 @@ static const struct row rows[] = {
     NUMBER_ROW("samples", NULL, EVENT_SAMPLE, "samples", 0),
     PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_SAMPLE, "format_rate"),
     NUMBER_ROW("thought, tokens", NULL, EVENT_SAMPLE, "mean_thought_tokens", 1),
+    OWN_ROW("thought, quartiles", "tokens below which are 25, 50 and 75 % of outputs", put_thought_quartiles),
     NUMBER_ROW("response, tokens", NULL, EVENT_SAMPLE, "mean_response_tokens", 1),
+    OWN_ROW("response, quartiles", "tokens below which are 25, 50 and 75 % of outputs",
+            put_response_quartiles),
     NUMBER_ROW("response, characters", NULL, EVENT_SAMPLE, "mean_response_chars", 1),
     PERCENT_ROW("repetition", "share of a response's 4-word sequences that stood in it before", EVENT_SAMPLE,
                 "repetition"),
@@ -209,6 +271,13 @@ static const struct row rows[] = {
     NUMBER_ROW("chosen, characters", "mean length of chosen responses", EVENT_PAIRS, "mean_chosen_length", 1),
     NUMBER_ROW("rejected, characters", "mean length of rejected responses", EVENT_PAIRS,
                "mean_rejected_length", 1),
+    NUMBER_ROW("chosen − rejected, characters", "mean over pairs whose outputs both parse", EVENT_PAIRS,
+               "length_difference", 1),
+    NUMBER_ROW("chosen − rejected, tokens", "the same in tokens of the responses", EVENT_PAIRS,
+               "length_difference_tokens", 1),
+    PERCENT_ROW("prompts with ties only", "share of prompts without a pair because scores are equal",
+                EVENT_PAIRS, "tie_share"),
+    PERCENT_ROW("prompts without a pair", "for any of the reasons below", EVENT_PAIRS, "unpaired_share"),
     NUMBER_ROW("skipped: one score only", "prompts whose samples all have the same score", EVENT_PAIRS,
                "single_valued", 0),
     NUMBER_ROW("skipped: ties", "prompts whose best and worst are equal", EVENT_PAIRS, "ties", 0),
@@ -216,6 +285,8 @@ static const struct row rows[] = {
                "too_few", 0),
     NUMBER_ROW("skipped: below margin", "prompts whose score difference is not above the margin", EVENT_PAIRS,
                "below_margin", 0),
+    NUMBER_ROW("skipped: not all judged", "prompts of which the judge left a response without a score",
+               EVENT_PAIRS, "unjudged", 0),
     NUMBER_ROW("samples without score", "left out because the judge failed on them", EVENT_PAIRS, "unscored",
                0),
     NUMBER_ROW("format failures", "samples without a response", EVENT_PAIRS, "parse_failures", 0),
@@ -229,6 +300,15 @@ static const struct row rows[] = {
     OWN_ROW("validation after epoch", "whose weights were kept", put_epochs),
     OWN_ROW("log-probability gap, max / mean", "between sampler and trainer, a token, in nats", put_gap),
     OWN_ROW("tokens/s", "trained, all ranks together", put_training_rate),
+    {"Distance from the start model", NULL, 0, NULL, 0, OWN, NULL},
+    NUMBER_ROW("KL a token, k1",
+               "mean log-ratio of this iteration's sampling model to the start model over sampled "
+               "tokens, in nats",
+               EVENT_KL, "per_token", 5),
+    NUMBER_ROW("KL a token, k3", "an estimate of the same that is never negative", EVENT_KL, "k3_per_token",
+               5),
+    OWN_ROW("KL an output", "mean over outputs of the log-ratio's sum, ± its standard error, in nats",
+            put_kl_output),
     {"Time", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("sample", NULL, put_sample_time),
     OWN_ROW("judge", NULL, put_judge_time),

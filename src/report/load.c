@@ -10,8 +10,11 @@
 
 enum { MOST_ITERATIONS = 1000, MOST_NUMBER = 99999, MOST_STEPS = 10000000 };
 
-static const char *const event_names[N_EVENTS] = {"sample",      "judge",    "pairs",
-                                                  "logprob_gap", "validate", "selected"};
+static const struct {
+  const char *name, *against; /* against: its field of that name; NULL: any */
+} events[N_EVENTS] = {
+    {"sample", NULL},   {"judge", NULL},    {"pairs", NULL},          {"logprob_gap", NULL},   {"kl", NULL},
+    {"validate", NULL}, {"selected", NULL}, {"win_rate", "previous"}, {"win_rate", "baseline"}};
 static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample", "judge", "pairs", "dpo"};
 static const char *const field_names[N_FIELDS] = {
     "loss",      "accuracy", "margin", "chosen_logprob", "rejected_logprob",
@@ -98,8 +101,10 @@ static bool take_event(struct report *report, json_t *event)
     if (!it->epochs) it->epochs = json_array();
     return it->epochs && json_array_append(it->epochs, event) == 0;
   }
+  const char *against = json_string_value(json_object_get(event, "against"));
   for (int e = 0; e < N_EVENTS; e++)
-    if (strcmp(name, event_names[e]) == 0) {
+    if (strcmp(name, events[e].name) == 0 &&
+        (!events[e].against || (against && strcmp(against, events[e].against) == 0))) {
       json_decref(it->events[e]);
       it->events[e] = json_incref(event);
       return true;

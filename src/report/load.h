@@ -13,8 +13,11 @@ enum report_event {
   EVENT_JUDGE,
   EVENT_PAIRS,
   EVENT_GAP,
+  EVENT_KL,
   EVENT_VALIDATE,
   EVENT_SELECTED,
+  EVENT_WIN_PREVIOUS,
+  EVENT_WIN_BASELINE,
   N_EVENTS
 };
 enum report_phase {

@@ -159,6 +159,22 @@ static void compare_table(struct tpo_buf *out, const struct report_iteration *be
   tpo_buf_puts(out, "</tbody></table></div>\n");
 }
 
+static void win_rate(struct tpo_buf *out, const struct report_iteration *it, enum report_event event,
+                     const char *against)
+{
+  double rate = report_event_number(it, event, "win_rate");
+  if (!isfinite(rate)) return;
+  tpo_buf_printf(out, " Its responses win against %s ", against);
+  html_number(out, report_event_number(it, event, "baseline_iteration"), 0);
+  tpo_buf_puts(out, " on <strong>");
+  html_percent(out, rate, 1);
+  tpo_buf_puts(out, "</strong> ± ");
+  html_number(out, 100 * report_event_number(it, event, "standard_error"), 1);
+  tpo_buf_puts(out, " of ");
+  html_number(out, report_event_number(it, event, "n"), 0);
+  tpo_buf_puts(out, " instructions, ties counting half.");
+}
+
 void part_result(struct tpo_buf *out, const struct report *report)
 {
   const struct report_iteration *before, *after;
@@ -194,6 +210,8 @@ void part_result(struct tpo_buf *out, const struct report *report)
   if (report->has_config && report->config.train.epochs > 1 && report->config.run.validate_each_epoch)
     tpo_buf_puts(out,
                  " The kept epochs were chosen on these same instructions, which flatters “after” a little.");
+  win_rate(out, after, EVENT_WIN_PREVIOUS, "those of iteration");
+  win_rate(out, after, EVENT_WIN_BASELINE, "the baseline’s of iteration");
   tpo_buf_puts(out, "</p>\n");
   compare_table(out, before, after);
   tpo_buf_puts(out, "</section>\n");

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "run/loop.h"
 
 static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
@@ -32,6 +34,35 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
   tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
 }
 
+/* The win rates of the last iteration, as the metrics tell them. */
+static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_lines lines;
+  int status = loop_path(loop, -1, "metrics.jsonl", path, err), more = 0;
+  if (status == 0) status = tpo_lines_open(&lines, path, err);
+  if (status < 0) return status;
+  while ((more = tpo_lines_next(&lines, err)) == 1) {
+    const char *event, *against;
+    int iteration, other, n;
+    double rate, error = NAN;
+    json_t *line = json_loadb(lines.line.data, lines.line.len, 0, NULL);
+    if (json_unpack(line, "{s:s, s:i, s:s, s:i, s:i, s:F}", "event", &event, "iteration", &iteration,
+                    "against", &against, "baseline_iteration", &other, "n", &n, "win_rate", &rate) == 0 &&
+        strcmp(event, "win_rate") == 0 && iteration == loop->config->run.iterations) {
+      json_unpack(line, "{s:F}", "standard_error", &error);
+      tpo_buf_printf(out, "  won against %s iteration %d: %.1f %% of %d instructions, ties half",
+                     strcmp(against, "previous") == 0 ? "this run's" : "the baseline's", other, 100 * rate,
+                     n);
+      if (isfinite(error)) tpo_buf_printf(out, " (standard error %.1f)", 100 * error);
+      tpo_buf_putc(out, '\n');
+    }
+    json_decref(line);
+  }
+  tpo_lines_close(&lines);
+  return more;
+}
+
 /* The table of the validation instructions before and after. */
 static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
@@ -46,8 +77,8 @@ static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_e
   if (status == 0) {
     tpo_summarize(&before, &b);
     tpo_summarize(&after, &a);
-    size_t n = tpo_paired_difference(&before, &after, loop->config->judge.empty_score, &difference, &se,
-                                     &mean_before, &mean_after);
+    size_t n = tpo_paired_difference(&before, &after, loop_unscored(loop), &difference, &se, &mean_before,
+                                     &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);
@@ -60,6 +91,7 @@ static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_e
       tpo_buf_puts(
           out,
           "  The kept epochs were chosen on these same instructions, which flatters \"after\" a little.\n");
+    status = win_rates(loop, out, err);
   }
   tpo_samples_free(&before);
   tpo_samples_free(&after);

@@ -24,8 +24,9 @@ static void clear_folder(const char *dir, bool inner)
     if (entry->d_name[0] == '.' || tpo_path_join(path, sizeof path, dir, entry->d_name, NULL) < 0) continue;
     if (is_temporary(entry->d_name) && unlink(path) == 0)
       tpo_log(TPO_LOG_INFO, "%s: removed, an earlier attempt did not finish it", path);
-    bool is_step = strncmp(entry->d_name, "iter-", 5) == 0 || strcmp(entry->d_name, "prompts") == 0;
-    if (!inner && is_step) clear_folder(path, true);
+    bool is_ours = strncmp(entry->d_name, "iter-", 5) == 0 || strcmp(entry->d_name, "prompts") == 0 ||
+                   strcmp(entry->d_name, "tensorboard") == 0;
+    if (!inner && is_ours) clear_folder(path, true);
   }
   closedir(folder);
 }

@@ -50,6 +50,19 @@ double loop_unscored(const struct loop *loop);
 /* Their mean score. */
 double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples);
 
+/* Of validation's scored samples (rank 0's), just written: how often they win against the iteration before
+ * and against the baseline, as events. All ranks. */
+int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err);
+/* Before a run: that run.baseline, where it is given, is a run that this one can be compared with. All ranks.
+ */
+int loop_check_baseline(const struct loop *loop, struct tpo_error *err);
+/* The baseline's validation.h5 of this iteration, or of its last one before (rank 0). */
+int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], struct tpo_error *err);
+/* The events logprob_gap and kl, from the iteration's samples. All ranks; leaves another model open. */
+int loop_measure_distances(struct loop *loop, struct tpo_error *err);
+/* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
+int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
+
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);
 int step_prompts(struct loop *loop, struct tpo_error *err);

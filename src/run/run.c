@@ -1,5 +1,6 @@
 /* The loop: which step comes next, the manifest behind each, and taking a run up again. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -57,8 +58,12 @@ int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_e
     json_decref(fields);
     return 0;
   }
-  json_t *event = json_pack("{s:s, s:i}", "event", name, "iteration", loop->iteration);
-  if (event && fields) json_object_update(event, fields);
+  json_t *event = json_pack("{s:s, s:i, s:f}", "event", name, "iteration", loop->iteration, "time",
+                            floor(10 * tpo_wall_seconds()) / 10);
+  if (!fields || json_object_update(event, fields) < 0) {
+    json_decref(event);
+    event = NULL;
+  }
   json_decref(fields);
   char *text = event ? tpo_json_dump(event) : NULL;
   json_decref(event);
@@ -108,6 +113,7 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
@@ -262,10 +268,12 @@ int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char *
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = run_iterations(&loop, err);
   if (status == 0 && loop.first) {
-    status = write_report(&loop, err);
+    status = loop_tensorboard(&loop, err);
+    if (status == 0) status = write_report(&loop, err);
     if (status == 0) *summary = loop_closing_text(&loop, err);
     if (status == 0 && !*summary) status = TPO_E_IO;
   }

@@ -7,8 +7,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/philox.h"
+#include "run/dynamics.h"
+#include "run/events.h"
 #include "run/loop.h"
 #include "tpo/judge.h"
+#include "tpo/report.h"
 
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
 {
@@ -70,15 +73,6 @@ int step_prompts(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
-static json_t *sample_event(const struct tpo_sample_summary *s, const struct tpo_generate_stats *stats)
-{
-  return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "prompts", (json_int_t)s->prompts,
-                   "samples", (json_int_t)s->samples, "tokens", stats->sampled_tokens, "seconds",
-                   stats->seconds, "format_rate", s->format_rate, "mean_thought_tokens",
-                   s->mean_thought_tokens, "mean_response_tokens", s->mean_response_tokens,
-                   "mean_response_chars", s->mean_response_chars, "repetition", s->repetition);
-}
-
 int step_sample(struct loop *loop, struct tpo_error *err)
 {
   char path[4096], policy[4096];
@@ -99,11 +93,13 @@ int step_sample(struct loop *loop, struct tpo_error *err)
                           &samples, &stats, err);
   if (status == 0 && loop->first) {
     struct tpo_sample_summary summary;
+    struct sample_dynamics dynamics;
     tpo_summarize(&samples, &summary);
     samples.config = strdup(loop->config_yaml);
     status = loop_path(loop, loop->iteration, "samples.h5", path, err);
     if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = loop_event(loop, "sample", sample_event(&summary, &stats), err);
+    if (status == 0) status = sample_dynamics(&samples, 0, &dynamics, err);
+    if (status == 0) status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &stats), err);
     if (status == 0)
       tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
               loop->iteration, samples.n, summary.prompts,
@@ -128,15 +124,13 @@ int step_judge(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = tpo_judge_samples(loop->session, &samples, &failures, err);
   if (status == 0 && loop->first) {
     struct tpo_sample_summary s;
+    struct sample_dynamics dynamics;
     tpo_summarize(&samples, &s);
     status = loop_path(loop, loop->iteration, "scored.h5", path, err);
     if (status == 0) status = tpo_samples_write(&samples, path, err);
+    if (status == 0) status = sample_dynamics(&samples, loop_unscored(loop), &dynamics, err);
     if (status == 0)
-      status =
-          loop_event(loop, "judge",
-                     json_pack("{s:f, s:f, s:f, s:I}", "mean_score", s.mean_score, "best_score", s.best_score,
-                               "worst_score", s.worst_score, "failures", (json_int_t)failures),
-                     err);
+      status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples.judge_counts), err);
     if (status == 0)
       tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
               loop->iteration, s.mean_score, s.best_score, s.worst_score);
@@ -169,53 +163,15 @@ static int select_pairs(struct loop *loop, const char *path, struct tpo_error *e
     status = tpo_pairs_write(&pairs, path, err);
   }
   if (status == 0) {
-    json_t *fields = json_loads(pairs.statistics ? pairs.statistics : "{}", 0, NULL);
-    status = loop_event(loop, "pairs", fields, err);
+    struct length_difference difference;
+    status = length_difference(&samples, &pairs, &difference, err);
+    if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration,
             statistics.pairs, statistics.prompts, statistics.rho);
   }
   tpo_samples_free(&samples);
   tpo_pairs_free(&pairs);
   return status;
-}
-
-/* How far the trainer's log-probabilities are from the sampler's, over a few outputs. */
-static int measure_gap(struct loop *loop, struct tpo_error *err)
-{
-  enum { outputs = 8 };
-  char path[4096];
-  struct tpo_samples samples = {0};
-  double largest = 0, sum = 0, n = 0;
-  int status = loop_path(loop, loop->iteration, "samples.h5", path, err);
-  if (status == 0) status = tpo_samples_read(&samples, path, err);
-  for (size_t i = 0; i < samples.n && i < outputs && status == 0; i++) {
-    const struct tpo_sample_row *row =
-        &samples.rows[i * samples.n / (samples.n < outputs ? samples.n : outputs)];
-    int total = row->n_prompt + row->n_tokens;
-    int32_t *ids = tpo_calloc((size_t)total, sizeof *ids, err);
-    float *logprob = tpo_calloc((size_t)total, sizeof *logprob, err);
-    if (ids && logprob) {
-      memcpy(ids, row->prompt_ids, (size_t)row->n_prompt * sizeof *ids);
-      memcpy(ids + row->n_prompt, row->token_ids, (size_t)row->n_tokens * sizeof *ids);
-      int32_t cu_seqlens[] = {0, total};
-      struct tpo_batch batch = {.ids = ids, .cu_seqlens = cu_seqlens, .n_tokens = total, .n_seqs = 1};
-      status = tpo_model_logprobs(loop->policy.model, &batch, logprob, err);
-    } else
-      status = TPO_E_MEMORY;
-    for (int j = 0; j < row->n_tokens && status == 0; j++) {
-      if (row->inserted[j]) continue;
-      double gap = fabs((double)logprob[row->n_prompt + j - 1] - (double)row->token_logprobs[j]);
-      if (gap > largest) largest = gap;
-      sum += gap;
-      n++;
-    }
-    free(ids);
-    free(logprob);
-  }
-  tpo_samples_free(&samples);
-  if (status < 0) return status;
-  return loop_event(loop, "logprob_gap", json_pack("{s:f, s:f}", "max", largest, "mean", n > 0 ? sum / n : 0),
-                    err);
 }
 
 static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pairs *pairs,
@@ -244,7 +200,6 @@ static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pa
     const char *hash = tpo_model_hash(loop->policy.model);
     if (hash) memcpy(pairs->ref_model, hash, sizeof pairs->ref_model);
     status = tpo_pairs_write(pairs, path, err);
-    if (status == 0 && previous) status = measure_gap(loop, err);
   }
   return loop_agree(loop, status, err);
 }
@@ -259,6 +214,7 @@ int step_pairs(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = loop_agree(loop, tpo_pairs_read(&pairs, path, err), err);
   if (status == 0) status = reference_logprobs(loop, path, &pairs, err);
   tpo_pairs_free(&pairs);
+  if (status == 0) status = loop_measure_distances(loop, err);
   return status;
 }
 
@@ -291,13 +247,16 @@ static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_erro
   return loop_event(loop, "step", fields, err);
 }
 
-static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)
+int loop_tensorboard(const struct loop *loop, struct tpo_error *err)
 {
-  struct loop *loop = arg;
+  const struct tpo_run_config *run = &loop->config->run;
+  return loop->first && run->tensorboard ? tpo_tensorboard_write(run->dir, err) : 0;
+}
+
+static int validate_epoch(struct loop *loop, int epoch, double *score, struct tpo_error *err)
+{
   struct tpo_samples samples = {0};
   struct tpo_redraw_counts counts;
-  *score = NAN;
-  if (!loop->config->run.validate_each_epoch || loop->config->train.epochs == 1) return 0;
   int status = loop_sample_validation(loop, &samples, &counts, err);
   double value = loop_validation_score(loop, &samples);
   tpo_samples_free(&samples);
@@ -307,6 +266,17 @@ static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *er
   if (loop->first)
     tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch + 1, value);
   return loop_event(loop, "epoch", json_pack("{s:i, s:f}", "epoch", epoch + 1, "score", value), err);
+}
+
+static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)
+{
+  struct loop *loop = arg;
+  int status = 0;
+  *score = NAN;
+  if (loop->config->train.epochs == 1) return 0; /* the step's own end */
+  if (loop->config->run.validate_each_epoch) status = validate_epoch(loop, epoch, score, err);
+  if (status == 0) status = loop_tensorboard(loop, err);
+  return loop_agree(loop, status, err);
 }
 
 int step_dpo(struct loop *loop, struct tpo_error *err)

@@ -6,35 +6,8 @@
 #include "base/utf8.h"
 #include "tpo/run.h"
 
-/* Share of the response's word 4-grams that stood in it before: 0 when there are fewer than 4 words.
- * Quadratic only in words, and capped, because a response is at most a few thousand words. */
-static double repeated_share(const char *text)
-{
-  enum { max_words = 4096, gram = 4 };
-  size_t begins[max_words], ends[max_words], n = 0;
-  for (size_t i = 0; text[i] && n < max_words;) {
-    i += strspn(text + i, " \t\r\n");
-    size_t len = strcspn(text + i, " \t\r\n");
-    if (len == 0) break;
-    begins[n] = i;
-    ends[n++] = i + len;
-    i += len;
-  }
-  if (n < gram) return 0;
-  size_t repeated = 0, grams = n - gram + 1;
-  for (size_t i = 1; i < grams; i++) {
-    size_t len = ends[i + gram - 1] - begins[i];
-    for (size_t j = 0; j < i; j++)
-      if (ends[j + gram - 1] - begins[j] == len && memcmp(text + begins[i], text + begins[j], len) == 0) {
-        repeated++;
-        break;
-      }
-  }
-  return (double)repeated / (double)grams;
-}
-
 struct totals {
-  double format, thought_tokens, response_tokens, chars, repetition, score, best, worst;
+  double format, thought_tokens, response_tokens, chars, score, best, worst;
   size_t best_prompts;
 };
 
@@ -48,7 +21,6 @@ static void add_prompt(const struct tpo_samples *samples, size_t first, size_t e
     t->thought_tokens += row->n_thought_tokens;
     t->response_tokens += row->n_tokens - row->n_thought_tokens;
     t->chars += (double)tpo_utf8_count(row->response, strlen(row->response));
-    t->repetition += repeated_share(row->response);
     if (!row->scored) {
       out->failures += samples->is_scored && row->format_ok;
       continue;
@@ -81,7 +53,6 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
   out->mean_thought_tokens = t.thought_tokens / n;
   out->mean_response_tokens = t.response_tokens / n;
   out->mean_response_chars = t.chars / n;
-  out->repetition = t.repetition / n;
   out->mean_score = t.score / scored;
   out->best_score = t.best / prompts;
   out->worst_score = t.worst / prompts;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "run/dynamics.h"
+#include "run/events.h"
 #include "run/loop.h"
 #include "tpo/judge.h"
 
@@ -106,14 +108,10 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   else
     tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
             loop->iteration, mean, difference, se);
-  return loop_event(loop, "validate",
-                    json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "n",
-                              (json_int_t)s.prompts, "mean_score", mean, "format_rate", s.format_rate,
-                              "mean_thought_tokens", s.mean_thought_tokens, "mean_response_tokens",
-                              s.mean_response_tokens, "mean_response_chars", s.mean_response_chars,
-                              "difference", difference, "difference_se", isnan(se) ? 0 : se, "resampled",
-                              (json_int_t)counts->resampled, "unparsed", (json_int_t)counts->unparsed),
-                    err);
+  struct sample_dynamics dynamics;
+  status = sample_dynamics(samples, loop_unscored(loop), &dynamics, err);
+  if (status < 0) return status;
+  return loop_event(loop, "validate", event_validation(&s, &dynamics, mean, difference, se, counts), err);
 }
 
 int step_validate(struct loop *loop, struct tpo_error *err)
@@ -132,6 +130,8 @@ int step_validate(struct loop *loop, struct tpo_error *err)
     if (status == 0) status = tpo_samples_write(&samples, path, err);
     if (status == 0) status = validation_event(loop, &samples, &counts, err);
   }
+  status = loop_agree(loop, status, err);
+  if (status == 0) status = loop_win_rates(loop, &samples, err);
   tpo_samples_free(&samples);
   return loop_agree(loop, status, err);
 }

@@ -82,8 +82,8 @@ def test_the_run_folder_is_complete(finished):
         for file in step["files"]:
             assert (run_dir / file["path"]).stat().st_size == file["size"]
     events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    assert {e["event"] for e in events} == {"sample", "judge", "pairs", "logprob_gap", "step", "epoch", "selected",
-                                            "validate"}
+    assert {e["event"] for e in events} == {"sample", "judge", "pairs", "logprob_gap", "kl", "step", "epoch", "selected",
+                                            "validate", "win_rate"}
     assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("trainer.h5"))
 
 

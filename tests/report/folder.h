@@ -134,12 +134,13 @@ static inline void put_pairs(const char *dir, int iteration, const struct folder
 
 static inline void put_events(struct tpo_buf *out, int i, const struct folder_options *o)
 {
-  tpo_buf_printf(
-      out,
-      "{\"event\":\"sample\",\"iteration\":%d,\"prompts\":%d,\"samples\":%d,\"tokens\":4096,"
-      "\"seconds\":8,\"format_rate\":0.75,\"mean_thought_tokens\":31.5,\"mean_response_tokens\":52,"
-      "\"mean_response_chars\":210,\"repetition\":0.125}\n",
-      i, o->prompts, o->prompts * o->k);
+  tpo_buf_printf(out,
+                 "{\"event\":\"sample\",\"iteration\":%d,\"prompts\":%d,\"samples\":%d,\"tokens\":4096,"
+                 "\"seconds\":8,\"format_rate\":0.75,\"mean_thought_tokens\":31.5,\"thought_tokens_25\":21,"
+                 "\"thought_tokens_50\":32,\"thought_tokens_75\":43,\"mean_response_tokens\":52,"
+                 "\"response_tokens_25\":41,\"response_tokens_50\":51,\"response_tokens_75\":null,"
+                 "\"mean_response_chars\":210,\"repetition\":0.125}\n",
+                 i, o->prompts, o->prompts * o->k);
   tpo_buf_printf(out,
                  "{\"event\":\"judge\",\"iteration\":%d,\"mean_score\":0.42,\"best_score\":0.81,"
                  "\"worst_score\":0.11,\"failures\":3}\n",
@@ -147,8 +148,20 @@ static inline void put_events(struct tpo_buf *out, int i, const struct folder_op
   tpo_buf_printf(out,
                  "{\"event\":\"pairs\",\"iteration\":%d,\"prompts\":20,\"pairs\":14,\"ties\":1,"
                  "\"single_valued\":4,\"too_few\":1,\"rho\":0.15,\"mean_chosen_length\":%d,"
-                 "\"mean_rejected_length\":%d}\n",
+                 "\"mean_rejected_length\":%d,\"tie_share\":0.25,\"unpaired_share\":0.3,"
+                 "\"length_difference\":-11.5,\"length_difference_tokens\":-2.25}\n",
                  i, 200 - 3 * i, 205 + 2 * i);
+  tpo_buf_printf(out,
+                 "{\"event\":\"kl\",\"iteration\":%d,\"outputs\":64,\"tokens\":2000,\"per_output\":1.5,"
+                 "\"per_output_se\":0.125,\"per_token\":0.04375,\"k3_per_token\":0.04625}\n",
+                 i);
+  tpo_buf_printf(
+      out,
+      "{\"event\":\"win_rate\",\"iteration\":%d,\"against\":\"previous\",\"baseline_iteration\":%d,"
+      "\"n\":32,\"wins\":17,\"losses\":13,\"ties\":2,\"win_rate\":0.5625,\"standard_error\":0.0875}\n"
+      "{\"event\":\"win_rate\",\"iteration\":%d,\"against\":\"baseline\",\"baseline_iteration\":%d,"
+      "\"n\":32,\"wins\":20,\"losses\":12,\"ties\":0,\"win_rate\":0.625,\"standard_error\":null}\n",
+      i, i - 1, i, i);
   tpo_buf_printf(out, "{\"event\":\"logprob_gap\",\"iteration\":%d,\"max\":0.0123,\"mean\":0.0011}\n", i);
   for (int s = 0; s < 12; s++)
     tpo_buf_printf(out,

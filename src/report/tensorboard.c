@@ -1,0 +1,206 @@
+/* Event files for TensorBoard: records of a length, a message and their checksums, one record an event of
+ * metrics.jsonl. Training steps are numbered through the run; everything else stands at its iteration. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "report/tensorboard.pb-c.h"
+#include "tpo/report.h"
+
+/* One of all, because TensorBoard takes the files of a folder for one after another. */
+#define FILE_NAME "events.out.tfevents.0000000000.tpo"
+
+struct scalar {
+  const char *event, *key, *tag;
+  const char *against; /* of win rates; NULL: any */
+};
+
+static const struct scalar scalars[] = {
+    {"step", "loss", "train/loss", NULL},
+    {"step", "margin", "train/margin", NULL},
+    {"step", "accuracy", "train/accuracy", NULL},
+    {"step", "lr", "train/lr", NULL},
+    {"step", "grad_norm", "train/grad_norm", NULL},
+    {"step", "chosen_logprob", "train/chosen_logprob", NULL},
+    {"step", "rejected_logprob", "train/rejected_logprob", NULL},
+    {"epoch", "score", "train/validation_score", NULL},
+    {"sample", "format_rate", "iteration/format_rate", NULL},
+    {"sample", "mean_thought_tokens", "iteration/thought_tokens", NULL},
+    {"sample", "thought_tokens_25", "iteration/thought_tokens_25", NULL},
+    {"sample", "thought_tokens_50", "iteration/thought_tokens_50", NULL},
+    {"sample", "thought_tokens_75", "iteration/thought_tokens_75", NULL},
+    {"sample", "mean_response_tokens", "iteration/response_tokens", NULL},
+    {"sample", "response_tokens_25", "iteration/response_tokens_25", NULL},
+    {"sample", "response_tokens_50", "iteration/response_tokens_50", NULL},
+    {"sample", "response_tokens_75", "iteration/response_tokens_75", NULL},
+    {"sample", "repetition", "iteration/repetition", NULL},
+    {"judge", "mean_score", "iteration/score_mean", NULL},
+    {"judge", "best_score", "iteration/score_best", NULL},
+    {"judge", "worst_score", "iteration/score_worst", NULL},
+    {"judge", "failures", "iteration/judge_failures", NULL},
+    {"pairs", "pairs", "iteration/pairs", NULL},
+    {"pairs", "rho", "iteration/rho", NULL},
+    {"pairs", "tie_share", "iteration/tie_share", NULL},
+    {"pairs", "unpaired_share", "iteration/unpaired_share", NULL},
+    {"pairs", "length_difference", "iteration/length_difference", NULL},
+    {"pairs", "length_difference_tokens", "iteration/length_difference_tokens", NULL},
+    {"logprob_gap", "max", "iteration/logprob_gap_max", NULL},
+    {"logprob_gap", "mean", "iteration/logprob_gap_mean", NULL},
+    {"kl", "per_token", "iteration/kl_per_token", NULL},
+    {"kl", "k3_per_token", "iteration/kl_k3_per_token", NULL},
+    {"kl", "per_output", "iteration/kl_per_output", NULL},
+    {"validate", "mean_score", "iteration/validation_score", NULL},
+    {"validate", "difference", "iteration/validation_difference", NULL},
+    {"validate", "format_rate", "iteration/validation_format_rate", NULL},
+    {"validate", "unparsed_share", "iteration/validation_unparsed_share", NULL},
+    {"validate", "mean_thought_tokens", "iteration/validation_thought_tokens", NULL},
+    {"validate", "mean_response_tokens", "iteration/validation_response_tokens", NULL},
+    {"validate", "repetition", "iteration/validation_repetition", NULL},
+    {"win_rate", "win_rate", "iteration/win_rate_previous", "previous"},
+    {"win_rate", "win_rate", "iteration/win_rate_baseline", "baseline"},
+};
+enum { N_SCALARS = sizeof scalars / sizeof scalars[0] };
+
+struct writer {
+  struct tpo_buf out;
+  double time;  /* of the last event that told it; seconds since 1970 */
+  int64_t step; /* training steps so far */
+};
+
+/* A checksum of something that may hold checksums is turned, as the format asks. */
+static uint32_t masked_crc(const void *bytes, size_t len)
+{
+  uint32_t crc = tpo_crc32c(bytes, len);
+  return (crc >> 15 | crc << 17) + 0xa282ead8U;
+}
+
+static void append_little(struct tpo_buf *out, uint64_t value, int bytes)
+{
+  for (int i = 0; i < bytes; i++) tpo_buf_putc(out, (char)(value >> 8 * i));
+}
+
+static int append_record(struct tpo_buf *out, const Tensorboard__Event *event, struct tpo_error *err)
+{
+  size_t len = tensorboard__event__get_packed_size(event), at = out->len;
+  uint8_t *bytes = malloc(len ? len : 1);
+  if (!bytes) return tpo_fail(err, TPO_E_MEMORY, "no memory for TensorBoard's events");
+  tensorboard__event__pack(event, bytes);
+  append_little(out, len, 8);
+  if (!out->failed) append_little(out, masked_crc(out->data + at, 8), 4);
+  tpo_buf_append(out, bytes, len);
+  append_little(out, masked_crc(bytes, len), 4);
+  free(bytes);
+  return out->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for TensorBoard's events") : 0;
+}
+
+static int append_version(struct writer *w, struct tpo_error *err)
+{
+  Tensorboard__Event event = TENSORBOARD__EVENT__INIT;
+  event.wall_time = w->time;
+  event.what_case = TENSORBOARD__EVENT__WHAT_FILE_VERSION;
+  event.file_version = (char *)"brain.Event:2";
+  return append_record(&w->out, &event, err);
+}
+
+/* The scalars that a line of metrics.jsonl holds; their number. Numbers that are null are left out. */
+static size_t take_scalars(const json_t *line, const char *name, Tensorboard__Summary__Value *values)
+{
+  const char *against = json_string_value(json_object_get(line, "against"));
+  size_t n = 0;
+  for (size_t i = 0; i < N_SCALARS; i++) {
+    const struct scalar *s = &scalars[i];
+    const json_t *number = json_object_get(line, s->key);
+    if (strcmp(s->event, name) != 0 || !json_is_number(number)) continue;
+    if (s->against && (!against || strcmp(s->against, against) != 0)) continue;
+    tensorboard__summary__value__init(&values[n]);
+    values[n].tag = (char *)s->tag;
+    values[n].value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
+    values[n++].simple_value = (float)json_number_value(number);
+  }
+  return n;
+}
+
+static int append_line(struct writer *w, const json_t *line, struct tpo_error *err)
+{
+  Tensorboard__Summary__Value values[N_SCALARS], *pointers[N_SCALARS];
+  Tensorboard__Summary summary = TENSORBOARD__SUMMARY__INIT;
+  Tensorboard__Event event = TENSORBOARD__EVENT__INIT;
+  const char *name = json_string_value(json_object_get(line, "event"));
+  const json_t *time = json_object_get(line, "time"), *iteration = json_object_get(line, "iteration");
+  if (!name || !json_is_integer(iteration)) return 0;
+  if (json_is_number(time)) w->time = json_number_value(time);
+  int status = w->out.len == 0 ? append_version(w, err) : 0;
+  bool of_training = strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0;
+  w->step += strcmp(name, "step") == 0;
+  summary.n_value = take_scalars(line, name, values);
+  if (status < 0 || summary.n_value == 0) return status;
+  for (size_t i = 0; i < summary.n_value; i++) pointers[i] = &values[i];
+  summary.value = pointers;
+  event.wall_time = w->time;
+  event.step = of_training ? w->step : json_integer_value(iteration);
+  event.what_case = TENSORBOARD__EVENT__WHAT_SUMMARY;
+  event.summary = &summary;
+  return append_record(&w->out, &event, err);
+}
+
+static int read_metrics(struct writer *w, const char *path, struct tpo_error *err)
+{
+  struct tpo_lines lines;
+  char place[4160];
+  int status = tpo_lines_open(&lines, path, err), more = 0;
+  if (status < 0) return status;
+  while (status == 0 && (more = tpo_lines_next(&lines, err)) == 1) {
+    snprintf(place, sizeof place, "%s:%llu", path, (unsigned long long)lines.number);
+    json_t *line = tpo_json_parse(lines.line.data, lines.line.len, place, err);
+    status = line ? append_line(w, line, err) : TPO_E_INPUT;
+    json_decref(line);
+  }
+  tpo_lines_close(&lines);
+  return status < 0 ? status : more;
+}
+
+/* A TensorBoard that reads the file goes on with what is appended, but would not notice another file in its
+ * place; so only what does not begin as it should is replaced. */
+static int write_events(const char *path, const struct tpo_buf *all, struct tpo_error *err)
+{
+  struct tpo_map old = {0};
+  int status = tpo_file_exists(path) ? tpo_map_open(&old, path, err) : 0;
+  if (status < 0) return status;
+  size_t had = old.size;
+  bool goes_on = had > 0 && had <= all->len && memcmp(old.data, all->data, had) == 0;
+  tpo_map_close(&old);
+  if (!goes_on) return tpo_write_file(path, all->data, all->len, err);
+  if (had == all->len) return 0;
+  FILE *file = fopen(path, "abe");
+  if (!file) return tpo_fail(err, TPO_E_IO, "%s: can't be written: %m", path);
+  bool ok = fwrite(all->data + had, 1, all->len - had, file) == all->len - had && fflush(file) == 0 &&
+            fsync(fileno(file)) == 0;
+  int why = errno;
+  if (fclose(file) != 0 && ok) {
+    ok = false;
+    why = errno;
+  }
+  return ok ? 0 : tpo_fail(err, TPO_E_IO, "%s: writing failed: %s", path, strerror(why));
+}
+
+int tpo_tensorboard_write(const char *run_dir, struct tpo_error *err)
+{
+  char path[4096];
+  struct writer w = {0};
+  int status = tpo_path_join(path, sizeof path, run_dir, "metrics.jsonl", err);
+  if (status == 0) status = read_metrics(&w, path, err);
+  if (status == 0 && w.out.len > 0) {
+    status = tpo_path_join(path, sizeof path, run_dir, "tensorboard", err);
+    if (status == 0) status = tpo_make_dirs(path, err);
+    if (status == 0) status = tpo_path_join(path, sizeof path, run_dir, "tensorboard/" FILE_NAME, err);
+    if (status == 0) status = write_events(path, &w.out, err);
+  }
+  tpo_buf_free(&w.out);
+  return status;
+}

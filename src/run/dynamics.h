@@ -1,0 +1,74 @@
+/* How a run moves from iteration to iteration: what metrics.jsonl tells beside means. Plain arithmetic on
+ * rank 0; the walks over models and judges are in winrate.c and kl.c. */
+#ifndef TPO_RUN_DYNAMICS_H
+#define TPO_RUN_DYNAMICS_H
+
+#include "tpo/pairs.h"
+#include "tpo/store.h"
+
+/* How samples spread, for metrics. Quantiles are interpolated between the two nearest values. An output
+ * without a response marker counts with no thought and all of its tokens as response, as in the means above.
+ */
+struct quartiles {
+  double q25, q50, q75; /* NaN of no values */
+};
+struct sample_dynamics {
+  struct quartiles thought_tokens, response_tokens; /* over outputs */
+  struct quartiles score; /* over prompts' mean scores, those without a score counting as `unscored` */
+  double score_se;        /* standard error of their mean; NaN of fewer than two prompts */
+  double repetition;      /* mean of tpo_text_repetition over responses of outputs that parse; NaN of none */
+};
+/* Mean of values [n]; NaN of none. standard_error: of that mean, NaN of fewer than two. */
+double mean_and_error(const double *values, size_t n, double *standard_error);
+/* Sorts values [n]. */
+struct quartiles quartiles_of(double *values, size_t n);
+int sample_dynamics(const struct tpo_samples *samples, double unscored, struct sample_dynamics *out,
+                    struct tpo_error *err);
+
+/* Chosen minus rejected response, means over the pairs whose outputs both parse; NaN of none. The pairs' rows
+ * are those of samples. */
+struct length_difference {
+  size_t pairs;
+  double chars, tokens;
+};
+int length_difference(const struct tpo_samples *samples, const struct tpo_pairs *pairs,
+                      struct length_difference *out, struct tpo_error *err);
+
+/* How often the responses in `now` are better than those in `before`, by instruction: an instruction is won
+ * where the mean of its scores is higher, and even where they are equal. Instructions are matched by id and
+ * text. */
+struct win_rate {
+  size_t n, wins, losses, ties;
+  size_t unmatched;      /* instructions of `now` that `before` lacks */
+  double rate;           /* (wins + ties / 2) / n; NaN of none */
+  double standard_error; /* over instructions; NaN of fewer than two */
+};
+/* By the scores that both hold. A sample without one counts with `unscored`. raw: scores of a route, before
+ * they were standardised to one scale, where they have such. */
+int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unscored,
+                       bool raw, struct win_rate *out, struct tpo_error *err);
+/* By the shares that tpo_judge_versus gave: won above one half. An instruction without any share is left out.
+ */
+int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, struct tpo_error *err);
+
+/* Estimate of the Kullback-Leibler divergence of a model from a reference by sampled outputs
+ * (Schulman 2020, Approximating KL Divergence): with l_t = log reference(y_t) - log model(y_t),
+ * k1 = -l_t, whose mean is unbiased, and k3 = exp(l_t) - 1 - l_t, never negative and of less variance. Both
+ * hold for outputs drawn from the model itself: outputs drawn at another temperature or within a nucleus
+ * estimate another mean. */
+struct kl {
+  size_t outputs, tokens;
+  double per_output, per_output_se; /* mean over outputs of their sums of k1, nats; NaN of fewer than two */
+  double per_token, k3_per_token;   /* means over tokens */
+};
+/* Sums over one output: add k1, k3 and tokens of output after output. */
+struct kl_sums {
+  double k1, k3, tokens;
+};
+/* model, reference: [n] log-probabilities of the sampled tokens; inserted [n]: those left out; may be NULL.
+ */
+void kl_add(struct kl_sums *sums, const float *model, const float *reference, const uint8_t *inserted, int n);
+/* scratch: [n]. */
+void kl_of(const struct kl_sums *outputs, size_t n, double *scratch, struct kl *out);
+
+#endif

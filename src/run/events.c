@@ -1,0 +1,130 @@
+#include "run/events.h"
+#include <math.h>
+#include <stdlib.h>
+
+struct field {
+  const char *key;
+  double value;
+  bool count; /* a whole number */
+};
+#define COUNT(key, value)                                                                                    \
+  {                                                                                                          \
+    key, (double)(value), true                                                                               \
+  }
+#define REAL(key, value)                                                                                     \
+  {                                                                                                          \
+    key, value, false                                                                                        \
+  }
+#define QUARTILES(key, q) REAL(key "_25", (q).q25), REAL(key "_50", (q).q50), REAL(key "_75", (q).q75)
+
+/* object with the fields added; takes it, may be NULL. */
+static json_t *with_fields(json_t *object, const struct field *fields, size_t n)
+{
+  for (size_t i = 0; object && i < n; i++) {
+    json_t *value = !isfinite(fields[i].value) ? json_null()
+                    : fields[i].count          ? json_integer((json_int_t)fields[i].value)
+                                               : json_real(fields[i].value);
+    if (json_object_set_new(object, fields[i].key, value) == 0) continue;
+    json_decref(object);
+    return NULL;
+  }
+  return object;
+}
+
+#define FIELDS(object, fields) with_fields(object, fields, sizeof(fields) / sizeof *(fields))
+
+json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
+                     const struct tpo_generate_stats *stats)
+{
+  const struct field fields[] = {COUNT("prompts", s->prompts),
+                                 COUNT("samples", s->samples),
+                                 REAL("tokens", stats->sampled_tokens),
+                                 REAL("seconds", stats->seconds),
+                                 REAL("format_rate", s->format_rate),
+                                 REAL("mean_thought_tokens", s->mean_thought_tokens),
+                                 QUARTILES("thought_tokens", d->thought_tokens),
+                                 REAL("mean_response_tokens", s->mean_response_tokens),
+                                 QUARTILES("response_tokens", d->response_tokens),
+                                 REAL("mean_response_chars", s->mean_response_chars),
+                                 REAL("repetition", d->repetition)};
+  return FIELDS(json_object(), fields);
+}
+
+json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dynamics *d, size_t failures,
+                    const char *counts)
+{
+  const struct field fields[] = {REAL("mean_score", s->scored ? s->mean_score : NAN),
+                                 REAL("best_score", s->scored ? s->best_score : NAN),
+                                 REAL("worst_score", s->scored ? s->worst_score : NAN),
+                                 QUARTILES("score", d->score), COUNT("failures", failures)};
+  json_t *event = FIELDS(json_object(), fields);
+  json_t *counted = event && counts ? json_loads(counts, 0, NULL) : NULL;
+  if (counted && json_object_set_new(event, "counts", counted) < 0) {
+    json_decref(event);
+    return NULL;
+  }
+  return event;
+}
+
+json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference)
+{
+  char *text = tpo_pair_statistics_json(s);
+  json_t *event = text ? json_loads(text, 0, NULL) : NULL;
+  double prompts = s->prompts ? (double)s->prompts : NAN, even = (double)(s->ties + s->single_valued);
+  double without = even + (double)(s->too_few + s->below_margin + s->unjudged);
+  const struct field fields[] = {REAL("tie_share", even / prompts), REAL("unpaired_share", without / prompts),
+                                 REAL("length_difference", difference->chars),
+                                 REAL("length_difference_tokens", difference->tokens)};
+  free(text);
+  return FIELDS(event, fields);
+}
+
+json_t *event_logprob_gap(double max, double mean)
+{
+  const struct field fields[] = {REAL("max", max), REAL("mean", mean)};
+  return FIELDS(json_object(), fields);
+}
+
+json_t *event_kl(const struct kl *kl)
+{
+  const struct field fields[] = {COUNT("outputs", kl->outputs),      COUNT("tokens", kl->tokens),
+                                 REAL("per_output", kl->per_output), REAL("per_output_se", kl->per_output_se),
+                                 REAL("per_token", kl->per_token),   REAL("k3_per_token", kl->k3_per_token)};
+  return FIELDS(json_object(), fields);
+}
+
+json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d, double mean,
+                         double difference, double difference_se, const struct tpo_redraw_counts *counts)
+{
+  double samples = s->samples ? (double)s->samples : NAN;
+  const struct field fields[] = {COUNT("n", s->prompts),
+                                 REAL("mean_score", mean),
+                                 REAL("mean_score_se", d->score_se),
+                                 QUARTILES("score", d->score),
+                                 REAL("format_rate", s->format_rate),
+                                 REAL("mean_thought_tokens", s->mean_thought_tokens),
+                                 QUARTILES("thought_tokens", d->thought_tokens),
+                                 REAL("mean_response_tokens", s->mean_response_tokens),
+                                 QUARTILES("response_tokens", d->response_tokens),
+                                 REAL("mean_response_chars", s->mean_response_chars),
+                                 REAL("repetition", d->repetition),
+                                 REAL("difference", difference),
+                                 REAL("difference_se", isnan(difference_se) ? 0 : difference_se),
+                                 COUNT("resampled", counts->resampled),
+                                 COUNT("unparsed", counts->unparsed),
+                                 REAL("unparsed_share", (double)counts->unparsed / samples)};
+  return FIELDS(json_object(), fields);
+}
+
+json_t *event_win_rate(const char *against, int iteration, const struct win_rate *rate)
+{
+  const struct field fields[] = {COUNT("baseline_iteration", iteration),
+                                 COUNT("n", rate->n),
+                                 COUNT("wins", rate->wins),
+                                 COUNT("losses", rate->losses),
+                                 COUNT("ties", rate->ties),
+                                 COUNT("unmatched", rate->unmatched),
+                                 REAL("win_rate", rate->rate),
+                                 REAL("standard_error", rate->standard_error)};
+  return FIELDS(json_pack("{s:s}", "against", against), fields);
+}

@@ -1,0 +1,24 @@
+/* The events of metrics.jsonl that tell of an iteration (README.md lists their fields), for loop_event. NULL
+ * when memory is short. A number that does not exist, such as the error of one value, is null. */
+#ifndef TPO_RUN_EVENTS_H
+#define TPO_RUN_EVENTS_H
+
+#include <jansson.h>
+#include "run/dynamics.h"
+#include "tpo/run.h"
+
+json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
+                     const struct tpo_generate_stats *stats);
+/* counts: what the judge counted, JSON; may be NULL. */
+json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dynamics *d, size_t failures,
+                    const char *counts);
+json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference);
+json_t *event_logprob_gap(double max, double mean);
+json_t *event_kl(const struct kl *kl);
+/* mean: over instructions; difference: to iteration 0, paired. */
+json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d, double mean,
+                         double difference, double difference_se, const struct tpo_redraw_counts *counts);
+/* against: "previous" or "baseline", whose responses are those of that iteration of it. */
+json_t *event_win_rate(const char *against, int iteration, const struct win_rate *rate);
+
+#endif
