@@ -1,58 +1,14 @@
-/* Commands that read or write files without computing: synth, inspect, export, report, config. */
+/* Commands that read or write files without computing: inspect, export, report, config. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "cli/cli.h"
-#include "tpo/data.h"
 #include "tpo/judge.h"
 #include "tpo/model.h"
 #include "tpo/report.h"
 #include "tpo/store.h"
-
-static const struct option synth_options[] = {
-    {"--constraints", 0, NULL, NULL,
-     "compose instructions with verifiable checks from built-in topics and forms"},
-    {"--n", 'n', "N", NULL, "how many"},
-    {"--first", 0, "I", NULL, "begin at this place of the endless sequence (default 0)"},
-    {"--split", 0, "train|validation", NULL, "which topics; the two splits share none (default train)"},
-    {"--out", 'o', "FILE", NULL, "JSON Lines; - for standard output"},
-    OPTION_END,
-};
-
-static int run_synth(struct invocation *in, struct tpo_error *err)
-{
-  const char *out, *split = option_value(in, "--split"), *count;
-  int64_t n, first;
-  int status = 0;
-  if (!option_value(in, "--constraints"))
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "tpo synth: --constraints is required (composed instructions with checks)");
-  if (status == 0) status = option_require(in, "--n", &count, err);
-  if (status == 0) status = option_int(in, "--n", 1, 10000000, 0, &n, err);
-  if (status == 0) status = option_int(in, "--first", 0, 10000000, 0, &first, err);
-  if (status == 0) status = option_require(in, "--out", &out, err);
-  if (status == 0 && split && strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
-    status = tpo_fail(err, TPO_E_USAGE, "tpo synth: --split is '%s'; expected train or validation", split);
-  if (status == 0) status = check_output(in, "--out", out, NULL, err);
-  if (status < 0) return status;
-  struct tpo_instructions set = {0};
-  bool validation = split && strcmp(split, "validation") == 0;
-  status = tpo_synth_constraints(&set, in->config.seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
-                                 (size_t)first, (size_t)n, err);
-  if (status == 0) status = tpo_instructions_write(&set, out, err);
-  tpo_instructions_free(&set);
-  return status;
-}
-
-const struct command cmd_synth = {
-    .name = "synth",
-    .arguments = "",
-    .summary = "compose instructions that carry verifiable checks",
-    .options = synth_options,
-    .run = run_synth,
-};
 
 static const struct option inspect_options[] = {
     {"--limit", 0, "N", NULL, "rows shown (default 10)"},

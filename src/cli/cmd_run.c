@@ -8,22 +8,47 @@ static const struct option options[] = {
     {"--run-dir", 0, "DIR", "run.dir", "run folder, made when it is not there"},
     {"--resume", 0, NULL, NULL, "go on after the last finished step"},
     {"--allow-changes", 0, NULL, NULL, "with --resume: go on although the configuration differs"},
+    {"--plan-only", 0, NULL, NULL,
+     "tell what it would take (tokens, judge calls, disk, memory) and do nothing"},
+    {"--expect-tokens", 0, "N", NULL,
+     "with --plan-only: tokens of an output to reckon with (default half of the most)"},
     OPTION_MODEL,
     OPTION_DTYPE,
     OPTION_END,
 };
+
+static int plan(struct invocation *in, int expect_tokens, struct tpo_error *err)
+{
+  struct cli_session s;
+  char *text = NULL;
+  int status = cli_session_open(&s, in, err);
+  if (status == 0) status = tpo_run_plan(&s.session, expect_tokens, &text, err);
+  if (status == 0 && text) fputs(text, stdout);
+  free(text);
+  cli_session_close(&s);
+  return status;
+}
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   char *summary = NULL;
   bool resume = option_value(in, "--resume") != NULL, allow = option_value(in, "--allow-changes") != NULL;
+  bool plan_only = option_value(in, "--plan-only") != NULL;
   const char *model;
+  int64_t expect;
   int status = require_model(in, &model, err);
   if (status == 0 && allow && !resume)
     status = tpo_fail(err, TPO_E_USAGE, "tpo run: --allow-changes goes with --resume");
+  if (status == 0 && plan_only && resume)
+    status =
+        tpo_fail(err, TPO_E_USAGE, "tpo run: --plan-only plans a whole run; it doesn't go with --resume");
+  if (status == 0 && !plan_only && option_value(in, "--expect-tokens"))
+    status = tpo_fail(err, TPO_E_USAGE, "tpo run: --expect-tokens goes with --plan-only");
+  if (status == 0) status = option_int(in, "--expect-tokens", 1, 10000000, 0, &expect, err);
   if (status == 0) status = check_config(in, TPO_CHECK_ALL, err);
   if (status < 0) return status;
+  if (plan_only) return plan(in, (int)expect, err);
   status = cli_session_open(&s, in, err);
   if (status == 0) {
     status = tpo_run(&s.session, resume, allow, &summary, err);

@@ -24,9 +24,10 @@ struct novelty {
   size_t n_slots, n_grams;
   struct posting *postings;
   size_t n_postings, postings_capacity;
-  uint32_t *sizes;  /* [n_texts] different n-grams */
-  uint32_t *shared; /* [n_texts] of the text that is looked up; zeros between calls */
-  size_t n_texts, sizes_capacity, shared_capacity;
+  uint32_t *sizes;   /* [n_texts] different n-grams */
+  uint32_t *shared;  /* [n_texts] with the text that is looked up; zeros between calls */
+  uint32_t *touched; /* [n_texts] those that share something with it */
+  size_t n_texts, sizes_capacity, shared_capacity, touched_capacity;
 };
 
 /* A text's different n-grams, sorted. */
@@ -60,6 +61,7 @@ void novelty_free(struct novelty *index)
   free(index->postings);
   free(index->sizes);
   free(index->shared);
+  free(index->touched);
   free(index);
 }
 
@@ -159,6 +161,8 @@ int novelty_add(struct novelty *index, const char *text, struct tpo_error *err)
   int status = take_grams(index, text, &grams, err);
   if (status == 0) status = tpo_grow(&index->sizes, &index->sizes_capacity, n, sizeof *index->sizes, err);
   if (status == 0) status = tpo_grow(&index->shared, &index->shared_capacity, n, sizeof *index->shared, err);
+  if (status == 0)
+    status = tpo_grow(&index->touched, &index->touched_capacity, n, sizeof *index->touched, err);
   for (size_t i = 0; status == 0 && i < grams.n; i++)
     status = add_posting(index, grams.list[i], (uint32_t)(n - 1), err);
   if (status == 0) {
@@ -177,16 +181,18 @@ static double overlap_of(const struct novelty *index, size_t a, size_t b, size_t
   return 2 * (double)shared / (double)(a + b);
 }
 
-/* Counts in index->shared what each text shares with the n-grams, or sets it back to 0. */
-static void walk(struct novelty *index, const struct grams *grams, bool count)
+/* Counts in index->shared what each text shares with the n-grams; returns how many share something. */
+static size_t count_shared(struct novelty *index, const struct grams *grams)
 {
+  size_t n = 0;
   for (size_t i = 0; i < grams->n; i++) {
     uint32_t at = index->slots[find_slot(index->slots, index->n_slots, grams->list[i])].head;
     for (; at; at = index->postings[at - 1].next) {
-      uint32_t *shared = &index->shared[index->postings[at - 1].text];
-      *shared = count ? *shared + 1 : 0;
+      uint32_t text = index->postings[at - 1].text;
+      if (index->shared[text]++ == 0) index->touched[n++] = text;
     }
   }
+  return n;
 }
 
 int novelty_nearest(struct novelty *index, const char *text, double *overlap, size_t *which,
@@ -196,16 +202,14 @@ int novelty_nearest(struct novelty *index, const char *text, double *overlap, si
   *overlap = 0;
   *which = 0;
   int status = take_grams(index, text, &grams, err);
-  if (status == 0) {
-    walk(index, &grams, true);
-    for (size_t t = 0; t < index->n_texts; t++) {
-      if (index->shared[t] == 0) continue;
-      double o = overlap_of(index, grams.n, index->sizes[t], index->shared[t]);
-      if (o <= *overlap) continue;
-      *overlap = o;
-      *which = t;
-    }
-    walk(index, &grams, false);
+  size_t n = status == 0 ? count_shared(index, &grams) : 0;
+  for (size_t i = 0; i < n; i++) {
+    uint32_t other = index->touched[i];
+    double o = overlap_of(index, grams.n, index->sizes[other], index->shared[other]);
+    index->shared[other] = 0;
+    if (o < *overlap || (o == *overlap && other > *which)) continue;
+    *overlap = o;
+    *which = other;
   }
   free(grams.list);
   return status;

@@ -14,8 +14,9 @@ int novelty_add(struct novelty *index, const char *text, struct tpo_error *err);
  *
  * A text's n-grams are those of its words, case folded, with n - 1 marks put before the first and behind the
  * last, so that a text of one word has n-grams too and beginnings and ends count. Of two texts that have A
- * and B different n-grams and share S, the overlap is 2 S / (A + B); where the shorter has at least 8 words
- * it is S / min(A, B), so that a text which holds another one whole is like it, whatever it adds.
+ * and B different n-grams and share S, the overlap is 2 S / (A + B); where the smaller has at least n + 7 of
+ * them, as 8 words give, it is S / min(A, B), so that a text which holds another one whole is like it,
+ * whatever it adds.
  *
  * Time is that of walking the texts which share an n-gram, by an inverted index. */
 int novelty_nearest(struct novelty *index, const char *text, double *overlap, size_t *which,

@@ -23,8 +23,8 @@ static bool stands_alone(uint32_t cp)
 {
   static const struct {
     uint32_t first, last;
-  } ranges[] = {{0x0E00, 0x0EFF}, {0x1000, 0x109F},   {0x1780, 0x17FF},  {0x3040, 0x30FF},
-                {0x3400, 0x4DBF}, {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},  {0x20000, 0x3FFFF}};
+  } ranges[] = {{0x0E00, 0x0EFF}, {0x1000, 0x109F}, {0x1780, 0x17FF}, {0x3040, 0x30FF},
+                {0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFAFF}, {0x20000, 0x3FFFF}};
   for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
     if (cp >= ranges[i].first && cp <= ranges[i].last) return true;
   return false;
@@ -57,8 +57,8 @@ bool words_next(const char *text, size_t len, size_t *at, struct word *out)
   while (*at < len) {
     cp = code_point(text, len, *at, &n);
     size_t after = 0;
-    bool joins = !alone && is_apostrophe(cp) && *at + n < len &&
-                 is_word_part(code_point(text, len, *at + n, &after));
+    bool joins =
+        !alone && is_apostrophe(cp) && *at + n < len && is_word_part(code_point(text, len, *at + n, &after));
     bool part = alone ? is_mark(cp) : is_word_part(cp) && !stands_alone(cp);
     if (!joins && !part) break;
     *at += n;
@@ -78,9 +78,8 @@ size_t words_count(const char *text)
 char *words_fold(const char *text)
 {
   utf8proc_uint8_t *out = NULL;
-  utf8proc_ssize_t len =
-      utf8proc_map((const utf8proc_uint8_t *)text, 0, &out,
-                   UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT |
-                       UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
+  utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)text, 0, &out,
+                                      UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE |
+                                          UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
   return len < 0 ? NULL : (char *)out;
 }

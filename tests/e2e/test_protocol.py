@@ -119,3 +119,20 @@ def test_a_judge_sees_all_of_a_chat(tpo, tiny_model, tmp_path):
     tpo.ok("judge", "--samples", samples, "--judge", f"command:python3 {judge}", "--out", tmp_path / "scored.h5")
     first, second = [json.loads(line) for line in seen.read_text().splitlines()]
     assert first["messages"] == chat and first["instruction"] == "Another one." and "messages" not in second
+
+
+def test_the_rule_judge_sees_no_thought(tpo, tiny_model, tmp_path):
+    """A word that only the thoughts hold is asked for, and found in none of the responses."""
+    prompts, layout, samples, scored = [tmp_path / name for name in ["p.jsonl", "layout.yaml", "s.h5", "scored.h5"]]
+    prompts.write_text(json.dumps({"instruction": "Write.", "checks": [
+        {"type": "keywords:existence", "keywords": ["PLANTED-SECRET-8802"]}]}))
+    layout.write_text('prompt: "{instruction}"\nthought_marker: "Notes:"\nresponse_marker: "\\nReply:"\n'
+                      'prefill: "Notes: PLANTED-SECRET-8802 "\nthought_tokens: 6\nresponse_tokens: 12\n'
+                      "on_budget: force\n")
+    tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", samples, "--k", 6, "--thought", layout,
+           "--max-tokens", 40, "--temperature", 1)
+    tpo.ok("judge", "--samples", samples, "--judge", "rule", "--out", scored)
+    with h5py.File(scored) as f:
+        assert all("PLANTED-SECRET-8802" in t.decode() for t in f["thought"])
+        details = [json.loads(d) for d in f["score_detail"]]
+    assert all("error" in d or d["passed"] == 0 for d in details) and any("checks" in d for d in details)
