@@ -78,7 +78,7 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
 {
   enum { N = 6 };
   static const char *const names[N] = {
-      "validations", "samples", "redrawn <=", "tokens, about", "at most", "judge calls"};
+      "validations", "samples", "with redraws", "tokens, about", "at most", "judge calls"};
   const struct plan_set *set = &plan->validation;
   const struct tpo_run_config *run = &plan->config->run;
   double total[N] = {0}, k = run->validation_k;

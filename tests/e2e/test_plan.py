@@ -122,7 +122,7 @@ def test_validations_are_counted(finished):
     for i in range(3):
         row = rows["start" if i == 0 else str(i)]
         done = sum(e["event"] in ("validate", "epoch") and e["iteration"] == i for e in events)
-        assert row["validations"] == done and row["samples"] == 4 * done and row["redrawn <="] == 16 * done
+        assert row["validations"] == done and row["samples"] == 4 * done and row["with redraws"] == 16 * done
     assert rows["total"]["validations"] == 7
 
 
