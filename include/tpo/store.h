@@ -61,6 +61,8 @@ struct tpo_samples {
 /* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted
  * zeros. */
 int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row, struct tpo_error *err);
+/* One past the last of the rows of a prompt whose first row is `first`. */
+size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first);
 /* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is
  * an error. */
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,

@@ -21,7 +21,7 @@ static const struct option options[] = {
     {"--min-words", 0, "N", NULL, "shorter ones are refused (default 3)"},
     {"--max-words", 0, "N", NULL, "longer ones are refused, and longer seeds not shown (default 150)"},
     {"--max-overlap", 0, "X", NULL,
-     "refuse what shares more than this of its word 3-grams with a seed or another, 0 to 1 (default 0.7)"},
+     "refuse what has a larger overlap of word 3-grams with a seed or another, 0 to 1 (default 0.7)"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens of an answer at most"},

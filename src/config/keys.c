@@ -148,8 +148,9 @@ const struct config_key config_keys[] = {
     REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
          "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
-         "Judge `rule`: the score of an empty response. With any judge, a validation output without a score "
-         "counts with it."),
+         "Judge `rule`: the score of an empty response. With any judge that scores, a validation output that "
+         "does "
+         "not parse counts with it; with one that compares, such an output loses."),
     {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
      "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, of which the first that "
      "fits "
@@ -277,7 +278,7 @@ const struct config_key config_keys[] = {
     INT("run.validation_resample", run.validation_resample, 0, 1000, "3",
         "How often a validation output that does not parse is drawn again, at `sampling.temperature`; what "
         "then "
-        "still does not parse counts with `judge.empty_score`."),
+        "still does not parse counts as `judge.empty_score` says."),
     TEXT("run.baseline", run.baseline, NULL,
          "Run folder of another run, with the same validation instructions, that each iteration's validation "
          "responses are compared with: the direct baseline."),

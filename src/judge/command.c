@@ -222,7 +222,7 @@ static int add_prompt(struct batch *batch, const struct tpo_judge_item *item,
   int status = 0;
   for (int k = 0; k < item->n_responses && status == 0; k++) {
     if (!item->responses[k])
-      status = judge_set_failure(&results[k], "not scored: the output has no response", err);
+      status = judge_set_failure(&results[k], JUDGE_NO_RESPONSE, err);
     else if (!asked.meta)
       status = judge_set_failure(&results[k], problem.message, err);
     else

@@ -6,13 +6,10 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "judge/chat.h"
+#include "judge/asking.h"
 #include "judge/judge.h"
-#include "judge/verdict.h"
 
-/* Questions beyond ASK_AT_ONCE wait, so that their texts don't all lie in memory. SHOWN: bytes of an answer
- * that are kept with its score. */
-enum { ASK_AT_ONCE = 4096, SHOWN = 1000 };
+enum { SHOWN = 1000 }; /* bytes of an answer that are kept with its score */
 
 static const char builtin_system[] = "You are an impartial judge. You read an answer to a request with care "
                                      "and say how good it is for the person "
@@ -43,16 +40,9 @@ static const char builtin_prompt[] =
 struct http {
   struct judge_pairwise *pairwise; /* NULL: absolute scores, for which the rest is */
   struct judge_chat chat;
-  struct judge_pattern *pattern;
-  char *system; /* NULL: none */
-  char *prompt;
+  struct judge_texts texts;
   json_int_t responses, failed, unparsable;
 };
-
-static bool given(const char *text)
-{
-  return text && *text;
-}
 
 static bool is_pairwise(const struct tpo_judge_config *config)
 {
@@ -66,7 +56,7 @@ static int address_of(const char *argument, const struct tpo_judge_config *confi
   bool encrypted = strncmp(config->kind, "https:", 6) == 0;
   struct tpo_buf text = {0};
   *out = NULL;
-  if (!given(argument))
+  if (!judge_given(argument))
     return tpo_fail(err, TPO_E_USAGE,
                     "judge.kind: http needs a server's address: http:URL, URL being "
                     "http://HOST[:PORT]/v1 or an https address");
@@ -79,36 +69,15 @@ static int address_of(const char *argument, const struct tpo_judge_config *confi
   return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's address");
 }
 
-static int check_texts(const struct tpo_judge_config *config, struct tpo_error *err)
-{
-  static const char *const names[] = {"instruction", "response"};
-  struct judge_pattern *pattern = NULL;
-  int status = given(config->prompt) ? judge_prompt_check(config->prompt, names, 2, "judge.prompt", err) : 0;
-  if (status == 0 && given(config->pattern)) status = judge_pattern_open(&pattern, config->pattern, err);
-  judge_pattern_close(pattern);
-  return status;
-}
-
 static int http_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
   char *url;
+  static const char *const names[] = {"instruction", "response"};
   int status = address_of(argument, config, &url, err);
   if (status == 0) status = judge_chat_check_http(url, config, err);
   free(url);
   if (status < 0) return status;
-  return is_pairwise(config) ? judge_pairwise_check(config, err) : check_texts(config, err);
-}
-
-/* The built-in system message belongs to the built-in prompt. */
-static int set_texts(struct http *http, const struct tpo_judge_config *config, struct tpo_error *err)
-{
-  const char *system = given(config->prompt) ? NULL : builtin_system;
-  if (given(config->system)) system = config->system;
-  http->prompt = strdup(given(config->prompt) ? config->prompt : builtin_prompt);
-  http->system = system ? strdup(system) : NULL;
-  if (!http->prompt || (system && !http->system)) return tpo_fail(err, TPO_E_MEMORY, "no memory for a judge");
-  const char *pattern = given(config->pattern) ? config->pattern : JUDGE_VERDICT_PATTERN;
-  return judge_pattern_open(&http->pattern, pattern, err);
+  return is_pairwise(config) ? judge_pairwise_check(config, err) : judge_texts_check(config, names, 2, err);
 }
 
 static void http_close(void *state)
@@ -116,9 +85,7 @@ static void http_close(void *state)
   struct http *http = state;
   judge_pairwise_close(http->pairwise);
   if (http->chat.close) http->chat.close(http->chat.state);
-  judge_pattern_close(http->pattern);
-  free(http->system);
-  free(http->prompt);
+  judge_texts_close(&http->texts);
   free(http);
 }
 
@@ -133,7 +100,7 @@ static int open_parts(struct http *http, const char *argument, const struct tpo_
   if (status < 0) return status;
   if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env, err);
   http->chat = chat;
-  return set_texts(http, config, err);
+  return judge_texts_open(&http->texts, config, builtin_system, builtin_prompt, err);
 }
 
 static int http_open(void **state, const char *argument, const struct tpo_judge_config *config,
@@ -161,14 +128,6 @@ static json_t *http_counts(const void *state)
   return counts;
 }
 
-/* Questions that are asked together. */
-struct batch {
-  struct judge_question questions[ASK_AT_ONCE];
-  struct judge_answer answers[ASK_AT_ONCE];
-  struct tpo_judge_result *results[ASK_AT_ONCE]; /* borrowed */
-  size_t n;
-};
-
 /* The beginning of an answer, with what follows left out; free() it. */
 static char *shorten(const char *answer, size_t most)
 {
@@ -192,17 +151,18 @@ static int set_unparsable(const char *answer, struct tpo_judge_result *result, s
   return status;
 }
 
-static int take_answer(struct http *http, const struct judge_answer *answer, struct tpo_judge_result *result,
+static int take_answer(void *arg, struct judge_place place, struct judge_answer *answer,
                        struct tpo_error *err)
 {
+  struct http *http = arg;
+  struct tpo_judge_result *result = place.of;
   double score;
   http->responses++;
-  if (!answer->text) return tpo_fail(err, TPO_E_STATE, "a question to the judge's server was passed over");
   if (!answer->ok) {
     http->failed++;
     return judge_set_failure(result, answer->text, err);
   }
-  if (!judge_read_number(http->pattern, answer->text, &score)) {
+  if (!judge_read_number(http->texts.pattern, answer->text, &score)) {
     http->unparsable++;
     return set_unparsable(answer->text, result, err);
   }
@@ -212,32 +172,15 @@ static int take_answer(struct http *http, const struct judge_answer *answer, str
   return status;
 }
 
-static int ask_batch(struct http *http, struct batch *b, struct tpo_error *err)
-{
-  memset(b->answers, 0, sizeof b->answers);
-  int status = b->n > 0 ? http->chat.ask(http->chat.state, b->questions, b->n, b->answers, err) : 0;
-  for (size_t i = 0; i < b->n && status == 0; i++)
-    status = take_answer(http, &b->answers[i], b->results[i], err);
-  for (size_t i = 0; i < b->n; i++) {
-    free((char *)b->questions[i].user);
-    free(b->answers[i].text);
-  }
-  b->n = 0;
-  return status;
-}
-
-static int add_question(struct http *http, struct batch *b, const char *instruction, const char *response,
-                        struct tpo_judge_result *result, struct tpo_error *err)
+static int add_question(const struct http *http, struct judge_batch *b, const char *instruction,
+                        const char *response, struct tpo_judge_result *result, struct tpo_error *err)
 {
   struct judge_field fields[] = {{"instruction", instruction}, {"response", response}};
-  char *question = judge_prompt_fill(http->prompt, fields, 2);
-  if (!question) return tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge");
-  b->questions[b->n] = (struct judge_question){http->system, question};
-  b->results[b->n++] = result;
-  return b->n < ASK_AT_ONCE ? 0 : ask_batch(http, b, err);
+  return judge_batch_add(b, judge_prompt_fill(http->texts.prompt, fields, 2), (struct judge_place){result, 0},
+                         err);
 }
 
-static int add_item(struct http *http, struct batch *b, const struct tpo_judge_item *item,
+static int add_item(const struct http *http, struct judge_batch *b, const struct tpo_judge_item *item,
                     struct tpo_judge_result *results, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
@@ -246,7 +189,7 @@ static int add_item(struct http *http, struct batch *b, const struct tpo_judge_i
   if (!instruction && problem.code == TPO_E_MEMORY) return tpo_fail(err, problem.code, "%s", problem.message);
   for (int k = 0; k < item->n_responses && status == 0; k++) {
     if (!item->responses[k])
-      status = judge_set_failure(&results[k], "not scored: the output has no response", err);
+      status = judge_set_failure(&results[k], JUDGE_NO_RESPONSE, err);
     else if (!instruction)
       status = judge_set_failure(&results[k], problem.message, err);
     else
@@ -256,30 +199,22 @@ static int add_item(struct http *http, struct batch *b, const struct tpo_judge_i
   return status;
 }
 
-/* A judge whose answers don't parse must be seen before the run has stopped for it. */
-static void warn_of_unparsable(json_int_t unparsable, json_int_t n)
-{
-  if (2 * unparsable > n)
-    tpo_log(TPO_LOG_WARN, "judge: %lld of %lld answers hold no number that judge.pattern finds",
-            (long long)unparsable, (long long)n);
-}
-
 static int http_score(void *state, const struct tpo_judge_item *items, int n_items,
                       struct tpo_judge_result *results, struct tpo_error *err)
 {
   struct http *http = state;
   if (http->pairwise) return judge_pairwise_score(http->pairwise, items, n_items, results, err);
   json_int_t unparsable = http->unparsable, responses = http->responses;
-  struct batch *batch = tpo_calloc(1, sizeof *batch, err);
-  int status = batch ? 0 : TPO_E_MEMORY;
+  struct judge_batch *batch;
+  int status = judge_batch_open(&batch, &http->chat, http->texts.system, take_answer, http, err);
   for (int i = 0; i < n_items && status == 0; i++) {
     status = add_item(http, batch, &items[i], results, err);
     results += items[i].n_responses;
   }
-  if (status == 0) status = ask_batch(http, batch, err);
-  if (status == 0) warn_of_unparsable(http->unparsable - unparsable, http->responses - responses);
-  for (size_t i = 0; batch && i < batch->n; i++) free((char *)batch->questions[i].user);
-  free(batch);
+  if (status == 0) status = judge_batch_ask(batch, err);
+  if (status == 0)
+    judge_warn_of_unparsable(http->unparsable - unparsable, http->responses - responses, "number");
+  judge_batch_close(batch);
   return status;
 }
 

@@ -27,6 +27,14 @@ extern const struct tpo_judge_kind tpo_judge_command;
 extern const struct tpo_judge_kind tpo_judge_route;
 extern const struct tpo_judge_kind tpo_judge_pairwise;
 
+/* The reason of a response that is not there. */
+#define JUDGE_NO_RESPONSE "not scored: the output has no response"
+/* Whether a setting or argument has a value. */
+static inline bool judge_given(const char *text)
+{
+  return text && *text;
+}
+
 /* Sets a result without a score, the reason as its detail {"error": why}; `why` may hold bytes that are not
  * UTF-8. */
 int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err);

@@ -3,16 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
 #include "base/memory.h"
-#include "judge/chat.h"
+#include "judge/asking.h"
 #include "judge/elo.h"
 #include "judge/judge.h"
 #include "judge/tally.h"
 
-/* MAX_RESPONSES is what sampling.k allows. Questions beyond ASK_AT_ONCE wait, so that their texts don't all
- * lie in memory. */
-enum { MAX_RESPONSES = 1024, ASK_AT_ONCE = 4096 };
+enum { MAX_RESPONSES = 1024 }; /* what sampling.k allows */
 
 static const char builtin_system[] =
     "You are an impartial judge. You compare two answers to the same request with care and say which one "
@@ -43,9 +40,7 @@ static const char builtin_prompt[] =
 
 struct judge_pairwise {
   struct judge_chat chat;
-  struct judge_pattern *pattern;
-  char *system; /* NULL: none */
-  char *prompt;
+  struct judge_texts texts;
   int limit;
   double prior;
   uint64_t seed;
@@ -53,34 +48,14 @@ struct judge_pairwise {
   double max_gradient_norm;
 };
 
-static bool given(const char *text)
-{
-  return text && *text;
-}
-
 int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error *err)
 {
   static const char *const names[] = {"instruction", "response_a", "response_b"};
-  struct judge_pattern *pattern = NULL;
-  int status = given(config->prompt) ? judge_prompt_check(config->prompt, names, 3, "judge.prompt", err) : 0;
-  if (status == 0 && given(config->pattern)) status = judge_pattern_open(&pattern, config->pattern, err);
+  int status = judge_texts_check(config, names, 3, err);
   if (status == 0 && !(config->elo_prior > 0 && isfinite(config->elo_prior)))
     status =
         tpo_fail(err, TPO_E_USAGE, "judge.elo_prior is %g, expected a number above 0", config->elo_prior);
-  judge_pattern_close(pattern);
   return status;
-}
-
-/* The built-in system message belongs to the built-in prompt. */
-static int set_texts(struct judge_pairwise *p, const struct tpo_judge_config *config, struct tpo_error *err)
-{
-  const char *system = given(config->prompt) ? NULL : builtin_system;
-  if (given(config->system)) system = config->system;
-  p->prompt = strdup(given(config->prompt) ? config->prompt : builtin_prompt);
-  p->system = system ? strdup(system) : NULL;
-  if (!p->prompt || (system && !p->system)) return tpo_fail(err, TPO_E_MEMORY, "no memory for a judge");
-  return judge_pattern_open(&p->pattern, given(config->pattern) ? config->pattern : JUDGE_VERDICT_PATTERN,
-                            err);
 }
 
 int judge_pairwise_open(struct judge_pairwise **out, struct judge_chat chat,
@@ -96,7 +71,7 @@ int judge_pairwise_open(struct judge_pairwise **out, struct judge_chat chat,
   *p = (struct judge_pairwise){
       .chat = chat, .limit = config->comparisons, .prior = config->elo_prior, .seed = env->seed};
   int status = judge_pairwise_check(config, err);
-  if (status == 0) status = set_texts(p, config, err);
+  if (status == 0) status = judge_texts_open(&p->texts, config, builtin_system, builtin_prompt, err);
   if (status < 0) {
     judge_pairwise_close(p);
     return status;
@@ -109,9 +84,7 @@ void judge_pairwise_close(struct judge_pairwise *p)
 {
   if (!p) return;
   p->chat.close(p->chat.state);
-  judge_pattern_close(p->pattern);
-  free(p->system);
-  free(p->prompt);
+  judge_texts_close(&p->texts);
   free(p);
 }
 
@@ -167,7 +140,7 @@ static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_i
     if (item->responses[i])
       c->index[c->k++] = i;
     else
-      status = judge_set_failure(&results[i], "not scored: the output has no response", err);
+      status = judge_set_failure(&results[i], JUDGE_NO_RESPONSE, err);
   }
   if (status < 0) return status;
   if (c->k < 2) return fail_usable(c, "nothing to compare with: the prompt has no other response", err);
@@ -187,29 +160,23 @@ static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_i
   return schedule_fill(c->comparisons, c->k, p->limit, p->seed, item->id, err);
 }
 
-/* Where a question of a batch belongs. */
-struct place {
-  struct contest *contest;
-  size_t at;
-};
-
-static char *write_question(const struct judge_pairwise *p, const struct place *place)
+static char *write_question(const struct judge_pairwise *p, const struct contest *c, size_t at)
 {
-  const struct contest *c = place->contest;
-  const struct comparison *pair = &c->comparisons[place->at];
+  const struct comparison *pair = &c->comparisons[at];
   struct judge_field fields[] = {{"instruction", c->instruction},
                                  {"response_a", c->item->responses[c->index[pair->first]]},
                                  {"response_b", c->item->responses[c->index[pair->second]]}};
-  return judge_prompt_fill(p->prompt, fields, 3);
+  return judge_prompt_fill(p->texts.prompt, fields, 3);
 }
 
-static int take_answer(const struct judge_pairwise *p, const struct place *place, struct judge_answer *answer,
+static int take_answer(void *arg, struct judge_place place, struct judge_answer *answer,
                        struct tpo_error *err)
 {
-  struct contest *c = place->contest;
-  if (!answer->text) return tpo_fail(err, TPO_E_STATE, "a question to the judge model was passed over");
-  c->outcomes[place->at] =
-      answer->ok ? (int8_t)judge_read_verdict(p->pattern, answer->text) : (int8_t)OUTCOME_FAILED;
+  (void)err;
+  const struct judge_pairwise *p = arg;
+  struct contest *c = place.of;
+  c->outcomes[place.at] =
+      answer->ok ? (int8_t)judge_read_verdict(p->texts.pattern, answer->text) : (int8_t)OUTCOME_FAILED;
   if (!answer->ok && !c->why) {
     c->why = answer->text;
     answer->text = NULL;
@@ -217,49 +184,21 @@ static int take_answer(const struct judge_pairwise *p, const struct place *place
   return 0;
 }
 
-struct batch {
-  struct place places[ASK_AT_ONCE];
-  struct judge_question questions[ASK_AT_ONCE];
-  struct judge_answer answers[ASK_AT_ONCE];
-  size_t n;
-};
-
-static int ask_batch(struct judge_pairwise *p, struct batch *b, struct tpo_error *err)
-{
-  int status = 0;
-  memset(b->questions, 0, sizeof b->questions);
-  memset(b->answers, 0, sizeof b->answers);
-  for (size_t i = 0; i < b->n && status == 0; i++) {
-    b->questions[i] = (struct judge_question){p->system, write_question(p, &b->places[i])};
-    if (!b->questions[i].user) status = tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge");
-  }
-  if (status == 0 && b->n > 0) status = p->chat.ask(p->chat.state, b->questions, b->n, b->answers, err);
-  for (size_t i = 0; i < b->n && status == 0; i++)
-    status = take_answer(p, &b->places[i], &b->answers[i], err);
-  for (size_t i = 0; i < b->n; i++) {
-    free((char *)b->questions[i].user);
-    free(b->answers[i].text);
-  }
-  b->n = 0;
-  return status;
-}
-
 static int ask_all(struct judge_pairwise *p, struct contest *contests, int n, struct tpo_error *err)
 {
-  size_t total = 0, asked = 0;
-  struct batch *batch = tpo_calloc(1, sizeof *batch, err);
-  if (!batch) return TPO_E_MEMORY;
+  size_t total = 0, added = 0;
+  struct judge_batch *batch;
+  int status = judge_batch_open(&batch, &p->chat, p->texts.system, take_answer, p, err);
   for (int i = 0; i < n; i++) total += contests[i].n;
-  int status = 0;
   for (int i = 0; i < n && status == 0; i++)
     for (size_t at = 0; at < contests[i].n && status == 0; at++) {
-      batch->places[batch->n++] = (struct place){&contests[i], at};
-      if (batch->n < ASK_AT_ONCE) continue;
-      status = ask_batch(p, batch, err);
-      tpo_log(TPO_LOG_INFO, "judge: %zu of %zu comparisons", asked += ASK_AT_ONCE, total);
+      struct judge_place place = {&contests[i], at};
+      status = judge_batch_add(batch, write_question(p, &contests[i], at), place, err);
+      if (++added % JUDGE_ASK_AT_ONCE == 0)
+        tpo_log(TPO_LOG_INFO, "judge: %zu of %zu comparisons", added, total);
     }
-  if (status == 0) status = ask_batch(p, batch, err);
-  free(batch);
+  if (status == 0) status = judge_batch_ask(batch, err);
+  judge_batch_close(batch);
   return status;
 }
 
@@ -327,15 +266,6 @@ static int settle_all(struct judge_pairwise *p, struct contest *contests, int n,
   return status;
 }
 
-/* Comparisons without a verdict leave responses equal, and so without pairs: no error, but to be seen. */
-static void warn_of_unparsable(const struct tally_counts *before, const struct tally_counts *after)
-{
-  int64_t unparsable = after->unparsable - before->unparsable, n = after->comparisons - before->comparisons;
-  if (2 * unparsable > n)
-    tpo_log(TPO_LOG_WARN, "judge: %lld of %lld answers hold no verdict that judge.pattern finds",
-            (long long)unparsable, (long long)n);
-}
-
 int judge_pairwise_score(struct judge_pairwise *p, const struct tpo_judge_item *items, int n_items,
                          struct tpo_judge_result *results, struct tpo_error *err)
 {
@@ -348,7 +278,9 @@ int judge_pairwise_score(struct judge_pairwise *p, const struct tpo_judge_item *
   }
   if (status == 0) status = ask_all(p, contests, n, err);
   if (status == 0) status = settle_all(p, contests, n, err);
-  if (status == 0) warn_of_unparsable(&before, &p->counts);
+  if (status == 0)
+    judge_warn_of_unparsable(p->counts.unparsable - before.unparsable,
+                             p->counts.comparisons - before.comparisons, "verdict");
   for (int i = 0; i < n; i++) close_contest(&contests[i]);
   free(contests);
   return status;

@@ -9,7 +9,7 @@
 static int check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
   struct tpo_arch arch;
-  if (!argument || !*argument)
+  if (!judge_given(argument))
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: pairwise needs a model, a folder or file: pairwise:DIR");
   int status = judge_pairwise_check(config, err);
   if (status < 0) return status;

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
 #include "base/memory.h"
 #include "judge/judge.h"
+#include "judge/messages.h"
 
 /* Texts are handed over so many tokens at a time, in order that their ids don't all lie in memory. */
 enum { TOKENS_AT_ONCE = 1 << 20 };
@@ -14,11 +14,12 @@ struct reward {
   struct tpo_reward *model;
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
+  json_int_t refused; /* responses whose chat can't be rendered; the model counts what it gets alone */
 };
 
 static int find_folder(const char *argument, struct tpo_error *err)
 {
-  if (argument && *argument) return 0;
+  if (judge_given(argument)) return 0;
   return tpo_fail(err, TPO_E_USAGE, "judge.kind: reward needs a reward model's folder: reward:DIR");
 }
 
@@ -95,55 +96,34 @@ static json_t *reward_counts(const void *state)
   struct tpo_reward_stats stats;
   tpo_reward_stats(reward->model, &stats);
   return json_pack("{s:I, s:I, s:I, s:I}", "scored", (json_int_t)stats.scored, "failed",
-                   (json_int_t)stats.failed, "tokens", (json_int_t)stats.tokens, "computed_tokens",
-                   (json_int_t)stats.computed);
+                   (json_int_t)stats.failed + reward->refused, "tokens", (json_int_t)stats.tokens,
+                   "computed_tokens", (json_int_t)stats.computed);
 }
 
-/* Messages of a chat, borrowed from `array`; room is left for the response after them. */
-static int read_messages(const json_t *array, struct tpo_message **out, size_t *n, struct tpo_error *err)
+static int encode(const struct tpo_template *tmpl, struct judge_messages *chat, const char *response,
+                  struct tpo_ids *ids, struct tpo_error *err)
 {
-  *n = json_array_size(array);
-  if (*n == 0) return tpo_fail(err, TPO_E_INPUT, "messages: expected an array of {\"role\", \"content\"}");
-  *out = tpo_calloc(*n + 1, sizeof **out, err);
-  if (!*out) return TPO_E_MEMORY;
-  for (size_t i = 0; i < *n; i++) {
-    const json_t *message = json_array_get(array, i), *content = json_object_get(message, "content");
-    (*out)[i] =
-        (struct tpo_message){json_string_value(json_object_get(message, "role")), json_string_value(content)};
-    if (!(*out)[i].role || !(*out)[i].content)
-      return tpo_fail(err, TPO_E_INPUT, "messages: message %zu lacks a role or a content that is a string",
-                      i + 1);
-    if (strlen((*out)[i].content) != json_string_length(content))
-      return tpo_fail(err, TPO_E_INPUT, "messages: the content of message %zu holds a NUL", i + 1);
-  }
-  return 0;
+  chat->list[chat->n] = (struct tpo_message){"assistant", response};
+  return tpo_template_encode(tmpl, chat->list, chat->n + (response != NULL), false, ids, err);
 }
 
 int judge_reward_encode_chat(const struct tpo_template *tmpl, const json_t *chat, const char *response,
                              struct tpo_ids *ids, struct tpo_error *err)
 {
-  struct tpo_message *messages = NULL;
-  size_t n;
-  int status = read_messages(chat, &messages, &n, err);
-  if (status == 0) {
-    messages[n] = (struct tpo_message){"assistant", response};
-    status = tpo_template_encode(tmpl, messages, n + (response != NULL), false, ids, err);
-  }
-  free(messages);
+  struct judge_messages messages;
+  int status = judge_messages_read(&messages, chat, err);
+  if (status == 0) status = encode(tmpl, &messages, response, ids, err);
+  judge_messages_free(&messages);
   return status;
 }
 
 int judge_reward_encode(const struct tpo_template *tmpl, const struct tpo_judge_item *item,
                         const char *response, struct tpo_ids *ids, struct tpo_error *err)
 {
-  struct tpo_message messages[2] = {{"user", item->instruction}, {"assistant", response}};
-  json_t *meta = NULL;
-  if (item->meta && *item->meta && !(meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err)))
-    return TPO_E_INPUT;
-  const json_t *chat = json_object_get(meta, "messages");
-  int status = chat && !json_is_null(chat) ? judge_reward_encode_chat(tmpl, chat, response, ids, err)
-                                           : tpo_template_encode(tmpl, messages, 2, false, ids, err);
-  json_decref(meta);
+  struct judge_messages messages;
+  int status = judge_messages_of_item(&messages, item, err);
+  if (status == 0) status = encode(tmpl, &messages, response, ids, err);
+  judge_messages_free(&messages);
   return status;
 }
 
@@ -194,7 +174,6 @@ static int score_batch(struct reward *reward, struct batch *batch, struct tpo_er
   return status;
 }
 
-/* A response whose chat can't be rendered has no score. */
 static int add_response(struct reward *reward, struct batch *batch, const struct tpo_judge_item *item,
                         const char *response, struct tpo_judge_result *result, struct tpo_error *err)
 {
@@ -204,8 +183,9 @@ static int add_response(struct reward *reward, struct batch *batch, const struct
   int status = judge_reward_encode(reward->tmpl, item, response, ids, &problem);
   if (status < 0) {
     tpo_ids_free(ids);
-    return status == TPO_E_MEMORY ? tpo_fail(err, status, "%s", problem.message)
-                                  : judge_set_failure(result, problem.message, err);
+    if (status == TPO_E_MEMORY) return tpo_fail(err, status, "%s", problem.message);
+    reward->refused++;
+    return judge_set_failure(result, problem.message, err);
   }
   batch->results[batch->n++] = result;
   batch->tokens += ids->n;
@@ -224,8 +204,9 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   int status = batch.ids && batch.results ? 0 : TPO_E_MEMORY;
   for (int i = 0; i < n_items && status == 0; results += items[i++].n_responses) {
     for (int k = 0; k < items[i].n_responses && status == 0; k++)
-      if (items[i].responses[k])
-        status = add_response(reward, &batch, &items[i], items[i].responses[k], &results[k], err);
+      status = items[i].responses[k]
+                   ? add_response(reward, &batch, &items[i], items[i].responses[k], &results[k], err)
+                   : judge_set_failure(&results[k], JUDGE_NO_RESPONSE, err);
     if (status == 0 && batch.tokens >= TOKENS_AT_ONCE) status = score_batch(reward, &batch, err);
   }
   if (status == 0 && batch.n > 0) status = score_batch(reward, &batch, err);

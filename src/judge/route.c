@@ -187,8 +187,7 @@ static int choose(struct router *router, const struct tpo_judge_item *items, int
     router->prompts[choices[i] < 0 ? router->routes.n : choices[i]]++;
     if (choices[i] >= 0) continue;
     for (int k = 0; k < items[i].n_responses && status == 0; k++)
-      status = judge_set_failure(&results[k],
-                                 items[i].responses[k] ? why : "not scored: the output has no response", err);
+      status = judge_set_failure(&results[k], items[i].responses[k] ? why : JUDGE_NO_RESPONSE, err);
   }
   return status;
 }

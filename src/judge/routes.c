@@ -144,3 +144,21 @@ int routes_find(const struct routes *routes, const struct tpo_judge_item *item, 
   json_decref(meta);
   return status;
 }
+
+int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                       struct tpo_error *err)
+{
+  struct routes routes = {0};
+  const char *kind = config->kind ? config->kind : "";
+  int status = 0;
+  if (strcmp(kind, "route") == 0) {
+    int found = -1;
+    status = routes_parse(&routes, config, err);
+    if (status == 0) status = routes_find(&routes, item, &found, err);
+    kind = found >= 0 ? routes.list[found].kind : "";
+  }
+  if (status == 0 && strcmp(kind, "rule") == 0)
+    status = tpo_checks_validate(item->meta ? item->meta : "{}", err);
+  routes_free(&routes);
+  return status;
+}

@@ -84,7 +84,7 @@ static int score_item(const struct rule *rule, const struct tpo_judge_item *item
   for (int k = 0; k < item->n_responses && status == 0; k++) {
     const char *response = item->responses[k];
     if (!response)
-      status = judge_set_failure(&results[k], "not scored: the output has no response", err);
+      status = judge_set_failure(&results[k], JUDGE_NO_RESPONSE, err);
     else if (!checks)
       status = judge_set_failure(&results[k], problem.message, err);
     else

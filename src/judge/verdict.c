@@ -5,8 +5,9 @@
 #include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/memory.h"
+#include "judge/messages.h"
 #include "judge/text.h"
 
 /* Bytes of "{name}" at text, or 0. */
@@ -50,42 +51,22 @@ static void put_role(struct tpo_buf *out, const char *role)
   tpo_buf_puts(out, ":\n");
 }
 
-static int put_messages(const json_t *messages, struct tpo_buf *out, struct tpo_error *err)
-{
-  for (size_t i = 0; i < json_array_size(messages); i++) {
-    const json_t *message = json_array_get(messages, i);
-    const char *role = json_string_value(json_object_get(message, "role"));
-    const char *content = json_string_value(json_object_get(message, "content"));
-    if (!role || !content)
-      return tpo_fail(err, TPO_E_INPUT, "messages: message %zu lacks a role or a content that is a string",
-                      i + 1);
-    if (i > 0) tpo_buf_puts(out, "\n\n");
-    put_role(out, role);
-    tpo_buf_puts(out, content);
-  }
-  return 0;
-}
-
 char *judge_instruction_text(const struct tpo_judge_item *item, struct tpo_error *err)
 {
   struct tpo_buf out = {0};
-  json_t *meta = NULL;
-  if (item->meta && *item->meta && !(meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err)))
-    return NULL;
-  const json_t *messages = json_object_get(meta, "messages");
-  int status = 0;
-  if (messages && !json_is_null(messages) && !json_is_array(messages))
-    status = tpo_fail(err, TPO_E_INPUT, "messages: an array of {\"role\", \"content\"} was expected");
-  else if (json_array_size(messages) > 1)
-    status = put_messages(messages, &out, err);
-  else
-    tpo_buf_puts(&out, item->instruction);
-  json_decref(meta);
+  struct judge_messages chat;
+  int status = judge_messages_of_item(&chat, item, err);
+  if (status == 0 && chat.n == 1) tpo_buf_puts(&out, item->instruction);
+  for (size_t i = 0; status == 0 && chat.n > 1 && i < chat.n; i++) {
+    if (i > 0) tpo_buf_puts(&out, "\n\n");
+    put_role(&out, chat.list[i].role);
+    tpo_buf_puts(&out, chat.list[i].content);
+  }
+  judge_messages_free(&chat);
+  if (status < 0) return NULL;
   char *text = tpo_buf_take(&out);
-  if (status == 0 && !text) tpo_fail(err, TPO_E_MEMORY, "no memory for a question to the judge");
-  if (status == 0) return text;
-  free(text);
-  return NULL;
+  if (!text) tpo_fail(err, TPO_E_MEMORY, "no memory for a question to the judge");
+  return text;
 }
 
 enum { MAX_PATTERN = 4096, MATCH_LIMIT = 200000, DEPTH_LIMIT = 2000, HEAP_LIMIT = 8192 /* KiB */ };

@@ -121,7 +121,7 @@ void part_validation(struct tpo_buf *out, const struct report *report)
     out->failed = true;
     return;
   }
-  for (size_t row = 0; row < first->n; row = report_prompt_end(first, row)) {
+  for (size_t row = 0; row < first->n; row = tpo_samples_prompt_end(first, row)) {
     const char *id = first->rows[row].prompt_id;
     items[n++] = (struct item){.first = row,
                                .change = first == last ? NAN : mean_score(last, id) - mean_score(first, id),

@@ -51,13 +51,6 @@ double report_validation(const struct report_iteration *it)
   return isfinite(score) ? score : it->validation_mean;
 }
 
-size_t report_prompt_end(const struct tpo_samples *samples, size_t first)
-{
-  size_t end = first + 1;
-  while (end < samples->n && strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) == 0) end++;
-  return end;
-}
-
 /* The iteration of that number, made when there is none; NULL when there are too many or memory is short. */
 static struct report_iteration *find_iteration(struct report *report, int64_t number)
 {
@@ -200,19 +193,21 @@ static void scan_folders(struct report *report)
   closedir(dir);
 }
 
-/* Mean over prompts and its standard error. A sample without a score counts as the judge's score of an empty
- * response, as the run itself counts it. */
+/* Mean over prompts and its standard error. An output that does not parse counts as the judge's score of an
+ * empty response, and a prompt with a response that the judge failed on is left out, as the run itself does.
+ */
 static void summarize_validation(const struct report *report, struct report_iteration *it)
 {
   double sum = 0, squares = 0, n = 0;
   for (size_t first = 0, end; first < it->validation.n; first = end) {
     double prompt = 0;
-    end = report_prompt_end(&it->validation, first);
+    end = tpo_samples_prompt_end(&it->validation, first);
     for (size_t i = first; i < end; i++) {
       const struct tpo_sample_row *row = &it->validation.rows[i];
-      prompt += row->scored ? row->score : report->config.judge.empty_score;
+      prompt += row->scored ? row->score : row->format_ok ? NAN : report->config.judge.empty_score;
     }
     prompt /= (double)(end - first);
+    if (isnan(prompt)) continue;
     sum += prompt;
     squares += prompt * prompt;
     n++;

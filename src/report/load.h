@@ -83,7 +83,5 @@ double report_event_number(const struct report_iteration *it, enum report_event 
 bool report_file(const struct report *report, int iteration, const char *name, char out[4096]);
 /* Validation score: what the metrics say, else the mean of the file. NaN: not validated. */
 double report_validation(const struct report_iteration *it);
-/* Rows [first, end) of one prompt, starting at `first`. */
-size_t report_prompt_end(const struct tpo_samples *samples, size_t first);
 
 #endif

@@ -72,7 +72,7 @@ static int index_set(struct set *set, struct tpo_error *err)
   set->prompts = tpo_calloc(set->samples.n, sizeof *set->prompts, err);
   if (!set->roles || !set->prompts) return TPO_E_MEMORY;
   for (size_t first = 0, end; first < set->samples.n; first = end) {
-    end = report_prompt_end(&set->samples, first);
+    end = tpo_samples_prompt_end(&set->samples, first);
     set->prompts[set->n_prompts++] =
         (struct prompt){.first = first,
                         .end = end,

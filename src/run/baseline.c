@@ -1,8 +1,8 @@
 /* The run that this one is compared with. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "config/keys.h"
 #include "run/loop.h"
 
 /* "<baseline>/iter-NNN/validation.h5". */
@@ -23,51 +23,37 @@ int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], 
                   loop->config->run.baseline);
 }
 
-/* The next line of the judge's section that bears on scores, without its end; NULL: no more. *at: where the
- * section goes on. */
-static const char *next_line(const char **at, size_t *len)
+/* Whether a key of the judge's section, "judge.NAME", bears on scores. */
+static bool bears_on_scores(const char *path)
 {
-  static const char *const free_keys[] = {"max_failed", "slots",   "batch_tokens", "concurrency",
-                                          "timeout",    "retries", "cache",        "key_env"};
-  enum { n_free = sizeof free_keys / sizeof *free_keys };
-  while (**at == ' ') {
-    const char *line = *at, *key = line + strspn(line, " -");
-    size_t k = 0, key_len = strcspn(key, ":\n");
-    *len = strcspn(line, "\n");
-    *at = line + *len + (line[*len] == '\n');
-    while (k < n_free && (strlen(free_keys[k]) != key_len || strncmp(free_keys[k], key, key_len) != 0)) k++;
-    if (k == n_free) return line;
-  }
-  *len = 0;
-  return NULL;
+  static const char *const free_keys[] = {"judge.max_failed", "judge.slots",   "judge.batch_tokens",
+                                          "judge.timeout",    "judge.retries", "judge.concurrency",
+                                          "judge.key_env",    "judge.cache"};
+  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
+    if (strcmp(path, free_keys[i]) == 0) return false;
+  return true;
 }
 
-static const char *judge_section(const char *yaml)
-{
-  const char *at = strstr(yaml, "\njudge:\n");
-  return at ? at + strlen("\njudge:\n") : "";
-}
-
-/* Scores by another judge, or by the same one set otherwise, say nothing beside each other. */
+/* Key by key. Scores by another judge, or by the same one set otherwise, say nothing beside each other. */
 static int same_judge(const struct loop *loop, const struct tpo_config *other, struct tpo_error *err)
 {
-  char *here = tpo_config_print(loop->config, false), *there = tpo_config_print(other, false);
-  int status = here && there ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
-  const char *a = status == 0 ? judge_section(here) : "", *b = status == 0 ? judge_section(there) : "";
-  while (status == 0) {
-    size_t a_len, b_len;
-    const char *x = next_line(&a, &a_len), *y = next_line(&b, &b_len);
-    if (!x && !y) break;
-    if (x && y && a_len == b_len && memcmp(x, y, a_len) == 0) continue;
-    status = tpo_fail(
-        err, TPO_E_USAGE,
-        "run.baseline: %s was judged otherwise than this run is: there judge has \"%.*s\", here "
-        "\"%.*s\"",
-        loop->config->run.baseline, (int)(y ? b_len - strspn(y, " ") : 0), y ? y + strspn(y, " ") : "",
-        (int)(x ? a_len - strspn(x, " ") : 0), x ? x + strspn(x, " ") : "");
+  int status = 0;
+  for (int key = 0; key < config_n_keys && status == 0; key++) {
+    if (!config_in_section(key, "judge") || !bears_on_scores(config_keys[key].path)) continue;
+    struct tpo_buf here = {0}, there = {0};
+    const char *name = config_key_name(key);
+    config_append_value(loop->config, key, &here);
+    config_append_value(other, key, &there);
+    if (here.failed || there.failed)
+      status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
+    else if (strcmp(here.data, there.data) != 0)
+      status = tpo_fail(err, TPO_E_USAGE,
+                        "run.baseline: %.300s was judged otherwise than this run is: there judge has "
+                        "\"%s: %.200s\", here \"%s: %.200s\"",
+                        loop->config->run.baseline, name, there.data, name, here.data);
+    tpo_buf_free(&here);
+    tpo_buf_free(&there);
   }
-  free(here);
-  free(there);
   return status;
 }
 

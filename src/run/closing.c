@@ -77,7 +77,7 @@ static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_e
   if (status == 0) {
     tpo_summarize(&before, &b);
     tpo_summarize(&after, &a);
-    size_t n = tpo_paired_difference(&before, &after, loop_unscored(loop), &difference, &se, &mean_before,
+    size_t n = tpo_paired_difference(&before, &after, loop_unparsed(loop), &difference, &se, &mean_before,
                                      &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");

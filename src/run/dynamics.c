@@ -1,4 +1,5 @@
 /* Spread of samples, and lengths within pairs. */
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +40,42 @@ double mean_and_error(const double *values, size_t n, double *standard_error)
   return mean;
 }
 
-/* Mean scores of prompts to scores [samples->n at most]; their number. */
-static size_t prompt_means(const struct tpo_samples *samples, double unscored, double *scores)
+/* What a route's judge itself gave. */
+static double raw_score(const struct tpo_sample_row *row)
+{
+  json_t *detail = json_loads(row->score_detail, 0, NULL);
+  const json_t *raw = json_object_get(detail, "raw");
+  double score = json_is_number(raw) ? json_number_value(raw) : row->score;
+  json_decref(detail);
+  return score;
+}
+
+double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, bool raw)
+{
+  size_t end = tpo_samples_prompt_end(samples, first);
+  double sum = 0;
+  for (size_t i = first; i < end; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    if (row->scored)
+      sum += raw ? raw_score(row) : row->score;
+    else if (row->format_ok)
+      return NAN;
+    else
+      sum += unparsed;
+  }
+  return sum / (double)(end - first);
+}
+
+size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double *scores, size_t *unjudged)
 {
   size_t n = 0;
-  for (size_t first = 0, end; first < samples->n; first = end) {
-    double sum = 0;
-    for (end = first; end < samples->n; end++) {
-      const struct tpo_sample_row *row = &samples->rows[end];
-      if (strcmp(row->prompt_id, samples->rows[first].prompt_id) != 0) break;
-      sum += row->scored ? row->score : unscored;
-    }
-    scores[n++] = sum / (double)(end - first);
+  *unjudged = 0;
+  for (size_t first = 0; first < samples->n; first = tpo_samples_prompt_end(samples, first)) {
+    scores[n] = prompt_score(samples, first, unparsed, false);
+    if (isnan(scores[n]))
+      ++*unjudged;
+    else
+      n++;
   }
   return n;
 }
@@ -69,7 +94,7 @@ static int mean_repetition(const struct tpo_samples *samples, double *out, struc
   return 0;
 }
 
-int sample_dynamics(const struct tpo_samples *samples, double unscored, struct sample_dynamics *out,
+int sample_dynamics(const struct tpo_samples *samples, double unparsed, struct sample_dynamics *out,
                     struct tpo_error *err)
 {
   double *values = tpo_calloc(samples->n, sizeof *values, err);
@@ -79,8 +104,8 @@ int sample_dynamics(const struct tpo_samples *samples, double unscored, struct s
   for (size_t i = 0; i < samples->n; i++)
     values[i] = samples->rows[i].n_tokens - samples->rows[i].n_thought_tokens;
   out->response_tokens = quartiles_of(values, samples->n);
-  size_t prompts = prompt_means(samples, unscored, values);
-  mean_and_error(values, prompts, &out->score_se);
+  size_t prompts = prompt_scores(samples, unparsed, values, &out->unjudged);
+  out->mean_score = mean_and_error(values, prompts, &out->score_se);
   out->score = quartiles_of(values, prompts);
   free(values);
   return mean_repetition(samples, &out->repetition, err);

@@ -14,15 +14,23 @@ struct quartiles {
 };
 struct sample_dynamics {
   struct quartiles thought_tokens, response_tokens; /* over outputs */
-  struct quartiles score; /* over prompts' mean scores, those without a score counting as `unscored` */
-  double score_se;        /* standard error of their mean; NaN of fewer than two prompts */
-  double repetition;      /* mean of tpo_text_repetition over responses of outputs that parse; NaN of none */
+  struct quartiles score;                           /* over prompts' mean scores, as prompt_score has them */
+  double mean_score;                                /* their mean; NaN of none */
+  double score_se;                                  /* its standard error; NaN of fewer than two prompts */
+  size_t unjudged;   /* prompts left out of the three: the judge failed on a response of theirs */
+  double repetition; /* mean of tpo_text_repetition over responses of outputs that parse; NaN of none */
 };
+/* Mean score of the prompt whose first row is `first`. An output that does not parse counts with `unparsed`
+ * unless it was given a score; NaN where a response has no score, since a judge's failure is no number. raw:
+ * scores of a route before they were brought to one scale, where they have such. */
+double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, bool raw);
+/* Of all prompts but those that are NaN, which are counted, to scores [prompts]; their number. */
+size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double *scores, size_t *unjudged);
 /* Mean of values [n]; NaN of none. standard_error: of that mean, NaN of fewer than two. */
 double mean_and_error(const double *values, size_t n, double *standard_error);
 /* Sorts values [n]. */
 struct quartiles quartiles_of(double *values, size_t n);
-int sample_dynamics(const struct tpo_samples *samples, double unscored, struct sample_dynamics *out,
+int sample_dynamics(const struct tpo_samples *samples, double unparsed, struct sample_dynamics *out,
                     struct tpo_error *err);
 
 /* Chosen minus rejected response, means over the pairs whose outputs both parse; NaN of none. The pairs' rows
@@ -40,15 +48,14 @@ int length_difference(const struct tpo_samples *samples, const struct tpo_pairs 
 struct win_rate {
   size_t n, wins, losses, ties;
   size_t unmatched;      /* instructions of `now` that `before` lacks */
+  size_t unjudged;       /* left out: the judge failed on a response */
   double rate;           /* (wins + ties / 2) / n; NaN of none */
   double standard_error; /* over instructions; NaN of fewer than two */
 };
-/* By the scores that both hold. A sample without one counts with `unscored`. raw: scores of a route, before
- * they were standardised to one scale, where they have such. */
-int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unscored,
+/* By the scores that both hold, as prompt_score has them. */
+int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
                        bool raw, struct win_rate *out, struct tpo_error *err);
-/* By the shares that tpo_judge_versus gave: won above one half. An instruction without any share is left out.
- */
+/* By the shares that tpo_judge_versus gave: won above one half. */
 int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, struct tpo_error *err);
 
 /* Estimate of the Kullback-Leibler divergence of a model from a reference by sampled outputs

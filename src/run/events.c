@@ -50,6 +50,13 @@ json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dyn
   return FIELDS(json_object(), fields);
 }
 
+/* What a judge counted, JSON; may be NULL. */
+static bool add_counts(json_t *event, const char *counts)
+{
+  json_t *counted = event && counts ? json_loads(counts, 0, NULL) : NULL;
+  return !counted || json_object_set_new(event, "counts", counted) == 0;
+}
+
 json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dynamics *d, size_t failures,
                     const char *counts)
 {
@@ -58,12 +65,9 @@ json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dyna
                                  REAL("worst_score", s->scored ? s->worst_score : NAN),
                                  QUARTILES("score", d->score), COUNT("failures", failures)};
   json_t *event = FIELDS(json_object(), fields);
-  json_t *counted = event && counts ? json_loads(counts, 0, NULL) : NULL;
-  if (counted && json_object_set_new(event, "counts", counted) < 0) {
-    json_decref(event);
-    return NULL;
-  }
-  return event;
+  if (add_counts(event, counts)) return event;
+  json_decref(event);
+  return NULL;
 }
 
 json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference)
@@ -93,12 +97,13 @@ json_t *event_kl(const struct kl *kl)
   return FIELDS(json_object(), fields);
 }
 
-json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d, double mean,
-                         double difference, double difference_se, const struct tpo_redraw_counts *counts)
+json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
+                         double difference, double difference_se, const struct tpo_redraw_counts *redrawn,
+                         const char *counts)
 {
   double samples = s->samples ? (double)s->samples : NAN;
   const struct field fields[] = {COUNT("n", s->prompts),
-                                 REAL("mean_score", mean),
+                                 REAL("mean_score", d->mean_score),
                                  REAL("mean_score_se", d->score_se),
                                  QUARTILES("score", d->score),
                                  REAL("format_rate", s->format_rate),
@@ -110,10 +115,15 @@ json_t *event_validation(const struct tpo_sample_summary *s, const struct sample
                                  REAL("repetition", d->repetition),
                                  REAL("difference", difference),
                                  REAL("difference_se", isnan(difference_se) ? 0 : difference_se),
-                                 COUNT("resampled", counts->resampled),
-                                 COUNT("unparsed", counts->unparsed),
-                                 REAL("unparsed_share", (double)counts->unparsed / samples)};
-  return FIELDS(json_object(), fields);
+                                 COUNT("resampled", redrawn->resampled),
+                                 COUNT("unparsed", redrawn->unparsed),
+                                 REAL("unparsed_share", (double)redrawn->unparsed / samples),
+                                 COUNT("failures", s->failures),
+                                 COUNT("unjudged", d->unjudged)};
+  json_t *event = FIELDS(json_object(), fields);
+  if (add_counts(event, counts)) return event;
+  json_decref(event);
+  return NULL;
 }
 
 json_t *event_win_rate(const char *against, int iteration, const struct win_rate *rate)
@@ -124,6 +134,7 @@ json_t *event_win_rate(const char *against, int iteration, const struct win_rate
                                  COUNT("losses", rate->losses),
                                  COUNT("ties", rate->ties),
                                  COUNT("unmatched", rate->unmatched),
+                                 COUNT("unjudged", rate->unjudged),
                                  REAL("win_rate", rate->rate),
                                  REAL("standard_error", rate->standard_error)};
   return FIELDS(json_pack("{s:s}", "against", against), fields);

@@ -1,4 +1,5 @@
-/* Judging over ranks: rank 0 shares its samples, each rank scores every size-th prompt, scores are gathered.
+/* Judging over ranks: rank 0 shares its samples, batches of prompts are jobs of a shared queue, scores are
+ * gathered.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +11,6 @@
 #include "judge/scales.h"
 #include "tpo/judge.h"
 #include "tpo/run.h"
-
-/* Rows [first, end) of one prompt. */
-static size_t prompt_end(const struct tpo_samples *samples, size_t first)
-{
-  size_t end = first + 1;
-  while (end < samples->n && strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) == 0) end++;
-  return end;
-}
 
 static int share_samples(const struct tpo_session *session, struct tpo_samples *samples,
                          struct tpo_samples *copy, struct tpo_error *err)
@@ -47,55 +40,62 @@ static void pack_result(struct tpo_buf *out, uint64_t row, const struct tpo_judg
   tpo_buf_append(out, result->detail, len);
 }
 
-/* This rank's share of the prompts, as the judge gets it. */
-struct share {
-  struct tpo_judge_item *items;
-  const char **responses;
-  size_t *rows; /* [n_responses] the sample that each response is of */
-  struct tpo_judge_result *results;
+/* Prompts as the judge gets them, and where its results go. */
+struct batch {
+  struct tpo_judge_item *items;     /* [n_items] */
+  const char **responses;           /* [n_responses] */
+  size_t *rows;                     /* [n_responses] the sample that each response is of */
+  struct tpo_judge_result *results; /* [n_responses] */
   int n_items;
   size_t n_responses;
 };
 
-static void free_share(struct share *share)
+static int allocate_batch(struct batch *batch, size_t n_samples, struct tpo_error *err)
 {
-  for (size_t i = 0; share->results && i < share->n_responses; i++) free(share->results[i].detail);
-  free(share->items);
-  free(share->responses);
-  free(share->rows);
-  free(share->results);
+  batch->items = tpo_calloc(n_samples, sizeof *batch->items, err);
+  batch->responses = tpo_calloc(n_samples, sizeof *batch->responses, err);
+  batch->rows = tpo_calloc(n_samples, sizeof *batch->rows, err);
+  batch->results = tpo_calloc(n_samples, sizeof *batch->results, err);
+  return batch->items && batch->responses && batch->rows && batch->results ? 0 : TPO_E_MEMORY;
 }
 
-static void add_prompt(struct share *share, const struct tpo_samples *samples, size_t first, size_t end)
+static void free_batch(struct batch *batch)
+{
+  free(batch->items);
+  free(batch->responses);
+  free(batch->rows);
+  free(batch->results);
+}
+
+static void add_prompt(struct batch *batch, const struct tpo_samples *samples, size_t first, size_t end)
 {
   const struct tpo_sample_row *row = &samples->rows[first];
-  share->items[share->n_items++] =
+  batch->items[batch->n_items++] =
       (struct tpo_judge_item){.id = row->prompt_id,
                               .instruction = row->instruction,
                               .meta = row->meta,
                               .n_responses = (int)(end - first),
-                              .responses = share->responses + share->n_responses};
+                              .responses = batch->responses + batch->n_responses};
   for (size_t i = first; i < end; i++) {
-    share->responses[share->n_responses] = samples->rows[i].format_ok ? samples->rows[i].response : NULL;
-    share->rows[share->n_responses++] = i;
+    batch->responses[batch->n_responses] = samples->rows[i].format_ok ? samples->rows[i].response : NULL;
+    batch->rows[batch->n_responses++] = i;
   }
 }
 
-/* Every size-th prompt. */
-static int take_share(const struct tpo_session *session, const struct tpo_samples *samples,
-                      struct share *share, struct tpo_error *err)
+/* Prompts firsts[0..n), of which each begins at that row. */
+static int score_batch(struct tpo_judge *judge, const struct tpo_samples *samples, const size_t *firsts,
+                       size_t n, struct batch *batch, struct tpo_buf *out, struct tpo_error *err)
 {
-  size_t prompt = 0, rank = (size_t)tpo_comm_rank(session->comm), size = (size_t)tpo_comm_size(session->comm);
-  share->items = tpo_calloc(samples->n, sizeof *share->items, err);
-  share->responses = tpo_calloc(samples->n, sizeof *share->responses, err);
-  share->rows = tpo_calloc(samples->n, sizeof *share->rows, err);
-  share->results = tpo_calloc(samples->n, sizeof *share->results, err);
-  if (!share->items || !share->responses || !share->rows || !share->results) return TPO_E_MEMORY;
-  for (size_t first = 0, end; first < samples->n; first = end, prompt++) {
-    end = prompt_end(samples, first);
-    if (prompt % size == rank) add_prompt(share, samples, first, end);
+  batch->n_items = 0;
+  batch->n_responses = 0;
+  for (size_t p = 0; p < n; p++)
+    add_prompt(batch, samples, firsts[p], tpo_samples_prompt_end(samples, firsts[p]));
+  int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
+  for (size_t i = 0; status == 0 && i < batch->n_responses; i++) {
+    pack_result(out, batch->rows[i], &batch->results[i]);
+    free(batch->results[i].detail);
   }
-  return 0;
+  return status;
 }
 
 /* Where a judge keeps answers: the configured folder, else one in the run's. */
@@ -107,32 +107,92 @@ static const char *cache_dir(const struct tpo_session *session, char out[4096])
   return out;
 }
 
+/* Jobs are batches of prompts: large enough to fill what a judge computes at once, and small enough that the
+ * ranks end together, since none waits for another longer than run.deadline. */
+static size_t prompts_a_job(size_t prompts, size_t ranks)
+{
+  enum { LEAST = 16, MOST = 256 };
+  size_t n = ranks == 1 ? prompts : prompts / (8 * ranks);
+  return n < LEAST ? LEAST : n > MOST ? MOST : n;
+}
+
+struct judging {
+  const struct tpo_samples *samples;
+  size_t *firsts; /* [n_prompts] the row that each begins at */
+  size_t n_prompts, a_job;
+  struct tpo_comm_queue *queue;
+  struct batch batch;
+};
+
+static int list_prompts(struct judging *j, size_t ranks, struct tpo_error *err)
+{
+  const struct tpo_samples *samples = j->samples;
+  j->firsts = tpo_calloc(samples->n, sizeof *j->firsts, err);
+  if (!j->firsts) return TPO_E_MEMORY;
+  for (size_t first = 0; first < samples->n; first = tpo_samples_prompt_end(samples, first))
+    j->firsts[j->n_prompts++] = first;
+  j->a_job = prompts_a_job(j->n_prompts, ranks);
+  return 0;
+}
+
+/* Jobs until there are none. After a failure the others find none left. */
+static int work(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out, struct tpo_error *err)
+{
+  int64_t job;
+  int more, status = allocate_batch(&j->batch, j->samples->n, err);
+  while (status == 0 && (more = tpo_comm_queue_next(j->queue, &job, err)) != 0) {
+    size_t at = (size_t)job * j->a_job, left = j->n_prompts - at;
+    status = more < 0 ? more
+                      : score_batch(judge, j->samples, j->firsts + at, left < j->a_job ? left : j->a_job,
+                                    &j->batch, out, err);
+  }
+  if (status < 0)
+    while (tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
+  return status;
+}
+
 /* Results to `out`, and the judge's counts, a line of JSON, to `counts`. */
-static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
-                       struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
+static int score_jobs(const struct tpo_session *session, struct judging *j, struct tpo_buf *out,
+                      struct tpo_buf *counts, struct tpo_error *err)
 {
   char cache[4096];
-  struct tpo_judge *judge;
+  struct tpo_judge *judge = NULL;
   struct tpo_judge_env env = {.backend = session->backend,
                               .dtype = session->config->model.dtype,
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),
                               .size = tpo_comm_size(session->comm),
                               .cache_dir = cache_dir(session, cache)};
-  struct share share = {0};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
-  if (status < 0) return status;
-  status = take_share(session, samples, &share, err);
-  if (status == 0) status = tpo_judge_score(judge, share.items, share.n_items, share.results, err);
-  for (size_t i = 0; status == 0 && i < share.n_responses; i++)
-    pack_result(out, share.rows[i], &share.results[i]);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = work(j, judge, out, err);
   char *text = status == 0 ? tpo_judge_counts(judge) : NULL;
   if (text) tpo_buf_printf(counts, "%s\n", text);
   if (status == 0 && (!text || out->failed || counts->failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
   free(text);
-  free_share(&share);
   tpo_judge_close(judge);
+  return status;
+}
+
+/* What this rank came to score. */
+static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
+                       struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
+{
+  struct judging j = {.samples = samples};
+  int status = list_prompts(&j, (size_t)tpo_comm_size(session->comm), err);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) {
+    int64_t jobs = (int64_t)((j.n_prompts + j.a_job - 1) / j.a_job);
+    status = tpo_comm_queue_create(session->comm, &j.queue, jobs, err);
+  }
+  if (status == 0) {
+    status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
+    int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
+    if (status == 0) status = destroyed;
+  }
+  free(j.firsts);
+  free_batch(&j.batch);
   return status;
 }
 
@@ -252,8 +312,8 @@ static int gather_scores(const struct tpo_session *session, struct tpo_samples *
   if (status == 0 && tpo_comm_rank(session->comm) == 0) {
     status = take_scores(samples, all, len, failures, err);
     if (status == 0) status = take_counts(samples, lines, n_lines, err);
-    if (status == 0) status = scale(session, samples, err);
     if (status == 0) status = check_failures(session, samples, *failures, err);
+    if (status == 0) status = scale(session, samples, err);
   }
   free(all);
   free(lines);

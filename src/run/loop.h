@@ -45,10 +45,11 @@ int loop_choose_instructions(const struct loop *loop, const char *path, size_t f
  */
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
                            struct tpo_error *err);
-/* What a validation output without a score counts with. */
-double loop_unscored(const struct loop *loop);
-/* Their mean score. */
-double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples);
+/* What a validation output that does not parse counts with. */
+double loop_unparsed(const struct loop *loop);
+/* Their mean score over instructions, but for those with a response that the judge failed on (rank 0). */
+int loop_validation_score(const struct loop *loop, const struct tpo_samples *samples, double *score,
+                          struct tpo_error *err);
 
 /* Of validation's scored samples (rank 0's), just written: how often they win against the iteration before
  * and against the baseline, as events. All ranks. */

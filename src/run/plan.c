@@ -23,25 +23,29 @@ static bool is_kind(const char *kind, const char *name)
   return strncmp(kind, name, len) == 0 && (kind[len] == '\0' || kind[len] == ':');
 }
 
-static bool is_pairwise(const struct tpo_judge_config *config, const char *kind)
+static bool is_http(const char *kind)
 {
-  return is_kind(kind, "pairwise") || (is_kind(kind, "http") && config->mode == TPO_JUDGE_PAIRWISE);
+  return is_kind(kind, "http") || is_kind(kind, "https");
 }
 
-/* Calls for k responses to one instruction. */
-static double calls_for(const struct tpo_judge_config *config, const char *kind, int k)
+static bool is_pairwise(const struct tpo_judge_config *config, const char *kind)
+{
+  return is_kind(kind, "pairwise") || (is_http(kind) && config->mode == TPO_JUDGE_PAIRWISE);
+}
+
+/* Calls for k responses to one instruction; comparisons: as schedule_size's limit. */
+static double calls_for(const struct tpo_judge_config *config, const char *kind, int k, int comparisons)
 {
   if (is_kind(kind, "rule")) return 0;
   if (is_kind(kind, "command")) return 1;
-  return is_pairwise(config, kind) ? (double)schedule_size(k, config->comparisons) : k;
+  return is_pairwise(config, kind) ? (double)schedule_size(k, comparisons) : k;
 }
 
 static const char *unit_of(const struct tpo_judge_config *config, const char *kind)
 {
   if (is_kind(kind, "rule")) return "verifiable checks, no calls";
   if (is_kind(kind, "command")) return "lines to the program";
-  if (is_kind(kind, "http"))
-    return is_pairwise(config, kind) ? "comparisons asked of the server" : "requests";
+  if (is_http(kind)) return is_pairwise(config, kind) ? "comparisons asked of the server" : "requests";
   return is_pairwise(config, kind) ? "comparisons" : "responses scored";
 }
 
@@ -52,7 +56,7 @@ static double detail_length(const char *kind, const char *meta)
   for (const char *at = strstr(meta, "\"type\""); at; at = strstr(at + 1, "\"type\"")) checks++;
   if (is_kind(kind, "rule")) return 75 + 55 * checks;
   if (is_kind(kind, "pairwise")) return 110;
-  return is_kind(kind, "http") ? 200 : is_kind(kind, "reward") ? 400 : 100;
+  return is_http(kind) ? 200 : is_kind(kind, "reward") ? 400 : 100;
 }
 
 static int open_judges(struct plan *plan, struct tpo_error *err)
@@ -93,7 +97,8 @@ static int add_calls(struct plan *plan, struct plan_set *set, const struct tpo_i
   struct plan_judge *judge;
   int status = find_judge(plan, item, &judge, err);
   if (status < 0 || !judge) return status;
-  double calls = calls_for(config, judge->kind, k), versus = k * calls_for(config, judge->kind, 2);
+  double calls = calls_for(config, judge->kind, k, config->comparisons);
+  double versus = k * calls_for(config, judge->kind, 2, 0); /* a couple is judged in both positions always */
   set->calls += calls;
   set->versus += versus;
   set->detail_bytes += plan_text_bytes(detail_length(judge->kind, item->meta ? item->meta : "{}"));

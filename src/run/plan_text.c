@@ -77,8 +77,8 @@ static void print_iterations(const struct plan *plan, struct tpo_buf *out)
 static void print_validation(const struct plan *plan, struct tpo_buf *out)
 {
   enum { N = 6 };
-  static const char *const names[N] = {
-      "validations", "samples", "with redraws", "tokens, about", "at most", "judge calls"};
+  static const char *const names[N] = {"validations",   "samples", "with redraws",
+                                       "tokens, about", "at most", "judge calls"};
   const struct plan_set *set = &plan->validation;
   const struct tpo_run_config *run = &plan->config->run;
   double total[N] = {0}, k = run->validation_k;

@@ -18,14 +18,16 @@ int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
-/* What the rule judge could not verify is told before anything is sampled. */
+/* What the rule judge could not verify is told before these are sampled from. */
 static int validate_checks(const struct loop *loop, const char *path, const struct tpo_instructions *set,
                            struct tpo_error *err)
 {
-  if (strcmp(loop->config->judge.kind, "rule") != 0) return 0;
-  for (size_t i = 0; i < set->n; i++)
-    if (tpo_checks_validate(set->items[i].meta, err) < 0)
-      return tpo_fail_prefix(err, "%s: instruction %s", path, set->items[i].id);
+  for (size_t i = 0; i < set->n; i++) {
+    const struct tpo_instruction *of = &set->items[i];
+    struct tpo_judge_item item = {.id = of->id, .instruction = of->instruction, .meta = of->meta};
+    if (tpo_judge_validate(&loop->config->judge, &item, err) < 0)
+      return tpo_fail_prefix(err, "%s: instruction %s", path, of->id);
+  }
   return 0;
 }
 
@@ -128,7 +130,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
     tpo_summarize(&samples, &s);
     status = loop_path(loop, loop->iteration, "scored.h5", path, err);
     if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = sample_dynamics(&samples, loop_unscored(loop), &dynamics, err);
+    if (status == 0) status = sample_dynamics(&samples, loop_unparsed(loop), &dynamics, err);
     if (status == 0)
       status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples.judge_counts), err);
     if (status == 0)
@@ -258,8 +260,10 @@ static int validate_epoch(struct loop *loop, int epoch, double *score, struct tp
   struct tpo_samples samples = {0};
   struct tpo_redraw_counts counts;
   int status = loop_sample_validation(loop, &samples, &counts, err);
-  double value = loop_validation_score(loop, &samples);
+  double value = 0;
+  if (status == 0 && loop->first) status = loop_validation_score(loop, &samples, &value, err);
   tpo_samples_free(&samples);
+  status = loop_agree(loop, status, err);
   if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);
   if (status < 0) return status;
   *score = value;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "run/dynamics.h"
 #include "tpo/run.h"
 
 struct totals {
@@ -42,8 +43,7 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
   struct totals t = {0};
   *out = (struct tpo_sample_summary){.samples = samples->n};
   for (size_t first = 0, end; first < samples->n; first = end) {
-    for (end = first + 1; end < samples->n; end++)
-      if (strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) != 0) break;
+    end = tpo_samples_prompt_end(samples, first);
     add_prompt(samples, first, end, out, &t);
     out->prompts++;
   }
@@ -58,32 +58,30 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
   out->worst_score = t.worst / prompts;
 }
 
-/* Mean over a prompt's samples; a sample without a score counts as `failed`. */
-static bool prompt_mean(const struct tpo_samples *samples, const char *id, double failed, double *mean)
+/* First row of the prompt, searched from *at on, which moves past it; samples->n: there is none. */
+static size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at)
 {
-  double sum = 0;
-  size_t n = 0;
-  for (size_t i = 0; i < samples->n; i++) {
-    const struct tpo_sample_row *row = &samples->rows[i];
-    if (strcmp(row->prompt_id, id) != 0) continue;
-    sum += row->scored ? row->score : failed;
-    n++;
+  for (size_t i = 0; i < samples->n; i++) { /* sets in the same order find theirs at once */
+    size_t row = (*at + i) % samples->n;
+    if (strcmp(samples->rows[row].prompt_id, id) != 0) continue;
+    while (row > 0 && strcmp(samples->rows[row - 1].prompt_id, id) == 0) row--;
+    *at = tpo_samples_prompt_end(samples, row) % samples->n;
+    return row;
   }
-  *mean = n ? sum / (double)n : 0;
-  return n > 0;
+  return samples->n;
 }
 
-size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after, double failed,
-                             double *difference, double *standard_error, double *mean_before,
+size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
+                             double unparsed, double *difference, double *standard_error, double *mean_before,
                              double *mean_after)
 {
   double sum = 0, squares = 0, sum_before = 0, sum_after = 0;
-  size_t n = 0;
-  for (size_t i = 0; i < before->n; i++) {
-    const char *id = before->rows[i].prompt_id;
-    if (i > 0 && strcmp(before->rows[i - 1].prompt_id, id) == 0) continue;
-    double x, y;
-    if (!prompt_mean(before, id, failed, &x) || !prompt_mean(after, id, failed, &y)) continue;
+  size_t n = 0, at = 0;
+  for (size_t i = 0; i < before->n; i = tpo_samples_prompt_end(before, i)) {
+    size_t other = find_prompt(after, before->rows[i].prompt_id, &at);
+    if (other == after->n) continue;
+    double x = prompt_score(before, i, unparsed, false), y = prompt_score(after, other, unparsed, false);
+    if (isnan(x) || isnan(y)) continue;
     sum_before += x;
     sum_after += y;
     sum += y - x;

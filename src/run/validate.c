@@ -58,17 +58,21 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
   return loop_agree(loop, status, err);
 }
 
-double loop_unscored(const struct loop *loop)
+double loop_unparsed(const struct loop *loop)
 {
   return tpo_judge_compares(&loop->config->judge) ? 0 : loop->config->judge.empty_score;
 }
 
-double loop_validation_score(const struct loop *loop, const struct tpo_samples *samples)
+int loop_validation_score(const struct loop *loop, const struct tpo_samples *samples, double *score,
+                          struct tpo_error *err)
 {
-  double sum = 0;
-  for (size_t i = 0; i < samples->n; i++)
-    sum += samples->rows[i].scored ? samples->rows[i].score : loop_unscored(loop);
-  return samples->n ? sum / (double)samples->n : 0;
+  struct sample_dynamics dynamics;
+  int status = sample_dynamics(samples, loop_unparsed(loop), &dynamics, err);
+  *score = dynamics.mean_score;
+  if (status == 0 && isnan(*score))
+    status = tpo_fail(err, TPO_E_STATE, "iteration %d: the judge %s failed on every validation instruction",
+                      loop->iteration, loop->config->judge.kind);
+  return status;
 }
 
 /* The validation instructions, once a run, before anything is trained. */
@@ -96,22 +100,25 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   char path[4096];
   struct tpo_samples before = {0};
   struct tpo_sample_summary s;
-  double difference = 0, se = 0, mean_before = 0, mean = loop_validation_score(loop, samples);
+  struct sample_dynamics dynamics;
+  double difference = 0, se = 0, mean_before = 0, mean_now = 0;
   int status = loop_path(loop, 0, "validation.h5", path, err);
+  if (status == 0) status = sample_dynamics(samples, loop_unparsed(loop), &dynamics, err);
   if (status == 0) status = tpo_samples_read(&before, path, err);
   if (status < 0) return status;
   tpo_summarize(samples, &s);
-  tpo_paired_difference(&before, samples, loop_unscored(loop), &difference, &se, &mean_before, &mean);
+  tpo_paired_difference(&before, samples, loop_unparsed(loop), &difference, &se, &mean_before, &mean_now);
   tpo_samples_free(&before);
   if (loop->iteration == 0)
-    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", mean);
+    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", dynamics.mean_score);
   else
     tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
-            loop->iteration, mean, difference, se);
-  struct sample_dynamics dynamics;
-  status = sample_dynamics(samples, loop_unscored(loop), &dynamics, err);
-  if (status < 0) return status;
-  return loop_event(loop, "validate", event_validation(&s, &dynamics, mean, difference, se, counts), err);
+            loop->iteration, dynamics.mean_score, difference, se);
+  if (s.failures)
+    tpo_log(TPO_LOG_WARN, "the judge failed on %zu validation responses; their %zu instructions are left out",
+            s.failures, dynamics.unjudged);
+  return loop_event(loop, "validate",
+                    event_validation(&s, &dynamics, difference, se, counts, samples->judge_counts), err);
 }
 
 int step_validate(struct loop *loop, struct tpo_error *err)

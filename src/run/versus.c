@@ -107,13 +107,20 @@ static int take_shares(struct tpo_samples *samples, const struct tpo_samples *co
 int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err)
 {
+  /* Both positions are asked whatever judge.comparisons says, and raw scores compare as well as scaled ones.
+   */
+  struct tpo_config config = *session->config;
+  struct tpo_session within = *session;
+  config.judge.comparisons = 0;
+  config.judge.standardise = false;
+  within.config = &config;
   struct tpo_samples couples = {0};
   bool first = tpo_comm_rank(session->comm) == 0;
   size_t *rows = first ? tpo_calloc(samples->n, sizeof *rows, err) : NULL;
   int status = first && !rows ? TPO_E_MEMORY : 0;
   if (status == 0 && first) status = make_couples(samples, before, &couples, rows, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = tpo_judge_samples(session, &couples, failures, err);
+  if (status == 0) status = tpo_judge_samples(&within, &couples, failures, err);
   if (status == 0 && first) {
     status = take_shares(samples, &couples, rows, err);
     free(samples->judge_counts);

@@ -10,13 +10,6 @@
 #include "run/loop.h"
 #include "tpo/judge.h"
 
-static size_t prompt_end(const struct tpo_samples *samples, size_t first)
-{
-  size_t end = first + 1;
-  while (end < samples->n && strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) == 0) end++;
-  return end;
-}
-
 /* First row of the instruction in `samples`, searched from *at on, which moves past it; samples->n: it has
  * none. */
 static size_t find_instruction(const struct tpo_samples *samples, const struct tpo_sample_row *like,
@@ -27,31 +20,10 @@ static size_t find_instruction(const struct tpo_samples *samples, const struct t
     if (row > 0 && strcmp(samples->rows[row - 1].prompt_id, samples->rows[row].prompt_id) == 0) continue;
     if (strcmp(samples->rows[row].prompt_id, like->prompt_id) != 0) continue;
     if (strcmp(samples->rows[row].instruction, like->instruction) != 0) return samples->n;
-    *at = prompt_end(samples, row) % samples->n;
+    *at = tpo_samples_prompt_end(samples, row) % samples->n;
     return row;
   }
   return samples->n;
-}
-
-/* What a route's judge itself gave. */
-static double raw_score(const struct tpo_sample_row *row)
-{
-  json_t *detail = json_loads(row->score_detail, 0, NULL);
-  const json_t *raw = json_object_get(detail, "raw");
-  double score = json_is_number(raw) ? json_number_value(raw) : row->score;
-  json_decref(detail);
-  return score;
-}
-
-static double mean_score(const struct tpo_samples *samples, size_t first, double unscored, bool raw)
-{
-  double sum = 0;
-  size_t end = prompt_end(samples, first);
-  for (size_t i = first; i < end; i++) {
-    const struct tpo_sample_row *row = &samples->rows[i];
-    sum += !row->scored ? unscored : raw ? raw_score(row) : row->score;
-  }
-  return sum / (double)(end - first);
 }
 
 static void add_outcome(struct win_rate *out, double *outcomes, double more, double less)
@@ -62,19 +34,24 @@ static void add_outcome(struct win_rate *out, double *outcomes, double more, dou
   out->ties += more == less;
 }
 
-int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unscored,
+int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
                        bool raw, struct win_rate *out, struct tpo_error *err)
 {
   double *outcomes = tpo_calloc(now->n, sizeof *outcomes, err);
   size_t at = 0;
   *out = (struct win_rate){0};
   if (!outcomes) return TPO_E_MEMORY;
-  for (size_t i = 0; i < now->n; i = prompt_end(now, i)) {
+  for (size_t i = 0; i < now->n; i = tpo_samples_prompt_end(now, i)) {
     size_t other = find_instruction(before, &now->rows[i], &at);
-    if (other == before->n)
+    if (other == before->n) {
       out->unmatched++;
+      continue;
+    }
+    double ours = prompt_score(now, i, unparsed, raw), theirs = prompt_score(before, other, unparsed, raw);
+    if (isnan(ours) || isnan(theirs))
+      out->unjudged++;
     else
-      add_outcome(out, outcomes, mean_score(now, i, unscored, raw), mean_score(before, other, unscored, raw));
+      add_outcome(out, outcomes, ours, theirs);
   }
   out->rate = mean_and_error(outcomes, out->n, &out->standard_error);
   free(outcomes);
@@ -86,15 +63,12 @@ int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, stru
   double *outcomes = tpo_calloc(now->n, sizeof *outcomes, err);
   *out = (struct win_rate){0};
   if (!outcomes) return TPO_E_MEMORY;
-  for (size_t first = 0, end; first < now->n; first = end) {
-    double sum = 0, n = 0;
-    end = prompt_end(now, first);
-    for (size_t i = first; i < end; i++) {
-      if (!now->rows[i].scored) continue;
-      sum += now->rows[i].score;
-      n++;
-    }
-    if (n > 0) add_outcome(out, outcomes, sum, n / 2);
+  for (size_t first = 0; first < now->n; first = tpo_samples_prompt_end(now, first)) {
+    double share = prompt_score(now, first, 0, false);
+    if (isnan(share))
+      out->unjudged++;
+    else
+      add_outcome(out, outcomes, share, 0.5);
   }
   out->rate = mean_and_error(outcomes, out->n, &out->standard_error);
   free(outcomes);
@@ -109,8 +83,8 @@ static int take_matched(struct tpo_samples *matched, const struct tpo_samples *n
   size_t at = 0;
   for (size_t first = 0, end; first < now->n && status == 0; first = end) {
     size_t had = matched->n, other = find_instruction(before, &now->rows[first], &at);
-    end = prompt_end(now, first);
-    size_t other_end = other < before->n ? prompt_end(before, other) : other;
+    end = tpo_samples_prompt_end(now, first);
+    size_t other_end = other < before->n ? tpo_samples_prompt_end(before, other) : other;
     for (size_t i = first; i < end && status == 0; i++)
       for (size_t j = other; j < other_end && status == 0; j++)
         if (before->rows[j].k == now->rows[i].k) status = tpo_samples_add(matched, &now->rows[i], err);
@@ -145,7 +119,7 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
   int status = 0;
   if (loop->first)
     status =
-        win_rate_of_scores(now, before, loop_unscored(loop), strcmp(judge->kind, "route") == 0, out, err);
+        win_rate_of_scores(now, before, loop_unparsed(loop), strcmp(judge->kind, "route") == 0, out, err);
   return loop_agree(loop, status, err);
 }
 

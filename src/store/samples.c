@@ -130,6 +130,13 @@ static int rank_rows(const struct tpo_samples *samples, const struct ranked_id *
   return 0;
 }
 
+size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first)
+{
+  size_t end = first + 1;
+  while (end < samples->n && strcmp(samples->rows[end].prompt_id, samples->rows[first].prompt_id) == 0) end++;
+  return end;
+}
+
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
                      struct tpo_error *err)
 {

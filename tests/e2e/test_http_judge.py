@@ -17,7 +17,7 @@ from fake_server import DROP, FakeServer, error, raw, reply
 h5py = pytest.importorskip("h5py")
 
 SECRET = "PLANTED-SECRET-4410"
-KEY = "sk-do-not-tell-0123456789"
+KEY = "sk-do-not-tell/0123456789"  # JSON may escape a slash
 THOUGHT = f"""
 prompt: "Think, then reply. Request: {{instruction}}"
 thought_marker: "Notes to myself:"
@@ -109,9 +109,10 @@ def test_an_address_may_be_given_in_several_forms(tpo, samples, tmp_path, form):
     assert "Authorization" not in server.requests[0].headers
 
 
-def test_a_judge_never_sees_a_thought(tpo, samples, tmp_path):
-    with FakeServer(lambda _: reply("[[1]]")) as server:
-        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5"), env=PLAIN, ranks=2)
+@pytest.mark.parametrize("mode, answer", [("absolute", "[[1]]"), ("pairwise", "[[A]]")])
+def test_a_judge_never_sees_a_thought(tpo, samples, tmp_path, mode, answer):
+    with FakeServer(lambda _: reply(answer)) as server:
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", f"judge.mode={mode}"), env=PLAIN, ranks=2)
     with h5py.File(samples) as f:
         assert any(SECRET in t.decode() for t in f["thought"])
     assert server.requests
@@ -330,7 +331,7 @@ def test_nothing_is_asked_twice(tpo, samples, tmp_path):
         tpo.ok(*arguments(samples, server.url, out, *settings, model="judge-2"), env=PLAIN)
         assert len(server.requests) == 2 * first, "another model's answers are others"
         server.requests.clear()
-        files = sorted(cache.glob("*.jsonl"))
+        files = sorted(cache.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)  # judge-2 has the last
         lines = files[0].read_bytes().splitlines(keepends=True)
         lines[0] = lines[0].replace(b"Fair", b"Foul")
         files[0].write_bytes(b"".join(lines)[:-9])
@@ -390,7 +391,8 @@ def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
     env = {**PLAIN, "MY_KEY": KEY}
     escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
     echoes = [reply(f"Your key is {KEY}.\n[[2]]"), error(401, f"Incorrect API key provided: {KEY}."), raw(f"bad {KEY}", 403),
-              raw(f'{{"error":"{escaped}"}}', 404), error(400, "x" * 300 + KEY), error(500, f"{KEY}{KEY}"), raw(KEY),
+              raw(f'{{"error":"{escaped}"}}', 404), raw(f'{{"errors":["{escaped}"]}}', 400),
+              raw('{"errors":["%s"' % KEY.replace("/", "\\/"), 500), error(400, "x" * 300 + KEY), error(500, f"{KEY}{KEY}"), raw(KEY),
               raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"})]
     seen = b""
     for i, echo in enumerate(echoes):

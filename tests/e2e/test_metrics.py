@@ -14,7 +14,11 @@ import pytest
 import tiny
 from conftest import command, environment
 
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+try:
+    from tensorboard.backend.event_processing import event_accumulator
+except ImportError:
+    event_accumulator = None
+needs_reader = pytest.mark.skipif(event_accumulator is None, reason="tensorboard, which reads its files, is not installed")
 
 CONFIG = """
 seed: 5
@@ -228,6 +232,7 @@ def scalars(found):
     return {tag: [(x.step, x.value) for x in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
+@needs_reader
 def test_tensorboard_reads_the_same_numbers(finished):
     _, run_dir, _ = finished
     found = accumulator(run_dir)
@@ -256,8 +261,10 @@ def without_times(run_dir):
     return [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in events(run_dir)]
 
 
-@pytest.mark.parametrize("last", [("kl", 1), ("epoch", 1), ("judge", 2)])
-def test_killed_and_resumed_it_tells_the_same(tpo, configure, direct, tmp_path, last):
+@pytest.fixture(scope="module", params=[("kl", 1), ("epoch", 1), ("judge", 2)], ids=lambda last: f"{last[0]}-{last[1]}")
+def resumed(request, tpo, configure, direct, tmp_path_factory):
+    """A run that was killed behind an event and taken up, one that was not, and a reader that had the files open."""
+    last, tmp_path = request.param, tmp_path_factory.mktemp("resumed")
     config, whole = configure(tmp_path, "whole", baseline=direct)
     tpo.ok("run", config)
     config, run_dir = configure(tmp_path, "killed", baseline=direct)
@@ -271,9 +278,19 @@ def test_killed_and_resumed_it_tells_the_same(tpo, configure, direct, tmp_path, 
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
-    watching = accumulator(run_dir)
+    watching = accumulator(run_dir) if event_accumulator else None
     tpo.ok("run", config, "--resume")
+    return last, run_dir, whole, watching
+
+
+def test_killed_and_resumed_it_tells_the_same(resumed):
+    _, run_dir, whole, _ = resumed
     assert without_times(run_dir) == without_times(whole)
+
+
+@needs_reader
+def test_killed_and_resumed_tensorboard_reads_the_same(resumed):
+    last, run_dir, whole, watching = resumed
     assert scalars(accumulator(run_dir)) == scalars(accumulator(whole))
     if last[0] != "epoch":  # an epoch's numbers that were told may be told again, in a file of their own
         watching.Reload()
@@ -343,6 +360,17 @@ def test_a_baseline_that_can_not_be_one_is_refused_before_anything_is_computed(t
         assert all(word in text for word in words), text
         assert not (run_dir / "iter-000/validation.h5").exists()
         subprocess.run(["rm", "-rf", run_dir], check=True)
+
+
+def test_a_baselines_judge_that_differs_in_a_long_text_is_told_from_this_runs(tpo, configure, direct, tmp_path):
+    config, _ = configure(tmp_path, "run", baseline=direct)
+    text = tpo.fails("run", config, "--set", "judge.prompt=" + "Which is better? " * 200, code=2)
+    assert 'there judge has "prompt: null"' in text and 'here "prompt: ' in text
+    config, base = configure(tmp_path, "base", iterations=1)
+    tpo.ok("run", config, "--set", "judge.prompt=" + "Which is better? " * 200)
+    config, _ = configure(tmp_path, "run", baseline=base)
+    text = tpo.fails("run", config, "--set", "judge.prompt=Which?", code=2)
+    assert 'there judge has "prompt: ' in text and 'here "prompt: "Which?""' in text
 
 
 def test_a_judges_other_settings_may_differ(tpo, configure, direct, tmp_path):

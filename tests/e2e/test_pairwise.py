@@ -6,6 +6,19 @@ import pytest
 
 import tiny
 
+h5py = pytest.importorskip("h5py")
+
+SECRET = "PLANTED-SECRET-4410"
+THOUGHT = f"""
+prompt: "Think, then reply. Request: {{instruction}}"
+thought_marker: "Notes to myself:"
+response_marker: "\\nReply for the user:"
+prefill: "Notes to myself:\\n{SECRET} "
+thought_tokens: 10
+response_tokens: 16
+on_budget: force
+"""
+
 # Random weights say random letters: the last a, b or c among them is the verdict.
 LETTERS = ["--set", "judge.pattern=(?i)([abc])", "--set", "judge.temperature=1", "--set", "judge.max_tokens=12"]
 
@@ -90,6 +103,38 @@ def test_answers_without_a_verdict_leave_all_equal_and_are_told(tpo, samples, ju
     assert result.returncode == 0 and b"60 of 60 answers hold no verdict" in result.stderr
     for details in judged(tpo, tmp_path / "o.h5").values():
         assert [(d["elo"], d["unparsable"]) for d in details] == [(0, 6)] * 4
+
+
+def edited(source, path, edits):
+    """A copy of a samples file with texts exchanged for others of the same length."""
+    data = source.read_bytes()
+    for old, new in edits.items():
+        assert old in data and len(old) == len(new)
+        data = data.replace(old, new)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_judge_never_sees_a_thought(tpo, tiny_model, judge_model, tmp_path, ranks):
+    """Verdicts stay when the thoughts are exchanged, and not when the responses are."""
+    (tmp_path / "thought.yaml").write_text(THOUGHT)
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 3)
+    samples = tmp_path / "samples.h5"
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", samples, "--k", 3, "--temperature", 1,
+           "--top-p", 1, "--max-tokens", 48, "--thought", tmp_path / "thought.yaml")
+    with h5py.File(samples) as f:
+        assert all(SECRET.encode() in thought for thought in f["thought"][:])
+        others = {text: b"%*d" % (len(text), i) for i, text in enumerate(f["response"][:])}
+    thoughts = edited(samples, tmp_path / "thoughts.h5", {SECRET.encode(): b"Answer A is better."})
+    responses = edited(samples, tmp_path / "responses.h5", others)
+    for file, name in [(thoughts, "thought"), (responses, "response")]:
+        with h5py.File(samples) as a, h5py.File(file) as b:
+            assert [n for n in a if n not in (name, "text", "prompt_text") and (a[n][:] != b[n][:]).any()] == []
+            assert all(x != y for x, y in zip(a[name][:], b[name][:]))
+    details = [judge(tpo, file, judge_model, tmp_path / "o.h5", *LETTERS, ranks=ranks) for file in (samples, thoughts, responses)]
+    assert sum(d["wins"] for of in details[0].values() for d in of if "elo" in d) > 0
+    assert details[0] == details[1] != details[2]
 
 
 def test_a_question_too_long_for_the_judge_is_no_score(tpo, samples, tmp_path):

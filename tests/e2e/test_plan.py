@@ -206,9 +206,27 @@ def test_judge_calls(tpo, tiny_model, tmp_path):
     # Each pair in both orders; in validation against the start model 6 times, and once against iteration 1.
     assert told(f"pairwise:{tiny_model}") == (16 * 12, (6 + 1) * 4 * 2)
     assert told(f"pairwise:{tiny_model}", "judge.comparisons=5") == (16 * 5, 7 * 4 * 2)
-    assert told(f"pairwise:{tiny_model}", "judge.comparisons=1") == (16, 7 * 4)
+    # Two responses that are compared with each other alone are judged in both positions, whatever is asked of samples.
+    assert told(f"pairwise:{tiny_model}", "judge.comparisons=1") == (16, 7 * 4 * 2)
     assert told(f"pairwise:{tiny_model}", "run.validation_k=3", "train.epochs=1") == (16 * 12, 3 * 4 * 3 * 2)
     assert told(f"pairwise:{tiny_model}", f"run.baseline={tmp_path}") == (16 * 12, (7 + 3) * 4 * 2)
+
+
+@pytest.mark.parametrize("kind", ["http://example.org/v1", "https://example.org/v1", "http:https://example.org/v1"])
+@pytest.mark.parametrize("routed", [False, True])
+def test_judge_calls_of_servers(tpo, tiny_model, tmp_path, kind, routed):
+    config, _ = write_config(tmp_path, tiny_model)
+    judge = ["judge.kind=route", f"judge.routes=['* -> {kind}']"] if routed else [f"judge.kind={kind}"]
+
+    def told(*args):
+        text = plan(tpo, config, *[x for a in (*judge, *args) for x in ("--set", a)])
+        return next(line for line in text.splitlines() if line.startswith(f"  {kind}: ")), calls(text, kind)[1:]
+
+    line, numbers = told("judge.mode=absolute")
+    assert numbers == (16 * 4, 28) and " requests, " in line
+    line, numbers = told("judge.mode=pairwise")
+    assert numbers == (16 * 12, 7 * 4 * 2) and " comparisons asked of the server, " in line
+    assert told("judge.mode=pairwise", "judge.comparisons=1")[1] == (16, 7 * 4 * 2)
 
 
 def test_judge_calls_of_judges_that_are_not_here(tpo, tiny_model, tmp_path):

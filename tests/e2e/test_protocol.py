@@ -106,6 +106,56 @@ def test_a_judge_that_fails_too_often_ends_the_run_and_below_that_prompts_are_le
     assert statistics["unjudged"] == 1 and statistics["unscored"] == 1
 
 
+def test_a_failed_judgement_is_no_number_in_validation(tpo, tiny_model, tmp_path):
+    train, held_back, judge = tmp_path / "train.jsonl", tmp_path / "validation.jsonl", tmp_path / "judge.py"
+    tiny.write_prompts(train, "train", 4)
+    tiny.write_prompts(held_back, "validation", 10)
+    judge.write_text(JUDGE.format(score='None if item["id"] == "validation-7" else 10.0 + r["k"]'))
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: none
+judge: "command:python3 {judge}"
+data: {{train: {train}, validation: {held_back}, prompts_per_iteration: 4, validation_prompts: 10}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 8}}
+pairs: {{length_penalty: 0}}
+train: {{epochs: 2, batch: 4}}
+run: {{dir: {tmp_path / "run"}, iterations: 1, deadline: 60}}
+""")
+    out = tpo.ok("run", config, ranks=2)
+    told = [event(tmp_path / "run", iteration) for iteration in (0, 1)]
+    for e in told:
+        assert e["mean_score"] == 10 and e["failures"] == 1 and e["unjudged"] == 1 and e["n"] == 10
+        assert e["counts"]["failed"] == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [e["score"] for e in lines if e["event"] == "epoch"] == [10, 10]
+    win = next(e for e in lines if e["event"] == "win_rate")
+    assert win["n"] == win["ties"] == 9 and win["unjudged"] == 1
+    assert "instructions, 9 of them" in out
+
+
+def test_a_judging_that_is_given_up_leaves_no_scale_behind(tpo, tiny_model, tmp_path):
+    train, held_back, judge = tmp_path / "train.jsonl", tmp_path / "validation.jsonl", tmp_path / "judge.py"
+    tiny.write_prompts(train, "train", 4)
+    tiny.write_prompts(held_back, "validation", 10)
+    judge.write_text(JUDGE.format(score='None if item["id"] > "validation-2" else 1000.0 + len(r["text"])'))
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: none
+judge: {{kind: route, routes: "* -> command:python3 {judge}"}}
+data: {{train: {train}, validation: {held_back}, prompts_per_iteration: 4, validation_prompts: 10}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 8}}
+run: {{dir: {tmp_path / "run"}, iterations: 1, deadline: 60}}
+""")
+    assert "7 of 10 responses" in tpo.fails("run", config, ranks=2, code=1)
+    assert not (tmp_path / "run" / "judge-scales.json").exists()
+    judge.write_text(JUDGE.format(score='1000.0 + len(r["text"]) + int(item["id"][-1])'))
+    tpo.ok("run", config, "--resume")
+    assert (tmp_path / "run" / "judge-scales.json").exists()
+    assert abs(event(tmp_path / "run")["mean_score"]) < 1e-9
+
+
 def test_a_judge_sees_all_of_a_chat(tpo, tiny_model, tmp_path):
     prompts, samples, judge, seen = tmp_path / "p.jsonl", tmp_path / "s.h5", tmp_path / "judge.py", tmp_path / "seen"
     chat = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."},

@@ -80,6 +80,47 @@ def test_each_instruction_goes_to_the_first_judge_that_fits(tpo, samples, progra
         assert row["detail"]["detail"] == own["detail"]
 
 
+SECRET = "PLANTED-SECRET-4410"
+THOUGHT = f"""
+prompt: "Think, then reply. Request: {{instruction}}"
+thought_marker: "Notes to myself:"
+response_marker: "\\nReply for the user:"
+prefill: "Notes to myself:\\n{SECRET} "
+thought_tokens: 10
+response_tokens: 16
+on_budget: force
+"""
+LISTENER = """#!/usr/bin/env python3
+import json, os, sys
+log = os.open(%r, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+os.write(log, (json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n").encode())
+for line in sys.stdin:
+    os.write(log, line.encode())
+    r = json.loads(line)
+    print(json.dumps({"id": r["id"], "scores": [len(x["text"]) for x in r["responses"]]}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_judge_behind_a_route_never_sees_a_thought(tpo, tiny_model, tmp_path, ranks):
+    write_prompts(tmp_path / "prompts.jsonl", 8)
+    (tmp_path / "thought.yaml").write_text(THOUGHT)
+    listener, log = tmp_path / "listener.py", tmp_path / "heard"
+    listener.write_text(LISTENER % str(log))
+    listener.chmod(0o755)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "samples.h5", "--k", 3,
+           "--temperature", 1, "--top-p", 1, "--max-tokens", 48, "--thought", tmp_path / "thought.yaml")
+    with h5py.File(tmp_path / "samples.h5") as f:
+        assert all(SECRET.encode() in thought for thought in f["thought"][:])
+    rows = judge(tpo, tmp_path / "samples.h5", tmp_path / "s.h5", *route_args(["checks -> rule", f"* -> command:{listener}"]),
+                 ranks=ranks)
+    heard = log.read_text()
+    responses = [x["text"] for line in heard.splitlines() if line[0] == "{" for x in json.loads(line)["responses"]]
+    asked = [row["response"] for row in rows if int(row["id"][1:]) % 4]
+    assert asked and sorted(responses) == sorted(asked)
+    assert SECRET not in heard and "Notes to myself" not in heard
+
+
 def test_an_instruction_that_no_route_fits_is_a_failure(tpo, samples, program, tmp_path):
     args = route_args(["checks -> rule", f"category -> {program}"])
     message = tpo.fails("judge", "--samples", samples, "--out", tmp_path / "s.h5", *args, code=1)
@@ -149,3 +190,26 @@ def test_a_route_that_cannot_be_is_a_usage_error_that_names_it(tpo, samples, tmp
     assert words in message
     for route in routes[-1:]:
         assert f'"{route}"' in message
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+@pytest.mark.parametrize("kind", ["rule", "route"])
+def test_checks_that_no_rule_can_verify_are_refused_before_anything_is_sampled(tpo, tiny_model, program, tmp_path, kind, ranks):
+    """Where another judge would get the instruction, nothing is asked of its checks."""
+    write_prompts(tmp_path / "p.jsonl", 8)
+    with open(tmp_path / "p.jsonl", "a") as f:
+        f.write(json.dumps({"id": "odd", "instruction": "Sing.", "checks": [{"type": "nonsense:type"}]}) + "\n")
+    run_dir = tmp_path / "run"
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+model: {{path: {tiny_model}}}
+data: {{validation: {tmp_path / 'p.jsonl'}, prompts_per_iteration: 4, validation_prompts: 4}}
+judge: {{kind: {kind}}}
+run: {{dir: {run_dir}, iterations: 1}}
+""")
+    routes = [["checks -> rule", f"* -> {program}"], [f"id=odd -> {program}", "* -> rule"]]
+    message = tpo.fails("run", config, "--set", "judge.routes=" + json.dumps(routes[0]), ranks=ranks, code=1)
+    assert "p.jsonl" in message and "odd" in message and "nonsense:type" in message
+    assert not list(run_dir.glob("*/*.h5"))
+    if kind == "route":
+        tpo.ok("run", config, "--set", "judge.routes=" + json.dumps(routes[1]), "--plan-only")

@@ -172,6 +172,38 @@ static void key_is_taken_out_of_all_texts(void **state)
   }
 }
 
+static void key_is_found_under_the_escapes_of_json(void **state)
+{
+  (void)state;
+  const char *key = "sk/ab+\"c\\9u=";
+  static const char *const bodies[] = {
+      "{\"errors\":[\"bad sk\\/ab+\\\"c\\\\9u=.\"]}", /* no message that we know */
+      "{\"errors\":[\"bad \\u0073k\\u002Fab\\u002b\\u0022c\\u005C9\\u0075=.\"]}", /* as code points */
+      "{\"sk\\/ab+\\\"c\\\\9u=\":\"bad .\"}",                                     /* as a member's name */
+      "{\"errors\":[\"bad sk\\/ab+\\\"c\\\\9u=.",                                 /* cut off */
+      "{\"a\":1,\"a\":\"bad sk\\u002fab+\\\"c\\\\9u=.\"}", /* not valid: a name twice */
+      "{\"error\":\"upstream: {\\\"e\\\":\\\"bad sk\\\\\\/ab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"}", /* JSON in JSON
+                                                                                              */
+      "{\"errors\":[\"upstream: {\\\"e\\\":\\\"bad \\\\u0073k\\\\u002fab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"]}",
+      "<p>bad sk/ab+\"c\\9u=.</p>"};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(bodies[i], strlen(bodies[i]), key, told);
+    assert_contains(told, "bad ");
+    assert_contains(told, "[key]");
+    assert_null(strstr(told, "ab"));
+    assert_null(strstr(told, "9"));
+  }
+  /* Parts of a key, also at the text's end, are not taken for it. */
+  static const char *const others[] = {"sk/ab",   "sk\\/ab+\\", "\\",
+                                       "\\u0073", "sk\\u002",   "\\\\\\\\\\\\\\\\\\\\\\\\sk"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(others[i], strlen(others[i]), key, told);
+    assert_string_equal(told, others[i]);
+  }
+}
+
 static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
 {
   (void)state;
@@ -461,6 +493,7 @@ int main(void)
       cmocka_unit_test(reply_gives_text_and_tokens),
       cmocka_unit_test(reply_without_text_tells_why),
       cmocka_unit_test(key_is_taken_out_of_all_texts),
+      cmocka_unit_test(key_is_found_under_the_escapes_of_json),
       cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
       cmocka_unit_test(error_text_is_one_tame_short_line),
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),

@@ -136,11 +136,15 @@ static void the_judge_fails_on_what_it_cannot_score_alone(void **state)
   assert_ok(tpo_judge_score(judge, items, 4, results, &err));
   const bool ok[] = {true, false, false, true, false, false, true};
   for (int i = 0; i < 7; i++) assert_int_equal(results[i].ok, ok[i]);
-  assert_null(results[1].detail);
+  assert_string_equal(results[1].detail, "{\"error\":\"not scored: the output has no response\"}");
   assert_contains(results[2].detail, "more than the reward model's context of 256");
   assert_contains(results[4].detail, "messages");
   assert_contains(results[5].detail, "robot");
   assert_true(results[6].score == results[0].score);
+  char *counts = tpo_judge_counts(judge);
+  assert_contains(counts, "\"scored\":3");
+  assert_contains(counts, "\"failed\":3"); /* all but the response that is not there */
+  free(counts);
   for (int i = 0; i < 7; i++) free(results[i].detail);
   tpo_judge_close(judge);
   tpo_backend_close(be);

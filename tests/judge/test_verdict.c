@@ -97,7 +97,12 @@ static void broken_chats_are_refused(void **state)
 {
   (void)state;
   static const char *const metas[] = {
-      "{", "{\"messages\":7}", "{\"messages\":[1,2]}",
+      "{",
+      "{\"messages\":7}",
+      "{\"messages\":[1]}",
+      "{\"messages\":[1,2]}",
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"cut\\u0000off\"},"
+      "{\"role\":\"user\",\"content\":\"x\"}]}",
       "{\"messages\":[{\"role\":\"user\"},{\"role\":\"user\",\"content\":\"x\"}]}"};
   for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
     struct tpo_error err = {0};

@@ -52,6 +52,26 @@ static void spreads_are_over_outputs_and_over_prompts(void **state)
   tpo_samples_free(&samples);
 }
 
+static void a_failed_judgement_is_no_number(void **state)
+{
+  (void)state;
+  struct tpo_samples samples = {0}, before = {0};
+  struct tpo_error err = {0};
+  struct sample_dynamics d;
+  double difference, se, mean_before, mean_after;
+  SKETCH(&samples, ROW("a", 10, "x", 0, 1), ROW("b", 10, "x", 0, 1), ROW("b", NAN, "x", 0, 1),
+         ROW("c", 4, "x", 0, 1), ROW("c", NAN, NULL, 0, 1));
+  SKETCH(&before, ROW("a", 8, "x", 0, 1), ROW("b", 0, "x", 0, 1), ROW("c", NAN, "x", 0, 1));
+  assert_int_equal(sample_dynamics(&samples, -1, &d, &err), 0);
+  assert_near(d.mean_score, (10 + 1.5) / 2); /* c: (4 - 1) / 2 */
+  assert_int_equal(d.unjudged, 1);
+  assert_int_equal(tpo_paired_difference(&before, &samples, -1, &difference, &se, &mean_before, &mean_after),
+                   1);
+  assert_near(difference, 2);
+  tpo_samples_free(&samples);
+  tpo_samples_free(&before);
+}
+
 static void repetition_is_the_judges_over_what_parses(void **state)
 {
   (void)state;
@@ -137,6 +157,7 @@ int main(void)
       cmocka_unit_test(quartiles_are_those_of_numpy),
       cmocka_unit_test(a_standard_error_needs_two_values),
       cmocka_unit_test(spreads_are_over_outputs_and_over_prompts),
+      cmocka_unit_test(a_failed_judgement_is_no_number),
       cmocka_unit_test(repetition_is_the_judges_over_what_parses),
       cmocka_unit_test(lengths_are_compared_where_both_outputs_parse),
       cmocka_unit_test(the_paired_difference_matches_prompts),

@@ -73,13 +73,28 @@ static void a_share_above_one_half_wins(void **state)
   struct tpo_samples now = {0};
   struct tpo_error err = {0};
   struct win_rate w;
-  /* c has no share, and is left out; d has one of two */
+  /* c and d have responses that the judge failed on, and are left out */
   SKETCH(&now, ROW("a", 1, "x", 0, 1), ROW("a", 0.5, "x", 0, 1), ROW("b", 0.5, "x", 0, 1),
          ROW("c", NAN, "x", 0, 1), ROW("d", NAN, "x", 0, 1), ROW("d", 0.25, "x", 0, 1),
          ROW("e", 1, "x", 0, 1), ROW("e", 0, "x", 0, 1));
   assert_int_equal(win_rate_of_shares(&now, &w, &err), 0);
-  assert_true(w.n == 4 && w.wins == 1 && w.losses == 1 && w.ties == 2);
-  assert_near(w.rate, 0.5);
+  assert_true(w.n == 3 && w.wins == 1 && w.losses == 0 && w.ties == 2 && w.unjudged == 2);
+  assert_near(w.rate, 2.0 / 3);
+  tpo_samples_free(&now);
+}
+
+static void instructions_that_the_judge_failed_on_are_left_out(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  /* a: no score now, b: none before, c: no response now, which loses */
+  SKETCH(&now, ROW("a", NAN, "x", 0, 1), ROW("b", 1, "x", 0, 1), ROW("c", NAN, NULL, 0, 1));
+  SKETCH(&before, ROW("a", 0, "x", 0, 1), ROW("b", NAN, "x", 0, 1), ROW("c", 0, "x", 0, 1));
+  assert_int_equal(win_rate_of_scores(&now, &before, -1, false, &w, &err), 0);
+  assert_true(w.n == 1 && w.losses == 1 && w.unjudged == 2);
+  tpo_samples_free(&before);
   tpo_samples_free(&now);
 }
 
@@ -90,6 +105,7 @@ int main(void)
       cmocka_unit_test(instructions_are_matched_by_id_and_text),
       cmocka_unit_test(a_routes_scores_compare_before_their_scale),
       cmocka_unit_test(a_share_above_one_half_wins),
+      cmocka_unit_test(instructions_that_the_judge_failed_on_are_left_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
