@@ -131,3 +131,17 @@ run: {{dir: {tmp_path / 'run'}, iterations: 1}}
     page = (tmp_path / "run" / "report.html").read_text()
     assert "alert(1)" in page and "<script>alert" not in page and "<img src=x" not in page
     assert "&lt;img src=x" in page or "\\u003cimg src=x" in page
+
+
+def test_samples_whose_texts_another_program_replaced_are_read(tpo, tiny_model, tmp_path):
+    """h5py leaves the texts of a data set in another order, and those that it replaced as unused space."""
+    prompts, samples, scored = tmp_path / "p.jsonl", tmp_path / "s.h5", tmp_path / "scored.h5"
+    tiny.write_prompts(prompts, "p", 40)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", samples, "--k", 4, "--thought", "none",
+           "--max-tokens", 30, "--temperature", 1)
+    for turn in range(3):
+        with h5py.File(samples, "r+") as f:
+            f["response"][...] = [f"{'tea ' * (i % 7 + turn)}{i}".encode() for i in range(160)]
+    tpo.ok("judge", "--samples", samples, "--judge", "rule", "--out", scored)
+    with h5py.File(scored) as f:
+        assert [r.decode() for r in f["response"]] == [f"{'tea ' * (i % 7 + 2)}{i}" for i in range(160)]

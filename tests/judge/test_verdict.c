@@ -101,8 +101,8 @@ static void broken_chats_are_refused(void **state)
       "{\"messages\":7}",
       "{\"messages\":[1]}",
       "{\"messages\":[1,2]}",
-      "{\"messages\":[{\"role\":\"user\",\"content\":\"cut\\u0000off\"},"
-      "{\"role\":\"user\",\"content\":\"x\"}]}",
+      ("{\"messages\":[{\"role\":\"user\",\"content\":\"cut\\u0000off\"},"
+       "{\"role\":\"user\",\"content\":\"x\"}]}"),
       "{\"messages\":[{\"role\":\"user\"},{\"role\":\"user\",\"content\":\"x\"}]}"};
   for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
     struct tpo_error err = {0};

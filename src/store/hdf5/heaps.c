@@ -5,9 +5,10 @@
  *
  * A heap (HDF5 File Format Specification 3.0, III.E): "GCOL", version 1, 3 zero bytes, its size (8 bytes);
  * then objects: index (2 bytes), references (2), 4 reserved, size (8), and the content padded to 8 bytes.
- * This program only ever adds texts, so the objects are numbered from 1 in their order. Object 0 is the free
- * rest and its size counts its head; less than an object's head may be left over. A reference: length (4
- * bytes), address of the heap (8), index (4); a heap's address of 0 is no text. */
+ * Object 0 is the free rest and its size counts its head; less than an object's head may be left over.
+ * Indices rise where texts were only ever added, as this program does; a program that replaced some leaves
+ * them in any order, and old heaps in unused space, which only references tell from those in use. A
+ * reference: length (4 bytes), address of the heap (8), index (4); a heap's address of 0 is no text. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
@@ -21,9 +22,14 @@ struct extent {
   bool is_text;
 };
 
+struct object {
+  uint32_t index;
+  uint64_t bytes;
+};
+
 struct heap {
   uint64_t address;
-  size_t first, n; /* its objects' sizes are sizes[first .. first + n) */
+  size_t first, n; /* its objects are objects[first .. first + n), by rising index */
 };
 
 struct check {
@@ -33,8 +39,8 @@ struct check {
   size_t n_extents, extent_capacity;
   struct heap *heaps; /* by rising address */
   size_t n_heaps, heap_capacity;
-  uint64_t *sizes; /* bytes of each object */
-  size_t n_sizes, size_capacity;
+  struct object *objects;
+  size_t n_objects, object_capacity;
   struct tpo_error *err;
 };
 
@@ -58,30 +64,52 @@ static int damaged(const struct check *c, uint64_t at)
                   (unsigned long long)at);
 }
 
-/* Notes the objects of the heap at `at`; its size to *size. */
+static int by_index(const void *a, const void *b)
+{
+  uint32_t x = ((const struct object *)a)->index, y = ((const struct object *)b)->index;
+  return (x > y) - (x < y);
+}
+
+/* Reads the objects behind the head: 1, or 0 when they are not those of a whole heap. */
+static int note_objects(struct check *c, const uint8_t *heap, uint64_t size, struct heap *noted)
+{
+  for (uint64_t next = HEAP_HEAD; size - next >= OBJECT_HEAD;) {
+    unsigned index = heap[next] | (unsigned)heap[next + 1] << 8;
+    uint64_t bytes = load_u64(heap + next + 8), room = size - next;
+    if (index == 0) return bytes == room;
+    if (bytes > room - OBJECT_HEAD) return 0;
+    uint64_t padded = OBJECT_HEAD + (bytes + 7) / 8 * 8;
+    if (padded > room) return 0;
+    if (tpo_grow(&c->objects, &c->object_capacity, c->n_objects + 1, sizeof *c->objects, c->err) < 0)
+      return TPO_E_MEMORY;
+    c->objects[c->n_objects++] = (struct object){index, bytes};
+    noted->n++;
+    next += padded;
+  }
+  return 1;
+}
+
+/* Notes what may be a heap at `at`, its size to *size: 1, or 0 when it is none. */
 static int note_heap(struct check *c, uint64_t at, uint64_t *size)
 {
   const uint8_t *heap = c->map.data + at;
+  struct heap noted = {.address = at, .first = c->n_objects};
   *size = load_u64(heap + 8);
-  if (*size < HEAP_HEAD || *size > c->map.size - at) return damaged(c, at);
-  if (tpo_grow(&c->heaps, &c->heap_capacity, c->n_heaps + 1, sizeof *c->heaps, c->err) < 0)
-    return TPO_E_MEMORY;
-  struct heap *noted = &c->heaps[c->n_heaps++];
-  *noted = (struct heap){.address = at, .first = c->n_sizes};
-  for (uint64_t next = HEAP_HEAD; *size - next >= OBJECT_HEAD;) {
-    unsigned index = heap[next] | (unsigned)heap[next + 1] << 8;
-    uint64_t bytes = load_u64(heap + next + 8), room = *size - next;
-    if (index == 0) return bytes == room ? 0 : damaged(c, at);
-    if (index != noted->n + 1 || bytes > room - OBJECT_HEAD) return damaged(c, at);
-    if (tpo_grow(&c->sizes, &c->size_capacity, c->n_sizes + 1, sizeof *c->sizes, c->err) < 0)
-      return TPO_E_MEMORY;
-    c->sizes[c->n_sizes++] = bytes;
-    noted->n++;
-    bytes = OBJECT_HEAD + (bytes + 7) / 8 * 8;
-    if (bytes > room) return damaged(c, at);
-    next += bytes;
+  if (*size < HEAP_HEAD || *size > c->map.size - at) return 0;
+  int whole = note_objects(c, heap, *size, &noted);
+  if (whole == 1 && noted.n > 0) {
+    struct object *objects = c->objects + noted.first;
+    qsort(objects, noted.n, sizeof *objects, by_index);
+    for (size_t i = 1; i < noted.n; i++)
+      if (objects[i].index == objects[i - 1].index) whole = 0;
   }
-  return 0;
+  if (whole == 1 && tpo_grow(&c->heaps, &c->heap_capacity, c->n_heaps + 1, sizeof *c->heaps, c->err) < 0)
+    return TPO_E_MEMORY;
+  if (whole == 1)
+    c->heaps[c->n_heaps++] = noted;
+  else
+    c->n_objects = noted.first;
+  return whole;
 }
 
 static int note_heaps_between(struct check *c, uint64_t begin, uint64_t end)
@@ -93,7 +121,7 @@ static int note_heaps_between(struct check *c, uint64_t begin, uint64_t end)
     if (at + HEAP_HEAD > end) break;
     int status = note_heap(c, at, &size);
     if (status < 0) return status;
-    begin = at + size;
+    begin = at + (status == 1 ? size : sizeof head);
   }
   return 0;
 }
@@ -136,9 +164,10 @@ static int check_references(const struct check *c, const struct extent *extent)
     struct heap key = {.address = load_u64(reference + 4)};
     if (key.address == 0) continue;
     const struct heap *heap = c->n_heaps ? bsearch(&key, c->heaps, c->n_heaps, sizeof key, by_address) : NULL;
-    uint32_t index = load_u32(reference + 12);
-    if (!heap || index == 0 || index > heap->n || c->sizes[heap->first + index - 1] != load_u32(reference))
-      return damaged(c, at);
+    struct object wanted = {.index = load_u32(reference + 12)};
+    const struct object *object =
+        heap ? bsearch(&wanted, c->objects + heap->first, heap->n, sizeof wanted, by_index) : NULL;
+    if (!object || object->bytes != load_u32(reference)) return damaged(c, at);
   }
   return 0;
 }
@@ -169,7 +198,7 @@ int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err)
   status = check_all(&c, r->id);
   free(c.extents);
   free(c.heaps);
-  free(c.sizes);
+  free(c.objects);
   tpo_map_close(&c.map);
   return status;
 }
