@@ -98,20 +98,41 @@ static int make_valid(struct tpo_arena *arena, const char *text, const char **ou
   return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory for a text of %zu bytes", strlen(text));
 }
 
+/* The groups above a data set. Made here because those that the library makes on the way carry the time of
+ * day, and equal contents are to give equal bytes. */
+static bool make_groups(const struct tpo_h5_writer *w, const char *name)
+{
+  char group[300];
+  bool is_made = true;
+  for (const char *slash = strchr(name, '/'); slash && is_made; slash = strchr(slash + 1, '/')) {
+    size_t len = (size_t)(slash - name);
+    if (len == 0) continue;
+    if (len >= sizeof group) return false;
+    memcpy(group, name, len);
+    group[len] = '\0';
+    htri_t is_there = H5Lexists(w->id, group, H5P_DEFAULT);
+    if (is_there > 0) continue;
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE), id = H5I_INVALID_HID;
+    if (is_there == 0 && H5Pset_obj_track_times(creation, 0) >= 0)
+      id = H5Gcreate2(w->id, group, H5P_DEFAULT, creation, H5P_DEFAULT);
+    H5Pclose(creation);
+    is_made = id >= 0 && H5Gclose(id) >= 0;
+  }
+  return is_made;
+}
+
 static hid_t create_dataset(const struct tpo_h5_writer *w, const char *name, const struct tpo_h5_shape *shape)
 {
   hsize_t dims[TPO_H5_MAX_RANK];
   for (int d = 0; d < shape->rank; d++) dims[d] = shape->dims[d];
-  hid_t type = tpo_h5_file_type(shape->type), links = H5Pcreate(H5P_LINK_CREATE);
+  hid_t type = tpo_h5_file_type(shape->type);
   hid_t space = shape->rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape->rank, dims, NULL);
   hid_t creation = H5Pcreate(H5P_DATASET_CREATE), id = H5I_INVALID_HID;
-  bool is_ready = type >= 0 && space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
-                  H5Pset_obj_track_times(creation, 0) >= 0;
+  bool is_ready = type >= 0 && space >= 0 && make_groups(w, name) && H5Pset_obj_track_times(creation, 0) >= 0;
   /* All of it is written at once, so nothing need be filled first; texts must have a fill value. */
   if (is_ready && shape->type != TPO_H5_TEXT) is_ready = H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0;
-  if (is_ready) id = H5Dcreate2(w->id, name, type, space, links, creation, H5P_DEFAULT);
+  if (is_ready) id = H5Dcreate2(w->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
   H5Pclose(creation);
-  H5Pclose(links);
   H5Sclose(space);
   H5Tclose(type);
   return id;
