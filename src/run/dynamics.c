@@ -40,6 +40,18 @@ double mean_and_error(const double *values, size_t n, double *standard_error)
   return mean;
 }
 
+size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at)
+{
+  for (size_t i = 0; i < samples->n; i++) {
+    size_t row = (*at + i) % samples->n;
+    if (strcmp(samples->rows[row].prompt_id, id) != 0) continue;
+    while (row > 0 && strcmp(samples->rows[row - 1].prompt_id, id) == 0) row--;
+    *at = tpo_samples_prompt_end(samples, row) % samples->n;
+    return row;
+  }
+  return samples->n;
+}
+
 /* What a route's judge itself gave. */
 static double raw_score(const struct tpo_sample_row *row)
 {

@@ -20,6 +20,9 @@ struct sample_dynamics {
   size_t unjudged;   /* prompts left out of the three: the judge failed on a response of theirs */
   double repetition; /* mean of tpo_text_repetition over responses of outputs that parse; NaN of none */
 };
+/* First row of the prompt, searched from *at on, which moves past it, so that sets in the same order find
+ * theirs at once; samples->n: there is none. Begin with *at = 0. */
+size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at);
 /* Mean score of the prompt whose first row is `first`. An output that does not parse counts with `unparsed`
  * unless it was given a score; NaN where a response has no score, since a judge's failure is no number. raw:
  * scores of a route before they were brought to one scale, where they have such. */

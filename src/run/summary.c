@@ -58,19 +58,6 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
   out->worst_score = t.worst / prompts;
 }
 
-/* First row of the prompt, searched from *at on, which moves past it; samples->n: there is none. */
-static size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at)
-{
-  for (size_t i = 0; i < samples->n; i++) { /* sets in the same order find theirs at once */
-    size_t row = (*at + i) % samples->n;
-    if (strcmp(samples->rows[row].prompt_id, id) != 0) continue;
-    while (row > 0 && strcmp(samples->rows[row - 1].prompt_id, id) == 0) row--;
-    *at = tpo_samples_prompt_end(samples, row) % samples->n;
-    return row;
-  }
-  return samples->n;
-}
-
 size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
                              double unparsed, double *difference, double *standard_error, double *mean_before,
                              double *mean_after)

@@ -5,18 +5,19 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "run/dynamics.h"
 #include "tpo/judge.h"
 #include "tpo/run.h"
 
+/* The sample of the same prompt and number; NULL: there is none. */
 static const struct tpo_sample_row *find_row(const struct tpo_samples *samples,
                                              const struct tpo_sample_row *like, size_t *at)
 {
-  for (size_t i = 0; i < samples->n; i++) { /* sets in the same order find theirs at once */
-    const struct tpo_sample_row *row = &samples->rows[(*at + i) % samples->n];
-    if (row->k != like->k || strcmp(row->prompt_id, like->prompt_id) != 0) continue;
-    *at = (*at + i + 1) % samples->n;
-    return row;
-  }
+  size_t row = find_prompt(samples, like->prompt_id, at);
+  if (row == samples->n) return NULL;
+  *at = row; /* the next one may be of the same prompt */
+  for (size_t end = tpo_samples_prompt_end(samples, row); row < end; row++)
+    if (samples->rows[row].k == like->k) return &samples->rows[row];
   return NULL;
 }
 

@@ -10,20 +10,13 @@
 #include "run/loop.h"
 #include "tpo/judge.h"
 
-/* First row of the instruction in `samples`, searched from *at on, which moves past it; samples->n: it has
- * none. */
+/* As find_prompt; an instruction of the same id and another text is not found. */
 static size_t find_instruction(const struct tpo_samples *samples, const struct tpo_sample_row *like,
                                size_t *at)
 {
-  for (size_t i = 0; i < samples->n; i++) { /* sets in the same order find theirs at once */
-    size_t row = (*at + i) % samples->n;
-    if (row > 0 && strcmp(samples->rows[row - 1].prompt_id, samples->rows[row].prompt_id) == 0) continue;
-    if (strcmp(samples->rows[row].prompt_id, like->prompt_id) != 0) continue;
-    if (strcmp(samples->rows[row].instruction, like->instruction) != 0) return samples->n;
-    *at = tpo_samples_prompt_end(samples, row) % samples->n;
-    return row;
-  }
-  return samples->n;
+  size_t row = find_prompt(samples, like->prompt_id, at);
+  bool same = row < samples->n && strcmp(samples->rows[row].instruction, like->instruction) == 0;
+  return same ? row : samples->n;
 }
 
 static void add_outcome(struct win_rate *out, double *outcomes, double more, double less)

@@ -14,15 +14,7 @@ from conftest import command, environment
 h5py = pytest.importorskip("h5py")
 
 SECRET = "PLANTED-SECRET-7731"
-THOUGHT = f"""
-prompt: "Think, then reply. Request: {{instruction}}"
-thought_marker: "Notes to myself:"
-response_marker: "\\nReply for the user:"
-prefill: "Notes to myself:\\n{SECRET} "
-thought_tokens: 10
-response_tokens: 16
-on_budget: force
-"""
+THOUGHT = tiny.layout_with(SECRET)
 ECHO = """
 for line in sys.stdin:
     r = json.loads(line)

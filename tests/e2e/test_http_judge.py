@@ -18,15 +18,7 @@ h5py = pytest.importorskip("h5py")
 
 SECRET = "PLANTED-SECRET-4410"
 KEY = "sk-do-not-tell/0123456789"  # JSON may escape a slash
-THOUGHT = f"""
-prompt: "Think, then reply. Request: {{instruction}}"
-thought_marker: "Notes to myself:"
-response_marker: "\\nReply for the user:"
-prefill: "Notes to myself:\\n{SECRET} "
-thought_tokens: 10
-response_tokens: 16
-on_budget: force
-"""
+THOUGHT = tiny.layout_with(SECRET)
 PROMPT = "Request: {instruction}\nAnswer: {response}\nRate it."
 # No proxy of the surroundings between us and the server, and no key of theirs.
 PLAIN = {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost", "TPO_JUDGE_KEY": "", "SSL_CERT_FILE": "",

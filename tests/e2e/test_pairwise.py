@@ -9,15 +9,7 @@ import tiny
 h5py = pytest.importorskip("h5py")
 
 SECRET = "PLANTED-SECRET-4410"
-THOUGHT = f"""
-prompt: "Think, then reply. Request: {{instruction}}"
-thought_marker: "Notes to myself:"
-response_marker: "\\nReply for the user:"
-prefill: "Notes to myself:\\n{SECRET} "
-thought_tokens: 10
-response_tokens: 16
-on_budget: force
-"""
+THOUGHT = tiny.layout_with(SECRET)
 
 # Random weights say random letters: the last a, b or c among them is the verdict.
 LETTERS = ["--set", "judge.pattern=(?i)([abc])", "--set", "judge.temperature=1", "--set", "judge.max_tokens=12"]

@@ -10,15 +10,7 @@ import tiny
 h5py = pytest.importorskip("h5py")
 
 SECRET = "PLANTED-SECRET-5519"
-THOUGHT = f"""
-prompt: "Think, then reply. Request: {{instruction}}"
-thought_marker: "Notes to myself:"
-response_marker: "\\nReply for the user:"
-prefill: "Notes to myself:\\n{SECRET} "
-thought_tokens: 10
-response_tokens: 16
-on_budget: force
-"""
+THOUGHT = tiny.layout_with(SECRET)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import statistics
 
 import pytest
 
+import tiny
+
 h5py = pytest.importorskip("h5py")
 
 PROGRAM = """#!/usr/bin/env python3
@@ -81,15 +83,7 @@ def test_each_instruction_goes_to_the_first_judge_that_fits(tpo, samples, progra
 
 
 SECRET = "PLANTED-SECRET-4410"
-THOUGHT = f"""
-prompt: "Think, then reply. Request: {{instruction}}"
-thought_marker: "Notes to myself:"
-response_marker: "\\nReply for the user:"
-prefill: "Notes to myself:\\n{SECRET} "
-thought_tokens: 10
-response_tokens: 16
-on_budget: force
-"""
+THOUGHT = tiny.layout_with(SECRET)
 LISTENER = """#!/usr/bin/env python3
 import json, os, sys
 log = os.open(%r, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -102,3 +102,16 @@ def write_prompts(path, name, n):
                        "let_relation": relation} for letter, relation in zip("etans", ["at least", "less than"] * 3)]
             f.write(json.dumps({"id": f"{name}-{i}", "instruction": f"Write something, {name} number {i}.",
                                 "checks": checks}) + "\n")
+
+
+def layout_with(secret):
+    """A thought layout whose thoughts all hold `secret`, which no judge may see."""
+    return f"""
+prompt: "Think, then reply. Request: {{instruction}}"
+thought_marker: "Notes to myself:"
+response_marker: "\\nReply for the user:"
+prefill: "Notes to myself:\\n{secret} "
+thought_tokens: 10
+response_tokens: 16
+on_budget: force
+"""
