@@ -21,8 +21,8 @@ struct tpo_pair_statistics {
   size_t parse_failures; /* samples whose format failed */
   size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
   double rho;                     /* used */
-  /* Of responses, in code points; over the pairs whose outputs both have a response. 0 when there is no such
-   * pair. */
+  /* Of responses, in code points; over the pairs whose outputs both have a response. NaN when there is no
+   * such pair. */
   double mean_chosen_length, mean_rejected_length;
 };
 

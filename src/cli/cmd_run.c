@@ -7,7 +7,8 @@
 static const struct option options[] = {
     {"--run-dir", 0, "DIR", "run.dir", "run folder, made when it is not there"},
     {"--resume", 0, NULL, NULL, "go on after the last finished step"},
-    {"--allow-changes", 0, NULL, NULL, "with --resume: go on although the configuration differs"},
+    {"--allow-changes", 0, NULL, NULL,
+     "with --resume: go on although the configuration or the instructions differ"},
     {"--plan-only", 0, NULL, NULL,
      "tell what it would take (tokens, judge calls, disk, memory) and do nothing"},
     {"--expect-tokens", 0, "N", NULL,

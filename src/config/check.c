@@ -1,6 +1,7 @@
 /* What no single key can tell: combinations that can't work. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "config/keys.h"
 
 struct check {
@@ -150,7 +151,7 @@ static void check_stops(struct check *check)
 static void check_data(struct check *check)
 {
   const struct tpo_data_config *d = &check->config->data;
-  if (given(d->train) && given(d->validation) && strcmp(d->train, d->validation) == 0)
+  if (given(d->train) && given(d->validation) && tpo_same_file(d->train, d->validation))
     PROBLEM(check, "data.validation",
             "data.validation is the same file as data.train; validation must be held back");
 }

@@ -149,8 +149,9 @@ const struct config_key config_keys[] = {
          "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
          "Judge `rule`: the score of an empty response. With any judge that scores, a validation output that "
-         "does "
-         "not parse counts with it; with one that compares, such an output loses."),
+         "does not parse counts with it, or with the lowest score of the start model's validation where that "
+         "is lower; "
+         "with one that compares, such an output loses."),
     {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
      "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, of which the first that "
      "fits "
@@ -267,7 +268,8 @@ const struct config_key config_keys[] = {
 
     TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
     INT("run.iterations", run.iterations, 1, 10000, "4",
-        "Iterations of sampling, judging, pairing and training."),
+        "Iterations of sampling, judging, pairing and training. A finished run goes on for more with "
+        "`--resume`."),
     CHOICE("run.reference", run.reference, "previous|seed", "previous",
            "The reference of the preference loss: the model that an iteration starts from, or the one that "
            "the run "
@@ -280,8 +282,9 @@ const struct config_key config_keys[] = {
         "then "
         "still does not parse counts as `judge.empty_score` says."),
     TEXT("run.baseline", run.baseline, NULL,
-         "Run folder of another run, with the same validation instructions, that each iteration's validation "
-         "responses are compared with: the direct baseline."),
+         "Run folder of another run, with the same validation instructions, judge and `validation_` "
+         "settings, that each "
+         "iteration's validation responses are compared with: the direct baseline."),
     INT("run.kl_outputs", run.kl_outputs, 0, 1000000, "64",
         "Sampled outputs that the distance of the model to the start model (KL divergence) is estimated from "
         "in "
@@ -332,4 +335,15 @@ const char *config_key_name(int key)
 {
   const char *dot = strchr(config_keys[key].path, '.');
   return dot ? dot + 1 : config_keys[key].path;
+}
+
+bool config_bears_on_results(int key)
+{
+  static const char *const free_keys[] = {
+      "model.threads",     "sampling.slots", "judge.max_failed", "judge.slots",  "judge.batch_tokens",
+      "judge.concurrency", "judge.timeout",  "judge.retries",    "judge.cache",  "judge.key_env",
+      "run.dir",           "run.iterations", "run.deadline",     "run.baseline", "run.tensorboard"};
+  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
+    if (strcmp(config_keys[key].path, free_keys[i]) == 0) return false;
+  return true;
 }

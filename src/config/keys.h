@@ -58,6 +58,9 @@ int config_find_key(const char *path, size_t len); /* -1: none */
 int config_find_section(const char *name, size_t len);
 bool config_in_section(int key, const char *section); /* section "": keys at the top */
 const char *config_key_name(int key);                 /* the path's last part */
+/* Whether samples, scores or weights depend on the key: a run may go on with another value where they don't.
+ */
+bool config_bears_on_results(int key);
 
 /* One scalar, or one item of a list. */
 struct config_value {

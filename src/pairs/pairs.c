@@ -173,10 +173,8 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
     }
   }
   selection_free(&s);
-  if (n_lengths > 0) {
-    counts.mean_chosen_length /= (double)n_lengths;
-    counts.mean_rejected_length /= (double)n_lengths;
-  }
+  counts.mean_chosen_length = n_lengths ? counts.mean_chosen_length / (double)n_lengths : NAN;
+  counts.mean_rejected_length = n_lengths ? counts.mean_rejected_length / (double)n_lengths : NAN;
   *statistics = counts;
   return status;
 }
@@ -189,7 +187,7 @@ static int find_rho(double *rho, const struct tpo_samples *samples, const struct
     *rho = step / 20.0;
     int status = select_all(NULL, samples, groups, config, *rho, false, &statistics, err);
     if (status < 0) return status;
-    if (statistics.mean_chosen_length <= statistics.mean_rejected_length) return 0;
+    if (!(statistics.mean_chosen_length > statistics.mean_rejected_length)) return 0;
   }
   tpo_log(TPO_LOG_WARN,
           "length control: chosen responses are longer than rejected ones (%.1f and %.1f characters on "

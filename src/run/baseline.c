@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
 
@@ -23,38 +24,55 @@ int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], 
                   loop->config->run.baseline);
 }
 
-/* Whether a key of the judge's section, "judge.NAME", bears on scores. */
-static bool bears_on_scores(const char *path)
+/* What the scores of validation depend on, apart from the model and its thoughts. */
+static bool bears_on_validation(int key)
 {
-  static const char *const free_keys[] = {"judge.max_failed", "judge.slots",   "judge.batch_tokens",
-                                          "judge.timeout",    "judge.retries", "judge.concurrency",
-                                          "judge.key_env",    "judge.cache"};
-  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
-    if (strcmp(path, free_keys[i]) == 0) return false;
-  return true;
+  static const char *const of_the_run[] = {"run.validation_k", "run.validation_temperature",
+                                           "run.validation_resample"};
+  if (config_in_section(key, "judge")) return config_bears_on_results(key);
+  for (size_t i = 0; i < sizeof of_the_run / sizeof *of_the_run; i++)
+    if (strcmp(config_keys[key].path, of_the_run[i]) == 0) return true;
+  return false;
 }
 
-/* Key by key. Scores by another judge, or by the same one set otherwise, say nothing beside each other. */
-static int same_judge(const struct loop *loop, const struct tpo_config *other, struct tpo_error *err)
+/* Key by key. Scores by another judge, or of outputs drawn otherwise, say nothing beside each other. */
+static int same_validation(const struct loop *loop, const struct tpo_config *other, struct tpo_error *err)
 {
   int status = 0;
   for (int key = 0; key < config_n_keys && status == 0; key++) {
-    if (!config_in_section(key, "judge") || !bears_on_scores(config_keys[key].path)) continue;
+    if (!bears_on_validation(key)) continue;
     struct tpo_buf here = {0}, there = {0};
-    const char *name = config_key_name(key);
+    const char *name = config_keys[key].path;
     config_append_value(loop->config, key, &here);
     config_append_value(other, key, &there);
     if (here.failed || there.failed)
       status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
     else if (strcmp(here.data, there.data) != 0)
       status = tpo_fail(err, TPO_E_USAGE,
-                        "run.baseline: %.300s was judged otherwise than this run is: there judge has "
-                        "\"%s: %.200s\", here \"%s: %.200s\"",
-                        loop->config->run.baseline, name, there.data, name, here.data);
+                        "run.baseline: %.300s was %s otherwise than this run is: there \"%s: %.200s\", here "
+                        "\"%s: %.200s\"",
+                        loop->config->run.baseline, config_in_section(key, "judge") ? "judged" : "validated",
+                        name, there.data, name, here.data);
     tpo_buf_free(&here);
     tpo_buf_free(&there);
   }
   return status;
+}
+
+/* One that still runs has no last iteration yet: which one stands in for a later one of this run is left to
+ * chance. */
+static int warn_of_unfinished(const char *manifest, struct tpo_error *err)
+{
+  json_t *root = tpo_json_load(manifest, 64u << 20, err);
+  if (!root) return TPO_E_INPUT;
+  if (!json_is_true(json_object_get(root, "done")))
+    tpo_log(TPO_LOG_WARN,
+            "run.baseline: %s tells of a run that is not finished; iterations that it lacks are compared "
+            "with its "
+            "last one",
+            manifest);
+  json_decref(root);
+  return 0;
 }
 
 static int check(const struct loop *loop, struct tpo_error *err)
@@ -80,9 +98,10 @@ static int check(const struct loop *loop, struct tpo_error *err)
   if (tpo_path_join(path, sizeof path, dir, "config.yaml", err) < 0) return TPO_E_USAGE;
   tpo_config_default(&other);
   int status = tpo_config_load(&other, path, NULL, err);
-  if (status == 0) status = same_judge(loop, &other, err);
+  if (status == 0) status = same_validation(loop, &other, err);
   tpo_config_free(&other);
-  return status;
+  if (status == 0) status = tpo_path_join(path, sizeof path, dir, "manifest.json", err);
+  return status < 0 ? status : warn_of_unfinished(path, err);
 }
 
 int loop_check_baseline(const struct loop *loop, struct tpo_error *err)

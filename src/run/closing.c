@@ -64,21 +64,21 @@ static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_er
 }
 
 /* The table of the validation instructions before and after. */
-static int comparison(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
+static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   char before_path[4096], after_path[4096];
   struct tpo_samples before = {0}, after = {0};
   struct tpo_sample_summary b, a;
-  double difference, se, mean_before, mean_after;
+  double unparsed, difference, se, mean_before, mean_after;
   int status = loop_path(loop, 0, "validation.h5", before_path, err);
   if (status == 0) status = loop_path(loop, loop->config->run.iterations, "validation.h5", after_path, err);
   if (status == 0) status = tpo_samples_read(&before, before_path, err);
   if (status == 0) status = tpo_samples_read(&after, after_path, err);
+  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
   if (status == 0) {
     tpo_summarize(&before, &b);
     tpo_summarize(&after, &a);
-    size_t n = tpo_paired_difference(&before, &after, loop_unparsed(loop), &difference, &se, &mean_before,
-                                     &mean_after);
+    size_t n = tpo_paired_difference(&before, &after, unparsed, &difference, &se, &mean_before, &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);

@@ -78,6 +78,16 @@ double prompt_score(const struct tpo_samples *samples, size_t first, double unpa
   return sum / (double)(end - first);
 }
 
+double lowest_score(const struct tpo_samples *samples, bool raw)
+{
+  double lowest = NAN;
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    if (row->scored) lowest = fmin(lowest, raw ? raw_score(row) : row->score);
+  }
+  return lowest;
+}
+
 size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double *scores, size_t *unjudged)
 {
   size_t n = 0;

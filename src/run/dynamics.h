@@ -27,6 +27,8 @@ size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at
  * unless it was given a score; NaN where a response has no score, since a judge's failure is no number. raw:
  * scores of a route before they were brought to one scale, where they have such. */
 double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, bool raw);
+/* The lowest score given; NaN of none. raw: as above. */
+double lowest_score(const struct tpo_samples *samples, bool raw);
 /* Of all prompts but those that are NaN, which are counted, to scores [prompts]; their number. */
 size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double *scores, size_t *unjudged);
 /* Mean of values [n]; NaN of none. standard_error: of that mean, NaN of fewer than two. */

@@ -98,8 +98,8 @@ json_t *event_kl(const struct kl *kl)
 }
 
 json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
-                         double difference, double difference_se, const struct tpo_redraw_counts *redrawn,
-                         const char *counts)
+                         double difference, double difference_se, double unparsed,
+                         const struct tpo_redraw_counts *redrawn, const char *counts)
 {
   double samples = s->samples ? (double)s->samples : NAN;
   const struct field fields[] = {COUNT("n", s->prompts),
@@ -114,16 +114,25 @@ json_t *event_validation(const struct tpo_sample_summary *s, const struct sample
                                  REAL("mean_response_chars", s->mean_response_chars),
                                  REAL("repetition", d->repetition),
                                  REAL("difference", difference),
-                                 REAL("difference_se", isnan(difference_se) ? 0 : difference_se),
+                                 REAL("difference_se", difference_se),
                                  COUNT("resampled", redrawn->resampled),
                                  COUNT("unparsed", redrawn->unparsed),
                                  REAL("unparsed_share", (double)redrawn->unparsed / samples),
+                                 REAL("unparsed_score", unparsed),
                                  COUNT("failures", s->failures),
                                  COUNT("unjudged", d->unjudged)};
   json_t *event = FIELDS(json_object(), fields);
   if (add_counts(event, counts)) return event;
   json_decref(event);
   return NULL;
+}
+
+json_t *event_epoch(int epoch, double score, const struct tpo_redraw_counts *redrawn)
+{
+  const struct field fields[] = {COUNT("epoch", epoch), REAL("score", score),
+                                 COUNT("resampled", redrawn->resampled),
+                                 COUNT("unparsed", redrawn->unparsed)};
+  return FIELDS(json_object(), fields);
 }
 
 json_t *event_win_rate(const char *against, int iteration, const struct win_rate *rate)

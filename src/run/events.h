@@ -15,10 +15,13 @@ json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dyna
 json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference);
 json_t *event_logprob_gap(double max, double mean);
 json_t *event_kl(const struct kl *kl);
-/* difference: to iteration 0, paired; counts: as above. */
+/* difference: to iteration 0, paired; unparsed: what an output that does not parse counted with; counts: as
+ * above. */
 json_t *event_validation(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
-                         double difference, double difference_se, const struct tpo_redraw_counts *redrawn,
-                         const char *counts);
+                         double difference, double difference_se, double unparsed,
+                         const struct tpo_redraw_counts *redrawn, const char *counts);
+/* Validation after an epoch. */
+json_t *event_epoch(int epoch, double score, const struct tpo_redraw_counts *redrawn);
 /* against: "previous" or "baseline", whose responses are those of that iteration of it. */
 json_t *event_win_rate(const char *against, int iteration, const struct win_rate *rate);
 

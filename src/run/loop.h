@@ -17,6 +17,8 @@ struct loop {
   struct tpo_policy policy; /* open while policy.path is set */
   bool policy_has_master;
   int iteration;
+  bool unparsed_known;
+  double unparsed[2]; /* what loop_unparsed found, by `raw` */
 };
 
 /* "<run dir>/<name>", or "<run dir>/iter-NNN/<name>" for iteration >= 0. Fails when the path is too long. */
@@ -37,18 +39,23 @@ void loop_clear_leftovers(const struct loop *loop);
 
 /* tpo_comm_agree on the session's ranks. */
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
-/* `n` of a file's instructions from position `first` of its keyed shuffle (rank 0). */
-int loop_choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
-                             struct tpo_instructions *out, struct tpo_error *err);
+/* The instructions of loop->iteration, of validation for 0: from their file's keyed shuffle, or composed
+ * (rank 0). */
+int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err);
+/* Before a run: that the files of instructions have enough for all of it, with checks that the judge knows,
+ * and are those that the run began with. All ranks. */
+int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err);
 /* Samples of the policy that is in place now, on the validation instructions, scored; rows and counts on rank
  * 0.
  */
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
                            struct tpo_error *err);
-/* What a validation output that does not parse counts with. */
-double loop_unparsed(const struct loop *loop);
+/* What a validation output that does not parse counts with: judge.empty_score, or the lowest score of the
+ * start model's validation where that is lower, since no scale of a judge is known here; 0 with a judge that
+ * compares. raw: among scores of a route before they were brought to one scale. Rank 0. */
+int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err);
 /* Their mean score over instructions, but for those with a response that the judge failed on (rank 0). */
-int loop_validation_score(const struct loop *loop, const struct tpo_samples *samples, double *score,
+int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, double *score,
                           struct tpo_error *err);
 
 /* Of validation's scored samples (rank 0's), just written: how often they win against the iteration before

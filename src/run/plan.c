@@ -164,20 +164,12 @@ static int add_set(struct plan *plan, struct plan_set *set, const struct tpo_ins
 /* The instructions of iteration i, from 1, or of validation, 0: chosen as step_prompts and validation do. */
 static int plan_instructions(struct plan *plan, int iteration, struct tpo_error *err)
 {
-  const struct tpo_data_config *data = &plan->config->data;
-  const struct loop loop = {.config = plan->config, .first = true};
+  const struct loop loop = {.config = plan->config, .first = true, .iteration = iteration};
   struct tpo_instructions items = {0};
-  bool train = iteration > 0;
-  const char *file = train ? data->train : data->validation;
-  size_t n = (size_t)(train ? data->prompts_per_iteration : data->validation_prompts);
-  size_t first = train ? (size_t)(iteration - 1) * n : 0;
-  if (n == 0) return 0;
-  int status = given(file)
-                   ? loop_choose_instructions(&loop, file, first, n, &items, err)
-                   : tpo_synth_constraints(&items, plan->config->seed,
-                                           train ? TPO_SYNTH_TRAIN : TPO_SYNTH_VALIDATION, first, n, err);
+  if (iteration == 0 && plan->config->data.validation_prompts == 0) return 0;
+  int status = loop_choose_instructions(&loop, &items, err);
   if (status == 0)
-    status = add_set(plan, train ? &plan->train[iteration - 1] : &plan->validation, &items, err);
+    status = add_set(plan, iteration > 0 ? &plan->train[iteration - 1] : &plan->validation, &items, err);
   tpo_instructions_free(&items);
   return status;
 }

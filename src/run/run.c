@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "config/keys.h"
 #include "run/loop.h"
 #include "tpo/judge.h"
 #include "tpo/report.h"
@@ -17,10 +19,12 @@
 struct step {
   const char *name;
   int (*run)(struct loop *loop, struct tpo_error *err);
-  const char *files[3]; /* within the iteration's folder; what the manifest vouches for */
+  const char
+      *files[3]; /* what the manifest vouches for, within the iteration's folder or, with a /, the run's */
 };
 
-static const struct step validate_step = {"validate", step_validate, {"validation.h5"}};
+static const struct step start_step = {
+    "validate", step_validate, {"validation.h5", "/prompts/validation.jsonl"}};
 static const struct step iteration_steps[] = {
     {"prompts", step_prompts, {"prompts.jsonl"}}, {"sample", step_sample, {"samples.h5"}},
     {"judge", step_judge, {"scored.h5"}},         {"pairs", step_pairs, {"pairs.h5"}},
@@ -89,8 +93,9 @@ static int record(struct loop *loop, const struct step *step, double seconds, st
   char names[3][64];
   const char *files[4] = {0};
   for (int i = 0; i < 3 && step->files[i]; i++) {
-    snprintf(names[i], sizeof names[i], "iter-%03d/%s", loop->iteration, step->files[i]);
-    files[i] = names[i];
+    const char *name = step->files[i];
+    snprintf(names[i], sizeof names[i], "iter-%03d/%s", loop->iteration, name);
+    files[i] = *name == '/' ? name + 1 : names[i];
   }
   if (fsync(fileno(loop->metrics)) < 0)
     return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: writing failed: %m", loop->config->run.dir);
@@ -121,7 +126,7 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
 {
   bool validates = loop->config->data.validation_prompts > 0;
   loop->iteration = 0;
-  int status = validates ? run_step(loop, &validate_step, err) : 0;
+  int status = validates ? run_step(loop, &start_step, err) : 0;
   for (loop->iteration = 1; status == 0 && loop->iteration <= loop->config->run.iterations;
        loop->iteration++) {
     if (loop->first) {
@@ -137,25 +142,23 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
+/* Of what the results depend on; the run folder may be moved, and go on for more iterations. */
 static void config_hash(const struct tpo_config *config, char hex[33])
 {
+  struct tpo_buf text = {0};
   struct tpo_hash hash;
-  char *yaml = tpo_config_print(config, false);
   hex[0] = '\0';
-  if (yaml && tpo_hash_begin(&hash, NULL) == 0) {
-    /* The run folder may be moved, and what follows changes no result. */
-    static const char *const free_keys[] = {"dir",          "threads",     "deadline", "slots",
-                                            "batch_tokens", "concurrency", "timeout",  "retries",
-                                            "cache",        "tensorboard", "baseline", "key_env"};
-    for (char *line = strtok(yaml, "\n"); line; line = strtok(NULL, "\n")) {
-      const char *key = line + strspn(line, " ");
-      size_t len = strcspn(key, ":"), k = 0, n = sizeof free_keys / sizeof *free_keys;
-      while (k < n && (strlen(free_keys[k]) != len || strncmp(free_keys[k], key, len) != 0)) k++;
-      if (k == n) tpo_hash_add(&hash, line, strlen(line) + 1);
-    }
+  for (int key = 0; key < config_n_keys; key++) {
+    if (!config_bears_on_results(key)) continue;
+    tpo_buf_printf(&text, "%s: ", config_keys[key].path);
+    config_append_value(config, key, &text);
+    tpo_buf_putc(&text, '\n');
+  }
+  if (!text.failed && tpo_hash_begin(&hash, NULL) == 0) {
+    tpo_hash_add(&hash, text.data, text.len);
     tpo_hash_end(&hash, hex);
   }
-  free(yaml);
+  tpo_buf_free(&text);
 }
 
 /* The lock on the metrics file lasts as long as this process: two runs in one folder would write over each
@@ -201,6 +204,28 @@ static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *er
   return status;
 }
 
+/* metrics.jsonl has the first `size` bytes that this run wrote. */
+static int metrics_hold(const struct loop *loop, int64_t size, struct tpo_error *err)
+{
+  struct stat now;
+  if (fstat(fileno(loop->metrics), &now) < 0)
+    return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: %m", loop->config->run.dir);
+  if (now.st_size >= size) return 0;
+  return tpo_fail(
+      err, TPO_E_STATE,
+      "%s/metrics.jsonl is not the file that this run wrote: it has %lld bytes, and %lld were written",
+      loop->config->run.dir, (long long)now.st_size, (long long)size);
+}
+
+int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err)
+{
+  int status = loop->first ? metrics_hold(loop, size, err) : 0;
+  if (status < 0 || !loop->first) return status;
+  if (ftruncate(fileno(loop->metrics), size) < 0 || fseek(loop->metrics, 0, SEEK_END) < 0)
+    return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: %m", loop->config->run.dir);
+  return 0;
+}
+
 static int take_up(struct loop *loop, const char *hash, bool allow_changes, struct tpo_error *err)
 {
   char path[4096];
@@ -208,6 +233,7 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   if (status == 0 && tpo_file_exists(path)) status = open_metrics(loop, err);
   if (status == 0) status = manifest_load(&loop->manifest, loop->config->run.dir, err);
   if (status == 0) status = manifest_verify(&loop->manifest, err);
+  if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);
   if (status < 0) return status;
   if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
     if (!allow_changes)
@@ -217,14 +243,6 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
                       loop->config->run.dir);
     tpo_log(TPO_LOG_WARN, "the configuration differs from the one that this run was started with");
   }
-  return 0;
-}
-
-int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err)
-{
-  if (!loop->first) return 0;
-  if (ftruncate(fileno(loop->metrics), size) < 0 || fseek(loop->metrics, 0, SEEK_END) < 0)
-    return tpo_fail(err, TPO_E_IO, "%s/metrics.jsonl: %m", loop->config->run.dir);
   return 0;
 }
 
@@ -268,6 +286,7 @@ int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char *
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = run_iterations(&loop, err);

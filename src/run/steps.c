@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/philox.h"
 #include "run/dynamics.h"
 #include "run/events.h"
 #include "run/loop.h"
@@ -18,57 +17,12 @@ int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
-/* What the rule judge could not verify is told before these are sampled from. */
-static int validate_checks(const struct loop *loop, const char *path, const struct tpo_instructions *set,
-                           struct tpo_error *err)
-{
-  for (size_t i = 0; i < set->n; i++) {
-    const struct tpo_instruction *of = &set->items[i];
-    struct tpo_judge_item item = {.id = of->id, .instruction = of->instruction, .meta = of->meta};
-    if (tpo_judge_validate(&loop->config->judge, &item, err) < 0)
-      return tpo_fail_prefix(err, "%s: instruction %s", path, of->id);
-  }
-  return 0;
-}
-
-/* `n` of a file's instructions from position `first` of its keyed shuffle. */
-int loop_choose_instructions(const struct loop *loop, const char *path, size_t first, size_t n,
-                             struct tpo_instructions *out, struct tpo_error *err)
-{
-  struct tpo_instructions all = {0};
-  int status = tpo_instructions_read(&all, path, err);
-  if (status == 0) status = validate_checks(loop, path, &all, err);
-  uint32_t *order = status == 0 ? tpo_calloc(all.n, sizeof *order, err) : NULL;
-  if (status == 0 && !order) status = TPO_E_MEMORY;
-  if (status == 0 && all.n < first + n)
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "%s has %zu instructions; fresh ones for %d iterations of %d need %zu "
-                      "(data.prompts_per_iteration, run.iterations)",
-                      path, all.n, loop->config->run.iterations, loop->config->data.prompts_per_iteration,
-                      (size_t)loop->config->run.iterations * n);
-  if (status == 0) {
-    struct tpo_rng rng;
-    tpo_rng_init(&rng, loop->config->seed, TPO_STREAM_SELECT, 0, 0);
-    for (size_t i = 0; i < all.n; i++) order[i] = (uint32_t)i;
-    tpo_rng_shuffle_u32(&rng, order, (uint32_t)all.n);
-    for (size_t i = 0; i < n && status == 0; i++)
-      status = tpo_instructions_add(out, &all.items[order[first + i]], err);
-  }
-  free(order);
-  tpo_instructions_free(&all);
-  return status;
-}
-
 int step_prompts(struct loop *loop, struct tpo_error *err)
 {
   if (!loop->first) return 0;
   char path[4096];
-  const struct tpo_data_config *data = &loop->config->data;
   struct tpo_instructions set = {0};
-  size_t n = (size_t)data->prompts_per_iteration, first = (size_t)(loop->iteration - 1) * n;
-  int status = data->train && *data->train
-                   ? loop_choose_instructions(loop, data->train, first, n, &set, err)
-                   : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_TRAIN, first, n, err);
+  int status = loop_choose_instructions(loop, &set, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
   if (status == 0) status = tpo_instructions_write(&set, path, err);
   tpo_instructions_free(&set);
@@ -117,6 +71,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
   char path[4096];
   struct tpo_samples samples = {0};
   size_t failures = 0;
+  double unparsed;
   int status = 0;
   if (loop->first) {
     status = loop_path(loop, loop->iteration, "samples.h5", path, err);
@@ -130,7 +85,8 @@ int step_judge(struct loop *loop, struct tpo_error *err)
     tpo_summarize(&samples, &s);
     status = loop_path(loop, loop->iteration, "scored.h5", path, err);
     if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = sample_dynamics(&samples, loop_unparsed(loop), &dynamics, err);
+    if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+    if (status == 0) status = sample_dynamics(&samples, unparsed, &dynamics, err);
     if (status == 0)
       status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples.judge_counts), err);
     if (status == 0)
@@ -269,7 +225,7 @@ static int validate_epoch(struct loop *loop, int epoch, double *score, struct tp
   *score = value;
   if (loop->first)
     tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch + 1, value);
-  return loop_event(loop, "epoch", json_pack("{s:i, s:f}", "epoch", epoch + 1, "score", value), err);
+  return loop_event(loop, "epoch", event_epoch(epoch + 1, value, &counts), err);
 }
 
 static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)

@@ -75,7 +75,7 @@ size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_
     squares += (y - x) * (y - x);
     n++;
   }
-  double count = n ? (double)n : 1, mean = sum / count;
+  double count = n ? (double)n : NAN, mean = sum / count;
   double variance = n > 1 ? (squares - sum * mean) / (count - 1) : 0;
   *difference = mean;
   *standard_error = n > 1 ? sqrt((variance > 0 ? variance : 0) / count) : NAN;

@@ -58,18 +58,35 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
   return loop_agree(loop, status, err);
 }
 
-double loop_unparsed(const struct loop *loop)
+int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err)
 {
-  return tpo_judge_compares(&loop->config->judge) ? 0 : loop->config->judge.empty_score;
+  char path[4096];
+  struct tpo_samples start = {0};
+  bool compares = tpo_judge_compares(&loop->config->judge);
+  int status = 0;
+  if (!loop->unparsed_known) {
+    loop->unparsed[0] = loop->unparsed[1] = compares ? 0 : loop->config->judge.empty_score;
+    status = loop_path(loop, 0, "validation.h5", path, err);
+    if (status == 0 && !compares && tpo_file_exists(path)) status = tpo_samples_read(&start, path, err);
+    for (int of = 0; of < 2 && status == 0; of++)
+      loop->unparsed[of] = fmin(loop->unparsed[of], lowest_score(&start, of));
+    tpo_samples_free(&start);
+    loop->unparsed_known = status == 0;
+  }
+  *score = loop->unparsed[raw];
+  return status;
 }
 
-int loop_validation_score(const struct loop *loop, const struct tpo_samples *samples, double *score,
+int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, double *score,
                           struct tpo_error *err)
 {
   struct sample_dynamics dynamics;
-  int status = sample_dynamics(samples, loop_unparsed(loop), &dynamics, err);
+  double unparsed;
+  int status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
+  if (status < 0) return status;
   *score = dynamics.mean_score;
-  if (status == 0 && isnan(*score))
+  if (isnan(*score))
     status = tpo_fail(err, TPO_E_STATE, "iteration %d: the judge %s failed on every validation instruction",
                       loop->iteration, loop->config->judge.kind);
   return status;
@@ -79,16 +96,11 @@ int loop_validation_score(const struct loop *loop, const struct tpo_samples *sam
 static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
-  const struct tpo_data_config *data = &loop->config->data;
   struct tpo_instructions set = {0};
-  size_t n = (size_t)data->validation_prompts;
   int status = loop_path(loop, -1, "prompts", path, err);
   if (status == 0) status = tpo_make_dirs(path, err);
   if (status == 0) status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
-  if (status == 0)
-    status = data->validation && *data->validation
-                 ? loop_choose_instructions(loop, data->validation, 0, n, &set, err)
-                 : tpo_synth_constraints(&set, loop->config->seed, TPO_SYNTH_VALIDATION, 0, n, err);
+  if (status == 0) status = loop_choose_instructions(loop, &set, err);
   if (status == 0) status = tpo_instructions_write(&set, path, err);
   tpo_instructions_free(&set);
   return status;
@@ -101,13 +113,14 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   struct tpo_samples before = {0};
   struct tpo_sample_summary s;
   struct sample_dynamics dynamics;
-  double difference = 0, se = 0, mean_before = 0, mean_now = 0;
+  double unparsed, difference, se, mean_before, mean_now;
   int status = loop_path(loop, 0, "validation.h5", path, err);
-  if (status == 0) status = sample_dynamics(samples, loop_unparsed(loop), &dynamics, err);
+  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status == 0) status = tpo_samples_read(&before, path, err);
   if (status < 0) return status;
   tpo_summarize(samples, &s);
-  tpo_paired_difference(&before, samples, loop_unparsed(loop), &difference, &se, &mean_before, &mean_now);
+  tpo_paired_difference(&before, samples, unparsed, &difference, &se, &mean_before, &mean_now);
   tpo_samples_free(&before);
   if (loop->iteration == 0)
     tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", dynamics.mean_score);
@@ -118,7 +131,8 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
     tpo_log(TPO_LOG_WARN, "the judge failed on %zu validation responses; their %zu instructions are left out",
             s.failures, dynamics.unjudged);
   return loop_event(loop, "validate",
-                    event_validation(&s, &dynamics, difference, se, counts, samples->judge_counts), err);
+                    event_validation(&s, &dynamics, difference, se, unparsed, counts, samples->judge_counts),
+                    err);
 }
 
 int step_validate(struct loop *loop, struct tpo_error *err)

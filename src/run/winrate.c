@@ -109,10 +109,10 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
 {
   const struct tpo_judge_config *judge = &loop->config->judge;
   if (tpo_judge_compares(judge)) return ask_judge(loop, now, before, out, err);
-  int status = 0;
-  if (loop->first)
-    status =
-        win_rate_of_scores(now, before, loop_unparsed(loop), strcmp(judge->kind, "route") == 0, out, err);
+  bool raw = strcmp(judge->kind, "route") == 0;
+  double unparsed;
+  int status = loop->first ? loop_unparsed(loop, raw, &unparsed, err) : 0;
+  if (status == 0 && loop->first) status = win_rate_of_scores(now, before, unparsed, raw, out, err);
   return loop_agree(loop, status, err);
 }
 

@@ -349,3 +349,47 @@ def test_a_damaged_manifest_is_named(tpo, config):
     for content in ("", "{", "[]", '{"version": 1}', '{"version": 7, "steps": []}', "[" * 100000):
         (run_dir / "manifest.json").write_text(content)
         assert "manifest.json" in tpo.fails("run", path, "--resume", code=1)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_run_goes_on_with_the_files_that_it_began_with(tpo, config, tmp_path, ranks):
+    path, run_dir = config()
+    tpo.ok("run", path, ranks=ranks)
+    train, chosen = tmp_path / "train.jsonl", run_dir / "prompts/validation.jsonl"
+    more = ["run", path, "--resume", "--set", "run.iterations=2", "--set", "data.prompts_per_iteration=4"]
+    tiny.write_prompts(train, "train", 9)
+    text = tpo.fails("run", path, "--resume", ranks=ranks, code=1)
+    assert f"{train} is not the file that" in text and "--allow-changes" in text
+    warning = b"is not the file that this run was started with"
+    assert warning in tpo(*more, "--allow-changes", ranks=ranks).stderr
+    assert warning not in tpo(*more, "--allow-changes", ranks=ranks).stderr  # the file that it went on with
+    kept = chosen.read_text()
+    chosen.write_text(kept.replace("validation-1", "validation-x"))
+    assert f"{chosen} is not the file that this run wrote" in tpo.fails("run", path, "--resume", ranks=ranks, code=1)
+    chosen.write_text(kept)
+    (run_dir / "metrics.jsonl").write_text("")
+    assert "metrics.jsonl is not the file that this run wrote: it has 0 bytes" in tpo.fails(
+        *more, "--allow-changes", ranks=ranks, code=1)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_files_of_instructions_are_looked_through_before_anything_is_computed(tpo, config, tmp_path, ranks):
+    path, run_dir = config()
+    held_back, train = tmp_path / "validation.jsonl", tmp_path / "train.jsonl"
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(train.read_text() + '{"instruction": "Write.", "checks": [{"type": "no:such"}]}\n')
+    (tmp_path / "link.jsonl").symlink_to(train)
+    for settings, words in [
+            (["run.iterations=3"], [str(train), "has 8 instructions; fresh ones for 3 iterations of 8 need 24"]),
+            (["data.validation_prompts=5"], [f"{held_back} has 4 instructions; data.validation_prompts wants 5"]),
+            ([f"data.train={bad}"], [f"{bad}: instruction", "no:such"]),
+            ([f"data.validation={tmp_path}/link.jsonl"], ["data.validation is the same file as data.train"])]:
+        text = tpo.fails("run", path, *[word for s in settings for word in ("--set", s)], ranks=ranks)
+        assert all(word in text for word in words), text
+        assert not (run_dir / "prompts").exists()
+        shutil.rmtree(run_dir, ignore_errors=True)
+    copied = tmp_path / "copied.jsonl"
+    copied.write_text(train.read_text().splitlines()[2] + "\n" + held_back.read_text())
+    result = tpo("run", path, "--set", f"data.validation={copied}", ranks=ranks)
+    assert result.returncode == 0
+    assert f"1 of the 5 instructions of {copied} stand in data.train too" in result.stderr.decode()

@@ -3,6 +3,7 @@ TensorBoard's own reader, and the comparison with a direct baseline."""
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -352,7 +353,10 @@ def test_a_baseline_that_can_not_be_one_is_refused_before_anything_is_computed(t
     cases = [(tmp_path / "nothing", [], ["run.baseline", "nothing"]),
              (tmp_path / "empty", [], ["run.baseline", "manifest.json"]),
              (tmp_path / "run", [], ["run.baseline", "own folder"]),
-             (direct, ["--set", "judge.strict=false"], ["judged otherwise", "strict: true", "strict: false"]),
+             (direct, ["--set", "judge.strict=false"], ["judged otherwise", "judge.strict: true", "judge.strict: false"]),
+             (direct, ["--set", "run.validation_k=3"], ["validated otherwise", "run.validation_k: 2", "run.validation_k: 3"]),
+             (direct, ["--set", "run.validation_temperature=0.5"], ["validated otherwise", "run.validation_temperature"]),
+             (direct, ["--set", "run.validation_resample=0"], ["validated otherwise", "run.validation_resample"]),
              (direct, ["--set", "data.validation_prompts=0"], ["data.validation_prompts"])]
     for baseline, settings, words in cases:
         config, run_dir = configure(tmp_path, "run", baseline=baseline)
@@ -365,12 +369,22 @@ def test_a_baseline_that_can_not_be_one_is_refused_before_anything_is_computed(t
 def test_a_baselines_judge_that_differs_in_a_long_text_is_told_from_this_runs(tpo, configure, direct, tmp_path):
     config, _ = configure(tmp_path, "run", baseline=direct)
     text = tpo.fails("run", config, "--set", "judge.prompt=" + "Which is better? " * 200, code=2)
-    assert 'there judge has "prompt: null"' in text and 'here "prompt: ' in text
+    assert 'there "judge.prompt: null"' in text and 'here "judge.prompt: ' in text
     config, base = configure(tmp_path, "base", iterations=1)
     tpo.ok("run", config, "--set", "judge.prompt=" + "Which is better? " * 200)
     config, _ = configure(tmp_path, "run", baseline=base)
     text = tpo.fails("run", config, "--set", "judge.prompt=Which?", code=2)
-    assert 'there judge has "prompt: ' in text and 'here "prompt: "Which?""' in text
+    assert 'there "judge.prompt: ' in text and 'here "judge.prompt: "Which?""' in text
+
+
+def test_a_baseline_that_is_not_finished_is_warned_of(tpo, configure, direct, tmp_path):
+    config, run_dir = configure(tmp_path, "run", iterations=1, baseline=direct)
+    assert b"is not finished" not in tpo("run", config).stderr
+    unfinished = shutil.copytree(direct, tmp_path / "unfinished")
+    manifest = json.loads((unfinished / "manifest.json").read_text())
+    (unfinished / "manifest.json").write_text(json.dumps({**manifest, "done": False}))
+    config, run_dir = configure(tmp_path, "other", iterations=1, baseline=unfinished)
+    assert b"is not finished" in tpo("run", config).stderr
 
 
 def test_a_judges_other_settings_may_differ(tpo, configure, direct, tmp_path):

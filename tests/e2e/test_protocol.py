@@ -134,6 +134,32 @@ run: {{dir: {tmp_path / "run"}, iterations: 1, deadline: 60}}
     assert "instructions, 9 of them" in out
 
 
+def test_what_does_not_parse_is_never_better_than_what_does(tpo, tiny_model, tmp_path):
+    """Where a judge's scores lie below judge.empty_score, the lowest of the start model's takes its place."""
+    train, held_back, judge = tmp_path / "train.jsonl", tmp_path / "validation.jsonl", tmp_path / "judge.py"
+    tiny.write_prompts(train, "train", 6)
+    tiny.write_prompts(held_back, "validation", 8)
+    judge.write_text(JUDGE.format(score='-500.0 + len(r["text"])'))
+    told = {}
+    for name, empty in [("default", -1), ("lower", -900)]:
+        config, run_dir = tmp_path / f"{name}.yaml", tmp_path / name
+        config.write_text(CONFIG.format(model=tiny_model, train=train, validation=held_back, run_dir=run_dir,
+                                        temperature=1, k=2, resample=0) +
+                          f'judge: {{kind: "command:python3 {judge}", empty_score: {empty}}}\n')
+        tpo.ok("run", config, ranks=2)
+        with h5py.File(run_dir / "iter-000/validation.h5") as f:
+            ids, scored, scores = [f[k][:] for k in ("prompt_id", "scored", "score")]
+        lowest, told[name] = min(scores[scored == 1]), event(run_dir)
+        assert told[name]["unparsed"] > 0 and told[name]["unparsed_score"] == (lowest if empty == -1 else empty)
+        filled = [s if ok else told[name]["unparsed_score"] for s, ok in zip(scores, scored)]
+        means = [sum(v for v, i in zip(filled, ids) if i == name) / 2 for name in sorted(set(ids))]
+        assert told[name]["mean_score"] == pytest.approx(sum(means) / len(means))
+        assert event(run_dir, 1)["unparsed_score"] == told[name]["unparsed_score"]
+        lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+        epochs = [e for e in lines if e["event"] == "epoch"]
+        assert len(epochs) == 2 and all(e["unparsed"] > 0 and e["resampled"] == 0 for e in epochs)
+
+
 def test_a_judging_that_is_given_up_leaves_no_scale_behind(tpo, tiny_model, tmp_path):
     train, held_back, judge = tmp_path / "train.jsonl", tmp_path / "validation.jsonl", tmp_path / "judge.py"
     tiny.write_prompts(train, "train", 4)

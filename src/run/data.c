@@ -1,0 +1,145 @@
+/* Which instructions an iteration gets, and that their files are good for all of the run before it begins. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/philox.h"
+#include "run/loop.h"
+#include "tpo/judge.h"
+
+struct source {
+  const char *file; /* NULL: instructions are composed */
+  size_t each;      /* instructions that are taken at a time */
+  size_t needed;    /* in all */
+};
+
+static struct source source_of(const struct loop *loop, bool validation)
+{
+  const struct tpo_data_config *data = &loop->config->data;
+  const char *file = validation ? data->validation : data->train;
+  size_t each = (size_t)(validation ? data->validation_prompts : data->prompts_per_iteration);
+  return (struct source){.file = file && *file ? file : NULL,
+                         .each = each,
+                         .needed = validation ? each : each * (size_t)loop->config->run.iterations};
+}
+
+static int too_few(const struct loop *loop, const struct source *source, bool validation, size_t n,
+                   struct tpo_error *err)
+{
+  if (validation)
+    return tpo_fail(err, TPO_E_USAGE, "%s has %zu instructions; data.validation_prompts wants %zu",
+                    source->file, n, source->needed);
+  return tpo_fail(err, TPO_E_USAGE,
+                  "%s has %zu instructions; fresh ones for %d iterations of %zu need %zu "
+                  "(data.prompts_per_iteration, run.iterations)",
+                  source->file, n, loop->config->run.iterations, source->each, source->needed);
+}
+
+/* The whole file: enough for the run, and nothing in it that the judge could not check. */
+static int read_source(const struct loop *loop, const struct source *source, bool validation,
+                       struct tpo_instructions *all, struct tpo_error *err)
+{
+  int status = tpo_instructions_read(all, source->file, err);
+  if (status == 0 && all->n < source->needed) status = too_few(loop, source, validation, all->n, err);
+  for (size_t i = 0; i < all->n && status == 0; i++) {
+    const struct tpo_instruction *of = &all->items[i];
+    struct tpo_judge_item item = {.id = of->id, .instruction = of->instruction, .meta = of->meta};
+    status = tpo_judge_validate(&loop->config->judge, &item, err);
+    if (status < 0) tpo_fail_prefix(err, "%s: instruction %s", source->file, of->id);
+  }
+  return status;
+}
+
+/* source->each instructions from position `first` of the file's keyed shuffle. */
+static int choose(const struct loop *loop, const struct source *source, bool validation, size_t first,
+                  struct tpo_instructions *out, struct tpo_error *err)
+{
+  struct tpo_instructions all = {0};
+  uint32_t *order = NULL;
+  int status = read_source(loop, source, validation, &all, err);
+  if (status == 0 && !(order = tpo_calloc(all.n, sizeof *order, err))) status = TPO_E_MEMORY;
+  if (status == 0) {
+    struct tpo_rng rng;
+    tpo_rng_init(&rng, loop->config->seed, TPO_STREAM_SELECT, 0, 0);
+    for (size_t i = 0; i < all.n; i++) order[i] = (uint32_t)i;
+    tpo_rng_shuffle_u32(&rng, order, (uint32_t)all.n);
+    for (size_t i = 0; i < source->each && status == 0; i++)
+      status = tpo_instructions_add(out, &all.items[order[first + i]], err);
+  }
+  free(order);
+  tpo_instructions_free(&all);
+  return status;
+}
+
+int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err)
+{
+  bool validation = loop->iteration == 0;
+  struct source source = source_of(loop, validation);
+  size_t first = validation ? 0 : (size_t)(loop->iteration - 1) * source.each;
+  if (source.file) return choose(loop, &source, validation, first, out, err);
+  return tpo_synth_constraints(out, loop->config->seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
+                               first, source.each, err);
+}
+
+/* A run goes on with the instructions that it began with: the shuffle of others could bring back used ones.
+ */
+static int same_as_before(struct loop *loop, const char *file, const char *key, bool allow_changes,
+                          struct tpo_error *err)
+{
+  char hash[33];
+  uint64_t size;
+  const char *known = manifest_string(&loop->manifest, key);
+  int status = tpo_hash_file(file, hash, &size, err);
+  if (status < 0 || strcmp(known, hash) == 0) return status;
+  if (*known && !allow_changes)
+    return tpo_fail(err, TPO_E_STATE,
+                    "%s is not the file that %s was started with; --allow-changes goes on all the same", file,
+                    loop->config->run.dir);
+  if (*known) tpo_log(TPO_LOG_WARN, "%s is not the file that this run was started with", file);
+  /* Written with what the manifest gets next: a run that is refused now has not begun. */
+  if (json_object_set_new(loop->manifest.root, key, json_string(hash)) == 0) return 0;
+  return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+}
+
+static int by_text(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Validation is to be held back from training, so that its scores tell of what was not trained on. */
+static int warn_of_shared(const struct tpo_instructions *train, const struct tpo_instructions *validation,
+                          const char *file, struct tpo_error *err)
+{
+  size_t shared = 0;
+  if (train->n == 0 || validation->n == 0) return 0;
+  const char **texts = tpo_calloc(train->n, sizeof *texts, err);
+  if (!texts) return TPO_E_MEMORY;
+  for (size_t i = 0; i < train->n; i++) texts[i] = train->items[i].instruction;
+  qsort(texts, train->n, sizeof *texts, by_text);
+  for (size_t i = 0; i < validation->n; i++)
+    shared += bsearch(&validation->items[i].instruction, texts, train->n, sizeof *texts, by_text) != NULL;
+  free(texts);
+  if (shared)
+    tpo_log(TPO_LOG_WARN,
+            "%zu of the %zu instructions of %s stand in data.train too, so they are not held back", shared,
+            validation->n, file);
+  return 0;
+}
+
+int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err)
+{
+  static const char *const keys[] = {"train_hash", "validation_hash"};
+  struct tpo_instructions sets[2] = {0};
+  int status = 0;
+  for (int validation = 0; loop->first && validation < 2 && status == 0; validation++) {
+    struct source source = source_of(loop, validation);
+    if (!source.file || source.each == 0) continue;
+    status = read_source(loop, &source, validation, &sets[validation], err);
+    if (status == 0) status = same_as_before(loop, source.file, keys[validation], allow_changes, err);
+  }
+  if (status == 0) status = warn_of_shared(&sets[0], &sets[1], loop->config->data.validation, err);
+  tpo_instructions_free(&sets[0]);
+  tpo_instructions_free(&sets[1]);
+  return loop_agree(loop, status, err);
+}
