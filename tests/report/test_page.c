@@ -236,6 +236,63 @@ static void strange_metrics_leave_a_page(void **state)
   free(page);
 }
 
+/* Two answers to each of two prompts; the last one's fate is `last`'s for prompt 0 and `other`'s for
+ * prompt 1. */
+static void put_answers(const char *dir, int iteration, double score, const char *last, const char *other)
+{
+  char path[4096];
+  const struct texts texts = {0};
+  struct tpo_samples samples = {.is_scored = true};
+  for (int i = 0; i < 4; i++) {
+    const char *fate = i == 1 ? last : i == 3 ? other : "scored";
+    add_row(&samples, &texts, i / 2, i % 2, 1, true);
+    samples.rows[i].score = score;
+    samples.rows[i].scored = strcmp(fate, "scored") == 0;
+    samples.rows[i].format_ok = strcmp(fate, "unparsed") != 0;
+  }
+  in_iteration(path, dir, iteration, "validation.h5");
+  assert_int_equal(tpo_samples_write(&samples, path, NULL), 0);
+  tpo_samples_free(&samples);
+}
+
+/* By the scored answers alone, prompt 0 would have gained 0.1. */
+static void changes_on_validation_count_as_the_run_counts(void **state)
+{
+  static const char with_score[] = "{\"event\":\"validate\",\"iteration\":0,\"unparsed_score\":7}\n"
+                                   "{\"event\":\"validate\",\"iteration\":1,\"unparsed_score\":-0.9}\n";
+  static const struct {
+    const char *metrics, *change, *counts, *mean;
+  } cases[] = {{with_score, "bad\">−0.60</span>", "does not parse counts −0.90.", "<strong>−0.200</strong>"},
+               {"", "bad\">−1.65</span>", "does not parse counts −3.00.", "<strong>−1.250</strong>"},
+               {"{\"event\":\"validate\",\"iteration\":1,\"unparsed_score\":\"<b>\"}\n", "bad\">−1.65</span>",
+                "does not parse counts −3.00.", "<strong>−1.250</strong>"}};
+  put_file(*state, "config.yaml", "judge:\n  empty_score: -3\n");
+  put_answers(*state, 0, 0.4, "scored", "scored");
+  put_answers(*state, 1, 0.5, "unparsed", "failed");
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    put_file(*state, "metrics.jsonl", cases[i].metrics);
+    char *page = report_of(*state);
+    assert_well_formed(page);
+    assert_contains(page, cases[i].change);
+    assert_contains(page, cases[i].counts);
+    assert_contains(page, cases[i].mean);
+    assert_null(strstr(page, "+0.10"));
+    assert_int_equal(count(page, "no comparison"), 1);
+    free(page);
+  }
+}
+
+static void what_parses_needs_no_word_about_what_does_not(void **state)
+{
+  put_file(*state, "config.yaml", "seed: 1\n");
+  put_answers(*state, 0, 0.4, "scored", "scored");
+  put_answers(*state, 1, 0.5, "scored", "failed");
+  char *page = report_of(*state);
+  assert_contains(page, "good\">+0.10</span>");
+  assert_null(strstr(page, "does not parse counts"));
+  free(page);
+}
+
 static void scores_that_are_not_numbers_are_none(void **state)
 {
   (void)state;
@@ -397,6 +454,8 @@ int main(void)
       IN_FOLDER(an_unfinished_run_shows_what_there_is),
       IN_FOLDER(only_the_start_model_was_validated),
       IN_FOLDER(strange_metrics_leave_a_page),
+      IN_FOLDER(changes_on_validation_count_as_the_run_counts),
+      IN_FOLDER(what_parses_needs_no_word_about_what_does_not),
       IN_FOLDER(scores_that_are_not_numbers_are_none),
       IN_FOLDER(damaged_files_are_named),
       IN_FOLDER(pairs_without_a_margin_are_pairs),
