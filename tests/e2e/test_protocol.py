@@ -132,6 +132,9 @@ run: {{dir: {tmp_path / "run"}, iterations: 1, deadline: 60}}
     win = next(e for e in lines if e["event"] == "win_rate")
     assert win["n"] == win["ties"] == 9 and win["unjudged"] == 1
     assert "instructions, 9 of them" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "on 9 held-back instructions, before training and after iteration 1. Left out because the judge failed" in page
+    assert "prompts: 4<br>responses: 12<" in page, "what the judge counted in training"
 
 
 def test_a_judging_that_is_given_up_leaves_no_scale_behind(tpo, tiny_model, tmp_path):
