@@ -97,7 +97,8 @@ def test_a_judge_that_fails_too_often_ends_the_run_and_below_that_prompts_are_le
                      code=1, ranks=2)
     assert "1 of 32 responses" in text and "sample 2 of prompt p-3" in text and "judge.max_failed" in text
     assert not scored.exists()
-    tpo.ok("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    result = tpo("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    assert result.returncode == 0 and b"the judge counted: prompts 8, responses 32, failed 1\n" in result.stderr
     pairs = tmp_path / "pairs.h5"
     tpo.ok("pairs", "--samples", scored, "--out", pairs, "--length-penalty", 0)
     with h5py.File(pairs) as f:
