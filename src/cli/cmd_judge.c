@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
 #include "cli/session.h"
 #include "tpo/judge.h"
 
@@ -9,6 +12,23 @@ static const struct option options[] = {
     OPTION_DTYPE,
     OPTION_END,
 };
+
+/* counts: JSON of what the judge counted; may be NULL. */
+static void log_counts(const char *counts)
+{
+  json_t *object = counts ? tpo_json_parse(counts, strlen(counts), "counts", NULL) : NULL, *value;
+  const char *name;
+  struct tpo_buf line = {0};
+  json_object_foreach(object, name, value)
+  {
+    char *number = json_is_number(value) ? tpo_json_dump(value) : NULL;
+    if (number) tpo_buf_printf(&line, "%s%s %s", line.len ? ", " : "", name, number);
+    free(number);
+  }
+  if (line.len && !line.failed) tpo_log(TPO_LOG_INFO, "the judge counted: %s", line.data);
+  tpo_buf_free(&line);
+  json_decref(object);
+}
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
@@ -31,6 +51,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     status = tpo_samples_write(&samples, out, err);
     tpo_log(TPO_LOG_INFO, "%zu responses scored, mean %.3f; %zu without format, %zu failures of the judge",
             sum.scored, sum.mean_score, samples.n - sum.scored - failures, failures);
+    log_counts(samples.judge_counts);
   }
   tpo_samples_free(&samples);
   if (s.session.backend) cli_session_close(&s);

@@ -15,16 +15,19 @@ struct item {
   uint64_t key;
 };
 
-/* Mean score over the prompt's scored samples; NaN without. */
-static double mean_score(const struct tpo_samples *samples, const char *id)
+/* NaN where the prompt is not among the samples, or has no score. */
+static double score_of(const struct tpo_samples *samples, const char *id, double unparsed)
 {
-  double sum = 0, n = 0;
+  for (size_t i = 0; i < samples->n; i = tpo_samples_prompt_end(samples, i))
+    if (strcmp(samples->rows[i].prompt_id, id) == 0) return report_prompt_score(samples, i, unparsed);
+  return NAN;
+}
+
+static bool has_unparsed(const struct tpo_samples *samples)
+{
   for (size_t i = 0; i < samples->n; i++)
-    if (strcmp(samples->rows[i].prompt_id, id) == 0 && samples->rows[i].scored) {
-      sum += samples->rows[i].score;
-      n++;
-    }
-  return n > 0 ? sum / n : NAN;
+    if (!samples->rows[i].scored && !samples->rows[i].format_ok) return true;
+  return false;
 }
 
 static double size_of(double change)
@@ -106,13 +109,29 @@ static void put_items(struct tpo_buf *out, const struct report *report, const st
         shown, n, n - shown);
 }
 
+static void put_heading(struct tpo_buf *out, bool unparsed, double score)
+{
+  tpo_buf_puts(
+      out, "<section id=\"validation\">\n<h2>Validation answers</h2>\n<p>The same held-back instructions, "
+           "answered by the start model and after each iteration.");
+  if (unparsed) {
+    tpo_buf_puts(out, " In the change of an instruction’s mean score, an output that does not parse counts ");
+    html_number(out, score, 2);
+    tpo_buf_putc(out, '.');
+  }
+  tpo_buf_puts(out, "</p>\n");
+}
+
 void part_validation(struct tpo_buf *out, const struct report *report)
 {
   const struct tpo_samples *first = NULL, *last = NULL;
+  double unparsed = NAN; /* one value on both sides, as in the run's paired difference */
   for (size_t i = 0; i < report->n_iterations; i++) {
-    if (report->iterations[i].validation.n == 0) continue;
-    if (!first) first = &report->iterations[i].validation;
-    last = &report->iterations[i].validation;
+    const struct report_iteration *it = &report->iterations[i];
+    if (it->validation.n == 0) continue;
+    if (!first) first = &it->validation;
+    last = &it->validation;
+    unparsed = report_unparsed(report, it);
   }
   if (!first) return;
   struct item *items = tpo_calloc(first->n, sizeof *items, NULL);
@@ -123,13 +142,12 @@ void part_validation(struct tpo_buf *out, const struct report *report)
   }
   for (size_t row = 0; row < first->n; row = tpo_samples_prompt_end(first, row)) {
     const char *id = first->rows[row].prompt_id;
-    items[n++] = (struct item){.first = row,
-                               .change = first == last ? NAN : mean_score(last, id) - mean_score(first, id),
-                               .key = tpo_hash64_str(id)};
+    items[n] = (struct item){.first = row, .change = NAN, .key = tpo_hash64_str(id)};
+    if (first != last)
+      items[n].change = score_of(last, id, unparsed) - report_prompt_score(first, row, unparsed);
+    n++;
   }
-  tpo_buf_puts(
-      out, "<section id=\"validation\">\n<h2>Validation answers</h2>\n<p>The same held-back instructions, "
-           "answered by the start model and after each iteration.</p>\n");
+  put_heading(out, first != last && (has_unparsed(first) || has_unparsed(last)), unparsed);
   put_items(out, report, first, items, n);
   tpo_buf_puts(out, "</section>\n");
   free(items);

@@ -124,6 +124,28 @@ static bool put_epochs(struct tpo_buf *out, const struct context *c)
   return json_array_size(c->it->epochs) > 0;
 }
 
+/* What else the judge counted; those that are 0, and what is no number, are left out. */
+static bool put_counts(struct tpo_buf *out, const struct context *c)
+{
+  enum { MOST_COUNTS = 48, MOST_NAME = 48 };
+  int shown = 0;
+  const char *name;
+  json_t *value;
+  json_object_foreach(json_object_get(c->it->events[EVENT_JUDGE], "counts"), name, value)
+  {
+    if (!json_is_number(value) || json_number_value(value) == 0) continue;
+    if (shown == MOST_COUNTS) {
+      tpo_buf_puts(out, "<br>…");
+      break;
+    }
+    if (shown++) tpo_buf_puts(out, "<br>");
+    html_excerpt(out, name, MOST_NAME);
+    tpo_buf_puts(out, ": ");
+    html_number(out, json_number_value(value), json_is_integer(value) ? 0 : 3);
+  }
+  return shown > 0;
+}
+
 static bool put_gap(struct tpo_buf *out, const struct context *c)
 {
   double largest = report_event_number(c->it, EVENT_GAP, "max");
@@ -243,6 +265,9 @@ static const struct row rows[] = {
     PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_VALIDATE, "format_rate"),
     NUMBER_ROW("drawn again", "outputs that did not parse", EVENT_VALIDATE, "resampled", 0),
     PERCENT_ROW("still unparsed", "outputs that never parsed", EVENT_VALIDATE, "unparsed_share"),
+    NUMBER_ROW("failures", "responses that the judge could not score", EVENT_VALIDATE, "failures", 0),
+    NUMBER_ROW("left out", "instructions with such a response, which no score counts", EVENT_VALIDATE,
+               "unjudged", 0),
     NUMBER_ROW("thought, tokens", NULL, EVENT_VALIDATE, "mean_thought_tokens", 1),
     NUMBER_ROW("response, tokens", NULL, EVENT_VALIDATE, "mean_response_tokens", 1),
     {"Sampling", NULL, 0, NULL, 0, OWN, NULL},
@@ -265,6 +290,7 @@ static const struct row rows[] = {
     NUMBER_ROW("worst of a prompt", "mean over prompts of the worst sample's score", EVENT_JUDGE,
                "worst_score", 3),
     NUMBER_ROW("failures", "samples that the judge could not score", EVENT_JUDGE, "failures", 0),
+    OWN_ROW("counted", "what the judge counted, by its names; what is 0 is left out", put_counts),
     {"Pairs", NULL, 0, NULL, 0, OWN, NULL},
     NUMBER_ROW("pairs", "a chosen and a rejected output of one prompt", EVENT_PAIRS, "pairs", 0),
     NUMBER_ROW("ρ", "weight of the length in z(score) − ρ z(length)", EVENT_PAIRS, "rho", 2),

@@ -51,6 +51,23 @@ double report_validation(const struct report_iteration *it)
   return isfinite(score) ? score : it->validation_mean;
 }
 
+double report_unparsed(const struct report *report, const struct report_iteration *it)
+{
+  double score = report_event_number(it, EVENT_VALIDATE, "unparsed_score");
+  return isfinite(score) ? score : report->config.judge.empty_score;
+}
+
+double report_prompt_score(const struct tpo_samples *samples, size_t first, double unparsed)
+{
+  size_t end = tpo_samples_prompt_end(samples, first);
+  double sum = 0;
+  for (size_t i = first; i < end; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    sum += row->scored ? row->score : row->format_ok ? NAN : unparsed;
+  }
+  return sum / (double)(end - first);
+}
+
 /* The iteration of that number, made when there is none; NULL when there are too many or memory is short. */
 static struct report_iteration *find_iteration(struct report *report, int64_t number)
 {
@@ -193,20 +210,12 @@ static void scan_folders(struct report *report)
   closedir(dir);
 }
 
-/* Mean over prompts and its standard error. An output that does not parse counts as the judge's score of an
- * empty response, and a prompt with a response that the judge failed on is left out, as the run itself does.
- */
+/* Mean over prompts and its standard error, without the prompts that have no score. */
 static void summarize_validation(const struct report *report, struct report_iteration *it)
 {
-  double sum = 0, squares = 0, n = 0;
-  for (size_t first = 0, end; first < it->validation.n; first = end) {
-    double prompt = 0;
-    end = tpo_samples_prompt_end(&it->validation, first);
-    for (size_t i = first; i < end; i++) {
-      const struct tpo_sample_row *row = &it->validation.rows[i];
-      prompt += row->scored ? row->score : row->format_ok ? NAN : report->config.judge.empty_score;
-    }
-    prompt /= (double)(end - first);
+  double sum = 0, squares = 0, n = 0, unparsed = report_unparsed(report, it);
+  for (size_t first = 0; first < it->validation.n; first = tpo_samples_prompt_end(&it->validation, first)) {
+    double prompt = report_prompt_score(&it->validation, first, unparsed);
     if (isnan(prompt)) continue;
     sum += prompt;
     squares += prompt * prompt;

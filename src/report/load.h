@@ -83,5 +83,11 @@ double report_event_number(const struct report_iteration *it, enum report_event 
 bool report_file(const struct report *report, int iteration, const char *name, char out[4096]);
 /* Validation score: what the metrics say, else the mean of the file. NaN: not validated. */
 double report_validation(const struct report_iteration *it);
+/* What a validation output that does not parse counted with in that iteration: what the metrics say, else the
+ * judge's score of an empty response. A judge that compares gives such outputs scores of their own. */
+double report_unparsed(const struct report *report, const struct report_iteration *it);
+/* Mean score of the prompt whose first row is `first`, as the run counts it: an output that does not parse
+ * counts with `unparsed` unless it has a score, and a response that the judge failed on makes it NaN. */
+double report_prompt_score(const struct tpo_samples *samples, size_t first, double unparsed);
 
 #endif

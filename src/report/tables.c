@@ -175,6 +175,41 @@ static void win_rate(struct tpo_buf *out, const struct report_iteration *it, enu
   tpo_buf_puts(out, " instructions, ties counting half.");
 }
 
+/* Instructions that the iteration's validation left out; 0 where the metrics make no sense. */
+static double left_out(const struct report_iteration *it)
+{
+  double unjudged = report_event_number(it, EVENT_VALIDATE, "unjudged");
+  return unjudged > 0 && unjudged <= report_event_number(it, EVENT_VALIDATE, "n") ? unjudged : 0;
+}
+
+/* What the means are over, and the paired difference. */
+static void put_comparison(struct tpo_buf *out, const struct report_iteration *before,
+                           const struct report_iteration *after)
+{
+  double out_before = left_out(before), out_after = left_out(after);
+  double n_before = report_event_number(before, EVENT_VALIDATE, "n") - out_before;
+  double n_after = report_event_number(after, EVENT_VALIDATE, "n") - out_after;
+  bool same = !isfinite(n_before) || n_before == n_after;
+  tpo_buf_puts(out, "Mean judge score on ");
+  html_number(out, same ? n_after : n_before, 0);
+  tpo_buf_puts(out, " held-back instructions");
+  tpo_buf_puts(out, same ? ", before training and" : " before training and on ");
+  if (!same) html_number(out, n_after, 0);
+  tpo_buf_printf(out, " after iteration %d. ", after->number);
+  if (out_before > 0 || out_after > 0) {
+    tpo_buf_puts(out, "Left out because the judge failed on a response: ");
+    html_number(out, out_before, 0);
+    tpo_buf_puts(out, " before and ");
+    html_number(out, out_after, 0);
+    tpo_buf_puts(out, " after. ");
+  }
+  tpo_buf_puts(out, "Paired difference <strong>");
+  html_signed(out, report_event_number(after, EVENT_VALIDATE, "difference"), 3);
+  tpo_buf_puts(out, "</strong> ± ");
+  html_number(out, report_event_number(after, EVENT_VALIDATE, "difference_se"), 3);
+  tpo_buf_puts(out, " (standard error). ");
+}
+
 void part_result(struct tpo_buf *out, const struct report *report)
 {
   const struct report_iteration *before, *after;
@@ -190,23 +225,14 @@ void part_result(struct tpo_buf *out, const struct report *report)
     tpo_buf_puts(out, "</p>\n</section>\n");
     return;
   }
-  double difference = report_event_number(after, EVENT_VALIDATE, "difference");
-  double se = report_event_number(after, EVENT_VALIDATE, "difference_se");
-  double n = report_event_number(after, EVENT_VALIDATE, "n");
   tpo_buf_puts(out, "<p class=\"big\"><span class=\"from\">");
   html_number(out, report_validation(before), 3);
   tpo_buf_puts(out, "</span> → <strong>");
   html_number(out, report_validation(after), 3);
-  tpo_buf_puts(out, "</strong></p>\n<p class=\"lead\">Mean judge score on ");
-  html_number(out, n, 0);
-  tpo_buf_printf(
-      out, " held-back instructions, before training and after iteration %d. Paired difference <strong>",
-      after->number);
-  html_signed(out, difference, 3);
-  tpo_buf_puts(out, "</strong> ± ");
-  html_number(out, se, 3);
-  tpo_buf_puts(out, " (standard error). ");
-  verdict(out, difference, se);
+  tpo_buf_puts(out, "</strong></p>\n<p class=\"lead\">");
+  put_comparison(out, before, after);
+  verdict(out, report_event_number(after, EVENT_VALIDATE, "difference"),
+          report_event_number(after, EVENT_VALIDATE, "difference_se"));
   if (report->has_config && report->config.train.epochs > 1 && report->config.run.validate_each_epoch)
     tpo_buf_puts(out,
                  " The kept epochs were chosen on these same instructions, which flatters “after” a little.");

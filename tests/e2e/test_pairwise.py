@@ -194,6 +194,11 @@ run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 
 """)
     tpo.ok("run", tmp_path / "run.yaml", ranks=2)
     details = judged(tpo, tmp_path / "run" / "iter-001" / "scored.h5")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    counts = next(e["counts"] for e in lines if e["event"] == "judge")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert counts["comparisons"] > 0
+    assert all(f"{name}: {n}<" in page for name, n in counts.items() if isinstance(n, int) and 0 < n < 10000)
     assert len(details) == 4
     for of in details.values():
         compared = [d for d in of if "elo" in d]

@@ -97,7 +97,8 @@ def test_a_judge_that_fails_too_often_ends_the_run_and_below_that_prompts_are_le
                      code=1, ranks=2)
     assert "1 of 32 responses" in text and "sample 2 of prompt p-3" in text and "judge.max_failed" in text
     assert not scored.exists()
-    tpo.ok("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    result = tpo("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    assert result.returncode == 0 and b"the judge counted: prompts 8, responses 32, failed 1\n" in result.stderr
     pairs = tmp_path / "pairs.h5"
     tpo.ok("pairs", "--samples", scored, "--out", pairs, "--length-penalty", 0)
     with h5py.File(pairs) as f:
@@ -132,6 +133,9 @@ run: {{dir: {tmp_path / "run"}, iterations: 1, deadline: 60}}
     win = next(e for e in lines if e["event"] == "win_rate")
     assert win["n"] == win["ties"] == 9 and win["unjudged"] == 1
     assert "instructions, 9 of them" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "on 9 held-back instructions, before training and after iteration 1. Left out because the judge failed" in page
+    assert "prompts: 4<br>responses: 12<" in page, "what the judge counted in training"
 
 
 def test_what_does_not_parse_is_never_better_than_what_does(tpo, tiny_model, tmp_path):

@@ -236,6 +236,132 @@ static void strange_metrics_leave_a_page(void **state)
   free(page);
 }
 
+/* Two answers to each of two prompts; the last one's fate is `last`'s for prompt 0 and `other`'s for
+ * prompt 1. */
+static void put_answers(const char *dir, int iteration, double score, const char *last, const char *other)
+{
+  char path[4096];
+  const struct texts texts = {0};
+  struct tpo_samples samples = {.is_scored = true};
+  for (int i = 0; i < 4; i++) {
+    const char *fate = i == 1 ? last : i == 3 ? other : "scored";
+    add_row(&samples, &texts, i / 2, i % 2, 1, true);
+    samples.rows[i].score = score;
+    samples.rows[i].scored = strcmp(fate, "scored") == 0;
+    samples.rows[i].format_ok = strcmp(fate, "unparsed") != 0;
+  }
+  in_iteration(path, dir, iteration, "validation.h5");
+  assert_int_equal(tpo_samples_write(&samples, path, NULL), 0);
+  tpo_samples_free(&samples);
+}
+
+/* By the scored answers alone, prompt 0 would have gained 0.1. */
+static void changes_on_validation_count_as_the_run_counts(void **state)
+{
+  static const char with_score[] = "{\"event\":\"validate\",\"iteration\":0,\"unparsed_score\":7}\n"
+                                   "{\"event\":\"validate\",\"iteration\":1,\"unparsed_score\":-0.9}\n";
+  static const struct {
+    const char *metrics, *change, *counts, *mean;
+  } cases[] = {{with_score, "bad\">−0.60</span>", "does not parse counts −0.90.", "<strong>−0.200</strong>"},
+               {"", "bad\">−1.65</span>", "does not parse counts −3.00.", "<strong>−1.250</strong>"},
+               {"{\"event\":\"validate\",\"iteration\":1,\"unparsed_score\":\"<b>\"}\n", "bad\">−1.65</span>",
+                "does not parse counts −3.00.", "<strong>−1.250</strong>"}};
+  put_file(*state, "config.yaml", "judge:\n  empty_score: -3\n");
+  put_answers(*state, 0, 0.4, "scored", "scored");
+  put_answers(*state, 1, 0.5, "unparsed", "failed");
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    put_file(*state, "metrics.jsonl", cases[i].metrics);
+    char *page = report_of(*state);
+    assert_well_formed(page);
+    assert_contains(page, cases[i].change);
+    assert_contains(page, cases[i].counts);
+    assert_contains(page, cases[i].mean);
+    assert_null(strstr(page, "+0.10"));
+    assert_int_equal(count(page, "no comparison"), 1);
+    free(page);
+  }
+}
+
+static void what_parses_needs_no_word_about_what_does_not(void **state)
+{
+  put_file(*state, "config.yaml", "seed: 1\n");
+  put_answers(*state, 0, 0.4, "scored", "scored");
+  put_answers(*state, 1, 0.5, "scored", "failed");
+  char *page = report_of(*state);
+  assert_contains(page, "good\">+0.10</span>");
+  assert_null(strstr(page, "does not parse counts"));
+  free(page);
+}
+
+static void what_judges_counted_is_shown(void **state)
+{
+  static const char judged[] =
+      "{\"event\":\"judge\",\"iteration\":1,\"counts\":{\"comparisons\":12345,\"ties\":0,\"pairs_flipped\":3,"
+      "\"max_gradient_norm\":0.25}}\n";
+  static const struct {
+    int before, after;
+    const char *words;
+  } cases[] = {
+      {0, 0, "on 10 held-back instructions, before training and after iteration 1. Paired"},
+      {1, 1,
+       "on 9 held-back instructions, before training and after iteration 1. Left out because the judge "
+       "failed on a response: 1 before and 1 after. Paired"},
+      {0, 2, "on 10 held-back instructions before training and on 8 after iteration 1. Left out"},
+  };
+  put_file(*state, "config.yaml", "seed: 1\n");
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct tpo_buf metrics = {0};
+    tpo_buf_puts(&metrics, judged);
+    for (int n = 0; n < 2; n++)
+      tpo_buf_printf(&metrics,
+                     "{\"event\":\"validate\",\"iteration\":%d,\"n\":10,\"mean_score\":1,\"failures\":77,"
+                     "\"unjudged\":%d}\n",
+                     n, n ? cases[i].after : cases[i].before);
+    put_file(*state, "metrics.jsonl", metrics.data);
+    tpo_buf_free(&metrics);
+    char *page = report_of(*state);
+    assert_well_formed(page);
+    assert_contains(page, "comparisons: 12\u202f345<br>pairs_flipped: 3<br>max_gradient_norm: 0.250<");
+    assert_null(strstr(page, "ties: "));
+    assert_int_equal(count(page, "<td>77</td>"), 2);
+    assert_contains(page, cases[i].words);
+    free(page);
+  }
+}
+
+static void strange_counts_leave_a_page(void **state)
+{
+  static const char *const counts[] = {
+      "7", "null", "[1,2]", "\"<script>\"", "{}", "{\"a\":\"<script>\",\"b\":{\"c\":1}}"};
+  put_file(*state, "config.yaml", "seed: 1\n");
+  for (size_t i = 0; i <= sizeof counts / sizeof counts[0]; i++) {
+    struct tpo_buf metrics = {0};
+    bool some = i == sizeof counts / sizeof counts[0];
+    tpo_buf_puts(&metrics, "{\"event\":\"judge\",\"iteration\":1,\"failures\":[],\"counts\":");
+    if (!some)
+      tpo_buf_puts(&metrics, counts[i]);
+    else {
+      tpo_buf_puts(&metrics, "{\"</td><script>\\n\":-1e300,\"x\":[[]],\"y\":true,\"z\":null");
+      for (int n = 0; n < 1000; n++) tpo_buf_printf(&metrics, ",\"count-%d%0500d\":%d", n, n, n);
+      tpo_buf_putc(&metrics, '}');
+    }
+    tpo_buf_puts(&metrics,
+                 "}\n{\"event\":\"validate\",\"iteration\":0,\"mean_score\":1,\"n\":5,\"unjudged\":9}\n"
+                 "{\"event\":\"validate\",\"iteration\":1,\"mean_score\":1,\"n\":5,\"unjudged\":\"<b>\"}\n");
+    put_file(*state, "metrics.jsonl", metrics.data);
+    tpo_buf_free(&metrics);
+    char *page = report_of(*state), *body = body_of(page);
+    assert_well_formed(page);
+    assert_contains(body, "on 5 held-back instructions, before");
+    assert_null(strstr(body, "Left out"));
+    assert_int_equal(strstr(body, "<th scope=\"row\" title=\"what the judge counted") != NULL, some);
+    if (some) assert_contains(body, "&lt;/td&gt;&lt;script&gt;: −1.00e+300<br>count-1000");
+    if (some) assert_true(strlen(body) < 50000);
+    free(body);
+    free(page);
+  }
+}
+
 static void scores_that_are_not_numbers_are_none(void **state)
 {
   (void)state;
@@ -397,6 +523,10 @@ int main(void)
       IN_FOLDER(an_unfinished_run_shows_what_there_is),
       IN_FOLDER(only_the_start_model_was_validated),
       IN_FOLDER(strange_metrics_leave_a_page),
+      IN_FOLDER(changes_on_validation_count_as_the_run_counts),
+      IN_FOLDER(what_parses_needs_no_word_about_what_does_not),
+      IN_FOLDER(what_judges_counted_is_shown),
+      IN_FOLDER(strange_counts_leave_a_page),
       IN_FOLDER(scores_that_are_not_numbers_are_none),
       IN_FOLDER(damaged_files_are_named),
       IN_FOLDER(pairs_without_a_margin_are_pairs),
