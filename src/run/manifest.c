@@ -138,7 +138,8 @@ int manifest_add(struct manifest *m, int iteration, const char *step, const char
                             "seconds", seconds, "metrics_size", (json_int_t)metrics_size);
   if (!entry || json_array_append_new(json_object_get(m->root, "steps"), entry) < 0)
     return tpo_fail(err, TPO_E_MEMORY, "out of memory");
-  return write_manifest(m, err);
+  /* A finished run may go on to more iterations. */
+  return manifest_set(m, "done", json_false(), err);
 }
 
 int64_t manifest_metrics_size(const struct manifest *m)

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -178,6 +179,80 @@ def test_resume_refuses_another_configuration(tpo, finished):
     config, _, _ = finished
     text = tpo.fails("run", config, "--resume", "--set", "train.beta=0.5", code=1)
     assert "--allow-changes" in text
+
+
+@pytest.fixture(scope="module")
+def one_iteration(tpo, tiny_model, tmp_path_factory):
+    """The same configuration as `finished`, told to end after the first iteration."""
+    config, run_dir = write_config(tmp_path_factory.mktemp("one"), tiny_model)
+    tpo.ok("run", config, "--set", "run.iterations=1", ranks=2, env=EPOCH)
+    assert json.loads((run_dir / "manifest.json").read_text())["done"] is True
+    return run_dir
+
+
+def bytes_of(run_dir):
+    """What a run never touches again once it stands there; metrics.jsonl only grows."""
+    return {p.relative_to(run_dir): p.read_bytes() for p in sorted(run_dir.rglob("*"))
+            if p.is_file() and p.parent.name in ("iter-000", "iter-001", "prompts") or p.name == "config.yaml"}
+
+
+def test_a_finished_run_goes_on_to_more_iterations(tpo, finished, one_iteration, tmp_path):
+    """As if it had been told so from the start."""
+    h5py = pytest.importorskip("h5py")
+    config, run_dir, _ = finished
+    other = shutil.copytree(one_iteration, tmp_path / "run")
+    before, told = bytes_of(other), (other / "metrics.jsonl").read_bytes()
+    assert "--allow-changes" in tpo.fails("run", config, "--run-dir", other, "--resume", ranks=2, code=1)
+    out = tpo.ok("run", config, "--run-dir", other, "--resume", "--allow-changes", "--set", "run.iterations=2", ranks=2,
+                 env=EPOCH)
+    assert len(before) == 9 and bytes_of(other) == before, "the first iteration's files stay as they are"
+    assert (other / "metrics.jsonl").read_bytes().startswith(told)
+    assert digests(other).keys() == digests(run_dir).keys()
+    for name in digests(other):
+        with h5py.File(run_dir / name) as x, h5py.File(other / name) as y:
+            assert x.attrs["content_hash"] == y.attrs["content_hash"], name
+    assert (other / "iter-002/prompts.jsonl").read_bytes() == (run_dir / "iter-002/prompts.jsonl").read_bytes()
+    steps = [[(s["iteration"], s["step"]) for s in json.loads((d / "manifest.json").read_text())["steps"]]
+             for d in (run_dir, other)]
+    assert steps[0] == steps[1] and "iter-002/checkpoint.h5" in out
+
+
+def test_a_run_that_goes_on_is_not_finished_until_it_is(tpo, finished, one_iteration, tmp_path):
+    config, _, _ = finished
+    other = shutil.copytree(one_iteration, tmp_path / "run")
+    go_on = ["run", config, "--run-dir", other, "--resume", "--allow-changes"]
+    assert "judge program" in tpo.fails(*go_on, "--set", "judge.kind=command:false", ranks=2, code=1)
+    manifest = json.loads((other / "manifest.json").read_text())
+    assert (manifest["steps"][-1]["iteration"], manifest["steps"][-1]["step"]) == (2, "sample")
+    assert manifest["done"] is False
+    tpo.ok(*go_on, ranks=2)
+    assert json.loads((other / "manifest.json").read_text())["done"] is True
+
+
+def test_a_run_pairs_and_takes_the_reference_as_configured(tpo, finished, tiny_model, tmp_path):
+    """Mode `all` has every two outputs of a prompt whose scores differ, in place of the best and the worst; the reference
+    `seed` is the start model in the second iteration too, where `previous` is the first one's result."""
+    h5py = pytest.importorskip("h5py")
+    config, run_dir = write_config(tmp_path, tiny_model, epochs=1)
+    tpo.ok("run", config, "--set", "pairs.mode=all", "--set", "run.reference=seed")
+    references = []
+    for folder, all_pairs, batches in ((run_dir, True, 1), (finished[1], False, 2)):
+        start = json.loads((folder / "manifest.json").read_text())["model_hash"]
+        steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for iteration in (1, 2):
+            with h5py.File(folder / f"iter-{iteration:03d}/scored.h5") as f:
+                prompts, scores = f["prompt_id"][:].tolist(), f["score"][:].tolist()
+            with h5py.File(folder / f"iter-{iteration:03d}/pairs.h5") as f:
+                found = list(zip(f["chosen"][:].tolist(), f["rejected"][:].tolist()))
+                references.append(f.attrs["ref_model"] == start)
+            possible = {(i, j) for i in range(len(scores)) for j in range(len(scores))
+                        if prompts[i] == prompts[j] and scores[i] > scores[j]}
+            assert len(set(found)) == len(found) and set(found) <= possible
+            assert (set(found) == possible) == all_pairs and len(possible) > 8
+            assert all_pairs or len({prompts[i] for i, _ in found}) == len(found)
+            count = sum(e["event"] == "step" and e["iteration"] == iteration for e in steps)
+            assert count == batches * -(-len(found) // 4)
+    assert references == [True, True, True, False]
 
 
 def test_resume_refuses_a_changed_file(tpo, finished, tiny_model, tmp_path):

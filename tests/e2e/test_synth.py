@@ -7,10 +7,14 @@ import math
 import pathlib
 import random
 import re
+import signal
+import subprocess
+import time
 
 import pytest
 
 import tiny
+from conftest import command, environment
 
 SEEDS = pathlib.Path(__file__).parent / "seeds.jsonl"
 LETTERS = "aeioulnrst"
@@ -226,6 +230,26 @@ def test_nothing_accepted_writes_nothing(tpo, model, tmp_path):
     out = tmp_path / "o.jsonl"
     assert synth(tpo, model, out, "--max-tokens", 2, "--max-requests", 4, n=2).returncode == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("ranks, number", [(0, signal.SIGTERM), (2, signal.SIGUSR1)])
+def test_a_signal_keeps_what_was_accepted(model, made, tmp_path, ranks, number):
+    """Sent in the second of its rounds. The launcher passes SIGUSR1 on and waits for the ranks."""
+    out, told = tmp_path / "o.jsonl", tmp_path / "stderr"
+    args = ["synth", "--model", model, "--seeds", SEEDS, "--n", 40, "--out", out, *COMMON]
+    with open(told, "wb") as stderr:
+        process = subprocess.Popen(command(args, ranks)[4:], env=environment(), stdin=subprocess.DEVNULL, stderr=stderr)
+    end = time.monotonic() + 60
+    while not (accepted := re.search(r"(\d+) of 40 instructions after", told.read_text())):
+        assert process.poll() is None and time.monotonic() < end, told.read_text()
+        time.sleep(0.005)
+    process.send_signal(number)
+    assert process.wait(30) == 128 + number, told.read_text()
+    kept = read(out)
+    assert 0 < len(kept) == int(accepted.group(1)) < 40 and kept == read(made[0])[:len(kept)]
+    text = told.read_text()
+    assert f"stopped by signal {number.value}" in text and f"the accepted ones are in {out}" in text
+    assert text.count("the accepted ones") == 1 and not list(tmp_path.glob("o.jsonl.*"))
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
