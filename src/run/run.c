@@ -196,8 +196,6 @@ static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *er
   if (status == 0 && tpo_file_exists(path))
     return tpo_fail(err, TPO_E_USAGE,
                     "%s holds a run already; go on with --resume, or name another --run-dir", dir);
-  if (status == 0) status = loop_path(loop, -1, "config.yaml", path, err);
-  if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   if (status == 0)
     status = manifest_create(&loop->manifest, dir, hash, loop->config->seed,
                              tpo_comm_size(loop->session->comm), err);
@@ -246,6 +244,16 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   return 0;
 }
 
+/* Once nothing is left that could refuse it: the configuration that the run goes on with. */
+static int record_config(struct loop *loop, const char *hash, struct tpo_error *err)
+{
+  char path[4096];
+  if (!loop->first) return 0;
+  int status = loop_path(loop, -1, "config.yaml", path, err);
+  if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
+  return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);
+}
+
 /* The model that the run started from is the one that it goes on with. */
 static int check_model(struct loop *loop, struct tpo_error *err)
 {
@@ -289,6 +297,7 @@ int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char *
   if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = check_model(&loop, err);
+  if (status == 0) status = loop_agree(&loop, record_config(&loop, hash, err), err);
   if (status == 0) status = run_iterations(&loop, err);
   if (status == 0 && loop.first) {
     status = loop_tensorboard(&loop, err);
