@@ -38,17 +38,28 @@ class Run:
 
     def validation(self, iteration):
         """Means over each instruction's outputs: {name: [instructions]}, in the order of the file."""
+        unparsed = self.event("validate", iteration).get("unparsed_score", -1.0)
         with h5py.File(self.folder / f"iter-{iteration:03d}" / "validation.h5") as f:
             ids, scored = texts(f["prompt_id"]), f["scored"][:].astype(bool)
             tokens = numpy.diff(f["token_offset"][:])
             thought = f["n_thought_tokens"][:]
-            columns = {"score": numpy.where(scored, f["score"][:], -1.0), "format": f["format_ok"][:].astype(float),
+            columns = {"score": numpy.where(scored, f["score"][:], unparsed), "format": f["format_ok"][:].astype(float),
                        "thought": thought.astype(float), "response": (tokens - thought).astype(float)}
         order = list(dict.fromkeys(ids))
         place = {name: i for i, name in enumerate(order)}
         rows = numpy.array([place[i] for i in ids])
         count = numpy.bincount(rows)
         return order, {name: numpy.bincount(rows, values) / count for name, values in columns.items()}
+
+
+    def checks(self, iteration):
+        """How the rule judge's checks went in validation: {type: [passed or not, of each output that has it]}."""
+        found = {}
+        with h5py.File(self.folder / f"iter-{iteration:03d}" / "validation.h5") as f:
+            for detail in map(json.loads, texts(f["score_detail"])):
+                for check in detail.get("checks", []):
+                    found.setdefault(check["type"], []).append(bool(check["passed"]))
+        return found
 
 
 def mean_error(values):
@@ -104,6 +115,21 @@ def training_table(runs):
     return lines
 
 
+def checks_table(runs):
+    """Shares of outputs that pass a check, of those that 20 outputs or more have; the most changed first."""
+    ends = {name: (run.checks(0), run.checks(run.iterations)) for name, run in runs.items()}
+    rows = {}
+    for kind in sorted({k for start, end in ends.values() for k in start.keys() & end.keys()}):
+        if all(len(of.get(kind, [])) >= 20 for pair in ends.values() for of in pair):
+            rows[kind] = [[numpy.mean(of[kind]) for of in pair] for pair in ends.values()]
+    names = list(runs)
+    lines = ["| check | " + " | ".join(f"{name}: passed at the start, at the end" for name in names) + " |",
+             "| --- |" + " --- |" * len(names)]
+    for kind, shares in sorted(rows.items(), key=lambda row: -max(abs(b - a) for a, b in row[1])):
+        lines.append(f"| `{kind}` | " + " | ".join(f"{a:.0%}, {b:.0%}" for a, b in shares) + " |")
+    return lines
+
+
 def cpu():
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -127,6 +153,7 @@ def main():
     n = len(runs["thinking"].validation(0)[0])
     lines = [f"Validation: {n} held-back instructions; standard errors over instructions, differences paired by instruction.", ""]
     lines += validation_table(runs) + [""] + difference_table(runs["thinking"], runs["direct"]) + [""] + training_table(runs)
+    lines += [""] + checks_table(runs)
     minutes = ", ".join(f"{name} {run.seconds() / 60:.0f} minutes on {run.manifest['ranks']} rank(s)" for name, run in runs.items())
     lines += ["", f"{datetime.date.today()}, {cpu()}: {minutes}. {args.note}".rstrip()]
     (out / "tables.md").write_text("\n".join(lines) + "\n")
