@@ -80,6 +80,10 @@ static const char *fails_on_bad(const char *a, const char *b)
 {
   return strcmp(a, "bad") == 0 || strcmp(b, "bad") == 0 ? NULL : longer_wins(a, b);
 }
+static const char *fails_on_aaa_before_bb(const char *a, const char *b)
+{
+  return strcmp(a, "aaa") == 0 && strcmp(b, "bb") == 0 ? NULL : longer_wins(a, b);
+}
 static const char *all_kinds(const char *a, const char *b)
 {
   if (strcmp(a, "aaa") == 0) return strcmp(b, "bb") == 0 ? "[[both]]" : "[[Neither]]";
@@ -228,13 +232,10 @@ static void every_kind_of_outcome_is_counted_apart(void **state)
   for (int i = 0; i < 6; i++) assert_int_equal(number(j->counts, names[i]), 1);
   assert_int_equal(number(j->counts, "comparisons"), 5); /* answered */
   assert_int_equal(number(j->counts, "b_wins"), 0);
-  static const int expected[3][5] = {{0, 0, 3, 0, 1}, {0, 1, 1, 1, 1}, {1, 0, 2, 1, 0}};
-  static const char *const fields[] = {"wins", "losses", "ties", "unparsable", "failed"};
-  for (int i = 0; i < 3; i++) {
-    for (int f = 0; f < 5; f++) assert_int_equal(number(j->details[i], fields[f]), expected[i][f]);
-    assert_int_equal(number(j->details[i], "comparisons"), 4 - expected[i][4]);
-  }
-  assert_true(j->results[2].score > j->results[0].score && j->results[0].score > j->results[1].score);
+  static const int expected[6] = {1, 0, 2, 1, 0, 4};
+  static const char *const fields[] = {"wins", "losses", "ties", "unparsable", "failed", "comparisons"};
+  for (int f = 0; f < 6; f++) assert_int_equal(number(j->details[2], fields[f]), expected[f]);
+  assert_true(j->results[2].ok && j->results[2].score > 0);
   forget(j);
   free(j);
 }
@@ -270,7 +271,7 @@ static void prompt_without_any_answer_has_no_score(void **state)
   free(j);
 }
 
-static void missing_answers_leave_the_rest_scored(void **state)
+static void a_response_without_any_answer_fails_alone(void **state)
 {
   (void)state;
   static const char *const responses[] = {"a", "bad", "aaaa"};
@@ -279,13 +280,39 @@ static void missing_answers_leave_the_rest_scored(void **state)
   assert_true(j->results[0].ok && j->results[2].ok && j->results[2].score > j->results[0].score);
   assert_int_equal(number(j->details[0], "failed"), 2);
   assert_false(j->results[1].ok);
-  assert_contains(j->results[1].detail, "none of this response's comparisons was answered");
+  assert_contains(j->results[1].detail,
+                  "none of this response's comparisons was answered; the prompt's first "
+                  "that was not: the line is dead");
   assert_int_equal(number(j->counts, "failed"), 4);
   forget(j);
   free(j);
 }
 
-static void lone_response_has_nothing_to_compare_with(void **state)
+static void a_missing_answer_leaves_both_responses_without_a_score(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"aaa", "c", "bb", "dddd"};
+  struct judged *j = malloc(sizeof *j);
+  judge_responses(j, all_kinds, 3, (const char *const[]){"aaa", "bb", "c"});
+  assert_true(!j->results[0].ok && !j->results[1].ok && j->results[2].ok);
+  for (int i = 0; i < 2; i++)
+    assert_contains(j->results[i].detail, "1 of this response's 4 comparisons had no answer; the prompt's "
+                                          "first of them: the line is dead");
+  forget(j);
+  judge_responses(j, fails_on_aaa_before_bb, 4, responses);
+  for (int i = 0; i < 4; i++) assert_int_equal(j->results[i].ok, i % 2);
+  assert_true(j->results[3].score > j->results[1].score);
+  assert_int_equal(number(j->counts, "failed"), 1);
+  assert_int_equal(number(j->counts, "comparisons"), 11);
+  forget(j);
+  judge_responses(j, fails_on_aaa_before_bb, 2, (const char *const[]){"aaa", "bb"});
+  assert_true(!j->results[0].ok && !j->results[1].ok); /* the other position alone decides nothing */
+  forget(j);
+  free(j);
+}
+
+/* Nothing failed, so that it can be chosen over outputs that do not parse. */
+static void lone_response_has_the_mean_without_being_asked_about(void **state)
 {
   (void)state;
   static const char *const responses[] = {NULL, "only", NULL};
@@ -293,8 +320,10 @@ static void lone_response_has_nothing_to_compare_with(void **state)
   judge_responses(j, longer_wins, 3, responses);
   assert_int_equal(j->fake.asked, 0);
   assert_contains(j->results[0].detail, "the output has no response");
-  assert_contains(j->results[1].detail, "nothing to compare with");
-  for (int i = 0; i < 3; i++) assert_false(j->results[i].ok);
+  assert_string_equal(j->results[1].detail, "{\"elo\":0.0,\"wins\":0,\"losses\":0,\"ties\":0,"
+                                            "\"unparsable\":0,\"failed\":0,\"comparisons\":0}");
+  for (int i = 0; i < 3; i++) assert_int_equal(j->results[i].ok, i == 1);
+  assert_true(j->results[1].score == 0);
   forget(j);
   free(j);
 }
@@ -488,6 +517,7 @@ static void schedule_is_balanced_and_connected(void **state)
         assert_true(abs(first[i] - second[i]) <= 1);
       }
       assert_true(most - least <= 2);
+      assert_int_equal(least > 0, limit >= (k + 1) / 2); /* what the configuration's check goes by */
     }
 }
 
@@ -659,8 +689,9 @@ int main(void)
       cmocka_unit_test(every_kind_of_outcome_is_counted_apart),
       cmocka_unit_test(answers_without_a_verdict_count_nothing_for_both),
       cmocka_unit_test(prompt_without_any_answer_has_no_score),
-      cmocka_unit_test(missing_answers_leave_the_rest_scored),
-      cmocka_unit_test(lone_response_has_nothing_to_compare_with),
+      cmocka_unit_test(a_response_without_any_answer_fails_alone),
+      cmocka_unit_test(a_missing_answer_leaves_both_responses_without_a_score),
+      cmocka_unit_test(lone_response_has_the_mean_without_being_asked_about),
       cmocka_unit_test(responses_without_format_are_left_out),
       cmocka_unit_test(questions_hold_instruction_and_responses_alone),
       cmocka_unit_test(builtin_question_shows_all_three_texts),
