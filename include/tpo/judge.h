@@ -53,8 +53,8 @@ int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_j
 /* Whether the judge computes with a model, and so needs env.backend. */
 bool tpo_judge_needs_model(const struct tpo_judge_config *config);
 /* Whether it compares an item's responses with each other: a score then means nothing beside one from another
- * call, and one response alone can't be scored. The detail of a compared response has "wins", "losses" and
- * "comparisons" (both positions counted). */
+ * call, and one response alone has 0 without anything being asked. The detail of a score has "wins", "losses"
+ * and "comparisons" (both positions counted), all 0 where there was nothing to compare with. */
 bool tpo_judge_compares(const struct tpo_judge_config *config);
 
 /* results: [sum of n_responses], in order. All of a caller's items at once let the judge fill its batches. */

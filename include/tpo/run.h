@@ -82,7 +82,8 @@ int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *sam
 
 /* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
  * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
- * positions. Who has no response loses against one, and two without are even. */
+ * positions. Who has no response loses against one, and two without are even. failures: samples without a
+ * share, since the judge failed on one of the two. */
 int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 

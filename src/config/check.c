@@ -202,6 +202,26 @@ static void check_judge(struct check *check)
       kind ? kind : "", near ? "; did you mean rule?" : "");
 }
 
+static bool compares(const struct tpo_judge_config *judge)
+{
+  bool found = strncmp(judge->kind, "pairwise:", 9) == 0 || judge->mode == TPO_JUDGE_PAIRWISE;
+  for (int i = 0; i < judge->n_routes && strcmp(judge->kind, "route") == 0; i++)
+    found = found || strstr(judge->routes[i], "pairwise:");
+  return found;
+}
+
+/* The schedule has each response once before it has one twice, so half of K, rounded up, reaches all. */
+static void check_comparisons(struct check *check)
+{
+  const struct tpo_judge_config *judge = &check->config->judge;
+  int k = check->config->sampling.k, least = (k + 1) / 2;
+  if (judge->kind && judge->comparisons > 0 && judge->comparisons < least && compares(judge))
+    PROBLEM(check, "judge.comparisons",
+            "judge.comparisons is %d, which can't reach all of the %d samples of an instruction "
+            "(sampling.k): expected at least %d, or 0 for all comparisons",
+            judge->comparisons, k, least);
+}
+
 static void check_run(struct check *check)
 {
   const struct tpo_run_config *r = &check->config->run;
@@ -232,6 +252,7 @@ int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char
   if (parts & TPO_CHECK_TRAINING) check_training(&check);
   if (parts & TPO_CHECK_LOOP) {
     check_judge(&check);
+    check_comparisons(&check);
     check_run(&check);
   }
   return config_report_end(&check.report, report, err);

@@ -181,9 +181,8 @@ const struct config_key config_keys[] = {
         "or "
         "A, B or C for a tie; its last match counts. Not given: what the built-in text asks for, `[[...]]`."),
     INT("judge.comparisons", judge.comparisons, 0, 1000000, "0",
-        "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer "
-        "are "
-        "drawn by a seeded schedule, and scores get coarser."),
+        "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer, "
+        "from half of K on, are drawn by a seeded schedule, and scores get coarser."),
     REAL("judge.elo_prior", judge.elo_prior, 0, 1000, KEY_ABOVE_MIN, "0.1",
          "Judge `pairwise`: precision of the normal prior on strengths, in natural units, that keeps a "
          "response "

@@ -128,6 +128,16 @@ static int fail_usable(struct contest *c, const char *why, struct tpo_error *err
   return status;
 }
 
+static int set_score(const struct tally_record *r, double score, struct tpo_judge_result *result,
+                     struct tpo_error *err)
+{
+  return judge_set_score(result, score,
+                         json_pack("{s:f, s:i, s:i, s:i, s:i, s:i, s:i}", "elo", score, "wins", r->wins,
+                                   "losses", r->losses, "ties", r->ties, "unparsable", r->unparsable,
+                                   "failed", r->failed, "comparisons", r->comparisons),
+                         err);
+}
+
 /* Responses that can't be compared get their results here; c->n stays 0 when there is nothing to ask. */
 static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_item *item,
                         struct tpo_judge_result *results, struct contest *c, struct tpo_error *err)
@@ -143,7 +153,9 @@ static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_i
       status = judge_set_failure(&results[i], JUDGE_NO_RESPONSE, err);
   }
   if (status < 0) return status;
-  if (c->k < 2) return fail_usable(c, "nothing to compare with: the prompt has no other response", err);
+  if (c->k == 0) return 0;
+  /* One alone is no failure: it has the mean of every prompt's scores. */
+  if (c->k == 1) return set_score(&(struct tally_record){0}, 0, &results[c->index[0]], err);
   struct tpo_error problem = {0};
   if (c->k > MAX_RESPONSES) {
     tpo_fail(&problem, TPO_E_INPUT, "not compared: of one prompt at most %d responses are", MAX_RESPONSES);
@@ -209,20 +221,23 @@ static double score_of(double theta)
   return round(theta * ELO_SCALE * 1e6) / 1e6 + 0.0;
 }
 
-static int set_result(const struct tally_record *r, double theta, struct tpo_judge_result *result,
-                      struct tpo_error *err)
+/* A score rests on all of a response's comparisons: without one of them there is none, unless that was with a
+ * response that nothing at all is known of. */
+static int set_result(const struct contest *c, const struct tally_record *r, double theta,
+                      struct tpo_judge_result *result, struct tpo_error *err)
 {
-  if (r->comparisons == 0)
-    return judge_set_failure(result,
-                             r->failed > 0 ? "none of this response's comparisons was answered"
-                                           : "not compared: judge.comparisons leaves this response out",
-                             err);
-  double score = score_of(theta);
-  return judge_set_score(result, score,
-                         json_pack("{s:f, s:i, s:i, s:i, s:i, s:i, s:i}", "elo", score, "wins", r->wins,
-                                   "losses", r->losses, "ties", r->ties, "unparsable", r->unparsable,
-                                   "failed", r->failed, "comparisons", r->comparisons),
-                         err);
+  struct tpo_error problem = {0};
+  if (r->comparisons > 0 && r->missing == 0) return set_score(r, score_of(theta), result, err);
+  if (r->failed == 0)
+    tpo_fail(&problem, TPO_E_STATE, "not compared: judge.comparisons leaves this response out");
+  else if (r->comparisons == 0)
+    tpo_fail(&problem, TPO_E_STATE,
+             "none of this response's comparisons was answered; the prompt's first that was not: %s", c->why);
+  else
+    tpo_fail(&problem, TPO_E_STATE,
+             "%d of this response's %d comparisons had no answer; the prompt's first of them: %s", r->failed,
+             r->failed + r->comparisons, c->why);
+  return judge_set_failure(result, problem.message, err);
 }
 
 /* From outcomes to results. */
@@ -245,7 +260,7 @@ static int settle(struct judge_pairwise *p, struct contest *c, double *wins, dou
   if (status < 0) return tpo_fail(err, status, "%s", problem.message);
   if (fit.gradient_norm > p->max_gradient_norm) p->max_gradient_norm = fit.gradient_norm;
   for (int i = 0; i < c->k && status == 0; i++)
-    status = set_result(&records[i], theta[i], &c->results[c->index[i]], err);
+    status = set_result(c, &records[i], theta[i], &c->results[c->index[i]], err);
   return status;
 }
 

@@ -132,7 +132,9 @@ static void free_part(struct part *part)
 static int wrap_result(const char *kind, const struct tpo_judge_result *own, struct tpo_judge_result *result,
                        struct tpo_error *err)
 {
-  json_t *detail = own->detail ? json_loads(own->detail, 0, NULL) : NULL;
+  json_t *detail =
+      own->detail ? tpo_json_parse(own->detail, strlen(own->detail), "a judge's detail", err) : NULL;
+  if (own->detail && !detail) return TPO_E_INPUT;
   json_t *error = json_object_get(detail, "error");
   json_t *wrapped;
   if (own->ok)

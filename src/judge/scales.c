@@ -11,7 +11,8 @@
 /* What a row's detail tells of its score; NULL where it is not one to be scaled. New reference. */
 static json_t *routed_detail(const struct tpo_sample_row *row)
 {
-  json_t *detail = row->scored ? json_loads(row->score_detail, 0, NULL) : NULL;
+  const char *text = row->score_detail;
+  json_t *detail = row->scored ? tpo_json_parse(text, strlen(text), "detail", NULL) : NULL;
   const json_t *own = json_object_get(detail, "detail");
   if (json_is_string(json_object_get(detail, "judge")) && json_is_number(json_object_get(detail, "raw")) &&
       !json_object_get(own, "comparisons"))

@@ -60,6 +60,14 @@ static void count_pairs(const uint8_t *decided, int k, struct tally_counts *coun
     }
 }
 
+/* After all are recorded. */
+static void record_missing(const struct comparison *comparison, struct tally_record *records)
+{
+  struct tally_record *a = &records[comparison->first], *b = &records[comparison->second];
+  a->missing += b->comparisons > 0;
+  b->missing += a->comparisons > 0;
+}
+
 int tally(const struct comparison *comparisons, const int8_t *outcomes, size_t n, int k, double *wins,
           struct tally_record *records, struct tally_counts *counts, struct tpo_error *err)
 {
@@ -77,6 +85,8 @@ int tally(const struct comparison *comparisons, const int8_t *outcomes, size_t n
     if (outcome == JUDGE_VERDICT_B) wins[b * k + a]++;
     decided[a * k + b] = outcome == JUDGE_VERDICT_A ? 1 : outcome == JUDGE_VERDICT_B ? 2 : 0;
   }
+  for (size_t i = 0; i < n; i++)
+    if (outcomes[i] == OUTCOME_FAILED) record_missing(&comparisons[i], records);
   count_pairs(decided, k, counts);
   count_triples(wins, k, counts);
   free(decided);

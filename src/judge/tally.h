@@ -10,9 +10,10 @@
 enum { OUTCOME_FAILED = -1 };
 
 /* A response's part in it, both positions counted. comparisons are those with an answer: the sum of wins,
- * losses, ties and unparsable. */
+ * losses, ties and unparsable. missing: of the failed, those with a response that has others
+ * with an answer. */
 struct tally_record {
-  int wins, losses, ties, unparsable, failed, comparisons;
+  int wins, losses, ties, unparsable, failed, comparisons, missing;
 };
 
 /* Sums over prompts, and over ranks too. comparisons are those with an answer; failed ones come on top. */

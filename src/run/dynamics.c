@@ -1,9 +1,9 @@
 /* Spread of samples, and lengths within pairs. */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "run/dynamics.h"
@@ -55,7 +55,7 @@ size_t find_prompt(const struct tpo_samples *samples, const char *id, size_t *at
 /* What a route's judge itself gave. */
 static double raw_score(const struct tpo_sample_row *row)
 {
-  json_t *detail = json_loads(row->score_detail, 0, NULL);
+  json_t *detail = tpo_json_parse(row->score_detail, strlen(row->score_detail), "detail", NULL);
   const json_t *raw = json_object_get(detail, "raw");
   double score = json_is_number(raw) ? json_number_value(raw) : row->score;
   json_decref(detail);

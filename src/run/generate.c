@@ -1,6 +1,7 @@
 /* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -29,13 +30,17 @@ struct work {
   int64_t tokens; /* drawn on this rank */
 };
 
-/* A judge sees the instruction by its meta too, where the messages of a chat belong. */
-static char *meta_with_messages(const struct tpo_instruction *item)
+/* A judge sees the instruction by its meta too, where the messages of a chat belong. NULL with err set. */
+static char *meta_with_messages(const struct tpo_instruction *item, struct tpo_error *err)
 {
-  json_t *meta = json_loads(item->meta, 0, NULL),
-         *messages = json_loads(item->messages, JSON_ALLOW_NUL, NULL);
-  bool whole = meta && messages && json_object_set(meta, "messages", messages) == 0;
-  char *text = whole ? tpo_json_dump(meta) : NULL;
+  char *text = NULL;
+  json_t *meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err);
+  json_t *messages = meta ? tpo_json_parse(item->messages, strlen(item->messages), "messages", err) : NULL;
+  if (messages) {
+    bool whole = json_object_set(meta, "messages", messages) == 0;
+    text = whole ? tpo_json_dump(meta) : NULL;
+    if (!text) tpo_fail(err, TPO_E_MEMORY, "no memory for messages");
+  }
   json_decref(messages);
   json_decref(meta);
   return text;
@@ -56,8 +61,8 @@ static int render_prompts(struct work *w, struct tpo_error *err)
                                     &p->ids, &text, err);
     p->text = tpo_buf_take(&text);
     if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
-    if (item->messages && !(p->meta = meta_with_messages(item)))
-      return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
+    if (item->messages && !(p->meta = meta_with_messages(item, err)))
+      return tpo_fail_prefix(err, "prompt %s", item->id);
     if (!p->text) return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
     if (p->ids.n >= (size_t)context)
       return tpo_fail(err, TPO_E_INPUT,

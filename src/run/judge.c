@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "judge/scales.h"
+#include "run/judging.h"
 #include "tpo/judge.h"
-#include "tpo/run.h"
 
 static int share_samples(const struct tpo_session *session, struct tpo_samples *samples,
                          struct tpo_samples *copy, struct tpo_error *err)
@@ -82,14 +82,13 @@ static void add_prompt(struct batch *batch, const struct tpo_samples *samples, s
   }
 }
 
-/* Prompts firsts[0..n), of which each begins at that row. */
+/* n prompts; firsts [n + 1]: the row that each begins at, and the one behind the last. */
 static int score_batch(struct tpo_judge *judge, const struct tpo_samples *samples, const size_t *firsts,
                        size_t n, struct batch *batch, struct tpo_buf *out, struct tpo_error *err)
 {
   batch->n_items = 0;
   batch->n_responses = 0;
-  for (size_t p = 0; p < n; p++)
-    add_prompt(batch, samples, firsts[p], tpo_samples_prompt_end(samples, firsts[p]));
+  for (size_t p = 0; p < n; p++) add_prompt(batch, samples, firsts[p], firsts[p + 1]);
   int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
   for (size_t i = 0; status == 0 && i < batch->n_responses; i++) {
     pack_result(out, batch->rows[i], &batch->results[i]);
@@ -118,7 +117,8 @@ static size_t prompts_a_job(size_t prompts, size_t ranks)
 
 struct judging {
   const struct tpo_samples *samples;
-  size_t *firsts; /* [n_prompts] the row that each begins at */
+  bool couples;   /* each two rows are a prompt's; else those of the same id are */
+  size_t *firsts; /* [n_prompts + 1] the row that each begins at; last: samples->n */
   size_t n_prompts, a_job;
   struct tpo_comm_queue *queue;
   struct batch batch;
@@ -127,10 +127,13 @@ struct judging {
 static int list_prompts(struct judging *j, size_t ranks, struct tpo_error *err)
 {
   const struct tpo_samples *samples = j->samples;
-  j->firsts = tpo_calloc(samples->n, sizeof *j->firsts, err);
+  j->firsts = tpo_calloc(samples->n + 1, sizeof *j->firsts, err);
   if (!j->firsts) return TPO_E_MEMORY;
-  for (size_t first = 0; first < samples->n; first = tpo_samples_prompt_end(samples, first))
+  for (size_t first = 0; first < samples->n;) {
     j->firsts[j->n_prompts++] = first;
+    first = j->couples ? first + 2 : tpo_samples_prompt_end(samples, first);
+  }
+  j->firsts[j->n_prompts] = samples->n;
   j->a_job = prompts_a_job(j->n_prompts, ranks);
   return 0;
 }
@@ -176,10 +179,10 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
 }
 
 /* What this rank came to score. */
-static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
+static int score_share(const struct tpo_session *session, const struct tpo_samples *samples, bool couples,
                        struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
 {
-  struct judging j = {.samples = samples};
+  struct judging j = {.samples = samples, .couples = couples};
   int status = list_prompts(&j, (size_t)tpo_comm_size(session->comm), err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) {
@@ -277,7 +280,7 @@ static int check_failures(const struct tpo_session *session, const struct tpo_sa
   }
   if (failures == 0 || (double)failures <= session->config->judge.max_failed * (double)responses) return 0;
   const struct tpo_sample_row *row = &samples->rows[first];
-  json_t *detail = json_loads(row->score_detail, 0, NULL);
+  json_t *detail = tpo_json_parse(row->score_detail, strlen(row->score_detail), "detail", NULL);
   const char *why = json_string_value(json_object_get(detail, "error"));
   int status = tpo_fail(err, TPO_E_STATE,
                         "the judge %s gave no score to %zu of %zu responses, more than the share that "
@@ -320,15 +323,16 @@ static int gather_scores(const struct tpo_session *session, struct tpo_samples *
   return tpo_comm_agree(session->comm, status, err);
 }
 
-int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
-                      struct tpo_error *err)
+static int judge_all(const struct tpo_session *session, struct tpo_samples *samples, bool couples,
+                     size_t *failures, struct tpo_error *err)
 {
   struct tpo_samples copy = {0};
   struct tpo_buf scores = {0}, counts = {0};
   *failures = 0;
   int status = share_samples(session, samples, &copy, err);
   if (status == 0) {
-    status = score_share(session, tpo_comm_rank(session->comm) == 0 ? samples : &copy, &scores, &counts, err);
+    status = score_share(session, tpo_comm_rank(session->comm) == 0 ? samples : &copy, couples, &scores,
+                         &counts, err);
     status = tpo_comm_agree(session->comm, status, err);
   }
   if (status == 0) status = gather_scores(session, samples, &scores, &counts, failures, err);
@@ -336,4 +340,16 @@ int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *sam
   tpo_buf_free(&counts);
   tpo_samples_free(&copy);
   return tpo_comm_agree(session->comm, status, err);
+}
+
+int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
+                      struct tpo_error *err)
+{
+  return judge_all(session, samples, false, failures, err);
+}
+
+int judge_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
+                  struct tpo_error *err)
+{
+  return judge_all(session, couples, true, failures, err);
 }

@@ -113,8 +113,10 @@ static int select_pairs(struct loop *loop, const char *path, struct tpo_error *e
     status = tpo_fail(
         err, TPO_E_STATE,
         "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, %zu too few "
-        "usable samples; more samples (sampling.k) or other instructions are needed",
-        loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties, statistics.too_few);
+        "usable samples, %zu a response that the judge failed on; more samples (sampling.k) or other "
+        "instructions are needed",
+        loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties, statistics.too_few,
+        statistics.unjudged);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);
     pairs.config = strdup(loop->config_yaml);

@@ -1,13 +1,12 @@
 /* Two models' responses to the same prompts, compared by a judge that can do nothing else. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "run/dynamics.h"
+#include "run/judging.h"
 #include "tpo/judge.h"
-#include "tpo/run.h"
 
 /* The sample of the same prompt and number; NULL: there is none. */
 static const struct tpo_sample_row *find_row(const struct tpo_samples *samples,
@@ -19,25 +18,6 @@ static const struct tpo_sample_row *find_row(const struct tpo_samples *samples,
   for (size_t end = tpo_samples_prompt_end(samples, row); row < end; row++)
     if (samples->rows[row].k == like->k) return &samples->rows[row];
   return NULL;
-}
-
-/* The two as the samples of one prompt, whose id names the pair. */
-static int add_couple(struct tpo_samples *couples, const struct tpo_sample_row *before,
-                      const struct tpo_sample_row *now, struct tpo_error *err)
-{
-  struct tpo_sample_row row = *before;
-  struct tpo_buf id = {0};
-  tpo_buf_printf(&id, "%s, %d", now->prompt_id, now->k);
-  int status = id.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory to compare responses") : 0;
-  row.prompt_id = id.data;
-  row.k = 0;
-  if (status == 0) status = tpo_samples_add(couples, &row, err);
-  row = *now;
-  row.prompt_id = id.data;
-  row.k = 1;
-  if (status == 0) status = tpo_samples_add(couples, &row, err);
-  tpo_buf_free(&id);
-  return status;
 }
 
 /* What needs no judge is decided; of the others couples are made, and which rows they are of. */
@@ -54,7 +34,8 @@ static int make_couples(struct tpo_samples *samples, const struct tpo_samples *b
                         row->k);
     else if (row->format_ok && old->format_ok) {
       rows[n++] = i;
-      status = add_couple(couples, old, row, err);
+      status = tpo_samples_add(couples, old, err);
+      if (status == 0) status = tpo_samples_add(couples, row, err);
     } else {
       row->scored = true;
       row->score = row->format_ok == old->format_ok ? 0.5 : row->format_ok;
@@ -67,7 +48,7 @@ static int make_couples(struct tpo_samples *samples, const struct tpo_samples *b
 /* The share that the couple's second response won. */
 static bool won_share(const char *detail, double *share)
 {
-  json_t *o = json_loads(detail, 0, NULL);
+  json_t *o = tpo_json_parse(detail, strlen(detail), "detail", NULL);
   const json_t *inner = json_object_get(o, "detail"); /* a route's is within */
   const json_t *counts = json_is_object(inner) ? inner : o;
   const json_t *wins = json_object_get(counts, "wins"), *losses = json_object_get(counts, "losses"),
@@ -87,17 +68,21 @@ static double share_of_scores(const struct tpo_sample_row *couple)
   return couple[1].score > couple[0].score ? 1 : couple[1].score < couple[0].score ? 0 : 0.5;
 }
 
+/* failures: couples of which a response has no score. */
 static int take_shares(struct tpo_samples *samples, const struct tpo_samples *couples, const size_t *rows,
-                       struct tpo_error *err)
+                       size_t *failures, struct tpo_error *err)
 {
   struct tpo_arena arena = {samples->arena};
   int status = 0;
+  *failures = 0;
   for (size_t c = 0; c < couples->n / 2 && status == 0; c++) {
     const struct tpo_sample_row *couple = &couples->rows[2 * c];
     struct tpo_sample_row *row = &samples->rows[rows[c]];
     row->scored = couple[0].scored && couple[1].scored;
+    *failures += !row->scored;
     if (row->scored && !won_share(couple[1].score_detail, &row->score)) row->score = share_of_scores(couple);
-    row->score_detail = tpo_arena_memdup(&arena, couple[1].score_detail, strlen(couple[1].score_detail));
+    const char *detail = couple[couple[0].scored].score_detail; /* a failure's tells why */
+    row->score_detail = tpo_arena_strdup(&arena, detail);
     if (!row->score_detail) status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
   }
   samples->arena = arena.blocks;
@@ -121,13 +106,12 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
   int status = first && !rows ? TPO_E_MEMORY : 0;
   if (status == 0 && first) status = make_couples(samples, before, &couples, rows, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = tpo_judge_samples(&within, &couples, failures, err);
+  if (status == 0) status = judge_couples(&within, &couples, failures, err);
   if (status == 0 && first) {
-    status = take_shares(samples, &couples, rows, err);
+    status = take_shares(samples, &couples, rows, failures, err);
     free(samples->judge_counts);
     samples->judge_counts = couples.judge_counts;
     couples.judge_counts = NULL;
-    *failures /= 2;
   }
   free(rows);
   tpo_samples_free(&couples);

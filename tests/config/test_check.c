@@ -56,6 +56,13 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
       {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, "
                        "command:PROGRAM or route, not \"rules\"; did you mean rule?"},
       {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
+      {"judge: {kind: 'pairwise:m', comparisons: 3}",
+       "c.yaml:1: judge.comparisons is 3, which can't reach all of the 8 samples of an instruction "
+       "(sampling.k): expected at least 4, or 0"},
+      {"judge: {kind: 'http://h/v1', mode: pairwise, comparisons: 4}\nsampling: {k: 9}",
+       "expected at least 5"},
+      {"judge: {kind: route, routes: ['checks -> rule', '* -> pairwise:m'], comparisons: 1}",
+       "expected at least 4"},
       {"run: {dir: ''}", "c.yaml:1: run.dir is empty"},
       {"run: {validation_k: 2}", "c.yaml:1: run.validation_k is 2, but run.validation_temperature is 0"},
       {"data: {validation_prompts: 0}",
@@ -88,6 +95,15 @@ static void one_sample_is_enough_where_no_pairs_are_made(void **state)
   assert_null(check("sampling: {max_tokens: 16}", TPO_CHECK_SAMPLING));
 }
 
+static void comparisons_that_reach_all_samples_are_accepted(void **state)
+{
+  (void)state;
+  assert_null(check("judge: {kind: 'pairwise:m', comparisons: 4}", TPO_CHECK_ALL));
+  assert_null(check("judge: {kind: 'pairwise:m', comparisons: 4}\nsampling: {k: 7}", TPO_CHECK_ALL));
+  assert_null(check("judge: {kind: rule, comparisons: 1}", TPO_CHECK_ALL));
+  assert_null(check("judge: {kind: route, routes: ['* -> rule'], comparisons: 1}", TPO_CHECK_ALL));
+}
+
 static void structs_filled_by_a_program_are_held_to_the_ranges(void **state)
 {
   (void)state;
@@ -116,6 +132,7 @@ int main(void)
       cmocka_unit_test(every_impossible_combination_is_named_with_its_line),
       cmocka_unit_test(problems_of_several_keys_come_together),
       cmocka_unit_test(one_sample_is_enough_where_no_pairs_are_made),
+      cmocka_unit_test(comparisons_that_reach_all_samples_are_accepted),
       cmocka_unit_test(structs_filled_by_a_program_are_held_to_the_ranges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

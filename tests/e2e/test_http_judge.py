@@ -485,6 +485,35 @@ def test_pairwise_comparisons_order_the_responses(tpo, samples, tmp_path, ranks)
     assert SECRET.encode() not in b"".join(r.body for r in server.requests)
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_comparison_without_an_answer_is_no_score(tpo, samples, tmp_path, ranks):
+    """Not for either of the two, and so no pair for their prompt."""
+    settings = ["judge.mode=pairwise", "judge.prompt={instruction}\nA:{response_a}\nB:{response_b}"]
+    with FakeServer(compare) as server:
+        tpo.ok(*arguments(samples, server.url, tmp_path / "all.h5", *settings), env=PLAIN)
+        by_prompt = {}
+        for row in usable(tmp_path / "all.h5"):
+            by_prompt.setdefault(row["id"], []).append(row)
+        prompt, group = next((p, g) for p, g in by_prompt.items() if len({row["response"] for row in g}) == 3)
+        hurt = f"A:{group[0]['response']}\nB:{group[1]['response']}"
+        server.behave = lambda request: error(400, "not today") if request.user.endswith(hurt) else compare(request)
+        out = tmp_path / "scored.h5"
+        text = tpo.fails(*arguments(samples, server.url, out, *settings, "judge.max_failed=0"), env=PLAIN, ranks=ranks, code=1)
+        assert f"no score to 2 of {sum(map(len, by_prompt.values()))} responses" in text and "HTTP 400: not today" in text
+        result = tpo(*arguments(samples, server.url, out, *settings, "judge.max_failed=1"), env=PLAIN, ranks=ranks)
+    assert result.returncode == 0 and b"2 failures of the judge" in result.stderr
+    for row, before in zip(usable(out), usable(tmp_path / "all.h5")):
+        if row["id"] == prompt and row["k"] != group[2]["k"]:
+            assert row["detail"] == {"error": "1 of this response's 4 comparisons had no answer; the prompt's first of them: "
+                                              "HTTP 400: not today"}
+        elif row["id"] != prompt:
+            assert row["score"] == before["score"]
+    for name, skipped in ("all.h5", 0), ("scored.h5", 1):
+        tpo.ok("pairs", "--samples", tmp_path / name, "--out", tmp_path / "pairs.h5")
+        with h5py.File(tmp_path / "pairs.h5") as f:
+            assert (prompt.encode() in f["prompt_id"][:]) == (not skipped)
+
+
 @pytest.mark.parametrize("settings, words", [
     (["judge.model="], ["judge.model"]),
     (["judge.prompt={instruction}"], ["judge.prompt", "{response}"]),

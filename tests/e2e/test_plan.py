@@ -208,7 +208,7 @@ def test_judge_calls(tpo, tiny_model, tmp_path):
     assert told(f"pairwise:{tiny_model}") == (16 * 12, (6 + 1) * 4 * 2)
     assert told(f"pairwise:{tiny_model}", "judge.comparisons=5") == (16 * 5, 7 * 4 * 2)
     # Two responses that are compared with each other alone are judged in both positions, whatever is asked of samples.
-    assert told(f"pairwise:{tiny_model}", "judge.comparisons=1") == (16, 7 * 4 * 2)
+    assert told(f"pairwise:{tiny_model}", "judge.comparisons=2") == (16 * 2, 7 * 4 * 2)
     assert told(f"pairwise:{tiny_model}", "run.validation_k=3", "train.epochs=1") == (16 * 12, 3 * 4 * 3 * 2)
     assert told(f"pairwise:{tiny_model}", f"run.baseline={tmp_path}") == (16 * 12, (7 + 3) * 4 * 2)
 
@@ -227,7 +227,7 @@ def test_judge_calls_of_servers(tpo, tiny_model, tmp_path, kind, routed):
     assert numbers == (16 * 4, 28) and " requests, " in line
     line, numbers = told("judge.mode=pairwise")
     assert numbers == (16 * 12, 7 * 4 * 2) and " comparisons asked of the server, " in line
-    assert told("judge.mode=pairwise", "judge.comparisons=1")[1] == (16, 7 * 4 * 2)
+    assert told("judge.mode=pairwise", "judge.comparisons=2")[1] == (16 * 2, 7 * 4 * 2)
 
 
 def test_judge_calls_of_judges_that_are_not_here(tpo, tiny_model, tmp_path):

@@ -201,6 +201,18 @@ def test_a_judge_sees_all_of_a_chat(tpo, tiny_model, tmp_path):
     assert first["messages"] == chat and first["instruction"] == "Another one." and "messages" not in second
 
 
+def test_a_chats_checks_may_hold_any_character(tpo, tiny_model, tmp_path):
+    prompts, samples, scored = tmp_path / "p.jsonl", tmp_path / "s.h5", tmp_path / "scored.h5"
+    checks = [{"type": "keywords:existence", "keywords": ["a\0b"]}]
+    chat = [{"role": role, "content": "Write."} for role in ("user", "assistant", "user")]
+    prompts.write_text(json.dumps({"messages": chat, "checks": checks}))
+    tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", samples, "--k", 2, "--thought", "none",
+           "--max-tokens", 12, "--temperature", 1)
+    tpo.ok("judge", "--samples", samples, "--judge", "rule", "--out", scored, "--set", "judge.max_failed=1")
+    with h5py.File(scored) as f:
+        assert [json.loads(meta) for meta in f["meta"]] == [{"checks": checks, "messages": chat}] * 2
+
+
 def test_the_rule_judge_sees_no_thought(tpo, tiny_model, tmp_path):
     """A word that only the thoughts hold is asked for, and found in none of the responses."""
     prompts, layout, samples, scored = [tmp_path / name for name in ["p.jsonl", "layout.yaml", "s.h5", "scored.h5"]]

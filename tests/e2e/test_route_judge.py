@@ -5,9 +5,11 @@ import statistics
 import pytest
 
 import tiny
+from fake_server import FakeServer, error, reply
 
 h5py = pytest.importorskip("h5py")
 
+PLAIN = {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}  # no proxy between us and the server
 PROGRAM = """#!/usr/bin/env python3
 import json, sys
 for line in sys.stdin:
@@ -168,6 +170,51 @@ run: {{dir: {run_dir}, iterations: 2, validation_temperature: 1, validation_k: 2
             for kind, raw in first.items():
                 assert scales[kind]["mean"] == pytest.approx(statistics.mean(raw))
                 assert scales[kind]["responses"] == len(raw)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_validation_takes_an_instructions_own_route(tpo, tiny_model, tmp_path, ranks):
+    """Also where judges that compare are shown the start model's response beside it. q1 is asked about in vain once for each
+    two responses, so it can't be told who wins."""
+    write_prompts(tmp_path / "train.jsonl", 4)
+    write_prompts(tmp_path / "validation.jsonl", 4)
+    seen = set()
+
+    def behave(request):
+        instruction, *responses = request.user.split("=====")
+        key = (instruction, *sorted(responses))
+        if "number 1" in instruction and key not in seen:
+            seen.add(key)
+            return error(400, "not today")
+        a, b = responses
+        return reply(f"[[{'A' if a > b else 'B' if a < b else 'C'}]]")
+    run_dir = tmp_path / "run"
+    with FakeServer(behave) as server:
+        (tmp_path / "c.yaml").write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
+data: {{train: {tmp_path / 'train.jsonl'}, validation: {tmp_path / 'validation.jsonl'}, prompts_per_iteration: 4, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
+judge:
+  kind: route
+  mode: pairwise
+  model: m
+  prompt: "{{instruction}}====={{response_a}}====={{response_b}}"
+  routes: ["id=q0 -> {server.url}", "id=q1 -> {server.url}", "* -> rule"]
+  max_failed: 1
+train: {{learning_rate: 1e-4, batch: 4, epochs: 1, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 1, validation_temperature: 1, validation_k: 2}}
+""")
+        tpo.ok("run", tmp_path / "c.yaml", ranks=ranks, env=PLAIN)
+    rows = [row for row in read(run_dir / "iter-001" / "validation.h5") if row["detail"]]
+    assert {row["id"] for row in rows} == {"q0", "q1", "q2", "q3"}
+    for row in rows:
+        assert row["detail"]["judge"] == (server.url if row["id"] in ("q0", "q1") else "rule")
+        if row["id"] == "q0":
+            assert row["score"] in (0, 0.5, 1) and row["detail"]["detail"]["comparisons"] == 2
+        assert ("not today" in row["detail"].get("error", "")) == (row["id"] == "q1")
+    found = [e for e in map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines()) if e["event"] == "win_rate"]
+    assert found[-1]["unjudged"] == 1 and found[-1]["n"] == 3
 
 
 @pytest.mark.parametrize("routes, words", [

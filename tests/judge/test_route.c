@@ -100,7 +100,8 @@ static const struct tpo_judge_item items[] = {
     {"s", "3 + 1?", "{\"reference\":\"5\",\"category\":\"chat\"}", 1, pair},
 };
 
-/* A judge that scores 10, 20, ... in the order that it is asked; "command:..." to out. */
+/* A judge that scores 10, 20, ... in the order that it is asked, with a detail that holds the character 0;
+ * "command:..." to out. */
 static void write_counter(const char *folder, char out[4200])
 {
   char path[4096];
@@ -108,8 +109,8 @@ static void write_counter(const char *folder, char out[4200])
   FILE *f = fopen(path, "w");
   assert_non_null(f);
   fputs("#!/bin/sh\nn=0\nwhile read line; do n=$((n+10)); id=${line#*:?}; "
-        "echo \"{\\\"id\\\":\\\"${id%%\\\"*}\\\",\\\"scores\\\":[$n],\\\"details\\\":[{\\\"n\\\":$n}]}\"; "
-        "done\n",
+        "printf '{\"id\":\"%s\",\"scores\":[%s],\"details\":[{\"n\":%s,\"x\":\"\\\\u0000\"}]}\\n' "
+        "\"${id%%\\\"*}\" $n $n; done\n",
         f);
   fclose(f);
   assert_int_equal(chmod(path, 0755), 0);
@@ -128,8 +129,8 @@ static void results_come_back_in_order_and_name_their_judge(void **state)
   if (tpo_judge_open(&judge, &config, &env, &err) < 0) fail_msg("%s", err.message);
   if (tpo_judge_score(judge, items, 4, results, &err) < 0) fail_msg("%s", err.message);
   assert_true(results[0].ok && results[0].score == 10);
-  snprintf(expected, sizeof expected, "{\"judge\":\"%s\",\"raw\":10.0,\"detail\":{\"program\":{\"n\":10}}}",
-           kind);
+  snprintf(expected, sizeof expected,
+           "{\"judge\":\"%s\",\"raw\":10.0,\"detail\":{\"program\":{\"n\":10,\"x\":\"\\u0000\"}}}", kind);
   assert_string_equal(results[0].detail, expected);
   assert_false(results[1].ok);
   assert_contains(results[1].detail,

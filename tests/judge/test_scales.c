@@ -113,6 +113,18 @@ static void a_kept_scale_gives_the_same_bits_as_the_fresh_one(void **state)
   tpo_samples_free(&kept);
 }
 
+static void any_text_may_stand_in_a_detail(void **state)
+{
+  (void)state;
+  struct tpo_samples samples = {0};
+  struct tpo_error err = {0};
+  fill(&samples, (const struct given[]){{"a", 3, true, false}}, 1);
+  samples.rows[0].score_detail = "{\"judge\":\"a\",\"raw\":3,\"detail\":{\"text\":\"\\u0000\"}}";
+  if (tpo_scale_scores(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  expect_scores(&samples, (const double[]){0});
+  tpo_samples_free(&samples);
+}
+
 static void without_routed_scores_no_file_is_written(void **state)
 {
   char path[4096];
@@ -172,6 +184,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(the_first_batch_sets_the_scale_for_all, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(a_kept_scale_gives_the_same_bits_as_the_fresh_one, make_folder,
                                       remove_folder),
+      cmocka_unit_test(any_text_may_stand_in_a_detail),
       cmocka_unit_test_setup_teardown(without_routed_scores_no_file_is_written, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(a_damaged_file_is_refused_and_kept, make_folder, remove_folder),
       cmocka_unit_test(scores_beyond_a_scale_are_told),
