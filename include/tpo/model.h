@@ -138,6 +138,11 @@ size_t tpo_arch_param_count(const struct tpo_arch *arch);
 
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
+size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
+/* Bytes that a cache may take where so many are available (0: not known) and the steps over it take `step`:
+ * with these, nine tenths of a GPU's memory, which is there for this, but half of the host's, which serves
+ * everything else that runs on it. */
+size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step);
 int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
                         struct tpo_error *err);
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
@@ -236,6 +241,7 @@ struct tpo_reward_stats {
   int64_t tokens;         /* of the scored texts */
   int64_t computed;       /* tokens that went through the transformer: fewer, since beginnings are shared */
   int64_t passes;
+  int64_t gates; /* ArmoRM: gates computed; texts of one prompt that follow each other have one together */
 };
 void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
 
