@@ -62,6 +62,9 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
 void tpo_model_close(struct tpo_model *model);
 /* The architecture alone; reads no tensor. */
 int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
+/* The architecture, and all that can be told without reading weights: the tensors' names, types and shapes.
+ */
+int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
@@ -208,8 +211,9 @@ struct tpo_reward_options {
  * non-finite tensors, are refused by name. */
 int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tpo_reward_options *options,
                     struct tpo_error *err);
-/* All that can be told without reading weights: config.json and the tensors' names, types and shapes. */
-int tpo_reward_check(const char *folder, const char *head, struct tpo_error *err);
+/* The architecture, and all that can be told without reading weights: config.json and the tensors' names,
+ * types and shapes. */
+int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err);
 void tpo_reward_close(struct tpo_reward *reward);
 const struct tpo_arch *tpo_reward_arch(const struct tpo_reward *reward);
 int tpo_reward_objectives(

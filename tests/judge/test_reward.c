@@ -347,8 +347,9 @@ static void refuse(const char *folder, const char *fixture, const struct change 
   assert_null(reward);
   assert_contains(err.message, part);
   if (!change->poison) { /* found without reading weights */
+    struct tpo_arch arch;
     err.message[0] = '\0';
-    assert_true(tpo_reward_check(folder, NULL, &err) < 0);
+    assert_true(tpo_reward_check(&arch, folder, NULL, &err) < 0);
     assert_contains(err.message, part);
   }
   tpo_backend_close(be);
@@ -411,7 +412,8 @@ static void models_that_are_no_such_reward_models_are_refused(void **state)
     refuse(*state, cases[i].fixture, &change, cases[i].part);
   }
   struct tpo_error err = {0};
-  assert_int_equal(tpo_reward_check("/no/such/folder", NULL, &err), TPO_E_USAGE);
+  struct tpo_arch arch;
+  assert_int_equal(tpo_reward_check(&arch, "/no/such/folder", NULL, &err), TPO_E_USAGE);
   assert_contains(err.message, "/no/such/folder");
 }
 
@@ -455,7 +457,9 @@ static void normalisation_is_as_the_configuration_asks(void **state)
   struct change none = {.key = "mean", .json = "", .key2 = "std", .json2 = ""};
   put_reward_folder(*state, "openrlhf", &none);
   struct tpo_error err = {0};
-  assert_true(tpo_reward_check(*state, NULL, &err) < 0); /* asked for, but there is nothing to do it with */
+  struct tpo_arch arch;
+  assert_true(tpo_reward_check(&arch, *state, NULL, &err) <
+              0); /* asked for, but there is nothing to do it with */
 }
 
 static void a_model_without_lm_head_gives_no_logits(void **state)

@@ -47,12 +47,13 @@ static int read_head(struct reward_head *head, struct tpo_source *source, struct
   return status;
 }
 
-int tpo_reward_check(const char *folder, const char *head, struct tpo_error *err)
+int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err)
 {
   struct tpo_source source;
   struct reward_head found = {0};
   int status = open_files(&source, &found, folder, head, err);
   if (status < 0) return status;
+  *arch = source.arch;
   status = tpo_source_check(&source, err);
   tpo_source_close(&source);
   reward_head_free(&found);
