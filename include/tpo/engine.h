@@ -29,7 +29,10 @@ enum tpo_run_ahead {
 
 struct tpo_engine_options {
   const struct tpo_sampling_config *sampling; /* borrowed while the engine lives */
-  const struct tpo_thought_config *thought;   /* NULL: no markers, plain chat */
+  /* The configuration's section that max_tokens and slots come from, for messages; a literal. NULL:
+   * "sampling". */
+  const char *section;
+  const struct tpo_thought_config *thought; /* NULL: no markers, plain chat */
   uint64_t seed;
   uint32_t iteration;
   int block_tokens;  /* KV block, 0 = 16 */

@@ -62,6 +62,9 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
 void tpo_model_close(struct tpo_model *model);
 /* The architecture alone; reads no tensor. */
 int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
+/* The architecture, and all that can be told without reading weights: the tensors' names, types and shapes.
+ */
+int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
@@ -138,6 +141,11 @@ size_t tpo_arch_param_count(const struct tpo_arch *arch);
 
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
+size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
+/* Bytes that a cache may take where so many are available (0: not known) and the steps over it take `step`:
+ * with these, nine tenths of a GPU's memory, which is there for this, but half of the host's, which serves
+ * everything else that runs on it. */
+size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step);
 int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
                         struct tpo_error *err);
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
@@ -203,10 +211,10 @@ struct tpo_reward_options {
  * non-finite tensors, are refused by name. */
 int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tpo_reward_options *options,
                     struct tpo_error *err);
-/* All that can be told without reading weights: config.json and the tensors' names, types and shapes. */
-int tpo_reward_check(const char *folder, const char *head, struct tpo_error *err);
+/* The architecture, and all that can be told without reading weights: config.json and the tensors' names,
+ * types and shapes. */
+int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err);
 void tpo_reward_close(struct tpo_reward *reward);
-const struct tpo_arch *tpo_reward_arch(const struct tpo_reward *reward);
 int tpo_reward_objectives(
     const struct tpo_reward *reward); /* ArmoRM: how many; 0: there is one score alone */
 bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = (raw - mean) / std */
@@ -236,6 +244,7 @@ struct tpo_reward_stats {
   int64_t tokens;         /* of the scored texts */
   int64_t computed;       /* tokens that went through the transformer: fewer, since beginnings are shared */
   int64_t passes;
+  int64_t gates; /* ArmoRM: gates computed; texts of one prompt that follow each other have one together */
 };
 void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
 

@@ -46,6 +46,8 @@ int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size
 int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
                          struct tpo_buf *out, struct tpo_error *err);
 int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
+/* TPO_E_INPUT where there are more tokens than the model's vocabulary has; fewer are usual (padding). */
+int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err);
 /* Bytes of one token (borrowed); *special tells whether it is a control token. NULL for an id without a
  * token. */
 const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len, bool *special);
@@ -73,7 +75,8 @@ struct tpo_message {
 
 /* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
  * system message as SmolLM2 has it, Llama 2, Llama 3 and 3.1+); an unknown or missing one is refused unless
- * pieces are given. pieces may be NULL or all empty; given, they take precedence over the model's template.
+ * pieces are given. pieces may be all empty; given, they take precedence over the model's template. NULL: the
+ * configuration's pieces are not this model's (a judge's), and an error doesn't advise to give them.
  */
 int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                       const struct tpo_template_config *pieces, struct tpo_error *err);

@@ -43,8 +43,10 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
                     struct tpo_error *err)
 {
   *out = NULL;
+  const char *section = options->section ? options->section : "sampling";
   if (options->sampling->slots < 1)
-    return tpo_fail(err, TPO_E_USAGE, "sampling.slots is %d; at least 1 is needed", options->sampling->slots);
+    return tpo_fail(err, TPO_E_USAGE, "%s.slots is %d; at least 1 is needed", section,
+                    options->sampling->slots);
   struct tpo_engine *e = tpo_calloc(1, sizeof *e, err);
   if (!e) return TPO_E_MEMORY;
   e->model = model;
@@ -52,6 +54,7 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
   e->tokenizer = tokenizer;
   e->vocab = tpo_model_arch(model)->vocab_size;
   e->context = tpo_model_arch(model)->context;
+  e->section = section;
   copy_settings(e, options);
   int status = tpo_tokenizer_end_ids(tokenizer, tmpl, &e->end_ids, err);
   if (status == 0 && e->has_marker)
@@ -120,25 +123,6 @@ static int own_blocks(const struct tpo_engine *e, const struct tpo_request *requ
   return blocks_for(e, sequence_tokens(e, request)) - (request->n_prompt - 1) / e->block_tokens;
 }
 
-static size_t block_bytes(const struct tpo_engine *e)
-{
-  const struct tpo_arch *arch = tpo_model_arch(e->model);
-  size_t element = tpo_model_dtype(e->model) == TPO_DTYPE_FP32 ? 4 : 2;
-  return 2 * element * (size_t)arch->layers * (size_t)arch->kv_heads * (size_t)arch->head_dim *
-         (size_t)e->block_tokens;
-}
-
-/* Bytes that the cache may take. A GPU's memory is there for this, but for a tenth that operations work in;
- * the host's serves everything else that runs on it. */
-static size_t cache_limit(const struct tpo_engine *e, size_t available, size_t step)
-{
-  if (e->kv_bytes) return e->kv_bytes;
-  if (available == 0) return (size_t)1 << 30; /* not known */
-  if (!tpo_ops(e->backend)->asynchronous) return available / 2;
-  size_t usable = available / 10 * 9;
-  return usable > step ? usable - step : 0;
-}
-
 /* How many blocks the cache gets: what all slots can use, as far as memory goes; at least what the request
  * alone needs. */
 static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *request, int *n,
@@ -147,17 +131,17 @@ static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *req
   int least = blocks_for(e, request->n_prompt) + own_blocks(e, request);
   int64_t wanted = (int64_t)e->slots * own_blocks(e, request) + 4 * (int64_t)blocks_for(e, request->n_prompt);
   struct tpo_step_limits limits = steps_limits(e);
-  size_t step = tpo_step_bytes(e->model, &limits), bytes = block_bytes(e);
+  size_t step = tpo_step_bytes(e->model, &limits), bytes = tpo_kv_block_bytes(e->model, e->block_tokens);
   size_t available = tpo_ops(e->backend)->memory_available(e->backend);
-  size_t limit = cache_limit(e, available, step);
+  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_kv_cache_limit(e->model, available, step);
   if ((size_t)wanted > limit / bytes) wanted = (int64_t)(limit / bytes);
   if (wanted < least)
     return tpo_fail(err, TPO_E_MEMORY,
                     "prompt %s needs %zu MiB of KV cache for one sample, and %zu MiB may be used (%zu MiB of "
-                    "memory are free, %zu MiB of them for the %d slots' steps); lower sampling.max_tokens or "
-                    "sampling.slots",
+                    "memory are free, %zu MiB of them for the %d slots' steps); lower %s.max_tokens or "
+                    "%s.slots",
                     request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, step >> 20,
-                    e->slots);
+                    e->slots, e->section, e->section);
   *n = wanted < INT32_MAX ? (int)wanted : INT32_MAX - 1;
   return 0;
 }
@@ -210,8 +194,8 @@ static int make_cache(struct tpo_engine *e, const struct tpo_request *request, s
   if (status == 0) status = tpo_kv_cache_create(&e->cache, e->model, n, e->block_tokens, err);
   if (status == 0) status = fit_width(e, request, err);
   if (status == TPO_E_MEMORY)
-    tpo_fail_prefix(
-        err, "no room for the KV cache and %d slots (lower sampling.max_tokens or sampling.slots)", e->slots);
+    tpo_fail_prefix(err, "no room for the KV cache and %d slots (lower %s.max_tokens or %s.slots)", e->slots,
+                    e->section, e->section);
   return status;
 }
 

@@ -63,6 +63,7 @@ struct tpo_engine {
   struct tpo_model *model;
   struct tpo_backend *backend;
   const struct tpo_tokenizer *tokenizer;
+  const char *section; /* of the configuration, for messages */
   const struct tpo_sampling_config *sampling;
   const struct tpo_thought_config *thought; /* NULL: none */
   uint64_t seed;

@@ -24,7 +24,10 @@ struct judge_chat {
   void (*close)(void *state);
 };
 
-/* The model in a folder or file, on env->backend. */
+/* What can be told of a model without reading its weights: its tensors, its tokenizer, that its chat template
+ * is known. */
+int judge_chat_check_engine(const char *path, struct tpo_error *err);
+/* The model in a folder or file, which was checked, on env->backend. */
 int judge_chat_open_engine(struct judge_chat *out, const char *path, const struct tpo_judge_config *config,
                            const struct tpo_judge_env *env, struct tpo_error *err);
 /* A server; url is the base, "http://host:port/v1", or the whole address of its chat completions. */

@@ -97,15 +97,28 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
   return 1;
 }
 
+/* What the tokens say. Those of a vocabulary that is larger than its tokenizer may have no text. */
+static int decode(const struct tpo_tokenizer *tokenizer, const struct tpo_output *output,
+                  struct tpo_buf *text, struct tpo_error *err)
+{
+  struct tpo_ids known = {0};
+  int status = 0;
+  for (int i = 0; i < output->n && status == 0; i++)
+    if (tpo_tokenizer_token(tokenizer, output->tokens[i], NULL, NULL))
+      status = tpo_ids_append(&known, &output->tokens[i], 1, err);
+  if (status == 0) status = tpo_tokenizer_decode(tokenizer, known.ids, known.n, false, text, err);
+  tpo_ids_free(&known);
+  return status;
+}
+
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
 {
   struct work *work = arg;
   struct job *job = output->request->user;
   struct tpo_buf text = {0};
-  int status =
-      tpo_tokenizer_decode(work->chat->tokenizer, output->tokens, (size_t)output->n, false, &text, err);
+  int status = decode(work->chat->tokenizer, output, &text, err);
   if (status == 0) status = set_answer(job->answer, true, &text, err);
-  work->chat->truncated += output->finish == TPO_FINISH_LENGTH;
+  work->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
   tpo_buf_free(&text);
   return status;
 }
@@ -147,23 +160,38 @@ static void engine_close(void *state)
   free(chat);
 }
 
+static int open_text(struct engine_chat *chat, const char *path, struct tpo_error *err)
+{
+  int status = tpo_tokenizer_open(&chat->tokenizer, path, err);
+  return status < 0 ? status : tpo_template_open(&chat->tmpl, chat->tokenizer, NULL, err);
+}
+
+int judge_chat_check_engine(const char *path, struct tpo_error *err)
+{
+  struct tpo_arch arch;
+  struct engine_chat *chat = tpo_calloc(1, sizeof *chat, err);
+  if (!chat) return TPO_E_MEMORY;
+  int status = tpo_model_check(&arch, path, err);
+  if (status == 0) status = open_text(chat, path, err);
+  if (status == 0) status = tpo_tokenizer_check_vocab(chat->tokenizer, arch.vocab_size, err);
+  if (status < 0) tpo_fail_prefix(err, "the judge model");
+  engine_close(chat);
+  return status;
+}
+
 static int open_parts(struct engine_chat *chat, const char *path, const struct tpo_judge_config *config,
                       const struct tpo_judge_env *env, struct tpo_error *err)
 {
   struct tpo_model_options options = {.backend = env->backend, .dtype = env->dtype};
-  struct tpo_engine_options engine = {.sampling = &chat->sampling, .seed = env->seed};
+  struct tpo_engine_options engine = {.sampling = &chat->sampling, .section = "judge", .seed = env->seed};
   chat->sampling = (struct tpo_sampling_config){.k = 1,
                                                 .temperature = config->temperature,
                                                 .top_p = 1,
                                                 .repetition_penalty = 1,
                                                 .max_tokens = config->max_tokens,
                                                 .slots = config->slots};
-  int status = tpo_tokenizer_open(&chat->tokenizer, path, err);
-  if (status == 0) status = tpo_template_open(&chat->tmpl, chat->tokenizer, NULL, err);
+  int status = open_text(chat, path, err);
   if (status == 0) status = tpo_model_open(&chat->model, path, &options, err);
-  if (status == 0 && tpo_tokenizer_size(chat->tokenizer) > tpo_model_arch(chat->model)->vocab_size)
-    status = tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d",
-                      path, tpo_tokenizer_size(chat->tokenizer), tpo_model_arch(chat->model)->vocab_size);
   if (status == 0)
     status = tpo_engine_open(&chat->engine, chat->model, chat->tokenizer, chat->tmpl, &engine, err);
   if (status < 0) tpo_fail_prefix(err, "the judge model");

@@ -4,11 +4,9 @@
 #include <unistd.h>
 #include "judge/chat.h"
 #include "judge/judge.h"
-#include "tpo/model.h"
 
 static int check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
-  struct tpo_arch arch;
   if (!judge_given(argument))
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: pairwise needs a model, a folder or file: pairwise:DIR");
   int status = judge_pairwise_check(config, err);
@@ -16,9 +14,7 @@ static int check(const char *argument, const struct tpo_judge_config *config, st
   if (access(argument, R_OK) < 0)
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: the judge model %s can't be read: %s", argument,
                     strerror(errno));
-  status = tpo_arch_read(&arch, argument, err);
-  if (status < 0) tpo_fail_prefix(err, "the judge model");
-  return status;
+  return judge_chat_check_engine(argument, err);
 }
 
 static int open_judge(void **state, const char *argument, const struct tpo_judge_config *config,

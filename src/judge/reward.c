@@ -40,12 +40,14 @@ static void reward_close(void *state)
 
 static int reward_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
+  struct tpo_arch arch;
   int status = find_folder(argument, err);
   if (status < 0) return status;
   struct reward *reward = tpo_calloc(1, sizeof *reward, err);
   if (!reward) return TPO_E_MEMORY;
-  status = tpo_reward_check(argument, config->head, err);
+  status = tpo_reward_check(&arch, argument, config->head, err);
   if (status == 0) status = open_text(reward, argument, err);
+  if (status == 0) status = tpo_tokenizer_check_vocab(reward->tokenizer, arch.vocab_size, err);
   if (status < 0) tpo_fail_prefix(err, "the reward model");
   reward_close(reward);
   return status;
@@ -59,12 +61,7 @@ static int open_parts(struct reward *reward, const char *folder, const struct tp
                                        .head = config->head,
                                        .batch_tokens = config->batch_tokens};
   int status = open_text(reward, folder, err);
-  if (status == 0) status = tpo_reward_open(&reward->model, folder, &options, err);
-  if (status < 0) return status;
-  int vocab = tpo_reward_arch(reward->model)->vocab_size, tokens = tpo_tokenizer_size(reward->tokenizer);
-  if (tokens <= vocab) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d", folder,
-                  tokens, vocab);
+  return status < 0 ? status : tpo_reward_open(&reward->model, folder, &options, err);
 }
 
 static int reward_open(void **state, const char *argument, const struct tpo_judge_config *config,

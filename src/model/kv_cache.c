@@ -30,6 +30,21 @@ static int allocate_layers(struct tpo_kv_cache *cache, struct tpo_error *err)
   return code;
 }
 
+size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens)
+{
+  const struct tpo_arch *arch = &model->arch;
+  size_t element = tpo_dtype_size(model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32);
+  return 2 * element * (size_t)arch->layers * (size_t)arch->kv_heads * (size_t)arch->head_dim *
+         (size_t)block_tokens;
+}
+
+size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step)
+{
+  if (available == 0) return (size_t)1 << 30;
+  size_t usable = model->ops->asynchronous ? available / 10 * 9 : available / 2;
+  return usable > step ? usable - step : 0;
+}
+
 int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
                         struct tpo_error *err)
 {

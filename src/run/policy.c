@@ -22,9 +22,8 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
                                     session->comm, err);
   if (status == 0) status = tpo_model_open(&policy->model, path, &options, err);
-  if (status == 0 && tpo_tokenizer_size(policy->tokenizer) > tpo_model_arch(policy->model)->vocab_size)
-    status = tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %d tokens, the model's vocabulary only %d",
-                      path, tpo_tokenizer_size(policy->tokenizer), tpo_model_arch(policy->model)->vocab_size);
+  if (status == 0)
+    status = tpo_tokenizer_check_vocab(policy->tokenizer, tpo_model_arch(policy->model)->vocab_size, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status < 0) tpo_policy_close(policy);
   return status;

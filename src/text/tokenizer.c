@@ -150,6 +150,14 @@ int tpo_tokenizer_size(const struct tpo_tokenizer *tok)
 {
   return (int)tok->vocab.n;
 }
+
+int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err)
+{
+  if (tok->vocab.n <= (size_t)vocab_size) return TPO_OK;
+  return tpo_fail(err, TPO_E_INPUT, "%s: the tokenizer has %zu tokens, the model's vocabulary only %d",
+                  tok->place, tok->vocab.n, vocab_size);
+}
+
 int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok)
 {
   return tok->bos;

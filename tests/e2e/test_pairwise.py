@@ -172,6 +172,53 @@ def test_a_broken_model_is_told(tpo, samples, judge_model, tmp_path):
     assert "judge model" in text and "model.safetensors" in text
 
 
+def run_file(policy, judge_model, tmp_path):
+    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4)
+    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
+    (tmp_path / "run.yaml").write_text(f"""
+model: {{path: {policy}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
+data: {{train: {tmp_path}/train.jsonl, validation: {tmp_path}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 2}}
+judge: {{kind: "pairwise:{judge_model}", max_tokens: 12, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 32, slots: 8}}
+train: {{batch: 4, epochs: 1, warmup: 0}}
+run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 60}}
+""")
+    return tmp_path / "run.yaml"
+
+
+def damage(model, what):
+    tokenizer, config = model / "tokenizer.json", model / "tokenizer_config.json"
+    if what == "weights cut":
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif what == "no weights":
+        (model / "model.safetensors").unlink()
+    elif what == "no tokenizer":
+        tokenizer.unlink()
+    elif what == "unknown template":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": "{{ messages }}"}))
+    elif what == "no template":
+        config.write_text("{}")
+    elif what == "more tokens":
+        content = json.loads(tokenizer.read_text())
+        content["added_tokens"].append(content["added_tokens"][0] | {"id": 900, "content": "<|more|>"})
+        tokenizer.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("what, part", [
+    ("weights cut", "model.safetensors"), ("no weights", "safetensors"), ("no tokenizer", "tokenizer"),
+    ("unknown template", "own files must hold one of these"), ("no template", "own files must hold one of these"),
+    ("more tokens", "901 tokens, the model's vocabulary only"),
+])
+def test_a_run_refuses_a_broken_judge_before_it_samples(tpo, tiny_model, tmp_path, what, part):
+    model = tiny.make(tmp_path / "judge", seed=9)
+    damage(model, what)
+    text = tpo.fails("run", run_file(tiny_model, model, tmp_path), ranks=2)
+    assert "the judge model: " in text and str(model) in text and part in text and "`template:`" not in text, text
+    assert not list(tmp_path.rglob("samples.h5"))
+
+
 def test_a_real_model_gives_verdicts(tpo, samples, smollm2, tmp_path):
     settings = ["--set", "judge.max_tokens=48", "--set", "judge.comparisons=4", "--set",
                 "judge.prompt=Request: {instruction}\n\nAnswer A: {response_a}\n\nAnswer B: {response_b}\n\nWhich answer is "
@@ -181,18 +228,7 @@ def test_a_real_model_gives_verdicts(tpo, samples, smollm2, tmp_path):
 
 
 def test_a_whole_iteration_runs_on_it(tpo, tiny_model, judge_model, tmp_path):
-    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4)
-    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
-    (tmp_path / "run.yaml").write_text(f"""
-model: {{path: {tiny_model}, dtype: fp32}}
-thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
-data: {{train: {tmp_path}/train.jsonl, validation: {tmp_path}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 2}}
-judge: {{kind: "pairwise:{judge_model}", max_tokens: 12, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}
-sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 32, slots: 8}}
-train: {{batch: 4, epochs: 1, warmup: 0}}
-run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 60}}
-""")
-    tpo.ok("run", tmp_path / "run.yaml", ranks=2)
+    tpo.ok("run", run_file(tiny_model, judge_model, tmp_path), ranks=2)
     details = judged(tpo, tmp_path / "run" / "iter-001" / "scored.h5")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     counts = next(e["counts"] for e in lines if e["event"] == "judge")

@@ -41,6 +41,20 @@ static void too_little_cache_memory_is_an_error_that_names_the_prompt(void **sta
   assert_int_equal(run_with((struct tpo_engine_options){.kv_bytes = 4096}, NULL, &err), TPO_E_MEMORY);
   assert_non_null(strstr(err.message, "prompt a"));
   assert_non_null(strstr(err.message, "KV cache"));
+  assert_contains(err.message, "lower sampling.max_tokens or sampling.slots");
+}
+
+/* A judge's engine has its numbers from keys of its own. */
+static void errors_name_the_section_that_the_settings_are_from(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  struct tpo_engine_options options = {.kv_bytes = 4096, .section = "judge"};
+  assert_int_equal(run_with(options, NULL, &err), TPO_E_MEMORY);
+  assert_contains(err.message, "lower judge.max_tokens or judge.slots");
+  w.sampling.slots = 0;
+  assert_int_equal(run_with(options, NULL, &err), TPO_E_USAGE);
+  assert_contains(err.message, "judge.slots is 0");
 }
 
 static void end_token_ends_and_is_kept(void **state)
@@ -290,6 +304,7 @@ int main(void)
       cmocka_unit_test_setup(sample_does_not_depend_on_slots_blocks_chunks_or_order, reset),
       cmocka_unit_test_setup(little_cache_memory_changes_nothing, reset),
       cmocka_unit_test_setup(too_little_cache_memory_is_an_error_that_names_the_prompt, reset),
+      cmocka_unit_test_setup(errors_name_the_section_that_the_settings_are_from, reset),
       cmocka_unit_test_setup(end_token_ends_and_is_kept, reset),
       cmocka_unit_test_setup(stop_string_ends_at_its_first_occurrence, reset),
       cmocka_unit_test_setup(forced_marker_comes_at_the_budget_and_is_recorded, reset),

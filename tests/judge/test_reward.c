@@ -240,6 +240,55 @@ static void what_texts_share_is_computed_once(void **state)
   tpo_backend_close(be);
 }
 
+enum { N_RESPONSES = 7, RESPONSE_TEXT = 128 };
+
+/* Prompts of 48 tokens, their gates at 43, with responses of 80: of prompt 0, two that are alike for 64
+ * tokens and one that is not; of prompt 1, two, then a longer conversation whose gate is at 101, then one
+ * that begins like it. */
+static void make_responses(int32_t ids[N_RESPONSES][RESPONSE_TEXT], struct tpo_reward_text texts[N_RESPONSES])
+{
+  static const int32_t turn[] = {128009, 128006, 78191, 128007, 271};
+  static const int prompt[] = {0, 0, 0, 1, 1, 1, 1}, response[] = {0, 0, 1, 2, 3, 4, 4},
+                   alike[] = {128, 112, 128, 128, 128, 128, 100};
+  for (int i = 0; i < N_RESPONSES; i++) {
+    for (int j = 0; j < RESPONSE_TEXT; j++)
+      ids[i][j] = j < 48         ? 1000 + 100 * prompt[i] + j
+                  : j < alike[i] ? 10000 + 1000 * response[i] + j
+                                 : 20000 + j;
+    memcpy(&ids[i][43], turn, sizeof turn);
+    if (i == 5) memcpy(&ids[i][101], turn, sizeof turn);
+    texts[i] = (struct tpo_reward_text){ids[i], RESPONSE_TEXT};
+  }
+}
+
+static void the_responses_of_a_prompt_have_one_gate_together(void **state)
+{
+  static int32_t ids[N_RESPONSES][RESPONSE_TEXT];
+  static struct tpo_reward_result alone[N_RESPONSES], together[N_RESPONSES];
+  static const int passes[] = {1, 7, 50, 4096};
+  struct tpo_error err = {0};
+  struct tpo_reward_text texts[N_RESPONSES];
+  struct tpo_backend *be = open_backend(CPU);
+  put_reward_folder(*state, "armorm", NULL);
+  make_responses(ids, texts);
+  struct tpo_reward *reward = open_reward(*state, be, TPO_DTYPE_FP32, 0, 0, NULL);
+  for (int i = 0; i < N_RESPONSES; i++) assert_ok(tpo_reward_score(reward, &texts[i], 1, &alone[i], &err));
+  size_t block = tpo_kv_block_bytes(reward->model, 16);
+  tpo_reward_close(reward);
+  for (int i = 0; i < 16; i++) { /* also with a cache for hardly more than one text */
+    struct tpo_reward_stats stats;
+    reward = open_reward(*state, be, TPO_DTYPE_FP32, passes[i % 4], block * (size_t)(8 + i), NULL);
+    assert_ok(tpo_reward_score(reward, texts, N_RESPONSES, together, &err));
+    for (int j = 0; j < N_RESPONSES; j++)
+      assert_same_result(&alone[j], &together[j], "responses of a prompt");
+    tpo_reward_stats(reward, &stats);
+    assert_int_equal(stats.gates, 4); /* one of prompt 0; three of prompt 1, its gate stands elsewhere once */
+    assert_int_equal(stats.computed, (128 + 16 + 80) + (128 + 80) + 80 + 96);
+    tpo_reward_close(reward);
+  }
+  tpo_backend_close(be);
+}
+
 static void a_text_that_cannot_be_scored_is_told_and_the_others_are_scored(void **state)
 {
   struct tpo_error err = {0};
@@ -298,8 +347,9 @@ static void refuse(const char *folder, const char *fixture, const struct change 
   assert_null(reward);
   assert_contains(err.message, part);
   if (!change->poison) { /* found without reading weights */
+    struct tpo_arch arch;
     err.message[0] = '\0';
-    assert_true(tpo_reward_check(folder, NULL, &err) < 0);
+    assert_true(tpo_reward_check(&arch, folder, NULL, &err) < 0);
     assert_contains(err.message, part);
   }
   tpo_backend_close(be);
@@ -362,7 +412,8 @@ static void models_that_are_no_such_reward_models_are_refused(void **state)
     refuse(*state, cases[i].fixture, &change, cases[i].part);
   }
   struct tpo_error err = {0};
-  assert_int_equal(tpo_reward_check("/no/such/folder", NULL, &err), TPO_E_USAGE);
+  struct tpo_arch arch;
+  assert_int_equal(tpo_reward_check(&arch, "/no/such/folder", NULL, &err), TPO_E_USAGE);
   assert_contains(err.message, "/no/such/folder");
 }
 
@@ -406,7 +457,9 @@ static void normalisation_is_as_the_configuration_asks(void **state)
   struct change none = {.key = "mean", .json = "", .key2 = "std", .json2 = ""};
   put_reward_folder(*state, "openrlhf", &none);
   struct tpo_error err = {0};
-  assert_true(tpo_reward_check(*state, NULL, &err) < 0); /* asked for, but there is nothing to do it with */
+  struct tpo_arch arch;
+  assert_true(tpo_reward_check(&arch, *state, NULL, &err) <
+              0); /* asked for, but there is nothing to do it with */
 }
 
 static void a_model_without_lm_head_gives_no_logits(void **state)
@@ -444,6 +497,7 @@ int main(void)
       IN_FOLDER(scores_do_not_depend_on_what_is_scored_together),
       IN_FOLDER(scores_do_not_depend_on_the_memory),
       IN_FOLDER(what_texts_share_is_computed_once),
+      IN_FOLDER(the_responses_of_a_prompt_have_one_gate_together),
       IN_FOLDER(a_text_that_cannot_be_scored_is_told_and_the_others_are_scored),
       IN_FOLDER(heads_that_are_not_as_they_should_be_are_refused),
       IN_FOLDER(models_that_are_no_such_reward_models_are_refused),

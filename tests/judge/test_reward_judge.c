@@ -167,10 +167,13 @@ static void the_judge_refuses_folders_before_anything_is_computed(void **state)
   snprintf(path, sizeof path, "%s/tokenizer_config.json", (char *)*state);
   assert_int_equal(unlink(path), 0); /* and with it the chat template */
   assert_true(tpo_judge_check(&config, &err) < 0);
-  assert_contains(err.message, "template");
+  assert_contains(err.message, "the model's own files must hold one of these");
   put_reward_folder(*state, "armorm", &(struct change){.drop = "gating.layers.0.bias"});
   assert_true(tpo_judge_check(&config, &err) < 0);
   assert_contains(err.message, "gating.layers.0.bias");
+  put_reward_folder(*state, "seqcls", NULL); /* its 280 tokens, and the tokenizer that is there already */
+  assert_int_equal(tpo_judge_check(&config, &err), TPO_E_INPUT);
+  assert_contains(err.message, "the model's vocabulary only 280");
 }
 
 int main(void)

@@ -179,6 +179,26 @@ static void unknown_templates_are_refused(void **state)
   tpo_tokenizer_close(tok);
 }
 
+/* Pieces are the policy's; whoever opens without them (a judge) can't be helped by some. */
+static void advice_names_pieces_only_where_they_would_be_taken(void **state)
+{
+  (void)state;
+  const struct tpo_template_config none = {0};
+  for (int unknown = 0; unknown < 2; unknown++) {
+    struct tpo_tokenizer *tok =
+        unknown ? with_template(make_dir(), "smollm", "{{ messages }}") : open_fixture("smollm");
+    struct tpo_template *t;
+    struct tpo_error err = {0};
+    assert_int_equal(tpo_template_open(&t, tok, &none, &err), TPO_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "give its pieces under `template:`"));
+    assert_int_equal(tpo_template_open(&t, tok, NULL, &err), TPO_E_UNSUPPORTED);
+    assert_null(strstr(err.message, "`template:`"));
+    assert_non_null(strstr(err.message, "the model's own files must hold one of these"));
+    assert_non_null(strstr(err.message, "ChatML, Llama 2, Llama 3"));
+    tpo_tokenizer_close(tok);
+  }
+}
+
 static void configured_pieces_make_a_template(void **state)
 {
   (void)state;
@@ -300,6 +320,7 @@ int main(void)
       cmocka_unit_test(llama31_dates_its_header),
       cmocka_unit_test(smollm2s_own_template_is_recognised),
       cmocka_unit_test(unknown_templates_are_refused),
+      cmocka_unit_test(advice_names_pieces_only_where_they_would_be_taken),
       cmocka_unit_test(configured_pieces_make_a_template),
       cmocka_unit_test(contents_never_become_control_tokens),
       cmocka_unit_test(wrong_chats_are_refused),

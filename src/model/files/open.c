@@ -156,6 +156,17 @@ int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_mo
   return code;
 }
 
+int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err)
+{
+  struct tpo_source source;
+  int code = tpo_source_open(&source, path, true, err);
+  if (code < 0) return code;
+  *arch = source.arch;
+  code = tpo_source_check(&source, err);
+  tpo_source_close(&source);
+  return code;
+}
+
 int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err)
 {
   struct tpo_source source;

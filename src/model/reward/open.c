@@ -47,12 +47,13 @@ static int read_head(struct reward_head *head, struct tpo_source *source, struct
   return status;
 }
 
-int tpo_reward_check(const char *folder, const char *head, struct tpo_error *err)
+int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err)
 {
   struct tpo_source source;
   struct reward_head found = {0};
   int status = open_files(&source, &found, folder, head, err);
   if (status < 0) return status;
+  *arch = source.arch;
   status = tpo_source_check(&source, err);
   tpo_source_close(&source);
   reward_head_free(&found);
@@ -91,11 +92,6 @@ void tpo_reward_close(struct tpo_reward *reward)
   tpo_model_close(reward->model);
   reward_head_free(&reward->head);
   free(reward);
-}
-
-const struct tpo_arch *tpo_reward_arch(const struct tpo_reward *reward)
-{
-  return &reward->model->arch;
 }
 
 int tpo_reward_objectives(const struct tpo_reward *reward)

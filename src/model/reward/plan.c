@@ -11,9 +11,6 @@
 static const int32_t gate_pattern[] = {128009, 128006, 78191, 128007, 271};
 enum { PATTERN = sizeof gate_pattern / sizeof *gate_pattern };
 
-/* More members would make looking through them slow. */
-enum { MOST_MEMBERS = 256 };
-
 /* The first token of the pattern's last occurrence; -1: none. */
 static int find_gate(const int32_t *ids, int n)
 {
@@ -65,62 +62,30 @@ static bool admit(const struct tpo_reward *reward, const struct tpo_reward_text 
   return n > 0;
 }
 
-static int smaller(int a, int b)
-{
-  return a < b ? a : b;
-}
-
 static int common_prefix(const struct reward_text *a, const struct reward_text *b, int most)
 {
-  int n = smaller(most, b->n), i = 0;
+  int n = a->n < most ? a->n : most, i = 0;
   while (i < n && a->ids[i] == b->ids[i]) i++;
   return i;
 }
 
-static int whole_blocks(int common, int shortest)
+/* What text i and the one before it begin with alike is computed once, and so is their gate. Where their
+ * gates stand at different places, the text's own is computed with it. */
+static void share(struct reward_plan *plan, size_t i)
 {
-  return smaller(common, shortest - 1) / REWARD_BLOCK * REWARD_BLOCK;
-}
-
-/* Takes the next text in, unless that would make more tokens be computed. The first computes what is shared,
- * the others are spared it. */
-static bool join(struct reward_group *group, const struct reward_text *first, const struct reward_text *text,
-                 int *shortest)
-{
-  int common = common_prefix(first, text, group->common), least = smaller(*shortest, text->n);
-  int shared = whole_blocks(common, least);
-  if (group->n == MOST_MEMBERS || shared == 0) return false;
-  if ((int64_t)shared * (int64_t)group->n <= (int64_t)group->shared * (int64_t)(group->n - 1)) return false;
-  *group = (struct reward_group){group->first, group->n + 1, common, shared};
-  *shortest = least;
-  return true;
-}
-
-static void find_owners(struct reward_plan *plan, const struct reward_group *group)
-{
-  for (size_t i = group->first; i < group->first + group->n; i++) {
-    struct reward_text *text = &plan->texts[i];
-    text->owner = i;
-    for (size_t j = group->first; j < i && text->gate >= 0 && text->gate < group->common; j++)
-      if (plan->texts[j].gate == text->gate) {
-        text->owner = j;
-        break;
-      }
+  struct reward_text *text = &plan->texts[i];
+  text->owner = i;
+  text->shared = 0;
+  if (i == 0) return;
+  const struct reward_text *before = &plan->texts[i - 1];
+  int common = common_prefix(before, text, text->n - 1);
+  if (text->gate >= 0 && text->gate < common) {
+    if (text->gate == before->gate)
+      text->owner = before->owner;
+    else
+      common = text->gate;
   }
-}
-
-static void make_groups(struct reward_plan *plan)
-{
-  for (size_t i = 0; i < plan->n_texts;) {
-    const struct reward_text *first = &plan->texts[i];
-    struct reward_group group = {i, 1, first->n, 0};
-    int shortest = first->n;
-    while (i + group.n < plan->n_texts && join(&group, first, &plan->texts[i + group.n], &shortest)) {
-    }
-    find_owners(plan, &group);
-    plan->groups[plan->n_groups++] = group;
-    i += group.n;
-  }
+  text->shared = common / REWARD_BLOCK * REWARD_BLOCK;
 }
 
 int reward_plan_make(struct reward_plan *plan, const struct tpo_reward *reward,
@@ -129,22 +94,19 @@ int reward_plan_make(struct reward_plan *plan, const struct tpo_reward *reward,
 {
   *plan = (struct reward_plan){0};
   plan->texts = tpo_calloc(n, sizeof *plan->texts, err);
-  plan->groups = tpo_calloc(n, sizeof *plan->groups, err);
-  if (!plan->texts || !plan->groups) return TPO_E_MEMORY;
+  if (!plan->texts) return TPO_E_MEMORY;
   for (size_t i = 0; i < n; i++) {
     struct reward_text *text = &plan->texts[plan->n_texts];
     text->index = i;
     if (!admit(reward, &texts[i], text, results[i].why)) continue;
     if (text->n > plan->longest) plan->longest = text->n;
-    plan->n_texts++;
+    share(plan, plan->n_texts++);
   }
-  make_groups(plan);
   return 0;
 }
 
 void reward_plan_free(struct reward_plan *plan)
 {
   free(plan->texts);
-  free(plan->groups);
   *plan = (struct reward_plan){0};
 }

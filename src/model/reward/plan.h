@@ -6,26 +6,20 @@
 
 #define REWARD_BLOCK 16 /* tokens in a block of the KV cache; what texts share is whole blocks */
 
+/* A text takes over what it begins with alike from the text before it, which may have it from the one before
+ * that: the K responses of a prompt have the prompt's keys, values and gate together. */
 struct reward_text {
   size_t index; /* among the caller's texts */
   const int32_t *ids;
   int n;        /* tokens up to the one that is scored */
+  int shared;   /* of these, computed with the text before: whole blocks, and never the last token */
   int gate;     /* position of the gate's hidden state; -1: there is no gate */
   size_t owner; /* the text, of those planned, whose gate this is too: the same tokens up to it */
 };
 
-/* Texts that follow each other and begin alike. */
-struct reward_group {
-  size_t first, n;
-  int common; /* tokens that all of them begin with */
-  int shared; /* of these, computed once: whole blocks, and never a text's last token */
-};
-
 struct reward_plan {
-  struct reward_text *texts; /* [n_texts] those that can be scored */
+  struct reward_text *texts; /* [n_texts] those that can be scored, in order */
   size_t n_texts;
-  struct reward_group *groups; /* [n_groups] in order */
-  size_t n_groups;
   int longest; /* tokens */
 };
 

@@ -1,7 +1,7 @@
 /* Scoring: the texts go through the transformer in passes of up to batch_tokens tokens, one after another.
- * What a group shares is a sequence of its own, whose blocks of the KV cache the group's texts then have as
- * their first; being whole blocks, they need no copies, and may even be computed in the same pass: in each
- * layer all keys and values are written before any row attends. */
+ * The first blocks of the KV cache that a text has are those of the text before it, as far as both begin
+ * alike; being whole blocks, they need no copies, and may even be computed in the same pass: in each layer
+ * all keys and values are written before any row attends. */
 #include "model/reward/plan.h"
 
 #include <stdlib.h>
@@ -17,11 +17,6 @@ struct wanted {
   bool gate;
 };
 
-/* A sequence in the table of blocks. */
-struct slot {
-  int first_own, n_blocks; /* blocks before first_own are another slot's */
-};
-
 struct run {
   struct tpo_reward *reward;
   const struct reward_plan *plan;
@@ -29,17 +24,18 @@ struct run {
   int rows, slots, most_wanted; /* of a pass at most */
 
   int32_t *table;       /* [slots, width] */
-  struct slot *slot;    /* [slots] */
+  int *n_used;          /* [slots] blocks in each row of the table */
   int *free_slots;      /* [n_free_slots] */
   int *finished;        /* [n_finished] slots to be freed after the pass */
   int32_t *free_blocks; /* [n_free_blocks] */
-  int n_free_slots, n_finished, n_free_blocks;
+  int *users;           /* [blocks of the cache] slots that have a block, and one more while it is held */
+  int32_t *held;        /* [n_held] blocks of the text before that the next one has too */
+  int n_free_slots, n_finished, n_free_blocks, n_held;
 
-  size_t group, next;   /* the group being worked on, and the next text to be begun */
-  int prefix_slot;      /* what the group shares; -1: not begun, or nothing */
-  bool open, prefix;    /* a sequence is being put into passes; it is what the group shares */
-  size_t text;          /* whose it is; of a prefix, the group's first */
-  int at, end, current; /* next position, end and slot of that sequence */
+  size_t next;     /* the text to be begun next */
+  bool open;       /* a text is being put into passes: */
+  size_t text;     /* which, */
+  int at, current; /* its next position, and its slot */
 
   struct tpo_step step;
   int32_t *ids, *seq, *pos, *wanted_rows; /* the pass being built */
@@ -68,27 +64,8 @@ static void set_sizes(struct run *r)
   int64_t tokens = 0;
   for (size_t i = 0; i < r->plan->n_texts; i++) tokens += r->plan->texts[i].n;
   r->rows = tokens < r->reward->batch_tokens ? (int)tokens : r->reward->batch_tokens;
-  r->slots = r->rows < MOST_SEQUENCES ? r->rows + 2 : MOST_SEQUENCES;
+  r->slots = smaller(r->rows, MOST_SEQUENCES); /* each has a row, and is freed after its last one's pass */
   r->most_wanted = smaller(r->rows, 2 * r->slots) + 1;
-}
-
-static size_t block_bytes(const struct tpo_model *model)
-{
-  size_t element = model->dtype == TPO_DTYPE_FP32 ? 4 : 2;
-  return 2 * element * (size_t)model->arch.layers * (size_t)model->arch.kv_heads *
-         (size_t)model->arch.head_dim * REWARD_BLOCK;
-}
-
-/* Bytes that the cache may take. A GPU's memory is there for this, but for a tenth that operations work in;
- * the host's serves everything else that runs on it. */
-static size_t cache_limit(const struct tpo_reward *reward, size_t step)
-{
-  const struct tpo_ops *ops = reward->model->ops;
-  size_t available = ops->memory_available(reward->model->be);
-  if (reward->kv_bytes) return reward->kv_bytes;
-  if (available == 0) return (size_t)1 << 30; /* not known */
-  size_t usable = ops->asynchronous ? available / 10 * 9 : available / 2;
-  return usable > step ? usable - step : 0;
 }
 
 /* How many blocks of `bytes` the cache gets: enough for the longest text, and as a rule for a pass's worth of
@@ -97,8 +74,11 @@ static int plan_blocks(const struct run *r, const struct tpo_step_limits *limits
                        struct tpo_error *err)
 {
   const struct tpo_reward *reward = r->reward;
-  size_t step = tpo_step_bytes(reward->model, limits), bytes = block_bytes(reward->model);
-  size_t most = cache_limit(reward, step) / bytes;
+  const struct tpo_model *model = reward->model;
+  size_t step = tpo_step_bytes(model, limits), bytes = tpo_kv_block_bytes(model, REWARD_BLOCK);
+  size_t limit = reward->kv_bytes ? reward->kv_bytes
+                                  : tpo_kv_cache_limit(model, model->ops->memory_available(model->be), step);
+  size_t most = limit / bytes;
   int64_t blocks = 2 * ((int64_t)limits->max_blocks + limits->seqs) + blocks_for(limits->rows);
   int least = blocks_for(r->plan->longest);
   if ((uint64_t)blocks > most) blocks = (int64_t)most;
@@ -152,18 +132,20 @@ static int allocate(struct run *r, struct tpo_error *err)
   size_t rows = (size_t)r->rows, slots = (size_t)r->slots, wanted = (size_t)r->most_wanted;
   size_t blocks = (size_t)r->reward->n_blocks;
   r->table = tpo_calloc(slots * (size_t)r->reward->width, sizeof *r->table, err);
-  r->slot = tpo_calloc(slots, sizeof *r->slot, err);
+  r->n_used = tpo_calloc(slots, sizeof *r->n_used, err);
   r->free_slots = tpo_calloc(slots, sizeof *r->free_slots, err);
   r->finished = tpo_calloc(slots, sizeof *r->finished, err);
   r->free_blocks = tpo_calloc(blocks, sizeof *r->free_blocks, err);
+  r->users = tpo_calloc(blocks, sizeof *r->users, err);
+  r->held = tpo_calloc((size_t)r->reward->width, sizeof *r->held, err);
   r->ids = tpo_calloc(rows, sizeof *r->ids, err);
   r->seq = tpo_calloc(rows, sizeof *r->seq, err);
   r->pos = tpo_calloc(rows, sizeof *r->pos, err);
   r->wanted_rows = tpo_calloc(wanted, sizeof *r->wanted_rows, err);
   r->wanted = tpo_calloc(wanted, sizeof *r->wanted, err);
   r->hidden = tpo_calloc(wanted * (size_t)r->reward->model->arch.hidden, sizeof *r->hidden, err);
-  if (!r->table || !r->slot || !r->free_slots || !r->finished || !r->free_blocks || !r->ids || !r->seq ||
-      !r->pos || !r->wanted_rows || !r->wanted || !r->hidden)
+  if (!r->table || !r->n_used || !r->free_slots || !r->finished || !r->free_blocks || !r->users || !r->held ||
+      !r->ids || !r->seq || !r->pos || !r->wanted_rows || !r->wanted || !r->hidden)
     return TPO_E_MEMORY;
   r->n_free_slots = r->slots;
   r->n_free_blocks = r->reward->n_blocks;
@@ -175,10 +157,12 @@ static int allocate(struct run *r, struct tpo_error *err)
 static void release(struct run *r)
 {
   free(r->table);
-  free(r->slot);
+  free(r->n_used);
   free(r->free_slots);
   free(r->finished);
   free(r->free_blocks);
+  free(r->users);
+  free(r->held);
   free(r->ids);
   free(r->seq);
   free(r->pos);
@@ -192,49 +176,39 @@ static int32_t *blocks_of(const struct run *r, int slot)
   return r->table + (size_t)slot * (size_t)r->reward->width;
 }
 
-/* A slot for positions up to `end`, of which the prefix's blocks are there. False: there is no room now. */
-static bool take_slot(struct run *r, int end)
-{
-  int before = r->prefix_slot >= 0 ? r->slot[r->prefix_slot].n_blocks : 0, n = blocks_for(end);
-  if (r->n_free_slots == 0 || r->n_free_blocks < n - before) return false;
-  r->current = r->free_slots[--r->n_free_slots];
-  int32_t *blocks = blocks_of(r, r->current);
-  if (before) memcpy(blocks, blocks_of(r, r->prefix_slot), (size_t)before * sizeof *blocks);
-  for (int i = before; i < n; i++) blocks[i] = r->free_blocks[--r->n_free_blocks];
-  r->slot[r->current] = (struct slot){before, n};
-  return true;
-}
-
-/* Begins the next sequence. False: there is none, or no room for it before others end. */
+/* Begins the next text. False: there is none, or no room for it before others end. */
 static bool open_next(struct run *r)
 {
-  if (r->group == r->plan->n_groups) return false;
-  const struct reward_group *group = &r->plan->groups[r->group];
-  r->prefix = group->shared > 0 && r->prefix_slot < 0;
-  r->text = r->prefix ? group->first : r->next;
-  int end = r->prefix ? group->shared : r->plan->texts[r->text].n;
-  if (!take_slot(r, end)) return false;
-  r->at = r->prefix ? 0 : group->shared;
-  r->end = end;
+  if (r->next == r->plan->n_texts) return false;
+  const struct reward_text *text = &r->plan->texts[r->next];
+  int n = blocks_for(text->n);
+  if (r->n_free_slots == 0 || r->n_free_blocks < n - r->n_held) return false;
+  r->current = r->free_slots[--r->n_free_slots];
+  int32_t *blocks = blocks_of(r, r->current);
+  memcpy(blocks, r->held, (size_t)r->n_held * sizeof *blocks);
+  for (int i = r->n_held; i < n; i++) {
+    blocks[i] = r->free_blocks[--r->n_free_blocks];
+    r->users[blocks[i]] = 1;
+  }
+  r->n_used[r->current] = n;
+  r->n_held = 0;
+  r->text = r->next++;
+  r->at = text->shared;
   r->open = true;
   return true;
 }
 
-/* The whole sequence is in passes. Its slot is free after this one; that of a prefix, after the last text of
- * the group. */
+/* The whole text is in passes. Its slot is free after this one; what the next text has of it is held for
+ * that.
+ */
 static void close_current(struct run *r)
 {
-  const struct reward_group *group = &r->plan->groups[r->group];
   r->open = false;
-  if (r->prefix) {
-    r->prefix_slot = r->current;
-    return;
-  }
   r->finished[r->n_finished++] = r->current;
-  if (++r->next < group->first + group->n) return;
-  if (r->prefix_slot >= 0) r->finished[r->n_finished++] = r->prefix_slot;
-  r->prefix_slot = -1;
-  r->group++;
+  if (r->next == r->plan->n_texts) return;
+  r->n_held = r->plan->texts[r->next].shared / REWARD_BLOCK;
+  memcpy(r->held, blocks_of(r, r->current), (size_t)r->n_held * sizeof *r->held);
+  for (int i = 0; i < r->n_held; i++) r->users[r->held[i]]++;
 }
 
 static void want(struct run *r, size_t text, bool gate)
@@ -244,14 +218,12 @@ static void want(struct run *r, size_t text, bool gate)
   r->wanted[i] = (struct wanted){text, gate};
 }
 
-/* What is wanted of the row that is about to be added: the gate's state once for all texts that have it. */
+/* What is wanted of the row that is about to be added. */
 static void want_row(struct run *r)
 {
-  const struct reward_group *group = &r->plan->groups[r->group];
-  size_t begin = r->prefix ? group->first : r->text, end = r->prefix ? group->first + group->n : begin + 1;
-  for (size_t i = begin; i < end; i++)
-    if (r->plan->texts[i].gate == r->at && r->plan->texts[i].owner == i) want(r, i, true);
-  if (!r->prefix && r->at == r->end - 1) want(r, r->text, false);
+  const struct reward_text *text = &r->plan->texts[r->text];
+  if (r->at == text->gate && text->owner == r->text) want(r, r->text, true);
+  if (r->at == text->n - 1) want(r, r->text, false);
 }
 
 /* Rows until the pass is full. At most two states are wanted of one row. */
@@ -259,14 +231,15 @@ static void build_pass(struct run *r)
 {
   r->step.n = r->step.n_logits = 0;
   while (r->step.n < r->rows && (r->open || open_next(r))) {
-    for (; r->step.n < r->rows && r->at < r->end; r->at++, r->step.n++) {
+    const struct reward_text *text = &r->plan->texts[r->text];
+    for (; r->step.n < r->rows && r->at < text->n; r->at++, r->step.n++) {
       if (r->step.n_logits + 2 > r->most_wanted && r->step.n_logits > 0) return;
       want_row(r);
-      r->ids[r->step.n] = r->plan->texts[r->text].ids[r->at];
+      r->ids[r->step.n] = text->ids[r->at];
       r->seq[r->step.n] = r->current;
       r->pos[r->step.n] = r->at;
     }
-    if (r->at == r->end) close_current(r);
+    if (r->at == text->n) close_current(r);
   }
 }
 
@@ -280,6 +253,7 @@ static void take_states(struct run *r)
     struct tpo_reward_result *result = &r->results[text->index];
     if (r->wanted[i].gate) {
       reward_head_gate(head, hidden, result->gating);
+      r->reward->stats.gates++;
       continue;
     }
     const struct tpo_reward_result *owner = &r->results[r->plan->texts[text->owner].index];
@@ -296,8 +270,8 @@ static void free_finished(struct run *r)
   for (int i = 0; i < r->n_finished; i++) {
     int slot = r->finished[i];
     const int32_t *blocks = blocks_of(r, slot);
-    for (int b = r->slot[slot].first_own; b < r->slot[slot].n_blocks; b++)
-      r->free_blocks[r->n_free_blocks++] = blocks[b];
+    for (int b = 0; b < r->n_used[slot]; b++)
+      if (--r->users[blocks[b]] == 0) r->free_blocks[r->n_free_blocks++] = blocks[b];
     r->free_slots[r->n_free_slots++] = slot;
   }
   r->n_finished = 0;
@@ -306,7 +280,6 @@ static void free_finished(struct run *r)
 static int run_passes(struct run *r, struct tpo_error *err)
 {
   struct tpo_reward *reward = r->reward;
-  r->prefix_slot = -1;
   r->step = (struct tpo_step){.ids = r->ids,
                               .seq = r->seq,
                               .pos = r->pos,
@@ -314,7 +287,7 @@ static int run_passes(struct run *r, struct tpo_error *err)
                               .n_seqs = r->slots,
                               .max_blocks = reward->width,
                               .logit_rows = r->wanted_rows};
-  while (r->open || r->group < r->plan->n_groups) {
+  while (r->open || r->next < r->plan->n_texts) {
     if (tpo_interrupted())
       return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while scoring", tpo_interrupted());
     build_pass(r);

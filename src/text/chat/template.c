@@ -51,13 +51,16 @@ static const char *keep(struct tpo_template *t, const struct tpo_buf *buf)
   return tpo_arena_memdup(&t->arena, buf->data ? buf->data : "", buf->len);
 }
 
-static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, struct tpo_error *err)
+/* configurable: the caller reads pieces, so that giving them is a way out. */
+static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, bool configurable,
+                      struct tpo_error *err)
 {
+  const char *advice = configurable ? "give its pieces under `template:` in the configuration"
+                                    : "the model's own files must hold one of these";
   if (!tok->chat_template)
-    return tpo_fail(
-        err, TPO_E_UNSUPPORTED,
-        "%s: the model has no chat template; give its pieces under `template:` in the configuration",
-        tok->place);
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: the model has no chat template (known here: ChatML, Llama 2, Llama 3); %s",
+                    tok->place, advice);
   struct tpo_canon canon = {0};
   int status = tpo_canon_make(&canon, tok->chat_template, err);
   if (status < 0) {
@@ -77,8 +80,9 @@ static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, s
     status = tpo_fail(
         err, TPO_E_UNSUPPORTED,
         "%s: the model's chat template is none of those known here (ChatML, Llama 2, Llama 3; fingerprint "
-        "%016llx); give its pieces under `template:` in the configuration",
-        tok->place, (unsigned long long)tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len));
+        "%016llx); %s",
+        tok->place, (unsigned long long)tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len),
+        advice);
   }
   tpo_canon_free(&canon);
   return status;
@@ -129,7 +133,7 @@ int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok
   t->tok = tok;
   t->bos = name_of(tok, tok->bos);
   t->eos = name_of(tok, tok->eos);
-  int status = any_given(pieces) ? from_pieces(t, pieces, err) : from_model(t, tok, err);
+  int status = any_given(pieces) ? from_pieces(t, pieces, err) : from_model(t, tok, pieces != NULL, err);
   if (status < 0) {
     tpo_template_close(t);
     return status;
