@@ -1,10 +1,11 @@
-/* Judging over ranks: rank 0 shares its samples, batches of prompts are jobs of a shared queue, scores are
- * gathered.
+/* Judging over ranks: rank 0 shares its samples, prompts are jobs of a shared queue that ranks take batches
+ * from, scores are gathered.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -107,44 +108,72 @@ static const char *cache_dir(const struct tpo_session *session, char out[4096])
   return out;
 }
 
-/* Jobs are batches of prompts: large enough to fill what a judge computes at once, and small enough that the
- * ranks end together, since none waits for another longer than run.deadline. */
-static size_t prompts_a_job(size_t prompts, size_t ranks)
-{
-  enum { LEAST = 16, MOST = 256 };
-  size_t n = ranks == 1 ? prompts : prompts / (8 * ranks);
-  return n < LEAST ? LEAST : n > MOST ? MOST : n;
-}
+enum {
+  MOST = 256,      /* prompts of a batch */
+  LEAST = 16,      /* responses of one: fewer leave idle what a judge does at once */
+  SHARES = 4,      /* batches that each rank could still take, of the size of the next one */
+  OF_DEADLINE = 10 /* a batch takes a tenth of run.deadline */
+};
 
 struct judging {
   const struct tpo_samples *samples;
   size_t *firsts; /* [n_prompts] the row that each begins at */
-  size_t n_prompts, a_job;
+  size_t *taken;  /* [MOST] those of the batch */
+  size_t n_prompts, ranks;
+  double deadline; /* seconds, run.deadline */
+  double pace;     /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   struct tpo_comm_queue *queue;
   struct batch batch;
 };
 
-static int list_prompts(struct judging *j, size_t ranks, struct tpo_error *err)
+static int list_prompts(struct judging *j, struct tpo_error *err)
 {
   const struct tpo_samples *samples = j->samples;
   j->firsts = tpo_calloc(samples->n, sizeof *j->firsts, err);
-  if (!j->firsts) return TPO_E_MEMORY;
+  j->taken = tpo_calloc(MOST, sizeof *j->taken, err);
+  if (!j->firsts || !j->taken) return TPO_E_MEMORY;
   for (size_t first = 0; first < samples->n; first = tpo_samples_prompt_end(samples, first))
     j->firsts[j->n_prompts++] = first;
-  j->a_job = prompts_a_job(j->n_prompts, ranks);
   return 0;
 }
 
-/* Jobs until there are none. After a failure the others find none left. */
+/* Prompts of the next batch, of those that are left: at first many, for a judge that computes much at once,
+ * and ever fewer, so that the ranks end together. Whoever is done, or failed, waits for the batches of the
+ * others, at most run.deadline: so none should take more than a small part of it, by the pace of the rank's
+ * batch before. The first one, whose pace is not known, is small; a judge that gets much slower, or takes
+ * longer than that for one prompt, can still pass the deadline. */
+static size_t batch_size(const struct judging *j, size_t left)
+{
+  size_t n = left / (SHARES * j->ranks), least = (LEAST * j->n_prompts + j->samples->n - 1) / j->samples->n;
+  if (j->ranks == 1) return MOST;
+  if (n < least || j->pace < 0) n = least;
+  if ((double)n * j->pace * OF_DEADLINE > j->deadline) n = (size_t)(j->deadline / OF_DEADLINE / j->pace);
+  return n < 1 ? 1 : n > MOST ? MOST : n;
+}
+
+/* n 0: none is left. */
+static int take_batch(struct judging *j, size_t *n, struct tpo_error *err)
+{
+  int64_t job;
+  int more = 1;
+  *n = 0;
+  for (size_t size = 1; *n < size && (more = tpo_comm_queue_next(j->queue, &job, err)) == 1;) {
+    if (*n == 0) size = batch_size(j, j->n_prompts - (size_t)job);
+    j->taken[(*n)++] = j->firsts[job];
+  }
+  return more < 0 ? more : 0;
+}
+
+/* Batches until there are none. After a failure the others find none left. */
 static int work(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out, struct tpo_error *err)
 {
   int64_t job;
-  int more, status = allocate_batch(&j->batch, j->samples->n, err);
-  while (status == 0 && (more = tpo_comm_queue_next(j->queue, &job, err)) != 0) {
-    size_t at = (size_t)job * j->a_job, left = j->n_prompts - at;
-    status = more < 0 ? more
-                      : score_batch(judge, j->samples, j->firsts + at, left < j->a_job ? left : j->a_job,
-                                    &j->batch, out, err);
+  size_t n;
+  int status = allocate_batch(&j->batch, j->samples->n, err);
+  while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) {
+    double begin = tpo_seconds();
+    status = score_batch(judge, j->samples, j->taken, n, &j->batch, out, err);
+    j->pace = (tpo_seconds() - begin) / (double)n;
   }
   if (status < 0)
     while (tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
@@ -179,19 +208,20 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
 static int score_share(const struct tpo_session *session, const struct tpo_samples *samples,
                        struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
 {
-  struct judging j = {.samples = samples};
-  int status = list_prompts(&j, (size_t)tpo_comm_size(session->comm), err);
+  struct judging j = {.samples = samples,
+                      .ranks = (size_t)tpo_comm_size(session->comm),
+                      .deadline = session->config->run.deadline,
+                      .pace = -1};
+  int status = list_prompts(&j, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) {
-    int64_t jobs = (int64_t)((j.n_prompts + j.a_job - 1) / j.a_job);
-    status = tpo_comm_queue_create(session->comm, &j.queue, jobs, err);
-  }
+  if (status == 0) status = tpo_comm_queue_create(session->comm, &j.queue, (int64_t)j.n_prompts, err);
   if (status == 0) {
     status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
     int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
     if (status == 0) status = destroyed;
   }
   free(j.firsts);
+  free(j.taken);
   free_batch(&j.batch);
   return status;
 }

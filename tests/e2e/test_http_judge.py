@@ -190,6 +190,41 @@ def test_a_server_that_asks_to_wait_for_long_ends_it_and_what_was_answered_is_ke
     assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
 
 
+def samples_of(tpo, tiny_model, folder, n):
+    """Three responses to each of n prompts."""
+    tiny.write_prompts(folder / "prompts.jsonl", "p", n)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
+           "--thought", "none", "--temperature", 1, "--top-p", 1, "--max-tokens", 12)
+    return folder / "samples.h5"
+
+
+def test_no_rank_waits_longer_than_the_deadline_for_a_slow_server(tpo, tiny_model, tmp_path):
+    """16 prompts at once would take one rank 19 seconds, and the other is done after 5."""
+    many = samples_of(tpo, tiny_model, tmp_path, 20)
+
+    def slow(request):
+        time.sleep(0.4)
+        return rate(request)
+    with FakeServer(slow) as server:
+        out = judge(tpo, tmp_path, many, server.url, "judge.concurrency=2", "run.deadline=12", ranks=2)
+    assert len(usable(out)) > 50 and all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
+
+
+def test_a_rank_that_failed_waits_for_no_more_than_the_others_batch(tpo, tiny_model, tmp_path):
+    """A first batch is the fewest prompts with 16 responses."""
+    many = samples_of(tpo, tiny_model, tmp_path, 40)
+
+    def behave(request):
+        if request.number == 1:
+            return error(401, "no key")
+        time.sleep(0.1)
+        return rate(request)
+    with FakeServer(behave) as server:
+        settings = [f"judge.prompt={PROMPT}", "judge.concurrency=2"]
+        text = tpo.fails(*arguments(many, server.url, tmp_path / "s.h5", *settings), env=PLAIN, ranks=2, code=1)
+    assert "HTTP 401: no key" in text and len(server.requests) <= 18 + 1
+
+
 def test_a_server_that_stays_in_trouble_is_no_score(tpo, samples, tmp_path):
     def behave(request):
         return error(503, "closed for today") if server.requests[0].user == request.user else rate(request)
