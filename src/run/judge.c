@@ -296,24 +296,48 @@ static int take_counts(struct tpo_samples *samples, const char *lines, size_t le
   return status;
 }
 
-/* Too many failures are no judging: what went wrong must be seen before more is spent. */
-static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
-                          size_t failures, struct tpo_error *err)
+struct failures {
+  size_t responses, of_responses; /* that have no score, of those that the judge was asked about */
+  size_t prompts, of_prompts;     /* with such a response, of those with any */
+  size_t first;                   /* row of the first one */
+};
+
+static void count_failures(const struct tpo_samples *samples, struct failures *f)
 {
-  size_t responses = 0, first = samples->n;
-  for (size_t i = samples->n; i-- > 0;) {
-    responses += samples->rows[i].format_ok;
-    if (samples->rows[i].format_ok && !samples->rows[i].scored) first = i;
+  *f = (struct failures){.first = samples->n};
+  for (size_t at = 0, end; at < samples->n; at = end) {
+    size_t asked = f->of_responses, failed = f->responses;
+    end = tpo_samples_prompt_end(samples, at);
+    for (size_t i = at; i < end; i++) {
+      bool without = samples->rows[i].format_ok && !samples->rows[i].scored;
+      f->of_responses += samples->rows[i].format_ok;
+      f->responses += without;
+      if (without && f->first == samples->n) f->first = i;
+    }
+    f->of_prompts += f->of_responses > asked;
+    f->prompts += f->responses > failed;
   }
-  if (failures == 0 || (double)failures <= session->config->judge.max_failed * (double)responses) return 0;
-  const struct tpo_sample_row *row = &samples->rows[first];
+}
+
+/* Too many failures are no judging: what went wrong must be seen before more is spent. What is lost are
+ * prompts: one response without a score leaves no pair of its prompt. */
+static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
+                          struct tpo_error *err)
+{
+  const struct tpo_judge_config *config = &session->config->judge;
+  struct failures f;
+  count_failures(samples, &f);
+  if (f.prompts == 0 || (double)f.prompts <= config->max_failed * (double)f.of_prompts) return 0;
+  const struct tpo_sample_row *row = &samples->rows[f.first];
   json_t *detail = json_loads(row->score_detail, 0, NULL);
   const char *why = json_string_value(json_object_get(detail, "error"));
-  int status = tpo_fail(err, TPO_E_STATE,
-                        "the judge %s gave no score to %zu of %zu responses, more than the share that "
-                        "judge.max_failed allows (%g); the first, sample %d of prompt %s: %s",
-                        session->config->judge.kind, failures, responses, session->config->judge.max_failed,
-                        row->k, row->prompt_id, why ? why : "no reason told");
+  int status =
+      tpo_fail(err, TPO_E_STATE,
+               "the judge %s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
+               "more than the share of prompts that judge.max_failed allows (%g); the first, sample %d of "
+               "prompt %s: %s",
+               config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
+               row->prompt_id, why ? why : "no reason told");
   json_decref(detail);
   return status;
 }
@@ -342,7 +366,7 @@ static int gather_scores(const struct tpo_session *session, struct tpo_samples *
   if (status == 0 && tpo_comm_rank(session->comm) == 0) {
     status = take_scores(samples, all, len, failures, err);
     if (status == 0) status = take_counts(samples, lines, n_lines, err);
-    if (status == 0) status = check_failures(session, samples, *failures, err);
+    if (status == 0) status = check_failures(session, samples, err);
     if (status == 0) status = scale(session, samples, err);
   }
   free(all);
