@@ -70,10 +70,10 @@ struct tpo_sampling_config { /* sampling: */
 };
 
 enum tpo_judge_mode { TPO_JUDGE_ABSOLUTE, TPO_JUDGE_PAIRWISE };
-struct tpo_judge_config {    /* judge: */
-  char *kind;                /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
-  double max_failed;         /* share of responses without a score above which a run stops, 0.1 */
-  bool strict;               /* rule: strict checks only; false: IFEval's loose variants */
+struct tpo_judge_config { /* judge: */
+  char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
+  double max_failed;      /* share of prompts with a response without a score above which a run stops, 0.1 */
+  bool strict;            /* rule: strict checks only; false: IFEval's loose variants */
   double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
   double empty_score;        /* rule: score of an empty response, default -1 */
   char **routes;             /* route: "FIELD[=VALUE] -> KIND[:ARG]", the first that fits; "*" fits all */

@@ -75,8 +75,8 @@ int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *polic
                struct tpo_redraw_counts *counts, struct tpo_error *err);
 
 /* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
- * no score. More than config.judge.max_failed of them is an error that tells the first reason. What the judge
- * counted, over all ranks, goes to samples->judge_counts. */
+ * no score. More than the share config.judge.max_failed of the prompts with one is an error that tells the
+ * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. */
 int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
                       struct tpo_error *err);
 

@@ -137,10 +137,9 @@ const struct config_key config_keys[] = {
          "a "
          "language model that compares responses two by two, `http:URL` a server that speaks OpenAI's chat "
          "protocol, `command:PROGRAM` a program of yours; `route` chooses one of these by the instruction."),
-    REAL(
-        "judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
-        "Share of a step's responses that the judge may fail on before the run stops; below it they are left "
-        "out and counted."),
+    REAL("judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
+         "Share of a step's prompts that the judge may fail on, if only for one of their responses, before "
+         "the run stops; up to it they are left out and counted."),
     TRUTH("judge.strict", judge.strict, "true",
           "Judge `rule`: constraints must hold in the response as it is. `false`: also when its first or "
           "last line or "

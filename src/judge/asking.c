@@ -97,9 +97,10 @@ void judge_batch_close(struct judge_batch *b)
   free(b);
 }
 
-void judge_warn_of_unparsable(int64_t unparsable, int64_t n, const char *what)
+void judge_warn_of_unparsable(int64_t unparsable, int64_t n, const char *what, bool *warned)
 {
-  if (2 * unparsable > n)
-    tpo_log(TPO_LOG_WARN, "judge: %lld of %lld answers hold no %s that judge.pattern finds",
-            (long long)unparsable, (long long)n, what);
+  if (*warned || 2 * unparsable <= n) return;
+  *warned = true;
+  tpo_log(TPO_LOG_WARN, "judge: %lld of %lld answers hold no %s that judge.pattern finds",
+          (long long)unparsable, (long long)n, what);
 }

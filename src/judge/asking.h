@@ -51,7 +51,8 @@ int judge_batch_ask(struct judge_batch *batch, struct tpo_error *err); /* those 
 void judge_batch_close(struct judge_batch *batch);                     /* takes NULL */
 
 /* Answers without a verdict are no error, but must be seen before a run has stopped for them, or found no
- * pair: a warning when more than half of n are. what: "verdict", "number". */
-void judge_warn_of_unparsable(int64_t unparsable, int64_t n, const char *what);
+ * pair: a warning, once, when more than half of the n answers so far are (a batch may
+ * have few). what: "verdict", "number". *warned: false at first. */
+void judge_warn_of_unparsable(int64_t unparsable, int64_t n, const char *what, bool *warned);
 
 #endif

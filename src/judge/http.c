@@ -42,6 +42,7 @@ struct http {
   struct judge_chat chat;
   struct judge_texts texts;
   json_int_t responses, failed, unparsable;
+  bool warned;
 };
 
 static bool is_pairwise(const struct tpo_judge_config *config)
@@ -204,7 +205,6 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
 {
   struct http *http = state;
   if (http->pairwise) return judge_pairwise_score(http->pairwise, items, n_items, results, err);
-  json_int_t unparsable = http->unparsable, responses = http->responses;
   struct judge_batch *batch;
   int status = judge_batch_open(&batch, &http->chat, http->texts.system, take_answer, http, err);
   for (int i = 0; i < n_items && status == 0; i++) {
@@ -212,8 +212,7 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
     results += items[i].n_responses;
   }
   if (status == 0) status = judge_batch_ask(batch, err);
-  if (status == 0)
-    judge_warn_of_unparsable(http->unparsable - unparsable, http->responses - responses, "number");
+  if (status == 0) judge_warn_of_unparsable(http->unparsable, http->responses, "number", &http->warned);
   judge_batch_close(batch);
   return status;
 }

@@ -46,6 +46,7 @@ struct judge_pairwise {
   uint64_t seed;
   struct tally_counts counts;
   double max_gradient_norm;
+  bool warned; /* of answers without a verdict */
 };
 
 int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error *err)
@@ -284,7 +285,6 @@ static int settle_all(struct judge_pairwise *p, struct contest *contests, int n,
 int judge_pairwise_score(struct judge_pairwise *p, const struct tpo_judge_item *items, int n_items,
                          struct tpo_judge_result *results, struct tpo_error *err)
 {
-  const struct tally_counts before = p->counts;
   struct contest *contests = tpo_calloc((size_t)n_items, sizeof *contests, err);
   int n = 0, status = contests ? 0 : TPO_E_MEMORY;
   for (; n < n_items && status == 0; n++) {
@@ -294,8 +294,7 @@ int judge_pairwise_score(struct judge_pairwise *p, const struct tpo_judge_item *
   if (status == 0) status = ask_all(p, contests, n, err);
   if (status == 0) status = settle_all(p, contests, n, err);
   if (status == 0)
-    judge_warn_of_unparsable(p->counts.unparsable - before.unparsable,
-                             p->counts.comparisons - before.comparisons, "verdict");
+    judge_warn_of_unparsable(p->counts.unparsable, p->counts.comparisons, "verdict", &p->warned);
   for (int i = 0; i < n; i++) close_contest(&contests[i]);
   free(contests);
   return status;

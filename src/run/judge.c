@@ -1,10 +1,11 @@
-/* Judging over ranks: rank 0 shares its samples, batches of prompts are jobs of a shared queue, scores are
- * gathered.
+/* Judging over ranks: rank 0 shares its samples, prompts are jobs of a shared queue that ranks take batches
+ * from, scores are gathered.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -82,21 +83,6 @@ static void add_prompt(struct batch *batch, const struct tpo_samples *samples, s
   }
 }
 
-/* n prompts; firsts [n + 1]: the row that each begins at, and the one behind the last. */
-static int score_batch(struct tpo_judge *judge, const struct tpo_samples *samples, const size_t *firsts,
-                       size_t n, struct batch *batch, struct tpo_buf *out, struct tpo_error *err)
-{
-  batch->n_items = 0;
-  batch->n_responses = 0;
-  for (size_t p = 0; p < n; p++) add_prompt(batch, samples, firsts[p], firsts[p + 1]);
-  int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
-  for (size_t i = 0; status == 0 && i < batch->n_responses; i++) {
-    pack_result(out, batch->rows[i], &batch->results[i]);
-    free(batch->results[i].detail);
-  }
-  return status;
-}
-
 /* Where a judge keeps answers: the configured folder, else one in the run's. */
 static const char *cache_dir(const struct tpo_session *session, char out[4096])
 {
@@ -106,48 +92,93 @@ static const char *cache_dir(const struct tpo_session *session, char out[4096])
   return out;
 }
 
-/* Jobs are batches of prompts: large enough to fill what a judge computes at once, and small enough that the
- * ranks end together, since none waits for another longer than run.deadline. */
-static size_t prompts_a_job(size_t prompts, size_t ranks)
-{
-  enum { LEAST = 16, MOST = 256 };
-  size_t n = ranks == 1 ? prompts : prompts / (8 * ranks);
-  return n < LEAST ? LEAST : n > MOST ? MOST : n;
-}
+enum {
+  MOST = 256,      /* prompts of a batch */
+  LEAST = 16,      /* responses of one: fewer leave idle what a judge does at once */
+  SHARES = 4,      /* batches that each rank could still take, of the size of the next one */
+  OF_DEADLINE = 10 /* a batch takes a tenth of run.deadline */
+};
 
 struct judging {
   const struct tpo_samples *samples;
   bool couples;   /* each two rows are a prompt's; else those of the same id are */
   size_t *firsts; /* [n_prompts + 1] the row that each begins at; last: samples->n */
-  size_t n_prompts, a_job;
+  size_t *taken;  /* [MOST] those of the batch */
+  size_t n_prompts, ranks;
+  double deadline; /* seconds, run.deadline */
+  double pace;     /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   struct tpo_comm_queue *queue;
   struct batch batch;
 };
 
-static int list_prompts(struct judging *j, size_t ranks, struct tpo_error *err)
+static int list_prompts(struct judging *j, struct tpo_error *err)
 {
   const struct tpo_samples *samples = j->samples;
   j->firsts = tpo_calloc(samples->n + 1, sizeof *j->firsts, err);
-  if (!j->firsts) return TPO_E_MEMORY;
+  j->taken = tpo_calloc(MOST, sizeof *j->taken, err);
+  if (!j->firsts || !j->taken) return TPO_E_MEMORY;
   for (size_t first = 0; first < samples->n;) {
     j->firsts[j->n_prompts++] = first;
     first = j->couples ? first + 2 : tpo_samples_prompt_end(samples, first);
   }
   j->firsts[j->n_prompts] = samples->n;
-  j->a_job = prompts_a_job(j->n_prompts, ranks);
   return 0;
 }
 
-/* Jobs until there are none. After a failure the others find none left. */
+/* Prompts of the next batch, of those that are left: at first many, for a judge that computes much at once,
+ * and ever fewer, so that the ranks end together. Whoever is done, or failed, waits for the batches of the
+ * others, at most run.deadline: so none should take more than a small part of it, by the pace of the rank's
+ * batch before. The first one, whose pace is not known, is small; a judge that gets much slower, or takes
+ * longer than that for one prompt, can still pass the deadline. */
+static size_t batch_size(const struct judging *j, size_t left)
+{
+  size_t n = left / (SHARES * j->ranks), least = (LEAST * j->n_prompts + j->samples->n - 1) / j->samples->n;
+  if (j->ranks == 1) return MOST;
+  if (n < least || j->pace < 0) n = least;
+  if ((double)n * j->pace * OF_DEADLINE > j->deadline) n = (size_t)(j->deadline / OF_DEADLINE / j->pace);
+  return n < 1 ? 1 : n > MOST ? MOST : n;
+}
+
+/* n 0: none is left. */
+static int take_batch(struct judging *j, size_t *n, struct tpo_error *err)
+{
+  int64_t job;
+  int more = 1;
+  *n = 0;
+  for (size_t size = 1; *n < size && (more = tpo_comm_queue_next(j->queue, &job, err)) == 1;) {
+    if (*n == 0) size = batch_size(j, j->n_prompts - (size_t)job);
+    j->taken[(*n)++] = (size_t)job;
+  }
+  return more < 0 ? more : 0;
+}
+
+/* The batch's n prompts. */
+static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, struct tpo_buf *out,
+                       struct tpo_error *err)
+{
+  struct batch *batch = &j->batch;
+  batch->n_items = 0;
+  batch->n_responses = 0;
+  for (size_t p = 0; p < n; p++)
+    add_prompt(batch, j->samples, j->firsts[j->taken[p]], j->firsts[j->taken[p] + 1]);
+  int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
+  for (size_t i = 0; status == 0 && i < batch->n_responses; i++) {
+    pack_result(out, batch->rows[i], &batch->results[i]);
+    free(batch->results[i].detail);
+  }
+  return status;
+}
+
+/* Batches until there are none. After a failure the others find none left. */
 static int work(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out, struct tpo_error *err)
 {
   int64_t job;
-  int more, status = allocate_batch(&j->batch, j->samples->n, err);
-  while (status == 0 && (more = tpo_comm_queue_next(j->queue, &job, err)) != 0) {
-    size_t at = (size_t)job * j->a_job, left = j->n_prompts - at;
-    status = more < 0 ? more
-                      : score_batch(judge, j->samples, j->firsts + at, left < j->a_job ? left : j->a_job,
-                                    &j->batch, out, err);
+  size_t n;
+  int status = allocate_batch(&j->batch, j->samples->n, err);
+  while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) {
+    double begin = tpo_seconds();
+    status = score_batch(j, judge, n, out, err);
+    j->pace = (tpo_seconds() - begin) / (double)n;
   }
   if (status < 0)
     while (tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
@@ -182,19 +213,21 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
 static int score_share(const struct tpo_session *session, const struct tpo_samples *samples, bool couples,
                        struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
 {
-  struct judging j = {.samples = samples, .couples = couples};
-  int status = list_prompts(&j, (size_t)tpo_comm_size(session->comm), err);
+  struct judging j = {.samples = samples,
+                      .couples = couples,
+                      .ranks = (size_t)tpo_comm_size(session->comm),
+                      .deadline = session->config->run.deadline,
+                      .pace = -1};
+  int status = list_prompts(&j, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) {
-    int64_t jobs = (int64_t)((j.n_prompts + j.a_job - 1) / j.a_job);
-    status = tpo_comm_queue_create(session->comm, &j.queue, jobs, err);
-  }
+  if (status == 0) status = tpo_comm_queue_create(session->comm, &j.queue, (int64_t)j.n_prompts, err);
   if (status == 0) {
     status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
     int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
     if (status == 0) status = destroyed;
   }
   free(j.firsts);
+  free(j.taken);
   free_batch(&j.batch);
   return status;
 }
@@ -269,24 +302,48 @@ static int take_counts(struct tpo_samples *samples, const char *lines, size_t le
   return status;
 }
 
-/* Too many failures are no judging: what went wrong must be seen before more is spent. */
-static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
-                          size_t failures, struct tpo_error *err)
+struct failures {
+  size_t responses, of_responses; /* that have no score, of those that the judge was asked about */
+  size_t prompts, of_prompts;     /* with such a response, of those with any */
+  size_t first;                   /* row of the first one */
+};
+
+static void count_failures(const struct tpo_samples *samples, struct failures *f)
 {
-  size_t responses = 0, first = samples->n;
-  for (size_t i = samples->n; i-- > 0;) {
-    responses += samples->rows[i].format_ok;
-    if (samples->rows[i].format_ok && !samples->rows[i].scored) first = i;
+  *f = (struct failures){.first = samples->n};
+  for (size_t at = 0, end; at < samples->n; at = end) {
+    size_t asked = f->of_responses, failed = f->responses;
+    end = tpo_samples_prompt_end(samples, at);
+    for (size_t i = at; i < end; i++) {
+      bool without = samples->rows[i].format_ok && !samples->rows[i].scored;
+      f->of_responses += samples->rows[i].format_ok;
+      f->responses += without;
+      if (without && f->first == samples->n) f->first = i;
+    }
+    f->of_prompts += f->of_responses > asked;
+    f->prompts += f->responses > failed;
   }
-  if (failures == 0 || (double)failures <= session->config->judge.max_failed * (double)responses) return 0;
-  const struct tpo_sample_row *row = &samples->rows[first];
+}
+
+/* Too many failures are no judging: what went wrong must be seen before more is spent. What is lost are
+ * prompts: one response without a score leaves no pair of its prompt. */
+static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
+                          struct tpo_error *err)
+{
+  const struct tpo_judge_config *config = &session->config->judge;
+  struct failures f;
+  count_failures(samples, &f);
+  if (f.prompts == 0 || (double)f.prompts <= config->max_failed * (double)f.of_prompts) return 0;
+  const struct tpo_sample_row *row = &samples->rows[f.first];
   json_t *detail = tpo_json_parse(row->score_detail, strlen(row->score_detail), "detail", NULL);
   const char *why = json_string_value(json_object_get(detail, "error"));
-  int status = tpo_fail(err, TPO_E_STATE,
-                        "the judge %s gave no score to %zu of %zu responses, more than the share that "
-                        "judge.max_failed allows (%g); the first, sample %d of prompt %s: %s",
-                        session->config->judge.kind, failures, responses, session->config->judge.max_failed,
-                        row->k, row->prompt_id, why ? why : "no reason told");
+  int status =
+      tpo_fail(err, TPO_E_STATE,
+               "the judge %s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
+               "more than the share of prompts that judge.max_failed allows (%g); the first, sample %d of "
+               "prompt %s: %s",
+               config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
+               row->prompt_id, why ? why : "no reason told");
   json_decref(detail);
   return status;
 }
@@ -315,7 +372,7 @@ static int gather_scores(const struct tpo_session *session, struct tpo_samples *
   if (status == 0 && tpo_comm_rank(session->comm) == 0) {
     status = take_scores(samples, all, len, failures, err);
     if (status == 0) status = take_counts(samples, lines, n_lines, err);
-    if (status == 0) status = check_failures(session, samples, *failures, err);
+    if (status == 0) status = check_failures(session, samples, err);
     if (status == 0) status = scale(session, samples, err);
   }
   free(all);

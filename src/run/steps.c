@@ -89,6 +89,10 @@ int step_judge(struct loop *loop, struct tpo_error *err)
     if (status == 0) status = sample_dynamics(&samples, unparsed, &dynamics, err);
     if (status == 0)
       status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples.judge_counts), err);
+    if (status == 0 && failures)
+      tpo_log(TPO_LOG_WARN,
+              "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
+              loop->iteration, failures, dynamics.unjudged, s.prompts);
     if (status == 0)
       tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
               loop->iteration, s.mean_score, s.best_score, s.worst_score);
@@ -113,10 +117,10 @@ static int select_pairs(struct loop *loop, const char *path, struct tpo_error *e
     status = tpo_fail(
         err, TPO_E_STATE,
         "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, %zu too few "
-        "usable samples, %zu a response that the judge failed on; more samples (sampling.k) or other "
-        "instructions are needed",
+        "usable samples, %zu a score difference that pairs.margin excludes, and %zu were not judged in full; "
+        "more samples (sampling.k), other instructions or a judge that fails less often are needed",
         loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties, statistics.too_few,
-        statistics.unjudged);
+        statistics.below_margin, statistics.unjudged);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);
     pairs.config = strdup(loop->config_yaml);

@@ -170,6 +170,61 @@ def test_retry_after_is_obeyed(tpo, samples, tmp_path, form):
         assert 1.9 < second - first < 10
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_server_that_asks_to_wait_for_long_ends_it_and_what_was_answered_is_kept(tpo, samples, tmp_path, ranks):
+    settings = [f"judge.prompt={PROMPT}", "judge.concurrency=1", "judge.retries=9", "judge.max_failed=1"]
+    kept = [*settings, f"judge.cache={tmp_path / 'cache'}"]
+
+    def behave(request):
+        return rate(request) if request.number < 3 else error(429, "come back later", {"Retry-After": "601"})
+    with FakeServer(behave) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *kept), env=PLAIN, code=1, ranks=ranks)
+        assert "asks to wait for 601 s" in text and "come back later" in text and "cache" in text and "--resume" in text
+        assert len(server.requests) <= 3 + max(ranks, 1) and not (tmp_path / "s.h5").exists()
+        answered, n = {r.user for r in server.requests[:3]}, len(server.requests)
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, code=1, ranks=ranks)
+        assert "judge.cache names no folder" in text
+        n, server.behave = len(server.requests), rate
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *kept), env=PLAIN, ranks=ranks)
+        assert answered.isdisjoint({r.user for r in server.requests[n:]})
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+def samples_of(tpo, tiny_model, folder, n):
+    """Three responses to each of n prompts."""
+    tiny.write_prompts(folder / "prompts.jsonl", "p", n)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
+           "--thought", "none", "--temperature", 1, "--top-p", 1, "--max-tokens", 12)
+    return folder / "samples.h5"
+
+
+def test_no_rank_waits_longer_than_the_deadline_for_a_slow_server(tpo, tiny_model, tmp_path):
+    """16 prompts at once would take one rank 19 seconds, and the other is done after 5."""
+    many = samples_of(tpo, tiny_model, tmp_path, 20)
+
+    def slow(request):
+        time.sleep(0.4)
+        return rate(request)
+    with FakeServer(slow) as server:
+        out = judge(tpo, tmp_path, many, server.url, "judge.concurrency=2", "run.deadline=12", ranks=2)
+    assert len(usable(out)) > 50 and all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
+
+
+def test_a_rank_that_failed_waits_for_no_more_than_the_others_batch(tpo, tiny_model, tmp_path):
+    """A first batch is the fewest prompts with 16 responses."""
+    many = samples_of(tpo, tiny_model, tmp_path, 40)
+
+    def behave(request):
+        if request.number == 1:
+            return error(401, "no key")
+        time.sleep(0.1)
+        return rate(request)
+    with FakeServer(behave) as server:
+        settings = [f"judge.prompt={PROMPT}", "judge.concurrency=2"]
+        text = tpo.fails(*arguments(many, server.url, tmp_path / "s.h5", *settings), env=PLAIN, ranks=2, code=1)
+    assert "HTTP 401: no key" in text and len(server.requests) <= 18 + 1
+
+
 def test_a_server_that_stays_in_trouble_is_no_score(tpo, samples, tmp_path):
     def behave(request):
         return error(503, "closed for today") if server.requests[0].user == request.user else rate(request)

@@ -93,11 +93,11 @@ def test_a_judge_that_fails_too_often_ends_the_run_and_below_that_prompts_are_le
            "--max-tokens", 12, "--temperature", 1)
     judge.write_text(JUDGE.format(score='None if item["id"] == "p-3" and r["k"] == 2 else len(r["text"]) + 0.01 * r["k"]'))
     kind, scored = f"command:python3 {judge}", tmp_path / "scored.h5"
-    text = tpo.fails("judge", "--samples", samples, "--judge", kind, "--out", scored, "--set", "judge.max_failed=0.02",
+    text = tpo.fails("judge", "--samples", samples, "--judge", kind, "--out", scored, "--set", "judge.max_failed=0.1",
                      code=1, ranks=2)
-    assert "1 of 32 responses" in text and "sample 2 of prompt p-3" in text and "judge.max_failed" in text
-    assert not scored.exists()
-    result = tpo("judge", "--samples", samples, "--judge", kind, "--out", scored, ranks=2)
+    assert "1 of 8 prompts" in text and "1 of 32 responses" in text and "sample 2 of prompt p-3" in text
+    assert "judge.max_failed" in text and not scored.exists()
+    result = tpo("judge", "--samples", samples, "--judge", kind, "--out", scored, "--set", "judge.max_failed=0.125", ranks=2)
     assert result.returncode == 0 and b"the judge counted: prompts 8, responses 32, failed 1\n" in result.stderr
     pairs = tmp_path / "pairs.h5"
     tpo.ok("pairs", "--samples", scored, "--out", pairs, "--length-penalty", 0)
@@ -162,6 +162,30 @@ def test_what_does_not_parse_is_never_better_than_what_does(tpo, tiny_model, tmp
         lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
         epochs = [e for e in lines if e["event"] == "epoch"]
         assert len(epochs) == 2 and all(e["unparsed"] > 0 and e["resampled"] == 0 for e in epochs)
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_prompts_that_a_judge_did_not_score_in_full_are_told(tpo, tiny_model, tmp_path, spared):
+    train, judge, config = tmp_path / "train.jsonl", tmp_path / "judge.py", tmp_path / "c.yaml"
+    tiny.write_prompts(train, "train", 4)
+    fails = 'item["id"] != "train-2" and r["k"] == 1' if spared else 'r["k"] == 1'
+    judge.write_text(JUDGE.format(score=f'None if {fails} else 10.0 + r["k"]'))
+    config.write_text(f"""
+model: {{path: {tiny_model}, dtype: fp32}}
+thought: none
+judge: {{kind: "command:python3 {judge}", max_failed: 1}}
+data: {{train: {train}, prompts_per_iteration: 4, validation_prompts: 0}}
+sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 8}}
+pairs: {{length_penalty: 0}}
+train: {{epochs: 1, batch: 4}}
+run: {{dir: {tmp_path / "run"}, iterations: 1, validate_each_epoch: false, deadline: 60}}
+""")
+    result = tpo("run", config, ranks=2)
+    text, n = result.stderr.decode(), 3 if spared else 4
+    assert result.returncode == (0 if spared else 1), text
+    assert f"iteration 1: the judge failed on {n} responses; their {n} of 4 prompts are left out" in text
+    if not spared:
+        assert "no preference pair" in text and "4 were not judged in full" in text
 
 
 def test_a_judging_that_is_given_up_leaves_no_scale_behind(tpo, tiny_model, tmp_path):

@@ -24,6 +24,11 @@ static void address_is_completed_and_shown_without_its_query(void **state)
        "https://127.0.0.1/a/chat/completions", true, true},
       {"http://[::1]:80/v1?x=y", "http://[::1]:80/v1/chat/completions?x=y",
        "http://[::1]:80/v1/chat/completions", false, true},
+      {"http://127.8.9.10:80/v1", "http://127.8.9.10:80/v1/chat/completions", NULL, false, true},
+      {"http://127.example.org/v1", "http://127.example.org/v1/chat/completions", NULL, false, false},
+      {"http://128.0.0.1/v1", "http://128.0.0.1/v1/chat/completions", NULL, false, false},
+      {"http://localhost.example.org/v1", "http://localhost.example.org/v1/chat/completions", NULL, false,
+       false},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_url url;

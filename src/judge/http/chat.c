@@ -11,7 +11,7 @@
 #include "judge/http/protocol.h"
 
 enum {
-  LONGEST_PAUSE = 600,   /* seconds; a server that asks for more has no answer */
+  LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
   DEAD_AFTER = 100,      /* questions without an answer in a row, after which the server counts as gone */
   TELL_EVERY = 30,       /* seconds between two lines on how far it is */
   LOOK_UP_EVERY_MS = 100 /* for signals */
@@ -116,19 +116,27 @@ static int give_up(struct work *w, struct slot *slot, const char *why, struct tp
   return settle(w, slot, false, text, err);
 }
 
+/* To ask others meanwhile would be what the server asked not to do. */
+static int fail_for_now(const struct work *w, const char *why, double seconds, struct tpo_error *err)
+{
+  return tpo_fail(
+      err, TPO_E_IO,
+      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s",
+      w->chat->url.shown, seconds, LONGEST_PAUSE, why,
+      w->chat->cache ? "the answers so far are kept in the cache: go on later, a run with --resume"
+                     : "no answer is kept, as judge.cache names no folder");
+}
+
 /* This attempt failed in a way that another may not. */
 static int try_again(struct work *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   struct http_exchange *x = &slot->exchange;
   double asked_for = 0;
-  char text[HTTP_TEXT + 64];
   slot->failures++;
   if (x->fault == HTTP_DONE && http_retry_after(x->retry_after, time(NULL), &asked_for) &&
-      asked_for > LONGEST_PAUSE) {
-    snprintf(text, sizeof text, "%s; it asks to wait for %.0f s", why, asked_for);
-    return give_up(w, slot, text, err);
-  }
+      asked_for > LONGEST_PAUSE)
+    return fail_for_now(w, why, asked_for, err);
   if (slot->failures > chat->retries) return give_up(w, slot, why, err);
   double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
   if (asked_for > pause) pause = asked_for;

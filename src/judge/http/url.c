@@ -1,4 +1,5 @@
 /* The server's address. */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,11 +60,13 @@ static int complete_path(CURLU *parts, struct tpo_error *err)
   return done ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's address");
 }
 
+/* Addresses 127.x.x.x only: a name may begin like one. */
 static bool is_local(CURLU *parts)
 {
   char *host = part_of(parts, CURLUPART_HOST);
-  bool local = host && (strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-                        strcmp(host, "[::1]") == 0);
+  unsigned char address[4];
+  bool local = host && (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+                        (inet_pton(AF_INET, host, address) == 1 && address[0] == 127));
   free(host);
   return local;
 }
