@@ -104,6 +104,7 @@ struct tpo_pairs_config {  /* pairs: */
   bool length_auto;
   double margin;            /* least difference of raw scores for a pair, default 0 (exclusive) */
   int max_pairs_per_prompt; /* mode all; 0 = no limit */
+  bool reject_failures;     /* an output that does not parse is rejected; false: it is left out */
 };
 
 enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };

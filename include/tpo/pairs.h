@@ -35,6 +35,8 @@ struct tpo_pair_statistics {
  * takes no part in z. It needs no score: rejected_score and margin of such a pair are NaN. Equal scores:
  * lowest k first.
  *
+ * Unless reject_failures, samples whose format failed are counted and otherwise not there.
+ *
  * A prompt with a response that a judge failed on is skipped: the best or the worst may be that one.
  *
  * Mode all: every two samples whose raw scores differ by more than the margin, the higher one being higher

@@ -93,7 +93,8 @@ const struct config_key config_keys[] = {
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
     TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response. Empty: all of the output is the response."),
+         "Text that begins the response, which ends where it comes again. Empty: all of the output is the "
+         "response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
     INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
@@ -223,6 +224,10 @@ const struct config_key config_keys[] = {
          "A pair's scores must differ by more than this, before any length penalty."),
     INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",
         "Mode `all`: most pairs of one instruction; 0 is no limit."),
+    TRUTH("pairs.reject_failures", pairs.reject_failures, "true",
+          "Whether an output that does not parse is rejected, before any that does. `false` leaves it out: "
+          "where many outputs "
+          "fail, nearly all pairs would teach the layout and few the response."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
            "The preference loss: the logistic one of DPO, or IPO's squared one."),

@@ -26,6 +26,8 @@ static void copy_settings(struct tpo_engine *e, const struct tpo_engine_options 
     size_t len = strlen(e->sampling->stop[i]);
     if (len > e->longest_stop) e->longest_stop = len;
   }
+  size_t marker = e->has_marker ? strlen(e->thought->response_marker) : 0;
+  if (marker > e->longest_stop) e->longest_stop = marker;
 }
 
 static int allocate_slots(struct tpo_engine *e, struct tpo_error *err)

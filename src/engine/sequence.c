@@ -148,22 +148,24 @@ static int force_response(struct tpo_engine *e, struct sequence *s, const struct
   return 0;
 }
 
-/* Offset of the first stop string in the response's text, searched only where new text can have completed
- * one. */
-static bool find_stop(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *where)
+/* *where becomes the offset of the first `stop` at `from` or behind, if it is before *where. */
+static void first_of(const struct sequence *s, size_t from, const char *stop, size_t *where)
 {
-  size_t from = old_len > e->longest_stop ? old_len - e->longest_stop : 0;
+  const char *hit = memmem(s->text.data + from, s->text.len - from, stop, strlen(stop));
+  if (hit && (size_t)(hit - s->text.data) < *where) *where = (size_t)(hit - s->text.data);
+}
+
+/* Offset of the first stop string in the response's text, searched only where new text can have completed
+ * one. The response marker is one there: it would begin a second response, and models that have just learned
+ * the marker repeat it. SIZE_MAX: none. */
+static size_t find_stop(const struct tpo_engine *e, const struct sequence *s, size_t old_len)
+{
+  size_t from = old_len > e->longest_stop ? old_len - e->longest_stop : 0, where = SIZE_MAX;
   if (from < s->phase_text) from = s->phase_text;
-  bool found = false;
-  for (int i = 0; i < e->sampling->n_stop; i++) {
-    const char *stop = e->sampling->stop[i];
-    const char *hit = memmem(s->text.data + from, s->text.len - from, stop, strlen(stop));
-    if (hit && (!found || (size_t)(hit - s->text.data) < *where)) {
-      *where = (size_t)(hit - s->text.data);
-      found = true;
-    }
-  }
-  return found;
+  if (s->text.len <= old_len || s->text.len < from) return where;
+  for (int i = 0; i < e->sampling->n_stop; i++) first_of(s, from, e->sampling->stop[i], &where);
+  if (e->has_marker) first_of(s, from, e->thought->response_marker, &where);
+  return where;
 }
 
 static bool find_marker(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *end)
@@ -219,7 +221,8 @@ int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, flo
       int status = after_thought_token(e, s, old_len, finish, source, err);
       if (status != 0) return status;
     } else {
-      if (e->sampling->n_stop && s->text.len > old_len && find_stop(e, s, old_len, text_end)) {
+      *text_end = find_stop(e, s, old_len);
+      if (*text_end != SIZE_MAX) {
         *finish = TPO_FINISH_STOP_STRING;
         return 1;
       }

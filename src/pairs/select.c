@@ -57,7 +57,7 @@ static int add_candidate(struct selection *s, const struct tpo_sample_row *row, 
 
 /* Sorts a prompt's samples into candidates and format failures. */
 static int gather(struct selection *s, const struct tpo_samples *samples, struct prompt_group group,
-                  double rho, struct tpo_error *err)
+                  bool failures, double rho, struct tpo_error *err)
 {
   s->n_candidates = s->n_failures = s->n_choices = 0;
   s->unjudged = false;
@@ -66,7 +66,7 @@ static int gather(struct selection *s, const struct tpo_samples *samples, struct
     const struct tpo_sample_row *row = &samples->rows[i];
     if (!has_sampled_token(row)) continue;
     if (!row->format_ok)
-      status = add_failure(s, i, err);
+      status = failures ? add_failure(s, i, err) : 0;
     else if (row->scored)
       status = add_candidate(s, row, i, err);
     else
@@ -158,7 +158,7 @@ int select_prompt(struct selection *s, const struct tpo_samples *samples, struct
                   const struct tpo_pairs_config *config, double rho, enum outcome *outcome,
                   struct tpo_error *err)
 {
-  int status = gather(s, samples, group, rho, err);
+  int status = gather(s, samples, group, config->reject_failures, rho, err);
   if (status < 0) return status;
   *outcome = OUTCOME_UNJUDGED;
   if (s->unjudged) return 0;

@@ -60,6 +60,14 @@ def test_what_does_not_parse_is_drawn_again_and_counted(run):
     assert all(row[4] == row[3] for row in after), "what parses is scored, and nothing else"
 
 
+def test_a_marker_that_comes_again_ends_the_response(run):
+    with h5py.File(run("again", 0) / "iter-000" / "validation.h5") as f:
+        rows = list(zip(f["text"][:], f["finish_reason"][:], f["format_ok"][:]))
+    assert all(text.count(b"e") <= 1 for text, _, _ in rows)
+    stopped = [ok for _, reason, ok in rows if reason == b"stop_string"]
+    assert stopped and any(stopped)
+
+
 def test_a_likeliest_output_that_does_not_parse_is_drawn_at_the_sampling_temperature(run):
     run_dir = run("greedy", 5, temperature=0, k=1)
     once = run("greedy-once", 0, temperature=0, k=1)
@@ -70,11 +78,17 @@ def test_validation_draws_the_same_outputs_on_any_number_of_ranks(run):
     assert validation(run("one", 3)) == validation(run("two", 3, ranks=2))
 
 
-def test_training_keeps_what_does_not_parse_as_rejected(run):
+def test_training_keeps_what_does_not_parse_as_rejected_or_leaves_it_out(tpo, run, tmp_path):
     run_dir = run("pairs", 1)
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     pairs = next(e for e in lines if e["event"] == "pairs")
     assert pairs["rejected_parse_failures"] > 0 and pairs["unjudged"] == 0
+    tpo.ok("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "pairs.h5", "--set",
+           "pairs.reject_failures=false")
+    with h5py.File(tmp_path / "pairs.h5") as f, h5py.File(run_dir / "iter-001/scored.h5") as scored:
+        without = json.loads(f.attrs["statistics"])
+        assert all(scored["format_ok"][f["rejected"][:]]), "both outputs of each pair parse"
+    assert without["rejected_parse_failures"] == 0 and without["parse_failures"] == pairs["parse_failures"]
 
 
 JUDGE = """

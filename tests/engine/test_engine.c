@@ -131,6 +131,43 @@ static void forced_marker_comes_at_the_budget_and_is_recorded(void **state)
   tpo_samples_free(&samples);
 }
 
+static int count_of(const char *text, char c)
+{
+  int n = 0;
+  for (; *text; text++) n += *text == c;
+  return n;
+}
+
+static void marker_that_comes_again_ends_the_response(void **state)
+{
+  (void)state;
+  struct tpo_samples free_run = run_plainly();
+  char marker[2] = "";
+  for (int c = ' ' + 1, most = 0; c < 0x7f; c++) { /* the one that they write most */
+    int n = 0;
+    for (size_t i = 0; i < free_run.n; i++) n += count_of(free_run.rows[i].text, (char)c);
+    if (n > most) most = n, marker[0] = (char)c;
+  }
+  set_thought(true, 2, 40);
+  w.thought.response_marker = marker;
+  struct tpo_samples got = run_plainly();
+  int again = 0, parsed = 0;
+  for (size_t i = 0; i < got.n; i++) {
+    const struct tpo_sample_row *row = &got.rows[i];
+    assert_true(count_of(row->text, marker[0]) <= 1);
+    struct tpo_buf drawn = {0};
+    assert_int_equal(tpo_tokenizer_decode(w.tok, row->token_ids, (size_t)row->n_tokens, false, &drawn, NULL),
+                     0);
+    assert_int_equal(count_of(drawn.data, marker[0]) > 1, row->finish == TPO_FINISH_STOP_STRING);
+    tpo_buf_free(&drawn);
+    again += row->finish == TPO_FINISH_STOP_STRING;
+    parsed += row->finish == TPO_FINISH_STOP_STRING && row->format_ok;
+  }
+  assert_true(again > 0 && parsed > 0);
+  tpo_samples_free(&got);
+  tpo_samples_free(&free_run);
+}
+
 static void stop_at_the_budget_gives_no_response(void **state)
 {
   (void)state;
@@ -308,6 +345,7 @@ int main(void)
       cmocka_unit_test_setup(end_token_ends_and_is_kept, reset),
       cmocka_unit_test_setup(stop_string_ends_at_its_first_occurrence, reset),
       cmocka_unit_test_setup(forced_marker_comes_at_the_budget_and_is_recorded, reset),
+      cmocka_unit_test_setup(marker_that_comes_again_ends_the_response, reset),
       cmocka_unit_test_setup(stop_at_the_budget_gives_no_response, reset),
       cmocka_unit_test_setup(marker_written_by_the_model_is_found_across_tokens, reset),
       cmocka_unit_test_setup(full_context_ends_a_sample, reset),

@@ -147,7 +147,7 @@ static void the_paired_difference_matches_prompts(void **state)
 
   assert_int_equal(tpo_paired_difference(&before, &after, -1, &difference, &se, &mean_before, &mean_after),
                    0);
-  assert_near(difference, 0);
+  assert_true(isnan(difference) && isnan(se) && isnan(mean_before) && isnan(mean_after));
   tpo_samples_free(&before);
 }
 

@@ -25,7 +25,7 @@ static int set_up(void **state)
 {
   (void)state;
   samples = (struct tpo_samples){.rows = rows, .is_scored = true};
-  config = (struct tpo_pairs_config){.mode = TPO_PAIRS_BEST_WORST};
+  config = (struct tpo_pairs_config){.mode = TPO_PAIRS_BEST_WORST, .reject_failures = true};
   statistics = (struct tpo_pair_statistics){0};
   return 0;
 }
@@ -242,6 +242,22 @@ static void format_failures_are_only_ever_rejected(void **state)
   assert_true(isnan(statistics.mean_chosen_length)); /* no pair of two responses */
 }
 
+static void format_failures_can_be_left_out(void **state)
+{
+  (void)state;
+  add("a", 3, 5), add("a", 0, -1), add("a", 9, 7), add("a", -5, 5);
+  add("one", 1, 4), add("one", 0, -1);
+  add("same", 1, 4), add("same", 1, 4), add("same", 0, -1);
+  config.reject_failures = false;
+  run();
+  assert_int_equal(pairs.n, 1);
+  expect_pair(0, 2, 3);
+  assert_int_equal(statistics.parse_failures, 3);
+  assert_int_equal(statistics.rejected_parse_failures, 0);
+  assert_int_equal(statistics.too_few, 1);
+  assert_int_equal(statistics.single_valued, 1);
+}
+
 /* A failure's length and score must not enter z: scores 0 and 1 give z -1 and 1 whatever else is there. */
 static void format_failures_take_no_part_in_z(void **state)
 {
@@ -416,6 +432,7 @@ int main(void)
       TEST(equal_raw_scores_are_a_tie_whatever_the_lengths),
       TEST(the_margin_is_exclusive_and_of_raw_scores),
       TEST(format_failures_are_only_ever_rejected),
+      TEST(format_failures_can_be_left_out),
       TEST(format_failures_take_no_part_in_z),
       TEST(prompts_with_an_unscored_response_are_skipped_and_counted),
       TEST(empty_samples_are_left_out_and_counted),
