@@ -554,7 +554,8 @@ def test_a_comparison_without_an_answer_is_no_score(tpo, samples, tmp_path, rank
         server.behave = lambda request: error(400, "not today") if request.user.endswith(hurt) else compare(request)
         out = tmp_path / "scored.h5"
         text = tpo.fails(*arguments(samples, server.url, out, *settings, "judge.max_failed=0"), env=PLAIN, ranks=ranks, code=1)
-        assert f"no score to 2 of {sum(map(len, by_prompt.values()))} responses" in text and "HTTP 400: not today" in text
+        told = f"1 of {len(by_prompt)} prompts (2 of {sum(map(len, by_prompt.values()))} responses)"
+        assert told in text and "HTTP 400: not today" in text
         result = tpo(*arguments(samples, server.url, out, *settings, "judge.max_failed=1"), env=PLAIN, ranks=ranks)
     assert result.returncode == 0 and b"2 failures of the judge" in result.stderr
     for row, before in zip(usable(out), usable(tmp_path / "all.h5")):
