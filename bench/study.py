@@ -51,7 +51,6 @@ class Run:
         count = numpy.bincount(rows)
         return order, {name: numpy.bincount(rows, values) / count for name, values in columns.items()}
 
-
     def checks(self, iteration):
         """How the rule judge's checks went in validation: {type: [passed or not, of each output that has it]}."""
         found = {}

@@ -62,7 +62,7 @@ struct tpo_output {
   int n;
   int n_thought; /* tokens up to and including the response marker; 0 without one */
   enum tpo_finish finish;
-  size_t text_end; /* TPO_FINISH_STOP_STRING: bytes of decoded text before the stop string; else SIZE_MAX */
+  size_t text_end; /* TPO_FINISH_STOP_STRING: bytes of decoded text before it; else SIZE_MAX */
 };
 
 struct tpo_source {

@@ -19,7 +19,7 @@ struct tpo_arena_block;
 
 enum tpo_finish { /* why generation of a sample ended; stored as text: stop, stop_string, length, context */
                   TPO_FINISH_STOP,        /* an end token */
-                  TPO_FINISH_STOP_STRING, /* a stop string */
+                  TPO_FINISH_STOP_STRING, /* a stop string, or the response marker again */
                   TPO_FINISH_LENGTH,      /* max_tokens or a budget */
                   TPO_FINISH_CONTEXT,     /* the model's context is full */
 };

@@ -171,12 +171,13 @@ static size_t find_stop(const struct tpo_engine *e, const struct sequence *s, si
 static bool find_marker(const struct tpo_engine *e, const struct sequence *s, size_t old_len, size_t *end)
 {
   const char *marker = e->thought->response_marker;
-  size_t len = strlen(marker), from = old_len > len ? old_len - len : 0;
+  size_t len = strlen(marker), from = old_len > len ? old_len - len : 0, where = SIZE_MAX;
   if (from < s->phase_text) from = s->phase_text;
-  if (s->text.len < from) return false;
-  const char *hit = s->text.data ? memmem(s->text.data + from, s->text.len - from, marker, len) : NULL;
-  if (hit) *end = (size_t)(hit - s->text.data) + len;
-  return hit != NULL;
+  if (!s->text.data || s->text.len < from) return false;
+  first_of(s, from, marker, &where);
+  if (where == SIZE_MAX) return false;
+  *end = where + len;
+  return true;
 }
 
 /* What the token just taken means while the thought goes on. 1: finished. */
