@@ -110,9 +110,9 @@ const struct config_key config_keys[] = {
      "does not "
      "parse and can only be rejected."},
     TRUTH("thought.train_forced", thought.train_forced, "true",
-          "Whether inserted tokens carry loss in the chosen output. In the rejected one they never do. Where "
-          "most "
-          "markers are inserted, turn it off: making them likelier is then the easiest way to a margin."),
+          "Whether inserted tokens carry loss in the chosen output. In the rejected one they never do. "
+          "Where most markers are inserted, turn it off: making them likelier is then the easiest way to a "
+          "margin."),
 
     INT("sampling.k", sampling.k, 1, 1024, "8", "Samples of each instruction."),
     REAL("sampling.temperature", sampling.temperature, 0, 100, 0, "0.8",
