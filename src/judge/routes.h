@@ -1,6 +1,7 @@
-/* The routes of judge.routes: texts to conditions on an instruction's fields. */
-#ifndef TPO_JUDGE_ROUTE_H
-#define TPO_JUDGE_ROUTE_H
+/* Which judge an instruction goes to: the one that the configuration names, or that of the first of
+ * judge.routes, texts that become conditions on an instruction's fields, which fits. */
+#ifndef TPO_JUDGE_ROUTES_H
+#define TPO_JUDGE_ROUTES_H
 
 #include "judge/judge.h"
 
@@ -13,16 +14,21 @@ struct route {
   int judge;         /* index of its kind among the distinct ones, in order of first appearance */
 };
 struct routes {
-  struct route *list;
+  struct route *list;              /* [n] */
+  struct tpo_judge_config *judges; /* [n_judges] the configuration with each judge's own kind */
   int n, n_judges;
 };
 
-/* Parses all of config->routes; error (usage) that quotes the route. routes_free also after an error. */
-int routes_parse(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err);
+/* Of any configuration: a judge that is no route is one that every instruction takes. Error (usage) that
+ * quotes the route. routes_free also after an error; what is borrowed from config must outlive it. */
+int routes_open(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err);
 void routes_free(struct routes *routes);
 /* *found: the first route that fits, -1 for none. Error: the item's meta is no JSON object. */
 int routes_find(const struct routes *routes, const struct tpo_judge_item *item, int *found,
                 struct tpo_error *err);
+/* *judge: that route's, among routes->judges; -1 for none. */
+int routes_judge(const struct routes *routes, const struct tpo_judge_item *item, int *judge,
+                 struct tpo_error *err);
 /* The first route of a judge. */
 const struct route *routes_first(const struct routes *routes, int judge);
 
