@@ -22,8 +22,8 @@ static char *trim(char *text)
 static int bad_route(const struct route *route, const char *why, struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_USAGE,
-                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], FIELD=VALUE -> KIND[:ARG] or "
-                  "* -> KIND[:ARG]",
+                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], "
+                  "FIELD=VALUE -> KIND[:ARG] or * -> KIND[:ARG]",
                   route->text, why);
 }
 
@@ -59,10 +59,10 @@ static int parse(struct route *route, const char *text, struct tpo_error *err)
   }
   return is_field(route->field)
              ? 0
-             : bad_route(route,
-                         "instructions have the fields id, instruction, checks, reference, category, dataset "
-                         "and messages",
-                         err);
+             : bad_route(
+                   route,
+                   "instructions have the fields id, instruction, checks, reference, category, dataset and messages",
+                   err);
 }
 
 int routes_parse(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)

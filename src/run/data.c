@@ -31,8 +31,8 @@ static int too_few(const struct loop *loop, const struct source *source, bool va
     return tpo_fail(err, TPO_E_USAGE, "%s has %zu instructions; data.validation_prompts wants %zu",
                     source->file, n, source->needed);
   return tpo_fail(err, TPO_E_USAGE,
-                  "%s has %zu instructions; fresh ones for %d iterations of %zu need %zu "
-                  "(data.prompts_per_iteration, run.iterations)",
+                  "%s has %zu instructions; "
+                  "fresh ones for %d iterations of %zu need %zu (data.prompts_per_iteration, run.iterations)",
                   source->file, n, loop->config->run.iterations, source->each, source->needed);
 }
 

@@ -16,12 +16,11 @@ static const char *first_architecture(const json_t *config)
 
 static int unsupported(const char *name, const char *place, struct tpo_error *err)
 {
-  return tpo_fail(
-      err, TPO_E_UNSUPPORTED,
-      "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; expected "
-      "LlamaForRewardModelWithGating, LlamaForSequenceClassification, or a model of OpenRLHF with "
-      "\"value_head_prefix\"",
-      place, name);
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; "
+                  "expected LlamaForRewardModelWithGating, LlamaForSequenceClassification, "
+                  "or a model of OpenRLHF with \"value_head_prefix\"",
+                  place, name);
 }
 
 static int read_gated(struct reward_settings *s, const json_t *config, const char *place,
