@@ -117,8 +117,8 @@ static void product(struct job *job)
   job->side->ops->linear_forward(job->side->be, job->w[0], job->p[0], job->p[1], job->n);
 }
 
-/* What this GPU can do at most: bytes a second, read and written; floating-point operations a second in bf16.
- */
+/* What this GPU can do at most: bytes a second, read and written;
+ * floating-point operations a second in bf16. */
 static void measure_ceilings(struct side *fast, bool small, double seconds)
 {
   int calls;

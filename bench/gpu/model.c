@@ -5,9 +5,8 @@
  *
  * generate: prompts of `context` tokens are read into the paged cache, then all sequences go on token by
  * token, drawn at temperature 0.8 and top-p 0.95 on the device. dpo: whole training steps, on as many layers
- * as the memory holds unless
- * --layers says. Writes a line of JSON. Checked: the paged pass agrees with the packed one, the loss starts
- * at ln 2 and falls. */
+ * as the memory holds unless --layers says. Writes a line of JSON. Checked: the paged pass agrees with the
+ * packed one, the loss starts at ln 2 and falls. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

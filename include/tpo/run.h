@@ -3,8 +3,9 @@
  *   struct tpo_session session = {.config = &config, .comm = comm, .backend = be};
  *   struct tpo_policy policy;
  *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
- *   tpo_generate(&session, &policy, &instructions, &(struct tpo_generate_options){.iteration = 1, ...},
- * &samples, &stats, &err); tpo_policy_close(&policy);
+ *   struct tpo_generate_options options = {.iteration = 1, ...};
+ *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
+ *   tpo_policy_close(&policy);
  *
  * All ranks call every function here together; results are on rank 0 unless a comment says otherwise, and all
  * ranks return the same status. */
@@ -55,8 +56,8 @@ struct tpo_generate_options {
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
 };
-/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their order.
- */
+/* K samples of each instruction; every rank holds the same instructions.
+ * Rank 0's samples are in their order. */
 int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
                  struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
@@ -107,11 +108,11 @@ size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_
  * score, NaN for none, and the best epoch's weights are the ones saved; without scores the last epoch's. */
 struct tpo_dpo_options {
   const char *out; /* checkpoint */
-  const char
-      *state;    /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  const char *state;
   FILE *metrics; /* a JSON line a step, rank 0; may be NULL */
-  /* May be NULL. Called first, with the mark of the state that training goes on from, or -1 at a fresh start.
-   */
+  /* May be NULL. Called first, with the mark of the state
+   * that training goes on from, or -1 at a fresh start. */
   int (*on_start)(void *arg, int64_t mark, struct tpo_error *err);
   int64_t (*mark)(void *arg); /* a number to keep in the state; may be NULL */
   int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err); /* may be NULL */

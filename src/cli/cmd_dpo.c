@@ -97,8 +97,8 @@ static int check_ids(const struct job *job, struct tpo_error *err)
   return 0;
 }
 
-/* References that stand in the pairs file are used when they are this model's; otherwise they are computed.
- */
+/* References that stand in the pairs file are used
+ * when they are this model's; otherwise they are computed. */
 static int have_reference(struct job *job, struct tpo_error *err)
 {
   struct tpo_session *session = &job->s->session;

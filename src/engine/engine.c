@@ -1,5 +1,5 @@
-/* The scheduler: which prompts are worked on, and which of their samples have slots and blocks of the cache.
- */
+/* The scheduler: which prompts are worked on, and which
+ * of their samples have slots and blocks of the cache. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,8 +3,8 @@
  *
  *   struct judge_batch *batch;
  *   judge_batch_open(&batch, &chat, texts.system, take_answer, state, &err);
- *   judge_batch_add(batch, judge_prompt_fill(texts.prompt, fields, 2), (struct judge_place){result, 0},
- * &err);
+ *   char *prompt = judge_prompt_fill(texts.prompt, fields, 2);
+ *   judge_batch_add(batch, prompt, (struct judge_place){result, 0}, &err);
  *   ...
  *   judge_batch_ask(batch, &err);
  *   judge_batch_close(batch); */
@@ -51,8 +51,8 @@ int judge_batch_ask(struct judge_batch *batch, struct tpo_error *err); /* those 
 void judge_batch_close(struct judge_batch *batch);                     /* takes NULL */
 
 /* Answers without a verdict are no error, but must be seen before a run has stopped for them, or found no
- * pair: a warning, once, when more than half of the n answers so far are (a batch may
- * have few). what: "verdict", "number". *warned: false at first. */
+ * pair: a warning, once, when more than half of the n answers so far are (a batch may have few). what:
+ * "verdict", "number". *warned: false at first. */
 void judge_warn_of_unparsable(int64_t unparsable, int64_t n, const char *what, bool *warned);
 
 #endif

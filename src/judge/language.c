@@ -207,8 +207,8 @@ const char *text_language(struct span text)
     if (!text_is_word(cp) || text_is_digit(cp) || cp == '_') continue;
     int script = script_of(cp, &code);
     if (script < 0) continue;
-    counts[script] +=
-        script == HAN || script == KANA ? 3 : 1; /* one of these says as much as a few letters */
+    /* one of these says as much as a few letters */
+    counts[script] += script == HAN || script == KANA ? 3 : 1;
     codes[script] = code;
   }
   if (counts[KANA] * 5 > counts[HAN] && counts[KANA] > 0) { /* Japanese mixes both */

@@ -53,8 +53,8 @@ void tpo_layer_forward(struct tpo_model *m, int layer, const struct tpo_rows *ro
   m->ops->linear_forward_add(m->be, m->layers[layer].down, w->act, s->out, rows->n);
 }
 
-/* The gradient of a parameter; q, k, v and gate, up lie one after another, so the first stands for its group.
- */
+/* The gradient of a parameter; q, k, v and gate, up lie
+ * one after another, so the first stands for its group. */
 static float *grad_of(struct tpo_model *m, float *grad, int layer, enum tpo_layer_param which)
 {
   return grad + m->params[tpo_param_index(layer, which)].offset;

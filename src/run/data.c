@@ -82,8 +82,8 @@ int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *o
                                first, source.each, err);
 }
 
-/* A run goes on with the instructions that it began with: the shuffle of others could bring back used ones.
- */
+/* A run goes on with the instructions that it began with:
+ * the shuffle of others could bring back used ones. */
 static int same_as_before(struct loop *loop, const char *file, const char *key, bool allow_changes,
                           struct tpo_error *err)
 {

@@ -110,8 +110,8 @@ static int parse_tensor(struct tpo_safetensor *t, const char *name, const json_t
   if (status < 0) return status;
   t->data = data + span->begin;
   t->bytes = span->end - span->begin;
-  if (element_bytes == 0)
-    return 0; /* a type that this program has never heard of: its size can't be checked */
+  /* a type that this program has never heard of: its size can't be checked */
+  if (element_bytes == 0) return 0;
   if (__builtin_mul_overflow(elements, (uint64_t)element_bytes, &expected) || expected != t->bytes)
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: tensor '%s' has %llu bytes, but its type %s and shape need another number", path,

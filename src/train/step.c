@@ -1,5 +1,5 @@
-/* One update: gradients of the ranks' shares, summed and sharded; AdamW on the own shard; weights exchanged.
- */
+/* One update: gradients of the ranks' shares, summed and sharded;
+ * AdamW on the own shard; weights exchanged. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -155,8 +155,8 @@ static void lookups_are_independent(void **state)
   novelty_free(index);
 }
 
-/* 20,000 texts, each looked up before it is added, within seconds: a pairwise comparison would take minutes.
- */
+/* 20,000 texts, each looked up before it is added, within seconds:
+ * a pairwise comparison would take minutes. */
 static void twenty_thousand_texts_take_seconds(void **state)
 {
   (void)state;

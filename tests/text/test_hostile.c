@@ -1,5 +1,5 @@
-/* Malformed and hostile vocabularies end with a message that names the file and the fault, never otherwise.
- */
+/* Malformed and hostile vocabularies end with a message
+ * that names the file and the fault, never otherwise. */
 #include "text_test.h"
 #include "base/philox.h"
 

@@ -36,8 +36,8 @@ static int get_size(const struct tpo_gguf *gguf, const char *key, int64_t otherw
   return 0;
 }
 
-/* GGUF keeps settings as fp32; the shortest decimal that is the same fp32 is what the model's author wrote.
- */
+/* GGUF keeps settings as fp32; the shortest decimal
+ * that is the same fp32 is what the model's author wrote. */
 static double undo_fp32(double value)
 {
   for (int digits = 1; digits <= 9; digits++) {

@@ -198,9 +198,8 @@ static bool open_next(struct run *r)
   return true;
 }
 
-/* The whole text is in passes. Its slot is free after this one; what the next text has of it is held for
- * that.
- */
+/* The whole text is in passes. Its slot is free after this one;
+ * what the next text has of it is held for that. */
 static void close_current(struct run *r)
 {
   r->open = false;

@@ -1,5 +1,5 @@
-/* Which chat template a model has: recognised by the hash of its canonical form, or given by configuration.
- */
+/* Which chat template a model has: recognised by the hash
+ * of its canonical form, or given by configuration. */
 #include "text/chat/template.h"
 
 #include <stdlib.h>
