@@ -1,3 +1,4 @@
+/* Monotonic seconds, and timestamps that SOURCE_DATE_EPOCH can fix. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>

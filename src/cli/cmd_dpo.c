@@ -1,3 +1,4 @@
+/* `tpo dpo`: trains on pairs that stand in a file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The command line is parsed by a command's table of options, and help is printed from it. */
 #include "cli/options.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The defaults of a configuration, its memory, and where each value came from. */
 #include <stdlib.h>
 #include <string.h>
 #include "config/keys.h"

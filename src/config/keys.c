@@ -1,3 +1,4 @@
+/* The table of all keys and sections; parsing, printing and the reference page are made from it. */
 #include <limits.h>
 #include <string.h>
 #include "config/keys.h"

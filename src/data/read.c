@@ -1,3 +1,4 @@
+/* Instructions are read from JSON Lines or tab-separated columns, every field checked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Prompts and patterns of judge models are checked and opened; questions are asked in batches. */
 #include "judge/asking.h"
 
 #include <stdlib.h>

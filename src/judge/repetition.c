@@ -1,3 +1,4 @@
+/* The share of word sequences that a text repeats. */
 #include <stdlib.h>
 #include "base/hash.h"
 #include "judge/text.h"

@@ -1,3 +1,4 @@
+/* Reads the routes of a configuration, and finds the one that an instruction takes. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"

@@ -1,3 +1,4 @@
+/* Judges' means and deviations: taken from samples, kept in a file, applied to scores. */
 #include "judge/scales.h"
 
 #include <math.h>

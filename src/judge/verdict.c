@@ -1,3 +1,4 @@
+/* Fills in the prompts of judge models, and finds the last verdict or number in an answer. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "judge/verdict.h"
 

@@ -1,3 +1,4 @@
+/* Carves a pass's states out of one allocation; layers that don't fit are computed again in backward. */
 #include "model/activations.h"
 
 #include <stdlib.h>

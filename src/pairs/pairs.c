@@ -1,3 +1,4 @@
+/* The pairs of a whole set of samples: prompts are grouped, rho is searched for, statistics are taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Draws lines and histograms as SVG. */
 #include "report/chart.h"
 #include <math.h>
 #include <stdio.h>

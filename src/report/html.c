@@ -1,3 +1,4 @@
+/* Escapes text for HTML, shows what would deceive, and prints numbers. */
 #include "report/html.h"
 #include <math.h>
 #include <stdio.h>

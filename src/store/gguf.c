@@ -1,3 +1,4 @@
+/* Reads the header of a GGUF file: values, tensors, and where their data lie. */
 #include "store/gguf.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Translates Oniguruma's patterns to PCRE2's, and runs them within bounds. */
 #include "text/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8

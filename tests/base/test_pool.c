@@ -1,3 +1,4 @@
+/* The thread pool runs each task once, and no longer than it says. */
 #include <sched.h>
 #include <stdatomic.h>
 #include "unit.h"

@@ -1,3 +1,4 @@
+/* Configurations whose keys contradict each other are refused by name and line. */
 #include "unit.h"
 #include "tpo/config.h"
 

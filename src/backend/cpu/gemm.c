@@ -1,3 +1,4 @@
+/* Drives the kernels of matrix products over chunks of k, panels and tiles, cut into tasks for the pool. */
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
 

@@ -1,3 +1,4 @@
+/* Admits texts, finds their gate tokens, and the beginnings that neighbours share. */
 #include "model/reward/plan.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Cuts a Jinja template into tokens, and rewrites those that mean the same into one spelling. */
 #include "text/chat/canon.h"
 
 #include <ctype.h>
