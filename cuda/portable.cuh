@@ -1,4 +1,4 @@
-/* One source for nvcc and for the emulated build (emulation/README.md): what differs between them.
+/* One source for nvcc and for the emulated build (tests/emulation/README.md): what differs between them.
  *
  *   __global__ void __launch_bounds__(256) scale(float *x, float a, int n)
  *   {

@@ -1,6 +1,6 @@
 /* The instructions that C++ has no words for, each with its host meaning for the emulated build
- * (emulation/ptx_host.h). Fragment layouts are those of the PTX ISA: lane = threadIdx.x % 32, group = lane /
- * 4, quad = lane % 4. */
+ * (tests/emulation/include/ptx_host.h). Fragment layouts are those of the PTX ISA: lane = threadIdx.x % 32,
+ * group = lane / 4, quad = lane % 4. */
 #ifndef TPO_CUDA_PTX_CUH
 #define TPO_CUDA_PTX_CUH
 

@@ -38,6 +38,10 @@ int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruct
 int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err);
 void tpo_instructions_free(struct tpo_instructions *set);
 
+/* The meta that a judge is shown, which holds the chat too where the instruction is one (item->messages must
+ * not be NULL). free() it; NULL with err set. */
+char *tpo_instruction_meta(const struct tpo_instruction *item, struct tpo_error *err);
+
 enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };
 /* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the
  * validation split shares no topic with training. The same (seed, split, first, n) gives the same items;

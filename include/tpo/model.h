@@ -18,7 +18,11 @@ struct tpo_checkpoint_writer;
 
 enum tpo_rope_kind { TPO_ROPE_DEFAULT, TPO_ROPE_LINEAR, TPO_ROPE_LLAMA3 };
 
+/* Whose names the files use, and whose flags the transformer goes by. */
+enum tpo_family { TPO_FAMILY_LLAMA };
+
 struct tpo_arch {
+  enum tpo_family family;
   int vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn; /* ffn: intermediate size */
   int context;                                                    /* max_position_embeddings */
   double rms_eps;
@@ -29,14 +33,18 @@ struct tpo_arch {
   bool tied; /* LM head = embedding */
 };
 
+struct tpo_param_kind;
+
 /* One tensor in the flat parameter array, in the order: embed; per layer input norm, q, k, v, o, post norm,
  * gate, up, down; final norm; LM head when not tied. Names as in Hugging Face
  * ("model.layers.0.self_attn.q_proj.weight"). q, k, v (and gate, up) lie one after another, so that each
  * group is one linear layer. */
 struct tpo_param {
   char name[96];
-  int64_t rows, cols; /* a norm has rows = dim, cols = 1 and is written with one dimension */
-  size_t offset;      /* elements from the start of the flat array */
+  int64_t rows, cols;                /* a norm has rows = dim, cols = 1 and is written with one dimension */
+  size_t offset;                     /* elements from the start of the flat array */
+  int layer;                         /* -1: of none */
+  const struct tpo_param_kind *kind; /* its row in the table of parameters; NULL: a reward model's head */
 };
 
 struct tpo_model;

@@ -1,153 +1,21 @@
-/* run: the steps of an iteration, each over files and usable alone, and the loop that composes them.
+/* run: the loop that composes the steps into iterations, in a run folder that every step leaves its files in,
+ * and the plan of what it will take.
  *
  *   struct tpo_session session = {.config = &config, .comm = comm, .backend = be};
- *   struct tpo_policy policy;
- *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
- *   struct tpo_generate_options options = {.iteration = 1, ...};
- *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
- *   tpo_policy_close(&policy);
+ *   char *summary = NULL;
+ *   if (tpo_run(&session, false, false, &summary, &err) == 0 && summary) puts(summary);
+ *   free(summary);
  *
- * All ranks call every function here together; results are on rank 0 unless a comment says otherwise, and all
- * ranks return the same status. */
+ * All ranks call every function here together and return the same status. */
 #ifndef TPO_RUN_H
 #define TPO_RUN_H
 
-#include <stdio.h>
-
-#include "tpo/backend.h"
-#include "tpo/comm.h"
-#include "tpo/config.h"
-#include "tpo/data.h"
-#include "tpo/model.h"
-#include "tpo/pairs.h"
-#include "tpo/store.h"
-#include "tpo/text.h"
-#include "tpo/train.h"
-
-struct tpo_session {
-  const struct tpo_config *config;
-  struct tpo_comm *comm;
-  struct tpo_backend *backend; /* NULL where no model is computed */
-  const char *run_dir;         /* of the run that this is part of; NULL: none */
-  /* May be NULL. done of total (0: unknown). */
-  void (*progress)(void *arg, const char *what, double done, double total, const char *note);
-  void *progress_arg;
-};
-
-/* A model with what turns text into its tokens. */
-struct tpo_policy {
-  char *path;
-  struct tpo_model *model;
-  struct tpo_tokenizer *tokenizer;
-  struct tpo_template *tmpl;
-};
-int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
-                    bool keep_master, struct tpo_error *err);
-void tpo_policy_close(struct tpo_policy *policy);
-
-struct tpo_generate_options {
-  const struct tpo_sampling_config *sampling;
-  const struct tpo_thought_config *thought;
-  uint32_t iteration;  /* keys the randomness */
-  const char *what;    /* for the progress bar */
-  const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
-  int k_first;         /* number of each instruction's first sample */
-};
-struct tpo_generate_stats { /* on all ranks */
-  double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
-};
-/* K samples of each instruction; every rank holds the same instructions.
- * Rank 0's samples are in their order. */
-int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
-                 const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-                 struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
-
-/* Outputs that don't parse are drawn again, as the paper evaluates: up to `attempts` times, with new keys
- * (attempt a of K samples takes the numbers a K and up, so that the same draws come each time). A draw that
- * parses takes the place, and the number k, of one that doesn't. options: those that the samples were drawn
- * with; where its temperature is 0, another draw would be the same and `temperature` is used. */
-struct tpo_redraw_counts { /* on rank 0 */
-  size_t resampled;        /* draws that were made again */
-  size_t unparsed;         /* outputs that still don't parse */
-};
-int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *policy,
-               const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-               int attempts, double temperature, struct tpo_samples *samples,
-               struct tpo_redraw_counts *counts, struct tpo_error *err);
-
-/* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
- * no score. More than the share config.judge.max_failed of the prompts with one is an error that tells the
- * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. */
-int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
-                      struct tpo_error *err);
-
-/* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
- * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
- * positions. Who has no response loses against one, and two without are even. failures: samples without a
- * share, since the judge failed on one of the two. */
-int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
-                     const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
-
-/* Means over samples, for metrics and the final table. */
-struct tpo_sample_summary {
-  size_t prompts, samples, scored, failures;
-  double format_rate, mean_thought_tokens, mean_response_tokens, mean_response_chars;
-  double mean_score, best_score, worst_score; /* best and worst: means over prompts */
-};
-void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
-
-/* Mean over prompts of (after - before), matched by prompt id, with its standard error. Returns the number
- * matched; where that is 0 the numbers are NaN. An output that does not parse counts with `unparsed`; prompts
- * with a response that the judge failed on are left out. */
-size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
-                             double unparsed, double *difference, double *standard_error, double *mean_before,
-                             double *mean_after);
-
-/* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
- * are there. after_epoch (may be NULL) is called on all ranks with the trained weights in place; it returns a
- * score, NaN for none, and the best epoch's weights are the ones saved; without scores the last epoch's. */
-struct tpo_dpo_options {
-  const char *out; /* checkpoint */
-  /* trainer state written after each epoch and taken up again when it is there; NULL: none */
-  const char *state;
-  FILE *metrics; /* a JSON line a step, rank 0; may be NULL */
-  /* May be NULL. Called first, with the mark of the state
-   * that training goes on from, or -1 at a fresh start. */
-  int (*on_start)(void *arg, int64_t mark, struct tpo_error *err);
-  int64_t (*mark)(void *arg); /* a number to keep in the state; may be NULL */
-  int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err); /* may be NULL */
-  int (*after_epoch)(void *arg, int epoch, double *score, struct tpo_error *err);
-  void *arg;
-  const char *config_yaml;
-};
-struct tpo_dpo_result {
-  int64_t steps;
-  int best_epoch;
-  double best_score, first_loss, last_loss;
-};
-int tpo_dpo(const struct tpo_session *session, struct tpo_policy *policy, const struct tpo_pairs *pairs,
-            const struct tpo_dpo_options *options, struct tpo_dpo_result *result, struct tpo_error *err);
-
-/* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
- * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,
- * incomplete, out of the lengths, no instruction, or too like a seed or one accepted before
- * (src/data/README.md). Plain chat: config.thought is not used, of config.sampling all but k. `out`, on rank
- * 0, gets ids synth-000001 and so on, the same whatever the number of ranks; also after a failure it holds
- * what was accepted. Fewer than n from max_requests is an error that counts the reasons. */
-struct tpo_synth_options {
-  size_t n, max_requests;
-  int shots;                   /* seeds in a request; at least so many must be there, TPO_E_USAGE */
-  size_t min_words, max_words; /* of an instruction; longer seeds are not shown */
-  double max_overlap;          /* of word 3-grams, 0 to 1: more of them shared is too like */
-};
-int tpo_synth(const struct tpo_session *session, const struct tpo_policy *policy,
-              const struct tpo_instructions *seeds, const struct tpo_synth_options *options,
-              struct tpo_instructions *out, struct tpo_error *err);
+#include "tpo/steps.h"
 
 /* The whole thing, into config.run.dir. resume: go on after the last finished step; allow_changes: even when
  * the configuration differs from the run folder's. summary: what to tell the user at the end, on rank 0;
  * free(). */
-int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary,
+int tpo_run(const struct tpo_session *session, bool resume, bool allow_changes, char **summary,
             struct tpo_error *err);
 
 /* What tpo_run would take, as a text for people: prompts, samples and tokens, judge calls, training steps,

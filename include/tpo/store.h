@@ -63,6 +63,9 @@ struct tpo_samples {
 int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row, struct tpo_error *err);
 /* One past the last of the rows of a prompt whose first row is `first`. */
 size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first);
+/* First row of the prompt, searched from *at on, which moves past it, so that sets in the same order find
+ * theirs at once; samples->n: there is none. Begin with *at = 0. */
+size_t tpo_samples_find(const struct tpo_samples *samples, const char *id, size_t *at);
 /* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is
  * an error. */
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,

@@ -1,4 +1,4 @@
-# The CUDA backend: cuda/*.cu, compiled by nvcc, or by the C++ compiler for the host (TPO_CUDA=emulated).
+# The CUDA backend: cuda/ and its folders, compiled by nvcc, or by the C++ compiler for the host (TPO_CUDA=emulated).
 # Sets TPO_CUDA_OBJECTS and TPO_CUDA_LIBRARIES, both empty without it.
 set(TPO_CUDA_OBJECTS "")
 set(TPO_CUDA_LIBRARIES "")
@@ -35,10 +35,10 @@ function(tpo_add_cuda)
   if(TPO_CUDA_KIND STREQUAL "off")
     return()
   endif()
-  file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cuda/*.cu)
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cuda/*.cu)
   set(emulation "")
   if(TPO_CUDA_KIND STREQUAL "emulated")
-    file(GLOB emulation CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cuda/emulation/*.cpp)
+    file(GLOB emulation CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulation/host/*.cpp)
     set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   endif()
   add_library(tpo_cuda_objects OBJECT ${kernels} ${emulation})
@@ -49,7 +49,7 @@ function(tpo_add_cuda)
                                                     CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON)
   target_compile_definitions(tpo_backend_objects PRIVATE TPO_HAVE_CUDA)
   if(TPO_CUDA_KIND STREQUAL "emulated")
-    target_include_directories(tpo_cuda_objects BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/cuda/emulation/include)
+    target_include_directories(tpo_cuda_objects BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulation/include)
     target_compile_definitions(tpo_backend_objects PRIVATE TPO_CUDA_EMULATED)
     target_compile_definitions(tpo_cuda_objects PRIVATE TPO_CUDA_EMULATED)
     # Emulated kernels are slow enough without a Debug build's -O1.

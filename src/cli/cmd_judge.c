@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "cli/session.h"
+#include "tpo/measure.h"
 #include "tpo/judge.h"
 
 static const struct option options[] = {

@@ -86,3 +86,18 @@ int tpo_instructions_write(const struct tpo_instructions *set, const char *path,
   tpo_buf_free(&out);
   return status;
 }
+
+char *tpo_instruction_meta(const struct tpo_instruction *item, struct tpo_error *err)
+{
+  char *text = NULL;
+  json_t *meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err);
+  json_t *messages = meta ? tpo_json_parse(item->messages, strlen(item->messages), "messages", err) : NULL;
+  if (messages) {
+    bool whole = json_object_set(meta, "messages", messages) == 0;
+    text = whole ? tpo_json_dump(meta) : NULL;
+    if (!text) tpo_fail(err, TPO_E_MEMORY, "no memory for messages");
+  }
+  json_decref(messages);
+  json_decref(meta);
+  return text;
+}

@@ -6,8 +6,9 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "judge/asking.h"
+#include "judge/compare/pairwise.h"
 #include "judge/judge.h"
+#include "judge/texts.h"
 
 enum { SHOWN = 1000 }; /* bytes of an answer that are kept with its score */
 
@@ -35,7 +36,7 @@ static const char builtin_prompt[] =
 
 struct http {
   struct judge_pairwise *pairwise; /* NULL: absolute scores, for which the rest is */
-  struct judge_chat chat;
+  struct ask_chat chat;
   struct judge_texts texts;
   json_int_t responses, failed, unparsable;
   bool warned;
@@ -71,7 +72,7 @@ static int http_check(const char *argument, const struct tpo_judge_config *confi
   char *url;
   static const char *const names[] = {"instruction", "response"};
   int status = address_of(argument, config, &url, err);
-  if (status == 0) status = judge_chat_check_http(url, config, err);
+  if (status == 0) status = ask_check_http(url, config, err);
   free(url);
   if (status < 0) return status;
   return is_pairwise(config) ? judge_pairwise_check(config, err) : judge_texts_check(config, names, 2, err);
@@ -90,12 +91,13 @@ static int open_parts(struct http *http, const char *argument, const struct tpo_
                       const struct tpo_judge_env *env, struct tpo_error *err)
 {
   char *url;
-  struct judge_chat chat;
+  struct ask_chat chat;
+  struct ask_options options = judge_ask_options(config, env);
   int status = address_of(argument, config, &url, err);
-  if (status == 0) status = judge_chat_open_http(&chat, url, config, env, err);
+  if (status == 0) status = ask_open_http(&chat, url, &options, err);
   free(url);
   if (status < 0) return status;
-  if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env, err);
+  if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env->seed, err);
   http->chat = chat;
   return judge_texts_open(&http->texts, config, builtin_system, builtin_prompt, err);
 }
@@ -148,8 +150,7 @@ static int set_unparsable(const char *answer, struct tpo_judge_result *result, s
   return status;
 }
 
-static int take_answer(void *arg, struct judge_place place, struct judge_answer *answer,
-                       struct tpo_error *err)
+static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)
 {
   struct http *http = arg;
   struct tpo_judge_result *result = place.of;
@@ -169,15 +170,15 @@ static int take_answer(void *arg, struct judge_place place, struct judge_answer 
   return status;
 }
 
-static int add_question(const struct http *http, struct judge_batch *b, const char *instruction,
+static int add_question(const struct http *http, struct ask_batch *b, const char *instruction,
                         const char *response, struct tpo_judge_result *result, struct tpo_error *err)
 {
   struct judge_field fields[] = {{"instruction", instruction}, {"response", response}};
-  return judge_batch_add(b, judge_prompt_fill(http->texts.prompt, fields, 2), (struct judge_place){result, 0},
-                         err);
+  return ask_batch_add(b, judge_prompt_fill(http->texts.prompt, fields, 2), (struct ask_place){result, 0},
+                       err);
 }
 
-static int add_item(const struct http *http, struct judge_batch *b, const struct tpo_judge_item *item,
+static int add_item(const struct http *http, struct ask_batch *b, const struct tpo_judge_item *item,
                     struct tpo_judge_result *results, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
@@ -201,15 +202,15 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
 {
   struct http *http = state;
   if (http->pairwise) return judge_pairwise_score(http->pairwise, items, n_items, results, err);
-  struct judge_batch *batch;
-  int status = judge_batch_open(&batch, &http->chat, http->texts.system, take_answer, http, err);
+  struct ask_batch *batch;
+  int status = ask_batch_open(&batch, &http->chat, http->texts.system, take_answer, http, err);
   for (int i = 0; i < n_items && status == 0; i++) {
     status = add_item(http, batch, &items[i], results, err);
     results += items[i].n_responses;
   }
-  if (status == 0) status = judge_batch_ask(batch, err);
+  if (status == 0) status = ask_batch_run(batch, err);
   if (status == 0) judge_warn_of_unparsable(http->unparsable, http->responses, "number", &http->warned);
-  judge_batch_close(batch);
+  ask_batch_close(batch);
   return status;
 }
 

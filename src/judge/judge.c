@@ -103,6 +103,17 @@ void tpo_judge_close(struct tpo_judge *judge)
   free(judge);
 }
 
+struct ask_options judge_ask_options(const struct tpo_judge_config *config, const struct tpo_judge_env *env)
+{
+  return (struct ask_options){.config = config,
+                              .backend = env->backend,
+                              .dtype = env->dtype,
+                              .seed = env->seed,
+                              .rank = env->rank,
+                              .size = env->size,
+                              .cache_dir = env->cache_dir};
+}
+
 int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err)
 {
   struct tpo_buf detail = {0};

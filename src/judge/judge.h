@@ -3,6 +3,7 @@
 #define TPO_JUDGE_JUDGE_KIND_H
 
 #include <jansson.h>
+#include "ask/ask.h"
 #include "tpo/judge.h"
 
 struct tpo_judge_kind {
@@ -34,6 +35,9 @@ static inline bool judge_given(const char *text)
 {
   return text && *text;
 }
+
+/* What a kind that asks a language model opens it with. */
+struct ask_options judge_ask_options(const struct tpo_judge_config *config, const struct tpo_judge_env *env);
 
 /* Sets a result without a score, the reason as its detail {"error": why}; `why` may hold bytes that are not
  * UTF-8. */

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include "judge/chat.h"
+#include "judge/compare/pairwise.h"
 #include "judge/judge.h"
 
 static int check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
@@ -14,16 +14,17 @@ static int check(const char *argument, const struct tpo_judge_config *config, st
   if (access(argument, R_OK) < 0)
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: the judge model %s can't be read: %s", argument,
                     strerror(errno));
-  return judge_chat_check_engine(argument, err);
+  return ask_check_engine(argument, err);
 }
 
 static int open_judge(void **state, const char *argument, const struct tpo_judge_config *config,
                       const struct tpo_judge_env *env, struct tpo_error *err)
 {
-  struct judge_chat chat;
+  struct ask_chat chat;
+  struct ask_options options = judge_ask_options(config, env);
   struct judge_pairwise *pairwise;
-  int status = judge_chat_open_engine(&chat, argument, config, env, err);
-  if (status == 0) status = judge_pairwise_open(&pairwise, chat, config, env, err);
+  int status = ask_open_engine(&chat, argument, &options, err);
+  if (status == 0) status = judge_pairwise_open(&pairwise, chat, config, env->seed, err);
   if (status == 0) *state = pairwise;
   return status;
 }

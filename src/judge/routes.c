@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "judge/route.h"
+#include "tpo/checks.h"
 
 /* What an instruction can have: a name that is none of these would never fit, so it is a mistake. */
 static const char *const fields[] = {"id",       "instruction", "checks",  "reference",

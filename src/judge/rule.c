@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/memory.h"
-#include "judge/checks.h"
+#include "checks/checks.h"
 #include "judge/judge.h"
 
 struct rule {

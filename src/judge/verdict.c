@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "judge/messages.h"
-#include "judge/text.h"
+#include "checks/text.h"
 
 /* Bytes of "{name}" at text, or 0. */
 static size_t placeholder_at(const char *text, const char *name)

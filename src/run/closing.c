@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "run/loop.h"
+#include "tpo/measure.h"
 
 static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
 {

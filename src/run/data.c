@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "run/loop.h"
+#include "tpo/data.h"
 #include "tpo/judge.h"
 
 struct source {

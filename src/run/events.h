@@ -4,8 +4,10 @@
 #define TPO_RUN_EVENTS_H
 
 #include <jansson.h>
-#include "run/dynamics.h"
-#include "tpo/run.h"
+#include "measure/dynamics.h"
+#include "tpo/measure.h"
+#include "tpo/pairs.h"
+#include "tpo/steps.h"
 
 json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
                      const struct tpo_generate_stats *stats);

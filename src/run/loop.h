@@ -1,14 +1,15 @@
-/* The iteration loop's state, shared by its files: the loop itself (run.c), the steps (steps.c), the closing
- * table. */
+/* The iteration loop's state, shared by its files: the loop itself (run.c), the steps (iteration.c), the
+ * closing table. */
 #ifndef TPO_RUN_LOOP_H
 #define TPO_RUN_LOOP_H
 
 #include <stdio.h>
 #include "run/manifest.h"
+#include "tpo/comm.h"
 #include "tpo/run.h"
 
 struct loop {
-  struct tpo_session *session;
+  const struct tpo_session *session;
   const struct tpo_config *config;
   bool first; /* this is rank 0 */
   char *config_yaml;

@@ -279,13 +279,14 @@ static int write_report(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
-int tpo_run(struct tpo_session *session, bool resume, bool allow_changes, char **summary,
+int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, char **summary,
             struct tpo_error *err)
 {
+  struct tpo_session own = *given, *session = &own;
   struct loop loop = {
       .session = session, .config = session->config, .first = tpo_comm_rank(session->comm) == 0};
   char hash[33];
-  session->run_dir = session->config->run.dir;
+  session->judge_dir = session->config->run.dir;
   config_hash(session->config, hash);
   loop.config_yaml = tpo_config_print(session->config, false);
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");

@@ -137,6 +137,18 @@ size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first)
   return end;
 }
 
+size_t tpo_samples_find(const struct tpo_samples *samples, const char *id, size_t *at)
+{
+  for (size_t i = 0; i < samples->n; i++) {
+    size_t row = (*at + i) % samples->n;
+    if (strcmp(samples->rows[row].prompt_id, id) != 0) continue;
+    while (row > 0 && strcmp(samples->rows[row - 1].prompt_id, id) == 0) row--;
+    *at = tpo_samples_prompt_end(samples, row) % samples->n;
+    return row;
+  }
+  return samples->n;
+}
+
 int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
                      struct tpo_error *err)
 {

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include "base/clock.h"
 #include "base/json.h"
-#include "judge/process.h"
+#include "judge/program/process.h"
 #include "tpo/judge.h"
 
 static const struct tpo_judge_env env = {.size = 1};

@@ -1,6 +1,6 @@
 /* Strengths from wins: against closed forms, other ways to the maximum, and games of known strengths. */
 #include <math.h>
-#include "judge/elo.h"
+#include "judge/compare/elo.h"
 #include "base/philox.h"
 #include "unit.h"
 

@@ -1,7 +1,7 @@
 /* Comparing responses through a chat whose rule is known. */
 #include <math.h>
 #include <jansson.h>
-#include "judge/chat.h"
+#include "judge/compare/pairwise.h"
 #include "unit.h"
 
 /* Questions are "<instruction>|<a>|<b>" by judge.prompt. The rule answers with the text of a verdict; NULL:
@@ -15,8 +15,8 @@ struct fake {
   int status; /* what ask returns */
 };
 
-static int fake_ask(void *state, const struct judge_question *questions, size_t n,
-                    struct judge_answer *answers, struct tpo_error *err)
+static int fake_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
+                    struct tpo_error *err)
 {
   struct fake *fake = state;
   fake->calls++;
@@ -99,10 +99,9 @@ static struct tpo_judge_config settings(void)
 static struct judge_pairwise *open_with(struct fake *fake, const struct tpo_judge_config *config)
 {
   struct judge_pairwise *p;
-  struct tpo_judge_env env = {.seed = 5, .size = 1};
-  struct judge_chat chat = {.state = fake, .ask = fake_ask, .counts = fake_counts, .close = fake_close};
+  struct ask_chat chat = {.state = fake, .ask = fake_ask, .counts = fake_counts, .close = fake_close};
   struct tpo_error err = {0};
-  assert_int_equal(judge_pairwise_open(&p, chat, config, &env, &err), 0);
+  assert_int_equal(judge_pairwise_open(&p, chat, config, 5, &err), 0);
   return p;
 }
 
@@ -468,12 +467,11 @@ static void bad_prompts_and_patterns_are_usage_errors_and_close_the_chat(void **
   bad[3].elo_prior = 0;
   for (int i = 0; i < 4; i++) {
     struct fake *fake = calloc(1, sizeof *fake);
-    struct judge_chat chat = {.state = fake, .ask = fake_ask, .close = fake_close};
-    struct tpo_judge_env env = {.size = 1};
+    struct ask_chat chat = {.state = fake, .ask = fake_ask, .close = fake_close};
     struct judge_pairwise *p;
     struct tpo_error err = {0};
     assert_int_equal(judge_pairwise_check(&bad[i], &err), TPO_E_USAGE);
-    assert_int_equal(judge_pairwise_open(&p, chat, &bad[i], &env, &err), TPO_E_USAGE);
+    assert_int_equal(judge_pairwise_open(&p, chat, &bad[i], 0, &err), TPO_E_USAGE);
     assert_contains(err.message, "judge.");
     assert_null(p);
     assert_true(fake->closed);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "base/json.h"
 #include "tpo/data.h"
+#include "tpo/checks.h"
 #include "tpo/judge.h"
 #include "witness.h"
 

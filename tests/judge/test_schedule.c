@@ -1,8 +1,8 @@
 /* Fewer comparisons than all: which, and how well they rank. */
-#include "judge/schedule.h"
+#include "judge/compare/schedule.h"
 #include <math.h>
 #include "base/philox.h"
-#include "judge/elo.h"
+#include "judge/compare/elo.h"
 #include "unit.h"
 
 static void it_is_balanced_and_connected(void **state)

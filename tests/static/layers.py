@@ -1,48 +1,102 @@
 #!/usr/bin/env python3
-"""An #include goes down the layers, never up, and every folder of src/ has its place in the order.
+"""An #include goes down the layers, never up.
 
-cuda/ is part of the backend layer; its own headers are included without a folder."""
+CMakeLists.txt is the one list: `tpo_layer(name layer...)` names what a layer may use, and a layer is declared after those
+that it uses. Every edge that an include needs is declared there, and every declared one has an include that needs it.
+cuda/ is part of the backend layer; its headers are included without a folder. src/cli may use every layer. A test may use
+its layer, all that stands below it, and what tests/unit.cmake names besides."""
 import pathlib
 import re
 import sys
 
-# From the bottom up. Layers in one row do not include one another.
-ORDER = [["base"], ["config"], ["backend"], ["store"], ["comm"], ["text", "data"], ["model"], ["engine"], ["train"],
-         ["pairs", "judge"], ["report"], ["run"], ["cli"]]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+SOURCES = {".c", ".h", ".cpp", ".cu", ".cuh"}
 
 
-def level(layer):
-    for i, row in enumerate(ORDER):
-        if layer in row:
-            return i
-    return None
+def declared(path, command, known):
+    """{layer: [those it names]}, in the order of the file; CMake targets that are no layers are left out."""
+    edges = {}
+    for name, rest in re.findall(rf"^\s*{command}\((\w+)([^)]*)\)", (ROOT / path).read_text(), re.M):
+        edges[name] = [word for word in rest.split() if word in known or word in edges]
+    return edges
+
+
+def below(edges, layer):
+    found, todo = set(), [layer]
+    while todo:
+        for other in edges.get(todo.pop(), []):
+            if other not in found:
+                found.add(other)
+                todo.append(other)
+    return found
+
+
+def sources(folder):
+    return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES)
+
+
+def includes(path):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            yield f"{path.relative_to(ROOT)}:{number}", match.group(1)
+
+
+def layer_of(name):
+    """The layer that an include names: "tpo/model.h" and "model/params.h" are the model's."""
+    parts = name.split("/")
+    return parts[1].removesuffix(".h") if parts[0] == "tpo" else parts[0] if len(parts) > 1 else None
+
+
+def check_sources(edges, problems):
+    used = {layer: set() for layer in edges}
+    files = [(p, p.relative_to(ROOT / "src").parts[0]) for p in sources("src")]
+    files += [(p, p.stem) for p in sources("include/tpo")]
+    files += [(p, "backend") for p in sources("cuda")]
+    for path, layer in files:
+        if layer not in edges and layer != "cli":
+            problems.append(f"{path.relative_to(ROOT)}: {layer} is no layer of CMakeLists.txt")
+            continue
+        for where, name in includes(path):
+            target = layer_of(name)
+            if path.is_relative_to(ROOT / "cuda") and any((d / name).is_file() for d in (path.parent, ROOT / "cuda")):
+                continue
+            if target not in edges and not (layer == "cli" and target == "cli"):
+                problems.append(f'{where}: "{name}" does not name a layer')
+            elif target != layer and layer != "cli":
+                used[layer].add(target)
+                if target not in edges[layer]:
+                    problems.append(f"{where}: {layer} includes {target}, an edge that CMakeLists.txt does not have")
+    for layer, targets in edges.items():
+        problems.extend(f"CMakeLists.txt: {layer} names {target}, which nothing in it includes"
+                        for target in targets if target not in used[layer])
+    return len(files)
+
+
+def check_tests(edges, problems):
+    more = declared("tests/unit.cmake", "tpo_test_needs", edges)
+    for layer in edges:
+        folder = ROOT / "tests" / layer
+        if not folder.is_dir():
+            continue
+        allowed = {layer} | below(edges, layer)
+        for other in more.get(layer, []):
+            allowed |= {other} | below(edges, other)
+        for path in sources(folder.relative_to(ROOT)):
+            for where, name in includes(path):
+                own = (ROOT / "tests" / name).is_file() or (path.parent / name).is_file()
+                if not own and layer_of(name) not in allowed:
+                    problems.append(f'{where}: "{name}" is beyond {layer} and what tests/unit.cmake names for it')
 
 
 def main():
     problems = []
-    for folder in sorted((ROOT / "src").iterdir()):
-        if folder.is_dir() and level(folder.name) is None:
-            problems.append(f"src/{folder.name}: not in the order of layers")
-    sources = [(p, p.relative_to(ROOT / "src").parts[0]) for p in (ROOT / "src").rglob("*.[ch]")]
-    sources += [(p, p.stem) for p in (ROOT / "include" / "tpo").glob("*.h")]
-    sources += [(p, "backend") for p in (ROOT / "cuda").glob("*.cu*")]
-    for path, layer in sorted(sources):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            match = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
-            if not match:
-                continue
-            parts = match.group(1).split("/")
-            target = parts[1].removesuffix(".h") if parts[0] == "tpo" else parts[0]
-            where = f"{path.relative_to(ROOT)}:{number}"
-            if len(parts) == 1 and path.parent == ROOT / "cuda":
-                if not (path.parent / parts[0]).is_file():
-                    problems.append(f"{where}: cuda/{parts[0]} is not there")
-            elif len(parts) == 1 or level(target) is None:
-                problems.append(f"{where}: \"{match.group(1)}\" does not name a layer")
-            elif target != layer and level(target) >= level(layer):
-                problems.append(f"{where}: {layer} includes {target}, which is not below it")
-    print("\n".join(problems) if problems else f"layers: {len(sources)} files include downwards only")
+    edges = declared("CMakeLists.txt", "tpo_layer", {})
+    count = check_sources(edges, problems)
+    check_tests(edges, problems)
+    print("\n".join(problems) if problems else
+          f"layers: {count} files of {len(edges)} layers include downwards only, along {sum(map(len, edges.values()))} edges")
     return 1 if problems else 0
 
 

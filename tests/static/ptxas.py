@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the GPU compiler makes of every kernel, without a GPU: compiles cuda/*.cu for each architecture, fails where a
+"""What the GPU compiler makes of every kernel, without a GPU: compiles every .cu of cuda/ for each architecture, fails where a
 kernel spills registers or keeps arrays in local memory, and compares bench/gpu/occupancy.md with what it found
 (--write makes it anew). Skipped by name where there is no nvcc."""
 import argparse
@@ -15,7 +15,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = ROOT / "bench" / "gpu" / "occupancy.md"
 FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-lineinfo", "-D_GNU_SOURCE", "-Icuda", "-Isrc", "-Iinclude"]
-INCLUDED = ["cuda/*.cuh", "src/backend/*.h", "src/base/*.h", "include/tpo/*.h"]
+INCLUDED = ["cuda/**/*.cuh", "src/backend/*.h", "src/base/*.h", "include/tpo/*.h"]
 
 # What a multiprocessor has, from NVIDIA's tables of compute capabilities. Each block takes 1 KiB of shared memory more
 # than it asks for; registers are given out by 256 to a warp, to four warps at a time.
@@ -116,7 +116,7 @@ def read_kernels(source, arch, ptx, report):
 
 def evaluate(source, expressions, headers, cache):
     """Values of constant expressions in terms of a .cu file's own names, by the host's compiler."""
-    text = f'#include "{source.name}"\n' + "".join(
+    text = f'#include "{source.relative_to(ROOT / "cuda")}"\n' + "".join(
         f'extern "C" {{ extern const unsigned long long tpo_value_{i}; const unsigned long long tpo_value_{i} = {e}; }}\n'
         for i, e in enumerate(expressions))
     what = hashlib.sha256("\0".join([text, headers, source.read_text()]).encode()).hexdigest()[:24]
@@ -124,7 +124,7 @@ def evaluate(source, expressions, headers, cache):
     if not kept.exists():
         probe = cache / f"{source.stem}-values.cpp"
         probe.write_text(text)
-        run(["g++", "-std=c++17", "-w", "-S", "-D_GNU_SOURCE", "-Icuda/emulation/include", "-Icuda", "-Isrc", "-Iinclude",
+        run(["g++", "-std=c++17", "-w", "-S", "-D_GNU_SOURCE", "-Itests/emulation/include", "-Icuda", "-Isrc", "-Iinclude",
              "-o", str(kept), str(probe)])
     found = dict(re.findall(r"^tpo_value_(\d+):\s+\.quad\s+(\d+)", kept.read_text(), re.M))
     return [int(found[str(i)]) for i in range(len(expressions))]
@@ -144,7 +144,7 @@ def find_dynamic(kernels, headers, cache, problems):
             problems.append(f"cuda/{source}: {name} uses dynamic shared memory; DYNAMIC_SHARED in tests/static/ptxas.py "
                             "lacks its size")
     for source, expressions in wanted.items():
-        values = evaluate(ROOT / "cuda" / source, list(expressions.values()), headers, cache)
+        values = evaluate(next((ROOT / "cuda").rglob(source)), list(expressions.values()), headers, cache)
         for name, value in zip(expressions, values):
             for kernel in kernels[source, name].values():
                 kernel["dynamic"] = value
@@ -226,7 +226,7 @@ def main():
     version = f"nvcc {release[2]}"
     cache = pathlib.Path(args.cache)
     cache.mkdir(parents=True, exist_ok=True)
-    sources = [pathlib.Path(f).resolve() for f in args.files] or sorted((ROOT / "cuda").glob("*.cu"))
+    sources = [pathlib.Path(f).resolve() for f in args.files] or sorted((ROOT / "cuda").rglob("*.cu"), key=lambda p: p.name)
     headers = "\0".join(p.read_text() for pattern in INCLUDED for p in sorted(ROOT.glob(pattern)))
     jobs = [(source, arch) for source in sources for arch in MACHINES]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

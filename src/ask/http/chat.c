@@ -1,0 +1,455 @@
+/* A server's model as the one that is asked. A question takes a slot until it is settled, its pauses between
+ * attempts too: a server in trouble is asked less and less. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "ask/http/cache.h"
+#include "ask/http/client.h"
+#include "ask/http/protocol.h"
+
+enum {
+  LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
+  DEAD_AFTER = 100,      /* questions without an answer in a row, after which the server counts as gone */
+  TELL_EVERY = 30,       /* seconds between two lines on how far it is */
+  LOOK_UP_EVERY_MS = 100 /* for signals */
+};
+
+struct http_chat {
+  struct http_url url;
+  struct http_settings settings;
+  struct http_client *client;
+  struct http_cache *cache; /* NULL: none */
+  char *key, *key_env;      /* key NULL: none */
+  int retries, slots;
+  bool reached;   /* some reply came */
+  int unanswered; /* questions in a row given up after all attempts */
+  int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
+};
+
+struct job {
+  char key[33];           /* hash of address and request */
+  size_t question;        /* index */
+  const struct job *same; /* an equal question before it; NULL: none */
+};
+
+struct slot {
+  struct http_exchange exchange;
+  const struct job *job; /* NULL: free */
+  struct tpo_buf body;
+  int failures;
+  double due; /* when the next attempt begins */
+};
+
+struct work {
+  struct http_chat *chat;
+  const struct ask_question *questions;
+  struct ask_answer *answers;
+  struct job *jobs;   /* [n] */
+  struct job **open;  /* [n_open] those to be asked */
+  struct slot *slots; /* [n_slots] */
+  size_t n, n_open, n_slots, next, settled;
+  double told;
+};
+
+static int no_memory(struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge's server");
+}
+
+static int set_answer(struct work *w, const struct job *job, bool ok, const char *text, struct tpo_error *err)
+{
+  struct ask_answer *answer = &w->answers[job->question];
+  answer->ok = ok;
+  answer->text = strdup(text);
+  return answer->text ? 0 : no_memory(err);
+}
+
+/* Frees the slot. */
+static int settle(struct work *w, struct slot *slot, bool ok, const char *text, struct tpo_error *err)
+{
+  int status = set_answer(w, slot->job, ok, text, err);
+  slot->job = NULL;
+  w->settled++;
+  return status;
+}
+
+static int fail_for_good(const struct work *w, const struct slot *slot, const char *told,
+                         struct tpo_error *err)
+{
+  const struct http_chat *chat = w->chat;
+  int http = slot->exchange.status;
+  char hint[512] = "";
+  if (http / 100 == 3)
+    snprintf(hint, sizeof hint, "redirects are not followed: give the address itself");
+  else if ((http == 401 || http == 403) && chat->key)
+    snprintf(hint, sizeof hint, "the key is that of the environment variable %s (judge.key_env)",
+             chat->key_env);
+  else if (http == 401 || http == 403)
+    snprintf(hint, sizeof hint, "no key was sent: the environment variable %s (judge.key_env) is not set",
+             chat->key_env);
+  else if (http == 404 || http == 405)
+    snprintf(hint, sizeof hint,
+             "is the address right, and has the server a model named %.100s (judge.model)?",
+             chat->settings.model);
+  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", chat->url.shown, http,
+                  *told ? ": " : "", told, *hint ? "; " : "", hint);
+}
+
+/* No attempt is left. */
+static int give_up(struct work *w, struct slot *slot, const char *why, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  char text[HTTP_TEXT + 64];
+  if (!chat->reached && slot->exchange.fault == HTTP_UNREACHABLE)
+    return tpo_fail(err, TPO_E_IO, "the judge's server %.300s can't be reached, %d attempts: %s",
+                    chat->url.shown, slot->failures, why);
+  if (++chat->unanswered >= DEAD_AFTER)
+    return tpo_fail(
+        err, TPO_E_IO,
+        "the judge's server %.300s left %d questions in a row without an answer; the last, after %d attempts: %s",
+        chat->url.shown, chat->unanswered, slot->failures, why);
+  snprintf(text, sizeof text, "no answer in %d attempts, the last: %s", slot->failures, why);
+  return settle(w, slot, false, text, err);
+}
+
+/* To ask others meanwhile would be what the server asked not to do. */
+static int fail_for_now(const struct work *w, const char *why, double seconds, struct tpo_error *err)
+{
+  return tpo_fail(
+      err, TPO_E_IO,
+      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s",
+      w->chat->url.shown, seconds, LONGEST_PAUSE, why,
+      w->chat->cache ? "the answers so far are kept in the cache: go on later, a run with --resume"
+                     : "no answer is kept, as judge.cache names no folder");
+}
+
+/* This attempt failed in a way that another may not. */
+static int try_again(struct work *w, struct slot *slot, const char *why, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  struct http_exchange *x = &slot->exchange;
+  double asked_for = 0;
+  slot->failures++;
+  if (x->fault == HTTP_DONE && http_retry_after(x->retry_after, time(NULL), &asked_for) &&
+      asked_for > LONGEST_PAUSE)
+    return fail_for_now(w, why, asked_for, err);
+  if (slot->failures > chat->retries) return give_up(w, slot, why, err);
+  double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
+  if (asked_for > pause) pause = asked_for;
+  tpo_log(TPO_LOG_DEBUG, "judge: attempt %d failed, the next in %.1f s: %s", slot->failures, pause, why);
+  slot->due = tpo_seconds() + pause;
+  return 0;
+}
+
+static int take_success(struct work *w, struct slot *slot, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  const struct tpo_buf *body = &slot->exchange.body;
+  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, &reply, why)) {
+  case HTTP_MALFORMED: return try_again(w, slot, why, err);
+  case HTTP_NO_TEXT: return settle(w, slot, false, why, err);
+  case HTTP_READ_NO_MEMORY: return no_memory(err);
+  case HTTP_READ: break;
+  }
+  chat->unanswered = 0;
+  chat->truncated += reply.truncated;
+  chat->prompt_tokens += reply.prompt_tokens;
+  chat->completion_tokens += reply.completion_tokens;
+  int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, reply.text, err) : 0;
+  if (status == 0) status = settle(w, slot, true, reply.text, err);
+  free(reply.text);
+  return status;
+}
+
+/* Every question would get the same: wrong key, address or model, or nothing left to pay with. */
+static bool ends_all(int http)
+{
+  return http / 100 == 3 || (http >= 401 && http <= 405);
+}
+
+static int take_status(struct work *w, struct slot *slot, struct tpo_error *err)
+{
+  const struct http_exchange *x = &slot->exchange;
+  char told[HTTP_TEXT], text[HTTP_TEXT + 32];
+  w->chat->reached = true;
+  if (x->status / 100 == 2) return take_success(w, slot, err);
+  http_error_text(x->body.data ? x->body.data : "", x->body.len, w->chat->key, told);
+  if (ends_all(x->status)) return fail_for_good(w, slot, told, err);
+  snprintf(text, sizeof text, "HTTP %d%s%s", x->status, *told ? ": " : "", told);
+  if (x->status == 429 || x->status >= 500) return try_again(w, slot, text, err);
+  w->chat->unanswered = 0; /* a refusal is an answer */
+  return settle(w, slot, false, text, err);
+}
+
+static int take_exchange(struct work *w, struct slot *slot, struct tpo_error *err)
+{
+  struct http_exchange *x = &slot->exchange;
+  char text[64];
+  switch (x->fault) {
+  case HTTP_DONE: return take_status(w, slot, err);
+  case HTTP_UNREACHABLE:
+  case HTTP_BROKEN: return try_again(w, slot, x->problem, err);
+  case HTTP_UNTRUSTED:
+    return tpo_fail(err, TPO_E_IO, "the judge's server %.300s is not who it should be: %s",
+                    w->chat->url.shown, x->problem);
+  case HTTP_TOO_LONG:
+    snprintf(text, sizeof text, "the reply has more than %d MiB", HTTP_LONGEST >> 20);
+    return settle(w, slot, false, text, err);
+  default: return no_memory(err);
+  }
+}
+
+static int start(struct work *w, struct slot *slot, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  tpo_buf_clear(&slot->body);
+  http_write_body(&slot->body, &chat->settings, &w->questions[slot->job->question]);
+  if (slot->body.failed) return no_memory(err);
+  chat->requests++;
+  chat->retried += slot->failures > 0;
+  return http_client_start(chat->client, &slot->exchange, &slot->body, err);
+}
+
+/* Starts what can be started. *seconds: until the next pause is over, or one must look for signals. */
+static int start_due(struct work *w, double *seconds, struct tpo_error *err)
+{
+  double now = tpo_seconds();
+  int status = 0;
+  *seconds = LOOK_UP_EVERY_MS / 1000.0;
+  for (size_t i = 0; i < w->n_slots && status == 0; i++) {
+    struct slot *slot = &w->slots[i];
+    if (!slot->job && w->next < w->n_open) {
+      slot->job = w->open[w->next++];
+      slot->failures = 0;
+      slot->due = now;
+    }
+    if (!slot->job || slot->exchange.under_way) continue;
+    if (slot->due <= now)
+      status = start(w, slot, err);
+    else if (slot->due - now < *seconds)
+      *seconds = slot->due - now;
+  }
+  return status;
+}
+
+static void tell_progress(struct work *w)
+{
+  double now = tpo_seconds();
+  if (now - w->told < TELL_EVERY) return;
+  w->told = now;
+  tpo_log(TPO_LOG_INFO, "judge: %zu of %zu questions are answered", w->settled + w->n - w->n_open, w->n);
+}
+
+static int ask_open(struct work *w, struct tpo_error *err)
+{
+  int status = 0;
+  w->told = tpo_seconds();
+  while (status == 0 && w->settled < w->n_open) {
+    double seconds;
+    struct http_exchange *x;
+    if (tpo_interrupted())
+      return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+    status = start_due(w, &seconds, err);
+    if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
+    while (status == 0 && (x = http_client_next(w->chat->client))) status = take_exchange(w, x->user, err);
+    tell_progress(w);
+  }
+  return status;
+}
+
+static int hash_job(const struct http_chat *chat, const struct ask_question *question, struct tpo_buf *body,
+                    char key[33], struct tpo_error *err)
+{
+  struct tpo_hash hash;
+  tpo_buf_clear(body);
+  http_write_body(body, &chat->settings, question);
+  if (body->failed) return no_memory(err);
+  int status = tpo_hash_begin(&hash, err);
+  if (status < 0) return status;
+  tpo_hash_add(&hash, chat->url.address, strlen(chat->url.address) + 1);
+  tpo_hash_add(&hash, body->data, body->len);
+  tpo_hash_end(&hash, key);
+  return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+  const struct job *one = *(struct job *const *)a, *other = *(struct job *const *)b;
+  int order = strcmp(one->key, other->key);
+  return order ? order : one->question < other->question ? -1 : one->question > other->question;
+}
+
+/* Finds equal questions; the first of them is the one to be asked. */
+static void join_equal(struct work *w)
+{
+  for (size_t i = 0; i < w->n; i++) w->open[i] = &w->jobs[i];
+  qsort(w->open, w->n, sizeof(struct job *), by_key);
+  for (size_t i = 1; i < w->n; i++) {
+    struct job *before = w->open[i - 1];
+    if (strcmp(before->key, w->open[i]->key) == 0) w->open[i]->same = before->same ? before->same : before;
+  }
+}
+
+/* What the cache knows is answered; the rest is open. */
+static int look_up(struct work *w, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  for (size_t i = 0; i < w->n; i++) {
+    struct job *job = &w->jobs[i];
+    char *answer;
+    if (job->same) continue;
+    int found = chat->cache ? http_cache_get(chat->cache, job->key, &answer, err) : 0;
+    if (found < 0) return found;
+    chat->cached += found;
+    if (found)
+      w->answers[i] = (struct ask_answer){true, answer};
+    else
+      w->open[w->n_open++] = job;
+  }
+  return 0;
+}
+
+static int open_work(struct work *w, struct tpo_error *err)
+{
+  struct tpo_buf body = {0};
+  w->jobs = tpo_calloc(w->n, sizeof *w->jobs, err);
+  w->open = tpo_calloc(w->n, sizeof(struct job *), err);
+  int status = w->jobs && w->open ? 0 : TPO_E_MEMORY;
+  for (size_t i = 0; i < w->n && status == 0; i++) {
+    w->jobs[i].question = i;
+    status = hash_job(w->chat, &w->questions[i], &body, w->jobs[i].key, err);
+  }
+  tpo_buf_free(&body);
+  if (status < 0) return status;
+  join_equal(w);
+  status = look_up(w, err);
+  w->n_slots = w->n_open < (size_t)w->chat->slots ? w->n_open : (size_t)w->chat->slots;
+  if (status == 0) w->slots = tpo_calloc(w->n_slots, sizeof *w->slots, err);
+  for (size_t i = 0; w->slots && i < w->n_slots; i++) w->slots[i].exchange.user = &w->slots[i];
+  return status < 0 || w->slots ? status : TPO_E_MEMORY;
+}
+
+/* Equal questions get equal answers. */
+static int copy_equal(struct work *w, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; i < w->n && status == 0; i++) {
+    if (!w->jobs[i].same) continue;
+    const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
+    status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
+    w->chat->repeated++;
+  }
+  return status;
+}
+
+static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
+                    struct tpo_error *err)
+{
+  struct work w = {.chat = state, .questions = questions, .answers = answers, .n = n};
+  int status = open_work(&w, err);
+  if (status == 0) status = ask_open(&w, err);
+  if (status == 0) status = copy_equal(&w, err);
+  for (size_t i = 0; w.slots && i < w.n_slots; i++) {
+    http_exchange_free(w.chat->client, &w.slots[i].exchange);
+    tpo_buf_free(&w.slots[i].body);
+  }
+  free(w.slots);
+  free(w.open);
+  free(w.jobs);
+  return status;
+}
+
+static json_t *http_counts(const void *state)
+{
+  const struct http_chat *chat = state;
+  return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests", (json_int_t)chat->requests, "retries",
+                   (json_int_t)chat->retried, "cached", (json_int_t)chat->cached, "repeated",
+                   (json_int_t)chat->repeated, "truncated", (json_int_t)chat->truncated, "prompt_tokens",
+                   (json_int_t)chat->prompt_tokens, "completion_tokens", (json_int_t)chat->completion_tokens);
+}
+
+static void http_close(void *state)
+{
+  struct http_chat *chat = state;
+  http_client_close(chat->client);
+  http_cache_close(chat->cache);
+  http_url_free(&chat->url);
+  if (chat->key) explicit_bzero(chat->key, strlen(chat->key));
+  free(chat->key);
+  free(chat->key_env);
+  free(chat->settings.model);
+  free(chat);
+}
+
+int ask_check_http(const char *url, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  struct http_url parsed;
+  int status = http_url_parse(&parsed, url, err);
+  http_url_free(&parsed);
+  if (status == 0 && (!config->model || !*config->model))
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "judge.model is not given: the server has to be told the name of the model that judges");
+  return status < 0 ? status : http_check_key_name(config->key_env, err);
+}
+
+/* A rank's part of `concurrency`; at least 1. */
+static int share(int concurrency, const struct ask_options *options)
+{
+  int size = options->size > 0 ? options->size : 1;
+  int slots = concurrency / size + (options->rank < concurrency % size);
+  return slots > 0 ? slots : 1;
+}
+
+static int take_key(struct http_chat *chat, struct tpo_error *err)
+{
+  const char *key = getenv(chat->key_env);
+  if (!key || !*key) return 0;
+  int status = http_check_key(chat->key_env, key, err);
+  if (status == 0 && !(chat->key = strdup(key))) status = no_memory(err);
+  if (status == 0 && !chat->url.encrypted && !chat->url.local)
+    tpo_log(TPO_LOG_WARN, "the key in %s and all questions go to %s without encryption", chat->key_env,
+            chat->url.shown);
+  return status;
+}
+
+static int open_parts(struct http_chat *chat, const char *url, const struct ask_options *options,
+                      struct tpo_error *err)
+{
+  const struct tpo_judge_config *config = options->config;
+  int status = ask_check_http(url, config, err);
+  if (status == 0) status = http_url_parse(&chat->url, url, err);
+  if (status < 0) return status;
+  chat->settings = (struct http_settings){.model = strdup(config->model),
+                                          .temperature = config->temperature,
+                                          .max_tokens = config->max_tokens,
+                                          .seed = options->seed};
+  chat->key_env = strdup(config->key_env);
+  chat->retries = config->retries;
+  chat->slots = share(config->concurrency, options);
+  if (!chat->settings.model || !chat->key_env) return no_memory(err);
+  status = take_key(chat, err);
+  if (status == 0 && options->cache_dir)
+    status = http_cache_open(&chat->cache, options->cache_dir, options->rank, err);
+  struct http_client_options client = {.url = &chat->url, .key = chat->key, .timeout = config->timeout};
+  return status < 0 ? status : http_client_open(&chat->client, &client, err);
+}
+
+int ask_open_http(struct ask_chat *out, const char *url, const struct ask_options *options,
+                  struct tpo_error *err)
+{
+  struct http_chat *chat = tpo_calloc(1, sizeof *chat, err);
+  if (!chat) return TPO_E_MEMORY;
+  int status = open_parts(chat, url, options, err);
+  if (status < 0) {
+    http_close(chat);
+    return status;
+  }
+  *out = (struct ask_chat){.state = chat, .ask = http_ask, .counts = http_counts, .close = http_close};
+  return 0;
+}

@@ -1,0 +1,49 @@
+/* Connections to one server: several requests under way at once, without threads. */
+#ifndef TPO_ASK_HTTP_CLIENT_H
+#define TPO_ASK_HTTP_CLIENT_H
+
+#include "base/buf.h"
+#include "ask/http/protocol.h"
+
+enum http_fault {
+  HTTP_DONE,        /* there is a status and a whole body */
+  HTTP_UNREACHABLE, /* no connection */
+  HTTP_BROKEN,      /* the connection broke, or the time was over */
+  HTTP_UNTRUSTED,   /* its certificate is not in order, or ours are not there */
+  HTTP_TOO_LONG,    /* a body over HTTP_LONGEST bytes */
+  HTTP_NO_MEMORY
+};
+enum { HTTP_LONGEST = 16 << 20 };
+
+/* One request and what came back. Zero-initialise; http_exchange_free in the end. */
+struct http_exchange {
+  void *user; /* the caller's */
+  void *easy; /* libcurl's handle, kept from one request to the next */
+  bool under_way;
+  enum http_fault fault;
+  int status;          /* 200, ... */
+  struct tpo_buf body; /* as it came */
+  char retry_after[64];
+  char problem[HTTP_TEXT]; /* what a fault is about */
+};
+
+struct http_client;
+struct http_client_options {
+  const struct http_url *url; /* borrowed */
+  const char *key;            /* NULL: none; copied */
+  int timeout;                /* seconds for one request */
+};
+int http_client_open(struct http_client **out, const struct http_client_options *options,
+                     struct tpo_error *err);
+/* Sends a body, borrowed until the exchange is done. */
+int http_client_start(struct http_client *client, struct http_exchange *exchange, const struct tpo_buf *body,
+                      struct tpo_error *err);
+/* Lets the requests under way go on; returns after `seconds`, or sooner when something happened. */
+int http_client_wait(struct http_client *client, double seconds, struct tpo_error *err);
+/* An exchange that is done and has not been told yet; NULL: none. */
+struct http_exchange *http_client_next(struct http_client *client);
+/* Ends it where it is under way. */
+void http_exchange_free(struct http_client *client, struct http_exchange *exchange);
+void http_client_close(struct http_client *client); /* takes NULL; its exchanges are freed before */
+
+#endif

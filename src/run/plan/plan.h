@@ -1,0 +1,74 @@
+/* What a run would take: gathered by plan.c and sizes.c, told by text.c. Rank 0 alone. Counts are
+ * doubles: products of settings may be beyond 64 bits, and nothing here needs the last digit. */
+#ifndef TPO_RUN_PLAN_PLAN_H
+#define TPO_RUN_PLAN_PLAN_H
+
+#include "base/buf.h"
+#include "judge/route.h"
+#include "tpo/run.h"
+#include "tpo/text.h"
+
+/* The instructions of an iteration, or those of validation. */
+struct plan_set {
+  size_t n;
+  size_t longest;          /* tokens of the longest prompt */
+  double prompt_tokens;    /* of all, each once */
+  double most, expected;   /* tokens of one output of each, summed */
+  double text_bytes;       /* of the rendered prompts */
+  double row_bytes;        /* of a row of samples.h5 for each, its output left out */
+  double line_bytes;       /* of the file of instructions */
+  double detail_bytes;     /* of a row's score_detail for each */
+  double calls, versus;    /* of judges: on the samples of each; on a couple of responses of each */
+  double pair_token_bytes; /* of a pair's prompt for each */
+};
+
+struct plan_judge {
+  const char *kind;                 /* KIND[:ARG]; borrowed */
+  const char *unit;                 /* what a call is: "comparisons" */
+  double train, validation, versus; /* calls on all iterations' samples; on validation's, in one pass */
+};
+
+struct plan_files { /* bytes */
+  double prompts, samples, scored, pairs, validation;
+};
+
+struct plan {
+  const struct tpo_session *session;
+  const struct tpo_config *config;
+  struct tpo_arch arch;
+  struct tpo_tokenizer *tokenizer;
+  struct tpo_template *tmpl;
+  char *yaml; /* the configuration, as files carry it */
+  int expect_tokens;
+  int budget;        /* tokens drawn for an output at most */
+  int marker_tokens; /* of a response marker that may be inserted besides */
+  bool compares;     /* the judge compares responses with each other */
+  struct routes routes;
+  struct plan_judge *judges; /* [n_judges] */
+  int n_judges;
+  struct plan_set *train; /* [iterations] */
+  struct plan_set validation;
+  double checkpoint, trainer; /* bytes of checkpoint.h5 and trainer.h5 */
+};
+
+/* sizes.c */
+int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err);
+/* Files of an iteration, with outputs as long as expected or, `most`, as long as can be. */
+void plan_file_sizes(const struct plan *plan, const struct plan_set *set, bool most, struct plan_files *out);
+/* Of the whole run folder: when it is done, and the most that stands in it at any time. */
+void plan_disk(const struct plan *plan, bool most, double *end, double *peak);
+/* Bytes free on the file system that `path` would be on; negative: it can't be told. */
+double plan_free_space(const char *path);
+
+/* How often iteration i (0: the start model) samples the validation instructions, and how often their
+ * responses are compared with those of another model. */
+int plan_validations(const struct plan *plan, int iteration);
+int plan_comparisons(const struct plan *plan, int iteration);
+/* Pairs of a set at most, and the optimizer steps over them in all epochs. */
+double plan_pairs(const struct plan *plan, const struct plan_set *set);
+double plan_steps(const struct plan *plan, const struct plan_set *set);
+
+/* text.c */
+void plan_print(const struct plan *plan, struct tpo_buf *out);
+
+#endif

@@ -1,0 +1,134 @@
+/* Sizes of the files of a run, and the room that they need. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/file.h"
+#include "model/model.h"
+#include "run/plan/plan.h"
+#include "store/hdf5/layout.h"
+
+struct blobs {
+  struct tpo_h5_heaps *heaps;
+  double n;
+};
+
+static int put_blob(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err)
+{
+  struct blobs *blobs = arg;
+  (void)name, (void)bytes;
+  blobs->n++;
+  return tpo_h5_heaps_put(blobs->heaps, (double)len, err);
+}
+
+/* The groups are as tpo_trainer_save writes them. */
+static int checkpoint_bytes(const struct plan *plan, bool with_optimizer, double *out, struct tpo_error *err)
+{
+  enum { ARCHITECTURE = 500, STATE = 500 }; /* JSON texts, about */
+  const struct tpo_arch *arch = &plan->arch;
+  bool bf16 = plan->config->model.dtype == TPO_DTYPE_BF16;
+  double tensors = (double)tpo_params_number(arch);
+  double values = (double)tpo_arch_param_count(arch);
+  int groups = (with_optimizer || bf16) + 2 * with_optimizer;
+  struct tpo_h5_heaps heaps = {0};
+  struct blobs blobs = {.heaps = &heaps, .n = 2};
+  const size_t attributes[] = {10, 5, 20, strlen(plan->yaml), ARCHITECTURE};
+  int status = 0;
+  for (size_t i = 0; i < sizeof attributes / sizeof *attributes && status == 0; i++)
+    status = tpo_h5_heaps_put(&heaps, (double)attributes[i], err);
+  for (int i = 0; bf16 && i < (int)tensors && status == 0; i++) status = tpo_h5_heaps_put(&heaps, 8, err);
+  if (status == 0) status = tpo_tokenizer_each_file(plan->tokenizer, put_blob, &blobs, err);
+  if (status == 0) status = tpo_h5_heaps_put(&heaps, STATE, err);
+  if (status == 0) status = tpo_h5_heaps_put(&heaps, 32, err); /* content_hash */
+  *out = values * (bf16 ? 2 : 4) + values * 4 * groups + TPO_H5_TEXT_PLACE * blobs.n + heaps.bytes +
+         tpo_h5_metadata_bytes(tensors * (1 + groups) + blobs.n, 2 + groups + (groups > 0));
+  tpo_h5_heaps_free(&heaps);
+  return status;
+}
+
+int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err)
+{
+  int status = checkpoint_bytes(plan, plan->config->train.save_optimizer, &plan->checkpoint, err);
+  if (status == 0 && plan->config->train.epochs > 1)
+    status = checkpoint_bytes(plan, true, &plan->trainer, err);
+  return status;
+}
+
+/* A file of samples, k of each instruction of the set, scored or not. Of an output a row has ids,
+ * log-probabilities and marks (9 bytes a token), and its text twice: whole, and as thought and response. */
+static double samples_bytes(const struct plan *plan, const struct plan_set *set, double k, bool scored,
+                            bool most)
+{
+  enum { COLUMNS = 18, SCORE_COLUMNS = 3, ROW_NUMBERS = 33, SCORE_NUMBERS = 9, TOKEN_BYTES = 9 };
+  double rows = (double)set->n * k, tokens = k * (most ? set->most : set->expected);
+  if (rows == 0) return 0;
+  double inserted = rows * plan->marker_tokens, text = set->text_bytes / set->prompt_tokens;
+  double bytes = k * set->row_bytes + rows * ROW_NUMBERS + (tokens + inserted) * TOKEN_BYTES +
+                 rows * 2 * tpo_h5_text_bytes((tokens + inserted) / rows * text) + rows * TPO_H5_TEXT_PLACE;
+  if (scored) bytes += rows * SCORE_NUMBERS + k * set->detail_bytes;
+  return bytes + tpo_h5_text_bytes((double)strlen(plan->yaml)) +
+         tpo_h5_metadata_bytes(COLUMNS + (scored ? SCORE_COLUMNS : 0), 0);
+}
+
+static double pairs_bytes(const struct plan *plan, const struct plan_set *set, bool most)
+{
+  enum { COLUMNS = 16, PAIR_NUMBERS = 72, TOKEN_BYTES = 5 };
+  double pairs = plan_pairs(plan, set), of_each = set->n ? pairs / (double)set->n : 0;
+  double tokens = 2 * of_each * (most ? set->most : set->expected) + 2 * pairs * plan->marker_tokens;
+  return of_each * set->pair_token_bytes + pairs * PAIR_NUMBERS + tokens * TOKEN_BYTES +
+         tpo_h5_text_bytes((double)strlen(plan->yaml)) + tpo_h5_metadata_bytes(COLUMNS, 0);
+}
+
+void plan_file_sizes(const struct plan *plan, const struct plan_set *set, bool most, struct plan_files *out)
+{
+  double k = plan->config->sampling.k;
+  *out = (struct plan_files){
+      .prompts = set->line_bytes,
+      .samples = samples_bytes(plan, set, k, false, most),
+      .scored = samples_bytes(plan, set, k, true, most),
+      .pairs = pairs_bytes(plan, set, most),
+      .validation = samples_bytes(plan, &plan->validation, plan->config->run.validation_k, true, most),
+  };
+}
+
+/* What training adds at its fullest: a file replaces another only once it is whole, so of checkpoint.h5 and
+ * trainer.h5 (written between epochs) one stands there twice. */
+static double training_peak(const struct plan *plan)
+{
+  int epochs = plan->config->train.epochs;
+  double once = plan->checkpoint + plan->trainer, twice = epochs > 2 ? plan->trainer : plan->checkpoint;
+  return epochs == 1 ? plan->checkpoint : once + (twice > plan->checkpoint ? twice : plan->checkpoint);
+}
+
+void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
+{
+  struct plan_files files;
+  plan_file_sizes(plan, &plan->validation, most, &files);
+  *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml);
+  *peak = 0;
+  for (int i = 0; i < plan->config->run.iterations; i++) {
+    plan_file_sizes(plan, &plan->train[i], most, &files);
+    *end += files.prompts + files.samples + files.scored + files.pairs;
+    if (*end + training_peak(plan) > *peak) *peak = *end + training_peak(plan);
+    *end += plan->checkpoint + files.validation;
+  }
+  if (*end > *peak) *peak = *end;
+}
+
+double plan_free_space(const char *path)
+{
+  char dir[4096];
+  struct statvfs fs;
+  if (strlen(path) >= sizeof dir) return -1;
+  strcpy(dir, path);
+  while (statvfs(dir, &fs) < 0) { /* the nearest parent that is there */
+    char *slash = strrchr(dir, '/');
+    if (strcmp(dir, ".") == 0 || strcmp(dir, "/") == 0) return -1;
+    if (!slash)
+      strcpy(dir, ".");
+    else
+      slash[slash == dir] = '\0';
+  }
+  return (double)fs.f_bavail * (double)fs.f_frsize;
+}

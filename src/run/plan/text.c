@@ -1,0 +1,255 @@
+/* The plan as a person reads it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/ops.h"
+#include "base/file.h"
+#include "run/plan/plan.h"
+#include "tpo/judge.h"
+
+/* "1,234,567" */
+static const char *count(double x, char out[40])
+{
+  char digits[40];
+  int n = snprintf(digits, sizeof digits, "%.0f", x), at = 0;
+  for (int i = 0; i < n && at < 38; i++) {
+    if (i > 0 && (n - i) % 3 == 0) out[at++] = ',';
+    out[at++] = digits[i];
+  }
+  out[at] = '\0';
+  return out;
+}
+
+static const char *size(double bytes, char out[40])
+{
+  static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+  int unit = 0;
+  for (; bytes >= 1000 && unit < 5; unit++) bytes /= 1000;
+  int decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
+  snprintf(out, 40, "%.*f %s", decimals, bytes, units[unit]);
+  return out;
+}
+
+/* A line of a table: what it is about, then numbers, right-aligned. */
+static void row(struct tpo_buf *out, const char *name, const double *values, int n)
+{
+  char text[40];
+  tpo_buf_printf(out, "  %-9s", name);
+  for (int i = 0; i < n; i++) tpo_buf_printf(out, " %14s", count(values[i], text));
+  tpo_buf_putc(out, '\n');
+}
+
+static void header(struct tpo_buf *out, const char *const *names, int n)
+{
+  tpo_buf_printf(out, "  %-9s", "iteration");
+  for (int i = 0; i < n; i++) tpo_buf_printf(out, " %14s", names[i]);
+  tpo_buf_putc(out, '\n');
+}
+
+static void add(double *total, const double *values, int n)
+{
+  for (int i = 0; i < n; i++) total[i] += values[i];
+}
+
+static void print_iterations(const struct plan *plan, struct tpo_buf *out)
+{
+  enum { N = 8 };
+  static const char *const names[N] = {"prompts", "prompt tokens", "samples",  "tokens, about",
+                                       "at most", "judge calls",   "pairs <=", "steps <="};
+  double total[N] = {0};
+  char name[24];
+  tpo_buf_puts(out, "\nSampling and training\n");
+  header(out, names, N);
+  for (int i = 0; i < plan->config->run.iterations; i++) {
+    const struct plan_set *set = &plan->train[i];
+    double k = plan->config->sampling.k;
+    const double values[N] = {(double)set->n,        set->prompt_tokens,   (double)set->n * k,
+                              k * set->expected,     k * set->most,        set->calls,
+                              plan_pairs(plan, set), plan_steps(plan, set)};
+    snprintf(name, sizeof name, "%d", i + 1);
+    row(out, name, values, N);
+    add(total, values, N);
+  }
+  row(out, "total", total, N);
+}
+
+static void print_validation(const struct plan *plan, struct tpo_buf *out)
+{
+  enum { N = 6 };
+  static const char *const names[N] = {"validations",   "samples", "with redraws",
+                                       "tokens, about", "at most", "judge calls"};
+  const struct plan_set *set = &plan->validation;
+  const struct tpo_run_config *run = &plan->config->run;
+  double total[N] = {0}, k = run->validation_k;
+  char name[24], n[40], tokens[40];
+  if (set->n == 0) {
+    tpo_buf_puts(out, "\nNo validation (data.validation_prompts is 0).\n");
+    return;
+  }
+  tpo_buf_printf(out,
+                 "\nValidation: %s instructions of %s prompt tokens, %d sample%s of each; "
+                 "what does not parse is drawn\nagain up to %d times (run.validation_resample)\n",
+                 count((double)set->n, n), count(set->prompt_tokens, tokens), run->validation_k,
+                 run->validation_k == 1 ? "" : "s", run->validation_resample);
+  header(out, names, N);
+  for (int i = 0; i <= plan->config->run.iterations; i++) {
+    double v = plan_validations(plan, i), again = 1 + run->validation_resample;
+    double calls = plan->compares ? plan_comparisons(plan, i) * set->versus : v * set->calls;
+    const double values[N] = {v,
+                              v * (double)set->n * k,
+                              v * (double)set->n * k * again,
+                              v * k * set->expected,
+                              v * k * set->most * again,
+                              calls};
+    snprintf(name, sizeof name, i == 0 ? "start" : "%d", i);
+    row(out, name, values, N);
+    add(total, values, N);
+  }
+  row(out, "total", total, N);
+}
+
+/* Calls in all, judge by judge. */
+static void print_judges(const struct plan *plan, struct tpo_buf *out)
+{
+  double validations = 0, comparisons = 0;
+  char all[40], train[40], validation[40];
+  struct tpo_error problem = {0};
+  for (int i = 0; i <= plan->config->run.iterations; i++) {
+    validations += plan_validations(plan, i);
+    comparisons += plan_comparisons(plan, i);
+  }
+  tpo_buf_puts(out, "\nJudge calls at most: outputs that do not parse are not judged\n");
+  for (int j = 0; j < plan->n_judges; j++) {
+    const struct plan_judge *judge = &plan->judges[j];
+    double v = plan->compares ? comparisons * judge->versus : validations * judge->validation;
+    tpo_buf_printf(out, "  %s: ", judge->kind);
+    if (judge->train + v > 0)
+      tpo_buf_printf(out, "%s %s, %s of them on samples and %s in validation\n", count(judge->train + v, all),
+                     judge->unit, count(judge->train, train), count(v, validation));
+    else
+      tpo_buf_printf(out, "%s\n", strcmp(judge->kind, "rule") == 0 ? judge->unit : "no calls");
+  }
+  if (plan->compares && plan->validation.n > 0)
+    tpo_buf_puts(out, "  Validation responses are compared with the start model's, "
+                      "the previous iteration's and run.baseline's, each in both positions.\n");
+  if (tpo_judge_check(&plan->config->judge, &problem) < 0)
+    tpo_buf_printf(out, "  warning: %s\n", problem.message);
+}
+
+static void file_line(struct tpo_buf *out, const char *name, double about, double most, const char *note)
+{
+  char a[40], m[40];
+  tpo_buf_printf(out, "  %-30s %12s %12s%s%s\n", name, size(about, a), size(most, m), *note ? "  " : "",
+                 note);
+}
+
+static void print_files(const struct plan *plan, struct tpo_buf *out)
+{
+  struct plan_files f, m;
+  const struct plan_set *first = &plan->train[0];
+  bool bf16 = plan->config->model.dtype == TPO_DTYPE_BF16, all = plan->config->train.save_optimizer;
+  char note[160];
+  plan_file_sizes(plan, first, false, &f);
+  plan_file_sizes(plan, first, true, &m);
+  tpo_buf_printf(out, "\n%-33s %12s %12s\n", "Files of the first iteration", "about", "at most");
+  file_line(out, "iter-001/prompts.jsonl", f.prompts, m.prompts, "");
+  file_line(out, "iter-001/samples.h5", f.samples, m.samples, "");
+  file_line(out, "iter-001/scored.h5", f.scored, m.scored, "");
+  file_line(out, "iter-001/pairs.h5", f.pairs, m.pairs, "");
+  snprintf(note, sizeof note, "weights in %s%s%s", bf16 ? "bf16" : "fp32",
+           bf16  ? (all ? ", fp32 masters" : " and fp32 masters")
+           : all ? ", masters"
+                 : "",
+           all ? " and two moments" : "");
+  file_line(out, "iter-001/checkpoint.h5", plan->checkpoint, plan->checkpoint, note);
+  if (plan->trainer > 0)
+    file_line(out, "iter-001/trainer.h5", plan->trainer, plan->trainer, "between epochs, then removed");
+  if (plan->validation.n > 0) file_line(out, "iter-001/validation.h5", f.validation, m.validation, "");
+}
+
+static void print_disk(const struct plan *plan, struct tpo_buf *out)
+{
+  const char *dir = plan->config->run.dir;
+  double end, peak, most_end, most_peak, space = plan_free_space(dir);
+  char a[40], b[40], c[40], d[40];
+  plan_disk(plan, false, &end, &peak);
+  plan_disk(plan, true, &most_end, &most_peak);
+  tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) while training\n", size(end, a),
+                 size(most_end, b), size(peak, c), size(most_peak, d));
+  tpo_buf_puts(out,
+               "  Not counted: the report, metrics, TensorBoard's events and answers kept from a server.\n");
+  if (space < 0)
+    tpo_buf_printf(out, "  How much is free at %s can't be told.\n", dir);
+  else if (space < most_peak)
+    tpo_buf_printf(out, "  warning: %s are free at %s, which %s enough\n", size(space, a), dir,
+                   space < peak ? "is not" : "may not be");
+  else
+    tpo_buf_printf(out, "  %s are free at %s.\n", size(space, a), dir);
+  char manifest[4096];
+  if (tpo_path_join(manifest, sizeof manifest, dir, "manifest.json", NULL) == 0 && tpo_file_exists(manifest))
+    tpo_buf_printf(out, "  warning: %s holds a run already\n", dir);
+}
+
+static void print_memory(const struct plan *plan, struct tpo_buf *out)
+{
+  const struct tpo_session *s = plan->session;
+  const struct tpo_config *c = plan->config;
+  const struct tpo_ops *ops = tpo_ops(s->backend);
+  struct tpo_memory_plan m;
+  struct tpo_error problem = {0};
+  char total[40], w[40], sh[40], g[40], act[40], rest[40];
+  int ranks = tpo_comm_size(s->comm);
+  tpo_memory_plan(&m, &plan->arch, c->model.dtype, ops->asynchronous, ranks, c->train.micro_batch_tokens);
+  tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s)\n", ranks, ranks == 1 ? "" : "s", ops->name);
+  tpo_buf_printf(out,
+                 "  training: at least %s: weights %s, master weights and moments %s, gradient %s, "
+                 "activations of %d\n  tokens %s, the rest %s\n",
+                 size((double)tpo_memory_plan_total(&m), total), size((double)m.weights, w),
+                 size((double)m.shard, sh), size((double)m.gradient, g), c->train.micro_batch_tokens,
+                 size((double)m.activations, act), size((double)(m.scratch + m.exchange), rest));
+  double element = c->model.dtype == TPO_DTYPE_BF16 ? 2 : 4, longest = (double)plan->validation.longest;
+  for (int i = 0; i < c->run.iterations; i++) longest = fmax(longest, (double)plan->train[i].longest);
+  longest = fmin(longest + c->sampling.max_tokens + plan->marker_tokens, plan->arch.context);
+  double cache = 2 * element * plan->arch.layers * plan->arch.kv_heads * plan->arch.head_dim * longest;
+  tpo_buf_printf(
+      out, "  sampling: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f tokens)\n",
+      size((double)m.weights, w), size(cache * c->sampling.slots, total), c->sampling.slots, longest);
+  if (tpo_judge_needs_model(&c->judge)) tpo_buf_puts(out, "  The judge's model comes on top of that.\n");
+  if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, s->backend, s->comm, &problem) < 0)
+    tpo_buf_printf(out, "  warning: %s\n", problem.message);
+}
+
+void plan_print(const struct plan *plan, struct tpo_buf *out)
+{
+  const struct tpo_config *c = plan->config;
+  const struct tpo_arch *arch = &plan->arch;
+  char n[40];
+  tpo_buf_printf(out, "Plan of %s: %d iteration%s. Nothing was computed or written.\n\n", c->run.dir,
+                 c->run.iterations, c->run.iterations == 1 ? "" : "s");
+  tpo_buf_printf(out, "  model    %s, %s parameters, %s\n", c->model.path,
+                 count((double)tpo_arch_param_count(arch), n),
+                 c->model.dtype == TPO_DTYPE_BF16 ? "bf16" : "fp32");
+  tpo_buf_printf(out, "  outputs  %d of each instruction, of at most %d tokens", c->sampling.k, plan->budget);
+  if (plan->marker_tokens > 0) tpo_buf_printf(out, " and %d of an inserted marker", plan->marker_tokens);
+  tpo_buf_puts(out, "\n           where it says \"about\", they are taken to have ");
+  if (plan->expect_tokens > 0)
+    tpo_buf_printf(out, "%d tokens (--expect-tokens)\n", plan->expect_tokens);
+  else
+    tpo_buf_puts(out, "half of that (--expect-tokens N: another number)\n");
+  double tokens = 0;
+  for (int i = 0; i < c->run.iterations; i++) {
+    const struct plan_set *set = &plan->train[i];
+    double of_each = set->n ? plan_pairs(plan, set) / (double)set->n : 0;
+    tokens += 2 * of_each * (set->prompt_tokens + set->most + (double)set->n * plan->marker_tokens) *
+              c->train.epochs;
+  }
+  tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
+                 c->train.epochs, c->train.epochs == 1 ? "" : "s", count(tokens, n));
+  print_iterations(plan, out);
+  print_validation(plan, out);
+  print_judges(plan, out);
+  print_files(plan, out);
+  print_disk(plan, out);
+  print_memory(plan, out);
+}

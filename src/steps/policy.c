@@ -1,0 +1,40 @@
+/* Opens a model with its tokenizer and template. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tpo/steps.h"
+
+int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
+                    bool keep_master, struct tpo_error *err)
+{
+  *policy = (struct tpo_policy){.path = strdup(path)};
+  struct tpo_model_options options = {.backend = session->backend,
+                                      .dtype = session->config->model.dtype,
+                                      .keep_master = keep_master,
+                                      .shard_rank = tpo_comm_rank(session->comm),
+                                      .shard_size = tpo_comm_size(session->comm)};
+  struct tpo_arch arch;
+  int status = policy->path ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (status == 0) status = tpo_tokenizer_open(&policy->tokenizer, path, err);
+  if (status == 0)
+    status = tpo_template_open(&policy->tmpl, policy->tokenizer, &session->config->template_pieces, err);
+  if (status == 0 && keep_master) status = tpo_arch_read(&arch, path, err);
+  if (status == 0 && keep_master)
+    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
+                                    session->comm, err);
+  if (status == 0) status = tpo_model_open(&policy->model, path, &options, err);
+  if (status == 0)
+    status = tpo_tokenizer_check_vocab(policy->tokenizer, tpo_model_arch(policy->model)->vocab_size, err);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status < 0) tpo_policy_close(policy);
+  return status;
+}
+
+void tpo_policy_close(struct tpo_policy *policy)
+{
+  tpo_model_close(policy->model);
+  tpo_template_close(policy->tmpl);
+  tpo_tokenizer_close(policy->tokenizer);
+  free(policy->path);
+  *policy = (struct tpo_policy){0};
+}

@@ -1,0 +1,53 @@
+/* Win rates of one model's responses against another's, by their scores or by asking the judge. */
+#include "steps/win_rate.h"
+
+#include <string.h>
+
+#include "tpo/judge.h"
+
+/* The rows of `now` for which `before` has one of the same instruction and number. */
+static int take_matched(struct tpo_samples *matched, const struct tpo_samples *now,
+                        const struct tpo_samples *before, size_t *unmatched, struct tpo_error *err)
+{
+  int status = 0;
+  size_t at = 0;
+  for (size_t first = 0, end; first < now->n && status == 0; first = end) {
+    size_t had = matched->n, other = find_instruction(before, &now->rows[first], &at);
+    end = tpo_samples_prompt_end(now, first);
+    size_t other_end = other < before->n ? tpo_samples_prompt_end(before, other) : other;
+    for (size_t i = first; i < end && status == 0; i++)
+      for (size_t j = other; j < other_end && status == 0; j++)
+        if (before->rows[j].k == now->rows[i].k) status = tpo_samples_add(matched, &now->rows[i], err);
+    *unmatched += matched->n == had;
+  }
+  return status;
+}
+
+/* The judge itself compares. All ranks; result on rank 0. */
+static int ask_judge(const struct tpo_session *session, const struct tpo_samples *now,
+                     const struct tpo_samples *before, struct win_rate *out, struct tpo_error *err)
+{
+  struct tpo_samples matched = {0};
+  size_t failures = 0, unmatched = 0;
+  int status = tpo_comm_rank(session->comm) == 0 ? take_matched(&matched, now, before, &unmatched, err) : 0;
+  double any = matched.n > 0; /* no judge is opened for nothing */
+  status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = tpo_comm_allreduce_max_f64(session->comm, &any, 1, err);
+  if (status == 0 && any > 0) status = tpo_judge_versus(session, &matched, before, &failures, err);
+  if (status == 0 && tpo_comm_rank(session->comm) == 0) status = win_rate_of_shares(&matched, out, err);
+  out->unmatched = unmatched;
+  tpo_samples_free(&matched);
+  return tpo_comm_agree(session->comm, status, err);
+}
+
+int win_rate_between(const struct tpo_session *session, const struct tpo_samples *now,
+                     const struct tpo_samples *before, double unparsed, struct win_rate *out,
+                     struct tpo_error *err)
+{
+  const struct tpo_judge_config *judge = &session->config->judge;
+  if (tpo_judge_compares(judge)) return ask_judge(session, now, before, out, err);
+  bool raw = strcmp(judge->kind, "route") == 0;
+  int status =
+      tpo_comm_rank(session->comm) == 0 ? win_rate_of_scores(now, before, unparsed, raw, out, err) : 0;
+  return tpo_comm_agree(session->comm, status, err);
+}

@@ -1,0 +1,15 @@
+/* Win rates of one model's responses against another's. */
+#ifndef TPO_STEPS_WIN_RATE_H
+#define TPO_STEPS_WIN_RATE_H
+
+#include "measure/dynamics.h"
+#include "tpo/steps.h"
+
+/* How often `now` wins against `before`, rank 0's samples of the same instructions: by the scores that both
+ * hold, or, with a judge that only compares, by asking it. unparsed: what an output that does not parse
+ * counts with among scores, raw ones with a judge that mixes scales. All ranks; *out on rank 0. */
+int win_rate_between(const struct tpo_session *session, const struct tpo_samples *now,
+                     const struct tpo_samples *before, double unparsed, struct win_rate *out,
+                     struct tpo_error *err);
+
+#endif

@@ -1,0 +1,489 @@
+/* What the judge `http` sends, what it reads, how long it waits and what it keeps; the connections themselves
+ * are tested end to end. */
+#include <dirent.h>
+#include <time.h>
+#include "base/hash.h"
+#include "base/json.h"
+#include "ask/http/cache.h"
+#include "ask/http/protocol.h"
+#include "unit.h"
+
+static void address_is_completed_and_shown_without_its_query(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *given, *address, *shown;
+    bool encrypted, local;
+  } cases[] = {
+      {"http://host:8000/v1", "http://host:8000/v1/chat/completions", NULL, false, false},
+      {"https://host/v1/", "https://host/v1/chat/completions", NULL, true, false},
+      {"http://host", "http://host/chat/completions", NULL, false, false},
+      {"http://localhost/v1/chat/completions", "http://localhost/v1/chat/completions", NULL, false, true},
+      {"https://127.0.0.1/a/chat/completions?v=1", "https://127.0.0.1/a/chat/completions?v=1",
+       "https://127.0.0.1/a/chat/completions", true, true},
+      {"http://[::1]:80/v1?x=y", "http://[::1]:80/v1/chat/completions?x=y",
+       "http://[::1]:80/v1/chat/completions", false, true},
+      {"http://127.8.9.10:80/v1", "http://127.8.9.10:80/v1/chat/completions", NULL, false, true},
+      {"http://127.example.org/v1", "http://127.example.org/v1/chat/completions", NULL, false, false},
+      {"http://128.0.0.1/v1", "http://128.0.0.1/v1/chat/completions", NULL, false, false},
+      {"http://localhost.example.org/v1", "http://localhost.example.org/v1/chat/completions", NULL, false,
+       false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct http_url url;
+    struct tpo_error err = {0};
+    assert_int_equal(http_url_parse(&url, cases[i].given, &err), 0);
+    assert_string_equal(url.address, cases[i].address);
+    assert_string_equal(url.shown, cases[i].shown ? cases[i].shown : cases[i].address);
+    assert_int_equal(url.encrypted, cases[i].encrypted);
+    assert_int_equal(url.local, cases[i].local);
+    http_url_free(&url);
+  }
+}
+
+static void bad_address_is_a_usage_error_that_shows_no_password(void **state)
+{
+  (void)state;
+  static const char *const bad[] = {"",
+                                    "host",
+                                    "host:80/v1",
+                                    "http://",
+                                    "http:///v1",
+                                    "ftp://host/v1",
+                                    "file:///etc/passwd",
+                                    "http://host:99999",
+                                    "http://a b/",
+                                    "http://host/v1#x",
+                                    "http://host/\n",
+                                    "http://me:hidden@host/v1",
+                                    "http://hidden@host/v1",
+                                    "http://me:hidden@host:99999/v1",
+                                    "ftp://me:hidden@host/v1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct http_url url;
+    struct tpo_error err = {0};
+    assert_int_equal(http_url_parse(&url, bad[i], &err), TPO_E_USAGE);
+    assert_contains(err.message, "judge.kind");
+    assert_null(strstr(err.message, "hidden"));
+    http_url_free(&url);
+  }
+}
+
+static char *body_of(const char *system, const char *user)
+{
+  struct http_settings settings = {"a \"model\"", 0.7, 12, UINT64_C(0xfedcba9876543210)};
+  struct tpo_buf body = {0};
+  http_write_body(&body, &settings, &(struct ask_question){system, user});
+  return tpo_buf_take(&body);
+}
+
+static void body_is_json_whatever_the_texts_hold(void **state)
+{
+  (void)state;
+  char *body = body_of(
+      "S\\", "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad \xFF\xC3 end");
+  json_t *json = tpo_json_parse(body, strlen(body), "body", NULL);
+  assert_non_null(json);
+  assert_string_equal(json_string_value(json_object_get(json, "model")), "a \"model\"");
+  const json_t *messages = json_object_get(json, "messages");
+  assert_int_equal(json_array_size(messages), 2);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 0), "content")), "S\\");
+  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 1), "content")),
+                      "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad "
+                      "\xEF\xBF\xBD\xEF\xBF\xBD end");
+  assert_true(json_real_value(json_object_get(json, "temperature")) == 0.7);
+  assert_int_equal(json_integer_value(json_object_get(json, "max_tokens")), 12);
+  assert_int_equal(json_integer_value(json_object_get(json, "n")), 1);
+  assert_int_equal(json_integer_value(json_object_get(json, "seed")), 0x76543210);
+  json_decref(json);
+  free(body);
+  body = body_of(NULL, "hi");
+  assert_contains(body, "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]");
+  free(body);
+}
+
+static struct http_reply read_ok(const char *body, const char *key)
+{
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  assert_int_equal(http_read_reply(body, strlen(body), key, &reply, why), HTTP_READ);
+  return reply;
+}
+
+static void reply_gives_text_and_tokens(void **state)
+{
+  (void)state;
+  struct http_reply reply =
+      read_ok("{\"choices\":[{\"message\":{\"content\":\"a\\u0000b\"},\"finish_reason\":\"length\"}],"
+              "\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":-7}}",
+              NULL);
+  assert_string_equal(reply.text, "a\xEF\xBF\xBD"
+                                  "b");
+  assert_true(reply.truncated);
+  assert_int_equal(reply.prompt_tokens, 5);
+  assert_int_equal(reply.completion_tokens, 0);
+  free(reply.text);
+}
+
+static void reply_without_text_tells_why(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *body;
+    enum http_reading reading;
+    const char *why;
+  } cases[] = {
+      {"", HTTP_MALFORMED, "not valid JSON"},
+      {"{\"choices\":[{\"message\":{\"content\":\"cut", HTTP_MALFORMED, "not valid JSON"},
+      {"<html>", HTTP_MALFORMED, "not valid JSON"},
+      {"{} {}", HTTP_MALFORMED, "not valid JSON"},
+      {"\"text\"", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"null", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"{\"choices\":{}}", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"{\"choices\":[[]]}", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"{\"choices\":[{\"message\":\"x\"}]}", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"{\"choices\":[{\"message\":{\"content\":[\"x\"]},\"finish_reason\":\"stop\"}]}", HTTP_NO_TEXT,
+       "finish_reason stop"},
+      {"{\"error\":\"no luck\"}", HTTP_NO_TEXT, "no luck"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct http_reply reply;
+    char why[HTTP_TEXT];
+    assert_int_equal(http_read_reply(cases[i].body, strlen(cases[i].body), NULL, &reply, why),
+                     cases[i].reading);
+    assert_contains(why, cases[i].why);
+    assert_null(reply.text);
+  }
+}
+
+static void key_is_taken_out_of_all_texts(void **state)
+{
+  (void)state;
+  const char *key = "sk-0123456789";
+  char told[HTTP_TEXT], body[600];
+  struct http_reply reply =
+      read_ok("{\"choices\":[{\"message\":{\"content\":\"\\u0073k-0123456789sk-0123456789.\"}}]}", key);
+  assert_string_equal(reply.text, "[key][key].");
+  free(reply.text);
+  http_error_text("{\"error\":{\"message\":\"wrong: sk-0123456789\"}}", 44, key, told);
+  assert_string_equal(told, "wrong: [key]");
+  /* Where the text is cut, no piece of the key is left. */
+  for (int n = HTTP_TEXT - 40; n < HTTP_TEXT + 10; n++) {
+    memset(body, 'x', (size_t)n);
+    strcpy(body + n, key);
+    http_error_text(body, strlen(body), key, told);
+    assert_null(strstr(told, "sk"));
+  }
+}
+
+static void key_is_found_under_the_escapes_of_json(void **state)
+{
+  (void)state;
+  const char *key = "sk/ab+\"c\\9u=";
+  static const char *const bodies[] = {
+      "{\"errors\":[\"bad sk\\/ab+\\\"c\\\\9u=.\"]}", /* no message that we know */
+      "{\"errors\":[\"bad \\u0073k\\u002Fab\\u002b\\u0022c\\u005C9\\u0075=.\"]}", /* as code points */
+      "{\"sk\\/ab+\\\"c\\\\9u=\":\"bad .\"}",                                     /* as a member's name */
+      "{\"errors\":[\"bad sk\\/ab+\\\"c\\\\9u=.",                                 /* cut off */
+      "{\"a\":1,\"a\":\"bad sk\\u002fab+\\\"c\\\\9u=.\"}", /* not valid: a name twice */
+      /* JSON in JSON */
+      "{\"error\":\"upstream: {\\\"e\\\":\\\"bad sk\\\\\\/ab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"}",
+      "{\"errors\":[\"upstream: {\\\"e\\\":\\\"bad \\\\u0073k\\\\u002fab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"]}",
+      "<p>bad sk/ab+\"c\\9u=.</p>"};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(bodies[i], strlen(bodies[i]), key, told);
+    assert_contains(told, "bad ");
+    assert_contains(told, "[key]");
+    assert_null(strstr(told, "ab"));
+    assert_null(strstr(told, "9"));
+  }
+  /* Parts of a key, also at the text's end, are not taken for it. */
+  static const char *const others[] = {"sk/ab",   "sk\\/ab+\\", "\\",
+                                       "\\u0073", "sk\\u002",   "\\\\\\\\\\\\\\\\\\\\\\\\sk"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(others[i], strlen(others[i]), key, told);
+    assert_string_equal(told, others[i]);
+  }
+}
+
+static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
+{
+  (void)state;
+  char told[HTTP_TEXT];
+  struct http_reply reply = read_ok("{\"choices\":[{\"message\":{\"content\":\"[[7]]\"}}]}", "7");
+  assert_string_equal(reply.text, "[[7]]");
+  free(reply.text);
+  http_error_text("key none", 8, "none", told);
+  assert_string_equal(told, "key [key]");
+}
+
+static void error_text_is_one_tame_short_line(void **state)
+{
+  (void)state;
+  char told[HTTP_TEXT], body[5000];
+  static const struct {
+    const char *body, *told;
+  } cases[] = {{"", ""},
+               {"  \n ", ""},
+               {"plain\n\n  text\t.\r\n", "plain text ."},
+               {"{\"error\":\"e\"}", "e"},
+               {"{\"error\":{\"message\":\"m\",\"code\":7}}", "m"},
+               {"{\"message\":\"m\"}", "m"},
+               {"{\"detail\":\"d\"}", "d"},
+               {"{\"detail\":[1]}", "{\"detail\":[1]}"},
+               {"\x1B[31mred\xFF", "?[31mred?"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    http_error_text(cases[i].body, strlen(cases[i].body), NULL, told);
+    assert_string_equal(told, cases[i].told);
+  }
+  for (size_t n = 0; n < sizeof body; n += 2) memcpy(body + n, "\xC3\xBC", 2);
+  for (size_t n = HTTP_TEXT - 20; n < HTTP_TEXT + 20; n++) {
+    http_error_text(body, n, NULL, told);
+    assert_true(strlen(told) < HTTP_TEXT);
+  }
+  http_error_text(body, sizeof body, NULL, told);
+  assert_contains(told, "\xC3\xBC...");
+}
+
+static void pauses_double_up_to_half_a_minute_with_jitter(void **state)
+{
+  (void)state;
+  double longest = 0;
+  bool differ = false;
+  for (int failures = 1; failures <= 40; failures++) {
+    double most = failures < 7 ? 0.5 * (1 << (failures - 1)) : 30;
+    for (uint64_t question = 0; question < 50; question++) {
+      double pause = http_pause(failures, 3, question);
+      assert_true(pause >= most / 2 && pause <= most);
+      assert_true(pause == http_pause(failures, 3, question));
+      differ |= pause != http_pause(failures, 3, question + 1);
+      longest = pause > longest ? pause : longest;
+    }
+  }
+  assert_true(differ && longest > 28 && longest <= 30);
+}
+
+static void retry_after_is_seconds_or_a_date(void **state)
+{
+  (void)state;
+  double seconds;
+  const time_t now = 784111777; /* Sun, 06 Nov 1994 08:49:37 GMT */
+  static const struct {
+    const char *value;
+    double seconds;
+  } good[] = {{"0", 0},
+              {"120", 120},
+              {"999999999999999999999", 1e9},
+              {"Sun, 06 Nov 1994 08:49:47 GMT", 10},
+              {"Sunday, 06-Nov-94 08:50:37 GMT", 60},
+              {"Sun Nov  6 08:49:40 1994", 3},
+              {"Sat, 05 Nov 1994 08:49:37 GMT", 0}};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    assert_true(http_retry_after(good[i].value, now, &seconds));
+    assert_true(seconds == good[i].seconds);
+  }
+  static const char *const bad[] = {"", "soon", "-5", "12 s", "1e3", "0x10", "1.5.2"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(http_retry_after(bad[i], now, &seconds));
+}
+
+static void key_names_and_keys_are_checked_unseen(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  assert_int_equal(http_check_key_name("OPENAI_API_KEY2", &err), 0);
+  assert_int_equal(http_check_key("X", "sk-~!", &err), 0);
+  static const char *const names[] = {NULL, "", "1X", "sk-abc", "A B", "A=B", "\xC3\xBC"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    assert_int_equal(http_check_key_name(names[i], &err), TPO_E_USAGE);
+    assert_null(strstr(err.message, "sk-abc"));
+  }
+  static const char *const keys[] = {"qqq zzz", "qqq\r\nEvil: 1", "qqq\xC3\xBC", "qqq\x7F"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    assert_int_equal(http_check_key("THE_NAME", keys[i], &err), TPO_E_USAGE);
+    assert_contains(err.message, "THE_NAME");
+    assert_null(strstr(err.message, "qqq"));
+  }
+}
+
+static void key_of(int i, char key[33])
+{
+  struct tpo_hash hash;
+  assert_int_equal(tpo_hash_begin(&hash, NULL), 0);
+  tpo_hash_add(&hash, &i, sizeof i);
+  tpo_hash_end(&hash, key);
+}
+
+static struct http_cache *open_cache(const char *folder, int rank)
+{
+  struct http_cache *cache;
+  struct tpo_error err = {0};
+  assert_int_equal(http_cache_open(&cache, folder, rank, &err), 0);
+  return cache;
+}
+
+static void put(struct http_cache *cache, int i, const char *answer)
+{
+  char key[33];
+  key_of(i, key);
+  assert_int_equal(http_cache_put(cache, key, answer, NULL), 0);
+}
+
+/* Whether the answer to question i is kept, and is the one given. */
+static bool holds(const struct http_cache *cache, int i, const char *answer)
+{
+  char key[33], *found;
+  key_of(i, key);
+  int status = http_cache_get(cache, key, &found, NULL);
+  assert_true(status >= 0);
+  if (status == 0) assert_null(found);
+  bool same = status == 1 && strcmp(found, answer) == 0;
+  free(found);
+  return same;
+}
+
+static const char odd[] = "line\nquote \" back \\ \xF0\x9D\x84\x9E \x01 end";
+
+static void answers_are_found_at_once_and_after_opening_again(void **state)
+{
+  char folder[4200], text[32];
+  snprintf(folder, sizeof folder, "%s/deep/er", (char *)*state);
+  for (int round = 0; round < 2; round++) {
+    struct http_cache *cache = open_cache(folder, 0);
+    if (round == 0) put(cache, 0, odd);
+    for (int i = 1; i < 3000 && round == 0; i++) {
+      snprintf(text, sizeof text, "answer %d", i);
+      put(cache, i, text);
+    }
+    assert_int_equal(http_cache_size(cache), 3000);
+    assert_true(holds(cache, 0, odd));
+    for (int i = 1; i < 3000; i++) {
+      snprintf(text, sizeof text, "answer %d", i);
+      assert_true(holds(cache, i, text));
+    }
+    assert_false(holds(cache, 3000, "answer 3000"));
+    http_cache_close(cache);
+  }
+}
+
+static void all_files_of_a_folder_count(void **state)
+{
+  for (int rank = 0; rank < 3; rank++) {
+    struct http_cache *cache = open_cache(*state, rank);
+    put(cache, rank, "x");
+    http_cache_close(cache);
+  }
+  struct http_cache *cache = open_cache(*state, 7);
+  for (int rank = 0; rank < 3; rank++) assert_true(holds(cache, rank, "x"));
+  http_cache_close(cache);
+}
+
+static void folder_gets_no_file_without_an_answer(void **state)
+{
+  http_cache_close(open_cache(*state, 0));
+  struct dirent **names;
+  int n = scandir(*state, &names, NULL, NULL);
+  assert_int_equal(n, 2); /* . and .. */
+  for (int i = 0; i < n; i++) free(names[i]);
+  free(names);
+}
+
+/* Writes the answers 0, 1 and 2 and gives the bytes of their file. */
+static size_t write_three(const char *folder, char path[8400], char *bytes, size_t capacity)
+{
+  struct http_cache *cache = open_cache(folder, 0);
+  for (int i = 0; i < 3; i++) put(cache, i, "some answer");
+  http_cache_close(cache);
+  struct dirent **names;
+  int n = scandir(folder, &names, NULL, NULL);
+  for (int i = 0; i < n; i++) {
+    if (names[i]->d_name[0] != '.') snprintf(path, 8400, "%s/%s", folder, names[i]->d_name);
+    free(names[i]);
+  }
+  free(names);
+  FILE *file = fopen(path, "rb");
+  size_t len = fread(bytes, 1, capacity, file);
+  fclose(file);
+  return len;
+}
+
+static void write_bytes(const char *path, const char *bytes, size_t len)
+{
+  FILE *file = fopen(path, "wb");
+  assert_int_equal(fwrite(bytes, 1, len, file), len);
+  fclose(file);
+}
+
+static void torn_last_line_is_left_out(void **state)
+{
+  char path[8400], bytes[2000];
+  size_t len = write_three(*state, path, bytes, sizeof bytes), line = len / 3;
+  for (size_t cut = 2 * line; cut <= len; cut++) {
+    write_bytes(path, bytes, cut);
+    struct http_cache *cache = open_cache(*state, 0);
+    assert_true(holds(cache, 0, "some answer") && holds(cache, 1, "some answer"));
+    assert_int_equal(holds(cache, 2, "some answer"), cut >= len - 1); /* its newline may be missing */
+    http_cache_close(cache);
+  }
+}
+
+static void every_damaged_byte_is_noticed(void **state)
+{
+  char path[8400], bytes[2000];
+  size_t len = write_three(*state, path, bytes, sizeof bytes), line = len / 3;
+  tpo_log_setup(TPO_LOG_ERROR, false, 0);
+  for (size_t at = line; at < 2 * line - 1; at++) {
+    bytes[at] ^= 1;
+    write_bytes(path, bytes, len);
+    bytes[at] ^= 1;
+    struct http_cache *cache = open_cache(*state, 0);
+    assert_true(holds(cache, 0, "some answer") && holds(cache, 2, "some answer"));
+    assert_false(holds(cache, 1, "some answer"));
+    assert_int_equal(http_cache_size(cache), 2);
+    http_cache_close(cache);
+  }
+  tpo_log_setup(TPO_LOG_INFO, false, 0);
+}
+
+static void foreign_files_are_no_answers(void **state)
+{
+  char path[8400], bytes[2000];
+  write_three(*state, path, bytes, sizeof bytes);
+  static const char *const texts[] = {"", "\n\n\n", "{}", "{\"sum\":\"", "not JSON at all\n"};
+  tpo_log_setup(TPO_LOG_ERROR, false, 0);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    snprintf(path, sizeof path, "%s/foreign-%zu.jsonl", (char *)*state, i);
+    write_bytes(path, texts[i], strlen(texts[i]));
+  }
+  struct http_cache *cache = open_cache(*state, 0);
+  assert_int_equal(http_cache_size(cache), 3);
+  http_cache_close(cache);
+  tpo_log_setup(TPO_LOG_INFO, false, 0);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(address_is_completed_and_shown_without_its_query),
+      cmocka_unit_test(bad_address_is_a_usage_error_that_shows_no_password),
+      cmocka_unit_test(body_is_json_whatever_the_texts_hold),
+      cmocka_unit_test(reply_gives_text_and_tokens),
+      cmocka_unit_test(reply_without_text_tells_why),
+      cmocka_unit_test(key_is_taken_out_of_all_texts),
+      cmocka_unit_test(key_is_found_under_the_escapes_of_json),
+      cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
+      cmocka_unit_test(error_text_is_one_tame_short_line),
+      cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
+      cmocka_unit_test(retry_after_is_seconds_or_a_date),
+      cmocka_unit_test(key_names_and_keys_are_checked_unseen),
+      cmocka_unit_test_setup_teardown(answers_are_found_at_once_and_after_opening_again, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(all_files_of_a_folder_count, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(folder_gets_no_file_without_an_answer, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(torn_last_line_is_left_out, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(every_damaged_byte_is_noticed, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(foreign_files_are_no_answers, make_folder, remove_folder),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

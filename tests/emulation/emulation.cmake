@@ -1,0 +1,45 @@
+# The emulated CUDA build's own tests, which need none of the project's kernels. The race checker's kernels are always
+# instrumented; the other sources follow the build's flags.
+function(tpo_emulation_flags target)
+  target_include_directories(${target} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulation/include ${CMAKE_SOURCE_DIR}/cuda
+                                                      ${CMAKE_SOURCE_DIR}/tests/emulation)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_options(${target} PRIVATE -O2 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -ffp-contract=off)
+  if(TPO_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON)
+endfunction()
+
+file(GLOB emulation_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulation/host/*.cpp)
+add_library(tpo_emulation STATIC ${emulation_sources})
+tpo_emulation_flags(tpo_emulation)
+target_link_libraries(tpo_emulation PUBLIC MPI::MPI_C Threads::Threads ${CMAKE_DL_LIBS})
+
+function(tpo_emulation_program name)
+  set(source ${CMAKE_SOURCE_DIR}/tests/emulation/${name}.cu)
+  add_executable(${name} ${source})
+  set_source_files_properties(${source} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+  tpo_emulation_flags(${name})
+  target_compile_options(${name} PRIVATE ${ARGN})
+  target_link_libraries(${name} PRIVATE tpo_emulation PkgConfig::CMOCKA)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
+function(tpo_emulation_test name)
+  tpo_emulation_program(test_emulation_${name} ${ARGN})
+  add_test(NAME emulation.${name} COMMAND test_emulation_${name})
+  set_tests_properties(emulation.${name} PROPERTIES TIMEOUT 120)
+endfunction()
+
+tpo_emulation_test(kernels)
+tpo_emulation_test(runtime)
+tpo_emulation_test(libraries)
+tpo_emulation_test(bounds)
+tpo_emulation_test(races -fno-sanitize=all -fsanitize=thread)
+
+tpo_emulation_program(mpi_emulation_nccl)
+foreach(ranks 1 2 3 4)
+  tpo_mpi_test(emulation.nccl ${ranks} $<TARGET_FILE:mpi_emulation_nccl>)
+endforeach()

@@ -1,0 +1,111 @@
+/* Who wins, loses and is even, instruction by instruction. */
+#include "measure/rows.h"
+#include "measure/dynamics.h"
+
+static void wins_losses_and_ties_are_counted_by_instruction(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  /* a: 2 against 1.5, b: 1 against 1, c: no score counts as -1 against 0, d: won, in another place */
+  SKETCH(&now, ROW("a", 1, "x", 0, 1), ROW("a", 3, "x", 0, 1), ROW("b", 1, "x", 0, 1),
+         ROW("c", NAN, NULL, 0, 1), ROW("d", 0.1, "x", 0, 1));
+  SKETCH(&before, ROW("d", 0, "x", 0, 1), ROW("a", 1.5, "x", 0, 1), ROW("b", 0, "x", 0, 1),
+         ROW("b", 2, "x", 0, 1), ROW("c", 0, "x", 0, 1));
+  assert_int_equal(win_rate_of_scores(&now, &before, -1, false, &w, &err), 0);
+  assert_true(w.n == 4 && w.wins == 2 && w.losses == 1 && w.ties == 1 && w.unmatched == 0);
+  assert_near(w.rate, 2.5 / 4);
+  /* outcomes 1, 1/2, 0, 1 around 0.625 */
+  assert_near(w.standard_error, sqrt((2 * 0.140625 + 0.015625 + 0.390625) / 3 / 4));
+
+  struct win_rate back;
+  assert_int_equal(win_rate_of_scores(&before, &now, -1, false, &back, &err), 0);
+  assert_near(back.rate, 1 - w.rate);
+  assert_near(back.standard_error, w.standard_error);
+  tpo_samples_free(&before);
+  tpo_samples_free(&now);
+}
+
+static void instructions_are_matched_by_id_and_text(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  SKETCH(&now, ROW("a", 1, "x", 0, 1), TEXT_ROW("b", 1, "x", 0, 1, "Sing.", NULL), ROW("c", 1, "x", 0, 1));
+  SKETCH(&before, ROW("a", 0, "x", 0, 1), TEXT_ROW("b", 0, "x", 0, 1, "Dance.", NULL),
+         ROW("d", 0, "x", 0, 1));
+  assert_int_equal(win_rate_of_scores(&now, &before, 0, false, &w, &err), 0);
+  assert_true(w.n == 1 && w.wins == 1 && w.unmatched == 2);
+  assert_near(w.rate, 1);
+  assert_true(isnan(w.standard_error));
+
+  struct tpo_samples none = {0};
+  assert_int_equal(win_rate_of_scores(&now, &none, 0, false, &w, &err), 0);
+  assert_true(w.n == 0 && w.unmatched == 3 && isnan(w.rate));
+  assert_int_equal(win_rate_of_scores(&none, &now, 0, false, &w, &err), 0);
+  assert_true(w.n == 0 && w.unmatched == 0 && isnan(w.rate));
+  tpo_samples_free(&before);
+  tpo_samples_free(&now);
+}
+
+static void a_routes_scores_compare_before_their_scale(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  SKETCH(&now, TEXT_ROW("a", 0.5, "x", 0, 1, NULL, "{\"raw\":20}"), TEXT_ROW("b", 2, "x", 0, 1, NULL, "{}"));
+  SKETCH(&before, TEXT_ROW("a", 1.5, "x", 0, 1, NULL, "{\"raw\":10}"),
+         TEXT_ROW("b", 1, "x", 0, 1, NULL, "{\"raw\":\"7\"}"));
+  assert_int_equal(win_rate_of_scores(&now, &before, 0, true, &w, &err), 0);
+  assert_int_equal(w.wins, 2);
+  assert_int_equal(win_rate_of_scores(&now, &before, 0, false, &w, &err), 0);
+  assert_true(w.wins == 1 && w.losses == 1);
+  tpo_samples_free(&before);
+  tpo_samples_free(&now);
+}
+
+static void a_share_above_one_half_wins(void **state)
+{
+  (void)state;
+  struct tpo_samples now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  /* c and d have responses that the judge failed on, and are left out */
+  SKETCH(&now, ROW("a", 1, "x", 0, 1), ROW("a", 0.5, "x", 0, 1), ROW("b", 0.5, "x", 0, 1),
+         ROW("c", NAN, "x", 0, 1), ROW("d", NAN, "x", 0, 1), ROW("d", 0.25, "x", 0, 1),
+         ROW("e", 1, "x", 0, 1), ROW("e", 0, "x", 0, 1));
+  assert_int_equal(win_rate_of_shares(&now, &w, &err), 0);
+  assert_true(w.n == 3 && w.wins == 1 && w.losses == 0 && w.ties == 2 && w.unjudged == 2);
+  assert_near(w.rate, 2.0 / 3);
+  tpo_samples_free(&now);
+}
+
+static void instructions_that_the_judge_failed_on_are_left_out(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  struct win_rate w;
+  /* a: no score now, b: none before, c: no response now, which loses */
+  SKETCH(&now, ROW("a", NAN, "x", 0, 1), ROW("b", 1, "x", 0, 1), ROW("c", NAN, NULL, 0, 1));
+  SKETCH(&before, ROW("a", 0, "x", 0, 1), ROW("b", NAN, "x", 0, 1), ROW("c", 0, "x", 0, 1));
+  assert_int_equal(win_rate_of_scores(&now, &before, -1, false, &w, &err), 0);
+  assert_true(w.n == 1 && w.losses == 1 && w.unjudged == 2);
+  tpo_samples_free(&before);
+  tpo_samples_free(&now);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(wins_losses_and_ties_are_counted_by_instruction),
+      cmocka_unit_test(instructions_are_matched_by_id_and_text),
+      cmocka_unit_test(a_routes_scores_compare_before_their_scale),
+      cmocka_unit_test(a_share_above_one_half_wins),
+      cmocka_unit_test(instructions_that_the_judge_failed_on_are_left_out),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
