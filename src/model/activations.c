@@ -1,3 +1,4 @@
+/* Carves a pass's states out of one allocation; layers that don't fit are computed again in backward. */
 #include "model/activations.h"
 
 #include <stdlib.h>
@@ -132,8 +133,8 @@ static int make(struct tpo_activations *a, struct tpo_error *err)
     if (pass == 1) break;
     if (model->ops->alloc(model->be, carver.used, &a->memory, err) < 0) {
       tpo_fail_prefix(err,
-                      "no room for the activations of %d tokens (lower train.micro_batch_tokens, or "
-                      "drop the longest pairs)",
+                      "no room for the activations of %d tokens "
+                      "(lower train.micro_batch_tokens, or drop the longest pairs)",
                       a->capacity);
       return TPO_E_MEMORY;
     }

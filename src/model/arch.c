@@ -116,8 +116,8 @@ static int refuse_options(const json_t *config, bool body, const char *place, st
                                             "logits_scaling",        "logit_scale"};
   for (size_t i = 0; i < sizeof must_be_off / sizeof *must_be_off; i++) {
     const json_t *value = json_object_get(config, must_be_off[i]);
-    if (body && strcmp(must_be_off[i], "auto_map") == 0)
-      continue; /* code for the head, which the caller knows */
+    /* code for the head, which the caller knows */
+    if (body && strcmp(must_be_off[i], "auto_map") == 0) continue;
     if (!is_off(value)) return unsupported(place, must_be_off[i], value, "it to be absent or off", err);
   }
   for (size_t i = 0; i < sizeof must_be_one / sizeof *must_be_one; i++) {

@@ -1,3 +1,4 @@
+/* Allocates the paged cache, and places what a step needs beside it. */
 #include "model/kv_cache.h"
 
 #include <stdlib.h>

@@ -52,8 +52,8 @@ static void put_ints(struct tpo_model *model, int32_t *dst, const int32_t *host,
   model->ops->upload(model->be, dst, host, (size_t)n * sizeof *host);
 }
 
-/* Ids and positions of all rows; indices and targets of those whose next token's log-probability is wanted.
- */
+/* Ids and positions of all rows; indices and targets
+ * of those whose next token's log-probability is wanted. */
 static int upload_batch(struct tpo_activations *a, const struct tpo_batch *batch, struct tpo_error *err)
 {
   struct tpo_model *model = a->model;

@@ -53,8 +53,8 @@ static int get_size(const struct metadata *meta, const char *name, int64_t other
   return 0;
 }
 
-/* GGUF keeps settings as fp32; the shortest decimal that is the same fp32 is what the model's author wrote.
- */
+/* GGUF keeps settings as fp32; the shortest decimal
+ * that is the same fp32 is what the model's author wrote. */
 static double undo_fp32(double value)
 {
   for (int digits = 1; digits <= 9; digits++) {
@@ -169,9 +169,9 @@ static int read_rope_freqs(struct tpo_arch *arch, const struct metadata *meta, s
   for (int i = 0; i < half; i++)
     if (!(fabs(plain[i] / scaled[i] - divisors[i]) <= 1e-3 * divisors[i]))
       return tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: tensor " TPO_GGUF_ROPE_FREQS
-                      " holds %g at %d, where Llama 3 scaling (factor %g, low 1, high 4, "
-                      "original context %d) has %g; another scaling is not supported",
+                      "%s: tensor " TPO_GGUF_ROPE_FREQS " holds %g at %d, "
+                      "where Llama 3 scaling (factor %g, low 1, high 4, original context %d) has %g; "
+                      "another scaling is not supported",
                       gguf->path, (double)divisors[i], i, largest, arch->rope_original_context,
                       (double)(plain[i] / scaled[i]));
   return 0;

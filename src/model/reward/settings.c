@@ -20,8 +20,8 @@ static int unsupported(const char *name, const char *place, struct tpo_error *er
   tpo_family_list(TPO_NAME_GATED_REWARD, false, gated);
   tpo_family_list(TPO_NAME_LABEL_REWARD, false, label);
   return tpo_fail(err, TPO_E_UNSUPPORTED,
-                  "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; expected "
-                  "%s, %s, or a model of OpenRLHF with \"value_head_prefix\"",
+                  "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; "
+                  "expected %s, %s, or a model of OpenRLHF with \"value_head_prefix\"",
                   place, name, gated, label);
 }
 
