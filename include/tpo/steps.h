@@ -3,8 +3,10 @@
  *
  *   struct tpo_session session = {.config = &config, .comm = comm, .backend = be};
  *   struct tpo_generate_options options = {.sampling = &config.sampling, .thought = &config.thought,
- * .iteration = 1}; struct tpo_policy policy; tpo_policy_open(&policy, &session, config.model.path, false,
- * &err); tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
+ *                                          .iteration = 1};
+ *   struct tpo_policy policy;
+ *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
+ *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
  *   tpo_judge_samples(&session, &samples, &failures, &err);
  *   tpo_policy_close(&policy);
  *
@@ -56,8 +58,8 @@ struct tpo_generate_options {
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
 };
-/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their order.
- */
+/* K samples of each instruction; every rank holds the same instructions.
+ * Rank 0's samples are in their order. */
 int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
                  struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
@@ -93,11 +95,11 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
  * score, NaN for none, and the best epoch's weights are the ones saved; without scores the last epoch's. */
 struct tpo_dpo_options {
   const char *out; /* checkpoint */
-  const char
-      *state;    /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  const char *state;
   FILE *metrics; /* a JSON line a step, rank 0; may be NULL */
-  /* May be NULL. Called first, with the mark of the state that training goes on from, or -1 at a fresh start.
-   */
+  /* May be NULL. Called first, with the mark of the state
+   * that training goes on from, or -1 at a fresh start. */
   int (*on_start)(void *arg, int64_t mark, struct tpo_error *err);
   int64_t (*mark)(void *arg); /* a number to keep in the state; may be NULL */
   int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err); /* may be NULL */

@@ -1,4 +1,4 @@
-/* The table of judges, and what they share: opening by name, results, failures. */
+/* The table of kinds, and the public functions, which pass on to the kind that is configured. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"

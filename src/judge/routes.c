@@ -1,4 +1,4 @@
-/* The routes of judge.routes: reading them, and finding the one that an instruction takes. */
+/* Reads the routes of a configuration, and finds the one that an instruction takes. */
 #include "judge/routes.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +24,8 @@ static char *trim(char *text)
 static int bad_route(const struct route *route, const char *why, struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_USAGE,
-                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], FIELD=VALUE -> KIND[:ARG] or "
-                  "* -> KIND[:ARG]",
+                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], "
+                  "FIELD=VALUE -> KIND[:ARG] or * -> KIND[:ARG]",
                   route->text, why);
 }
 
@@ -65,10 +65,9 @@ static int check_parts(struct route *route, struct tpo_error *err)
     return route->value ? bad_route(route, "\"*\" fits every instruction and takes no value", err) : 0;
   }
   if (is_field(route->field)) return 0;
-  return bad_route(route,
-                   "instructions have the fields id, instruction, checks, reference, category, dataset "
-                   "and messages",
-                   err);
+  return bad_route(
+      route,
+      "instructions have the fields id, instruction, checks, reference, category, dataset and messages", err);
 }
 
 static int parse(struct route *route, const char *text, struct tpo_error *err)

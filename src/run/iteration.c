@@ -116,13 +116,13 @@ static int select_pairs(struct loop *loop, const char *path, struct tpo_error *e
     status = tpo_pairs_select(&pairs, &samples, &loop->config->pairs, loop->config->thought.train_forced,
                               &statistics, err);
   if (status == 0 && pairs.n == 0)
-    status = tpo_fail(
-        err, TPO_E_STATE,
-        "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, %zu too few "
-        "usable samples, %zu a score difference that pairs.margin excludes, and %zu were not judged in full; "
-        "more samples (sampling.k), other instructions or a judge that fails less often are needed",
-        loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties, statistics.too_few,
-        statistics.below_margin, statistics.unjudged);
+    status = tpo_fail(err, TPO_E_STATE,
+                      "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
+                      "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
+                      "and %zu were not judged in full; more samples (sampling.k), "
+                      "other instructions or a judge that fails less often are needed",
+                      loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties,
+                      statistics.too_few, statistics.below_margin, statistics.unjudged);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);
     pairs.config = strdup(loop->config_yaml);

@@ -32,8 +32,8 @@ static int against(struct loop *loop, const struct tpo_samples *now, const char 
     status = win_rate(loop, now, &before, &rate, err);
   if (status == 0 && loop->first && rate.unmatched > 0 && rate.n == 0)
     status = tpo_fail(err, TPO_E_USAGE,
-                      "%s holds none of the validation instructions (by id and text) that iteration %d of %s "
-                      "was validated on",
+                      "%s holds none of the validation instructions (by id and text) "
+                      "that iteration %d of %s was validated on",
                       path, loop->iteration, loop->config->run.dir);
   if (status == 0 && loop->first) {
     if (rate.n > 0)

@@ -1,5 +1,5 @@
-/* Losses on the sums of log-probabilities of a chosen and a rejected output, and the learning rate's course.
- */
+/* Losses on the sums of log-probabilities of a chosen
+ * and a rejected output, and the learning rate's course. */
 #include <math.h>
 
 #include "backend/preference_loss.h"
