@@ -1,5 +1,4 @@
 # Every tests/<layer>/test_<what>.c is one cmocka program, linked with that layer and what stands below it.
-pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 # The run layer's stand in tests/loop: tests/run is the script.
 foreach(layer IN LISTS TPO_LAYERS)
   string(REGEX REPLACE "^run$" "loop" folder ${layer})
