@@ -94,10 +94,17 @@ def declared_functions(headers):
     return names
 
 
-def test_the_library_exports_what_the_headers_declare_and_nothing_else(prefix):
-    library = next(pathlib.Path(prefix).rglob("libtpo.so"))
+def exported_symbols(library):
     listed = subprocess.run(["nm", "-D", "--defined-only", "--format=posix", library], check=True, capture_output=True, text=True)
-    exported = {line.split()[0] for line in listed.stdout.splitlines()}
+    return {line.split()[0] for line in listed.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("build", [BUILD, ROOT / "build" / "emulated", ROOT / "build" / "cuda"], ids=["installed", "emulated", "cuda"])
+def test_the_library_exports_what_the_headers_declare_and_nothing_else(prefix, build):
+    library = next(pathlib.Path(prefix if build == BUILD else build).rglob("libtpo.so"), None)
+    if not library:
+        pytest.skip(f"{build} is not built")
+    exported = exported_symbols(library)
     declared = declared_functions(pathlib.Path(prefix, "include", "tpo").glob("*.h"))
     assert len(declared) > 150 and len(set(declared)) == len(declared)
     assert sorted(exported - set(declared)) == [], "exported without a declaration in include/tpo"
