@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <tpo/pairs.h>
-#include <tpo/run.h>
+#include <tpo/steps.h>
 
 /* One side of a pair. An output without a response has no score: it is rejected for its layout alone. */
 static void print_side(const char *side, const struct tpo_sample_row *row, double score)

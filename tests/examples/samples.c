@@ -2,7 +2,7 @@
  *
  * Started by mpirun, the same program shares the work among the ranks; what is sampled stays the same. */
 #include <stdio.h>
-#include <tpo/run.h>
+#include <tpo/steps.h>
 
 /* What K samples of a prompt hold: the thought, which no judge sees, and the response. */
 static void print_samples(const struct tpo_samples *samples)
