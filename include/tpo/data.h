@@ -17,7 +17,8 @@ struct tpo_instruction {
   const char *instruction; /* the (last) user message's text */
   /* JSON array of {role, content} when the line had a chat of more than one message; else NULL */
   const char *messages;
-  /* JSON object with dataset, category, reference, checks (normalised), as far as given; "{}" */
+  /* What a judge may need: a JSON object with dataset, category, reference, checks (normalised) and messages,
+   * as far as given; "{}" */
   const char *meta;
 };
 struct tpo_instructions {
@@ -37,10 +38,6 @@ int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruct
 /* JSON Lines; path "-" is standard output. */
 int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err);
 void tpo_instructions_free(struct tpo_instructions *set);
-
-/* The meta that a judge is shown, which holds the chat too where the instruction is one (item->messages must
- * not be NULL). free() it; NULL with err set. */
-char *tpo_instruction_meta(const struct tpo_instruction *item, struct tpo_error *err);
 
 enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };
 /* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the

@@ -6,8 +6,8 @@
  *   tpo_judge_score(judge, items, n_items, results, &err);
  *   tpo_judge_close(judge);
  *
- * Kinds register in one table (src/judge/judge.c). A judge's failure is never a score: the result's `ok` is
- * false and its detail tells why. */
+ * src/judge/README.md tells what each kind does and how to add one. A judge's failure is never a score: the
+ * result's `ok` is false and its detail tells why. */
 #ifndef TPO_JUDGE_H
 #define TPO_JUDGE_H
 
@@ -45,9 +45,9 @@ int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config
 /* What can be told of the settings before anything is computed: that the kind exists, its program is there,
  * its pattern compiles, its model's folder has all that is needed. Reads no weights. */
 int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
-/* That the checks of an instruction can be verified, where a rule judge is the one that it would
- * go to: what is refused here would be left without a score, whatever the response. item's
- * responses are not looked at. */
+/* That the instruction can be judged, as far as can be told before there are responses: that its checks can
+ * be verified, where it would go to a rule judge. What is refused here would be left without a score,
+ * whatever the response. */
 int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
                        struct tpo_error *err);
 /* Whether the judge computes with a model, and so needs env.backend. */
@@ -56,6 +56,18 @@ bool tpo_judge_needs_model(const struct tpo_judge_config *config);
  * call, and one response alone has 0 without anything being asked. The detail of a score has "wins", "losses"
  * and "comparisons" (both positions counted), all 0 where there was nothing to compare with. */
 bool tpo_judge_compares(const struct tpo_judge_config *config);
+/* Whether its scores come from several judges, whose scales differ. */
+bool tpo_judge_mixes(const struct tpo_judge_config *config);
+
+/* What judging an instruction's k responses takes; comparisons: in the place of judge.comparisons, 0: all.
+ * The item's own responses are not looked at. Of an instruction that no judge would get, all is 0. */
+struct tpo_judge_cost {
+  double calls;        /* at most */
+  const char *unit;    /* what a call is, in the plural: "comparisons" */
+  double detail_bytes; /* of one score's detail, about */
+};
+struct tpo_judge_cost tpo_judge_cost(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                                     int k, int comparisons);
 
 /* results: [sum of n_responses], in order. All of a caller's items at once let the judge fill its batches. */
 int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,
@@ -65,6 +77,6 @@ int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items,
  * short. */
 char *tpo_judge_counts(const struct tpo_judge *judge);
 void tpo_judge_close(struct tpo_judge *judge);
-const char *tpo_judge_kinds(void); /* "rule, reward, ..." */
+const char *tpo_judge_kinds(void); /* "rule, reward:DIR, ... or route" */
 
 #endif

@@ -3,13 +3,13 @@
 #include <string.h>
 #include "base/json.h"
 #include "cli/session.h"
+#include "config/judge_kinds.h"
 #include "tpo/measure.h"
 #include "tpo/judge.h"
 
 static const struct option options[] = {
     {"--samples", 0, "FILE", NULL, "samples, HDF5"},
-    {"--judge", 'j', "KIND[:ARG]", "judge.kind",
-     "who scores: rule, reward:DIR, ..., as the key judge.kind says"},
+    {"--judge", 'j', "KIND[:ARG]", "judge.kind", "who scores: " CONFIG_JUDGE_KINDS_TOLD},
     {"--out", 'o', "FILE", NULL, "scored samples, HDF5"},
     OPTION_DTYPE,
     OPTION_END,

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/session.h"
+#include "config/judge_kinds.h"
 #include "judge/reward.h"
 
 /* Lines that are scored together. */
@@ -153,10 +154,9 @@ static int score_all(struct scorer *s, struct tpo_error *err)
 
 static int find_folder(const struct invocation *in, const char **folder, struct tpo_error *err)
 {
-  static const char kind[] = "reward:";
   const char *judge = in->config.judge.kind ? in->config.judge.kind : "";
-  *folder = judge + sizeof kind - 1;
-  if (strncmp(judge, kind, sizeof kind - 1) == 0 && **folder) return 0;
+  bool rewards = config_judge_kind(judge, folder) == JUDGE_KIND_REWARD;
+  if (rewards && *folder && **folder) return 0;
   return tpo_fail(err, TPO_E_USAGE,
                   "tpo score: --judge reward:DIR is required: the folder of a reward model");
 }

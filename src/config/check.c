@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "config/judge_kinds.h"
 #include "config/keys.h"
 
 struct check {
@@ -186,28 +187,76 @@ static void check_training(struct check *check)
             t->max_pair_tokens, t->micro_batch_tokens);
 }
 
+/* Whether a text names a kind of judge, with an argument where it takes one. */
+static bool is_judge(const char *text)
+{
+  const char *argument;
+  int kind = config_judge_kind(text, &argument);
+  if (kind < 0) return false;
+  return given(config_judge_kind_argument(kind)) ? given(argument) : !argument;
+}
+
+/* "; did you mean reward:DIR?", with the argument that was given where there is one. */
+static void append_suggestion(const char *text, struct tpo_buf *out)
+{
+  size_t len = strcspn(text, ":");
+  int near = config_suggest_judge_kind(text, len);
+  if (near < 0) return;
+  const char *takes = config_judge_kind_argument(near);
+  bool has_own = given(takes) && text[len] && text[len + 1];
+  tpo_buf_printf(out, "; did you mean %s%s?", config_judge_kind_name(near), has_own ? text + len : takes);
+}
+
 static void check_judge(struct check *check)
 {
-  static const char *const kinds[] = {"reward:", "pairwise:", "http:", "https:", "command:"};
-  const char *kind = check->config->judge.kind;
-  if (kind && (strcmp(kind, "rule") == 0 || strcmp(kind, "route") == 0)) return;
-  for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++) {
-    size_t len = strlen(kinds[i]);
-    if (strncmp(kind, kinds[i], len) == 0 && kind[len]) return;
+  const char *text = check->config->judge.kind ? check->config->judge.kind : "";
+  struct tpo_buf suggestion = {0};
+  if (is_judge(text)) return;
+  append_suggestion(text, &suggestion);
+  PROBLEM(check, "judge.kind", "judge.kind: expected " CONFIG_JUDGE_KINDS_TOLD ", not \"%s\"%s", text,
+          suggestion.data ? suggestion.data : "");
+  tpo_buf_free(&suggestion);
+}
+
+/* The name of a route's judge, "FIELD -> KIND[:ARG]", with its length; 0 where there is none. What else may
+ * be wrong with a route the judge layer tells. */
+static size_t judge_of_route(const char *route, const char **name)
+{
+  const char *arrow = strstr(route, "->");
+  if (!arrow) return 0;
+  *name = arrow + 2 + strspn(arrow + 2, " \t\r\n");
+  return strcspn(*name, ": \t\r\n");
+}
+
+static bool is_route(const struct tpo_judge_config *judge)
+{
+  const char *argument;
+  return judge->kind && config_judge_kind(judge->kind, &argument) == JUDGE_KIND_ROUTE;
+}
+
+static void check_routes(struct check *check)
+{
+  const struct tpo_judge_config *judge = &check->config->judge;
+  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+    const char *name;
+    size_t len = judge_of_route(judge->routes[i], &name);
+    if (len > 0 && config_judge_kind_named(name, len) < 0)
+      PROBLEM(
+          check, "judge.routes",
+          "judge.routes, \"%.200s\": there is no judge \"%.*s\"; expected one of: " CONFIG_JUDGE_KINDS_TOLD,
+          judge->routes[i], (int)len, name);
   }
-  bool near = kind && config_edit_distance(kind, strlen(kind), "rule", 4) <= 2;
-  PROBLEM(
-      check, "judge.kind",
-      "judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM or route, not \"%s\"%s",
-      kind ? kind : "", near ? "; did you mean rule?" : "");
 }
 
 static bool compares(const struct tpo_judge_config *judge)
 {
-  bool found = strncmp(judge->kind, "pairwise:", 9) == 0 || judge->mode == TPO_JUDGE_PAIRWISE;
-  for (int i = 0; i < judge->n_routes && strcmp(judge->kind, "route") == 0; i++)
-    found = found || strstr(judge->routes[i], "pairwise:");
-  return found;
+  const char *argument, *name;
+  bool found = config_judge_kind(judge->kind, &argument) == JUDGE_KIND_PAIRWISE;
+  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+    size_t len = judge_of_route(judge->routes[i], &name);
+    found = found || (len > 0 && config_judge_kind_named(name, len) == JUDGE_KIND_PAIRWISE);
+  }
+  return found || judge->mode == TPO_JUDGE_PAIRWISE;
 }
 
 /* The schedule has each response once before it has one twice, so half of K, rounded up, reaches all. */
@@ -252,6 +301,7 @@ int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char
   if (parts & TPO_CHECK_TRAINING) check_training(&check);
   if (parts & TPO_CHECK_LOOP) {
     check_judge(&check);
+    check_routes(&check);
     check_comparisons(&check);
     check_run(&check);
   }

@@ -1,6 +1,7 @@
 /* "Did you mean": the nearest known name by edit distance. */
 #include <stdio.h>
 #include <string.h>
+#include "config/judge_kinds.h"
 #include "config/keys.h"
 
 enum { MAX_NAME = 48 };
@@ -57,4 +58,12 @@ bool config_suggest(const char *name, size_t len, const char *section, char out[
   for (int i = 0; i < config_n_keys; i++) /* the right name in the wrong section */
     if (near(name, len, config_key_name(i), &best)) snprintf(out, 64, "%s", config_keys[i].path);
   return best <= MAX_NAME;
+}
+
+int config_suggest_judge_kind(const char *name, size_t len)
+{
+  int best = MAX_NAME + 1, kind = -1;
+  for (int i = 0; i < N_JUDGE_KINDS; i++)
+    if (near(name, len, config_judge_kind_name(i), &best)) kind = i;
+  return kind;
 }

@@ -57,6 +57,7 @@ static int append_line(struct tpo_buf *out, const struct tpo_instruction *item, 
   json_t *value;
   json_object_foreach(object, key, value)
   {
+    if (item->messages && strcmp(key, "messages") == 0) continue; /* written above */
     char *text = tpo_json_dump(value);
     tpo_buf_putc(out, ',');
     tpo_json_append_string(out, key, strlen(key));
@@ -85,19 +86,4 @@ int tpo_instructions_write(const struct tpo_instructions *set, const char *path,
     status = tpo_fail(err, TPO_E_IO, "writing to standard output failed: %m");
   tpo_buf_free(&out);
   return status;
-}
-
-char *tpo_instruction_meta(const struct tpo_instruction *item, struct tpo_error *err)
-{
-  char *text = NULL;
-  json_t *meta = tpo_json_parse(item->meta, strlen(item->meta), "meta", err);
-  json_t *messages = meta ? tpo_json_parse(item->messages, strlen(item->messages), "messages", err) : NULL;
-  if (messages) {
-    bool whole = json_object_set(meta, "messages", messages) == 0;
-    text = whole ? tpo_json_dump(meta) : NULL;
-    if (!text) tpo_fail(err, TPO_E_MEMORY, "no memory for messages");
-  }
-  json_decref(messages);
-  json_decref(meta);
-  return text;
 }

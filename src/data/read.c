@@ -206,8 +206,8 @@ static int read_checks(const struct reader *r, const json_t *line, json_t *check
   return status;
 }
 
-/* meta: what a judge may need. New JSON text, to be freed; NULL with err set. */
-static char *read_meta(const struct reader *r, const json_t *line, struct tpo_error *err)
+/* meta: what a judge may need, chat (may be NULL) with it. New JSON text, to be freed; NULL with err set. */
+static char *read_meta(const struct reader *r, const json_t *line, const json_t *chat, struct tpo_error *err)
 {
   json_t *meta = json_object(), *checks = json_array();
   char *text = NULL;
@@ -231,6 +231,7 @@ static char *read_meta(const struct reader *r, const json_t *line, struct tpo_er
   if (reference && !json_is_null(reference)) json_object_set(meta, "reference", (json_t *)reference);
   if (read_checks(r, line, checks, err) < 0) goto done;
   if (json_array_size(checks) > 0) json_object_set(meta, "checks", checks);
+  if (chat) json_object_set(meta, "messages", (json_t *)chat);
   text = tpo_json_dump(meta);
   if (!text) tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
 done:
@@ -257,9 +258,10 @@ static int read_object(struct reader *r, const json_t *line, struct tpo_error *e
   text = instruction ? instruction : prompt;
   if (messages && (status = read_messages(r, messages, &text, err)) < 0) return status;
   if (is_blank(text)) return tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
-  char *chat = NULL, *meta = read_meta(r, line, err);
+  if (json_array_size(messages) < 2) messages = NULL; /* a chat of one message is an instruction */
+  char *chat = NULL, *meta = read_meta(r, line, messages, err);
   if (!meta) return err ? err->code : TPO_E_INPUT;
-  if (messages && json_array_size(messages) > 1 && !(chat = tpo_json_dump(messages)))
+  if (messages && !(chat = tpo_json_dump(messages)))
     status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
   struct tpo_instruction item = {id, text, chat, meta};
   if (status == 0) status = add_item(r, &item, err);

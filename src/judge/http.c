@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "judge/compare/pairwise.h"
+#include "judge/compare/schedule.h"
 #include "judge/judge.h"
 #include "judge/texts.h"
 
@@ -115,6 +116,18 @@ static int http_open(void **state, const char *argument, const struct tpo_judge_
   return status;
 }
 
+static struct tpo_judge_cost http_cost(const struct tpo_judge_config *config,
+                                       const struct tpo_judge_item *item, int k, int comparisons)
+{
+  enum { DETAIL = 200 }; /* bytes, about */
+  (void)item;
+  if (!is_pairwise(config))
+    return (struct tpo_judge_cost){.calls = k, .unit = "requests", .detail_bytes = DETAIL};
+  return (struct tpo_judge_cost){.calls = (double)schedule_size(k, comparisons),
+                                 .unit = "comparisons asked of the server",
+                                 .detail_bytes = DETAIL};
+}
+
 static json_t *http_counts(const void *state)
 {
   const struct http *http = state;
@@ -214,17 +227,10 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
   return status;
 }
 
-const struct tpo_judge_kind tpo_judge_http = {.name = "http",
-                                              .check = http_check,
-                                              .open = http_open,
-                                              .score = http_score,
-                                              .close = http_close,
-                                              .counts = http_counts,
-                                              .compares = is_pairwise};
-const struct tpo_judge_kind tpo_judge_https = {.name = "https",
-                                               .check = http_check,
-                                               .open = http_open,
-                                               .score = http_score,
-                                               .close = http_close,
-                                               .counts = http_counts,
-                                               .compares = is_pairwise};
+const struct judge_kind judge_kind_http = {.check = http_check,
+                                           .open = http_open,
+                                           .score = http_score,
+                                           .close = http_close,
+                                           .counts = http_counts,
+                                           .cost = http_cost,
+                                           .compares = is_pairwise};

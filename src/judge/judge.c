@@ -1,39 +1,46 @@
-/* The list of kinds, and the public functions, which pass on to the kind that is configured. */
+/* The table of kinds, and the public functions, which pass on to the kind that is configured. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/memory.h"
+#include "config/judge_kinds.h"
 #include "judge/judge.h"
 
-static const struct tpo_judge_kind *const kinds[] = {&tpo_judge_rule, &tpo_judge_reward, &tpo_judge_pairwise,
-                                                     &tpo_judge_http, &tpo_judge_https,  &tpo_judge_command,
-                                                     &tpo_judge_route};
-enum { N_KINDS = sizeof kinds / sizeof *kinds };
+static const struct judge_kind *const kinds[] = {
+    [JUDGE_KIND_RULE] = &judge_kind_rule,         [JUDGE_KIND_REWARD] = &judge_kind_reward,
+    [JUDGE_KIND_PAIRWISE] = &judge_kind_pairwise, [JUDGE_KIND_HTTP] = &judge_kind_http,
+    [JUDGE_KIND_HTTPS] = &judge_kind_http,        [JUDGE_KIND_COMMAND] = &judge_kind_command,
+    [JUDGE_KIND_ROUTE] = &judge_kind_route,
+};
+_Static_assert(sizeof kinds / sizeof *kinds == N_JUDGE_KINDS, "a judge for each kind of the list");
 
 struct tpo_judge {
-  const struct tpo_judge_kind *kind;
+  const struct judge_kind *kind;
   void *state;
 };
 
 const char *tpo_judge_kinds(void)
 {
-  return "rule, reward, pairwise, http, command, route";
+  return CONFIG_JUDGE_KINDS_TOLD;
 }
 
-static const struct tpo_judge_kind *find(const struct tpo_judge_config *config, const char **argument)
+/* NULL: there is none of this name. */
+static const struct judge_kind *find(const struct tpo_judge_config *config, const char **argument)
 {
-  const char *name = config->kind ? config->kind : "";
-  size_t len = strcspn(name, ":");
-  *argument = name[len] ? name + len + 1 : NULL;
-  for (int i = 0; i < N_KINDS; i++)
-    if (strlen(kinds[i]->name) == len && strncmp(kinds[i]->name, name, len) == 0) return kinds[i];
-  return NULL;
+  int kind = config_judge_kind(config->kind ? config->kind : "", argument);
+  return kind < 0 ? NULL : kinds[kind];
+}
+
+static const struct judge_kind *kind_of(const struct tpo_judge_config *config)
+{
+  const char *argument;
+  return find(config, &argument);
 }
 
 int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err)
 {
   const char *argument;
-  const struct tpo_judge_kind *kind = find(config, &argument);
+  const struct judge_kind *kind = find(config, &argument);
   if (!kind)
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: there is no judge \"%s\"; expected one of: %s",
                     config->kind ? config->kind : "", tpo_judge_kinds());
@@ -45,7 +52,7 @@ int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config
 {
   *out = NULL;
   const char *argument;
-  const struct tpo_judge_kind *kind = find(config, &argument);
+  const struct judge_kind *kind = find(config, &argument);
   int status = tpo_judge_check(config, err);
   if (status < 0) return status;
   struct tpo_judge *judge = tpo_calloc(1, sizeof *judge, err);
@@ -59,18 +66,36 @@ int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config
   return status < 0 ? status : 0;
 }
 
+int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                       struct tpo_error *err)
+{
+  const struct judge_kind *kind = kind_of(config);
+  return kind && kind->validate ? kind->validate(config, item, err) : 0;
+}
+
 bool tpo_judge_needs_model(const struct tpo_judge_config *config)
 {
-  const char *argument;
-  const struct tpo_judge_kind *kind = find(config, &argument);
+  const struct judge_kind *kind = kind_of(config);
   return kind && kind->needs_model && kind->needs_model(config);
 }
 
 bool tpo_judge_compares(const struct tpo_judge_config *config)
 {
-  const char *argument;
-  const struct tpo_judge_kind *kind = find(config, &argument);
+  const struct judge_kind *kind = kind_of(config);
   return kind && kind->compares && kind->compares(config);
+}
+
+bool tpo_judge_mixes(const struct tpo_judge_config *config)
+{
+  const struct judge_kind *kind = kind_of(config);
+  return kind && kind->mixes;
+}
+
+struct tpo_judge_cost tpo_judge_cost(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                                     int k, int comparisons)
+{
+  const struct judge_kind *kind = kind_of(config);
+  return kind ? kind->cost(config, item, k, comparisons) : (struct tpo_judge_cost){.unit = "calls"};
 }
 
 int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,

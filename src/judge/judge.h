@@ -1,14 +1,14 @@
 /* Inside the judge layer: what a kind of judge provides. */
-#ifndef TPO_JUDGE_JUDGE_KIND_H
-#define TPO_JUDGE_JUDGE_KIND_H
+#ifndef TPO_JUDGE_JUDGE_H
+#define TPO_JUDGE_JUDGE_H
 
 #include <jansson.h>
 #include "ask/ask.h"
 #include "tpo/judge.h"
 
-struct tpo_judge_kind {
-  const char *name; /* before the colon in judge.kind */
-  /* argument: what follows the colon, or NULL. */
+/* config: whose kind is this one, here and below. */
+struct judge_kind {
+  /* argument: what follows the colon in judge.kind, or NULL. */
   int (*check)(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err);
   /* *state is handed to the others. */
   int (*open)(void **state, const char *argument, const struct tpo_judge_config *config,
@@ -16,17 +16,23 @@ struct tpo_judge_kind {
   int (*score)(void *state, const struct tpo_judge_item *items, int n_items, struct tpo_judge_result *results,
                struct tpo_error *err);
   void (*close)(void *state);
-  json_t *(*counts)(const void *state);                       /* NULL: none */
+  json_t *(*counts)(const void *state); /* NULL: none */
+
+  /* What is known before anything is opened; each as tpo_judge_... of its name. */
+  struct tpo_judge_cost (*cost)(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                                int k, int comparisons);
+  int (*validate)(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                  struct tpo_error *err);                     /* NULL: nothing can be wrong with an item */
   bool (*needs_model)(const struct tpo_judge_config *config); /* NULL: no */
   bool (*compares)(const struct tpo_judge_config *config);    /* NULL: no */
+  bool mixes; /* its scores come from judges whose scales differ */
 };
-extern const struct tpo_judge_kind tpo_judge_rule;
-extern const struct tpo_judge_kind tpo_judge_reward;
-extern const struct tpo_judge_kind tpo_judge_http;
-extern const struct tpo_judge_kind tpo_judge_https;
-extern const struct tpo_judge_kind tpo_judge_command;
-extern const struct tpo_judge_kind tpo_judge_route;
-extern const struct tpo_judge_kind tpo_judge_pairwise;
+extern const struct judge_kind judge_kind_rule;
+extern const struct judge_kind judge_kind_reward;
+extern const struct judge_kind judge_kind_pairwise;
+extern const struct judge_kind judge_kind_http;
+extern const struct judge_kind judge_kind_command;
+extern const struct judge_kind judge_kind_route;
 
 /* The reason of a response that is not there. */
 #define JUDGE_NO_RESPONSE "not scored: the output has no response"

@@ -3,9 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "judge/compare/pairwise.h"
+#include "judge/compare/schedule.h"
 #include "judge/judge.h"
 
-static int check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+static int pairwise_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
   if (!judge_given(argument))
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: pairwise needs a model, a folder or file: pairwise:DIR");
@@ -17,8 +18,8 @@ static int check(const char *argument, const struct tpo_judge_config *config, st
   return ask_check_engine(argument, err);
 }
 
-static int open_judge(void **state, const char *argument, const struct tpo_judge_config *config,
-                      const struct tpo_judge_env *env, struct tpo_error *err)
+static int pairwise_open(void **state, const char *argument, const struct tpo_judge_config *config,
+                         const struct tpo_judge_env *env, struct tpo_error *err)
 {
   struct ask_chat chat;
   struct ask_options options = judge_ask_options(config, env);
@@ -29,20 +30,28 @@ static int open_judge(void **state, const char *argument, const struct tpo_judge
   return status;
 }
 
-static int score(void *state, const struct tpo_judge_item *items, int n_items,
-                 struct tpo_judge_result *results, struct tpo_error *err)
+static int pairwise_score(void *state, const struct tpo_judge_item *items, int n_items,
+                          struct tpo_judge_result *results, struct tpo_error *err)
 {
   return judge_pairwise_score(state, items, n_items, results, err);
 }
 
-static void close_judge(void *state)
+static void pairwise_close(void *state)
 {
   judge_pairwise_close(state);
 }
 
-static json_t *counts(const void *state)
+static json_t *pairwise_counts(const void *state)
 {
   return judge_pairwise_counts(state);
+}
+
+static struct tpo_judge_cost pairwise_cost(const struct tpo_judge_config *config,
+                                           const struct tpo_judge_item *item, int k, int comparisons)
+{
+  (void)config, (void)item;
+  return (struct tpo_judge_cost){
+      .calls = (double)schedule_size(k, comparisons), .unit = "comparisons", .detail_bytes = 110};
 }
 
 static bool yes(const struct tpo_judge_config *config)
@@ -51,11 +60,11 @@ static bool yes(const struct tpo_judge_config *config)
   return true;
 }
 
-const struct tpo_judge_kind tpo_judge_pairwise = {.name = "pairwise",
-                                                  .check = check,
-                                                  .open = open_judge,
-                                                  .score = score,
-                                                  .close = close_judge,
-                                                  .counts = counts,
-                                                  .needs_model = yes,
-                                                  .compares = yes};
+const struct judge_kind judge_kind_pairwise = {.check = pairwise_check,
+                                               .open = pairwise_open,
+                                               .score = pairwise_score,
+                                               .close = pairwise_close,
+                                               .counts = pairwise_counts,
+                                               .cost = pairwise_cost,
+                                               .needs_model = yes,
+                                               .compares = yes};

@@ -87,6 +87,13 @@ static bool reward_needs_model(const struct tpo_judge_config *config)
   return true;
 }
 
+static struct tpo_judge_cost reward_cost(const struct tpo_judge_config *config,
+                                         const struct tpo_judge_item *item, int k, int comparisons)
+{
+  (void)config, (void)item, (void)comparisons;
+  return (struct tpo_judge_cost){.calls = k, .unit = "responses scored", .detail_bytes = 400};
+}
+
 static json_t *reward_counts(const void *state)
 {
   const struct reward *reward = state;
@@ -124,8 +131,8 @@ int judge_reward_encode(const struct tpo_template *tmpl, const struct tpo_judge_
   return status;
 }
 
-/* Responses that wait to be scored. */
-struct batch {
+/* Responses that wait to be scored, in one call of the model. */
+struct waiting {
   struct tpo_ids *ids; /* [capacity] */
   struct tpo_judge_result **results;
   size_t n, capacity, tokens;
@@ -147,35 +154,35 @@ static json_t *make_detail(const struct tpo_reward *model, const struct tpo_rewa
   return tpo_reward_normalises(model) ? json_pack("{s:f}", "raw", result->raw) : json_object();
 }
 
-static void clear(struct batch *batch)
+static void clear(struct waiting *waiting)
 {
-  for (size_t i = 0; i < batch->n; i++) tpo_ids_free(&batch->ids[i]);
-  batch->n = batch->tokens = 0;
+  for (size_t i = 0; i < waiting->n; i++) tpo_ids_free(&waiting->ids[i]);
+  waiting->n = waiting->tokens = 0;
 }
 
-static int score_batch(struct reward *reward, struct batch *batch, struct tpo_error *err)
+static int score_waiting(struct reward *reward, struct waiting *waiting, struct tpo_error *err)
 {
-  struct tpo_reward_text *texts = tpo_calloc(batch->n, sizeof *texts, err);
-  struct tpo_reward_result *found = tpo_calloc(batch->n, sizeof *found, err);
+  struct tpo_reward_text *texts = tpo_calloc(waiting->n, sizeof *texts, err);
+  struct tpo_reward_result *found = tpo_calloc(waiting->n, sizeof *found, err);
   int status = texts && found ? 0 : TPO_E_MEMORY;
-  for (size_t i = 0; status == 0 && i < batch->n; i++)
-    texts[i] = (struct tpo_reward_text){batch->ids[i].ids, batch->ids[i].n};
-  if (status == 0) status = tpo_reward_score(reward->model, texts, batch->n, found, err);
-  for (size_t i = 0; status == 0 && i < batch->n; i++)
-    status = found[i].ok ? judge_set_score(batch->results[i], found[i].score,
+  for (size_t i = 0; status == 0 && i < waiting->n; i++)
+    texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n};
+  if (status == 0) status = tpo_reward_score(reward->model, texts, waiting->n, found, err);
+  for (size_t i = 0; status == 0 && i < waiting->n; i++)
+    status = found[i].ok ? judge_set_score(waiting->results[i], found[i].score,
                                            make_detail(reward->model, &found[i]), err)
-                         : judge_set_failure(batch->results[i], found[i].why, err);
-  clear(batch);
+                         : judge_set_failure(waiting->results[i], found[i].why, err);
+  clear(waiting);
   free(texts);
   free(found);
   return status;
 }
 
-static int add_response(struct reward *reward, struct batch *batch, const struct tpo_judge_item *item,
+static int add_response(struct reward *reward, struct waiting *waiting, const struct tpo_judge_item *item,
                         const char *response, struct tpo_judge_result *result, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
-  struct tpo_ids *ids = &batch->ids[batch->n];
+  struct tpo_ids *ids = &waiting->ids[waiting->n];
   *ids = (struct tpo_ids){0};
   int status = judge_reward_encode(reward->tmpl, item, response, ids, &problem);
   if (status < 0) {
@@ -184,8 +191,8 @@ static int add_response(struct reward *reward, struct batch *batch, const struct
     reward->refused++;
     return judge_set_failure(result, problem.message, err);
   }
-  batch->results[batch->n++] = result;
-  batch->tokens += ids->n;
+  waiting->results[waiting->n++] = result;
+  waiting->tokens += ids->n;
   return 0;
 }
 
@@ -193,30 +200,30 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
                         struct tpo_judge_result *results, struct tpo_error *err)
 {
   struct reward *reward = state;
-  struct batch batch = {0};
+  struct waiting waiting = {0};
   size_t total = 0;
   for (int i = 0; i < n_items; i++) total += (size_t)items[i].n_responses;
-  batch.ids = tpo_calloc(total, sizeof *batch.ids, err);
-  batch.results = tpo_calloc(total, sizeof *batch.results, err);
-  int status = batch.ids && batch.results ? 0 : TPO_E_MEMORY;
+  waiting.ids = tpo_calloc(total, sizeof *waiting.ids, err);
+  waiting.results = tpo_calloc(total, sizeof *waiting.results, err);
+  int status = waiting.ids && waiting.results ? 0 : TPO_E_MEMORY;
   for (int i = 0; i < n_items && status == 0; results += items[i++].n_responses) {
     for (int k = 0; k < items[i].n_responses && status == 0; k++)
       status = items[i].responses[k]
-                   ? add_response(reward, &batch, &items[i], items[i].responses[k], &results[k], err)
+                   ? add_response(reward, &waiting, &items[i], items[i].responses[k], &results[k], err)
                    : judge_set_failure(&results[k], JUDGE_NO_RESPONSE, err);
-    if (status == 0 && batch.tokens >= TOKENS_AT_ONCE) status = score_batch(reward, &batch, err);
+    if (status == 0 && waiting.tokens >= TOKENS_AT_ONCE) status = score_waiting(reward, &waiting, err);
   }
-  if (status == 0 && batch.n > 0) status = score_batch(reward, &batch, err);
-  clear(&batch);
-  free(batch.ids);
-  free(batch.results);
+  if (status == 0 && waiting.n > 0) status = score_waiting(reward, &waiting, err);
+  clear(&waiting);
+  free(waiting.ids);
+  free(waiting.results);
   return status;
 }
 
-const struct tpo_judge_kind tpo_judge_reward = {.name = "reward",
-                                                .check = reward_check,
-                                                .open = reward_open,
-                                                .score = reward_score,
-                                                .close = reward_close,
-                                                .counts = reward_counts,
-                                                .needs_model = reward_needs_model};
+const struct judge_kind judge_kind_reward = {.check = reward_check,
+                                             .open = reward_open,
+                                             .score = reward_score,
+                                             .close = reward_close,
+                                             .counts = reward_counts,
+                                             .cost = reward_cost,
+                                             .needs_model = reward_needs_model};

@@ -1,5 +1,5 @@
 /* The judge that leaves each instruction to another, chosen by the instruction's fields. */
-#include "judge/route.h"
+#include "judge/routes.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,18 +8,9 @@
 
 struct router {
   struct routes routes;
-  struct tpo_judge_config *configs; /* [n_judges] ours with another kind */
-  struct tpo_judge **judges;        /* [n_judges] */
-  json_int_t *prompts;              /* [n routes + 1] that took each route; last: none */
+  struct tpo_judge **judges; /* [n_judges] */
+  json_int_t *prompts;       /* [n routes + 1] that took each route; last: none */
 };
-
-static struct tpo_judge_config config_of(const struct tpo_judge_config *config, const struct routes *routes,
-                                         int judge)
-{
-  struct tpo_judge_config copy = *config;
-  copy.kind = (char *)routes_first(routes, judge)->kind; /* borrowed: the routes stay */
-  return copy;
-}
 
 static int name_route(const struct routes *routes, int judge, struct tpo_error *err)
 {
@@ -33,10 +24,9 @@ static int route_check(const char *argument, const struct tpo_judge_config *conf
                     "judge.kind: \"route\" takes no argument, \"%s\" was given; routes stand in judge.routes",
                     argument);
   struct routes routes;
-  int status = routes_parse(&routes, config, err);
+  int status = routes_open(&routes, config, err);
   for (int j = 0; j < routes.n_judges && status == 0; j++) {
-    struct tpo_judge_config own = config_of(config, &routes, j);
-    status = tpo_judge_check(&own, err);
+    status = tpo_judge_check(&routes.judges[j], err);
     if (status < 0) name_route(&routes, j, err);
   }
   routes_free(&routes);
@@ -48,11 +38,8 @@ static bool any(const struct tpo_judge_config *config, bool (*is)(const struct t
 {
   struct routes routes;
   bool found = false;
-  if (routes_parse(&routes, config, NULL) == 0)
-    for (int j = 0; j < routes.n_judges && !found; j++) {
-      struct tpo_judge_config own = config_of(config, &routes, j);
-      found = is(&own);
-    }
+  if (routes_open(&routes, config, NULL) == 0)
+    for (int j = 0; j < routes.n_judges && !found; j++) found = is(&routes.judges[j]);
   routes_free(&routes);
   return found;
 }
@@ -67,12 +54,34 @@ static bool route_compares(const struct tpo_judge_config *config)
   return any(config, tpo_judge_compares);
 }
 
+static int route_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                          struct tpo_error *err)
+{
+  struct routes routes;
+  int judge, status = routes_open(&routes, config, err);
+  if (status == 0) status = routes_judge(&routes, item, &judge, err);
+  if (status == 0 && judge >= 0) status = tpo_judge_validate(&routes.judges[judge], item, err);
+  routes_free(&routes);
+  return status;
+}
+
+static struct tpo_judge_cost route_cost(const struct tpo_judge_config *config,
+                                        const struct tpo_judge_item *item, int k, int comparisons)
+{
+  struct tpo_judge_cost cost = {.unit = "calls"};
+  struct routes routes;
+  int judge;
+  if (routes_open(&routes, config, NULL) == 0 && routes_judge(&routes, item, &judge, NULL) == 0 && judge >= 0)
+    cost = tpo_judge_cost(&routes.judges[judge], item, k, comparisons);
+  routes_free(&routes);
+  return cost;
+}
+
 static void route_close(void *state)
 {
   struct router *router = state;
   for (int j = 0; router->judges && j < router->routes.n_judges; j++) tpo_judge_close(router->judges[j]);
   routes_free(&router->routes);
-  free(router->configs);
   free(router->judges);
   free(router->prompts);
   free(router);
@@ -81,16 +90,14 @@ static void route_close(void *state)
 static int open_judges(struct router *router, const struct tpo_judge_config *config,
                        const struct tpo_judge_env *env, struct tpo_error *err)
 {
-  int status = routes_parse(&router->routes, config, err);
+  int status = routes_open(&router->routes, config, err);
   if (status < 0) return status;
   size_t n = (size_t)router->routes.n_judges;
-  router->configs = tpo_calloc(n, sizeof *router->configs, err);
   router->judges = tpo_calloc(n, sizeof *router->judges, err);
   router->prompts = tpo_calloc((size_t)router->routes.n + 1, sizeof *router->prompts, err);
-  if (!router->configs || !router->judges || !router->prompts) return TPO_E_MEMORY;
+  if (!router->judges || !router->prompts) return TPO_E_MEMORY;
   for (int j = 0; j < (int)n && status == 0; j++) {
-    router->configs[j] = config_of(config, &router->routes, j);
-    status = tpo_judge_open(&router->judges[j], &router->configs[j], env, err);
+    status = tpo_judge_open(&router->judges[j], &router->routes.judges[j], env, err);
     if (status < 0) name_route(&router->routes, j, err);
   }
   return status;
@@ -149,12 +156,11 @@ static int wrap_result(const char *kind, const struct tpo_judge_result *own, str
   return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
 }
 
-/* Gives the judge all its items at once, so that it can fill its batches. choices: [n_items] routes. */
-static int score_part(const struct router *router, int judge, const int *choices,
-                      const struct tpo_judge_item *items, int n_items, struct tpo_judge_result *results,
-                      struct part *part, struct tpo_error *err)
+/* choices: [n_items] routes. */
+static int collect_part(const struct router *router, int judge, const int *choices,
+                        const struct tpo_judge_item *items, int n_items, struct tpo_judge_result *results,
+                        struct part *part, struct tpo_error *err)
 {
-  const char *kind = router->configs[judge].kind;
   part->items = tpo_calloc((size_t)n_items, sizeof *part->items, err);
   part->targets = tpo_calloc((size_t)n_items, sizeof *part->targets, err);
   if (!part->items || !part->targets) return TPO_E_MEMORY;
@@ -164,11 +170,17 @@ static int score_part(const struct router *router, int judge, const int *choices
     part->items[part->n_items++] = items[i];
     part->n_results += (size_t)items[i].n_responses;
   }
-  if (part->n_items == 0) return 0;
   part->results = tpo_calloc(part->n_results, sizeof *part->results, err);
-  if (!part->results) return TPO_E_MEMORY;
+  return part->results ? 0 : TPO_E_MEMORY;
+}
+
+/* Gives the judge all its items at once, so that it can fill its batches. */
+static int score_part(const struct router *router, int judge, struct part *part, struct tpo_error *err)
+{
+  if (part->n_items == 0) return 0;
   int status = tpo_judge_score(router->judges[judge], part->items, part->n_items, part->results, err);
   if (status < 0) return status;
+  const char *kind = router->routes.judges[judge].kind;
   const struct tpo_judge_result *own = part->results;
   for (int i = 0; i < part->n_items; i++)
     for (int k = 0; k < part->items[i].n_responses && status == 0; k++)
@@ -203,7 +215,8 @@ static int route_score(void *state, const struct tpo_judge_item *items, int n_it
   int status = choose(router, items, n_items, choices, results, err);
   for (int j = 0; j < router->routes.n_judges && status == 0; j++) {
     struct part part = {0};
-    status = score_part(router, j, choices, items, n_items, results, &part, err);
+    status = collect_part(router, j, choices, items, n_items, results, &part, err);
+    if (status == 0) status = score_part(router, j, &part, err);
     free_part(&part);
   }
   free(choices);
@@ -234,11 +247,11 @@ static int add_counts(json_t *counts, const char *name, const struct tpo_judge *
 /* A judge's name in the counts: its kind, with a number from the second of that kind. */
 static void short_name(const struct router *router, int judge, char out[64])
 {
-  const char *kind = router->configs[judge].kind;
+  const char *kind = router->routes.judges[judge].kind;
   int len = (int)strcspn(kind, ":"), number = 1;
   for (int j = 0; j < judge; j++)
-    number += (int)strcspn(router->configs[j].kind, ":") == len &&
-              strncmp(router->configs[j].kind, kind, (size_t)len) == 0;
+    number += (int)strcspn(router->routes.judges[j].kind, ":") == len &&
+              strncmp(router->routes.judges[j].kind, kind, (size_t)len) == 0;
   if (number > 1)
     snprintf(out, 64, "%.*s-%d", len, kind, number);
   else
@@ -265,11 +278,13 @@ static json_t *route_counts(const void *state)
   return NULL;
 }
 
-const struct tpo_judge_kind tpo_judge_route = {.name = "route",
-                                               .check = route_check,
-                                               .open = route_open,
-                                               .score = route_score,
-                                               .close = route_close,
-                                               .counts = route_counts,
-                                               .needs_model = route_needs_model,
-                                               .compares = route_compares};
+const struct judge_kind judge_kind_route = {.check = route_check,
+                                            .open = route_open,
+                                            .score = route_score,
+                                            .close = route_close,
+                                            .counts = route_counts,
+                                            .cost = route_cost,
+                                            .validate = route_validate,
+                                            .needs_model = route_needs_model,
+                                            .compares = route_compares,
+                                            .mixes = true};

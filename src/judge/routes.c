@@ -1,10 +1,10 @@
 /* Reads the routes of a configuration, and finds the one that an instruction takes. */
+#include "judge/routes.h"
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/memory.h"
-#include "judge/route.h"
-#include "tpo/checks.h"
+#include "config/judge_kinds.h"
 
 /* What an instruction can have: a name that is none of these would never fit, so it is a mistake. */
 static const char *const fields[] = {"id",       "instruction", "checks",  "reference",
@@ -36,6 +36,40 @@ static bool is_field(const char *name)
   return false;
 }
 
+static bool is_route(const char *kind)
+{
+  const char *argument;
+  return kind && config_judge_kind(kind, &argument) == JUDGE_KIND_ROUTE;
+}
+
+/* What stands before the arrow: FIELD, FIELD=VALUE or *. */
+static int parse_condition(struct route *route, char *text, struct tpo_error *err)
+{
+  char *equals = strchr(text, '=');
+  if (equals) {
+    *equals = '\0';
+    route->value = trim(equals + 1);
+    if (!*route->value) return bad_route(route, "no value stands after \"=\"", err);
+  }
+  route->field = trim(text);
+  return 0;
+}
+
+/* Whether the parts can go together. */
+static int check_parts(struct route *route, struct tpo_error *err)
+{
+  if (!*route->kind) return bad_route(route, "no judge stands after \"->\"", err);
+  if (is_route(route->kind)) return bad_route(route, "a route can't lead to further routes", err);
+  if (strcmp(route->field, "*") == 0) {
+    route->field = NULL;
+    return route->value ? bad_route(route, "\"*\" fits every instruction and takes no value", err) : 0;
+  }
+  if (is_field(route->field)) return 0;
+  return bad_route(
+      route,
+      "instructions have the fields id, instruction, checks, reference, category, dataset and messages", err);
+}
+
 static int parse(struct route *route, const char *text, struct tpo_error *err)
 {
   route->text = text;
@@ -45,54 +79,75 @@ static int parse(struct route *route, const char *text, struct tpo_error *err)
   if (!arrow) return bad_route(route, "it has no \"->\"", err);
   *arrow = '\0';
   route->kind = trim(arrow + 2);
-  char *equals = strchr(route->block, '=');
-  if (equals) {
-    *equals = '\0';
-    route->value = trim(equals + 1);
-    if (!*route->value) return bad_route(route, "no value stands after \"=\"", err);
-  }
-  route->field = trim(route->block);
-  if (!*route->kind) return bad_route(route, "no judge stands after \"->\"", err);
-  if (strncmp(route->kind, "route", strcspn(route->kind, ":")) == 0 && strcspn(route->kind, ":") == 5)
-    return bad_route(route, "a route can't lead to further routes", err);
-  if (strcmp(route->field, "*") == 0) {
-    route->field = NULL;
-    return route->value ? bad_route(route, "\"*\" fits every instruction and takes no value", err) : 0;
-  }
-  return is_field(route->field)
-             ? 0
-             : bad_route(
-                   route,
-                   "instructions have the fields id, instruction, checks, reference, category, dataset and messages",
-                   err);
+  int status = parse_condition(route, route->block, err);
+  return status < 0 ? status : check_parts(route, err);
 }
 
-int routes_parse(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)
+/* Gives the last route the judge of an earlier one of the same kind, or the next number. */
+static void number_judge(struct routes *routes)
 {
-  *routes = (struct routes){0};
-  if (config->n_routes == 0)
-    return tpo_fail(err, TPO_E_USAGE,
-                    "judge.routes is empty; judge.kind: route needs texts such as \"checks -> rule\"");
-  routes->list = tpo_calloc((size_t)config->n_routes, sizeof *routes->list, err);
-  if (!routes->list) return TPO_E_MEMORY;
+  struct route *route = &routes->list[routes->n - 1];
+  route->judge = routes->n_judges;
+  for (int i = 0; i < routes->n - 1; i++)
+    if (strcmp(routes->list[i].kind, route->kind) == 0) route->judge = routes->list[i].judge;
+  if (route->judge == routes->n_judges) routes->n_judges++;
+}
+
+static int parse_all(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)
+{
   for (int i = 0; i < config->n_routes; i++) {
     struct route *route = &routes->list[routes->n++];
     int status = parse(route, config->routes[i], err);
     if (status < 0) return status;
     if (i > 0 && !routes->list[i - 1].field)
       return bad_route(route, "nothing reaches it, the route before fits every instruction", err);
-    route->judge = routes->n_judges;
-    for (int j = 0; j < i && route->judge == routes->n_judges; j++)
-      if (strcmp(routes->list[j].kind, route->kind) == 0) route->judge = routes->list[j].judge;
-    if (route->judge == routes->n_judges) routes->n_judges++;
+    number_judge(routes);
   }
   return 0;
+}
+
+/* A judge that is no route takes everything. */
+static void take_all(struct routes *routes, const struct tpo_judge_config *config)
+{
+  const char *kind = config->kind ? config->kind : "";
+  routes->list[routes->n++] = (struct route){.text = kind, .kind = kind};
+  routes->n_judges = 1;
+}
+
+static int configure_judges(struct routes *routes, const struct tpo_judge_config *config,
+                            struct tpo_error *err)
+{
+  routes->judges = tpo_calloc((size_t)routes->n_judges, sizeof *routes->judges, err);
+  if (!routes->judges) return TPO_E_MEMORY;
+  for (int j = 0; j < routes->n_judges; j++) {
+    routes->judges[j] = *config;
+    routes->judges[j].kind = (char *)routes_first(routes, j)->kind; /* borrowed: the routes stay */
+  }
+  return 0;
+}
+
+int routes_open(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  bool routed = is_route(config->kind);
+  *routes = (struct routes){0};
+  if (routed && config->n_routes == 0)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "judge.routes is empty; judge.kind: route needs texts such as \"checks -> rule\"");
+  routes->list = tpo_calloc(routed ? (size_t)config->n_routes : 1, sizeof *routes->list, err);
+  if (!routes->list) return TPO_E_MEMORY;
+  int status = 0;
+  if (routed)
+    status = parse_all(routes, config, err);
+  else
+    take_all(routes, config);
+  return status < 0 ? status : configure_judges(routes, config, err);
 }
 
 void routes_free(struct routes *routes)
 {
   for (int i = 0; i < routes->n; i++) free(routes->list[i].block);
   free(routes->list);
+  free(routes->judges);
   *routes = (struct routes){0};
 }
 
@@ -132,35 +187,35 @@ static bool fits(const struct route *route, const json_t *meta, const struct tpo
   return is_there(value) && (!route->value || equals(value, route->value));
 }
 
+/* The fields of an item; NULL with err set. */
+static json_t *fields_of(const struct tpo_judge_item *item, struct tpo_error *err)
+{
+  const char *text = item->meta ? item->meta : "{}";
+  json_t *meta = tpo_json_parse(text, strlen(text), "meta", err);
+  if (!meta || json_is_object(meta)) return meta;
+  json_decref(meta);
+  tpo_fail(err, TPO_E_INPUT, "meta: expected an object");
+  return NULL;
+}
+
 int routes_find(const struct routes *routes, const struct tpo_judge_item *item, int *found,
                 struct tpo_error *err)
 {
+  *found = 0;
+  if (!routes->list[0].field) return 0;
   *found = -1;
-  const char *text = item->meta ? item->meta : "{}";
-  json_t *meta = tpo_json_parse(text, strlen(text), "meta", err);
-  int status = !meta                   ? TPO_E_INPUT
-               : !json_is_object(meta) ? tpo_fail(err, TPO_E_INPUT, "meta: expected an object")
-                                       : 0;
-  for (int i = 0; status == 0 && i < routes->n && *found < 0; i++)
+  json_t *meta = fields_of(item, err);
+  if (!meta) return TPO_E_INPUT;
+  for (int i = 0; i < routes->n && *found < 0; i++)
     if (fits(&routes->list[i], meta, item)) *found = i;
   json_decref(meta);
-  return status;
+  return 0;
 }
 
-int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
-                       struct tpo_error *err)
+int routes_judge(const struct routes *routes, const struct tpo_judge_item *item, int *judge,
+                 struct tpo_error *err)
 {
-  struct routes routes = {0};
-  const char *kind = config->kind ? config->kind : "";
-  int status = 0;
-  if (strcmp(kind, "route") == 0) {
-    int found = -1;
-    status = routes_parse(&routes, config, err);
-    if (status == 0) status = routes_find(&routes, item, &found, err);
-    kind = found >= 0 ? routes.list[found].kind : "";
-  }
-  if (status == 0 && strcmp(kind, "rule") == 0)
-    status = tpo_checks_validate(item->meta ? item->meta : "{}", err);
-  routes_free(&routes);
+  int found, status = routes_find(routes, item, &found, err);
+  *judge = found < 0 ? -1 : routes->list[found].judge;
   return status;
 }

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "checks/checks.h"
 #include "judge/judge.h"
+#include "tpo/checks.h"
 
 struct rule {
   bool loose;
@@ -34,6 +35,24 @@ static int rule_open(void **state, const char *argument, const struct tpo_judge_
 static void rule_close(void *state)
 {
   free(state);
+}
+
+static struct tpo_judge_cost rule_cost(const struct tpo_judge_config *config,
+                                       const struct tpo_judge_item *item, int k, int comparisons)
+{
+  enum { DETAIL = 75, DETAIL_OF_CHECK = 55 }; /* bytes, about */
+  (void)config, (void)k, (void)comparisons;
+  double checks = 0;
+  for (const char *at = item->meta; at && (at = strstr(at, "\"type\"")); at++) checks++;
+  return (struct tpo_judge_cost){.unit = "verifiable checks, no calls",
+                                 .detail_bytes = DETAIL + DETAIL_OF_CHECK * checks};
+}
+
+static int rule_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                         struct tpo_error *err)
+{
+  (void)config;
+  return tpo_checks_validate(item->meta ? item->meta : "{}", err);
 }
 
 /* Runs all checks on the response; their verdicts go to `list`.
@@ -105,5 +124,9 @@ static int rule_score(void *state, const struct tpo_judge_item *items, int n_ite
   return status;
 }
 
-const struct tpo_judge_kind tpo_judge_rule = {
-    .name = "rule", .check = rule_check, .open = rule_open, .score = rule_score, .close = rule_close};
+const struct judge_kind judge_kind_rule = {.check = rule_check,
+                                           .open = rule_open,
+                                           .score = rule_score,
+                                           .close = rule_close,
+                                           .cost = rule_cost,
+                                           .validate = rule_validate};

@@ -136,7 +136,7 @@ static int scale_row(struct tpo_sample_row *row, json_t *detail, const json_t *s
   return 0;
 }
 
-int tpo_scale_scores(struct tpo_samples *samples, const char *path, struct tpo_error *err)
+int scales_apply(struct tpo_samples *samples, const char *path, struct tpo_error *err)
 {
   json_t *scales = read_scales(path, err);
   if (!scales) return err && err->code ? err->code : TPO_E_INPUT;

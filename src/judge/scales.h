@@ -15,6 +15,6 @@
  * from comparing a prompt's responses ("comparisons" in the judge's detail) mean something within the prompt
  * only, and stay. Doing it again to the same samples changes nothing. Errors: the file is not what this wrote
  * (TPO_E_INPUT), can't be read or written, memory. */
-int tpo_scale_scores(struct tpo_samples *samples, const char *path, struct tpo_error *err);
+int scales_apply(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 
 #endif

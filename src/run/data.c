@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "run/loop.h"
+#include "steps/judge_item.h"
 #include "tpo/data.h"
 #include "tpo/judge.h"
 
@@ -45,7 +46,7 @@ static int read_source(const struct loop *loop, const struct source *source, boo
   if (status == 0 && all->n < source->needed) status = too_few(loop, source, validation, all->n, err);
   for (size_t i = 0; i < all->n && status == 0; i++) {
     const struct tpo_instruction *of = &all->items[i];
-    struct tpo_judge_item item = {.id = of->id, .instruction = of->instruction, .meta = of->meta};
+    struct tpo_judge_item item = judge_item_of_instruction(of);
     status = tpo_judge_validate(&loop->config->judge, &item, err);
     if (status < 0) tpo_fail_prefix(err, "%s: instruction %s", source->file, of->id);
   }

@@ -10,7 +10,7 @@
 static int win_rate(struct loop *loop, const struct tpo_samples *now, const struct tpo_samples *before,
                     struct win_rate *out, struct tpo_error *err)
 {
-  bool raw = strcmp(loop->config->judge.kind, "route") == 0;
+  bool raw = tpo_judge_mixes(&loop->config->judge);
   double unparsed = 0;
   int status = loop_agree(loop, loop->first ? loop_unparsed(loop, raw, &unparsed, err) : 0, err);
   return status < 0 ? status : win_rate_between(loop->session, now, before, unparsed, out, err);

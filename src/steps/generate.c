@@ -13,7 +13,6 @@ struct prompt {
   struct tpo_request request;
   struct tpo_ids ids;
   char *text;
-  char *meta; /* the instruction's, with the chat's messages where it is one; NULL: the instruction's own */
 };
 
 struct work {
@@ -44,8 +43,6 @@ static int render_prompts(struct work *w, struct tpo_error *err)
                                     &p->ids, &text, err);
     p->text = tpo_buf_take(&text);
     if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
-    if (item->messages && !(p->meta = tpo_instruction_meta(item, err)))
-      return tpo_fail_prefix(err, "prompt %s", item->id);
     if (!p->text) return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
     if (p->ids.n >= (size_t)context)
       return tpo_fail(err, TPO_E_INPUT,
@@ -85,10 +82,8 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   struct work *w = arg;
   const struct tpo_instruction *item = output->request->user;
   const struct prompt *p = &w->prompts[item - w->instructions->items];
-  struct tpo_instruction_view view = {.id = item->id,
-                                      .instruction = item->instruction,
-                                      .meta = p->meta ? p->meta : item->meta,
-                                      .prompt_text = p->text};
+  struct tpo_instruction_view view = {
+      .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
   return tpo_engine_make_row(output, w->policy->tokenizer, w->options->thought, &view, w->local, err);
 }
 
@@ -177,7 +172,6 @@ static void free_prompts(struct work *w)
   for (size_t i = 0; w->prompts && i < w->instructions->n; i++) {
     tpo_ids_free(&w->prompts[i].ids);
     free(w->prompts[i].text);
-    free(w->prompts[i].meta);
   }
   free(w->prompts);
   free(w->order);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "judge/scales.h"
+#include "steps/judge_item.h"
 #include "steps/judging.h"
 #include "tpo/judge.h"
 
@@ -69,13 +70,10 @@ static void free_batch(struct batch *batch)
 
 static void add_prompt(struct batch *batch, const struct tpo_samples *samples, size_t first, size_t end)
 {
-  const struct tpo_sample_row *row = &samples->rows[first];
-  batch->items[batch->n_items++] =
-      (struct tpo_judge_item){.id = row->prompt_id,
-                              .instruction = row->instruction,
-                              .meta = row->meta,
-                              .n_responses = (int)(end - first),
-                              .responses = batch->responses + batch->n_responses};
+  struct tpo_judge_item *item = &batch->items[batch->n_items++];
+  *item = judge_item_of_sample(&samples->rows[first]);
+  item->n_responses = (int)(end - first);
+  item->responses = batch->responses + batch->n_responses;
   for (size_t i = first; i < end; i++) {
     batch->responses[batch->n_responses] = samples->rows[i].format_ok ? samples->rows[i].response : NULL;
     batch->rows[batch->n_responses++] = i;
@@ -348,15 +346,15 @@ static int check_failures(const struct tpo_session *session, const struct tpo_sa
   return status;
 }
 
-/* A route's judges have scales of their own. */
+/* Judges of one mixture have scales of their own. */
 static int scale(const struct tpo_session *session, struct tpo_samples *samples, struct tpo_error *err)
 {
   char path[4096];
   const struct tpo_judge_config *config = &session->config->judge;
-  if (strcmp(config->kind, "route") != 0 || !config->standardise) return 0;
+  if (!tpo_judge_mixes(config) || !config->standardise) return 0;
   int status =
       session->judge_dir ? tpo_path_join(path, sizeof path, session->judge_dir, "judge-scales.json", err) : 0;
-  return status < 0 ? status : tpo_scale_scores(samples, session->judge_dir ? path : NULL, err);
+  return status < 0 ? status : scales_apply(samples, session->judge_dir ? path : NULL, err);
 }
 
 /* Gathers what the ranks found and puts it into rank 0's samples. */

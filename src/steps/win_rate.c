@@ -1,8 +1,6 @@
 /* Win rates of one model's responses against another's, by their scores or by asking the judge. */
 #include "steps/win_rate.h"
 
-#include <string.h>
-
 #include "tpo/judge.h"
 
 /* The rows of `now` for which `before` has one of the same instruction and number. */
@@ -46,7 +44,7 @@ int win_rate_between(const struct tpo_session *session, const struct tpo_samples
 {
   const struct tpo_judge_config *judge = &session->config->judge;
   if (tpo_judge_compares(judge)) return ask_judge(session, now, before, out, err);
-  bool raw = strcmp(judge->kind, "route") == 0;
+  bool raw = tpo_judge_mixes(judge);
   int status =
       tpo_comm_rank(session->comm) == 0 ? win_rate_of_scores(now, before, unparsed, raw, out, err) : 0;
   return tpo_comm_agree(session->comm, status, err);

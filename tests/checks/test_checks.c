@@ -257,15 +257,15 @@ static void every_type_is_documented(void **state)
   (void)state;
   struct tpo_buf page = {0};
   struct tpo_error err = {0};
-  if (tpo_read_file(TPO_SOURCE_DIR "/src/judge/README.md", 1 << 20, &page, &err) < 0)
+  if (tpo_read_file(TPO_SOURCE_DIR "/src/checks/README.md", 1 << 20, &page, &err) < 0)
     fail_msg("%s", err.message);
   for (size_t t = 0; t < n_check_types; t++) {
     char row[96];
     snprintf(row, sizeof row, "| `%s` |", check_types[t].name);
-    if (!strstr(page.data, row)) fail_msg("src/judge/README.md lacks %s", row);
+    if (!strstr(page.data, row)) fail_msg("src/checks/README.md lacks %s", row);
     for (int a = 0; a < 4 && check_types[t].arguments[a]; a++) {
       snprintf(row, sizeof row, "`%s`", check_types[t].arguments[a]);
-      if (!strstr(page.data, row)) fail_msg("src/judge/README.md lacks the argument %s", row);
+      if (!strstr(page.data, row)) fail_msg("src/checks/README.md lacks the argument %s", row);
     }
   }
   tpo_buf_free(&page);

@@ -57,6 +57,15 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
       {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, "
                        "command:PROGRAM or route, not \"rules\"; did you mean rule?"},
       {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
+      {"judge: reward", "not \"reward\"; did you mean reward:DIR?"},
+      {"judge:\n  kind: 'rewrd:models/rm'",
+       "c.yaml:2: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM or route, "
+       "not \"rewrd:models/rm\"; did you mean reward:models/rm?"},
+      {"judge: 'rule:x'", "not \"rule:x\"; did you mean rule?"},
+      {"judge: https", "not \"https\"; did you mean https://HOST?"},
+      {"judge: {kind: route, routes: ['checks -> rule', '* ->  comand:cat ']}",
+       "c.yaml:1: judge.routes, \"* ->  comand:cat \": there is no judge \"comand\"; expected one of: "
+       "rule, "},
       {"judge: {kind: 'pairwise:m', comparisons: 3}",
        "c.yaml:1: judge.comparisons is 3, "
        "which can't reach all of the 8 samples of an instruction (sampling.k): expected at least 4, or 0"},
@@ -96,6 +105,23 @@ static void one_sample_is_enough_where_no_pairs_are_made(void **state)
   assert_null(check("sampling: {max_tokens: 16}", TPO_CHECK_SAMPLING));
 }
 
+static void every_kind_of_judge_is_accepted_with_its_argument(void **state)
+{
+  (void)state;
+  static const char *const yaml[] = {"judge: rule",
+                                     "judge: 'reward:d'",
+                                     "judge: 'pairwise:d'",
+                                     "judge: 'http:http://h/v1'",
+                                     "judge: 'http://h/v1'",
+                                     "judge: 'https://h/v1'",
+                                     "judge: 'command:cat -u'",
+                                     "judge: {kind: route, routes: ['checks -> rule ', '*->https://h/v1']}"};
+  for (size_t i = 0; i < sizeof yaml / sizeof *yaml; i++) {
+    char *report = check(yaml[i], TPO_CHECK_ALL);
+    if (report) fail_msg("%s: %s", yaml[i], report);
+  }
+}
+
 static void comparisons_that_reach_all_samples_are_accepted(void **state)
 {
   (void)state;
@@ -133,6 +159,7 @@ int main(void)
       cmocka_unit_test(every_impossible_combination_is_named_with_its_line),
       cmocka_unit_test(problems_of_several_keys_come_together),
       cmocka_unit_test(one_sample_is_enough_where_no_pairs_are_made),
+      cmocka_unit_test(every_kind_of_judge_is_accepted_with_its_argument),
       cmocka_unit_test(comparisons_that_reach_all_samples_are_accepted),
       cmocka_unit_test(structs_filled_by_a_program_are_held_to_the_ranges),
   };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <zlib.h>
+#include "base/file.h"
 #include "tpo/data.h"
 
 static char path[] = "/tmp/tpo-test-read-XXXXXX";
@@ -86,6 +87,29 @@ static void chats_keep_their_messages(void **state)
   assert_string_equal(set.items[0].instruction, "Q");
   assert_string_equal(set.items[0].messages,
                       "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q\"}]");
+  tpo_instructions_free(&set);
+}
+
+/* A judge is shown the chat, whether the instruction was just read or comes back from a file of samples. */
+static void a_chats_meta_holds_its_messages_too_but_a_line_has_them_once(void **state)
+{
+  (void)state;
+  const char *lines = "{\"id\":\"a\",\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":"
+                      "\"user\",\"content\":\"Q\"}],"
+                      "\"category\":\"c\"}\n"
+                      "{\"id\":\"b\",\"instruction\":\"One\",\"category\":\"c\"}\n";
+  struct tpo_instructions set = {0};
+  struct tpo_error err = {0};
+  struct tpo_buf written = {0};
+  read_text(&set, lines);
+  assert_string_equal(set.items[0].meta,
+                      "{\"category\":\"c\",\"messages\":[{\"role\":\"system\",\"content\":\"S\"},"
+                      "{\"role\":\"user\",\"content\":\"Q\"}]}");
+  assert_string_equal(set.items[1].meta, "{\"category\":\"c\"}");
+  assert_int_equal(tpo_instructions_write(&set, path, &err), 0);
+  assert_int_equal(tpo_read_file(path, 1 << 20, &written, &err), 0);
+  assert_string_equal(written.data, lines);
+  tpo_buf_free(&written);
   tpo_instructions_free(&set);
 }
 
@@ -259,6 +283,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(json_lines_give_id_instruction_and_meta),
       cmocka_unit_test(chats_keep_their_messages),
+      cmocka_unit_test(a_chats_meta_holds_its_messages_too_but_a_line_has_them_once),
       cmocka_unit_test(ifeval_rows_become_checks),
       cmocka_unit_test(byte_order_mark_and_carriage_returns_are_tolerated),
       cmocka_unit_test(tab_separated_columns_go_by_the_header),

@@ -250,6 +250,24 @@ def test_judge_calls_of_routes(tpo, tiny_model, tmp_path):
     assert sampling(text)["total"]["judge calls"] == 16
 
 
+def test_a_chat_is_planned_for_the_judge_that_it_goes_to(tpo, tiny_model, tmp_path):
+    """And its messages, which a row of samples holds besides, count among the bytes of files."""
+    chat = [{"role": "user", "content": "Hello. " + "Well. " * 100}, {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": "Name a river."}]
+    rows = [{"id": f"p{i}", **({"messages": chat} if i % 4 == 0 else {"instruction": f"Name {i} rivers."})} for i in range(16)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    config, _ = write_config(tmp_path, tiny_model)
+    args = ["--set", f"data.train={tmp_path / 'p.jsonl'}", "--set", "judge.kind=route", "--set",
+            "judge.routes=['messages -> command:cat', '* -> rule']"]
+    text = plan(tpo, config, *args)
+    assert calls(text, "command:cat") == (4, 4, 0)
+    assert sampling(text)["total"]["judge calls"] == 4
+    tpo.ok("generate", "--config", config, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path / "s.h5")
+    told = files(plan(tpo, config, *args, "--set", "run.iterations=1", "--set", "data.prompts_per_iteration=16",
+                      "--expect-tokens", 26))
+    assert told["samples.h5"][0] == pytest.approx((tmp_path / "s.h5").stat().st_size, rel=0.1)
+
+
 def test_settings_change_what_is_told(tpo, tiny_model, tmp_path):
     config, _ = write_config(tmp_path, tiny_model)
 

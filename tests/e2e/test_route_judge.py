@@ -117,6 +117,46 @@ def test_a_judge_behind_a_route_never_sees_a_thought(tpo, tiny_model, tmp_path, 
     assert SECRET not in heard and "Notes to myself" not in heard
 
 
+CHAT = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Sing."}]
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_chat_takes_the_route_of_messages(tpo, tiny_model, program, tmp_path, ranks):
+    with open(tmp_path / "prompts.jsonl", "w") as f:
+        for i in range(8):
+            line = {"id": f"q{i}", **({"messages": CHAT} if i % 2 else {"instruction": "Sing."})}
+            f.write(json.dumps(line) + "\n")
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "samples.h5", "--k", 2,
+           "--temperature", 1, "--top-p", 1, "--max-tokens", 48, "--set", "thought.thought_tokens=10", "--set",
+           "thought.response_tokens=16", ranks=ranks)
+    rows = judge(tpo, tmp_path / "samples.h5", tmp_path / "s.h5", *route_args([f"messages -> {program}", "* -> rule"]), ranks=ranks)
+    assert {row["id"] for row in rows} >= {"q0", "q1"}
+    for row in rows:
+        assert row["detail"]["judge"] == (program if int(row["id"][1:]) % 2 else "rule")
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_the_checks_of_a_chat_are_looked_at_by_the_judge_that_it_goes_to(tpo, tiny_model, program, tmp_path, chat):
+    """Before anything is sampled: by the rule judge, unless the route of messages leads to another."""
+    write_prompts(tmp_path / "p.jsonl", 8)
+    with open(tmp_path / "p.jsonl", "a") as f:
+        prompt = {"messages": CHAT} if chat else {"instruction": "Sing."}
+        f.write(json.dumps({"id": "odd", **prompt, "checks": [{"type": "nonsense:type"}]}) + "\n")
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+model: {{path: {tiny_model}}}
+data: {{validation: {tmp_path / 'p.jsonl'}, prompts_per_iteration: 4, validation_prompts: 4}}
+judge: {{kind: route}}
+run: {{dir: {tmp_path / 'run'}, iterations: 1}}
+""")
+    for routes, by_rule in [([f"messages -> {program}", "* -> rule"], not chat), (["messages -> rule", f"* -> {program}"], chat)]:
+        args = ["run", config, "--plan-only", "--set", "judge.routes=" + json.dumps(routes)]
+        if by_rule:
+            assert "nonsense:type" in tpo.fails(*args, code=1)
+        else:
+            tpo.ok(*args)
+
+
 def test_an_instruction_that_no_route_fits_is_a_failure(tpo, samples, program, tmp_path):
     args = route_args(["checks -> rule", f"category -> {program}"])
     message = tpo.fails("judge", "--samples", samples, "--out", tmp_path / "s.h5", *args, code=1)

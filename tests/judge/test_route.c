@@ -3,7 +3,7 @@
 #include <math.h>
 #include <sys/stat.h>
 #include "base/json.h"
-#include "judge/route.h"
+#include "judge/routes.h"
 
 static const struct tpo_judge_env env = {.size = 1};
 
@@ -67,7 +67,7 @@ static int taken(const char *const *routes, int n, const char *meta)
   struct routes parsed;
   struct tpo_error err = {0};
   int found;
-  if (routes_parse(&parsed, &config, &err) < 0) fail_msg("%s", err.message);
+  if (routes_open(&parsed, &config, &err) < 0) fail_msg("%s", err.message);
   if (routes_find(&parsed, &item, &found, &err) < 0) fail_msg("%s", err.message);
   routes_free(&parsed);
   return found;
@@ -200,6 +200,52 @@ static void it_needs_and_does_what_any_of_its_judges_needs_and_does(void **state
   assert_true(tpo_judge_compares(&config));
 }
 
+static const struct tpo_judge_item odd = {
+    .id = "odd", .instruction = "Sing.", .meta = "{\"checks\":[{\"type\":\"nonsense:type\"}]}"};
+static const struct tpo_judge_item odd_chat = {
+    .id = "chat",
+    .instruction = "Sing.",
+    .meta =
+        "{\"checks\":[{\"type\":\"nonsense:type\"}],\"messages\":[{\"role\":\"system\",\"content\":\"S\"},"
+        "{\"role\":\"user\",\"content\":\"Sing.\"}]}"};
+
+static void the_judge_that_an_instruction_goes_to_tells_its_cost_and_faults(void **state)
+{
+  (void)state;
+  struct tpo_judge_config config =
+      config_of((const char *const[]){"messages -> command:cat", "checks -> rule"}, 2);
+  struct tpo_error err = {0};
+  assert_true(tpo_judge_mixes(&config));
+  assert_true(tpo_judge_cost(&config, &odd_chat, 4, 0).calls == 1);
+  assert_int_equal(tpo_judge_validate(&config, &odd_chat, &err), 0);
+  assert_string_equal(tpo_judge_cost(&config, &odd, 4, 0).unit, "verifiable checks, no calls");
+  assert_true(tpo_judge_validate(&config, &odd, &err) < 0);
+  assert_contains(err.message, "nonsense:type");
+  assert_true(tpo_judge_cost(&config, &items[2], 4, 0).calls == 0); /* none fits */
+  assert_int_equal(tpo_judge_validate(&config, &items[2], &err), 0);
+  config = config_of((const char *const[]){"messages -> rule", "* -> command:cat"}, 2);
+  assert_true(tpo_judge_validate(&config, &odd_chat, &err) < 0);
+  assert_int_equal(tpo_judge_validate(&config, &odd, &err), 0);
+}
+
+static void a_judge_that_is_no_route_takes_every_instruction(void **state)
+{
+  (void)state;
+  struct tpo_judge_config config = {.kind = (char *)"command:cat"};
+  struct tpo_judge_item bad = {.id = "x", .instruction = "y", .meta = "[1]"};
+  struct routes routes;
+  struct tpo_error err = {0};
+  int judge = -1;
+  assert_int_equal(routes_open(&routes, &config, &err), 0);
+  assert_int_equal(routes.n_judges, 1);
+  assert_string_equal(routes.judges[0].kind, "command:cat");
+  assert_int_equal(routes_judge(&routes, &odd, &judge, &err), 0);
+  assert_int_equal(judge, 0);
+  assert_int_equal(routes_judge(&routes, &bad, &judge, &err), 0); /* its own affair */
+  assert_int_equal(judge, 0);
+  routes_free(&routes);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -210,6 +256,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(a_kind_is_opened_once_and_its_items_are_scored_together, make_folder,
                                       remove_folder),
       cmocka_unit_test(a_failing_judge_ends_it_and_bad_meta_does_not),
+      cmocka_unit_test(the_judge_that_an_instruction_goes_to_tells_its_cost_and_faults),
+      cmocka_unit_test(a_judge_that_is_no_route_takes_every_instruction),
       cmocka_unit_test(it_needs_and_does_what_any_of_its_judges_needs_and_does),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,14 +51,14 @@ static void each_judge_has_its_own_scale(void **state)
   struct tpo_samples samples = {0};
   struct tpo_error err = {0};
   fill(&samples, mixed, N_MIXED);
-  if (tpo_scale_scores(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
   expect_scores(&samples, expected);
   assert_string_equal(
       samples.rows[1].score_detail,
       "{\"judge\":\"reward:/m\",\"raw\":30,\"detail\":{},\"scale\":{\"mean\":20.0,\"sd\":10.0}}");
   assert_string_equal(samples.rows[5].score_detail, "{}");
   assert_null(strstr(samples.rows[6].score_detail, "scale"));
-  if (tpo_scale_scores(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
   expect_scores(&samples, expected);
   tpo_samples_free(&samples);
 }
@@ -75,9 +75,9 @@ static void the_first_batch_sets_the_scale_for_all(void **state)
   fill(&second, later, 3);
   fill(&third, later + 1, 1);
   third.rows[0].score_detail = "{\"judge\":\"http:u\",\"raw\":5}";
-  if (tpo_scale_scores(&first, path, &err) < 0) fail_msg("%s", err.message);
-  if (tpo_scale_scores(&second, path, &err) < 0) fail_msg("%s", err.message);
-  if (tpo_scale_scores(&third, path, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&first, path, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&second, path, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&third, path, &err) < 0) fail_msg("%s", err.message);
   expect_scores(&first, expected);
   expect_scores(&second, (const double[]){3, 0, 0});
   expect_scores(&third, (const double[]){2});
@@ -103,8 +103,8 @@ static void a_kept_scale_gives_the_same_bits_as_the_fresh_one(void **state)
   assert_int_equal(tpo_path_join(path, sizeof path, *state, "judge-scales.json", &err), 0);
   fill(&fresh, odd, 3);
   fill(&kept, odd, 3);
-  assert_int_equal(tpo_scale_scores(&fresh, path, &err), 0);
-  assert_int_equal(tpo_scale_scores(&kept, path, &err), 0);
+  assert_int_equal(scales_apply(&fresh, path, &err), 0);
+  assert_int_equal(scales_apply(&kept, path, &err), 0);
   for (int i = 0; i < 3; i++) {
     assert_memory_equal(&fresh.rows[i].score, &kept.rows[i].score, sizeof(double));
     assert_string_equal(fresh.rows[i].score_detail, kept.rows[i].score_detail);
@@ -120,7 +120,7 @@ static void any_text_may_stand_in_a_detail(void **state)
   struct tpo_error err = {0};
   fill(&samples, (const struct given[]){{"a", 3, true, false}}, 1);
   samples.rows[0].score_detail = "{\"judge\":\"a\",\"raw\":3,\"detail\":{\"text\":\"\\u0000\"}}";
-  if (tpo_scale_scores(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
   expect_scores(&samples, (const double[]){0});
   tpo_samples_free(&samples);
 }
@@ -132,7 +132,7 @@ static void without_routed_scores_no_file_is_written(void **state)
   struct tpo_samples samples = {0};
   assert_int_equal(tpo_path_join(path, sizeof path, *state, "judge-scales.json", &err), 0);
   fill(&samples, mixed + 4, 3);
-  assert_int_equal(tpo_scale_scores(&samples, path, &err), 0);
+  assert_int_equal(scales_apply(&samples, path, &err), 0);
   assert_false(tpo_file_exists(path));
   tpo_samples_free(&samples);
 }
@@ -156,7 +156,7 @@ static void a_damaged_file_is_refused_and_kept(void **state)
     struct tpo_buf now = {0};
     fill(&samples, mixed, N_MIXED);
     assert_int_equal(tpo_write_file(path, texts[i], strlen(texts[i]), &err), 0);
-    assert_int_equal(tpo_scale_scores(&samples, path, &err), TPO_E_INPUT);
+    assert_int_equal(scales_apply(&samples, path, &err), TPO_E_INPUT);
     assert_contains(err.message, "judge-scales.json");
     assert_true(samples.rows[1].score == 30);
     assert_int_equal(tpo_read_file(path, 1 << 20, &now, &err), 0);
@@ -173,7 +173,7 @@ static void scores_beyond_a_scale_are_told(void **state)
   struct tpo_samples samples = {0};
   struct tpo_error err = {0};
   fill(&samples, far, 2);
-  assert_int_equal(tpo_scale_scores(&samples, NULL, &err), TPO_E_NUMERIC);
+  assert_int_equal(scales_apply(&samples, NULL, &err), TPO_E_NUMERIC);
   tpo_samples_free(&samples);
 }
 

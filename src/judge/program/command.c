@@ -70,6 +70,13 @@ static void command_close(void *state)
   free(command);
 }
 
+static struct tpo_judge_cost command_cost(const struct tpo_judge_config *config,
+                                          const struct tpo_judge_item *item, int k, int comparisons)
+{
+  (void)config, (void)item, (void)k, (void)comparisons;
+  return (struct tpo_judge_cost){.calls = 1, .unit = "lines to the program", .detail_bytes = 100};
+}
+
 static json_t *command_counts(const void *state)
 {
   const struct command *command = state;
@@ -84,7 +91,8 @@ struct asked {
   json_t *meta;                     /* owned */
   size_t n_usable;                  /* responses that are there */
 };
-struct batch {
+/* Those that it is asked about in one go. */
+struct questions {
   struct command *command;
   struct asked *asked;
   size_t n;
@@ -94,7 +102,7 @@ struct batch {
  * items hold no thought. */
 static int write_request(void *arg, size_t i, struct tpo_buf *line, struct tpo_error *err)
 {
-  const struct asked *asked = &((struct batch *)arg)->asked[i];
+  const struct asked *asked = &((struct questions *)arg)->asked[i];
   const struct tpo_judge_item *item = asked->item;
   const char *key;
   json_t *value;
@@ -188,8 +196,8 @@ static int set_result(struct command *command, const json_t *score, json_t *deta
 
 static int take_answer(void *arg, size_t i, const char *line, size_t len, struct tpo_error *err)
 {
-  struct batch *batch = arg;
-  const struct asked *asked = &batch->asked[i];
+  struct questions *questions = arg;
+  const struct asked *asked = &questions->asked[i];
   struct tpo_error problem = {0};
   char text[160];
   json_t *answer = tpo_json_parse(line, len, "it", &problem);
@@ -198,17 +206,17 @@ static int take_answer(void *arg, size_t i, const char *line, size_t len, struct
   const json_t *scores = json_object_get(answer, "scores"), *details = json_object_get(answer, "details");
   for (size_t k = 0, r = 0; k < asked->n_usable && status == 0; r++) {
     if (!asked->item->responses[r]) continue;
-    status = set_result(batch->command, json_array_get(scores, k), json_array_get(details, k),
+    status = set_result(questions->command, json_array_get(scores, k), json_array_get(details, k),
                         &asked->results[r], err);
     k++;
   }
-  batch->command->prompts += status == 0;
+  questions->command->prompts += status == 0;
   json_decref(answer);
   return status;
 }
 
-/* Sets what needs no asking, and adds the prompt to the batch when something is left. */
-static int add_prompt(struct batch *batch, const struct tpo_judge_item *item,
+/* Sets what needs no asking, and adds the prompt to the questions when something is left. */
+static int add_prompt(struct questions *questions, const struct tpo_judge_item *item,
                       struct tpo_judge_result *results, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
@@ -229,7 +237,7 @@ static int add_prompt(struct batch *batch, const struct tpo_judge_item *item,
       asked.n_usable++;
   }
   if (status == 0 && asked.n_usable > 0)
-    batch->asked[batch->n++] = asked;
+    questions->asked[questions->n++] = asked;
   else
     json_decref(asked.meta);
   return status;
@@ -238,25 +246,26 @@ static int add_prompt(struct batch *batch, const struct tpo_judge_item *item,
 static int command_score(void *state, const struct tpo_judge_item *items, int n_items,
                          struct tpo_judge_result *results, struct tpo_error *err)
 {
-  struct batch batch = {.command = state, .asked = tpo_calloc((size_t)n_items, sizeof *batch.asked, err)};
-  int status = batch.asked ? 0 : TPO_E_MEMORY;
+  struct questions questions = {.command = state,
+                                .asked = tpo_calloc((size_t)n_items, sizeof *questions.asked, err)};
+  int status = questions.asked ? 0 : TPO_E_MEMORY;
   for (int i = 0; i < n_items && status == 0; i++) {
-    status = add_prompt(&batch, &items[i], results, err);
+    status = add_prompt(&questions, &items[i], results, err);
     results += items[i].n_responses;
   }
   if (status == 0) {
-    struct judge_dialogue dialogue = {batch.n, &batch, write_request, take_answer};
-    status = judge_process_talk(batch.command->process, &dialogue, err);
-    if (status < 0 && status != TPO_E_INTERRUPTED) name_program(batch.command, err);
+    struct judge_dialogue dialogue = {questions.n, &questions, write_request, take_answer};
+    status = judge_process_talk(questions.command->process, &dialogue, err);
+    if (status < 0 && status != TPO_E_INTERRUPTED) name_program(questions.command, err);
   }
-  for (size_t i = 0; i < batch.n; i++) json_decref(batch.asked[i].meta);
-  free(batch.asked);
+  for (size_t i = 0; i < questions.n; i++) json_decref(questions.asked[i].meta);
+  free(questions.asked);
   return status;
 }
 
-const struct tpo_judge_kind tpo_judge_command = {.name = "command",
-                                                 .check = command_check,
-                                                 .open = command_open,
-                                                 .score = command_score,
-                                                 .close = command_close,
-                                                 .counts = command_counts};
+const struct judge_kind judge_kind_command = {.check = command_check,
+                                              .open = command_open,
+                                              .score = command_score,
+                                              .close = command_close,
+                                              .counts = command_counts,
+                                              .cost = command_cost};

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "judge/compare/schedule.h"
 #include "run/loop.h"
+#include "steps/judge_item.h"
 #include "store/hdf5/layout.h"
 #include "tpo/judge.h"
 
@@ -17,103 +17,71 @@ static bool given(const char *text)
   return text && *text;
 }
 
-/* Whether `kind`, KIND[:ARG], is of this name. */
-static bool is_kind(const char *kind, const char *name)
-{
-  size_t len = strlen(name);
-  return strncmp(kind, name, len) == 0 && (kind[len] == '\0' || kind[len] == ':');
-}
-
-static bool is_http(const char *kind)
-{
-  return is_kind(kind, "http") || is_kind(kind, "https");
-}
-
-static bool is_pairwise(const struct tpo_judge_config *config, const char *kind)
-{
-  return is_kind(kind, "pairwise") || (is_http(kind) && config->mode == TPO_JUDGE_PAIRWISE);
-}
-
-/* Calls for k responses to one instruction; comparisons: as schedule_size's limit. */
-static double calls_for(const struct tpo_judge_config *config, const char *kind, int k, int comparisons)
-{
-  if (is_kind(kind, "rule")) return 0;
-  if (is_kind(kind, "command")) return 1;
-  return is_pairwise(config, kind) ? (double)schedule_size(k, comparisons) : k;
-}
-
-static const char *unit_of(const struct tpo_judge_config *config, const char *kind)
-{
-  if (is_kind(kind, "rule")) return "verifiable checks, no calls";
-  if (is_kind(kind, "command")) return "lines to the program";
-  if (is_http(kind)) return is_pairwise(config, kind) ? "comparisons asked of the server" : "requests";
-  return is_pairwise(config, kind) ? "comparisons" : "responses scored";
-}
-
-/* Bytes of the JSON object that a judge leaves with a score, about. */
-static double detail_length(const char *kind, const char *meta)
-{
-  double checks = 0;
-  for (const char *at = strstr(meta, "\"type\""); at; at = strstr(at + 1, "\"type\"")) checks++;
-  if (is_kind(kind, "rule")) return 75 + 55 * checks;
-  if (is_kind(kind, "pairwise")) return 110;
-  return is_http(kind) ? 200 : is_kind(kind, "reward") ? 400 : 100;
-}
-
 static int open_judges(struct plan *plan, struct tpo_error *err)
 {
   const struct tpo_judge_config *config = &plan->config->judge;
-  bool routed = is_kind(config->kind, "route");
-  int status = routed ? routes_parse(&plan->routes, config, err) : 0;
+  int status = routes_open(&plan->routes, config, err);
   if (status < 0) return status;
   plan->compares = tpo_judge_compares(config);
-  plan->n_judges = routed ? plan->routes.n_judges : 1;
-  plan->judges = tpo_calloc((size_t)plan->n_judges, sizeof *plan->judges, err);
-  for (int j = 0; plan->judges && j < plan->n_judges; j++) {
-    plan->judges[j].kind = routed ? routes_first(&plan->routes, j)->kind : config->kind;
-    plan->judges[j].unit = unit_of(config, plan->judges[j].kind);
+  plan->judges = tpo_calloc((size_t)plan->routes.n_judges, sizeof *plan->judges, err);
+  for (int j = 0; plan->judges && j < plan->routes.n_judges; j++) {
+    const struct tpo_judge_config *own = &plan->routes.judges[j];
+    struct tpo_judge_cost cost = tpo_judge_cost(own, &(struct tpo_judge_item){0}, 2, 0);
+    plan->judges[j] = (struct plan_judge){.kind = own->kind, .unit = cost.unit, .asks = cost.calls > 0};
   }
   return plan->judges ? 0 : TPO_E_MEMORY;
 }
 
-/* The judge of an instruction, NULL for none. */
-static int find_judge(const struct plan *plan, const struct tpo_instruction *item, struct plan_judge **judge,
-                      struct tpo_error *err)
-{
-  *judge = &plan->judges[0];
-  if (plan->routes.n == 0) return 0;
-  int found;
-  struct tpo_judge_item asked = {.id = item->id, .instruction = item->instruction, .meta = item->meta};
-  int status = routes_find(&plan->routes, &asked, &found, err);
-  *judge = status == 0 && found >= 0 ? &plan->judges[plan->routes.list[found].judge] : NULL;
-  return status;
-}
-
-static int add_calls(struct plan *plan, struct plan_set *set, const struct tpo_instruction *item,
+/* What one instruction costs: calls on its k samples, and on a couple of responses for each of them, which
+ * are judged in both positions always. */
+static int add_calls(struct plan *plan, struct plan_set *set, const struct tpo_instruction *instruction,
                      struct tpo_error *err)
 {
-  const struct tpo_judge_config *config = &plan->config->judge;
   bool validates = set == &plan->validation;
-  int k = validates ? plan->config->run.validation_k : plan->config->sampling.k;
-  struct plan_judge *judge;
-  int status = find_judge(plan, item, &judge, err);
-  if (status < 0 || !judge) return status;
-  double calls = calls_for(config, judge->kind, k, config->comparisons);
-  double versus = k * calls_for(config, judge->kind, 2, 0); /* a couple is judged in both positions always */
-  set->calls += calls;
+  int j, k = validates ? plan->config->run.validation_k : plan->config->sampling.k;
+  struct tpo_judge_item item = judge_item_of_instruction(instruction);
+  int status = routes_judge(&plan->routes, &item, &j, err);
+  if (status < 0 || j < 0) return status;
+  const struct tpo_judge_config *config = &plan->routes.judges[j];
+  struct tpo_judge_cost cost = tpo_judge_cost(config, &item, k, config->comparisons);
+  double versus = k * tpo_judge_cost(config, &item, 2, 0).calls;
+  set->calls += cost.calls;
   set->versus += versus;
-  set->detail_bytes += tpo_h5_text_bytes(detail_length(judge->kind, item->meta ? item->meta : "{}"));
-  if (validates) {
-    judge->validation += calls;
-    judge->versus += versus;
-  } else
-    judge->train += calls;
+  set->detail_bytes += tpo_h5_text_bytes(cost.detail_bytes);
+  *(validates ? &plan->judges[j].validation : &plan->judges[j].train) += cost.calls;
+  if (validates) plan->judges[j].versus += versus;
   return 0;
 }
 
 static double length(const char *text)
 {
   return text ? (double)strlen(text) : 0;
+}
+
+/* A prompt of n_tokens, and the outputs that its room leaves. */
+static void add_tokens(const struct plan *plan, struct plan_set *set, size_t n_tokens)
+{
+  double room = plan->arch.context - (double)n_tokens, most = plan->budget < room ? plan->budget : room;
+  double expected = plan->expect_tokens > 0 ? plan->expect_tokens : most / 2;
+  set->n++;
+  if (n_tokens > set->longest) set->longest = n_tokens;
+  set->prompt_tokens += (double)n_tokens;
+  set->most += most;
+  set->expected += expected < most ? expected : most;
+}
+
+/* What is written of it beside outputs: in a row of samples, in a pair, in the file of instructions, where a
+ * chat is told by its meta. */
+static void add_bytes(struct plan_set *set, const struct tpo_instruction *item, size_t n_tokens,
+                      double text_bytes)
+{
+  set->text_bytes += text_bytes;
+  set->row_bytes += 4 * (double)n_tokens + tpo_h5_text_bytes(length(item->id)) +
+                    tpo_h5_text_bytes(length(item->instruction)) + tpo_h5_text_bytes(text_bytes) +
+                    tpo_h5_text_bytes(length(item->meta)) + tpo_h5_text_bytes(strlen("length"));
+  set->pair_token_bytes += 4 * (double)n_tokens + tpo_h5_text_bytes(length(item->id));
+  set->line_bytes += length(item->id) + (item->messages ? 0 : length(item->instruction)) +
+                     length(item->meta) + strlen("{\"id\":\"\",\"instruction\":\"\",}\n");
 }
 
 /* One instruction, rendered. */
@@ -129,20 +97,8 @@ static int add_prompt(struct plan *plan, struct plan_set *set, const struct tpo_
     status = tpo_fail(err, TPO_E_INPUT, "%zu tokens; the model's context of %d leaves no room for an answer",
                       ids.n, context);
   if (status == 0) {
-    double room = context - (double)ids.n, most = plan->budget < room ? plan->budget : room;
-    double expected = plan->expect_tokens > 0 ? plan->expect_tokens : most / 2;
-    set->n++;
-    if (ids.n > set->longest) set->longest = ids.n;
-    set->prompt_tokens += (double)ids.n;
-    set->most += most;
-    set->expected += expected < most ? expected : most;
-    set->text_bytes += (double)text.len;
-    set->row_bytes += 4 * (double)ids.n + tpo_h5_text_bytes(length(item->id)) +
-                      tpo_h5_text_bytes(length(item->instruction)) + tpo_h5_text_bytes((double)text.len) +
-                      tpo_h5_text_bytes(length(item->meta)) + tpo_h5_text_bytes(strlen("length"));
-    set->pair_token_bytes += 4 * (double)ids.n + tpo_h5_text_bytes(length(item->id));
-    set->line_bytes += length(item->id) + length(item->messages ? item->messages : item->instruction) +
-                       length(item->meta) + strlen("{\"id\":\"\",\"instruction\":\"\",}\n");
+    add_tokens(plan, set, ids.n);
+    add_bytes(set, item, ids.n, (double)text.len);
     status = add_calls(plan, set, item, err);
   }
   tpo_ids_free(&ids);

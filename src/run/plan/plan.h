@@ -4,7 +4,7 @@
 #define TPO_RUN_PLAN_PLAN_H
 
 #include "base/buf.h"
-#include "judge/route.h"
+#include "judge/routes.h"
 #include "tpo/run.h"
 #include "tpo/text.h"
 
@@ -25,6 +25,7 @@ struct plan_set {
 struct plan_judge {
   const char *kind;                 /* KIND[:ARG]; borrowed */
   const char *unit;                 /* what a call is: "comparisons" */
+  bool asks;                        /* it needs calls at all */
   double train, validation, versus; /* calls on all iterations' samples; on validation's, in one pass */
 };
 
@@ -44,9 +45,8 @@ struct plan {
   int marker_tokens; /* of a response marker that may be inserted besides */
   bool compares;     /* the judge compares responses with each other */
   struct routes routes;
-  struct plan_judge *judges; /* [n_judges] */
-  int n_judges;
-  struct plan_set *train; /* [iterations] */
+  struct plan_judge *judges; /* [routes.n_judges] */
+  struct plan_set *train;    /* [iterations] */
   struct plan_set validation;
   double checkpoint, trainer; /* bytes of checkpoint.h5 and trainer.h5 */
 };

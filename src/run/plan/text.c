@@ -1,7 +1,6 @@
 /* The plan as a person reads it. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "backend/ops.h"
 #include "base/file.h"
@@ -120,7 +119,7 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
     comparisons += plan_comparisons(plan, i);
   }
   tpo_buf_puts(out, "\nJudge calls at most: outputs that do not parse are not judged\n");
-  for (int j = 0; j < plan->n_judges; j++) {
+  for (int j = 0; j < plan->routes.n_judges; j++) {
     const struct plan_judge *judge = &plan->judges[j];
     double v = plan->compares ? comparisons * judge->versus : validations * judge->validation;
     tpo_buf_printf(out, "  %s: ", judge->kind);
@@ -128,7 +127,7 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
       tpo_buf_printf(out, "%s %s, %s of them on samples and %s in validation\n", count(judge->train + v, all),
                      judge->unit, count(judge->train, train), count(v, validation));
     else
-      tpo_buf_printf(out, "%s\n", strcmp(judge->kind, "rule") == 0 ? judge->unit : "no calls");
+      tpo_buf_printf(out, "%s\n", judge->asks ? "no calls" : judge->unit);
   }
   if (plan->compares && plan->validation.n > 0)
     tpo_buf_puts(out, "  Validation responses are compared with the start model's, "

@@ -1,0 +1,32 @@
+/* What a text such as judge.kind names of the kinds of judges. */
+#include "config/judge_kinds.h"
+#include <string.h>
+
+#define ROW(id, name, argument, told) [JUDGE_KIND_##id] = {name, argument},
+static const struct {
+  const char *name, *argument;
+} kinds[] = {CONFIG_JUDGE_KINDS(ROW)};
+
+int config_judge_kind_named(const char *name, size_t len)
+{
+  for (int i = 0; i < N_JUDGE_KINDS; i++)
+    if (strlen(kinds[i].name) == len && strncmp(kinds[i].name, name, len) == 0) return i;
+  return -1;
+}
+
+int config_judge_kind(const char *text, const char **argument)
+{
+  size_t len = strcspn(text, ":");
+  *argument = text[len] ? text + len + 1 : NULL;
+  return config_judge_kind_named(text, len);
+}
+
+const char *config_judge_kind_name(enum config_judge_kind kind)
+{
+  return kinds[kind].name;
+}
+
+const char *config_judge_kind_argument(enum config_judge_kind kind)
+{
+  return kinds[kind].argument;
+}
