@@ -1,7 +1,9 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "cli/session.h"
 
@@ -127,46 +129,78 @@ static int have_reference(struct job *job, struct tpo_error *err)
   return status;
 }
 
-static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
+static bool is_stdout(const char *path)
 {
-  struct job *job = arg;
-  char note[64];
-  (void)err;
-  snprintf(note, sizeof note, "loss %.4f", m->loss);
-  progress_update(&job->s->bar, "training", m->epoch, job->in->config.train.epochs, note);
-  return 0;
+  return strcmp(path, "-") == 0;
+}
+
+static int open_metrics(const struct job *job, FILE **metrics, struct tpo_error *err)
+{
+  int status = 0;
+  *metrics = NULL;
+  if (cli_first_rank(job->s) && job->metrics_path &&
+      !(*metrics = is_stdout(job->metrics_path) ? stdout : fopen(job->metrics_path, "we")))
+    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", job->metrics_path);
+  return tpo_comm_agree(job->s->session.comm, status, err);
+}
+
+static int close_metrics(const struct job *job, FILE *metrics, struct tpo_error *err)
+{
+  if (!metrics || is_stdout(job->metrics_path) || fclose(metrics) == 0) return 0;
+  return tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", job->metrics_path);
+}
+
+static int print_step(FILE *metrics, const struct tpo_train_metrics *m, struct tpo_error *err)
+{
+  struct tpo_buf line = {0};
+  int status = 0;
+  tpo_train_metrics_print(m, &line);
+  tpo_buf_putc(&line, '\n');
+  if (line.failed || fwrite(line.data, 1, line.len, metrics) != line.len || fflush(metrics) != 0)
+    status = tpo_fail(err, TPO_E_IO, "writing the metrics of step %lld failed: %m", (long long)m->step);
+  tpo_buf_free(&line);
+  return status;
+}
+
+static int run_epoch(struct job *job, struct tpo_dpo *dpo, FILE *metrics, struct tpo_error *err)
+{
+  struct tpo_train_metrics m;
+  int status;
+  while ((status = tpo_dpo_step(dpo, &m, err)) == 1) {
+    status = tpo_comm_agree(job->s->session.comm, metrics ? print_step(metrics, &m, err) : 0, err);
+    if (status < 0) break;
+  }
+  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, -1, err);
+}
+
+static int run_epochs(struct job *job, FILE *metrics, struct tpo_error *err)
+{
+  struct tpo_dpo *dpo = NULL;
+  char *yaml = tpo_config_print(&job->in->config, false);
+  const struct tpo_dpo_options given = {.out = job->out, .config_yaml = yaml};
+  int status = tpo_dpo_open(&dpo, &job->s->session, &job->policy, &job->pairs, &given, err);
+  for (int epoch = 0; status == 0 && epoch < job->in->config.train.epochs; epoch++)
+    status = run_epoch(job, dpo, metrics, err);
+  progress_end(&job->s->bar);
+  if (status == 0 && cli_first_rank(job->s)) {
+    const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+    tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)p->steps,
+            job->pairs.n, p->first_loss, p->last_loss, job->out);
+  }
+  tpo_dpo_close(dpo);
+  free(yaml);
+  return status;
 }
 
 static int train(struct job *job, struct tpo_error *err)
 {
-  bool first = cli_first_rank(job->s);
-  struct tpo_dpo_result result;
   FILE *metrics = NULL;
-  bool is_stdout = job->metrics_path && strcmp(job->metrics_path, "-") == 0;
   int status = open_policy(job, err);
-  if (status == 0 && first && job->metrics_path &&
-      !(metrics = is_stdout ? stdout : fopen(job->metrics_path, "we")))
-    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", job->metrics_path);
-  status = tpo_comm_agree(job->s->session.comm, status, err);
+  if (status == 0) status = open_metrics(job, &metrics, err);
   if (status == 0) status = have_reference(job, err);
-  if (status < 0) {
-    if (metrics && !is_stdout) fclose(metrics);
-    return status;
-  }
-  char *yaml = tpo_config_print(&job->in->config, false);
-  status =
-      tpo_dpo(&job->s->session, &job->policy, &job->pairs,
-              &(struct tpo_dpo_options){
-                  .out = job->out, .metrics = metrics, .on_step = on_step, .arg = job, .config_yaml = yaml},
-              &result, err);
-  free(yaml);
-  if (metrics && !is_stdout && fclose(metrics) != 0 && status == 0)
-    status = tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", job->metrics_path);
-  progress_end(&job->s->bar);
-  if (status == 0 && first)
-    tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)result.steps,
-            job->pairs.n, result.first_loss, result.last_loss, job->out);
-  return status;
+  if (status == 0) status = run_epochs(job, metrics, err);
+  int closed = close_metrics(job, metrics, status == 0 ? err : NULL);
+  return status < 0 ? status : closed;
 }
 
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */

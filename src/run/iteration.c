@@ -184,35 +184,6 @@ int step_pairs(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
-static int on_start(void *arg, int64_t mark, struct tpo_error *err)
-{
-  struct loop *loop = arg;
-  if (!loop->first) return 0;
-  return loop_cut_metrics(loop, mark < 0 ? manifest_metrics_size(&loop->manifest) : mark, err);
-}
-
-static int64_t metrics_mark(void *arg)
-{
-  const struct loop *loop = arg;
-  return loop->first ? ftell(loop->metrics) : -1;
-}
-
-static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
-{
-  struct loop *loop = arg;
-  const struct tpo_session *session = loop->session;
-  struct tpo_buf line = {0};
-  tpo_train_metrics_print(m, &line);
-  json_t *fields = line.failed ? NULL : json_loadb(line.data, line.len, 0, NULL);
-  tpo_buf_free(&line);
-  if (session->progress) {
-    char note[64];
-    snprintf(note, sizeof note, "loss %.4f", m->loss);
-    session->progress(session->progress_arg, "training", m->epoch, loop->config->train.epochs, note);
-  }
-  return loop_event(loop, "step", fields, err);
-}
-
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err)
 {
   const struct tpo_run_config *run = &loop->config->run;
@@ -231,53 +202,66 @@ static int validate_epoch(struct loop *loop, int epoch, double *score, struct tp
   if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);
   if (status < 0) return status;
   *score = value;
-  if (loop->first)
-    tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch + 1, value);
-  return loop_event(loop, "epoch", event_epoch(epoch + 1, value, &counts), err);
+  if (loop->first) tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch, value);
+  return loop_event(loop, "epoch", event_epoch(epoch, value, &counts), err);
 }
 
-static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)
+/* The steps of an epoch, from 1, and what tells whether its weights are to be kept. */
+static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct tpo_error *err)
 {
-  struct loop *loop = arg;
+  struct tpo_train_metrics metrics;
+  double score = NAN;
+  int status;
+  while ((status = tpo_dpo_step(dpo, &metrics, err)) == 1) {
+    status = loop_agree(loop, loop_event(loop, "step", event_step(&metrics), err), err);
+    if (status < 0) break;
+  }
+  bool more = loop->config->train.epochs > 1; /* than one: its end is the step's own */
+  if (status == 0 && more && loop->config->run.validate_each_epoch)
+    status = validate_epoch(loop, epoch, &score, err);
+  if (status == 0 && more) status = loop_tensorboard(loop, err);
+  status = loop_agree(loop, status, err);
+  if (status < 0) return status;
+  return tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+}
+
+/* Events of epochs that training does not go on from are cut off. */
+static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  const struct tpo_dpo_progress *progress = tpo_dpo_progress(dpo);
   int status = 0;
-  *score = NAN;
-  if (loop->config->train.epochs == 1) return 0; /* the step's own end */
-  if (loop->config->run.validate_each_epoch) status = validate_epoch(loop, epoch, score, err);
-  if (status == 0) status = loop_tensorboard(loop, err);
-  return loop_agree(loop, status, err);
+  if (loop->first)
+    status = loop_cut_metrics(
+        loop, progress->mark < 0 ? manifest_metrics_size(&loop->manifest) : progress->mark, err);
+  status = loop_agree(loop, status, err);
+  while (status == 0 && progress->epochs_done < loop->config->train.epochs)
+    status = train_epoch(loop, dpo, progress->epochs_done + 1, err);
+  if (status < 0 || !loop->first) return status;
+  if (loop->config->train.epochs > 1)
+    status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", progress->best_epoch), err);
+  tpo_log(TPO_LOG_INFO, "iteration %d: %lld steps, loss %.4f to %.4f", loop->iteration,
+          (long long)progress->steps, progress->first_loss, progress->last_loss);
+  return status;
 }
 
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
   char path[4096], policy[4096], out[4096], state[4096];
   struct tpo_pairs pairs = {0};
-  struct tpo_dpo_result result;
-  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
+  struct tpo_dpo *dpo = NULL;
+  const struct tpo_dpo_options options = {.out = out, .state = state, .config_yaml = loop->config_yaml};
+  int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
   if (status == 0) status = tpo_pairs_read(&pairs, path, err);
   status = loop_agree(loop, status, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);
-  if (status == 0)
-    status = tpo_dpo(loop->session, &loop->policy, &pairs,
-                     &(struct tpo_dpo_options){.out = out,
-                                               .state = state,
-                                               .on_start = on_start,
-                                               .mark = metrics_mark,
-                                               .on_step = on_step,
-                                               .after_epoch = after_epoch,
-                                               .arg = loop,
-                                               .config_yaml = loop->config_yaml},
-                     &result, err);
+  if (status == 0) status = tpo_dpo_open(&dpo, loop->session, &loop->policy, &pairs, &options, err);
+  if (status == 0) status = loop_agree(loop, train_epochs(loop, dpo, err), err);
+  tpo_dpo_close(dpo);
   tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
-  if (status == 0 && loop->first) {
-    unlink(state);
-    if (loop->config->train.epochs > 1)
-      status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", result.best_epoch), err);
-    tpo_log(TPO_LOG_INFO, "iteration %d: %lld steps, loss %.4f to %.4f", loop->iteration,
-            (long long)result.steps, result.first_loss, result.last_loss);
-  }
   tpo_pairs_free(&pairs);
+  if (status == 0 && loop->first) unlink(state);
   return loop_agree(loop, status, err);
 }

@@ -22,8 +22,7 @@ static int keep(void *arg, const struct tpo_train_metrics *m, struct tpo_error *
 
 static void run_epochs(struct setup *s, int from, int to, struct history *history)
 {
-  for (int epoch = from; epoch < to; epoch++)
-    CHECK(tpo_trainer_epoch(s->trainer, &s->pairs, epoch, keep, history, &err) == 0);
+  for (int epoch = from; epoch < to; epoch++) CHECK(run_epoch(s, epoch, keep, history, &err) == 0);
 }
 
 static void losses_and_gradients_are_pytorch_s(void)
@@ -47,9 +46,10 @@ static void losses_and_gradients_are_pytorch_s(void)
     struct setup s = setup_open(comm, &config);
     uint32_t rows[10];
     for (uint32_t i = 0; i < 10; i++) rows[i] = i;
-    double sums[20], loss = 0, norm = 0;
-    CHECK(train_gradient(s.trainer, &s.pairs, rows, 10, sums, &err) == 0);
-    for (int i = 0; i < 10; i++) loss += train_pair_loss(&config, &s.pairs.rows[i], sums + 2 * i).loss / 10;
+    struct pair_outcome outcomes[10];
+    double loss = 0, norm = 0;
+    CHECK(train_gradient(s.trainer, &s.pairs, rows, 10, outcomes, &err) == 0);
+    for (int i = 0; i < 10; i++) loss += outcomes[i].loss / 10;
     CHECK(train_reduce(s.trainer, &norm, &err) == 0);
     float grad[N_PARAMS];
     tpo_ops(s.backend)->download(s.backend, grad, s.trainer->grad, sizeof grad);
@@ -345,7 +345,7 @@ static void what_is_not_finite_stops_before_the_weights(void)
     whole_master(&s, before);
     struct history history = {.n = 0};
     struct tpo_error e = {0};
-    CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, keep, &history, &e) == TPO_E_NUMERIC);
+    CHECK(run_epoch(&s, 0, keep, &history, &e) == TPO_E_NUMERIC);
     if (!strstr(e.message, cases[k].message)) fprintf(stderr, "%s\n", e.message);
     CHECK(strstr(e.message, cases[k].message));
     CHECK(history.n == 0 && s.trainer->step == 0);
@@ -369,7 +369,7 @@ static void a_failing_callback_stops_all_ranks(void)
   struct setup s = setup_open(comm, &config);
   int calls = 0;
   struct tpo_error e = {0};
-  CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, fail_on_rank_0, &calls, &e) == TPO_E_IO);
+  CHECK(run_epoch(&s, 0, fail_on_rank_0, &calls, &e) == TPO_E_IO);
   CHECK(calls == 1 && strstr(e.message, "metrics: disk full"));
   setup_close(&s);
 }
