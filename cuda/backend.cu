@@ -174,8 +174,8 @@ static int choose_device(struct tpo_cuda *cuda, int local_rank, int local_size, 
   const char *share = getenv("TPO_CUDA_SHARE_GPU");
   if (local_size > count && !(share && strcmp(share, "1") == 0))
     return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "backend cuda: %d ranks on this host, but %d GPU%s; start one rank a GPU, or set "
-                    "TPO_CUDA_SHARE_GPU=1 to let ranks share one (slow, for tests)",
+                    "backend cuda: %d ranks on this host, but %d GPU%s; start one rank a GPU, "
+                    "or set TPO_CUDA_SHARE_GPU=1 to let ranks share one (slow, for tests)",
                     local_size, count, count == 1 ? "" : "s");
   cuda->device = local_rank % count;
   cudaError_t result = cudaSetDevice(cuda->device);

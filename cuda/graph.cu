@@ -1,6 +1,6 @@
-/* Recorded work as CUDA graphs: a decode step is some hundred launches of a few microseconds each, whose
- * launching takes longer than their running; replayed as one graph they follow each other without the host.
- */
+/* Recorded work as CUDA graphs: a decode step is some hundred launches of a few microseconds
+ * each, whose launching takes longer than their running; replayed as one graph they follow
+ * each other without the host. */
 #include "ops.cuh"
 
 #include <stdlib.h>

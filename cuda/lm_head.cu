@@ -33,8 +33,8 @@ template <class T, int COUNT> struct alignas(COUNT * sizeof(T)) head_several {
   T at[COUNT];
 };
 
-/* The thread's share of a chunk's row: groups of PACK neighbours, -infinity past the end. count % PACK == 0.
- */
+/* The thread's share of a chunk's row:
+ * groups of PACK neighbours, -infinity past the end. count % PACK == 0. */
 template <int PACK> struct head_share {
   static constexpr int GROUPS = COLS / (THREADS * PACK);
   head_several<float, PACK> group[GROUPS];

@@ -106,8 +106,8 @@ void *tpo_cuda_scratch(struct tpo_cuda *cuda, enum tpo_cuda_slot slot, size_t by
   return scratch->data;
 }
 
-/* Room for `bytes` of the ring; waits, when the ring has gone round, for the uploads that still read there.
- */
+/* Room for `bytes` of the ring; waits, when the ring
+ * has gone round, for the uploads that still read there. */
 static unsigned char *ring_room(struct tpo_cuda *cuda, size_t bytes)
 {
   struct tpo_cuda_staging *s = cuda->staging;

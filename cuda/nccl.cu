@@ -206,8 +206,8 @@ static void abort_comm(struct tpo_device_comm *comm)
   free_parts(comm);
 }
 
-/* Everything is done everywhere, so this waits for nothing but NCCL's own threads; some seconds are plenty.
- */
+/* Everything is done everywhere, so this waits for nothing
+ * but NCCL's own threads; some seconds are plenty. */
 static void close_comm(struct tpo_device_comm *comm)
 {
   enum { POLL_US = 100, POLLS = 100000 };

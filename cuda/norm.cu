@@ -7,10 +7,10 @@
  * named _any). Bytes moved per element: 2 activations forward, 4 backward, each once (w comes from the L1
  * cache); the bound is the memory's bandwidth.
  *
- * dw in two stages: a group takes rows by a fixed stride and keeps its share of the sum in registers, a block
- * leaves one partial row of [dim], and a second kernel adds these up in their order. There are at most two
- * blocks for each multiprocessor, so the partial rows are some percent of the traffic for 4096 rows and more.
- */
+ * dw in two stages: a group takes rows by a fixed stride and keeps its share of the sum in
+ * registers, a block leaves one partial row of [dim], and a second kernel adds these up in their
+ * order. There are at most two blocks for each multiprocessor, so the partial rows are some percent
+ * of the traffic for 4096 rows and more. */
 #include "ops.cuh"
 #include "pack.cuh"
 #include "reduce.cuh"

@@ -125,8 +125,8 @@ bool aligned(const void *p)
   return reinterpret_cast<uintptr_t>(p) % 16 == 0;
 }
 
-/* Whether whole packs of 16 bytes of Act serve: rows, halves of heads and tables must begin at such places.
- */
+/* Whether whole packs of 16 bytes of Act serve:
+ * rows, halves of heads and tables must begin at such places. */
 template <class Act> bool has_packs(const rope_arguments &a)
 {
   return a.head_dim % (2 * tpo_pack<Act>::count) == 0 && aligned(a.qkv) && aligned(a.cos_sin) &&

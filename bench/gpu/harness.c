@@ -1,3 +1,4 @@
+/* The kernel bench's memory, its numbers, and the comparison of what the two sides made. */
 #include "harness.h"
 
 #include <math.h>

@@ -35,8 +35,8 @@ struct job {
   struct side *side;
   const struct sizes *d;
   void *p[16];
-  struct tpo_linear
-      *w[JOB_WEIGHTS]; /* taken in turn, so that small ones come from memory and not from the cache */
+  /* taken in turn, so that small ones come from memory and not from the cache */
+  struct tpo_linear *w[JOB_WEIGHTS];
   int n_weights, turn, w_rows, w_cols;
   int n; /* rows */
   struct tpo_attention_shape shape;

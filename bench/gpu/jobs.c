@@ -252,8 +252,8 @@ static void make_attention(struct job *job, int which)
   job->p[2] = job_float_space(job, (size_t)job->n * d->heads);
   job->cu_seqlens = job_host(job, (size_t)(d->seqs + 1) * sizeof *job->cu_seqlens);
   for (int s = 0; s <= d->seqs; s++) job->cu_seqlens[s] = s * d->seq_len;
-  job->flops =
-      2.0 * d->seqs * d->seq_len * d->seq_len * d->heads * d->head_dim; /* half of the square, two products */
+  /* half of the square, two products */
+  job->flops = 2.0 * d->seqs * d->seq_len * d->seq_len * d->heads * d->head_dim;
   job->bytes = 2.0 * job->n * (qkv_width(d) + width);
   job_out(job, "out", job->p[1], job->n * width, ACTIVATIONS);
   job_out(job, "lse", job->p[2], (size_t)job->n * d->heads, FLOATS);
@@ -331,9 +331,8 @@ static void make_paged(struct job *job, int which)
   struct tpo_paged_rows at = job->rows;
   for (int p = 0; p < d->context; p++) {
     at.pos = job->rows.pos + (size_t)p * job->n;
-    at.n = which == 1 && p / BLOCK_TOKENS < job->rows.max_blocks / 2
-               ? 1
-               : job->n; /* a shared row has one writer */
+    /* a shared row has one writer */
+    at.n = which == 1 && p / BLOCK_TOKENS < job->rows.max_blocks / 2 ? 1 : job->n;
     char *qkv = (char *)job->p[0] + (size_t)(p % SPARE_ROWS) * width * ops->activation_size;
     ops->kv_write(job->side->be, &job->kv, qkv, job->shape, &at);
   }
@@ -538,8 +537,8 @@ static void make_dequantise(struct job *job, int which)
          piece = (size_t)block->bytes << 10;
   if (piece > bytes) piece = bytes;
   uint8_t *raw = job_host(job, piece);
-  for (size_t i = 0; i < piece; i++)
-    raw[i] = (uint8_t)(i * 37 % 59); /* whatever lands in a scale is finite */
+  /* whatever lands in a scale is finite */
+  for (size_t i = 0; i < piece; i++) raw[i] = (uint8_t)(i * 37 % 59);
   job->n = which;
   job->p[0] = job_float_space(job, bytes / 4 + 1);
   for (size_t done = 0; done < bytes; done += piece) {

@@ -117,8 +117,8 @@ static void product(struct job *job)
   job->side->ops->linear_forward(job->side->be, job->w[0], job->p[0], job->p[1], job->n);
 }
 
-/* What this GPU can do at most: bytes a second, read and written; floating-point operations a second in bf16.
- */
+/* What this GPU can do at most: bytes a second, read and written;
+ * floating-point operations a second in bf16. */
 static void measure_ceilings(struct side *fast, bool small, double seconds)
 {
   int calls;
@@ -139,8 +139,8 @@ static void measure_ceilings(struct side *fast, bool small, double seconds)
   job.p[1] = job_space(&job, (size_t)n * n);
   fast->ops->begin_pass(fast->be, TPO_PASS_PACKED);
   each = measure(&job, product, seconds, &calls);
-  printf("{\"ceiling\": \"product\", \"what\": \"%d x %d x %d bf16\", \"seconds\": %.9g, \"per_second\": "
-         "%.6g}\n",
+  printf("{\"ceiling\": \"product\", \"what\": \"%d x %d x %d bf16\", "
+         "\"seconds\": %.9g, \"per_second\": %.6g}\n",
          n, n, n, each, 2.0 * n * n * n / each);
   job_free(&job);
 }
@@ -152,9 +152,8 @@ static void time_kernel(const struct kernel *k, struct side *fast, const struct 
   int calls;
   begin(&job, fast, d, k);
   double each = measure(&job, k->call, seconds, &calls);
-  printf("{\"kernel\": \"%s\", \"group\": \"%s\", \"what\": \"%s\", \"seconds\": %.9g, \"bytes\": %.9g, "
-         "\"flops\": %.9g, "
-         "\"calls\": %d, \"difference\": %.3g}\n",
+  printf("{\"kernel\": \"%s\", \"group\": \"%s\", \"what\": \"%s\", \"seconds\": %.9g, "
+         "\"bytes\": %.9g, \"flops\": %.9g, \"calls\": %d, \"difference\": %.3g}\n",
          k->name, k->group, job.what, each, job.bytes, job.flops, calls, difference);
   job_free(&job);
 }
@@ -175,9 +174,8 @@ static int run(struct tpo_backend *cuda, struct tpo_backend *reference, bool sma
       time_kernel(k, &fast, small ? &small_sizes : &llama_sizes, seconds, difference);
     } else {
       wrong++;
-      printf("{\"kernel\": \"%s\", \"group\": \"%s\", \"which\": %d, \"wrong\": \"%s differs by %.3g of its "
-             "size, %.3g "
-             "allowed\"}\n",
+      printf("{\"kernel\": \"%s\", \"group\": \"%s\", \"which\": %d, "
+             "\"wrong\": \"%s differs by %.3g of its size, %.3g allowed\"}\n",
              k->name, k->group, k->which, worst, isfinite(difference) ? difference : 1e30, k->tolerance);
     }
     fflush(stdout);

@@ -5,9 +5,8 @@
  *
  * generate: prompts of `context` tokens are read into the paged cache, then all sequences go on token by
  * token, drawn at temperature 0.8 and top-p 0.95 on the device. dpo: whole training steps, on as many layers
- * as the memory holds unless
- * --layers says. Writes a line of JSON. Checked: the paged pass agrees with the packed one, the loss starts
- * at ln 2 and falls. */
+ * as the memory holds unless --layers says. Writes a line of JSON. Checked: the paged pass agrees with the
+ * packed one, the loss starts at ln 2 and falls. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,10 +261,9 @@ static int run_generate(struct tpo_backend *be, const struct settings *s, struct
   double prefill_flops = 2 * body * rows + 2 * head * s->sequences +
                          2.0 * rows * s->context * arch.heads * arch.head_dim * arch.layers;
   printf("{\"model\": \"generate\", \"layers\": %d, \"sequences\": %d, \"context\": %d, \"steps\": %d, "
-         "\"load_seconds\": %.3g, "
-         "\"prefill_seconds\": %.6g, \"prefill_flops\": %.6g, \"step_seconds\": %.6g, \"tokens_per_second\": "
-         "%.6g, "
-         "\"step_bytes\": %.6g, \"step_flops\": %.6g, \"gap\": %.3g}\n",
+         "\"load_seconds\": %.3g, \"prefill_seconds\": %.6g, \"prefill_flops\": %.6g, "
+         "\"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"step_bytes\": %.6g, \"step_flops\": %.6g, "
+         "\"gap\": %.3g}\n",
          arch.layers, s->sequences, s->context, s->steps, loading, prefill_seconds, prefill_flops, seconds,
          s->sequences / seconds, 2 * (body + head) + cache, 2 * (body + head) * s->sequences, gap);
   return 0;
@@ -344,8 +342,7 @@ static int report_training(const struct tpo_arch *arch, const struct settings *s
   double forward = 2 * body * tokens + 2 * head * outputs + attention;
   printf("{\"model\": \"dpo\", \"layers\": %d, \"pairs\": %d, \"length\": %d, \"step_seconds\": %.6g, "
          "\"tokens_per_second\": %.6g, \"step_flops\": %.6g, \"reference_seconds\": %.6g, "
-         "\"reference_flops\": %.6g, "
-         "\"first_loss\": %.9g, \"last_loss\": %.6g, \"parameters\": %.6g}\n",
+         "\"reference_flops\": %.6g, \"first_loss\": %.9g, \"last_loss\": %.6g, \"parameters\": %.6g}\n",
          arch->layers, s->pairs, s->length, seconds, tokens / seconds, 3 * forward, reference, forward, first,
          last, body + 2 * head);
   return 0;
@@ -379,7 +376,8 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   double reference = tpo_seconds() - start;
   if (status == 0) status = tpo_trainer_open(&trainer, model, comm, &config.train, 1, err);
   for (int epoch = 0; status == 0 && epoch < s->steps; epoch++)
-    while ((status = tpo_trainer_step(trainer, &pairs, epoch, &metrics, err)) == 1) keep_step(&steps, &metrics);
+    while ((status = tpo_trainer_step(trainer, &pairs, epoch, &metrics, err)) == 1)
+      keep_step(&steps, &metrics);
   if (status == 0) status = report_training(&arch, s, &steps, reference, err);
   tpo_trainer_close(trainer);
   tpo_pairs_free(&pairs);
@@ -418,9 +416,8 @@ int main(int argc, char **argv)
   struct settings s = {0};
   bool generate = argc > 1 && strcmp(argv[1], "generate") == 0, dpo = argc > 1 && strcmp(argv[1], "dpo") == 0;
   if ((!generate && !dpo) || read_settings(&s, argc, argv) < 0) {
-    fprintf(stderr,
-            "usage: bench_gpu_model generate|dpo [--small] [--layers L] [--sequences N] [--context N] "
-            "[--steps N] [--pairs N] [--length N]\n");
+    fprintf(stderr, "usage: bench_gpu_model generate|dpo [--small] [--layers L] [--sequences N] "
+                    "[--context N] [--steps N] [--pairs N] [--length N]\n");
     return 2;
   }
   struct tpo_error err = {0};

@@ -43,8 +43,8 @@ static void sort_tiles(struct tpo_attention_tile *tiles, int *place, int most, c
     int n = tpo_ceil_div(cu[s + 1] - cu[s], rows);
     if (n > 0) place[n - 1]++;
   }
-  /* from sequences with exactly work + 1 tiles to those with more than work: each has one tile with that much
-   */
+  /* from sequences with exactly work + 1 tiles to those
+   * with more than work: each has one tile with that much */
   for (int work = most - 1; work >= 0; work--) place[work] += place[work + 1];
   for (int work = most - 1, before = 0; work >= 0; work--) {
     int here = place[work];

@@ -94,9 +94,9 @@ template <int N> __device__ __forceinline__ void clear(float (&acc)[N][4])
   for (int j = 0; j < N; j++) acc[j][0] = acc[j][1] = acc[j][2] = acc[j][3] = 0;
 }
 
-/* s = own_s met^T and dp = own_dp met_dp^T, for 16 own rows and PAIRS * 16 rows of the stage's two tiles,
- * which lie APART rows from one another. The two go side by side, as each alone would wait for its own sums.
- */
+/* s = own_s met^T and dp = own_dp met_dp^T, for 16 own rows and PAIRS * 16 rows of the stage's
+ * two tiles, which lie APART rows from one another. The two go side by side, as each alone
+ * would wait for its own sums. */
 template <int HD, int HELD, int PAIRS, int APART>
 __device__ __forceinline__ void
 backward_scores(float (&s)[2 * PAIRS][4], float (&dp)[2 * PAIRS][4], const own_rows<HD, HELD> &own_s,
@@ -220,8 +220,8 @@ __global__ void __launch_bounds__(backward_plan<HD>::threads, backward_plan<HD>:
     int ahead = max(first - first_key, 0);
     const int start = ahead + first_key - first,
               ahead_end = min(first + plan::stage_rows, tile.length) - first_key;
-    const __nv_bfloat16 *met =
-        stages + step % 2 * plan::stage + start * HD; /* q; dout is stage_rows further on */
+    /* q; dout is stage_rows further on */
+    const __nv_bfloat16 *met = stages + step % 2 * plan::stage + start * HD;
     const float2 *met_sums = sums + step % 2 * plan::stage_sums + (tile.start + first) % 2 + start;
     step++;
     if (first_key >= tile.length) continue;

@@ -1,15 +1,14 @@
-/* Attention without tensor cores, for fp32 and for head dimensions that the tensor-core kernels don't take:
- * plain fp32 arithmetic, any head_dim up to 256. attention.cu and attention_backward.cu launch what is here.
- */
+/* Attention without tensor cores, for fp32 and for head dimensions that the tensor-core kernels
+ * don't take: plain fp32 arithmetic, any head_dim up to 256. attention.cu and
+ * attention_backward.cu launch what is here. */
 #ifndef TPO_CUDA_ATTENTION_PLAIN_CUH
 #define TPO_CUDA_ATTENTION_PLAIN_CUH
 
 #include "attention_tile.cuh"
 
-/* 256 threads as 16 x 16, tiles of 32 tokens in fp32. A thread (x, y) has
- * scores of rows y, y + 16 and columns x, x + 16, and of results rows y, y + 16 and columns 4 x .. 4 x + 3 of
- * every 64; SLOTS: how many times 64 columns. Rows are padded by 16 bytes, so that 8 rows at one column lie
- * in different banks. */
+/* 256 threads as 16 x 16, tiles of 32 tokens in fp32. A thread (x, y) has scores of rows y, y + 16 and
+ * columns x, x + 16, and of results rows y, y + 16 and columns 4 x .. 4 x + 3 of every 64; SLOTS: how many
+ * times 64 columns. Rows are padded by 16 bytes, so that 8 rows at one column lie in different banks. */
 enum { PLAIN_ROWS = 32, PLAIN_THREADS = 256, PLAIN_SCORES = PLAIN_ROWS + 1 };
 
 template <int SLOTS> struct plain_tile {

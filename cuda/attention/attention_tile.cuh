@@ -201,9 +201,9 @@ __device__ __forceinline__ float exp2_fast(float x)
 #endif
 }
 
-/* Writes a warp's accumulator [16, COLS] as bf16 rows of 8 `pieces` elements, `rows` of them, by way of
- * `staging`
- * ([16, COLS] of shared memory that only this warp uses): the rows then leave in whole 16-byte pieces. */
+/* Writes a warp's accumulator [16, COLS] as bf16 rows of 8 `pieces` elements, `rows` of them,
+ * by way of `staging` ([16, COLS] of shared memory that only this warp uses): the rows then
+ * leave in whole 16-byte pieces. */
 template <int COLS>
 __device__ __forceinline__ void store_rows(__nv_bfloat16 *to, size_t row_elements, int rows, int pieces,
                                            __nv_bfloat16 *staging, const float (&acc)[COLS / 8][4],

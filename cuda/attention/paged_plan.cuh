@@ -4,10 +4,10 @@
  * about in one fixed way; a row's chunks are then folded in ascending order. That alone determines its bits,
  * so the plan is free in everything else:
  * - a tile is a set of rows that find the same blocks in some chunks: the rows of a prompt, or the samples of
- * a prompt over the blocks that they share. A block of threads reads keys and values once for all of them.
+ *   a prompt over the blocks that they share. A block of threads reads keys and values once for all of them.
  * - an item is a tile with a range of chunks. A range that begins at chunk 0 may be long: it is folded as it
- * is computed. Any other item is one chunk, whose parts wait in memory to be folded by a second kernel. Long
- *   ranges need no parts; short ones spread few rows over the whole GPU. */
+ *   is computed. Any other item is one chunk, whose parts wait in memory to be folded by a second kernel.
+ *   Long ranges need no parts; short ones spread few rows over the whole GPU. */
 #ifndef TPO_CUDA_PAGED_PLAN_CUH
 #define TPO_CUDA_PAGED_PLAN_CUH
 
@@ -71,9 +71,9 @@ bool tpo_paged_plan_make(struct tpo_cuda *cuda, struct tpo_paged_plan *plan,
                          struct tpo_attention_shape shape, int block_tokens);
 const struct tpo_paged_header *tpo_paged_plan_device(const struct tpo_paged_plan *plan);
 
-/* For tests: tiles' chunks that the plan has read, the rows' chunks that they serve, and its parts; where the
- * parts lie on the device: those of a row one after another, rows in order, each [heads, floats of a part].
- */
+/* For tests: tiles' chunks that the plan has read, the rows' chunks that they serve, and its
+ * parts; where the parts lie on the device: those of a row one after another, rows in order, each
+ * [heads, floats of a part]. */
 extern "C" void tpo_cuda_paged_counts(const void *plan, size_t *read, size_t *served, size_t *parts);
 extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be);
 

@@ -36,12 +36,12 @@ struct tpo_error {
   char message[1024];
 };
 
-/* Sets err (when not NULL) and returns code, so that `return tpo_fail(err, TPO_E_INPUT, "...")` reads well.
- */
+/* Sets err (when not NULL) and returns code,
+ * so that `return tpo_fail(err, TPO_E_INPUT, "...")` reads well. */
 int tpo_fail(struct tpo_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message that err holds; returns err->code. For adding the place on the way up.
- */
+/* Puts "prefix: " before the message that err holds;
+ * returns err->code. For adding the place on the way up. */
 int tpo_fail_prefix(struct tpo_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 enum tpo_log_level { TPO_LOG_ERROR, TPO_LOG_WARN, TPO_LOG_INFO, TPO_LOG_DEBUG };

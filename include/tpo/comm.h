@@ -4,8 +4,8 @@
  *   if (tpo_comm_open(&comm, 1800, &err) < 0) ...          // MPI only when started by mpirun or srun
  *   int64_t job;
  *   while (tpo_comm_queue_next(queue, &job, &err) == 1) work(job);
- *   status = tpo_comm_agree(comm, status, &err);           // all ranks leave with the same status and
- * message tpo_comm_close(comm);
+ *   status = tpo_comm_agree(comm, status, &err);   // all ranks leave with the same status and message
+ *   tpo_comm_close(comm);
  *
  * Started alone (no launcher's environment) there is one rank and MPI is not initialised.
  * Every wait has a deadline: past it the message names the ranks that are missing, and the job is aborted,
@@ -41,8 +41,8 @@ const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks on 1 hos
 int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
 int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
-int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root,
-                   struct tpo_error *err); /* any size */
+/* any size */
+int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err);
 /* Root's *data (malloc'ed) and *len are copied to every rank (others: malloc'ed here). */
 int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root, struct tpo_error *err);
 /* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere), lens[size]
@@ -88,8 +88,8 @@ int tpo_comm_finish(struct tpo_comm *comm, struct tpo_error *err);
 /* A shared queue of jobs 0..n-1, pulled with one-sided fetch-and-add. create and destroy are collective. */
 int tpo_comm_queue_create(struct tpo_comm *comm, struct tpo_comm_queue **out, int64_t n_jobs,
                           struct tpo_error *err);
-int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job,
-                        struct tpo_error *err);             /* 1 a job, 0 none left */
+/* 1 a job, 0 none left */
+int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job, struct tpo_error *err);
 int64_t tpo_comm_queue_taken(struct tpo_comm_queue *queue); /* jobs handed out so far, for progress */
 int tpo_comm_queue_destroy(struct tpo_comm_queue *queue, struct tpo_error *err);
 

@@ -52,8 +52,8 @@ struct tpo_thought_config { /* thought: filled from `thought: generic|specific|n
   int thought_tokens;       /* budget of the thought; 0: see tpo_config_thought_limit */
   int response_tokens;      /* budget of the response; 0 = no limit of its own */
   bool force;               /* on_budget: force (insert the response marker) | stop */
-  bool train_forced; /* inserted tokens carry loss in the chosen output (default true); never in the rejected
-                      */
+  /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
+  bool train_forced;
 };
 
 struct tpo_sampling_config { /* sampling: */

@@ -15,10 +15,10 @@ struct tpo_arena_block;
 struct tpo_instruction {
   const char *id;          /* as given, else "<line number>" of the file */
   const char *instruction; /* the (last) user message's text */
-  const char *messages;    /* JSON array of {role, content} when the line had a chat of more than one message;
-                              else NULL */
-  const char
-      *meta; /* JSON object with dataset, category, reference, checks (normalised), as far as given; "{}" */
+  /* JSON array of {role, content} when the line had a chat of more than one message; else NULL */
+  const char *messages;
+  /* JSON object with dataset, category, reference, checks (normalised), as far as given; "{}" */
+  const char *meta;
 };
 struct tpo_instructions {
   size_t n, capacity;
@@ -28,10 +28,9 @@ struct tpo_instructions {
 
 /* JSON Lines or tab-separated (by the first line: a header naming the columns), plain or gzip, "-" standard
  * input. Fields of cli.md; `prompt` is taken for `instruction` too. IFEval's instruction_id_list and kwargs
- * become checks
- * [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are skipped. Errors
- * name FILE:LINE: invalid UTF-8, neither or both of instruction and messages, empty instruction, duplicate
- * id, wrong types. A file without any instruction is an error. */
+ * become checks [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are
+ * skipped. Errors name FILE:LINE: invalid UTF-8, neither or both of instruction and messages, empty
+ * instruction, duplicate id, wrong types. A file without any instruction is an error. */
 int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
 int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
                          struct tpo_error *err);

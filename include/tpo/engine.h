@@ -2,12 +2,12 @@
  *
  *   struct tpo_engine_options options = {.sampling = &config.sampling, .thought = &config.thought, ...};
  *   tpo_engine_open(&engine, model, tokenizer, tmpl, &options, &err);
- *   tpo_engine_run(engine, &source, &err);       // pulls requests from source, gives outputs back as they
- * end tpo_engine_close(engine);
+ *   tpo_engine_run(engine, &source, &err);   // pulls requests from source, gives outputs back as they end
+ *   tpo_engine_close(engine);
  *
- * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling settings, seed,
- * iteration, prompt id, k): bit for bit the same for any number of slots, batch, order of requests and rank.
- */
+ * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling
+ * settings, seed, iteration, prompt id, k): bit for bit the same for any number of slots,
+ * batch, order of requests and rank. */
 #ifndef TPO_ENGINE_H
 #define TPO_ENGINE_H
 
@@ -89,8 +89,8 @@ struct tpo_engine_stats {
 };
 void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *out);
 
-/* From an output to the row that is stored: text, thought, response, format_ok and so on, added to samples.
- */
+/* From an output to the row that is stored:
+ * text, thought, response, format_ok and so on, added to samples. */
 struct tpo_instruction_view {
   const char *id, *instruction, *meta, *prompt_text;
 };

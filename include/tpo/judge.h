@@ -45,9 +45,9 @@ int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config
 /* What can be told of the settings before anything is computed: that the kind exists, its program is there,
  * its pattern compiles, its model's folder has all that is needed. Reads no weights. */
 int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
-/* That the checks of an instruction can be verified, where a rule judge is the one that it would go to: what
- * is refused here would be left without a score, whatever the response. item's responses are not looked at.
- */
+/* That the checks of an instruction can be verified, where a rule judge is the one that it would
+ * go to: what is refused here would be left without a score, whatever the response. item's
+ * responses are not looked at. */
 int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
                        struct tpo_error *err);
 /* Whether the judge computes with a model, and so needs env.backend. */

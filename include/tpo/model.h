@@ -3,8 +3,9 @@
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
  *   if (tpo_model_open(&model, "models/smollm2.gguf", &options, &err) < 0) ...
- *   float logprobs[n];                            // logprobs[i] = log p(ids[i+1] | ids[0..i]); the last one
- * is 0 tpo_model_logprobs(model, &(struct tpo_batch){...}, logprobs, &err); tpo_model_close(model);
+ *   float logprobs[n];   // logprobs[i] = log p(ids[i+1] | ids[0..i]); the last one is 0
+ *   tpo_model_logprobs(model, &(struct tpo_batch){...}, logprobs, &err);
+ *   tpo_model_close(model);
  */
 #ifndef TPO_MODEL_H
 #define TPO_MODEL_H
@@ -17,7 +18,11 @@ struct tpo_checkpoint_writer;
 
 enum tpo_rope_kind { TPO_ROPE_DEFAULT, TPO_ROPE_LINEAR, TPO_ROPE_LLAMA3 };
 
+/* Whose names the files use, and whose flags the transformer goes by. */
+enum tpo_family { TPO_FAMILY_LLAMA };
+
 struct tpo_arch {
+  enum tpo_family family;
   int vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn; /* ffn: intermediate size */
   int context;                                                    /* max_position_embeddings */
   double rms_eps;
@@ -28,14 +33,18 @@ struct tpo_arch {
   bool tied; /* LM head = embedding */
 };
 
+struct tpo_param_kind;
+
 /* One tensor in the flat parameter array, in the order: embed; per layer input norm, q, k, v, o, post norm,
  * gate, up, down; final norm; LM head when not tied. Names as in Hugging Face
  * ("model.layers.0.self_attn.q_proj.weight"). q, k, v (and gate, up) lie one after another, so that each
  * group is one linear layer. */
 struct tpo_param {
   char name[96];
-  int64_t rows, cols; /* a norm has rows = dim, cols = 1 and is written with one dimension */
-  size_t offset;      /* elements from the start of the flat array */
+  int64_t rows, cols;                /* a norm has rows = dim, cols = 1 and is written with one dimension */
+  size_t offset;                     /* elements from the start of the flat array */
+  int layer;                         /* -1: of none */
+  const struct tpo_param_kind *kind; /* its row in the table of parameters; NULL: a reward model's head */
 };
 
 struct tpo_model;
@@ -62,8 +71,8 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
 void tpo_model_close(struct tpo_model *model);
 /* The architecture alone; reads no tensor. */
 int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
-/* The architecture, and all that can be told without reading weights: the tensors' names, types and shapes.
- */
+/* The architecture, and all that can be told without reading weights:
+ * the tensors' names, types and shapes. */
 int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
@@ -74,16 +83,15 @@ enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
 const char *tpo_model_hash(struct tpo_model *model);
 size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the flat array */
 const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
-float *
-tpo_model_master(struct tpo_model *model); /* backend memory; NULL without keep_master; owned by the model */
+/* backend memory; NULL without keep_master; owned by the model */
+float *tpo_model_master(struct tpo_model *model);
 /* The elements of the flat array that are in tpo_model_master. */
 void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count);
 /* Makes `flat` (fp32, backend memory) the weights that the model computes with. */
 void tpo_model_set_weights(struct tpo_model *model, const float *flat);
-/* The same for elements [first, first + count) alone, whole rows of the parameters that they belong to;
- * values [count] are of the model's dtype, in backend memory. Doesn't wait: they stay until the work so far
- * is done.
- */
+/* The same for elements [first, first + count) alone, whole rows of the parameters that they
+ * belong to; values [count] are of the model's dtype, in backend memory. Doesn't wait: they stay
+ * until the work so far is done. */
 int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
                         struct tpo_error *err);
 
@@ -92,8 +100,8 @@ struct tpo_batch {
   const int32_t *ids;        /* [n_tokens] */
   const int32_t *cu_seqlens; /* [n_seqs + 1] */
   int n_tokens, n_seqs;
-  const uint8_t *
-      wanted; /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
+  /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
+  const uint8_t *wanted;
 };
 
 /* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. NULL: they are left in the backend's
@@ -111,14 +119,12 @@ struct tpo_wanted {
 };
 struct tpo_wanted tpo_model_wanted(const struct tpo_model *model); /* of the last tpo_model_logprobs */
 
-/* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to.
- * The forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits.
- */
+/* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to. The
+ * forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
 struct tpo_activations;
+/* *acts: NULL to allocate; reused when large enough; belongs to the model: free it before the model */
 int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
-                      float *logprob,
-                      struct tpo_error *err); /* *acts: NULL to allocate; reused when large enough;
-                                               * belongs to the model: free it before the model */
+                      float *logprob, struct tpo_error *err);
 struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts); /* of the last forward */
 /* Told that elements [first, first + count) of the gradient are complete once the backend's work so far is
  * done. The ranges come one after another from the end of the array to its beginning, all of it. */
@@ -199,8 +205,8 @@ enum { TPO_REWARD_OBJECTIVES = 32 }; /* most objectives of a model */
 struct tpo_reward_options {
   struct tpo_backend *backend; /* borrowed */
   enum tpo_compute_dtype dtype;
-  const char
-      *head; /* the score head's tensor, without ".weight"; NULL or "": what config.json names, or "score" */
+  /* the score head's tensor, without ".weight"; NULL or "": what config.json names, or "score" */
+  const char *head;
   int batch_tokens; /* most tokens in one forward pass; 0: 4096 */
   size_t kv_bytes;  /* of the KV cache at most; 0: half of the free memory (of a GPU, nine tenths) */
 };
@@ -215,8 +221,8 @@ int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tp
  * types and shapes. */
 int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err);
 void tpo_reward_close(struct tpo_reward *reward);
-int tpo_reward_objectives(
-    const struct tpo_reward *reward); /* ArmoRM: how many; 0: there is one score alone */
+/* ArmoRM: how many; 0: there is one score alone */
+int tpo_reward_objectives(const struct tpo_reward *reward);
 bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = (raw - mean) / std */
 
 struct tpo_reward_text {
@@ -231,11 +237,10 @@ struct tpo_reward_result {
   double gating[TPO_REWARD_OBJECTIVES];     /* ArmoRM: each objective's weight */
   char why[200];                            /* the reason, where there is no score */
 };
-/* results [n]. A text that can't be scored (empty, too long for the context, an id outside the vocabulary, no
- * assistant turn where the gate needs it) has ok = false. Texts that begin alike and follow each other are
- * cheap: what they share is computed once. Memory is bounded whatever n is. Stops with TPO_E_INTERRUPTED
- * between passes.
- */
+/* results [n]. A text that can't be scored (empty, too long for the context, an id outside the vocabulary,
+ * no assistant turn where the gate needs it) has ok = false. Texts that begin alike and follow each other
+ * are cheap: what they share is computed once. Memory is bounded whatever n is. Stops with
+ * TPO_E_INTERRUPTED between passes. */
 int tpo_reward_score(struct tpo_reward *reward, const struct tpo_reward_text *texts, size_t n,
                      struct tpo_reward_result *results, struct tpo_error *err);
 /* Since it was opened. */

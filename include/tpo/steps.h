@@ -3,8 +3,10 @@
  *
  *   struct tpo_session session = {.config = &config, .comm = comm, .backend = be};
  *   struct tpo_generate_options options = {.sampling = &config.sampling, .thought = &config.thought,
- * .iteration = 1}; struct tpo_policy policy; tpo_policy_open(&policy, &session, config.model.path, false,
- * &err); tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
+ *                                          .iteration = 1};
+ *   struct tpo_policy policy;
+ *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
+ *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
  *   tpo_judge_samples(&session, &samples, &failures, &err);
  *   tpo_policy_close(&policy);
  *
@@ -54,8 +56,8 @@ struct tpo_generate_options {
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
 };
-/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their order.
- */
+/* K samples of each instruction; every rank holds the same instructions.
+ * Rank 0's samples are in their order. */
 int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
                  struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
@@ -98,8 +100,8 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
 struct tpo_dpo;
 struct tpo_dpo_options {
   const char *out; /* checkpoint */
-  const char
-      *state; /* written after each epoch but the last, and taken up again when it is there; NULL: none */
+  /* Written after each epoch but the last, and taken up again when it is there; NULL: none. */
+  const char *state;
   const char *config_yaml;
 };
 struct tpo_dpo_progress {

@@ -99,8 +99,8 @@ struct tpo_pairs {
   struct tpo_pair_row *rows;
   struct tpo_arena_block *arena;
   char *config;
-  char
-      *statistics; /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
+  /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
+  char *statistics;
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
 /* Appends a copy (deep). A mask that is NULL: every token carries loss. */

@@ -32,8 +32,9 @@ void tpo_tokenizer_close(struct tpo_tokenizer *tok);
 enum {
   TPO_ENCODE_SPECIAL = 1, /* special tokens' names in the text become those tokens */
   TPO_ENCODE_BOS_EOS = 2, /* add BOS and EOS where the tokenizer's own settings add them */
+  /* the text continues another: no space is put before it (SentencePiece) */
   TPO_ENCODE_CONTINUE = 4
-}; /* the text continues another: no space is put before it (SentencePiece) */
+};
 /* Any bytes are accepted and round-trip: bytes that are not UTF-8 become the tokens of single bytes, and so
  * does U+2581 where SentencePiece would read it as a space. As upstream does, a byte for which the vocabulary
  * has no token is left out (or becomes the unknown token), a normalizer of the tokenizer's own (NFC) is
@@ -51,8 +52,8 @@ int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, s
 /* Bytes of one token (borrowed); *special tells whether it is a control token. NULL for an id without a
  * token. */
 const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len, bool *special);
-int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok,
-                           const char *name);               /* a special/added token's id, or -1 */
+/* a special/added token's id, or -1 */
+int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name);
 int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none */
 int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok);
 /* The tokenizer's and template's files, for a checkpoint to carry: calls fn(name, bytes, len) for
@@ -70,19 +71,18 @@ int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_temp
                           struct tpo_ids *out, struct tpo_error *err);
 
 struct tpo_message {
-  const char *role, *content;
-}; /* role: system, user, assistant */
+  const char *role, *content; /* role: system, user, assistant */
+};
 
 /* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
  * system message as SmolLM2 has it, Llama 2, Llama 3 and 3.1+); an unknown or missing one is refused unless
  * pieces are given. pieces may be all empty; given, they take precedence over the model's template. NULL: the
- * configuration's pieces are not this model's (a judge's), and an error doesn't advise to give them.
- */
+ * configuration's pieces are not this model's (a judge's), and an error doesn't advise to give them. */
 int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                       const struct tpo_template_config *pieces, struct tpo_error *err);
 void tpo_template_close(struct tpo_template *tmpl);
-const char *
-tpo_template_name(const struct tpo_template *tmpl); /* "chatml", "llama2", "llama3", "configured" */
+/* "chatml", "llama2", "llama3", "configured" */
+const char *tpo_template_name(const struct tpo_template *tmpl);
 /* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks
  * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
 int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,

@@ -26,8 +26,8 @@ struct tpo_template;
  * to 0. */
 double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
 
-struct tpo_train_metrics { /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss
-                              before the update */
+/* a line of --metrics; sums of token log-probabilities averaged over pairs; loss before the update */
+struct tpo_train_metrics {
   int64_t step;
   double epoch, lr, loss, accuracy, margin, chosen_logprob, rejected_logprob, grad_norm;
   int64_t tokens;

@@ -1,3 +1,4 @@
+/* Opens the backend that is asked for, or the one that this machine is best served by. */
 #include <stdio.h>
 
 #include "backend/backend.h"

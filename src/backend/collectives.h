@@ -43,8 +43,8 @@ struct tpo_collectives {
   int (*done)(struct tpo_device_comm *comm, uint64_t number, struct tpo_error *err);
   /* The backend's computations from now on come after exchange `number`. */
   int (*order)(struct tpo_device_comm *comm, uint64_t number, struct tpo_error *err);
-  void (*abort)(
-      struct tpo_device_comm *comm); /* ends exchanges that other ranks will never come to; closes */
+  /* ends exchanges that other ranks will never come to; closes */
+  void (*abort)(struct tpo_device_comm *comm);
   void (*close)(struct tpo_device_comm *comm); /* all exchanges are done, on all ranks */
 };
 

@@ -11,8 +11,8 @@ int tpo_cuda_open(struct tpo_backend **out, int local_rank, int local_size, stru
 const char *tpo_cuda_list(void);
 /* GPUs that this process sees; 0 without a driver. */
 int tpo_cuda_device_count(void);
-/* Page-locked host memory, which kernels can read and write too: lets one test serve both. NULL when short.
- */
+/* Page-locked host memory, which kernels can read and write too:
+ * lets one test serve both. NULL when short. */
 void *tpo_cuda_host_alloc(size_t bytes);
 void tpo_cuda_host_free(void *p);
 

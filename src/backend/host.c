@@ -1,3 +1,4 @@
+/* Operations of a backend in host memory: a fetch is a copy, and nothing is recorded. */
 #include "backend/host.h"
 
 #include <stdlib.h>

@@ -4,20 +4,20 @@
  * The reference backend is the plain meaning of every operation; the others are compared with it.
  *
  * Conventions
- * - Pointers named below without "host" are memory of the backend (alloc). On the CPU that is ordinary
- * memory.
+ * - Pointers named below without "host" are memory of the backend (alloc).
+ *   On the CPU that is ordinary memory.
  * - Shapes stand in comments, row-major, last dimension contiguous: // [n, dim].
  * - Activations are `act`: fp32 on the CPU backends; CUDA has one table with fp32 and one with bf16
  *   activations (activation_size is then 2), which tpo_ops_for chooses by the model's dtype.
- *   Norm weights, rope tables, gradients of weights, log-probabilities, lse and optimizer state are always
- * fp32.
- * - Names ending in `_backward` add into weight gradients (dw += ...) and write (not add) activation
- * gradients, unless the comment says otherwise.
+ *   Norm weights, rope tables, gradients of weights, log-probabilities, lse and optimizer state
+ *   are always fp32.
+ * - Names ending in `_backward` add into weight gradients (dw += ...)
+ *   and write (not add) activation gradients, unless the comment says otherwise.
  * - Row results never depend on the other rows of a call: the same row gives the same bits whatever n is and
- * wherever it stands (batch invariance, tested bitwise). Reduction orders are fixed. Weight gradients are
- * sums over rows, in a fixed order for the same call at any number of threads.
- * - Operations cannot fail by themselves; a backend that can (a GPU) keeps its first error and `check`
- * reports it. */
+ *   wherever it stands (batch invariance, tested bitwise). Reduction orders are fixed. Weight gradients are
+ *   sums over rows, in a fixed order for the same call at any number of threads.
+ * - Operations cannot fail by themselves; a backend that can (a GPU)
+ *   keeps its first error and `check` reports it. */
 #ifndef TPO_BACKEND_OPS_H
 #define TPO_BACKEND_OPS_H
 
@@ -44,8 +44,8 @@ struct tpo_paged_rows {
   const int32_t *pos;    /* [n] position of the row's token; it attends to positions 0..pos */
   const int32_t *blocks; /* [n_seqs, max_blocks] block numbers */
   int max_blocks;
-  const void
-      *plan; /* what paged_prepare left for attention_paged; the backend's own, NULL where it has none */
+  /* what paged_prepare left for attention_paged; the backend's own, NULL where it has none */
+  const void *plan;
 };
 
 /* The same rows in host memory, for paged_prepare. */
@@ -109,8 +109,8 @@ struct tpo_ops {
   void (*download)(struct tpo_backend *be, void *host_dst, const void *src, size_t bytes);
   void (*copy)(struct tpo_backend *be, void *dst, const void *src, size_t bytes);
   void (*zero)(struct tpo_backend *be, void *dst, size_t bytes);
-  int (*check)(struct tpo_backend *be,
-               struct tpo_error *err); /* waits for all work; first error since the last check */
+  /* waits for all work; first error since the last check */
+  int (*check)(struct tpo_backend *be, struct tpo_error *err);
   size_t (*memory_available)(struct tpo_backend *be); /* bytes that alloc can still give; 0: not known */
 
   /* A download that the caller waits for later, while other work goes on: fetch_begin notes src as it stands
@@ -139,10 +139,10 @@ struct tpo_ops {
   void (*linear_free)(struct tpo_backend *be, struct tpo_linear *w);
   void (*linear_set)(struct tpo_backend *be, struct tpo_linear *w, int row0, int n_rows, const void *src,
                      enum tpo_dtype src_dtype); /* src [n_rows, cols] */
-  void (*linear_get)(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows,
-                     float *dst); /* dst [n_rows, cols] */
-  void (*linear_forward)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                         int n); /* x [n, cols] -> y [n, rows] */
+  /* dst [n_rows, cols] */
+  void (*linear_get)(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows, float *dst);
+  /* x [n, cols] -> y [n, rows] */
+  void (*linear_forward)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y, int n);
   void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                              int n); /* y += x W^T (residual) */
   void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx,
@@ -195,8 +195,8 @@ struct tpo_ops {
   void (*attention_paged)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv, void *out,
                           struct tpo_attention_shape shape,
                           const struct tpo_paged_rows *rows); /* out [n, heads*head_dim] */
-  /* Copies the first `tokens` rows of block src to block dst in k and v (copy on write of a shared prefix).
-   */
+  /* Copies the first `tokens` rows of block src to block dst
+   * in k and v (copy on write of a shared prefix). */
   void (*kv_copy_block)(struct tpo_backend *be, const struct tpo_kv_layer *kv, int dst, int src, int tokens);
 
   /* Training attention, packed: sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1]-1, causal within itself.
@@ -235,13 +235,13 @@ struct tpo_ops {
    * backend. */
   void (*token_logprob)(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,
                         int n, int vocab);
-  /* For each (row, token) mentioned: logits > 0 are divided by penalty, others multiplied. counts [n_items].
-   */
+  /* For each (row, token) mentioned: logits > 0 are divided
+   * by penalty, others multiplied. counts [n_items]. */
   void (*repetition_penalty)(struct tpo_backend *be, float *logits, const int32_t *rows,
                              const int32_t *tokens, int n_items, float penalty, int vocab);
 
-  /* Rows picked out: out[i] = x[index[i]]; and the reverse, dx[index[i]] = dout[i] with all other rows zero.
-   */
+  /* Rows picked out: out[i] = x[index[i]];
+   * and the reverse, dx[index[i]] = dout[i] with all other rows zero. */
   void (*gather_rows)(struct tpo_backend *be, const void *x, const int32_t *index, void *out, int n, int dim);
   void (*scatter_rows)(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx, int n,
                        int n_total, int dim);
@@ -258,8 +258,8 @@ struct tpo_ops {
    * bf16), in the same pass. */
   void (*adamw)(struct tpo_backend *be, float *param, const float *grad, float *m, float *v, size_t n,
                 const struct tpo_adamw_args *args, void *weights, enum tpo_dtype weights_dtype);
-  double (*sum_squares)(struct tpo_backend *be, const float *x,
-                        size_t n); /* fixed order whatever the threads */
+  /* fixed order whatever the threads */
+  double (*sum_squares)(struct tpo_backend *be, const float *x, size_t n);
 };
 
 static inline const struct tpo_ops *tpo_ops(const struct tpo_backend *be)

@@ -70,9 +70,9 @@ TPO_VECMATH double tpo_sample_weight(float logit, float highest, float inverse_t
          TPO_SAMPLE_ROUND;
 }
 
-/* x of [0, 1] in units of the last place of `round`, 2^52 units itself, rounded to nearest: with
- * TPO_SAMPLE_ROUND the weight of exp(..) = x in units of 2^-35, so that sums in integers are exact as well.
- */
+/* x of [0, 1] in units of the last place of `round`, 2^52 units itself, rounded to nearest:
+ * with TPO_SAMPLE_ROUND the weight of exp(..) = x in units of 2^-35, so that sums in
+ * integers are exact as well. */
 TPO_VECMATH uint64_t tpo_sample_units(float x, double round)
 {
   double rounded = (double)x + round;

@@ -1,3 +1,4 @@
+/* Files that appear whole or not at all, and the questions about paths that come before writing one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* A growing byte string. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

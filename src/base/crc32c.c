@@ -1,3 +1,4 @@
+/* CRC-32C with a table of 16 words: what it covers is short. */
 #include "base/crc32c.h"
 
 /* Four bits at a time: what remains of each by the reflected polynomial 0x82f63b78. */

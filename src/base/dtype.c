@@ -1,3 +1,4 @@
+/* fp16 and bf16 to fp32 and back, rounded to nearest even. */
 #include "base/dtype.h"
 
 #include "base/ggml_blocks.h"

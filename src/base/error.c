@@ -1,3 +1,4 @@
+/* Error messages: one printable sentence, whatever the texts in it hold. */
 #include <stdio.h>
 #include <string.h>
 #include "base/utf8.h"

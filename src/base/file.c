@@ -1,3 +1,4 @@
+/* Input: mapped files, and lines of plain or gzip files and of standard input. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

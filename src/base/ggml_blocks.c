@@ -1,3 +1,4 @@
+/* ggml's block types by their number, and the loops that convert and check their blocks. */
 #include "base/ggml_blocks.h"
 
 #include "base/dtype.h"

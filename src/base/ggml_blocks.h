@@ -58,8 +58,8 @@ TPO_SHARED_CODE float tpo_ggml_bits(uint32_t bits)
 TPO_SHARED_CODE float tpo_ggml_f16(uint16_t h)
 {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff, bits;
-  if (magnitude >= 0x7c00)
-    return tpo_ggml_bits(sign | 0x7f800000u | (magnitude & 0x3ff) << 13); /* infinity, NaN */
+  /* infinity, NaN */
+  if (magnitude >= 0x7c00) return tpo_ggml_bits(sign | 0x7f800000u | (magnitude & 0x3ff) << 13);
   if (magnitude >= 0x400) return tpo_ggml_bits(sign | ((magnitude << 13) + (112u << 23)));
   float denormal = (float)magnitude * 0x1p-24f; /* or zero; exact */
   memcpy(&bits, &denormal, sizeof bits);

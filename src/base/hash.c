@@ -1,3 +1,4 @@
+/* Content hashes of bytes, texts and files, by xxHash. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Signals that ask the process to end are remembered, and work asks for them at safe points. */
 #include <signal.h>
 #include <string.h>
 #include "tpo/base.h"

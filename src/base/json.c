@@ -1,3 +1,4 @@
+/* JSON is read, dumped and looked into, by jansson. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

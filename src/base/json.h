@@ -10,8 +10,8 @@
  * Duplicate keys are an error. NULL on error. json_decref() releases. */
 json_t *tpo_json_parse(const char *text, size_t len, const char *place, struct tpo_error *err);
 json_t *tpo_json_load(const char *path, size_t max_bytes, struct tpo_error *err);
-/* Compact, keys in insertion order, numbers with 17 digits when needed. NULL when memory is short. free() it.
- */
+/* Compact, keys in insertion order, numbers with 17 digits when needed.
+ * NULL when memory is short. free() it. */
 char *tpo_json_dump(const json_t *value);
 
 /* Each leaves *out as it is when the key is absent or null (so preset the default), and fails on a wrong

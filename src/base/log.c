@@ -1,3 +1,4 @@
+/* Log lines on standard error, as text or JSON; ranks other than 0 tell errors alone. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Checked allocation, arenas, and how much memory this process may still take. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,8 +17,8 @@ size_t tpo_memory_available(void);
 struct tpo_arena {
   struct tpo_arena_block *blocks;
 };
-void *tpo_arena_alloc(struct tpo_arena *arena,
-                      size_t bytes); /* zeroed, 16-byte aligned; NULL when memory is short */
+/* zeroed, 16-byte aligned; NULL when memory is short */
+void *tpo_arena_alloc(struct tpo_arena *arena, size_t bytes);
 char *tpo_arena_strdup(struct tpo_arena *arena, const char *text);
 void *tpo_arena_memdup(struct tpo_arena *arena, const void *bytes, size_t len); /* a NUL follows the bytes */
 void tpo_arena_free(struct tpo_arena *arena);

@@ -1,3 +1,4 @@
+/* Philox4x32-10, and the numbers and shuffles that are drawn from it. */
 #include <math.h>
 #include "base/philox.h"
 

@@ -1,3 +1,4 @@
+/* The thread pool: threads take tasks from one counter; who finds none spins a while, then sleeps. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>

@@ -11,8 +11,8 @@ struct tpo_pool;
 int tpo_pool_create(struct tpo_pool **out, int n_threads, struct tpo_error *err);
 void tpo_pool_destroy(struct tpo_pool *pool);
 int tpo_pool_threads(const struct tpo_pool *pool);
-/* Returns when fn(arg, task, thread) has returned for every task; thread in [0, n_threads). Not re-entrant.
- */
+/* Returns when fn(arg, task, thread) has returned for every task;
+ * thread in [0, n_threads). Not re-entrant. */
 void tpo_pool_run(struct tpo_pool *pool, int n_tasks, void (*fn)(void *arg, int task, int thread), void *arg);
 
 #endif

@@ -1,3 +1,4 @@
+/* UTF-8 is decoded, encoded and checked, and made harmless for a terminal. */
 #include "base/utf8.h"
 
 #include <string.h>

@@ -4,8 +4,8 @@
 
 #include "tpo/base.h"
 
-/* Decodes one code point at bytes[0..len); returns its length 1-4 and *cp, or 0 when malformed or len is 0.
- */
+/* Decodes one code point at bytes[0..len);
+ * returns its length 1-4 and *cp, or 0 when malformed or len is 0. */
 int tpo_utf8_decode(const uint8_t *bytes, size_t len, uint32_t *cp);
 int tpo_utf8_encode(uint32_t cp, char out[4]); /* length 1-4 */
 /* True when all of it is valid; otherwise *bad (may be NULL) is the first offending byte's offset. */

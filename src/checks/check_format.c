@@ -1,3 +1,4 @@
+/* Checks of a response's form: marked lines, sections, JSON, titles, how it ends. */
 #include "checks/checks.h"
 
 static size_t end_of_line(struct span text, size_t from)

@@ -1,3 +1,4 @@
+/* Checks that count words, sentences and paragraphs. */
 #include "checks/checks.h"
 
 int check_words(const struct check_input *in, struct tpo_error *err)

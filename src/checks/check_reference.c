@@ -1,3 +1,4 @@
+/* Checks against a reference answer: the same text, the same number, or a pattern that matches. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
 #include <pcre2.h>

@@ -1,3 +1,4 @@
+/* Checks of words: keywords, letters, capitals, the language. */
 #include "checks/checks.h"
 
 /* Occurrences of word in text, both in lower case, which don't overlap; whole: between word boundaries, as \b

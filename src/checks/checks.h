@@ -46,8 +46,8 @@ int check_text_failed(struct tpo_error *err); /* out of memory */
 /* tpo_check_response on parsed JSON; response NULL: only validates the check. */
 int check_run(const json_t *check, const char *instruction, const char *response, bool loose,
               struct tpo_error *err);
-/* The checks of an instruction's meta, those on its reference completed; a new array, or NULL with err set.
- */
+/* The checks of an instruction's meta, those on its reference completed;
+ * a new array, or NULL with err set. */
 json_t *checks_of_meta(const char *meta, struct tpo_error *err);
 /* Whether text is one number and nothing else: sign, "$", thousands separators, decimals, exponent. */
 bool check_parse_number(struct span text, double *number);

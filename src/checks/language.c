@@ -24,87 +24,74 @@ struct language {
 };
 static const struct language languages[] = {
     {"en", LATIN,
-     " a the of and to in is that it for was on are as with his they at be this have from or had by not but "
-     "what all were "
-     "we when your can said there an each which she do their if will up about out many then them these so "
-     "some her would "
-     "make like him into has my you i me how our who no than may been its now more other could people very "
-     "just also "
-     "did does because while where ",
+     " a the of and to in is that it for was on are as with his they at be this have from or had by not "
+     "but what all were we when your can said there an each which she do their "
+     "if will up about out many then them these so some her would make like him into has my you i me how "
+     "our who no than may been its now more other could people very just also did does because while where ",
      ""},
     {"de", LATIN,
-     " der die das und ist in den von zu mit sich des auf für nicht ein eine einer einem einen als auch es "
-     "an dem wird aus "
-     "er sie hat dass im bei oder ich nach am wir sind war haben kann ihr zum zur wie noch nur über um aber "
-     "mich mein du "
-     "vor durch man wenn werden ihre seine ",
+     " der die das und ist in den von zu mit sich des auf für nicht ein eine einer einem einen "
+     "als auch es an dem wird aus er sie hat dass im bei oder ich nach am wir sind war haben kann "
+     "ihr zum zur wie noch nur über um aber mich mein du vor durch man wenn werden ihre seine ",
      "ß"},
     {"fr", LATIN,
-     " le la les de des du un une et est en que qui dans pour pas sur au aux avec ce cette il elle nous vous "
-     "je ne se sont "
-     "plus par mais ou où son sa ses leur leurs être avoir ont été comme tout ils elles on mon ma mes votre "
-     "notre très à ",
+     " le la les de des du un une et est en que qui dans pour pas sur au aux avec ce cette il elle nous "
+     "vous je ne se sont plus par mais ou où son sa ses leur leurs être avoir ont été comme tout ils elles "
+     "on mon ma mes votre notre très à ",
      "œù"},
     {"es", LATIN,
-     " el la los las de del un una y es en que por para con no se su sus lo al como más pero este esta le ha "
-     "son muy sin "
-     "sobre también me hay ser era mi tu yo cuando entre todo desde nos porque donde fue está nuestra ",
+     " el la los las de del un una y es en que por para con no se su sus lo "
+     "al como más pero este esta le ha son muy sin sobre también me hay ser "
+     "era mi tu yo cuando entre todo desde nos porque donde fue está nuestra ",
      "ñ¿¡"},
     {"pt", LATIN,
-     " o a os as de do da dos das um uma e é em no na nos nas que por para com não se seu sua ao como mais "
-     "mas este esta "
-     "são ser foi também você ele ela eu meu minha pelo pela até isso muito quando sem já ou está à ",
+     " o a os as de do da dos das um uma e é em no na nos nas que por para "
+     "com não se seu sua ao como mais mas este esta são ser foi também você "
+     "ele ela eu meu minha pelo pela até isso muito quando sem já ou está à ",
      "ãõ"},
     {"it", LATIN,
-     " il lo la i gli le di del della dei delle un una e è in nel nella che per con non si su al alla come "
-     "più ma questo "
-     "questa sono essere ha ho anche mi ti ci suo sua da dal dalla se molto quando loro io tu perché cosa ",
+     " il lo la i gli le di del della dei delle un una e è "
+     "in nel nella che per con non si su al alla come più ma questo questa sono essere "
+     "ha ho anche mi ti ci suo sua da dal dalla se molto quando loro io tu perché cosa ",
      "ìò"},
     {"nl", LATIN,
-     " de het een en van in is dat op te zijn met voor niet aan er om ook als dan maar bij of uit nog naar "
-     "heeft wordt door "
-     "over ze hij wij je deze die worden kan mijn onze zo wat ",
+     " de het een en van in is dat op te zijn met voor niet aan er om ook als dan maar bij "
+     "of uit nog naar heeft wordt door over ze hij wij je deze die worden kan mijn onze zo wat ",
      ""},
     {"sv", LATIN,
-     " och att det som en är av för på den med till inte har de ett om han jag var men vi kan så från eller "
-     "hon sig min "
-     "när du ska vara mycket ",
+     " och att det som en är av för på den med till inte har de ett om han "
+     "jag var men vi kan så från eller hon sig min när du ska vara mycket ",
      "å"},
     {"pl", LATIN,
-     " i w na z do się nie jest że to o jak ale od za po przez dla są ma czy tak już był tym które który "
-     "oraz jego jej być "
-     "może co ich ten ta ",
+     " i w na z do się nie jest że to o jak ale od za po przez dla są ma "
+     "czy tak już był tym które który oraz jego jej być może co ich ten ta ",
      "łąęśżźćń"},
     {"fi", LATIN,
-     " ja on ei se että hän oli ovat mutta kun niin kuin tai myös joka jos minä sinä ole sen tämä voi mitä "
-     "nyt vain hyvin "
-     "siitä ne he olen kanssa ",
+     " ja on ei se että hän oli ovat mutta kun niin kuin tai myös joka jos "
+     "minä sinä ole sen tämä voi mitä nyt vain hyvin siitä ne he olen kanssa ",
      ""},
     {"vi", LATIN,
-     " và của là có không được cho một những các trong với này đã người để khi từ đến rất cũng ở tôi bạn như "
-     "nhưng vào ra "
-     "làm nhiều ",
+     " và của là có không được cho một những các trong với này đã người "
+     "để khi từ đến rất cũng ở tôi bạn như nhưng vào ra làm nhiều ",
      "đơưạảấầẩậắằặẹẻếềểệỉịọỏốồổộớờởợụủứừửựỳỹ"},
     {"sw", LATIN,
-     " na ya wa kwa ni katika za la kuwa hii hiyo yake cha si lakini pia kama watu sana kila huo huu wao "
-     "yetu wake kutoka "
-     "mimi wewe yeye sisi au ni ili baada vya moja hadi ",
+     " na ya wa kwa ni katika za la kuwa hii hiyo yake cha si lakini pia kama watu sana "
+     "kila huo huu wao yetu wake kutoka mimi wewe yeye sisi au ni ili baada vya moja hadi ",
      ""},
     {"id", LATIN,
-     " yang dan di untuk dengan ini itu dari pada tidak dalam adalah ke akan oleh juga atau saya anda kami "
-     "mereka ada telah "
-     "bisa sebagai karena lebih ",
+     " yang dan di untuk dengan ini itu dari pada tidak dalam adalah ke akan "
+     "oleh juga atau saya anda kami mereka ada telah bisa sebagai karena lebih ",
      ""},
     {"tr", LATIN,
-     " ve bir bu da de için ile çok olarak daha ne gibi var ama kadar olan değil sonra ben sen o biz ya en "
-     "her ",
+     " ve bir bu da de için ile çok olarak daha ne gibi var "
+     "ama kadar olan değil sonra ben sen o biz ya en her ",
      "ğış"},
     {"tl", LATIN,
      " ang ng sa na mga ay at ito para hindi ko mo ako ikaw siya kami sila may kung pero rin lang ", ""},
     {"ro", LATIN, " și de la în este a cu pe nu care un o se mai din pentru ca sunt fi că lui să ", "șțşţă"},
     {"ru", CYRILLIC,
-     " и в не на я что он с как это по но они мы она так же от его к из за у вы было для то все был есть "
-     "или ",
+     " и в не на я что он с как это по но они мы она так же "
+     "от его к из за у вы было для то все был есть или ",
      "ыэё"},
     {"uk", CYRILLIC, " і в не на що з та як це до я він у за але вони ми вона так від його для або є ",
      "іїєґ"},
@@ -220,8 +207,8 @@ const char *text_language(struct span text)
     if (!text_is_word(cp) || text_is_digit(cp) || cp == '_') continue;
     int script = script_of(cp, &code);
     if (script < 0) continue;
-    counts[script] +=
-        script == HAN || script == KANA ? 3 : 1; /* one of these says as much as a few letters */
+    /* one of these says as much as a few letters */
+    counts[script] += script == HAN || script == KANA ? 3 : 1;
     codes[script] = code;
   }
   if (counts[KANA] * 5 > counts[HAN] && counts[KANA] > 0) { /* Japanese mixes both */
@@ -246,7 +233,6 @@ bool text_knows_language(const char *code)
 
 const char *text_known_languages(void)
 {
-  return "ar, bg, bn, de, el, en, es, fa, fi, fr, gu, he, hi, id, it, ja, kn, ko, ml, mr, ne, nl, pa, pl, "
-         "pt, ro, ru, sv, "
-         "sw, ta, te, th, tl, tr, uk, ur, vi, zh";
+  return "ar, bg, bn, de, el, en, es, fa, fi, fr, gu, he, hi, id, it, ja, kn, ko, ml, "
+         "mr, ne, nl, pa, pl, pt, ro, ru, sv, sw, ta, te, th, tl, tr, uk, ur, vi, zh";
 }

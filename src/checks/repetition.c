@@ -1,3 +1,4 @@
+/* The share of word sequences that a text repeats. */
 #include <stdlib.h>
 #include "base/hash.h"
 #include "checks/text.h"
@@ -29,9 +30,8 @@ static bool add_unit(struct units *units, const char *text, size_t len)
   return true;
 }
 
-/* Lower-case words; other visible characters are units of their own, and so are the pieces of overlong
- * "words", so that
- * "!!!!!!" and "hahahaha..." count as the repetition they are. */
+/* Lower-case words; other visible characters are units of their own, and so are the pieces
+ * of overlong "words", so that "!!!!!!" and "hahahaha..." count as the repetition they are. */
 static bool cut(struct units *units, struct span text)
 {
   for (size_t at = 0; at < text.len;) {

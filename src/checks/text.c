@@ -1,3 +1,4 @@
+/* Steps through a text by code points, with Python's ideas of space, word and case. */
 #include <string.h>
 #include <utf8proc.h>
 #include "base/utf8.h"

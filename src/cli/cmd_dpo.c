@@ -1,3 +1,4 @@
+/* `tpo dpo`: trains on pairs that stand in a file. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,15 +93,14 @@ static int check_ids(const struct training *t, struct tpo_error *err)
         if (ids[part][k] < 0 || ids[part][k] >= vocab)
           return tpo_fail(
               err, TPO_E_INPUT,
-              "%s: pair %zu: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are "
-              "not of this model",
+              "%s: pair %zu: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are not of this model",
               t->pairs_path, i + 1, names[part], k, ids[part][k], vocab);
   }
   return 0;
 }
 
-/* References that stand in the pairs file are used when they are this model's; otherwise they are computed.
- */
+/* References that stand in the pairs file are used
+ * when they are this model's; otherwise they are computed. */
 static int have_reference(struct training *t, struct tpo_error *err)
 {
   struct tpo_session *session = &t->s->session;
@@ -246,7 +246,7 @@ const struct command cmd_dpo = {
     .options = options,
     .needs_comm = true,
     .run = run,
-    .notes = "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected "
-             "as strings\n"
-             "or lists of messages.",
+    .notes =
+        "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
+        "or lists of messages.",
 };

@@ -1,3 +1,4 @@
+/* `tpo generate`: K samples of each instruction, into a file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

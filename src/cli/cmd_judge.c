@@ -1,3 +1,4 @@
+/* `tpo judge`: scores the samples of a file. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"

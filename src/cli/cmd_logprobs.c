@@ -1,3 +1,4 @@
+/* `tpo logprobs`: log-probabilities of token ids, line by line. */
 #include <stdio.h>
 #include <stdlib.h>
 

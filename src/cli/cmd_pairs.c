@@ -1,3 +1,4 @@
+/* `tpo pairs`: chosen and rejected outputs from a file of scored samples. */
 #include <stdlib.h>
 
 #include "cli/cli.h"

@@ -1,3 +1,4 @@
+/* `tpo run`: the loop, or with --plan-only what it would do and need. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

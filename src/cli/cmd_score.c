@@ -193,7 +193,7 @@ const struct command cmd_score = {
     .summary = "a reward model's scores of chats or token ids, JSON Lines in and out",
     .options = options,
     .run = run,
-    .notes = "Reads {\"messages\": [...]} or {\"ids\": [...]} a line and writes {\"score\": x}; an ArmoRM "
-             "adds its\n"
-             "\"objectives\" and their \"gating\". Lines that begin alike and follow each other are cheap.",
+    .notes =
+        "Reads {\"messages\": [...]} or {\"ids\": [...]} a line and writes {\"score\": x}; an ArmoRM adds its\n"
+        "\"objectives\" and their \"gating\". Lines that begin alike and follow each other are cheap.",
 };

@@ -14,8 +14,7 @@ static const struct option options[] = {
      "--constraints: which topics; the two splits share none (default train)"},
     OPTION_MODEL,
     {"--seeds", 0, "FILE", NULL,
-     "instructions to show the model, JSON Lines or tab-separated, plain or gzip; it writes more of their "
-     "kind"},
+     "instructions to show the model, JSON Lines or tab-separated, plain or gzip; it writes more of their kind"},
     {"--shots", 0, "N", NULL, "seeds shown in each request, 1 to 64 (default 8)"},
     {"--max-requests", 0, "N", NULL, "requests spent at most (default 10 for each of --n)"},
     {"--min-words", 0, "N", NULL, "shorter ones are refused (default 3)"},
@@ -163,8 +162,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   int status = 0;
   if (!composes && !asks)
     status = tpo_fail(err, TPO_E_USAGE,
-                      "tpo synth: --constraints is required (composed instructions with checks), or --model "
-                      "and --seeds (a model writes them)");
+                      "tpo synth: --constraints is required (composed instructions with checks), "
+                      "or --model and --seeds (a model writes them)");
   if (status == 0) status = option_require(in, "--n", &count, err);
   if (status == 0) status = option_int(in, "--n", 1, 10000000, 0, &n, err);
   if (status == 0) status = option_require(in, "--out", &out, err);

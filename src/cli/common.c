@@ -1,3 +1,4 @@
+/* What several commands do alike: checks before any work, and the progress bar. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -146,8 +146,8 @@ int main(int argc, char **argv)
   struct invocation in = {.command = command};
   tpo_config_default(&in.config);
   signal(SIGXFSZ, SIG_IGN);
-  /* Commands that compute end at their next safe point; what only reads, prints or waits for input just ends.
-   */
+  /* Commands that compute end at their next safe point;
+   * what only reads, prints or waits for input just ends. */
   if (command->needs_comm) tpo_interrupt_install();
   int status = options_parse(&in, argc - 2, argv + 2, &err);
   if (status == 0 && in.help) {

@@ -21,10 +21,10 @@ struct command {
   const char *summary;
   const struct option *options; /* ends with a NULL name */
   int n_positional_min, n_positional_max;
-  bool config_argument; /* the first positional argument is a configuration file, read before the options
-                           apply */
-  bool needs_comm;      /* ranks work together; otherwise only rank 0 works, alone */
-  const char *notes;    /* more help, may be NULL */
+  /* the first positional argument is a configuration file, read before the options apply */
+  bool config_argument;
+  bool needs_comm;   /* ranks work together; otherwise only rank 0 works, alone */
+  const char *notes; /* more help, may be NULL */
   int (*run)(struct invocation *in, struct tpo_error *err);
 };
 

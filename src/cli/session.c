@@ -1,3 +1,4 @@
+/* Opens the backend and the session of a command that computes; cores are shared among a host's ranks. */
 #include "cli/session.h"
 
 #include <sched.h>

@@ -34,8 +34,8 @@ void print_version(void)
   pcre2_version(pcre2);
   printf("tpo %s\nbuild: %s, %s, flags %s\nbackends: %s\njudges: %s\n", tpo_version(), TPO_BUILD_TYPE,
          TPO_COMPILER, TPO_BUILD_FLAGS, tpo_backend_list(), tpo_judge_kinds());
-  printf("libraries: HDF5 %u.%u.%u, %s, Jansson %s, PCRE2 %s, libyaml %s, utf8proc %s, xxHash %u.%u.%u, zlib "
-         "%s\n",
+  printf("libraries: HDF5 %u.%u.%u, %s, Jansson %s, PCRE2 %s, "
+         "libyaml %s, utf8proc %s, xxHash %u.%u.%u, zlib %s\n",
          major, minor, release, mpi, JANSSON_VERSION, pcre2, yaml_get_version_string(), utf8proc_version(),
          xxhash / 10000, xxhash / 100 % 100, xxhash % 100, zlibVersion());
 }

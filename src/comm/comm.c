@@ -113,8 +113,8 @@ static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
   MPI_Comm_size(comm->world, &comm->size);
   if (expected > 0 && !initialised && expected != comm->size)
     return tpo_fail(err, TPO_E_COMM,
-                    "the launcher started %ld processes but MPI sees %d; the launcher and the MPI library "
-                    "that this program was built with do not fit together",
+                    "the launcher started %ld processes but MPI sees %d; "
+                    "the launcher and the MPI library that this program was built with do not fit together",
                     expected, comm->size);
   if (comm->size == 1) {
     char library[64];

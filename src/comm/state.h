@@ -50,8 +50,8 @@ struct tpo_comm {
   struct tpo_backend *backend;               /* attached; NULL: tensors are in host memory */
   const struct tpo_collectives *collectives; /* the backend's; NULL: its memory is the host's */
   struct tpo_device_comm *device;            /* of a backend with collectives, and several ranks; else NULL */
-  void *staging; /* [COMM_STAGING_BYTES] of the host, where ranks share a GPU and NCCL can't be used; else
-                    NULL */
+  /* [COMM_STAGING_BYTES] of the host, where ranks share a GPU and NCCL can't be used; else NULL */
+  void *staging;
   uint64_t begun, done;           /* exchanges of `device` */
   enum comm_kind latest;          /* what the last one begun is */
   struct tpo_transfer *transfers; /* [size] */

@@ -143,8 +143,8 @@ static void check_stops(struct check *check)
     else if ((given(t->response_marker) && strstr(t->response_marker, stop)) ||
              (given(t->thought_marker) && strstr(t->thought_marker, stop)))
       PROBLEM(check, "sampling.stop",
-              "sampling.stop has a string that is part of a marker of the thought layout, so no response "
-              "could come");
+              "sampling.stop has a string that is part of a marker of the thought layout, "
+              "so no response could come");
   }
 }
 
@@ -217,8 +217,8 @@ static void check_comparisons(struct check *check)
   int k = check->config->sampling.k, least = (k + 1) / 2;
   if (judge->kind && judge->comparisons > 0 && judge->comparisons < least && compares(judge))
     PROBLEM(check, "judge.comparisons",
-            "judge.comparisons is %d, which can't reach all of the %d samples of an instruction "
-            "(sampling.k): expected at least %d, or 0 for all comparisons",
+            "judge.comparisons is %d, which can't reach all of the %d samples "
+            "of an instruction (sampling.k): expected at least %d, or 0 for all comparisons",
             judge->comparisons, k, least);
 }
 
@@ -228,8 +228,8 @@ static void check_run(struct check *check)
   if (!given(r->dir)) PROBLEM(check, "run.dir", "run.dir is empty: the run needs a folder");
   if (r->validation_k > 1 && r->validation_temperature == 0)
     PROBLEM(check, "run.validation_k",
-            "run.validation_k is %d, but run.validation_temperature is 0, so the samples of an instruction "
-            "would be equal",
+            "run.validation_k is %d, but run.validation_temperature is 0, "
+            "so the samples of an instruction would be equal",
             r->validation_k);
   if (r->validate_each_epoch && check->config->data.validation_prompts == 0)
     PROBLEM(check, "data.validation_prompts",

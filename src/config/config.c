@@ -1,3 +1,4 @@
+/* The defaults of a configuration, its memory, and where each value came from. */
 #include <stdlib.h>
 #include <string.h>
 #include "config/keys.h"
@@ -35,8 +36,8 @@ const char *config_origin(const struct tpo_config *config, int key)
 void config_set_origin(struct tpo_config *config, int key, const char *origin)
 {
   if (!config->origins) return;
-  char *copy =
-      origin ? strdup(origin) : NULL; /* short of memory, a value shows as a default: no harm to the run */
+  /* short of memory, a value shows as a default: no harm to the run */
+  char *copy = origin ? strdup(origin) : NULL;
   free(config->origins->of[key]);
   config->origins->of[key] = copy;
 }

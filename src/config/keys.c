@@ -1,3 +1,4 @@
+/* The table of all keys and sections; parsing, printing and the reference page are made from it. */
 #include <limits.h>
 #include <string.h>
 #include "config/keys.h"
@@ -27,16 +28,14 @@
 const struct config_section config_sections[] = {
     {"model", NULL, "The model to start from and how it is computed with."},
     {"template", NULL,
-     "Pieces of a chat template, for a model whose own template is not recognised. Give all six prefixes and "
-     "suffixes "
-     "or none."},
+     "Pieces of a chat template, for a model whose own template is not recognised. "
+     "Give all six prefixes and suffixes or none."},
     {"data", NULL, "Where the instructions come from."},
     {"thought", "name",
-     "How the model is asked to think. `thought: NAME` is short for `thought: {name: NAME}`; the other keys "
-     "then "
-     "change single settings of that layout. A layout's own file, `FILE.yaml`, holds the keys of this "
-     "section, "
-     "without `name`, at its top level. `configs/thought/` has the built-in ones to copy from."},
+     "How the model is asked to think. `thought: NAME` is short for `thought: {name: NAME}`; "
+     "the other keys then change single settings of that layout. "
+     "A layout's own file, `FILE.yaml`, holds the keys of this section, without `name`, at its top level. "
+     "`configs/thought/` has the built-in ones to copy from."},
     {"sampling", NULL, "How the samples are drawn."},
     {"judge", "kind", "Who scores the responses. `judge: rule` is short for `judge: {kind: rule}`."},
     {"pairs", NULL, "How chosen and rejected outputs are picked from the scored samples."},
@@ -53,8 +52,8 @@ const struct config_key config_keys[] = {
     TEXT("model.path", model.path, NULL,
          "The model: a Hugging Face folder, a `.gguf` file, or a checkpoint `.h5` that this program wrote."),
     CHOICE("model.dtype", model.dtype, "bf16|fp32", "bf16",
-           "Number format of weights and activations; sums, norms, the softmax and the optimizer use fp32 "
-           "either way."),
+           "Number format of weights and activations; "
+           "sums, norms, the softmax and the optimizer use fp32 either way."),
     CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
@@ -73,9 +72,8 @@ const struct config_key config_keys[] = {
          "System message of a chat that brings none; not given: no system message."),
 
     TEXT("data.train", data.train, NULL,
-         "File of training instructions (JSON Lines or tab-separated, plain or gzip). Not given: "
-         "instructions with "
-         "verifiable constraints are composed, fresh ones each iteration."),
+         "File of training instructions (JSON Lines or tab-separated, plain or gzip). "
+         "Not given: instructions with verifiable constraints are composed, fresh ones each iteration."),
     TEXT(
         "data.validation", data.validation, NULL,
         "File of validation instructions. Not given: they are composed, on topics that training never sees."),
@@ -85,34 +83,30 @@ const struct config_key config_keys[] = {
         "Validation instructions, the same ones throughout a run. 0: no validation."),
 
     TEXT("thought.name", thought.name, "generic",
-         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder of the "
-         "file that "
-         "names it. Beside a `prompt` it is a label only, and nothing is read."),
+         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
+         "of the file that names it. Beside a `prompt` it is a label only, and nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
     TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again. Empty: all of the output is the "
-         "response."),
+         "Text that begins the response, which ends where it comes again. "
+         "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
     INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
-        "Budget of the thought in tokens. 0: half of `sampling.max_tokens` under `on_budget: force`, no "
-        "limit of its "
-        "own under `stop`."),
+        "Budget of the thought in tokens. "
+        "0: half of `sampling.max_tokens` under `on_budget: force`, no limit of its own under `stop`."),
     INT("thought.response_tokens", thought.response_tokens, 0, 10000000, "0",
         "Budget of the response in tokens. 0: what `sampling.max_tokens` leaves."),
     {"thought.on_budget", KEY_CHOICE_BOOL, AT(thought.force), 0, 0, 0, 0, "stop", "stop|force",
-     "What happens when the thought has used its budget or the model ends its turn within it: `force` "
-     "inserts the "
-     "response marker and generation goes on, so the layout always holds; `stop` ends the sample, which then "
-     "does not "
-     "parse and can only be rejected."},
+     "What happens when the thought has used its budget or the model ends its turn within it: "
+     "`force` inserts the response marker and generation goes on, so the layout always holds; "
+     "`stop` ends the sample, which then does not parse and can only be rejected."},
     TRUTH("thought.train_forced", thought.train_forced, "true",
           "Whether inserted tokens carry loss in the chosen output. In the rejected one they never do. "
-          "Where most markers are inserted, turn it off: making them likelier is then the easiest way to a "
-          "margin."),
+          "Where most markers are inserted, turn it off: "
+          "making them likelier is then the easiest way to a margin."),
 
     INT("sampling.k", sampling.k, 1, 1024, "8", "Samples of each instruction."),
     REAL("sampling.temperature", sampling.temperature, 0, 100, 0, "0.8",
@@ -124,112 +118,102 @@ const struct config_key config_keys[] = {
     REAL("sampling.min_p", sampling.min_p, 0, 1, KEY_BELOW_MAX, "0",
          "Drops tokens whose probability is below this share of the likeliest one's; 0 is off."),
     REAL("sampling.repetition_penalty", sampling.repetition_penalty, 0, 100, KEY_ABOVE_MIN, "1",
-         "Divides the positive logits of tokens that occurred before, and multiplies the negative ones; 1 is "
-         "off."),
+         "Divides the positive logits of tokens that occurred before, "
+         "and multiplies the negative ones; 1 is off."),
     INT("sampling.max_tokens", sampling.max_tokens, 1, 10000000, "1024",
-        "Most generated tokens of a sample, thought and response together. A response marker that is "
-        "inserted can "
-        "go past it."),
+        "Most generated tokens of a sample, thought and response together. "
+        "A response marker that is inserted can go past it."),
     INT("sampling.slots", sampling.slots, 1, 65536, "64",
         "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
     {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,
      "Strings that end a sample where they appear; they are cut off. One string or a list."},
 
     TEXT("judge.kind", judge.kind, "rule",
-         "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, `pairwise:DIR` "
-         "a "
-         "language model that compares responses two by two, `http:URL` a server that speaks OpenAI's chat "
-         "protocol, `command:PROGRAM` a program of yours; `route` chooses one of these by the instruction."),
+         "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "
+         "`pairwise:DIR` a language model that compares responses two by two, "
+         "`http:URL` a server that speaks OpenAI's chat protocol, `command:PROGRAM` a program of yours; "
+         "`route` chooses one of these by the instruction."),
     REAL("judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
-         "Share of a step's prompts that the judge may fail on, if only for one of their responses, before "
-         "the run stops; up to it they are left out and counted."),
+         "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
+         "before the run stops; up to it they are left out and counted."),
     TRUTH("judge.strict", judge.strict, "true",
-          "Judge `rule`: constraints must hold in the response as it is. `false`: also when its first or "
-          "last line or "
-          "its asterisks are taken away (IFEval's loose reading)."),
+          "Judge `rule`: constraints must hold in the response as it is. "
+          "`false`: also when its first or last line or its asterisks are taken away "
+          "(IFEval's loose reading)."),
     REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
          "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
-         "Judge `rule`: the score of an empty response. With any judge that scores, a validation output that "
-         "does not parse counts with it, or with the lowest score of the start model's validation where that "
-         "is lower; "
-         "with one that compares, such an output loses."),
+         "Judge `rule`: the score of an empty response. With any judge that scores, a validation output "
+         "that does not parse counts with it, or with the lowest score of the start model's validation "
+         "where that is lower; with one that compares, such an output loses."),
     {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
-     "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, of which the first that "
-     "fits "
-     "an instruction's fields names its judge; `*` fits every instruction."},
+     "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, "
+     "of which the first that fits an instruction's fields names its judge; `*` fits every instruction."},
     TRUTH(
         "judge.standardise", judge.standardise, "true",
         "Judge `route`: scores are told in standard deviations from the mean that the judge in question gave "
         "when the run first used it, since the judges' own scales differ."),
     TEXT("judge.head", judge.head, NULL,
-         "Judge `reward`: name of the score head's tensor in a sequence classification model. Not given: "
-         "`score`, or what the model folder's configuration names."),
+         "Judge `reward`: name of the score head's tensor in a sequence classification model. "
+         "Not given: `score`, or what the model folder's configuration names."),
     INT("judge.batch_tokens", judge.batch_tokens, 1, 100000000, "4096",
         "Judge `reward`: most tokens in one forward pass. It changes speed and memory, never the scores."),
     CHOICE(
         "judge.mode", judge.mode, "absolute|pairwise", "absolute",
         "Judge `http`: whether the server's model is asked for a score of each response or to compare two."),
     TEXT("judge.system", judge.system, NULL,
-         "Judges `pairwise` and `http`: system message for the judge model. Not given: a built-in one goes "
-         "with the built-in prompt, none with a prompt of your own."),
+         "Judges `pairwise` and `http`: system message for the judge model. "
+         "Not given: a built-in one goes with the built-in prompt, none with a prompt of your own."),
     TEXT("judge.prompt", judge.prompt, NULL,
-         "Judges `pairwise` and `http`: what the judge model is asked, with `{instruction}` and "
-         "`{response}`, or "
-         "`{response_a}` and `{response_b}`, in it. Not given: a built-in text."),
-    TEXT(
-        "judge.pattern", judge.pattern, NULL,
-        "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, a number "
-        "or "
-        "A, B or C for a tie; its last match counts. Not given: what the built-in text asks for, `[[...]]`."),
+         "Judges `pairwise` and `http`: what the judge model is asked, with `{instruction}` "
+         "and `{response}`, or `{response_a}` and `{response_b}`, in it. Not given: a built-in text."),
+    TEXT("judge.pattern", judge.pattern, NULL,
+         "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, "
+         "a number or A, B or C for a tie; its last match counts. "
+         "Not given: what the built-in text asks for, `[[...]]`."),
     INT("judge.comparisons", judge.comparisons, 0, 1000000, "0",
         "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer, "
         "from half of K on, are drawn by a seeded schedule, and scores get coarser."),
     REAL("judge.elo_prior", judge.elo_prior, 0, 1000, KEY_ABOVE_MIN, "0.1",
-         "Judge `pairwise`: precision of the normal prior on strengths, in natural units, that keeps a "
-         "response "
-         "which won or lost all of its comparisons at a finite score."),
+         "Judge `pairwise`: precision of the normal prior on strengths, in natural units, "
+         "that keeps a response which won or lost all of its comparisons at a finite score."),
     INT("judge.max_tokens", judge.max_tokens, 1, 10000000, "1024",
         "Judges `pairwise` and `http`: most tokens of an answer."),
     REAL("judge.temperature", judge.temperature, 0, 100, 0, "0",
          "Judges `pairwise` and `http`: temperature of the judge model; 0 takes the likeliest token always."),
     INT("judge.slots", judge.slots, 1, 65536, "16",
-        "Judge `pairwise`: sequences that a rank generates at once. It changes speed and memory, never the "
-        "verdicts."),
+        "Judge `pairwise`: sequences that a rank generates at once. "
+        "It changes speed and memory, never the verdicts."),
     TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
-         "Judge `http`: name of the environment variable that holds the server's key; none is sent where it "
-         "is "
-         "not set. The key itself is written nowhere."),
+         "Judge `http`: name of the environment variable that holds the server's key; "
+         "none is sent where it is not set. The key itself is written nowhere."),
     TEXT("judge.cache", judge.cache, NULL,
-         "Judge `http`: folder where answers are kept, so that none is asked for twice. Not given: "
-         "`judge-cache` in the run folder, and none for `tpo judge`."),
+         "Judge `http`: folder where answers are kept, so that none is asked for twice. "
+         "Not given: `judge-cache` in the run folder, and none for `tpo judge`."),
     INT("judge.concurrency", judge.concurrency, 1, 65536, "16",
         "Judge `http`: requests under way at once, over all ranks together."),
     INT("judge.timeout", judge.timeout, 1, 1000000, "120",
         "Judges `http` and `command`: seconds that one answer may take."),
     INT("judge.retries", judge.retries, 0, 1000, "6",
-        "Judge `http`: further attempts after a broken connection, a time-out or the answers 429 and 5xx, "
-        "with "
-        "growing pauses."),
+        "Judge `http`: further attempts after a broken connection, "
+        "a time-out or the answers 429 and 5xx, with growing pauses."),
 
     CHOICE("pairs.mode", pairs.mode, "best-worst|all", "best-worst",
-           "`best-worst` makes one pair of an instruction's samples; `all` makes every pair whose margin is "
-           "large "
-           "enough."),
+           "`best-worst` makes one pair of an instruction's samples; "
+           "`all` makes every pair whose margin is large enough."),
     {"pairs.length_penalty", KEY_AUTO, AT(pairs.length_penalty), AT(pairs.length_auto), 0, 0.5, 0, "auto",
      NULL,
-     "The rho of z(score) - rho * z(length), both standardised over an instruction's samples. `auto` takes "
-     "the "
-     "smallest one for which chosen responses are on average no longer than rejected ones."},
+     "The rho of z(score) - rho * z(length), both standardised over an instruction's samples. "
+     "`auto` takes the smallest one for which chosen responses are on average no longer than rejected ones."},
     REAL("pairs.margin", pairs.margin, 0, 1e9, 0, "0",
          "A pair's scores must differ by more than this, before any length penalty."),
     INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",
         "Mode `all`: most pairs of one instruction; 0 is no limit."),
     TRUTH("pairs.reject_failures", pairs.reject_failures, "true",
-          "Whether an output that does not parse is rejected, before any that does. `false` leaves it out: "
-          "where many outputs "
-          "fail, nearly all pairs would teach the layout and few the response."),
+          "Whether an output that does not parse is rejected, before any that does. "
+          "`false` leaves it out: where many outputs fail, "
+          "nearly all pairs would teach the layout and few the response."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
            "The preference loss: the logistic one of DPO, or IPO's squared one."),
@@ -242,12 +226,11 @@ const struct config_key config_keys[] = {
     REAL("train.learning_rate", train.learning_rate, 0, 1, KEY_ABOVE_MIN, "5e-7",
          "Largest learning rate of AdamW."),
     CHOICE("train.schedule", train.schedule, "constant|linear|cosine", "cosine",
-           "Course of the learning rate after the warm-up; `linear` and `cosine` fall towards 0, which they "
-           "would "
-           "reach after the last step."),
+           "Course of the learning rate after the warm-up; "
+           "`linear` and `cosine` fall towards 0, which they would reach after the last step."),
     REAL("train.warmup", train.warmup, 0, 1, KEY_BELOW_MAX, "0.1",
-         "Share of all steps, rounded up to whole ones, in which the learning rate rises evenly: with W such "
-         "steps the first has 1/W of the largest rate and the last all of it."),
+         "Share of all steps, rounded up to whole ones, in which the learning rate rises evenly: "
+         "with W such steps the first has 1/W of the largest rate and the last all of it."),
     REAL("train.weight_decay", train.weight_decay, 0, 10, 0, "0",
          "Decoupled weight decay of AdamW, on matrices and not on norms."),
     REAL("train.adam_beta1", train.adam_beta1, 0, 1, KEY_BELOW_MAX, "0.9", "Decay of AdamW's first moment."),
@@ -263,42 +246,37 @@ const struct config_key config_keys[] = {
     INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
         "Most tokens in one packed forward pass. It changes speed and memory."),
     INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
-        "A pair with a sequence (prompt and output) longer than this is left out and counted; 0 is the "
-        "model's "
-        "context length."),
+        "A pair with a sequence (prompt and output) longer than this is left out and counted; "
+        "0 is the model's context length."),
     TRUTH("train.save_optimizer", train.save_optimizer, "true",
-          "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); a bf16 model's fp32 master "
-          "weights "
-          "are kept in any case."),
+          "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); "
+          "a bf16 model's fp32 master weights are kept in any case."),
 
     TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
     INT("run.iterations", run.iterations, 1, 10000, "4",
-        "Iterations of sampling, judging, pairing and training. A finished run goes on for more with "
-        "`--resume`."),
+        "Iterations of sampling, judging, pairing and training. "
+        "A finished run goes on for more with `--resume`."),
     CHOICE("run.reference", run.reference, "previous|seed", "previous",
-           "The reference of the preference loss: the model that an iteration starts from, or the one that "
-           "the run "
-           "started from."),
+           "The reference of the preference loss: "
+           "the model that an iteration starts from, or the one that the run started from."),
     INT("run.validation_k", run.validation_k, 1, 1024, "1", "Samples of each validation instruction."),
     REAL("run.validation_temperature", run.validation_temperature, 0, 100, 0, "0",
          "Temperature for validation; 0 takes the likeliest token always."),
     INT("run.validation_resample", run.validation_resample, 0, 1000, "3",
-        "How often a validation output that does not parse is drawn again, at `sampling.temperature`; what "
-        "then "
-        "still does not parse counts as `judge.empty_score` says."),
-    TEXT("run.baseline", run.baseline, NULL,
-         "Run folder of another run, with the same validation instructions, judge and `validation_` "
-         "settings, that each "
-         "iteration's validation responses are compared with: the direct baseline."),
+        "How often a validation output that does not parse is drawn again, at `sampling.temperature`; "
+        "what then still does not parse counts as `judge.empty_score` says."),
+    TEXT(
+        "run.baseline", run.baseline, NULL,
+        "Run folder of another run, with the same validation instructions, judge and `validation_` settings, "
+        "that each iteration's validation responses are compared with: the direct baseline."),
     INT("run.kl_outputs", run.kl_outputs, 0, 1000000, "64",
-        "Sampled outputs that the distance of the model to the start model (KL divergence) is estimated from "
-        "in "
-        "each iteration; 0: it is not."),
+        "Sampled outputs that the distance of the model to the start model (KL divergence) "
+        "is estimated from in each iteration; 0: it is not."),
     TRUTH("run.tensorboard", run.tensorboard, "true",
           "Write event files for TensorBoard into the run folder's `tensorboard/`."),
     TRUTH("run.validate_each_epoch", run.validate_each_epoch, "true",
-          "Validate after every epoch and go on with the best epoch's model; `false`: go on with the last "
-          "epoch's."),
+          "Validate after every epoch and go on with the best epoch's model; "
+          "`false`: go on with the last epoch's."),
     INT("run.deadline", run.deadline, 1, 10000000, "1800",
         "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
 };

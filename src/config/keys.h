@@ -58,8 +58,8 @@ int config_find_key(const char *path, size_t len); /* -1: none */
 int config_find_section(const char *name, size_t len);
 bool config_in_section(int key, const char *section); /* section "": keys at the top */
 const char *config_key_name(int key);                 /* the path's last part */
-/* Whether samples, scores or weights depend on the key: a run may go on with another value where they don't.
- */
+/* Whether samples, scores or weights depend on the key:
+ * a run may go on with another value where they don't. */
 bool config_bears_on_results(int key);
 
 /* One scalar, or one item of a list. */
@@ -69,8 +69,8 @@ struct config_value {
   bool plain;   /* not quoted, so it may be a number, a truth value or null */
   bool missing; /* null */
 };
-/* Stores a value into the field of `key`. On failure 0 is not returned and *problem says what was expected.
- */
+/* Stores a value into the field of `key`.
+ * On failure 0 is not returned and *problem says what was expected. */
 int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
                  struct tpo_buf *problem);
 /* Sets the field to the table's default and forgets its origin. */

@@ -67,26 +67,23 @@ char *tpo_config_reference(void)
 {
   struct tpo_buf out = {0};
   tpo_buf_puts(
-      &out, "# Configuration\n\n"
-            "<!-- Generated from the table in src/config/keys.c; a test compares them. -->\n\n"
-            "A configuration is one YAML file. Every key has a default, so a file holds only what differs; "
-            "`quickstart.yaml` is one to start from. `tpo config FILE.yaml` shows every key with its value "
-            "and where it "
-            "came from, and all mistakes of a file at once, each with its line.\n\n"
-            "`--set section.key=value` changes one key on the command line. A value that begins with a quote "
-            "or a bracket is "
-            "read as YAML there (`--set 'sampling.stop=[\"###\", \"\\n\\n\"]'`), any other is taken as it "
-            "stands.\n\n"
-            "Text that holds line breaks or marks that YAML uses is written in double quotes "
-            "(`\"\\nReply:\"`). `null` takes "
-            "a text back to \"not given\". Anchors, aliases and tags of YAML are not used.\n\n");
+      &out,
+      "# Configuration\n\n"
+      "<!-- Generated from the table in src/config/keys.c; a test compares them. -->\n\n"
+      "A configuration is one YAML file. Every key has a default, so a file holds only what differs; "
+      "`quickstart.yaml` is one to start from. `tpo config FILE.yaml` shows every key with its value "
+      "and where it came from, and all mistakes of a file at once, each with its line.\n\n"
+      "`--set section.key=value` changes one key on the command line. "
+      "A value that begins with a quote or a bracket is read "
+      "as YAML there (`--set 'sampling.stop=[\"###\", \"\\n\\n\"]'`), any other is taken as it stands.\n\n"
+      "Text that holds line breaks or marks that YAML uses is written in double quotes (`\"\\nReply:\"`). "
+      "`null` takes a text back to \"not given\". Anchors, aliases and tags of YAML are not used.\n\n");
   append_table(&out, "");
   for (int section = 0; section < config_n_sections; section++) {
     tpo_buf_printf(&out, "\n## %s\n\n%s\n\n", config_sections[section].name, config_sections[section].doc);
     if (strcmp(config_sections[section].name, "thought") == 0)
-      tpo_buf_puts(
-          &out, "The defaults below are those of a layout that leaves the key out; without any `thought` in "
-                "the file, the layout is `generic`.\n\n");
+      tpo_buf_puts(&out, "The defaults below are those of a layout that leaves the key out; "
+                         "without any `thought` in the file, the layout is `generic`.\n\n");
     append_table(&out, config_sections[section].name);
   }
   return tpo_buf_take(&out);

@@ -1,3 +1,4 @@
+/* Problems of a configuration are gathered, so that all of them are told at once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Builds the tree from libyaml's events, and refuses what configurations have no use for. */
 #include <string.h>
 #include <yaml.h>
 #include "base/utf8.h"

@@ -1,3 +1,4 @@
+/* Looks for the faults of a cleaned draft: characters, markers, length, balance, an open end. */
 #include "data/draft.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* The words and phrases that give a draft away, and the search for them. */
 #include "data/draft_words.h"
 
 #include <string.h>

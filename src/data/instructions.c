@@ -1,3 +1,4 @@
+/* The set of instructions: adding to it, and writing it as JSON Lines. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"

@@ -1,3 +1,4 @@
+/* Instructions are read from JSON Lines or tab-separated columns, every field checked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,8 +304,7 @@ static int read_header(struct reader *r, char *line, struct tpo_error *err)
   if (!found)
     return tpo_fail(
         err, TPO_E_INPUT,
-        "%s: expected a JSON object, or a tab-separated header with a column \"instruction\", \"prompt\" "
-        "or \"messages\"",
+        "%s: expected a JSON object, or a tab-separated header with a column \"instruction\", \"prompt\" or \"messages\"",
         r->place);
   return 0;
 }

@@ -101,10 +101,10 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
     [PARAGRAPHS] = {"Write {n} paragraphs and put a line with *** between one and the next.",
                     "Split the text into {n} paragraphs; the divider between two of them is ***.",
                     "I need {n} paragraphs. Part them by three asterisks: ***"},
-    [FIRST_WORD] = {"Write {n} paragraphs with an empty line between them, and let paragraph {p} begin with "
-                    "the word \"{w}\".",
-                    "Use {n} paragraphs, each parted from the next by one blank line; \"{w}\" is the opening "
-                    "word of paragraph {p}."},
+    [FIRST_WORD] = {"Write {n} paragraphs with an empty line between them, "
+                    "and let paragraph {p} begin with the word \"{w}\".",
+                    "Use {n} paragraphs, each parted from the next by one blank line; "
+                    "\"{w}\" is the opening word of paragraph {p}."},
     [BULLETS] =
         {"Put your points into a list of exactly {n} lines that each start with \"* \".",
          "Reply with {n} bullet points, no more and no fewer, each on a line that opens with an asterisk.",
@@ -113,8 +113,8 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
                     "Mark {n} or more important phrases with asterisks, as in *marked phrase*.",
                     "Set off passages in markdown italics (*passage*), {n} or more of them."},
     [SECTIONS] = {"Divide the text into {n} sections and head them {w} 1, {w} 2 and so on.",
-                  "There should be {n} parts. Start each with a heading made of \"{w}\" and its number, the "
-                  "first being \"{w} 1\"."},
+                  "There should be {n} parts. "
+                  "Start each with a heading made of \"{w}\" and its number, the first being \"{w} 1\"."},
     [JSON] = {"Give the result as one JSON object and nothing besides.", "Reply in valid JSON only.",
               "The complete reply must be JSON that a program can parse.",
               "Return nothing except a JSON object; a code fence around it is fine."},
@@ -124,24 +124,22 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
                "Start with a title; write << before it and >> after it."},
     [PLACEHOLDERS] =
         {"Leave {n} or more blanks for me to fill in, written like [name] or [date].",
-         "Use square brackets for details I will add myself, for example [place]; have {n} or more "
-         "of them.",
+         "Use square brackets for details I will add myself, for example [place]; have {n} or more of them.",
          "Make it a template: {n} or more fields in square brackets."},
     [POSTSCRIPT] = {"Finish with a postscript that begins with {w}", "Add a last remark marked {w}",
                     "Close with an afterthought; it starts with {w}"},
-    [YES_NO] = {"Reply with one sentence: \"My answer is yes.\" if you agree, \"My answer is no.\" if you "
-                "don't, \"My answer is maybe.\" in between.",
-                "In doubt, say \"My answer is maybe.\"; otherwise it is \"My answer is no.\" if you are "
-                "against and \"My answer is yes.\" if you are in favour.",
-                "You have three replies to choose from: \"My answer is no.\" for a refusal, \"My answer is "
-                "maybe.\" for doubt, \"My answer is yes.\" for consent.",
+    [YES_NO] = {"Reply with one sentence: \"My answer is yes.\" if you agree, \"My answer is no.\" "
+                "if you don't, \"My answer is maybe.\" in between.",
+                "In doubt, say \"My answer is maybe.\"; otherwise it is \"My answer is no.\" "
+                "if you are against and \"My answer is yes.\" if you are in favour.",
+                "You have three replies to choose from: \"My answer is no.\" "
+                "for a refusal, \"My answer is maybe.\" for doubt, \"My answer is yes.\" for consent.",
                 "Say just this: \"My answer is\" and then yes, no or maybe, and a full stop."},
     [TWO] = {"Offer two versions that differ, with a line of six asterisks (******) between them.",
              "I would like two different attempts. Part them with ****** and use that divider just once.",
              "Do it twice, in two different ways, and separate the two by ******"},
     [REPEAT] =
-        {"Before anything else, copy the text above this line exactly as it is; your reply to it comes "
-         "after that.",
+        {"Before anything else, copy the text above this line exactly as it is; your reply to it comes after that.",
          "Begin by repeating everything above this line without changing a word, then do what it asks."},
     [END] = {"Let the very last words be: {w}", "Close with the sentence \"{w}\" and add nothing after it.",
              "The text has to end with these words: {w}"},
@@ -153,8 +151,7 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
                        "Out of all the words, put {n} or more in FULL capitals for stress.",
                        "Let {n} or more words stand out in upper case."},
     [CAPITALS] = {"Use capital letters only, and write in English.",
-                  "WRITE IN CAPITALS FROM START TO END, IN "
-                  "ENGLISH.",
+                  "WRITE IN CAPITALS FROM START TO END, IN ENGLISH.",
                   "No small letters, please: the whole English text in upper case."},
     [LOWERCASE] = {"Use small letters only, and write in English.",
                    "please write english without a single capital letter.",

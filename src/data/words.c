@@ -1,3 +1,4 @@
+/* Cuts a text into words by Unicode's categories, and folds their case. */
 #include "data/words.h"
 
 #include <string.h>

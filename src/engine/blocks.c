@@ -1,3 +1,4 @@
+/* Blocks of the cache are taken, shared and released; the last holder frees one. */
 #include "engine/blocks.h"
 
 #include <stdlib.h>

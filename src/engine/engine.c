@@ -1,5 +1,5 @@
-/* The scheduler: which prompts are worked on, and which of their samples have slots and blocks of the cache.
- */
+/* The scheduler: which prompts are worked on, and which
+ * of their samples have slots and blocks of the cache. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,9 +139,9 @@ static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *req
   if ((size_t)wanted > limit / bytes) wanted = (int64_t)(limit / bytes);
   if (wanted < least)
     return tpo_fail(err, TPO_E_MEMORY,
-                    "prompt %s needs %zu MiB of KV cache for one sample, and %zu MiB may be used (%zu MiB of "
-                    "memory are free, %zu MiB of them for the %d slots' steps); lower %s.max_tokens or "
-                    "%s.slots",
+                    "prompt %s needs %zu MiB of KV cache for one sample, "
+                    "and %zu MiB may be used (%zu MiB of memory are free, "
+                    "%zu MiB of them for the %d slots' steps); lower %s.max_tokens or %s.slots",
                     request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, step >> 20,
                     e->slots, e->section, e->section);
   *n = wanted < INT32_MAX ? (int)wanted : INT32_MAX - 1;

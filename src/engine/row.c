@@ -1,3 +1,4 @@
+/* From a sequence's tokens to the stored row: text, thought, response, and whether it parses. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* The list of kinds, and the public functions, which pass on to the kind that is configured. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"

@@ -1,3 +1,4 @@
+/* Reads an item's chat from its meta. */
 #include "judge/messages.h"
 
 #include <stdlib.h>

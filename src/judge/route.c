@@ -127,8 +127,8 @@ static void free_part(struct part *part)
   free(part->results);
 }
 
-/* The judge's detail within one that names it. A failure keeps its reason on top, where all judges have it.
- */
+/* The judge's detail within one that names it.
+ * A failure keeps its reason on top, where all judges have it. */
 static int wrap_result(const char *kind, const struct tpo_judge_result *own, struct tpo_judge_result *result,
                        struct tpo_error *err)
 {
@@ -210,8 +210,8 @@ static int route_score(void *state, const struct tpo_judge_item *items, int n_it
   return status;
 }
 
-/* Adds a judge's counts as "<name>.<count>", those of "max_" as "max_<name>.<count>" so that they stay such.
- */
+/* Adds a judge's counts as "<name>.<count>", those of "max_"
+ * as "max_<name>.<count>" so that they stay such. */
 static int add_counts(json_t *counts, const char *name, const struct tpo_judge *judge)
 {
   char *text = tpo_judge_counts(judge);

@@ -1,3 +1,4 @@
+/* Reads the routes of a configuration, and finds the one that an instruction takes. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -23,8 +24,8 @@ static char *trim(char *text)
 static int bad_route(const struct route *route, const char *why, struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_USAGE,
-                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], FIELD=VALUE -> KIND[:ARG] or "
-                  "* -> KIND[:ARG]",
+                  "judge.routes, \"%.200s\": %s; expected FIELD -> KIND[:ARG], "
+                  "FIELD=VALUE -> KIND[:ARG] or * -> KIND[:ARG]",
                   route->text, why);
 }
 
@@ -60,10 +61,10 @@ static int parse(struct route *route, const char *text, struct tpo_error *err)
   }
   return is_field(route->field)
              ? 0
-             : bad_route(route,
-                         "instructions have the fields id, instruction, checks, reference, category, dataset "
-                         "and messages",
-                         err);
+             : bad_route(
+                   route,
+                   "instructions have the fields id, instruction, checks, reference, category, dataset and messages",
+                   err);
 }
 
 int routes_parse(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)

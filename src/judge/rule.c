@@ -36,8 +36,8 @@ static void rule_close(void *state)
   free(state);
 }
 
-/* Runs all checks on the response; their verdicts go to `list`. Returns how many passed, or a negative error.
- */
+/* Runs all checks on the response; their verdicts go to `list`.
+ * Returns how many passed, or a negative error. */
 static int run_checks(const struct rule *rule, const struct tpo_judge_item *item, const json_t *checks,
                       const char *response, json_t *list, struct tpo_error *err)
 {

@@ -1,3 +1,4 @@
+/* Judges' means and deviations: taken from samples, kept in a file, applied to scores. */
 #include "judge/scales.h"
 
 #include <math.h>
@@ -58,8 +59,7 @@ static json_t *read_scales(const char *path, struct tpo_error *err)
   if (ok) return scales;
   tpo_fail(
       err, TPO_E_INPUT,
-      "%s: expected an object with a finite \"mean\" and a \"sd\" above 0 for each judge, as a run writes "
-      "it",
+      "%s: expected an object with a finite \"mean\" and a \"sd\" above 0 for each judge, as a run writes it",
       path);
   json_decref(scales);
   return NULL;

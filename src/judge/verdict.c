@@ -1,3 +1,4 @@
+/* Fills in the prompts of judge models, and finds the last verdict or number in an answer. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "judge/verdict.h"
 
@@ -102,8 +103,8 @@ int judge_pattern_open(struct judge_pattern **out, const char *pattern, struct t
   pcre2_code_free(code);
   return groups > 0 ? TPO_E_MEMORY
                     : tpo_fail(err, TPO_E_USAGE,
-                               "judge.pattern has no group: the verdict is what its first pair of "
-                               "parentheses matches");
+                               "judge.pattern has no group: "
+                               "the verdict is what its first pair of parentheses matches");
 }
 
 void judge_pattern_close(struct judge_pattern *pattern)

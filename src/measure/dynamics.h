@@ -5,9 +5,9 @@
 
 #include "tpo/store.h"
 
-/* How samples spread, for metrics. Quantiles are interpolated between the two nearest values. An output
- * without a response marker counts with no thought and all of its tokens as response, as in the means above.
- */
+/* How samples spread, for metrics. Quantiles are interpolated between the two nearest values.
+ * An output without a response marker counts with no thought and all of its tokens as
+ * response, as in the means above. */
 struct quartiles {
   double q25, q50, q75; /* NaN of no values */
 };
@@ -75,8 +75,8 @@ struct kl {
 struct kl_sums {
   double k1, k3, tokens;
 };
-/* model, reference: [n] log-probabilities of the sampled tokens; inserted [n]: those left out; may be NULL.
- */
+/* model, reference: [n] log-probabilities of the sampled tokens;
+ * inserted [n]: those left out; may be NULL. */
 void kl_add(struct kl_sums *sums, const float *model, const float *reference, const uint8_t *inserted, int n);
 /* scratch: [n]. */
 void kl_of(const struct kl_sums *outputs, size_t n, double *scratch, struct kl *out);

@@ -1,3 +1,4 @@
+/* Carves a pass's states out of one allocation; layers that don't fit are computed again in backward. */
 #include "model/activations.h"
 
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static void carve_states(struct carver *c, const struct tpo_model *model, int n,
 {
   const struct tpo_arch *arch = &model->arch;
   size_t act = model->ops->activation_size;
-  int q = arch->heads * arch->head_dim, kv = arch->kv_heads * arch->head_dim;
+  int q = (int)tpo_dim(arch, TPO_Q_DIM), kv = (int)tpo_dim(arch, TPO_KV_DIM);
   s->qkv = carve(c, n, q + 2 * kv, act);
   s->attn = carve(c, n, q, act);
   s->lse = carve(c, n, arch->heads, sizeof(float));
@@ -57,7 +58,7 @@ static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
 {
   const struct tpo_arch *arch = &a->model->arch;
   size_t act = a->model->ops->activation_size;
-  int hidden = arch->hidden, q = arch->heads * arch->head_dim, kv = arch->kv_heads * arch->head_dim;
+  int hidden = arch->hidden, q = (int)tpo_dim(arch, TPO_Q_DIM), kv = (int)tpo_dim(arch, TPO_KV_DIM);
   int32_t **const ints[] = {&a->ids, &a->pos, &a->index, &a->targets};
   for (int i = 0; i < 4; i++) *ints[i] = carve(c, n, 1, sizeof(int32_t));
   struct tpo_layer_scratch *w = &a->scratch;
@@ -132,8 +133,8 @@ static int make(struct tpo_activations *a, struct tpo_error *err)
     if (pass == 1) break;
     if (model->ops->alloc(model->be, carver.used, &a->memory, err) < 0) {
       tpo_fail_prefix(err,
-                      "no room for the activations of %d tokens (lower train.micro_batch_tokens, or "
-                      "drop the longest pairs)",
+                      "no room for the activations of %d tokens "
+                      "(lower train.micro_batch_tokens, or drop the longest pairs)",
                       a->capacity);
       return TPO_E_MEMORY;
     }

@@ -3,6 +3,7 @@
 #include "model/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,8 +116,8 @@ static int refuse_options(const json_t *config, bool body, const char *place, st
                                             "logits_scaling",        "logit_scale"};
   for (size_t i = 0; i < sizeof must_be_off / sizeof *must_be_off; i++) {
     const json_t *value = json_object_get(config, must_be_off[i]);
-    if (body && strcmp(must_be_off[i], "auto_map") == 0)
-      continue; /* code for the head, which the caller knows */
+    /* code for the head, which the caller knows */
+    if (body && strcmp(must_be_off[i], "auto_map") == 0) continue;
     if (!is_off(value)) return unsupported(place, must_be_off[i], value, "it to be absent or off", err);
   }
   for (size_t i = 0; i < sizeof must_be_one / sizeof *must_be_one; i++) {
@@ -133,18 +134,35 @@ static int refuse_options(const json_t *config, bool body, const char *place, st
   return 0;
 }
 
-static int check_kind(const json_t *config, bool body, const char *place, struct tpo_error *err)
+static int read_family(enum tpo_family *out, const json_t *config, const char *place, struct tpo_error *err)
 {
   const json_t *type = json_object_get(config, "model_type");
-  if (!type) return tpo_fail(err, TPO_E_INPUT, "%s: no \"model_type\"; expected \"llama\"", place);
-  if (!json_is_string(type) || strcmp(json_string_value(type), "llama") != 0)
-    return unsupported(place, "model_type", type, "\"llama\"", err);
+  const char *name = json_string_value(type);
+  char known[256];
+  if (name && tpo_family_find(out, TPO_NAME_MODEL_TYPE, name, strlen(name))) return 0;
+  tpo_family_list(TPO_NAME_MODEL_TYPE, true, known);
+  if (type) return unsupported(place, "model_type", type, known, err);
+  return tpo_fail(err, TPO_E_INPUT, "%s: no \"model_type\"; expected %s", place, known);
+}
+
+/* The class that "architectures" begins with, where the key is there. */
+static int check_class(const json_t *config, const char *expected, const char *place, struct tpo_error *err)
+{
   const json_t *names = json_object_get(config, "architectures");
-  if (!body && names && !json_is_null(names)) {
-    const char *name = json_string_value(json_array_get(names, 0));
-    if (!name || strcmp(name, "LlamaForCausalLM") != 0)
-      return unsupported(place, "architectures", names, "[\"LlamaForCausalLM\"]", err);
-  }
+  if (!names || json_is_null(names)) return 0;
+  const char *name = json_string_value(json_array_get(names, 0));
+  char list[128];
+  if (name && strcmp(name, expected) == 0) return 0;
+  snprintf(list, sizeof list, "[\"%s\"]", expected);
+  return unsupported(place, "architectures", names, list, err);
+}
+
+static int check_kind(struct tpo_arch *arch, const json_t *config, bool body, const char *place,
+                      struct tpo_error *err)
+{
+  int code = read_family(&arch->family, config, place, err);
+  if (code == 0 && !body) code = check_class(config, tpo_family(arch)->names[TPO_NAME_CAUSAL_LM], place, err);
+  if (code < 0) return code;
   const json_t *act = json_object_get(config, "hidden_act");
   if (act && !json_is_null(act) && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
     return unsupported(place, "hidden_act", act, "\"silu\"", err);
@@ -214,12 +232,13 @@ static int read_rope(struct tpo_arch *arch, const json_t *config, const char *pl
   } else if (scaling && !json_is_null(scaling)) {
     if ((code = read_scaling(arch, scaling, "rope_scaling", place, err)) < 0) return code;
   }
-  arch->rope_theta = isnan(theta) ? 10000 : theta;
+  arch->rope_theta = isnan(theta) ? tpo_family(arch)->rope_theta : theta;
   return 0;
 }
 
 static int read_sizes(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
 {
+  int context = tpo_family(arch)->context;
   const struct {
     const char *key;
     int *to;
@@ -228,7 +247,7 @@ static int read_sizes(struct tpo_arch *arch, const json_t *config, const char *p
       {"vocab_size", &arch->vocab_size, 0},         {"hidden_size", &arch->hidden, 0},
       {"num_hidden_layers", &arch->layers, 0},      {"num_attention_heads", &arch->heads, 0},
       {"num_key_value_heads", &arch->kv_heads, -1}, {"head_dim", &arch->head_dim, -1},
-      {"intermediate_size", &arch->ffn, 0},         {"max_position_embeddings", &arch->context, 2048},
+      {"intermediate_size", &arch->ffn, 0},         {"max_position_embeddings", &arch->context, context},
   };
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     int64_t value = sizes[i].otherwise;
@@ -253,10 +272,10 @@ static int from_json(struct tpo_arch *arch, const json_t *config, bool body, con
 {
   memset(arch, 0, sizeof *arch);
   if (!json_is_object(config)) return tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", place);
-  arch->rms_eps = 1e-6;
-  int code = check_kind(config, body, place, err);
+  int code = check_kind(arch, config, body, place, err);
   if (code == 0) code = read_sizes(arch, config, place, err);
   if (code == 0) code = read_rope(arch, config, place, err);
+  arch->rms_eps = tpo_family(arch)->rms_eps;
   if (code == 0) code = tpo_json_get_double(config, "rms_norm_eps", &arch->rms_eps, place, err);
   if (code == 0) code = tpo_json_get_bool(config, "tie_word_embeddings", &arch->tied, place, err);
   if (body) arch->tied = true; /* there is no LM head that would have a tensor */
@@ -294,9 +313,10 @@ static json_t *token_to_json(int32_t id)
 
 json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos)
 {
+  const char *const *name = tpo_family(arch)->names;
   return json_pack(
       "{s:[s],s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:f,s:f,s:o,s:b,s:b,s:b,s:f,s:o,s:o,s:b,s:s,s:s}",
-      "architectures", "LlamaForCausalLM", "model_type", "llama",                          //
+      "architectures", name[TPO_NAME_CAUSAL_LM], "model_type", name[TPO_NAME_MODEL_TYPE],  //
       "vocab_size", arch->vocab_size, "hidden_size", arch->hidden,                         //
       "intermediate_size", arch->ffn, "num_hidden_layers", arch->layers,                   //
       "num_attention_heads", arch->heads, "num_key_value_heads", arch->kv_heads,           //

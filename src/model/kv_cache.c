@@ -1,3 +1,4 @@
+/* Allocates the paged cache, and places what a step needs beside it. */
 #include "model/kv_cache.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@ static int allocate_layers(struct tpo_kv_cache *cache, struct tpo_error *err)
   const struct tpo_model *model = cache->model;
   const struct tpo_arch *arch = &model->arch;
   enum tpo_dtype dtype = model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
-  size_t row = (size_t)arch->kv_heads * (size_t)arch->head_dim * tpo_dtype_size(dtype);
+  size_t row = (size_t)tpo_dim(arch, TPO_KV_DIM) * tpo_dtype_size(dtype);
   size_t bytes;
   if (__builtin_mul_overflow(((size_t)cache->n_blocks + 1) * (size_t)cache->block_tokens, row, &bytes))
     return tpo_fail(err, TPO_E_MEMORY, "KV cache of %d blocks of %d tokens is too large", cache->n_blocks,
@@ -34,8 +35,7 @@ size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens)
 {
   const struct tpo_arch *arch = &model->arch;
   size_t element = tpo_dtype_size(model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32);
-  return 2 * element * (size_t)arch->layers * (size_t)arch->kv_heads * (size_t)arch->head_dim *
-         (size_t)block_tokens;
+  return 2 * element * (size_t)arch->layers * (size_t)tpo_dim(arch, TPO_KV_DIM) * (size_t)block_tokens;
 }
 
 size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step)
@@ -118,8 +118,8 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_step
 {
   const struct tpo_arch *arch = &model->arch;
   size_t act = model->ops->activation_size, n = (size_t)limits->rows, m = (size_t)limits->logits;
-  size_t hidden = (size_t)arch->hidden, q = (size_t)arch->heads * (size_t)arch->head_dim;
-  size_t kv = (size_t)arch->kv_heads * (size_t)arch->head_dim, ffn = (size_t)arch->ffn;
+  size_t hidden = (size_t)arch->hidden, q = (size_t)tpo_dim(arch, TPO_Q_DIM);
+  size_t kv = (size_t)tpo_dim(arch, TPO_KV_DIM), ffn = (size_t)arch->ffn;
   struct tpo_layer_state *s = &b->state;
   const struct {
     void *to; /* address of a pointer */

@@ -4,9 +4,9 @@
 
 #include "model/transformer.h"
 
-/* Where a step works. The integers lie one array after another, as long as the step is, so that they come
- * over in one piece; everything else has its place whatever the step, so that recorded calls find it again.
- */
+/* Where a step works. The integers lie one array after another, as long as the step is, so that
+ * they come over in one piece; everything else has its place whatever the step, so that
+ * recorded calls find it again. */
 struct tpo_step_buffers {
   struct tpo_layer_state state;
   struct tpo_layer_scratch scratch;

@@ -17,35 +17,48 @@ static int make_linear(struct tpo_model *model, int64_t rows, int64_t cols, stru
                                    model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32, out, err);
 }
 
-static int make_norm(struct tpo_model *model, float **out, struct tpo_error *err)
+static int make_vector(struct tpo_model *model, int64_t n, float **out, struct tpo_error *err)
 {
-  return model->ops->alloc(model->be, (size_t)model->arch.hidden * sizeof(float), (void **)out, err);
+  return model->ops->alloc(model->be, (size_t)n * sizeof(float), (void **)out, err);
 }
 
-static int make_layer(struct tpo_model *model, int index, struct tpo_error *err)
+/* The weight of the model or of one of its layers that the parameter is a part of. */
+static struct tpo_weight *weight_of(struct tpo_model *model, const struct tpo_param *param)
 {
-  const struct tpo_arch *arch = &model->arch;
-  struct tpo_layer *layer = &model->layers[index];
-  int q = arch->heads * arch->head_dim, kv = arch->kv_heads * arch->head_dim;
-  int code = make_norm(model, &layer->input_norm, err);
-  if (code == 0) code = make_linear(model, q + 2 * kv, arch->hidden, &layer->qkv, err);
-  if (code == 0) code = make_linear(model, arch->hidden, q, &layer->o, err);
-  if (code == 0) code = make_norm(model, &layer->post_norm, err);
-  if (code == 0) code = make_linear(model, 2 * arch->ffn, arch->hidden, &layer->gate_up, err);
-  if (code == 0) code = make_linear(model, arch->hidden, arch->ffn, &layer->down, err);
-  if (code < 0) return code;
+  void *owner = param->layer < 0 ? (void *)model : &model->layers[param->layer];
+  return (struct tpo_weight *)((char *)owner + param->kind->weight);
+}
 
-  struct tpo_place *places = &model->places[tpo_param_index(index, TPO_INPUT_NORM)];
-  places[TPO_INPUT_NORM].vector = layer->input_norm;
-  places[TPO_Q] = (struct tpo_place){.linear = layer->qkv, .row0 = 0};
-  places[TPO_K] = (struct tpo_place){.linear = layer->qkv, .row0 = q};
-  places[TPO_V] = (struct tpo_place){.linear = layer->qkv, .row0 = q + kv};
-  places[TPO_O].linear = layer->o;
-  places[TPO_POST_NORM].vector = layer->post_norm;
-  places[TPO_GATE] = (struct tpo_place){.linear = layer->gate_up, .row0 = 0};
-  places[TPO_UP] = (struct tpo_place){.linear = layer->gate_up, .row0 = arch->ffn};
-  places[TPO_DOWN].linear = layer->down;
+/* Of parameters first to end - 1, one after another. */
+static int make_weight(struct tpo_model *model, size_t first, size_t end, struct tpo_error *err)
+{
+  const struct tpo_param *params = model->params;
+  struct tpo_weight *weight = weight_of(model, &params[first]);
+  int64_t rows = 0;
+  for (size_t i = first; i < end; i++) rows += params[i].rows;
+  bool is_vector = params[first].kind->cols == TPO_ONE;
+  int code = is_vector ? make_vector(model, rows, &weight->vector, err)
+                       : make_linear(model, rows, params[first].cols, &weight->linear, err);
+  if (code < 0) return code;
+  weight->offset = params[first].offset;
+  int row = 0;
+  for (size_t i = first; i < end; row += (int)params[i++].rows)
+    model->places[i] = is_vector ? (struct tpo_place){.vector = weight->vector + row}
+                                 : (struct tpo_place){.linear = weight->linear, .row0 = row};
   return 0;
+}
+
+static int make_all(struct tpo_model *model, struct tpo_error *err)
+{
+  int code = 0, layer = -1;
+  for (size_t i = 0, end; code == 0 && i < model->n_params; i = end) {
+    const struct tpo_param *param = &model->params[i];
+    if (param->layer > layer) model->layers[layer = param->layer].first = param->offset;
+    end = tpo_params_weight_end(model->params, model->n_params, i);
+    code = make_weight(model, i, end, err);
+  }
+  if (code == 0 && model->arch.tied) model->lm_head = model->embed;
+  return code;
 }
 
 static int make_master(struct tpo_model *model, const struct tpo_model_options *options,
@@ -57,28 +70,25 @@ static int make_master(struct tpo_model *model, const struct tpo_model_options *
   return model->ops->alloc(model->be, room * sizeof(float), (void **)&model->master, err);
 }
 
+static size_t longest_vector(const struct tpo_model *model)
+{
+  size_t longest = 0;
+  for (size_t i = 0; i < model->n_params; i++)
+    if (model->params[i].kind->cols == TPO_ONE && (size_t)model->params[i].rows > longest)
+      longest = (size_t)model->params[i].rows;
+  return longest;
+}
+
 static int make_weights(struct tpo_model *model, const struct tpo_model_options *options,
                         struct tpo_error *err)
 {
-  const struct tpo_arch *arch = &model->arch;
-  model->layers = tpo_calloc((size_t)arch->layers, sizeof *model->layers, err);
+  model->longest = longest_vector(model);
+  model->layers = tpo_calloc((size_t)model->arch.layers, sizeof *model->layers, err);
   model->places = tpo_calloc(model->n_params, sizeof *model->places, err);
-  model->vector = tpo_calloc(2 * (size_t)arch->hidden, sizeof(float), err);
+  model->vector = tpo_calloc(2 * model->longest, sizeof(float), err);
   if (!model->layers || !model->places || !model->vector) return TPO_E_MEMORY;
-  int code = make_linear(model, arch->vocab_size, arch->hidden, &model->embed, err);
-  for (int i = 0; code == 0 && i < arch->layers; i++) code = make_layer(model, i, err);
-  if (code == 0) code = make_norm(model, &model->final_norm, err);
-  model->lm_head = model->embed;
-  if (code == 0 && !arch->tied)
-    code = make_linear(model, arch->vocab_size, arch->hidden, &model->lm_head, err);
-  if (code == 0 && options->keep_master) code = make_master(model, options, err);
-  if (code < 0) return code;
-
-  size_t final_norm = tpo_param_final_norm(arch);
-  model->places[0].linear = model->embed;
-  model->places[final_norm].vector = model->final_norm;
-  if (!arch->tied) model->places[final_norm + 1].linear = model->lm_head;
-  return 0;
+  int code = make_all(model, err);
+  return code == 0 && options->keep_master ? make_master(model, options, err) : code;
 }
 
 int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
@@ -102,23 +112,22 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   return code;
 }
 
+static void free_weights(struct tpo_model *model)
+{
+  if (!model->layers) return; /* nothing was made */
+  for (size_t i = 0; i < model->n_params; i = tpo_params_weight_end(model->params, model->n_params, i)) {
+    struct tpo_weight *weight = weight_of(model, &model->params[i]);
+    model->ops->linear_free(model->be, weight->linear);
+    model->ops->free(model->be, weight->vector);
+  }
+}
+
 void tpo_model_close(struct tpo_model *model)
 {
   if (!model) return;
   const struct tpo_ops *ops = model->ops;
   tpo_activations_free(model->evaluation);
-  for (int i = 0; model->layers && i < model->arch.layers; i++) {
-    struct tpo_layer *layer = &model->layers[i];
-    ops->free(model->be, layer->input_norm);
-    ops->free(model->be, layer->post_norm);
-    ops->linear_free(model->be, layer->qkv);
-    ops->linear_free(model->be, layer->o);
-    ops->linear_free(model->be, layer->gate_up);
-    ops->linear_free(model->be, layer->down);
-  }
-  if (model->lm_head != model->embed) ops->linear_free(model->be, model->lm_head);
-  ops->linear_free(model->be, model->embed);
-  ops->free(model->be, model->final_norm);
+  free_weights(model);
   ops->free(model->be, model->cos_sin);
   ops->free(model->be, model->master);
   ops->free(model->be, model->staging);
@@ -222,16 +231,16 @@ int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t 
 
 void tpo_model_set_weights(struct tpo_model *model, const float *flat)
 {
-  size_t hidden = (size_t)model->arch.hidden;
   for (size_t i = 0; i < model->n_params; i++) {
     const struct tpo_place *place = &model->places[i];
     const float *from = flat + model->params[i].offset;
+    size_t rows = (size_t)model->params[i].rows;
     if (place->linear) {
-      model->ops->linear_set(model->be, place->linear, place->row0, (int)model->params[i].rows, from,
-                             TPO_F32);
+      model->ops->linear_set(model->be, place->linear, place->row0, (int)rows, from, TPO_F32);
     } else {
-      model->ops->download(model->be, model->vector + hidden, from, hidden * sizeof(float));
-      put_vector(model, place->vector, model->vector + hidden, (int64_t)hidden);
+      float *host = model->vector + model->longest;
+      model->ops->download(model->be, host, from, rows * sizeof(float));
+      put_vector(model, place->vector, host, (int64_t)rows);
     }
   }
   model->hash_known = false;
@@ -303,9 +312,10 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
 
 static void hash_arch(const struct tpo_arch *a, struct tpo_hash *hash)
 {
+  const char *family = tpo_family(a)->names[TPO_NAME_MODEL_TYPE];
   char text[512];
-  int n = snprintf(text, sizeof text, "llama %d %d %d %d %d %d %d %d %.17g %.17g %d %.17g %.17g %.17g %d %d",
-                   a->vocab_size, a->hidden, a->layers, a->heads, a->kv_heads, a->head_dim, a->ffn,
+  int n = snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %d %.17g %.17g %d %.17g %.17g %.17g %d %d",
+                   family, a->vocab_size, a->hidden, a->layers, a->heads, a->kv_heads, a->head_dim, a->ffn,
                    a->context, a->rms_eps, a->rope_theta, (int)a->rope, a->rope_factor, a->rope_low_freq,
                    a->rope_high_freq, a->rope_original_context, (int)a->tied);
   tpo_hash_add(hash, text, (size_t)n);

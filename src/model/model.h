@@ -1,34 +1,28 @@
-/* The model's inside: weights in the backend's layout, and how names in files map onto them. */
+/* The model's inside: weights in the backend's layout; tables.h has their names in files, and shapes. */
 #ifndef TPO_MODEL_MODEL_H
 #define TPO_MODEL_MODEL_H
 
 #include <jansson.h>
 #include "backend/ops.h"
-#include "tpo/model.h"
+#include "model/tables.h"
 
-/* Which tensor of a layer; the flat array holds them in this order. */
-enum tpo_layer_param {
-  TPO_INPUT_NORM,
-  TPO_Q,
-  TPO_K,
-  TPO_V,
-  TPO_O,
-  TPO_POST_NORM,
-  TPO_GATE,
-  TPO_UP,
-  TPO_DOWN,
-  TPO_LAYER_PARAMS
+/* What the transformer computes with, made of one or more parameters: either a linear layer or a vector. */
+struct tpo_weight {
+  struct tpo_linear *linear;
+  float *vector;
+  size_t offset; /* of its first element in the flat array, and so of its gradient */
 };
 
 struct tpo_layer {
-  float *input_norm, *post_norm; // [hidden]
-  struct tpo_linear *qkv;        // [(heads + 2 kv_heads) * head_dim, hidden]
-  struct tpo_linear *o;          // [hidden, heads * head_dim]
-  struct tpo_linear *gate_up;    // [2 ffn, hidden]
-  struct tpo_linear *down;       // [hidden, ffn]
+  size_t first;                            /* element of the flat array, of all that the layer has */
+  struct tpo_weight input_norm, post_norm; // [hidden]
+  struct tpo_weight qkv;                   // [(heads + 2 kv_heads) * head_dim, hidden]
+  struct tpo_weight o;                     // [hidden, heads * head_dim]
+  struct tpo_weight gate_up;               // [2 ffn, hidden]
+  struct tpo_weight down;                  // [hidden, ffn]
 };
 
-/* Where a parameter is computed with: rows of a linear from row0, or a norm's vector. */
+/* Where a parameter is in its weight: rows of a linear layer from row0, or a vector's numbers. */
 struct tpo_place {
   struct tpo_linear *linear;
   int row0;
@@ -41,18 +35,19 @@ struct tpo_model {
   struct tpo_arch arch;
   enum tpo_compute_dtype dtype;
   struct tpo_attention_shape shape;
-  struct tpo_linear *embed;   // [vocab, hidden]
-  struct tpo_linear *lm_head; // [vocab, hidden]; the embedding itself when tied
-  struct tpo_layer *layers;   // [arch.layers]
-  float *final_norm;          // [hidden]
-  float *cos_sin;             // [positions, head_dim]
-  int positions;              /* rows that cos_sin has so far; grows to arch.context */
-  struct tpo_param *params;   /* [n_params] */
-  struct tpo_place *places;   /* [n_params] */
+  struct tpo_weight embed;      // [vocab, hidden]
+  struct tpo_layer *layers;     // [arch.layers]
+  struct tpo_weight final_norm; // [hidden]
+  struct tpo_weight lm_head;    // [vocab, hidden]; the embedding itself when tied
+  float *cos_sin;               // [positions, head_dim]
+  int positions;                /* rows that cos_sin has so far; grows to arch.context */
+  struct tpo_param *params;     /* [n_params] */
+  struct tpo_place *places;     /* [n_params] */
   size_t n_params, param_count;
   size_t master_first, master_count; /* the part of the flat array that is in master */
   float *master;                     // [master_count] or NULL
-  float *vector;                     // [2, hidden] host memory, for norms on their way to the backend
+  float *vector;                     // [2, longest] host memory, for vectors on their way to the backend
+  size_t longest;                    /* vector's elements */
   void *staging;                     /* backend memory for matrices on their way in and out */
   size_t staging_bytes;
   struct tpo_activations *evaluation; /* reused by tpo_model_logprobs */
@@ -81,19 +76,6 @@ void tpo_rope_frequencies(const struct tpo_arch *arch, float *out);
 /* Makes sure that cos_sin covers positions 0 .. n-1. */
 int tpo_rope_ensure(struct tpo_model *model, int n, struct tpo_error *err);
 
-/* params.c */
-/* *out [*n], malloc'ed; *count: elements of the flat array. */
-int tpo_params_list(const struct tpo_arch *arch, struct tpo_param **out, size_t *n, size_t *count,
-                    struct tpo_error *err);
-static inline size_t tpo_param_index(int layer, enum tpo_layer_param which)
-{
-  return 1 + (size_t)layer * TPO_LAYER_PARAMS + (size_t)which;
-}
-static inline size_t tpo_param_final_norm(const struct tpo_arch *arch)
-{
-  return 1 + (size_t)arch->layers * TPO_LAYER_PARAMS;
-}
-
 /* model.c */
 /* A model without its weights' values. */
 int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
@@ -101,12 +83,9 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
 /* Rows of parameter i from or to fp32 host memory [n_rows, cols]; any number of rows. */
 int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const float *host,
                        struct tpo_error *err);
-/* The same for rows as they lie in a file, blocks of a ggml type that can be dequantised; not for norms. */
+/* The same for rows as they lie in a file, blocks of a ggml type that can be dequantised; not for vectors. */
 int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, const void *raw,
                       uint32_t ggml_type, struct tpo_error *err);
 int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
                        struct tpo_error *err);
-/* Rows of a parameter that are moved at once, so that staging memory stays small. */
-int64_t tpo_param_chunk(const struct tpo_param *param);
-
 #endif

@@ -1,57 +1,155 @@
-/* The list of parameters: names as in Hugging Face, shapes, and places in the flat array. */
+/* The table of parameters, in the order of the flat array, and what follows from it: the list of an
+ * architecture's, their names and their number. */
 #include "model/model.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/memory.h"
 
+static bool is_untied(const struct tpo_arch *arch)
+{
+  return !arch->tied;
+}
+
+#define MODEL(field) .weight = offsetof(struct tpo_model, field)
+#define LAYER(field) .of_layer = true, .weight = offsetof(struct tpo_layer, field)
+
+/* The model. The order of the rows is that of the flat array, which checkpoints are written in: rows of other
+ * families go between these, and none changes its place. */
+static const struct tpo_param_kind kinds[] = {
+    {"model.embed_tokens.weight", "token_embd.weight", TPO_VOCAB, TPO_HIDDEN, MODEL(embed)},
+
+    {"input_layernorm.weight", "attn_norm.weight", TPO_HIDDEN, TPO_ONE, LAYER(input_norm)},
+    {"self_attn.q_proj.weight", "attn_q.weight", TPO_Q_DIM, TPO_HIDDEN, LAYER(qkv), .rotary = true},
+    {"self_attn.k_proj.weight", "attn_k.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv), .rotary = true},
+    {"self_attn.v_proj.weight", "attn_v.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv)},
+    {"self_attn.o_proj.weight", "attn_output.weight", TPO_HIDDEN, TPO_Q_DIM, LAYER(o)},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", TPO_HIDDEN, TPO_ONE, LAYER(post_norm)},
+    {"mlp.gate_proj.weight", "ffn_gate.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up)},
+    {"mlp.up_proj.weight", "ffn_up.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up)},
+    {"mlp.down_proj.weight", "ffn_down.weight", TPO_HIDDEN, TPO_FFN, LAYER(down)},
+
+    {"model.norm.weight", "output_norm.weight", TPO_HIDDEN, TPO_ONE, MODEL(final_norm)},
+    {"lm_head.weight", "output.weight", TPO_VOCAB, TPO_HIDDEN, MODEL(lm_head), .exists = is_untied},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+int64_t tpo_dim(const struct tpo_arch *arch, enum tpo_dim dim)
+{
+  switch (dim) {
+  case TPO_ONE: return 1;
+  case TPO_VOCAB: return arch->vocab_size;
+  case TPO_HIDDEN: return arch->hidden;
+  case TPO_Q_DIM: return (int64_t)arch->heads * arch->head_dim;
+  case TPO_KV_DIM: return (int64_t)arch->kv_heads * arch->head_dim;
+  case TPO_FFN: return arch->ffn;
+  }
+  return 0;
+}
+
+/* How many of the kind a model has. */
+static size_t number_of(const struct tpo_param_kind *kind, const struct tpo_arch *arch)
+{
+  if (kind->exists && !kind->exists(arch)) return 0;
+  return kind->of_layer ? (size_t)arch->layers : 1;
+}
+
+static const struct tpo_param_kind *of_model(size_t weight)
+{
+  const struct tpo_param_kind *kind = kinds;
+  while (kind->of_layer || kind->weight != weight) kind++;
+  return kind;
+}
+
+const struct tpo_param_kind *tpo_param_embed(void)
+{
+  return of_model(offsetof(struct tpo_model, embed));
+}
+
+const struct tpo_param_kind *tpo_param_lm_head(void)
+{
+  return of_model(offsetof(struct tpo_model, lm_head));
+}
+
 struct list {
+  const struct tpo_arch *arch;
   struct tpo_param *params;
   size_t n, elements;
 };
 
-static void add(struct list *list, int64_t rows, int64_t cols, const char *prefix, const char *name)
+/* layer: -1 for the model's own. */
+static void add(struct list *list, const struct tpo_param_kind *kind, int layer)
 {
+  if (number_of(kind, list->arch) == 0) return;
   struct tpo_param *param = &list->params[list->n++];
-  snprintf(param->name, sizeof param->name, "%s%s", prefix, name);
-  param->rows = rows;
-  param->cols = cols;
+  param->kind = kind;
+  param->layer = layer;
+  param->rows = tpo_dim(list->arch, kind->rows);
+  param->cols = tpo_dim(list->arch, kind->cols);
   param->offset = list->elements;
-  list->elements += (size_t)rows * (size_t)cols;
+  list->elements += (size_t)param->rows * (size_t)param->cols;
+  if (layer < 0)
+    snprintf(param->name, sizeof param->name, "%s", kind->name);
+  else
+    snprintf(param->name, sizeof param->name, "model.layers.%d.%s", layer, kind->name);
 }
 
-static void add_layer(struct list *list, const struct tpo_arch *arch, int layer)
+/* Of the kinds that follow each other and are of layers, a layer has all before the next layer has any. */
+static size_t add_run(struct list *list, size_t first)
 {
-  char prefix[32];
-  snprintf(prefix, sizeof prefix, "model.layers.%d.", layer);
-  int64_t hidden = arch->hidden, ffn = arch->ffn;
-  int64_t q = (int64_t)arch->heads * arch->head_dim, kv = (int64_t)arch->kv_heads * arch->head_dim;
-  add(list, hidden, 1, prefix, "input_layernorm.weight");
-  add(list, q, hidden, prefix, "self_attn.q_proj.weight");
-  add(list, kv, hidden, prefix, "self_attn.k_proj.weight");
-  add(list, kv, hidden, prefix, "self_attn.v_proj.weight");
-  add(list, hidden, q, prefix, "self_attn.o_proj.weight");
-  add(list, hidden, 1, prefix, "post_attention_layernorm.weight");
-  add(list, ffn, hidden, prefix, "mlp.gate_proj.weight");
-  add(list, ffn, hidden, prefix, "mlp.up_proj.weight");
-  add(list, hidden, ffn, prefix, "mlp.down_proj.weight");
+  bool of_layer = kinds[first].of_layer;
+  size_t end = first;
+  while (end < KINDS && kinds[end].of_layer == of_layer) end++;
+  for (int layer = 0; layer < (of_layer ? list->arch->layers : 1); layer++)
+    for (size_t i = first; i < end; i++) add(list, &kinds[i], of_layer ? layer : -1);
+  return end;
 }
 
 int tpo_params_list(const struct tpo_arch *arch, struct tpo_param **out, size_t *n, size_t *count,
                     struct tpo_error *err)
 {
   /* tpo_arch_check bounds each size, so that the sum of all stays within 64 bits. */
-  size_t capacity = 3 + (size_t)arch->layers * TPO_LAYER_PARAMS;
-  struct list list = {.params = tpo_calloc(capacity, sizeof(struct tpo_param), err)};
+  struct list list = {.arch = arch};
+  list.params = tpo_calloc(tpo_params_number(arch), sizeof *list.params, err);
   if (!list.params) return TPO_E_MEMORY;
-  add(&list, arch->vocab_size, arch->hidden, "", "model.embed_tokens.weight");
-  for (int layer = 0; layer < arch->layers; layer++) add_layer(&list, arch, layer);
-  add(&list, arch->hidden, 1, "", "model.norm.weight");
-  if (!arch->tied) add(&list, arch->vocab_size, arch->hidden, "", "lm_head.weight");
+  for (size_t i = 0; i < KINDS;) i = add_run(&list, i);
   *out = list.params;
   *n = list.n;
   *count = list.elements;
   return 0;
+}
+
+size_t tpo_params_number(const struct tpo_arch *arch)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < KINDS; i++) n += number_of(&kinds[i], arch);
+  return n;
+}
+
+size_t tpo_arch_param_count(const struct tpo_arch *arch)
+{
+  size_t count = 0;
+  for (const struct tpo_param_kind *kind = kinds; kind < kinds + KINDS; kind++)
+    count += number_of(kind, arch) * (size_t)tpo_dim(arch, kind->rows) * (size_t)tpo_dim(arch, kind->cols);
+  return count;
+}
+
+size_t tpo_params_weight_end(const struct tpo_param *params, size_t n, size_t i)
+{
+  size_t end = i + 1;
+  while (end < n && params[end].layer == params[i].layer &&
+         params[end].kind->weight == params[i].kind->weight)
+    end++;
+  return end;
+}
+
+void tpo_param_gguf_name(const struct tpo_param *param, char out[96])
+{
+  if (param->layer < 0)
+    snprintf(out, 96, "%s", param->kind->gguf);
+  else
+    snprintf(out, 96, "blk.%d.%s", param->layer, param->kind->gguf);
 }
 
 int64_t tpo_param_chunk(const struct tpo_param *param)
@@ -59,13 +157,4 @@ int64_t tpo_param_chunk(const struct tpo_param *param)
   int64_t rows = ((int64_t)1 << 18) / param->cols; /* 1 MiB of fp32: stays in the cache on its way through */
   if (rows < 1) rows = 1;
   return rows < param->rows ? rows : param->rows;
-}
-
-size_t tpo_arch_param_count(const struct tpo_arch *arch)
-{
-  size_t hidden = (size_t)arch->hidden, ffn = (size_t)arch->ffn, head = (size_t)arch->head_dim;
-  size_t q = (size_t)arch->heads * head, kv = (size_t)arch->kv_heads * head;
-  size_t layer = 2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * ffn * hidden;
-  size_t embedding = (size_t)arch->vocab_size * hidden;
-  return embedding + (size_t)arch->layers * layer + hidden + (arch->tied ? 0 : embedding);
 }

@@ -52,8 +52,8 @@ static void put_ints(struct tpo_model *model, int32_t *dst, const int32_t *host,
   model->ops->upload(model->be, dst, host, (size_t)n * sizeof *host);
 }
 
-/* Ids and positions of all rows; indices and targets of those whose next token's log-probability is wanted.
- */
+/* Ids and positions of all rows; indices and targets
+ * of those whose next token's log-probability is wanted. */
 static int upload_batch(struct tpo_activations *a, const struct tpo_batch *batch, struct tpo_error *err)
 {
   struct tpo_model *model = a->model;
@@ -114,7 +114,7 @@ static int forward(struct tpo_activations *a, const struct tpo_batch *batch, flo
   if (code < 0) return code;
   struct tpo_rows rows = packed_rows(a, batch);
   model->ops->begin_pass(model->be, TPO_PASS_PACKED);
-  model->ops->embed(model->be, model->embed, a->ids, a->layers[0].in, rows.n);
+  model->ops->embed(model->be, model->embed.linear, a->ids, a->layers[0].in, rows.n);
   for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, &rows, &a->layers[i], &a->scratch);
   if (a->n_wanted > 0) tpo_head_forward(model, a->x, &a->head, a->n_wanted);
   code = fetch_logprobs(a, batch, logprob, err);
@@ -164,11 +164,9 @@ static int upload_gradient(struct tpo_activations *a, const struct tpo_batch *ba
   return 0;
 }
 
-/* The gradient is complete from parameter i on, up to where it was already. */
-static void tell_ready(const struct tpo_model *model, const struct tpo_grad_ready *ready, size_t i,
-                       size_t *end)
+/* The gradient is complete from element `first` on, up to where it was already. */
+static void tell_ready(const struct tpo_grad_ready *ready, size_t first, size_t *end)
 {
-  size_t first = model->params[i].offset;
   if (ready) ready->call(ready->arg, first, *end - first);
   *end = first;
 }
@@ -182,19 +180,20 @@ int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, s
   acts->n_tokens = 0;
   int code = upload_gradient(acts, batch, dlogprob, err);
   size_t end = model->param_count;
-  if (code == 0 && acts->n_wanted == 0) tell_ready(model, ready, 0, &end);
+  if (code == 0 && acts->n_wanted == 0) tell_ready(ready, 0, &end);
   if (code < 0 || acts->n_wanted == 0) return code;
   struct tpo_rows rows = packed_rows(acts, batch);
   model->ops->begin_pass(model->be, TPO_PASS_PACKED);
   tpo_head_backward(model, &acts->head, acts->n_wanted, acts->dx, rows.n, grad);
-  tell_ready(model, ready, tpo_param_final_norm(&model->arch), &end);
+  tell_ready(ready, model->final_norm.offset, &end);
   for (int i = model->arch.layers - 1; i >= 0; i--) {
     const struct tpo_layer_state *s = &acts->layers[i];
     if (i >= acts->kept) tpo_layer_recompute(model, i, &rows, s, &acts->scratch);
     tpo_layer_backward(model, i, &rows, s, &acts->scratch, acts->dx, grad);
-    tell_ready(model, ready, tpo_param_index(i, TPO_INPUT_NORM), &end);
+    tell_ready(ready, model->layers[i].first, &end);
   }
-  model->ops->embed_backward(model->be, acts->ids, acts->dx, grad, rows.n, model->arch.hidden);
-  tell_ready(model, ready, 0, &end);
+  model->ops->embed_backward(model->be, acts->ids, acts->dx, grad + model->embed.offset, rows.n,
+                             model->arch.hidden);
+  tell_ready(ready, 0, &end);
   return model->ops->check(model->be, err);
 }

@@ -34,14 +34,14 @@ void tpo_layer_recompute(struct tpo_model *m, int layer, const struct tpo_rows *
   int n = rows->n, hidden = m->arch.hidden;
   float eps = (float)m->arch.rms_eps;
 
-  ops->rms_norm(m->be, s->in, p->input_norm, w->normed, s->rstd_in, n, hidden, eps);
-  ops->linear_forward(m->be, p->qkv, w->normed, s->qkv, n);
+  ops->rms_norm(m->be, s->in, p->input_norm.vector, w->normed, s->rstd_in, n, hidden, eps);
+  ops->linear_forward(m->be, p->qkv.linear, w->normed, s->qkv, n);
   attend(m, layer, rows, s);
   copy_rows(m, s->mid, s->in, n);
-  ops->linear_forward_add(m->be, p->o, s->attn, s->mid, n);
+  ops->linear_forward_add(m->be, p->o.linear, s->attn, s->mid, n);
 
-  ops->rms_norm(m->be, s->mid, p->post_norm, w->normed, s->rstd_mid, n, hidden, eps);
-  ops->linear_forward(m->be, p->gate_up, w->normed, s->gate_up, n);
+  ops->rms_norm(m->be, s->mid, p->post_norm.vector, w->normed, s->rstd_mid, n, hidden, eps);
+  ops->linear_forward(m->be, p->gate_up.linear, w->normed, s->gate_up, n);
 }
 
 void tpo_layer_forward(struct tpo_model *m, int layer, const struct tpo_rows *rows,
@@ -50,14 +50,7 @@ void tpo_layer_forward(struct tpo_model *m, int layer, const struct tpo_rows *ro
   tpo_layer_recompute(m, layer, rows, s, w);
   m->ops->swiglu(m->be, s->gate_up, w->act, rows->n, m->arch.ffn);
   copy_rows(m, s->out, s->mid, rows->n);
-  m->ops->linear_forward_add(m->be, m->layers[layer].down, w->act, s->out, rows->n);
-}
-
-/* The gradient of a parameter; q, k, v and gate, up lie one after another, so the first stands for its group.
- */
-static float *grad_of(struct tpo_model *m, float *grad, int layer, enum tpo_layer_param which)
-{
-  return grad + m->params[tpo_param_index(layer, which)].offset;
+  m->ops->linear_forward_add(m->be, m->layers[layer].down.linear, w->act, s->out, rows->n);
 }
 
 void tpo_layer_backward(struct tpo_model *m, int layer, const struct tpo_rows *rows,
@@ -70,46 +63,43 @@ void tpo_layer_backward(struct tpo_model *m, int layer, const struct tpo_rows *r
   float eps = (float)m->arch.rms_eps;
 
   ops->swiglu(m->be, s->gate_up, w->act, n, ffn);
-  ops->linear_backward_weight(m->be, p->down, dx, w->act, grad_of(m, grad, layer, TPO_DOWN), n);
-  ops->linear_backward_input(m->be, p->down, dx, w->dact, n, false);
+  ops->linear_backward_weight(m->be, p->down.linear, dx, w->act, grad + p->down.offset, n);
+  ops->linear_backward_input(m->be, p->down.linear, dx, w->dact, n, false);
   ops->swiglu_backward(m->be, w->dact, s->gate_up, w->dgate_up, n, ffn);
-  ops->rms_norm(m->be, s->mid, p->post_norm, w->normed, NULL, n, hidden, eps);
-  ops->linear_backward_weight(m->be, p->gate_up, w->dgate_up, w->normed, grad_of(m, grad, layer, TPO_GATE),
-                              n);
-  ops->linear_backward_input(m->be, p->gate_up, w->dgate_up, w->dnormed, n, false);
-  ops->rms_norm_backward(m->be, w->dnormed, s->mid, p->post_norm, s->rstd_mid, dx,
-                         grad_of(m, grad, layer, TPO_POST_NORM), n, hidden);
+  ops->rms_norm(m->be, s->mid, p->post_norm.vector, w->normed, NULL, n, hidden, eps);
+  ops->linear_backward_weight(m->be, p->gate_up.linear, w->dgate_up, w->normed, grad + p->gate_up.offset, n);
+  ops->linear_backward_input(m->be, p->gate_up.linear, w->dgate_up, w->dnormed, n, false);
+  ops->rms_norm_backward(m->be, w->dnormed, s->mid, p->post_norm.vector, s->rstd_mid, dx,
+                         grad + p->post_norm.offset, n, hidden);
 
-  ops->linear_backward_weight(m->be, p->o, dx, s->attn, grad_of(m, grad, layer, TPO_O), n);
-  ops->linear_backward_input(m->be, p->o, dx, w->dattn, n, false);
+  ops->linear_backward_weight(m->be, p->o.linear, dx, s->attn, grad + p->o.offset, n);
+  ops->linear_backward_input(m->be, p->o.linear, dx, w->dattn, n, false);
   ops->attention_backward(m->be, w->dattn, s->qkv, s->attn, s->lse, w->dqkv, m->shape, rows->cu_seqlens,
                           rows->n_seqs);
   ops->rope(m->be, w->dqkv, rows->pos, m->cos_sin, m->shape, n, true);
-  ops->rms_norm(m->be, s->in, p->input_norm, w->normed, NULL, n, hidden, eps);
-  ops->linear_backward_weight(m->be, p->qkv, w->dqkv, w->normed, grad_of(m, grad, layer, TPO_Q), n);
-  ops->linear_backward_input(m->be, p->qkv, w->dqkv, w->dnormed, n, false);
-  ops->rms_norm_backward(m->be, w->dnormed, s->in, p->input_norm, s->rstd_in, dx,
-                         grad_of(m, grad, layer, TPO_INPUT_NORM), n, hidden);
+  ops->rms_norm(m->be, s->in, p->input_norm.vector, w->normed, NULL, n, hidden, eps);
+  ops->linear_backward_weight(m->be, p->qkv.linear, w->dqkv, w->normed, grad + p->qkv.offset, n);
+  ops->linear_backward_input(m->be, p->qkv.linear, w->dqkv, w->dnormed, n, false);
+  ops->rms_norm_backward(m->be, w->dnormed, s->in, p->input_norm.vector, s->rstd_in, dx,
+                         grad + p->input_norm.offset, n, hidden);
 }
 
 void tpo_head_forward(struct tpo_model *m, const void *x, const struct tpo_head_state *s, int n)
 {
   m->ops->gather_rows(m->be, x, s->index, s->in, n, m->arch.hidden);
-  m->ops->rms_norm(m->be, s->in, m->final_norm, s->normed, s->rstd, n, m->arch.hidden,
+  m->ops->rms_norm(m->be, s->in, m->final_norm.vector, s->normed, s->rstd, n, m->arch.hidden,
                    (float)m->arch.rms_eps);
-  m->ops->lm_head_logprob(m->be, m->lm_head, s->normed, s->targets, s->logprob, s->lse, n);
+  m->ops->lm_head_logprob(m->be, m->lm_head.linear, s->normed, s->targets, s->logprob, s->lse, n);
 }
 
 void tpo_head_backward(struct tpo_model *m, const struct tpo_head_state *s, int n_wanted, void *dx, int n,
                        float *grad)
 {
-  size_t norm = tpo_param_final_norm(&m->arch);
-  float *dnorm = grad + m->params[norm].offset;
-  float *dhead = grad + m->params[m->arch.tied ? 0 : norm + 1].offset;
-  m->ops->lm_head_logprob_backward(m->be, m->lm_head, s->normed, s->targets, s->lse, s->dlogprob, s->dnormed,
-                                   dhead, n_wanted);
+  float *dnorm = grad + m->final_norm.offset, *dhead = grad + m->lm_head.offset;
+  m->ops->lm_head_logprob_backward(m->be, m->lm_head.linear, s->normed, s->targets, s->lse, s->dlogprob,
+                                   s->dnormed, dhead, n_wanted);
   m->ops->zero(m->be, s->din, (size_t)n_wanted * (size_t)m->arch.hidden * m->ops->activation_size);
-  m->ops->rms_norm_backward(m->be, s->dnormed, s->in, m->final_norm, s->rstd, s->din, dnorm, n_wanted,
+  m->ops->rms_norm_backward(m->be, s->dnormed, s->in, m->final_norm.vector, s->rstd, s->din, dnorm, n_wanted,
                             m->arch.hidden);
   m->ops->scatter_rows(m->be, s->din, s->index, dx, n_wanted, n, m->arch.hidden);
 }

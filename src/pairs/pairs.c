@@ -1,3 +1,4 @@
+/* The pairs of a whole set of samples: prompts are grouped, rho is searched for, statistics are taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +189,8 @@ static int find_rho(double *rho, const struct tpo_samples *samples, const struct
     if (!(statistics.mean_chosen_length > statistics.mean_rejected_length)) return 0;
   }
   tpo_log(TPO_LOG_WARN,
-          "length control: chosen responses are longer than rejected ones (%.1f and %.1f characters on "
-          "average) even with "
-          "the greatest length penalty, 0.5",
+          "length control: chosen responses are longer than rejected ones (%.1f "
+          "and %.1f characters on average) even with the greatest length penalty, 0.5",
           statistics.mean_chosen_length, statistics.mean_rejected_length);
   return 0;
 }

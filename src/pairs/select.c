@@ -1,3 +1,4 @@
+/* The pairs of one prompt: scores and lengths are standardised; the extremes or all differences are taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

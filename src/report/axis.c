@@ -1,3 +1,4 @@
+/* Finds round ticks for a range. */
 #include "report/axis.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Draws lines and histograms as SVG. */
 #include "report/chart.h"
 #include <math.h>
 #include <stdio.h>
@@ -309,10 +310,11 @@ static void put_row(struct tpo_buf *out, const struct chart_row *row, const stru
                      x->begin + b * width + 0.5, base - scale * (double)counts[b] / (double)n, width - 1,
                      scale * (double)counts[b] / (double)n);
   double mean = axis_at(x, sum / (double)n);
-  tpo_buf_printf(out,
-                 "<path class=\"mean\" d=\"M%.1f %.1fv7\"/><circle class=\"dot s2\" cx=\"%.1f\" cy=\"%.1f\" "
-                 "r=\"3.5\"><title>mean %.4g of %zu</title></circle>\n",
-                 mean, base, mean, base, sum / (double)n, n);
+  tpo_buf_printf(
+      out,
+      "<path class=\"mean\" d=\"M%.1f %.1fv7\"/>"
+      "<circle class=\"dot s2\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"><title>mean %.4g of %zu</title></circle>\n",
+      mean, base, mean, base, sum / (double)n, n);
 }
 
 /* The largest share that a bin of any row holds, and the range of all values. */

@@ -1,12 +1,13 @@
+/* Escapes text for HTML, shows what would deceive, and prints numbers. */
 #include "report/html.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/utf8.h"
 
-/* Marks that reorder what is written after them (and so can disguise it), line separators that only some
- * readers break at, and code points that have no meaning in text. Joiners stay: emoji and scripts need them.
- */
+/* Marks that reorder what is written after them (and so can disguise it), line separators that
+ * only some readers break at, and code points that have no meaning in text. Joiners stay:
+ * emoji and scripts need them. */
 static bool is_deceptive(uint32_t cp)
 {
   return (cp >= 0x200e && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) ||

@@ -328,8 +328,8 @@ static const struct row rows[] = {
     OWN_ROW("tokens/s", "trained, all ranks together", put_training_rate),
     {"Distance from the start model", NULL, 0, NULL, 0, OWN, NULL},
     NUMBER_ROW("KL a token, k1",
-               "mean log-ratio of this iteration's sampling model to the start model over sampled "
-               "tokens, in nats",
+               "mean log-ratio of this iteration's sampling model "
+               "to the start model over sampled tokens, in nats",
                EVENT_KL, "per_token", 5),
     NUMBER_ROW("KL a token, k3", "an estimate of the same that is never negative", EVENT_KL, "k3_per_token",
                5),
@@ -406,10 +406,10 @@ static void put_glossary(struct tpo_buf *out)
 void part_table(struct tpo_buf *out, const struct report *report)
 {
   if (report->n_iterations == 0) return;
-  tpo_buf_puts(out,
-               "<section id=\"iterations\">\n<h2>Iterations</h2>\n<div class=\"scroll\" tabindex=\"0\" "
-               "role=\"region\" aria-label=\"Table of iterations\"><table class=\"iterations\">\n<thead><tr>"
-               "<th scope=\"col\"><span class=\"sr\">quantity</span></th>");
+  tpo_buf_puts(out, "<section id=\"iterations\">\n<h2>Iterations</h2>\n"
+                    "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of iterations\">"
+                    "<table class=\"iterations\">\n<thead><tr>"
+                    "<th scope=\"col\"><span class=\"sr\">quantity</span></th>");
   for (size_t i = 0; i < report->n_iterations; i++)
     if (report->iterations[i].number == 0)
       tpo_buf_puts(out, "<th scope=\"col\">start</th>");

@@ -1,3 +1,4 @@
+/* Reads a run's manifest, metrics and configuration, and sums up its validation samples. */
 #include "report/load.h"
 #include <ctype.h>
 #include <dirent.h>

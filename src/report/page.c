@@ -24,8 +24,8 @@ static void put_base64(struct tpo_buf *out, const char *hex)
 static void put_head(struct tpo_buf *out)
 {
   tpo_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                    "'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src 'sha256-");
+                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src 'sha256-");
   put_base64(out, page_js_sha256);
   tpo_buf_puts(out,
                "'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -65,11 +65,10 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
     put_navigation(out, &body);
     tpo_buf_puts(out, "<main>\n");
     tpo_buf_append(out, body.data, body.len);
-    tpo_buf_printf(
-        out,
-        "</main>\n<footer>Made by tpo %s. This page fetches nothing and works without scripts; they add "
-        "filters and search.</footer>\n<script>",
-        tpo_version());
+    tpo_buf_printf(out,
+                   "</main>\n<footer>Made by tpo %s. This page fetches nothing and works without scripts; "
+                   "they add filters and search.</footer>\n<script>",
+                   tpo_version());
     tpo_buf_puts(out, page_js);
     tpo_buf_puts(out, "</script>\n</body>\n</html>\n");
     if (body.failed || samples.failed || out->failed || report->notes.failed)

@@ -109,13 +109,11 @@ void part_headline(struct tpo_buf *out, const struct report *report)
 static void verdict(struct tpo_buf *out, double difference, double se)
 {
   if (!isfinite(difference) || !isfinite(se) || se <= 0)
-    tpo_buf_puts(out,
-                 "Too few instructions, or too little spread among them, to say whether the difference is "
-                 "more than noise.");
+    tpo_buf_puts(out, "Too few instructions, or too little spread among them, "
+                      "to say whether the difference is more than noise.");
   else if (fabs(difference) < 2 * se)
-    tpo_buf_puts(out,
-                 "That is <strong>within noise</strong> (less than two standard errors): this run shows no "
-                 "difference.");
+    tpo_buf_puts(out, "That is <strong>within noise</strong> (less than two standard errors): "
+                      "this run shows no difference.");
   else if (difference > 0)
     tpo_buf_puts(out, "That is more than two standard errors: <strong class=\"up\">better</strong>.");
   else
@@ -137,10 +135,10 @@ static void compare_table(struct tpo_buf *out, const struct report_iteration *be
       {"Response, tokens", "mean_response_tokens", 1, false},
       {"Response, characters", "mean_response_chars", 1, false},
   };
-  tpo_buf_puts(out,
-               "<div class=\"scroll\"><table class=\"compare\">\n<thead><tr><th scope=\"col\">"
-               "<span class=\"sr\">quantity</span></th><th scope=\"col\">before</th><th scope=\"col\">after"
-               "</th></tr></thead>\n<tbody>\n<tr><th scope=\"row\">Mean judge score</th><td>");
+  tpo_buf_puts(out, "<div class=\"scroll\"><table class=\"compare\">\n"
+                    "<thead><tr><th scope=\"col\"><span class=\"sr\">quantity</span></th>"
+                    "<th scope=\"col\">before</th><th scope=\"col\">after</th></tr></thead>\n"
+                    "<tbody>\n<tr><th scope=\"row\">Mean judge score</th><td>");
   html_number(out, report_validation(before), 3);
   tpo_buf_puts(out, "</td><td>");
   html_number(out, report_validation(after), 3);
@@ -218,9 +216,8 @@ void part_result(struct tpo_buf *out, const struct report *report)
     tpo_buf_puts(out, before ? "<p>The start model scores <strong>" : "<p>Nothing has been validated yet.");
     if (before) {
       html_number(out, report_validation(before), 3);
-      tpo_buf_puts(out,
-                   "</strong> on the held-back validation instructions; no trained model has been validated "
-                   "yet.");
+      tpo_buf_puts(out, "</strong> on the held-back validation instructions; "
+                        "no trained model has been validated yet.");
     }
     tpo_buf_puts(out, "</p>\n</section>\n");
     return;
@@ -251,9 +248,8 @@ void part_configuration(struct tpo_buf *out, const struct report *report)
     tpo_buf_puts(out, "</ul>\n</section>\n");
   }
   if (!report->config_text) return;
-  tpo_buf_puts(out,
-               "<section id=\"configuration\">\n<h2>Configuration</h2>\n<details><summary>config.yaml, every "
-               "key</summary>\n<pre>");
+  tpo_buf_puts(out, "<section id=\"configuration\">\n<h2>Configuration</h2>\n"
+                    "<details><summary>config.yaml, every key</summary>\n<pre>");
   html_text(out, report->config_text);
   tpo_buf_puts(out, "</pre></details>\n</section>\n");
 }

@@ -26,9 +26,8 @@ struct trend {
 static const struct trend trends[] = {
     {.title = "Validation score",
      .y_label = "mean judge score",
-     .note =
-         "Bars: ± 1 standard error over instructions. The instructions are the same each time, so compare "
-         "by the paired difference.",
+     .note = "Bars: ± 1 standard error over instructions. "
+             "The instructions are the same each time, so compare by the paired difference.",
      .series = {{"score", EVENT_VALIDATE, NULL, "mean_score_se"}},
      .bars = 1},
     {.title = "Paired difference from the start model",
@@ -96,8 +95,8 @@ static const struct trend trends[] = {
      .zero = true},
     {.title = "Distance from the start model",
      .y_label = "KL estimate, nats a token",
-     .note = "Two estimates from the sampled outputs. k1 is the mean log-ratio and may fall below zero by "
-             "chance; k3 may not.",
+     .note = "Two estimates from the sampled outputs. "
+             "k1 is the mean log-ratio and may fall below zero by chance; k3 may not.",
      .series = {{"k1", EVENT_KL, "per_token", NULL}, {"k3", EVENT_KL, "k3_per_token", NULL}},
      .zero = true},
     {.title = "Sampler against trainer",

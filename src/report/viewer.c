@@ -91,8 +91,8 @@ static int index_set(struct set *set, struct tpo_error *err)
   return 0;
 }
 
-/* Reads what there is of an iteration; 1 with a set, 0 without samples. Files that can't be read are noted.
- */
+/* Reads what there is of an iteration; 1 with a set, 0 without samples.
+ * Files that can't be read are noted. */
 static int read_set(struct set *set, struct report *report, const struct report_iteration *it,
                     struct tpo_error *err)
 {

@@ -49,8 +49,8 @@ static int same_validation(const struct loop *loop, const struct tpo_config *oth
       status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
     else if (strcmp(here.data, there.data) != 0)
       status = tpo_fail(err, TPO_E_USAGE,
-                        "run.baseline: %.300s was %s otherwise than this run is: there \"%s: %.200s\", here "
-                        "\"%s: %.200s\"",
+                        "run.baseline: %.300s was %s otherwise than this run is: "
+                        "there \"%s: %.200s\", here \"%s: %.200s\"",
                         loop->config->run.baseline, config_in_section(key, "judge") ? "judged" : "validated",
                         name, there.data, name, here.data);
     tpo_buf_free(&here);
@@ -67,9 +67,8 @@ static int warn_of_unfinished(const char *manifest, struct tpo_error *err)
   if (!root) return TPO_E_INPUT;
   if (!json_is_true(json_object_get(root, "done")))
     tpo_log(TPO_LOG_WARN,
-            "run.baseline: %s tells of a run that is not finished; iterations that it lacks are compared "
-            "with its "
-            "last one",
+            "run.baseline: %s tells of a run that is not finished; "
+            "iterations that it lacks are compared with its last one",
             manifest);
   json_decref(root);
   return 0;
@@ -83,8 +82,8 @@ static int check(const struct loop *loop, struct tpo_error *err)
   struct tpo_config other;
   if (loop->config->data.validation_prompts == 0)
     return tpo_fail(err, TPO_E_USAGE,
-                    "run.baseline: responses to validation instructions are compared, and "
-                    "data.validation_prompts is 0");
+                    "run.baseline: responses to validation instructions are compared, "
+                    "and data.validation_prompts is 0");
   if (!tpo_is_dir(dir)) return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is no folder of a run", dir);
   if (tpo_same_file(dir, loop->config->run.dir))
     return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is this run's own folder", dir);

@@ -16,9 +16,8 @@ static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
   if (n > 0 && difference == 0)
     tpo_buf_puts(out, "  That is no difference.\n");
   else if (n < 2 || !(se > 0))
-    tpo_buf_puts(out,
-                 "  Too few instructions, or too little spread among them, to say whether that is more than "
-                 "noise.\n");
+    tpo_buf_puts(out, "  Too few instructions, or too little spread among them, "
+                      "to say whether that is more than noise.\n");
   else if (fabs(difference) < 2 * se)
     tpo_buf_puts(out,
                  "  That is within noise (less than two standard errors): this run shows no difference.\n");

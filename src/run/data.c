@@ -32,8 +32,8 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
     return tpo_fail(err, TPO_E_USAGE, "%s has %zu instructions; data.validation_prompts wants %zu",
                     source->file, n, source->needed);
   return tpo_fail(err, TPO_E_USAGE,
-                  "%s has %zu instructions; fresh ones for %d iterations of %zu need %zu "
-                  "(data.prompts_per_iteration, run.iterations)",
+                  "%s has %zu instructions; "
+                  "fresh ones for %d iterations of %zu need %zu (data.prompts_per_iteration, run.iterations)",
                   source->file, n, loop->config->run.iterations, source->each, source->needed);
 }
 
@@ -101,8 +101,8 @@ int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *o
   return status;
 }
 
-/* A run goes on with the instructions that it began with: the shuffle of others could bring back used ones.
- */
+/* A run goes on with the instructions that it began with:
+ * the shuffle of others could bring back used ones. */
 static int same_as_before(struct loop *loop, const char *file, const char *key, bool allow_changes,
                           struct tpo_error *err)
 {

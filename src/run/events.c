@@ -1,3 +1,4 @@
+/* The events of metrics.jsonl as JSON objects. */
 #include "run/events.h"
 
 #include <math.h>

@@ -103,12 +103,13 @@ int step_judge(struct loop *loop, struct tpo_error *err)
 
 static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s, struct tpo_error *err)
 {
-  return tpo_fail(
-      err, TPO_E_STATE,
-      "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, %zu too few "
-      "usable samples, %zu a score difference that pairs.margin excludes, and %zu were not judged in full; "
-      "more samples (sampling.k), other instructions or a judge that fails less often are needed",
-      loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin, s->unjudged);
+  return tpo_fail(err, TPO_E_STATE,
+                  "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
+                  "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
+                  "and %zu were not judged in full; more samples (sampling.k), "
+                  "other instructions or a judge that fails less often are needed",
+                  loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin,
+                  s->unjudged);
 }
 
 /* Selection, on rank 0. */

@@ -87,9 +87,8 @@ void loop_drop_all(struct loop *loop);
 
 /* The validation samples of that iteration, borrowed (rank 0). */
 int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **out, struct tpo_error *err);
-/* Samples of the policy that is in place now, on the validation instructions, scored; rows and counts on rank
- * 0.
- */
+/* Samples of the policy that is in place now, on the validation instructions, scored;
+ * rows and counts on rank 0. */
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
                            struct tpo_error *err);
 /* What a validation output that does not parse counts with: judge.empty_score, or the lowest score of the
@@ -103,8 +102,8 @@ int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, 
 /* Of validation's scored samples (rank 0's), just written: how often they win against the iteration before
  * and against the baseline, as events. All ranks. */
 int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err);
-/* Before a run: that run.baseline, where it is given, is a run that this one can be compared with. All ranks.
- */
+/* Before a run: that run.baseline, where it is given, is a run
+ * that this one can be compared with. All ranks. */
 int loop_check_baseline(const struct loop *loop, struct tpo_error *err);
 /* The baseline's validation.h5 of this iteration, or of its last one before (rank 0). */
 int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], struct tpo_error *err);

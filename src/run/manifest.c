@@ -1,3 +1,4 @@
+/* manifest.json is made, read, extended and held against the files that it names. */
 #include "run/manifest.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* manifest.json of a run folder: what is finished, with sizes and hashes; always written last. Rank 0 only.
- */
+/* manifest.json of a run folder: what is finished,
+ * with sizes and hashes; always written last. Rank 0 only. */
 #ifndef TPO_RUN_MANIFEST_H
 #define TPO_RUN_MANIFEST_H
 

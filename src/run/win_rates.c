@@ -44,8 +44,8 @@ static int against(struct loop *loop, const struct tpo_samples *now, const struc
 static int no_match(const struct loop *loop, const char *path, struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_USAGE,
-                  "%s holds none of the validation instructions (by id and text) that iteration %d of %s "
-                  "was validated on",
+                  "%s holds none of the validation instructions (by id and text) "
+                  "that iteration %d of %s was validated on",
                   path, loop->iteration, loop->config->run.dir);
 }
 

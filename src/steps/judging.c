@@ -1,6 +1,5 @@
-/* Judging over ranks: rank 0 shares its samples, prompts are jobs of a shared queue that ranks take batches
- * from, scores are gathered.
- */
+/* Judging over ranks: rank 0 shares its samples, prompts are jobs
+ * of a shared queue that ranks take batches from, scores are gathered. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -341,8 +340,8 @@ static int check_failures(const struct tpo_session *session, const struct tpo_sa
   int status =
       tpo_fail(err, TPO_E_STATE,
                "the judge %s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
-               "more than the share of prompts that judge.max_failed allows (%g); the first, sample %d of "
-               "prompt %s: %s",
+               "more than the share of prompts that judge.max_failed allows (%g); "
+               "the first, sample %d of prompt %s: %s",
                config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
                row->prompt_id, why ? why : "no reason told");
   json_decref(detail);

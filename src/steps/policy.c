@@ -1,3 +1,4 @@
+/* Opens a model with its tokenizer and template. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -19,10 +19,9 @@ enum { NGRAM_WORDS = 3, SHOTS_STREAM = 2 /* 0 and 1 are those of composed instru
 enum { LEAST_ROUND = 16, MOST_ROUND = 4096 };
 
 static const char task[] =
-    "Here is a list of requests that different people have sent to an assistant. Continue it with request "
-    "%d: "
-    "similar in kind, on a subject that no other request in the list has, and clear to a reader who knows "
-    "nothing else. Give the words of that one request. Don't carry out any of them.";
+    "Here is a list of requests that different people have sent to an assistant. Continue it "
+    "with request %d: similar in kind, on a subject that no other request in the list has, and clear "
+    "to a reader who knows nothing else. Give the words of that one request. Don't carry out any of them.";
 
 struct synth {
   const struct tpo_session *session;
@@ -55,8 +54,8 @@ static int find_usable(struct synth *s, struct tpo_error *err)
   size_t longer = s->seeds->n - s->n_usable;
   if (s->n_usable < (uint32_t)s->options->shots)
     return tpo_fail(err, TPO_E_USAGE,
-                    "a request shows %d seed instructions (--shots), but there are only %u of at most %zu "
-                    "words (--max-words), and %zu longer ones",
+                    "a request shows %d seed instructions (--shots), "
+                    "but there are only %u of at most %zu words (--max-words), and %zu longer ones",
                     s->options->shots, s->n_usable, s->options->max_words, longer);
   if (longer > 0)
     tpo_log(TPO_LOG_INFO, "%zu of %zu seeds are longer than --max-words and not shown to the model", longer,

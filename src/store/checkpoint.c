@@ -122,8 +122,8 @@ static int wrong_dtype(const struct tpo_checkpoint *c, const char *path, const c
                        struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_INPUT,
-                  "%s: tensor '%s' has type %s, expected float32, float16 or bfloat16 (uint16 with the "
-                  "attribute dtype)",
+                  "%s: tensor '%s' has type %s, expected float32, "
+                  "float16 or bfloat16 (uint16 with the attribute dtype)",
                   c->file.path, tpo_show_name(path, strlen(path)).text, what);
 }
 

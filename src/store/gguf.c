@@ -1,3 +1,4 @@
+/* Reads the header of a GGUF file: values, tensors, and where their data lie. */
 #include "store/gguf.h"
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +143,7 @@ static int size_tensor(const struct cursor *c, struct tpo_gguf_tensor *t, struct
   for (int d = 0; d < t->n_dims; d++)
     if (t->dims[d] == 0 || __builtin_mul_overflow(elements, t->dims[d], &elements) || elements > INT64_MAX)
       return tpo_fail(err, TPO_E_INPUT,
-                      "%s: tensor '%s': dimension %d is %llu, expected at least 1 and a product "
-                      "below 2^63",
+                      "%s: tensor '%s': dimension %d is %llu, expected at least 1 and a product below 2^63",
                       c->path, name, d, (unsigned long long)t->dims[d]);
   if (t->dims[0] % type->block != 0)
     return tpo_fail(err, TPO_E_INPUT,
@@ -186,8 +186,8 @@ static int parse_header(struct tpo_gguf *gguf, struct cursor *c, struct tpo_erro
   if (take(c, &gguf->n_values, sizeof gguf->n_values, "the header", err) < 0) return TPO_E_INPUT;
   if (gguf->n_values > remaining(c) / MIN_VALUE_BYTES || gguf->n_tensors > remaining(c) / MIN_TENSOR_BYTES)
     return tpo_fail(err, TPO_E_INPUT,
-                    "%s: the header announces %llu metadata values and %llu tensors, more than a file "
-                    "of %llu bytes can hold",
+                    "%s: the header announces %llu metadata values and %llu tensors, "
+                    "more than a file of %llu bytes can hold",
                     c->path, (unsigned long long)gguf->n_values, (unsigned long long)gguf->n_tensors,
                     (unsigned long long)c->size);
   return 0;

@@ -22,10 +22,11 @@ enum tpo_gguf_type {
   TPO_GGUF_F64
 };
 
+/* borrows from the mapping; not NUL-terminated */
 struct tpo_gguf_string {
   const char *data;
   uint64_t len;
-}; /* borrows from the mapping; not NUL-terminated */
+};
 
 struct tpo_gguf_value {
   struct tpo_gguf_string key;

@@ -1,3 +1,4 @@
+/* Pairs in memory, and as an HDF5 file with a row for each. */
 #include <stdlib.h>
 #include <string.h>
 #include "store/hdf5/h5.h"

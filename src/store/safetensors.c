@@ -89,8 +89,8 @@ static int parse_offsets(const struct tpo_safetensor *t, const json_t *entry, ui
   span->name = t->name;
   if (span->end > available)
     return tpo_fail(err, TPO_E_INPUT,
-                    "%s: tensor '%s' ends at byte %llu of the data, which has %llu; the file is "
-                    "truncated or damaged",
+                    "%s: tensor '%s' ends at byte %llu of the data, which has %llu; "
+                    "the file is truncated or damaged",
                     path, tpo_show_name(t->name, strlen(t->name)).text, (unsigned long long)span->end,
                     (unsigned long long)available);
   return 0;
@@ -110,8 +110,8 @@ static int parse_tensor(struct tpo_safetensor *t, const char *name, const json_t
   if (status < 0) return status;
   t->data = data + span->begin;
   t->bytes = span->end - span->begin;
-  if (element_bytes == 0)
-    return 0; /* a type that this program has never heard of: its size can't be checked */
+  /* a type that this program has never heard of: its size can't be checked */
+  if (element_bytes == 0) return 0;
   if (__builtin_mul_overflow(elements, (uint64_t)element_bytes, &expected) || expected != t->bytes)
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: tensor '%s' has %llu bytes, but its type %s and shape need another number", path,
@@ -194,8 +194,8 @@ static int open_shard(struct tpo_safetensors *st, int shard, struct tpo_error *e
   if (map->size >= 8) memcpy(&length, map->data, 8);
   if (map->size < 8 || length > map->size - 8 || length > MAX_HEADER_BYTES)
     return tpo_fail(err, TPO_E_INPUT,
-                    "%s: not a safetensors file, or a truncated one: its header's length is %llu "
-                    "bytes, the file's %zu",
+                    "%s: not a safetensors file, or a truncated one: "
+                    "its header's length is %llu bytes, the file's %zu",
                     path, (unsigned long long)length, map->size);
   const char *text = (const char *)map->data + 8;
   if (length == 0 || text[0] != '{')

@@ -1,3 +1,4 @@
+/* Writes safetensors: all tensors are declared first, their data follow in that order. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -157,8 +157,7 @@ static int take_row(struct tpo_sample_row *out, const struct file_row *in, bool 
     return bad_row(path, i, "format_ok and scored must be 0 or 1", err);
   if (!parse_finish(in->finish, &out->finish))
     return tpo_fail(err, TPO_E_INPUT,
-                    "%s: sample %zu: finish_reason is '%s', expected stop, stop_string, length or "
-                    "context",
+                    "%s: sample %zu: finish_reason is '%s', expected stop, stop_string, length or context",
                     path, i, tpo_show_name(in->finish, strlen(in->finish)).text);
   return 0;
 }

@@ -1,3 +1,4 @@
+/* Makes text from files safe to print, and short. */
 #include "store/show.h"
 #include <string.h>
 #include "base/utf8.h"

@@ -12,8 +12,7 @@ struct tpo_shown {
 struct tpo_shown tpo_show_name(const void *bytes, size_t len);
 
 /* Text on one line: control characters escaped (\n, \t, \x1b), malformed bytes as \xNN, and past `limit`
- * characters
- * "... (N bytes)". Nothing that comes out can move a terminal's cursor or change its colours. */
+ * characters "... (N bytes)". Nothing that comes out can move a terminal's cursor or change its colours. */
 void tpo_show_text(FILE *out, const void *bytes, size_t len, size_t limit);
 
 #endif

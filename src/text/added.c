@@ -1,3 +1,4 @@
+/* A trie of added tokens by bytes; the longest that stands at a place is taken. */
 #include "text/added.h"
 
 #include <stdlib.h>

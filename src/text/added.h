@@ -25,8 +25,8 @@ struct tpo_added {
 /* A name that is there already gets the new token. */
 int tpo_added_put(struct tpo_added *added, const char *name, size_t len, struct tpo_added_token token,
                   struct tpo_error *err);
-const struct tpo_added_token *tpo_added_find(const struct tpo_added *added, const char *name,
-                                             size_t len); /* or NULL */
+/* or NULL */
+const struct tpo_added_token *tpo_added_find(const struct tpo_added *added, const char *name, size_t len);
 void tpo_added_free(struct tpo_added *added);
 
 struct tpo_added_match {

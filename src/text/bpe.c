@@ -1,3 +1,4 @@
+/* Merges a piece's symbols: a short piece by looking at all pairs, a long one with a heap. */
 #include "text/bpe.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* A growing list of token ids. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"

@@ -172,9 +172,8 @@ static int load_byte_level(struct tpo_tokenizer *tok, const struct tpo_gguf *ggu
   const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(name.data, name.len);
   if (!pre)
     return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: the pre-tokenizer %spre = \"%.*s\" is not supported (gpt-2, smollm, llama-bpe, "
-                    "starcoder, refact, "
-                    "qwen2, deepseek-llm, tekken are)",
+                    "%s: the pre-tokenizer %spre = \"%.*s\" is not supported "
+                    "(gpt-2, smollm, llama-bpe, starcoder, refact, qwen2, deepseek-llm, tekken are)",
                     gguf->path, KEY, (int)(name.len < 80 ? name.len : 80), name.data);
   tok->gguf_pre = pre->name;
   tok->bpe.byte_level = true;

@@ -43,8 +43,8 @@ static int load_vocab(struct tpo_tokenizer *tok, struct tpo_scan scan, size_t n_
     if (!tpo_scan_string(&scan, &escaped, &text, &len) || !tpo_scan_take(&scan, ':') ||
         !tpo_scan_int(&scan, &id) || id >= limit)
       status = tpo_fail(err, TPO_E_INPUT,
-                        "%s: tokenizer.json: in model.vocab, after %zu tokens, a token and an id of "
-                        "0..%lld were expected",
+                        "%s: tokenizer.json: in model.vocab, after %zu tokens, "
+                        "a token and an id of 0..%lld were expected",
                         tok->place, n, (long long)limit - 1);
     else
       status = put_token(tok, text, len, id, &bytes, err);
@@ -172,8 +172,7 @@ static int load_flags(struct tpo_tokenizer *tok, const json_t *model, struct tpo
   if (!tok->bpe.byte_level && !byte_fallback)
     return tpo_fail(
         err, TPO_E_UNSUPPORTED,
-        "%s: tokenizer.json: a BPE model with neither a ByteLevel pre_tokenizer nor byte_fallback loses text "
-        "and is not supported",
+        "%s: tokenizer.json: a BPE model with neither a ByteLevel pre_tokenizer nor byte_fallback loses text and is not supported",
         tok->place);
   if (!unk) return TPO_OK;
   tok->unk = tpo_vocab_find(&tok->vocab, unk, strlen(unk));

@@ -1,3 +1,4 @@
+/* Runs the steps of a normalizer; Unicode's normal forms come from utf8proc. */
 #include "text/normalize.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Splits a text by patterns, one after the other, and changes it first where SentencePiece does. */
 #include "text/pretokenize.h"
 
 #include <stdlib.h>

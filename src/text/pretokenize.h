@@ -32,8 +32,8 @@ struct tpo_pretokenizer {
 };
 
 struct tpo_piece {
-  size_t begin, end;
-}; /* bytes of the text */
+  size_t begin, end; /* bytes of the text */
+};
 struct tpo_pieces {
   struct tpo_piece *items;
   size_t n, capacity;
@@ -55,9 +55,9 @@ struct tpo_pre_scratch {
 };
 void tpo_pre_scratch_free(struct tpo_pre_scratch *scratch);
 
-/* Cuts text (valid UTF-8): scratch->pieces are places in *out, which is text or, when it had to be changed,
- * scratch->text. at_start: the text begins the whole input; begins: it begins a stretch between added tokens.
- */
+/* Cuts text (valid UTF-8): scratch->pieces are places in *out, which is text or, when it had to
+ * be changed, scratch->text. at_start: the text begins the whole input; begins: it begins a
+ * stretch between added tokens. */
 int tpo_pretokenize(const struct tpo_pretokenizer *pre, const char *text, size_t len, bool at_start,
                     bool begins, struct tpo_pre_scratch *scratch, const char **out, struct tpo_error *err);
 

@@ -9,9 +9,10 @@
 struct tpo_regex {
   void *code;
 };
+/* one a thread; zero-initialise */
 struct tpo_regex_scratch {
   void *match, *context, *stack;
-}; /* one a thread; zero-initialise */
+};
 
 int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
                       struct tpo_error *err);

@@ -1,3 +1,4 @@
+/* A scanner of JSON that skips, takes numbers and strings, and cuts two members out. */
 #include "text/scan.h"
 
 #include <string.h>

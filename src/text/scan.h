@@ -1,6 +1,6 @@
-/* Reads the two big parts of a tokenizer.json, model.vocab and model.merges, without building a tree of them:
- * a vocabulary of 128k tokens has half a million strings. The rest of the file is left to the JSON library.
- */
+/* Reads the two big parts of a tokenizer.json, model.vocab and model.merges, without building a
+ * tree of them: a vocabulary of 128k tokens has half a million strings. The rest of the file is
+ * left to the JSON library. */
 #ifndef TPO_TEXT_SCAN_H
 #define TPO_TEXT_SCAN_H
 

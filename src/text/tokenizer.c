@@ -1,3 +1,4 @@
+/* Opens a tokenizer from a folder, a GGUF file or a checkpoint, and answers what is asked of it. */
 #include "text/tokenizer.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Tokens by id and by bytes, and the printable alphabet of byte-level vocabularies. */
 #include "text/vocab.h"
 
 #include <stdlib.h>

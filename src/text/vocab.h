@@ -17,8 +17,8 @@ enum tpo_token_kind {
   TPO_TOKEN_CONTROL, /* special: never made of plain text */
   TPO_TOKEN_USER,    /* added, recognised always, but not special */
   TPO_TOKEN_BYTE,    /* byte fallback: stands for one byte */
-  TPO_TOKEN_LITERAL, /* of a byte-level vocabulary, but not written in its alphabet: decodes as it is written
-                      */
+  /* of a byte-level vocabulary, but not written in its alphabet: decodes as it is written */
+  TPO_TOKEN_LITERAL,
 };
 
 struct tpo_token {

@@ -67,9 +67,9 @@ static void write_pipeline(const struct tpo_tokenizer *tok, struct tpo_buf *out)
     tpo_buf_puts(out, "},\"behavior\":\"Isolated\",\"invert\":false},");
   }
   tpo_buf_puts(
-      out, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}]},"
-           "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_"
-           "regex\":true},");
+      out,
+      "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}]},"
+      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},");
 }
 
 static void write_special(const struct tpo_tokenizer *tok, const struct tpo_ids *list, struct tpo_buf *out)

@@ -48,9 +48,9 @@ int train_compare_memory(const struct tpo_memory_plan *plan, size_t held, size_t
   return tpo_fail(
       err, TPO_E_MEMORY,
       "training needs %.1f GB of memory on each rank (weights %.1f, master weights and moments %.1f, "
-      "gradient %.1f, activations of %d tokens %.1f, the rest %.1f), but %.1f GB are there; more ranks "
-      "than %d share out the master weights and moments, a smaller train.micro_batch_tokens has fewer "
-      "activations, and so has a smaller model",
+      "gradient %.1f, activations of %d tokens %.1f, the rest %.1f), but %.1f GB are there; "
+      "more ranks than %d share out the master weights and moments, "
+      "a smaller train.micro_batch_tokens has fewer activations, and so has a smaller model",
       gb(total), gb(plan->weights), gb(plan->shard), gb(plan->gradient), micro_batch_tokens,
       gb(plan->activations), gb(plan->scratch + plan->exchange), gb(available / (size_t)sharers + held),
       ranks);

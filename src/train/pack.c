@@ -103,8 +103,8 @@ static int reserve(struct micro_batch *mb, int n_tokens, int n_pairs, struct tpo
   return 0;
 }
 
-/* Appends prompt and output as sequence s. The position before an output's token carries that token's loss.
- */
+/* Appends prompt and output as sequence s.
+ * The position before an output's token carries that token's loss. */
 static void append(struct micro_batch *mb, int s, const struct tpo_pair_row *row, const int32_t *output,
                    const uint8_t *mask, int n)
 {

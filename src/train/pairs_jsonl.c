@@ -162,8 +162,8 @@ static int split_prompt(const struct reader *reader, const struct chat *chosen, 
            strcmp(chosen->messages[i].content, rejected->messages[i].content) == 0;
   if (!same)
     return tpo_fail(err, TPO_E_INPUT,
-                    "%s: without `prompt`, chosen and rejected are expected to be chats that differ in "
-                    "the last message alone",
+                    "%s: without `prompt`, chosen and rejected are expected to be chats "
+                    "that differ in the last message alone",
                     reader->place);
   *n_prompt = chosen->n - 1;
   return 0;
@@ -187,8 +187,7 @@ static int encode_answer(const struct reader *reader, const struct chat *prompt,
   size_t n = reader->prompt.n;
   if (status == 0 && (whole.n <= n || memcmp(whole.ids, reader->prompt.ids, n * sizeof *whole.ids) != 0))
     status = tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: %s: the chat template renders the prompt differently once an answer "
-                      "follows it",
+                      "%s: %s: the chat template renders the prompt differently once an answer follows it",
                       reader->place, key);
   size_t end = whole.n; /* what the template puts after the end of the turn is no part of the answer */
   while (status == 0 && end > n && !is_end(reader, whole.ids[end - 1])) end--;

@@ -150,8 +150,8 @@ static int read_tensor(struct tpo_checkpoint *c, const char *path, const char *g
   if (found < 0) return found;
   if (found == 0)
     return tpo_fail(err, TPO_E_STATE,
-                    "%s: /%s/%s is missing; training can only go on from a checkpoint of this model that "
-                    "was saved with its optimizer",
+                    "%s: /%s/%s is missing; training can only go on from a checkpoint "
+                    "of this model that was saved with its optimizer",
                     path, group, p->name);
   int64_t cols = n_dims == 2 ? dims[1] : 1;
   if (dtype != TPO_F32 || n_dims != (p->cols == 1 ? 1 : 2) || dims[0] != p->rows || cols != p->cols)
@@ -211,8 +211,8 @@ static int check_settings(const struct tpo_trainer *t, const json_t *train, cons
     if (status < 0) return status;
     if (saved != settings[i].value)
       return tpo_fail(err, TPO_E_STATE,
-                      "%s: training was begun with train.%s = %g, now it is %g; it can only go on with the "
-                      "same",
+                      "%s: training was begun with train.%s = %g, now it is %g; "
+                      "it can only go on with the same",
                       place, settings[i].name, saved, settings[i].value);
   }
   return 0;

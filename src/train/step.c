@@ -1,5 +1,5 @@
-/* One update: gradients of the ranks' shares, summed and sharded; AdamW on the own shard; weights exchanged.
- */
+/* One update: gradients of the ranks' shares, summed and sharded;
+ * AdamW on the own shard; weights exchanged. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +11,11 @@ static int not_finite(const struct tpo_trainer *t, const struct tpo_pairs *pairs
                       const char *what, const struct tpo_loss_result *found, struct tpo_error *err)
 {
   const struct tpo_pair_row *pair = &pairs->rows[row];
-  return tpo_fail(
-      err, TPO_E_NUMERIC,
-      "step %lld, pair %u (\"%.100s\"): the %s is not finite (log-probabilities: chosen %g, rejected %g, "
-      "reference %g and %g); the weights are as before the step",
-      (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, found->chosen, found->rejected,
-      pair->chosen_ref_logprob, pair->rejected_ref_logprob);
+  return tpo_fail(err, TPO_E_NUMERIC,
+                  "step %lld, pair %u (\"%.100s\"): the %s is not finite (log-probabilities: "
+                  "chosen %g, rejected %g, reference %g and %g); the weights are as before the step",
+                  (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, found->chosen,
+                  found->rejected, pair->chosen_ref_logprob, pair->rejected_ref_logprob);
 }
 
 /* Sums, loss and derivatives must be numbers before anything is made of them. */
@@ -125,9 +124,8 @@ static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, 
   status = tpo_comm_agree(t->comm, status, err);
   if (status < 0) return status;
   return tpo_fail(err, TPO_E_NUMERIC,
-                  "step %lld: the sum of the gradients of %zu pairs is not finite, though each pair's own "
-                  "is; the weights "
-                  "are as before the step",
+                  "step %lld: the sum of the gradients of %zu pairs is not finite, "
+                  "though each pair's own is; the weights are as before the step",
                   (long long)t->step, n);
 }
 

@@ -62,8 +62,8 @@ static int check_shard(const struct tpo_trainer *t, struct tpo_error *err)
   tpo_model_master_range(t->model, &first, &count);
   if (first == t->shard_first && count == t->shard_count) return 0;
   return tpo_fail(err, TPO_E_USAGE,
-                  "the model was opened with the master weights %zu to %zu; rank %d of %d trains %zu to %zu "
-                  "(shard_rank and shard_size of its options)",
+                  "the model was opened with the master weights %zu to %zu; "
+                  "rank %d of %d trains %zu to %zu (shard_rank and shard_size of its options)",
                   first, first + count, tpo_comm_rank(t->comm), tpo_comm_size(t->comm), t->shard_first,
                   t->shard_first + t->shard_count);
 }
@@ -139,8 +139,7 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   if (t->pairs_hash[0] && (t->epoch > 0 || t->position > 0) && strcmp(t->pairs_hash, hash) != 0)
     return tpo_fail(
         err, TPO_E_STATE,
-        "training stopped in epoch %d after %lld batches of other pairs than these; it can only go on with "
-        "those",
+        "training stopped in epoch %d after %lld batches of other pairs than these; it can only go on with those",
         t->epoch, (long long)t->position);
   memcpy(t->pairs_hash, hash, sizeof hash);
   return 0;
@@ -154,8 +153,8 @@ static void check_first_step(const struct tpo_trainer *t, const struct tpo_pairs
   bool same_model = strcmp(pairs->ref_model, tpo_model_hash(t->model)) == 0;
   if (same_model && metrics->margin != 0)
     tpo_log(TPO_LOG_WARN,
-            "policy and reference are the same model (%s), but their log-probabilities differ: mean margin "
-            "%g where 0 is expected; the reference was computed with another backend or machine",
+            "policy and reference are the same model (%s), but their log-probabilities differ: "
+            "mean margin %g where 0 is expected; the reference was computed with another backend or machine",
             pairs->ref_model, metrics->margin / t->config.beta);
 }
 

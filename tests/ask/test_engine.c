@@ -8,9 +8,9 @@
 enum { N_QUESTIONS = 4 };
 
 static const char chatml[] =
-    "{\"eos_token\":\"<|im_end|>\",\"chat_template\":\"{% for message in messages %}{{'<|im_start|>' + "
-    "message['role'] + '\\\\n' + message['content'] + '<|im_end|>' + '\\\\n'}}{% endfor %}{% if "
-    "add_generation_prompt %}{{ '<|im_start|>assistant\\\\n' }}{% endif %}\"}";
+    "{\"eos_token\":\"<|im_end|>\",\"chat_template\":\"{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\\\\n' + message['content'] + '<|im_end|>' + '\\\\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\\\n' }}{% endif %}\"}";
 
 static void write_file(const char *folder, const char *name, const char *text)
 {

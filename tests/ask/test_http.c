@@ -186,8 +186,8 @@ static void key_is_found_under_the_escapes_of_json(void **state)
       "{\"sk\\/ab+\\\"c\\\\9u=\":\"bad .\"}",                                     /* as a member's name */
       "{\"errors\":[\"bad sk\\/ab+\\\"c\\\\9u=.",                                 /* cut off */
       "{\"a\":1,\"a\":\"bad sk\\u002fab+\\\"c\\\\9u=.\"}", /* not valid: a name twice */
-      "{\"error\":\"upstream: {\\\"e\\\":\\\"bad sk\\\\\\/ab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"}", /* JSON in JSON
-                                                                                              */
+      /* JSON in JSON */
+      "{\"error\":\"upstream: {\\\"e\\\":\\\"bad sk\\\\\\/ab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"}",
       "{\"errors\":[\"upstream: {\\\"e\\\":\\\"bad \\\\u0073k\\\\u002fab+\\\\\\\"c\\\\\\\\9u=.\\\"}\"]}",
       "<p>bad sk/ab+\"c\\9u=.</p>"};
   for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {

@@ -123,8 +123,8 @@ static void check_head(enum tpo_dtype dtype, int vocab, int cols, int n, float s
 {
   struct head c = head(dtype, vocab, cols, n, spread);
   struct results expected = run_reference(&c), got = run_cuda(&c, 0, n);
-  double tolerance =
-      dtype == TPO_F32 ? 1e-5 : 1e-2; /* of the largest; lse is rounded to fp32, dz and dh to Act */
+  /* of the largest; lse is rounded to fp32, dz and dh to Act */
+  double tolerance = dtype == TPO_F32 ? 1e-5 : 1e-2;
   assert_close("lse", got.lse, expected.lse, (size_t)n, 2e-6);
   assert_close("logprob", got.logprob, expected.logprob, (size_t)n, 1e-5);
   assert_near("dh", &c, got.dh, expected.dh, (size_t)n * (size_t)cols, tolerance);

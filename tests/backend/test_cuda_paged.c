@@ -197,8 +197,8 @@ static void assert_rows(const char *what, const float *got, const float *all, in
   assert_bits(what, got, all + (size_t)first * width, (size_t)n * width);
 }
 
-/* A difference in the last bit of fp32 shows in a bf16 result once in some 30,000 numbers: so there are many.
- */
+/* A difference in the last bit of fp32 shows in a bf16
+ * result once in some 30,000 numbers: so there are many. */
 static void check_steps(enum tpo_dtype act, struct tpo_attention_shape shape, int n)
 {
   enum { TOKENS = 290, FIRST = 100 };
@@ -385,8 +385,8 @@ static void shared_chunks_are_read_once(void **state)
   prepare(&shared, &step, shape, &rows);
   tpo_cuda_paged_counts(rows.plan, &read, &served, &parts);
   assert_int_equal(served, 9 * 4);
-  assert_int_equal(read, 2 + 6 * 2 + 1 +
-                             3); /* two chunks for all; then those of 0..5; a third of 6..8; their last */
+  /* two chunks for all; then those of 0..5; a third of 6..8; their last */
+  assert_int_equal(read, 2 + 6 * 2 + 1 + 3);
   rows = rows_of(&own, &step);
   prepare(&own, &step, shape, &rows);
   tpo_cuda_paged_counts(rows.plan, &read, &served, &parts);

@@ -337,8 +337,8 @@ static void check_head(struct tpo_backend *be, enum tpo_dtype dtype, int vocab, 
   for (size_t i = 0; i < n_w; i++) expected_dw[i] = dw[i];
   ops->lm_head_logprob(be, w, h, targets, o.logprob, o.lse, n);
   ops->lm_head_logprob_backward(be, w, h, targets, o.lse, dlogprob, o.dh, dw, n);
-  double tolerance =
-      dtype == TPO_BF16 && tpo_backend_has_bf16(be) ? 0x1p-8 : 1e-5; /* of the sum of magnitudes */
+  /* of the sum of magnitudes */
+  double tolerance = dtype == TPO_BF16 && tpo_backend_has_bf16(be) ? 0x1p-8 : 1e-5;
   for (int i = 0; i < n; i++) {
     plain_log_softmax(weights, sh + (size_t)i * cols, vocab, cols, row);
     double expected = targets[i] < 0 ? 0 : row[targets[i]];

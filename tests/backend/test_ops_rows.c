@@ -236,8 +236,8 @@ static void adamw_stores_the_new_parameters_as_weights(void **state)
   }
 }
 
-/* First step from zero moments: m / bias1 = g and v / bias2 = g^2, so the step is lr * sign(g) and the decay.
- */
+/* First step from zero moments: m / bias1 = g and v / bias2 = g^2,
+ * so the step is lr * sign(g) and the decay. */
 static void adamw_first_step_is_the_textbooks(void **state)
 {
   (void)state;

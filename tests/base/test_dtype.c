@@ -1,3 +1,4 @@
+/* Conversions of fp16 and bf16, over every pattern. */
 #include <math.h>
 #include "unit.h"
 #include "base/dtype.h"

@@ -1,3 +1,4 @@
+/* Messages, log lines, signals and timestamps. */
 #include <signal.h>
 #include "unit.h"
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* Mapped files, lines of plain and gzip files, atomic writing. */
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

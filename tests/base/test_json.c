@@ -1,3 +1,4 @@
+/* JSON is refused with its place, dumped exactly, and looked into with the types expected. */
 #include <math.h>
 #include "unit.h"
 #include "base/json.h"

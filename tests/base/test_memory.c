@@ -1,3 +1,4 @@
+/* Buffers, checked allocation and arenas. */
 #include "unit.h"
 #include "base/buf.h"
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+/* Philox against its published answers, and what is drawn from it against its distribution. */
 #include <math.h>
 #include "unit.h"
 #include "base/philox.h"

@@ -1,3 +1,4 @@
+/* The thread pool runs each task once, and no longer than it says. */
 #include <sched.h>
 #include <stdatomic.h>
 #include "unit.h"
@@ -27,8 +28,8 @@ static void each_task_runs_once_before_run_returns(void **state)
     assert_int_equal(tpo_pool_create(&pool, n_threads, NULL), 0);
     assert_int_equal(tpo_pool_threads(pool), n_threads);
     for (int round = 0; round < 3000; round++) {
-      struct job job = {.n_threads = n_threads,
-                        .work = (unsigned)(round % 7) * 50}; /* on the stack: a late run would show */
+      /* on the stack: a late run would show */
+      struct job job = {.n_threads = n_threads, .work = (unsigned)(round % 7) * 50};
       int n_tasks = round % 40;
       tpo_pool_run(pool, n_tasks, count, &job);
       for (int i = 0; i < 40; i++) assert_int_equal(job.runs[i], i < n_tasks);

@@ -1,3 +1,4 @@
+/* UTF-8, over every code point and against malformed bytes. */
 #include "unit.h"
 #include "base/utf8.h"
 

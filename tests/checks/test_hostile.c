@@ -18,8 +18,7 @@ static const char *const checks[] = {
     "{\"type\":\"keywords:existence\",\"keywords\":[\"a\",\"\u00c9\"]}",
     "{\"type\":\"keywords:frequency\",\"keyword\":\"a\",\"frequency\":2,\"relation\":\"at least\"}",
     "{\"type\":\"keywords:forbidden_words\",\"forbidden_words\":[\"a\",\"+\"]}",
-    "{\"type\":\"keywords:letter_frequency\",\"letter\":\"*\",\"let_frequency\":2,\"let_relation\":\"less "
-    "than\"}",
+    "{\"type\":\"keywords:letter_frequency\",\"letter\":\"*\",\"let_frequency\":2,\"let_relation\":\"less than\"}",
     "{\"type\":\"language:response_language\",\"language\":\"en\"}",
     "{\"type\":\"length_constraints:number_sentences\",\"num_sentences\":3,\"relation\":\"at least\"}",
     "{\"type\":\"length_constraints:number_paragraphs\",\"num_paragraphs\":2}",
@@ -40,8 +39,7 @@ static const char *const checks[] = {
     "{\"type\":\"combination:repeat_prompt\",\"prompt_to_repeat\":\"a\"}",
     "{\"type\":\"startend:end_checker\",\"end_phrase\":\"a\"}",
     "{\"type\":\"startend:quotation\"}",
-    "{\"type\":\"change_case:capital_word_frequency\",\"capital_frequency\":2,\"capital_relation\":\"less "
-    "than\"}",
+    "{\"type\":\"change_case:capital_word_frequency\",\"capital_frequency\":2,\"capital_relation\":\"less than\"}",
     "{\"type\":\"change_case:english_capital\"}",
     "{\"type\":\"change_case:english_lowercase\"}",
     "{\"type\":\"punctuation:no_comma\"}",

@@ -1,3 +1,4 @@
+/* Configurations whose keys contradict each other are refused by name and line. */
 #include "unit.h"
 #include "tpo/config.h"
 
@@ -57,8 +58,8 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
                        "command:PROGRAM or route, not \"rules\"; did you mean rule?"},
       {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
       {"judge: {kind: 'pairwise:m', comparisons: 3}",
-       "c.yaml:1: judge.comparisons is 3, which can't reach all of the 8 samples of an instruction "
-       "(sampling.k): expected at least 4, or 0"},
+       "c.yaml:1: judge.comparisons is 3, "
+       "which can't reach all of the 8 samples of an instruction (sampling.k): expected at least 4, or 0"},
       {"judge: {kind: 'http://h/v1', mode: pairwise, comparisons: 4}\nsampling: {k: 9}",
        "expected at least 5"},
       {"judge: {kind: route, routes: ['checks -> rule', '* -> pairwise:m'], comparisons: 1}",

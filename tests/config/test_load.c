@@ -1,3 +1,4 @@
+/* Configurations are loaded; what is wrong with one is told all at once. */
 #include "unit.h"
 #include "base/file.h"
 #include "tpo/config.h"

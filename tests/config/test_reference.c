@@ -15,8 +15,8 @@ static void reference_page_is_up_to_date(void **state)
   struct tpo_buf committed = {0};
   assert_int_equal(tpo_read_file(path, 1 << 20, &committed, &err), 0);
   if (strcmp(committed.data, page) != 0)
-    fail_msg("configs/README.md differs from src/config/keys.c; run this test with TPO_WRITE_REFERENCE=1 to "
-             "write it");
+    fail_msg("configs/README.md differs from src/config/keys.c; "
+             "run this test with TPO_WRITE_REFERENCE=1 to write it");
   tpo_buf_free(&committed);
   free(page);
 }

@@ -1,3 +1,4 @@
+/* Thought layouts: built-in ones, files, and keys given beside them. */
 #include "unit.h"
 #include "base/file.h"
 #include "tpo/config.h"

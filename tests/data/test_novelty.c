@@ -84,8 +84,8 @@ static void a_text_that_holds_another_is_like_it(void **state)
   (void)state;
   const char *seed = "List five ways to save water in a small garden.";
   const char *grown =
-      "List five ways to save water in a small garden. Then explain to a child of six, with a "
-      "short example for each of them, why the second way is the one that most people forget.";
+      "List five ways to save water in a small garden. Then explain to a child of six, "
+      "with a short example for each of them, why the second way is the one that most people forget.";
   assert_true(between(seed, grown) > 0.8);
   /* A short one inside is no copy: nearly every text would be one. */
   assert_true(between("Write a poem.", "Write a poem about the sea at night, in two stanzas.") < 0.6);
@@ -155,8 +155,8 @@ static void lookups_are_independent(void **state)
   novelty_free(index);
 }
 
-/* 20,000 texts, each looked up before it is added, within seconds: a pairwise comparison would take minutes.
- */
+/* 20,000 texts, each looked up before it is added, within seconds:
+ * a pairwise comparison would take minutes. */
 static void twenty_thousand_texts_take_seconds(void **state)
 {
   (void)state;

@@ -56,11 +56,12 @@ static void json_lines_give_id_instruction_and_meta(void **state)
 {
   (void)state;
   struct tpo_instructions set = {0};
-  read_text(&set, "{\"instruction\":\"Say "
-                  "hi\",\"id\":\"a\",\"dataset\":\"d\",\"category\":\"c\",\"reference\":4.5,\"x\":1}\n"
-                  "\n"
-                  "{\"prompt\":\"Say \\u00e9\"}\n"
-                  "{\"messages\":[{\"role\":\"user\",\"content\":\"One\"}],\"id\":7}");
+  read_text(
+      &set,
+      "{\"instruction\":\"Say hi\",\"id\":\"a\",\"dataset\":\"d\",\"category\":\"c\",\"reference\":4.5,\"x\":1}\n"
+      "\n"
+      "{\"prompt\":\"Say \\u00e9\"}\n"
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"One\"}],\"id\":7}");
   assert_int_equal(set.n, 3);
   assert_string_equal(set.items[0].id, "a");
   assert_string_equal(set.items[0].instruction, "Say hi");
@@ -92,12 +93,12 @@ static void ifeval_rows_become_checks(void **state)
 {
   (void)state;
   struct tpo_instructions set = {0};
-  read_text(&set, "{\"key\": 1000, \"prompt\": \"P\", \"instruction_id_list\": [\"punctuation:no_comma\", "
-                  "\"length_constraints:number_words\"], \"kwargs\": [{}, {\"relation\": \"at least\", "
-                  "\"num_words\": 300, "
-                  "\"num_sentences\": null}]}\n"
-                  "{\"prompt\": \"Q\", \"checks\": [\"startend:quotation\", {\"n\": 2, \"type\": \"t\", "
-                  "\"m\": null}]}\n");
+  read_text(&set,
+            "{\"key\": 1000, \"prompt\": \"P\", "
+            "\"instruction_id_list\": [\"punctuation:no_comma\", \"length_constraints:number_words\"], "
+            "\"kwargs\": [{}, {\"relation\": \"at least\", \"num_words\": 300, \"num_sentences\": null}]}\n"
+            "{\"prompt\": \"Q\", "
+            "\"checks\": [\"startend:quotation\", {\"n\": 2, \"type\": \"t\", \"m\": null}]}\n");
   assert_string_equal(set.items[0].id, "1000");
   assert_string_equal(
       set.items[0].meta,
@@ -154,9 +155,8 @@ static void what_was_written_reads_back_equal(void **state)
   struct tpo_instructions set = {0}, again = {0};
   struct tpo_error err = {0};
   read_text(&set,
-            "{\"instruction\":\"Say "
-            "\\\"hi\\\"\\n\\ttwice\",\"id\":\"a\",\"reference\":\"r\",\"checks\":[{\"type\":\"t\",\"x\":[1,2."
-            "5]}]}\n"
+            "{\"instruction\":\"Say \\\"hi\\\"\\n\\ttwice\",\"id\":\"a\",\"reference\":\"r\","
+            "\"checks\":[{\"type\":\"t\",\"x\":[1,2.5]}]}\n"
             "{\"messages\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
             "{\"role\":\"user\",\"content\":\"3\"}],\"category\":\"k\"}\n");
   assert_int_equal(tpo_instructions_write(&set, path, &err), 0);

@@ -276,9 +276,8 @@ static void a_response_without_any_answer_fails_alone(void **state)
   assert_true(j->results[0].ok && j->results[2].ok && j->results[2].score > j->results[0].score);
   assert_int_equal(number(j->details[0], "failed"), 2);
   assert_false(j->results[1].ok);
-  assert_contains(j->results[1].detail,
-                  "none of this response's comparisons was answered; the prompt's first "
-                  "that was not: the line is dead");
+  assert_contains(j->results[1].detail, "none of this response's comparisons was answered; "
+                                        "the prompt's first that was not: the line is dead");
   assert_int_equal(number(j->counts, "failed"), 4);
   forget(j);
   free(j);
@@ -292,8 +291,8 @@ static void a_missing_answer_leaves_both_responses_without_a_score(void **state)
   judge_responses(j, all_kinds, 3, (const char *const[]){"aaa", "bb", "c"});
   assert_true(!j->results[0].ok && !j->results[1].ok && j->results[2].ok);
   for (int i = 0; i < 2; i++)
-    assert_contains(j->results[i].detail, "1 of this response's 4 comparisons had no answer; the prompt's "
-                                          "first of them: the line is dead");
+    assert_contains(j->results[i].detail, "1 of this response's 4 comparisons had no answer; "
+                                          "the prompt's first of them: the line is dead");
   forget(j);
   judge_responses(j, fails_on_aaa_before_bb, 4, responses);
   for (int i = 0; i < 4; i++) assert_int_equal(j->results[i].ok, i % 2);

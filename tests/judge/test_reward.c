@@ -297,8 +297,8 @@ static void a_text_that_cannot_be_scored_is_told_and_the_others_are_scored(void 
   put_reward_folder(*state, "armorm", NULL);
   const int32_t good[] = {128000, 1, 128009, 128006, 78191, 128007, 271, 5, 128009};
   const int32_t outside[] = {128257, 128009, 128006, 78191, 128007, 271, 5}, negative[] = {-1};
-  const int32_t cut[] = {128000, 1,     128009,
-                         128006, 78191, 128007}; /* the pattern's last token is not there */
+  /* the pattern's last token is not there */
+  const int32_t cut[] = {128000, 1, 128009, 128006, 78191, 128007};
   int32_t *lengthy = calloc(257, sizeof *lengthy);
   assert_non_null(lengthy);
   const struct tpo_reward_text texts[] = {{good, 9}, {NULL, 0},      {outside, 7}, {negative, 1},
@@ -458,8 +458,8 @@ static void normalisation_is_as_the_configuration_asks(void **state)
   put_reward_folder(*state, "openrlhf", &none);
   struct tpo_error err = {0};
   struct tpo_arch arch;
-  assert_true(tpo_reward_check(&arch, *state, NULL, &err) <
-              0); /* asked for, but there is nothing to do it with */
+  /* asked for, but there is nothing to do it with */
+  assert_true(tpo_reward_check(&arch, *state, NULL, &err) < 0);
 }
 
 static void a_model_without_lm_head_gives_no_logits(void **state)

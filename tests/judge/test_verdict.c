@@ -164,8 +164,8 @@ static void own_pattern_is_used(void **state)
 {
   (void)state;
   assert_int_equal(read_with("(?mi)^verdict: *(\\w+)$", "Verdict: B\nverdict: both\n"), JUDGE_VERDICT_BOTH);
-  assert_int_equal(read_with("([AB])?", "\xc3\xa4 A \xe2\x82\xac B"),
-                   JUDGE_VERDICT_NONE); /* the last, at the end, is empty */
+  /* the last, at the end, is empty */
+  assert_int_equal(read_with("([AB])?", "\xc3\xa4 A \xe2\x82\xac B"), JUDGE_VERDICT_NONE);
   assert_int_equal(read_with("x|(A)", "A x"), JUDGE_VERDICT_NONE);
   assert_int_equal(read_with("x|(A)", "x A"), JUDGE_VERDICT_A);
   assert_int_equal(read_with("(?=(A))", "\xc3\xa4\xc3\xa4"

@@ -166,8 +166,8 @@ static void logits_do_not_depend_on_who_else_is_in_the_step(void **state)
   for_all(check_mix);
 }
 
-/* Sequence 1 takes sequence 0's first tokens: whole blocks shared, the rest of the prefix in a copied block.
- */
+/* Sequence 1 takes sequence 0's first tokens:
+ * whole blocks shared, the rest of the prefix in a copied block. */
 static void check_shared_prefix(struct setting *s)
 {
   enum { PREFIX = 2 * BLOCK + 3 };

@@ -410,10 +410,10 @@ static void statistics_are_written_as_json(void **state)
   run();
   char *json = tpo_pair_statistics_json(&statistics);
   assert_string_equal(
-      json, "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
-            "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":"
-            "0,\"rho\":0.0,"
-            "\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
+      json,
+      "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
+      "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,"
+      "\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
   free(json);
 }
 

@@ -304,8 +304,8 @@ static void what_judges_counted_is_shown(void **state)
   } cases[] = {
       {0, 0, "on 10 held-back instructions, before training and after iteration 1. Paired"},
       {1, 1,
-       "on 9 held-back instructions, before training and after iteration 1. Left out because the judge "
-       "failed on a response: 1 before and 1 after. Paired"},
+       "on 9 held-back instructions, before training and after iteration 1. "
+       "Left out because the judge failed on a response: 1 before and 1 after. Paired"},
       {0, 2, "on 10 held-back instructions before training and on 8 after iteration 1. Left out"},
   };
   put_file(*state, "config.yaml", "seed: 1\n");

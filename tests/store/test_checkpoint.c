@@ -1,3 +1,4 @@
+/* Checkpoints are read back as written; damaged and foreign ones are refused. */
 #include "store/hdf5_files.h"
 #include <sys/mount.h>
 #include <unistd.h>

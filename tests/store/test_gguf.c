@@ -1,3 +1,4 @@
+/* GGUF files: every type against the reference package, and files that lie. */
 #include "store/files.h"
 #include <math.h>
 #include <zlib.h>

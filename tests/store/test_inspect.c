@@ -1,3 +1,4 @@
+/* What `tpo inspect` prints of each kind of file. */
 #include "store/hdf5_files.h"
 #include "store/safetensors.h"
 #include "store/show.h"

@@ -1,3 +1,4 @@
+/* Pairs are read back as written; inconsistent ones are refused. */
 #include "store/hdf5_files.h"
 #include "store/pairs_pack.h"
 

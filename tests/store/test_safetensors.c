@@ -1,3 +1,4 @@
+/* Safetensors: the reference writer's files, our own, sharded ones, and files that lie. */
 #include "store/files.h"
 #include "store/safetensors.h"
 

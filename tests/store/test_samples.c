@@ -1,3 +1,4 @@
+/* Samples are read back as written, sorted, packed, and printed as JSON Lines. */
 #include "store/hdf5_files.h"
 #include <errno.h>
 #include <signal.h>

@@ -152,12 +152,12 @@ static void unknown_templates_are_refused(void **state)
   (void)state;
   static const char *const templates[] = {
       "{{ messages }}",
-      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] | upper "
-      "+ '<|im_end|>\\n' "
-      "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
-      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-      "'<|im_end|> \\n' "
-      "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
+      "message['content'] | upper + '<|im_end|>\\n' }}{% endfor %}"
+      "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
+      "message['content'] + '<|im_end|> \\n' }}{% endfor %}"
+      "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
       "{% for message in messages %}{{ 'open",
       "{{",
       "{#",

@@ -1,5 +1,5 @@
-/* Malformed and hostile vocabularies end with a message that names the file and the fault, never otherwise.
- */
+/* Malformed and hostile vocabularies end with a message
+ * that names the file and the fault, never otherwise. */
 #include "text_test.h"
 #include "base/philox.h"
 
@@ -72,9 +72,10 @@ static void tokenizer_json_faults_are_named(void **state)
       {WITH(PRE ",\"added_tokens\":[{\"id\":2000000000,\"content\":\"x\"}]"), TPO_E_INPUT, "id"},
       {WITH(PRE ",\"added_tokens\":[{\"id\":5,\"content\":\"x\"},{\"id\":6,\"content\":\"x\"}]"), TPO_E_INPUT,
        "two ids"},
-      {WITH(PRE ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
-                "\"<s>\"}}],"
-                "\"special_tokens\":{\"<s>\":{\"ids\":[77]}}}"),
+      {WITH(
+           PRE
+           ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}],"
+           "\"special_tokens\":{\"<s>\":{\"ids\":[77]}}}"),
        TPO_E_INPUT, "77"},
       {WITH(PRE ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
                 "\"<s>\"}}]}"),

@@ -1,5 +1,5 @@
-/* Ids equal to those of Hugging Face's tokenizers, on vocabularies of our own, on SmolLM2 and on llama.cpp's.
- */
+/* Ids equal to those of Hugging Face's tokenizers,
+ * on vocabularies of our own, on SmolLM2 and on llama.cpp's. */
 #include "text_test.h"
 #include "tpo/store.h"
 

@@ -46,15 +46,13 @@ static int make_tokenizer(void **state)
                    i ? "," : "", BEGIN + i, special[i]);
   tpo_buf_puts(
       &text,
-      "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
-      "\"trim_offsets\":true,\"use_regex\":true},\"post_processor\":{\"type\":\"TemplateProcessing\","
-      "\"single\":["
-      "{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],"
-      "\"pair\":["
-      "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],"
+      "],\"normalizer\":null,"
+      "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
+      "\"post_processor\":{\"type\":\"TemplateProcessing\","
+      "\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],"
+      "\"pair\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],"
       "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[256],\"tokens\":[\"<s>\"]}}},"
-      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":"
-      "true},"
+      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},"
       "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
       "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{");
   for (int b = 0; b < 256; b++) {
@@ -174,9 +172,9 @@ static void plain_text_gets_bos_before_and_the_end_token_after(void **state)
 static void messages_go_through_the_template(void **state)
 {
   (void)state;
-  struct tpo_pairs pairs = read_good("{\"prompt\":[{\"role\":\"user\",\"content\":\"Q "
-                                     "<|im_end|>\"}],\"chosen\":[{\"role\":\"assistant\",\"content\":\"A\"}],"
-                                     "\"rejected\":\"B\"}\n");
+  struct tpo_pairs pairs =
+      read_good("{\"prompt\":[{\"role\":\"user\",\"content\":\"Q <|im_end|>\"}],"
+                "\"chosen\":[{\"role\":\"assistant\",\"content\":\"A\"}],\"rejected\":\"B\"}\n");
   const struct tpo_pair_row *row = &pairs.rows[0];
   assert_ids(row->prompt_ids, row->n_prompt,
              "<s><|im_start|>user\nQ <|im_end|><|im_end|>\n<|im_start|>assistant\n");
@@ -191,11 +189,11 @@ static void messages_go_through_the_template(void **state)
 static void chats_that_share_their_beginning_need_no_prompt(void **state)
 {
   (void)state;
-  struct tpo_pairs pairs = read_good("{\"chosen\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":"
-                                     "\"user\",\"content\":\"Q\"},{\"role\":\"assistant\","
-                                     "\"content\":\"yes\"}],\"rejected\":[{\"role\":\"system\",\"content\":"
-                                     "\"S\"},{\"role\":\"user\",\"content\":\"Q\"},"
-                                     "{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
+  struct tpo_pairs pairs =
+      read_good("{\"chosen\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q\"},"
+                "{\"role\":\"assistant\",\"content\":\"yes\"}],"
+                "\"rejected\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q\"},"
+                "{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
   const struct tpo_pair_row *row = &pairs.rows[0];
   assert_ids(row->prompt_ids, row->n_prompt,
              "<s><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n");
@@ -207,10 +205,10 @@ static void chats_that_share_their_beginning_need_no_prompt(void **state)
 static void a_prompt_that_whole_chats_repeat_is_not_read(void **state)
 {
   (void)state;
-  struct tpo_pairs pairs =
-      read_good("{\"prompt\":\"Q\",\"chosen\":[{\"role\":\"user\",\"content\":\"Q\"},{\"role\":"
-                "\"assistant\",\"content\":\"yes\"}],\"rejected\":[{\"role\":\"user\",\"content\":\"Q\"},"
-                "{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
+  struct tpo_pairs pairs = read_good(
+      "{\"prompt\":\"Q\","
+      "\"chosen\":[{\"role\":\"user\",\"content\":\"Q\"},{\"role\":\"assistant\",\"content\":\"yes\"}],"
+      "\"rejected\":[{\"role\":\"user\",\"content\":\"Q\"},{\"role\":\"assistant\",\"content\":\"no\"}]}\n");
   const struct tpo_pair_row *row = &pairs.rows[0];
   assert_ids(row->prompt_ids, row->n_prompt, "<s><|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n");
   assert_ids(row->chosen_ids, row->n_chosen, "yes<|im_end|>");
@@ -253,15 +251,15 @@ static void pairs_without_a_response_or_too_long_are_dropped_and_counted(void **
   (void)state;
   struct tpo_pairs pairs = {0};
   assert_int_equal(
-      read_text(&pairs,
-                "{\"id\":\"empty\",\"prompt_ids\":[1],\"chosen_ids\":[],\"rejected_ids\":[3]}\n"
-                "{\"id\":\"good\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-                "{\"id\":\"masked\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"rejected_"
-                "mask\":[0]}\n"
-                "{\"id\":\"unpredicted\",\"prompt_ids\":[],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-                "{\"id\":\"long\",\"prompt_ids\":[1,1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n"
-                "{\"id\":\"just\",\"prompt_ids\":[1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n",
-                false, NULL),
+      read_text(
+          &pairs,
+          "{\"id\":\"empty\",\"prompt_ids\":[1],\"chosen_ids\":[],\"rejected_ids\":[3]}\n"
+          "{\"id\":\"good\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+          "{\"id\":\"masked\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"rejected_mask\":[0]}\n"
+          "{\"id\":\"unpredicted\",\"prompt_ids\":[],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+          "{\"id\":\"long\",\"prompt_ids\":[1,1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n"
+          "{\"id\":\"just\",\"prompt_ids\":[1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n",
+          false, NULL),
       0);
   struct tpo_train_config config = {.max_pair_tokens = 5};
   size_t dropped = 0;

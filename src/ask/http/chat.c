@@ -109,8 +109,7 @@ static int give_up(struct work *w, struct slot *slot, const char *why, struct tp
   if (++chat->unanswered >= DEAD_AFTER)
     return tpo_fail(
         err, TPO_E_IO,
-        "the judge's server %.300s left %d questions in a row without an answer; the last, after %d "
-        "attempts: %s",
+        "the judge's server %.300s left %d questions in a row without an answer; the last, after %d attempts: %s",
         chat->url.shown, chat->unanswered, slot->failures, why);
   snprintf(text, sizeof text, "no answer in %d attempts, the last: %s", slot->failures, why);
   return settle(w, slot, false, text, err);

@@ -188,8 +188,8 @@ int http_check_key_name(const char *name, struct tpo_error *err)
   /* The name is not shown: who puts the key itself here must not find it in a log. */
   return sane ? 0
               : tpo_fail(err, TPO_E_USAGE,
-                         "judge.key_env: expected the name of an environment variable (letters, digits and "
-                         "underscores), not the key itself");
+                         "judge.key_env: expected the name of an environment variable (letters, "
+                         "digits and underscores), not the key itself");
 }
 
 int http_check_key(const char *name, const char *key, struct tpo_error *err)
@@ -197,8 +197,8 @@ int http_check_key(const char *name, const char *key, struct tpo_error *err)
   for (; *key; key++)
     if (*key <= ' ' || *key > '~')
       return tpo_fail(err, TPO_E_USAGE,
-                      "the environment variable %s (judge.key_env) has a blank, a line break or another "
-                      "character in it that no key has",
+                      "the environment variable %s (judge.key_env) has a blank, "
+                      "a line break or another character in it that no key has",
                       name);
   return 0;
 }

@@ -1,3 +1,4 @@
+/* The CPU backend: instruction set, scratch memory, opening, and the table of its operations. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

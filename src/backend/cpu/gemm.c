@@ -1,3 +1,4 @@
+/* Drives the kernels of matrix products over chunks of k, panels and tiles, cut into tasks for the pool. */
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
 
@@ -48,8 +49,8 @@ static int chunk_words(const struct tpo_gemm *g)
   return ceil_div(ceil_div(g->k, ceil_div(g->k, g->kernel->kc)), 2) * 2;
 }
 
-/* A tile whose panel passes the last column goes through `edge`, so that the kernel always sees whole panels.
- */
+/* A tile whose panel passes the last column goes through `edge`,
+ * so that the kernel always sees whole panels. */
 static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, const uint32_t *a,
                       ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b, float *c, bool load_c, float *edge)
 {
@@ -62,8 +63,8 @@ static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, cons
     for (int j = 0; j < cols; j++) c[r * g->ldc + j] = edge[r * nr + j];
 }
 
-/* All tiles of rows m0..m1-1 in one panel, over one chunk of k. `packed` is A's chunk when a_columns is set.
- */
+/* All tiles of rows m0..m1-1 in one panel, over one chunk of k.
+ * `packed` is A's chunk when a_columns is set. */
 static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k0, int kc,
                       const uint32_t *packed, uint32_t *b_scratch, float *edge)
 {

@@ -6,8 +6,9 @@
  * in, however many rows there are and whichever thread computes it: this is what makes the backend batch
  * invariant.
  *
- *   struct tpo_gemm g = {.kernel = kernel, .m = n, .n = w->rows, .k = w->cols, .w = w, .b =
- * TPO_GEMM_B_WEIGHTS, ...}; tpo_gemm_run(cpu, &g);
+ *   struct tpo_gemm g = {.kernel = kernel, .m = n, .n = w->rows, .k = w->cols, .w = w,
+ *                        .b = TPO_GEMM_B_WEIGHTS, ...};
+ *   tpo_gemm_run(cpu, &g);
  */
 #ifndef TPO_BACKEND_CPU_GEMM_H
 #define TPO_BACKEND_CPU_GEMM_H

@@ -48,8 +48,8 @@ static const uint32_t *chunk_weights(const struct tpo_gemm *g, int panel, int k0
   return words + (size_t)(tpo_gemm_widens(g) ? k0 / 2 : k0) * w->panel;
 }
 
-/* Two words a, b of weight rows f and f+1, each a pair of columns: to a word a column, each a pair of rows.
- */
+/* Two words a, b of weight rows f and f+1, each a pair of columns:
+ * to a word a column, each a pair of rows. */
 static void pair_rows(uint32_t *dst, const uint32_t *even, const uint32_t *odd, int n)
 {
   for (int j = 0; j < n; j++) {

@@ -1,3 +1,4 @@
+/* Weight matrices in packed panels: set and read back, embedding, and products forward and backward. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -134,8 +134,8 @@ static int32_t sample_token(const struct sample_job *job, const float *logits,
                             const struct tpo_sample_params *params, float highest, double total,
                             struct sample_scratch *scratch)
 {
-  static const float reaches[] = {6, 12,
-                                  INFINITY}; /* e^-6 of the highest probability is seldom exceeded by many */
+  /* e^-6 of the highest probability is seldom exceeded by many */
+  static const float reaches[] = {6, 12, INFINITY};
   struct candidates c = {
       .logits = logits, .highest = highest, .inverse = 1.0f / params->temperature, .total = total};
   int32_t token = NOT_ENOUGH;

@@ -184,8 +184,8 @@ static struct pair pair_of(const float *x, const float *dout, const float *out, 
 }
 
 /* dp_ij = dout_i . v_j; ds_ij = p_ij (dp_ij - dout_i . out_i) scale;
- * dq_i = sum over j of ds_ij k_j; dk_j = sum over i, heads of ds_ij q_i; dv_j = sum over i, heads of p_ij
- * dout_i */
+ * dq_i = sum over j of ds_ij k_j;
+ * dk_j = sum over i, heads of ds_ij q_i; dv_j = sum over i, heads of p_ij dout_i */
 void tpo_reference_attention_backward(struct tpo_backend *be, const void *dout, const void *qkv,
                                       const void *out, const float *lse, void *dqkv,
                                       struct tpo_attention_shape shape, const int32_t *cu_seqlens_host,

@@ -44,8 +44,8 @@ void tpo_reference_rms_norm_backward(struct tpo_backend *be, const void *dy, con
   }
 }
 
-/* For each pair (a, b) = (head[i], head[i + head_dim/2]) of q and k: a' = a cos - b sin, b' = b cos + a sin
- */
+/* For each pair (a, b) = (head[i], head[i + head_dim/2]) of q and k:
+ * a' = a cos - b sin, b' = b cos + a sin */
 void tpo_reference_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                         struct tpo_attention_shape shape, int n, bool inverse)
 {

@@ -1,3 +1,4 @@
+/* Opens the reference backend: its memory, and the table of its operations. */
 #include "backend/reference/reference.h"
 
 #include <stdio.h>

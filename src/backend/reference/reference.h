@@ -1,6 +1,6 @@
 /* The reference backend: what every operation of ops.h means, as plainly as C says it.
- * Values are fp32 where ops.h has fp32; sums are taken in double precision, in the order of the formula.
- * Slow. */
+ * Values are fp32 where ops.h has fp32; sums are taken in double precision,
+ * in the order of the formula. Slow. */
 #ifndef TPO_BACKEND_REFERENCE_REFERENCE_H
 #define TPO_BACKEND_REFERENCE_REFERENCE_H
 

@@ -1,3 +1,4 @@
+/* Counts wins, ties and missing answers, and verdicts that contradict each other. */
 #include "judge/compare/tally.h"
 
 #include <stdlib.h>

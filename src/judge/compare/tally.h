@@ -9,9 +9,9 @@
 /* A comparison's outcome: its verdict, or OUTCOME_FAILED where there was no answer. */
 enum { OUTCOME_FAILED = -1 };
 
-/* A response's part in it, both positions counted. comparisons are those with an answer: the sum of wins,
- * losses, ties and unparsable. missing: of the failed, those with a response that has others
- * with an answer. */
+/* A response's part in it, both positions counted. comparisons are those with an answer: the
+ * sum of wins, losses, ties and unparsable. missing: of the failed, those with a response that
+ * has others with an answer. */
 struct tally_record {
   int wins, losses, ties, unparsable, failed, comparisons, missing;
 };

@@ -132,13 +132,13 @@ static int wrong_answer(const struct asked *asked, size_t i, const char *line, s
   if (shown < len) shown -= tpo_utf8_incomplete_tail(line, shown);
   return tpo_fail(
       err, TPO_E_INPUT,
-      "answer %zu is wrong, %.160s; expected {\"id\":\"%.60s\",\"scores\":[...]} with %zu numbers "
-      "or nulls on one line, it wrote: %.*s%s",
+      "answer %zu is wrong, %.160s; "
+      "expected {\"id\":\"%.60s\",\"scores\":[...]} with %zu numbers or nulls on one line, it wrote: %.*s%s",
       i + 1, why, asked->item->id, asked->n_usable, (int)shown, line, shown < len ? "..." : "");
 }
 
-/* NULL when the answer is as it must be, else what is wrong with it, written to `why` where it tells details.
- */
+/* NULL when the answer is as it must be, else what is wrong
+ * with it, written to `why` where it tells details. */
 static const char *check_answer(const struct asked *asked, const json_t *answer, char why[160])
 {
   const json_t *id = json_object_get(answer, "id"), *scores = json_object_get(answer, "scores"),

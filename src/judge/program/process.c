@@ -1,3 +1,4 @@
+/* Starts a judge's program, speaks with it until a deadline, and tells how it ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -6,10 +6,10 @@
 #include "base/buf.h"
 #include "tpo/base.h"
 
-/* Splits a command into words as a shell would, without its other meanings: blanks separate; '...' is
- * literal; in "..." a backslash keeps a following " or \, elsewhere any character. A NULL-terminated array in
- * one block with its strings: free() it. NULL with err (usage) set for no word, or a quote that isn't closed.
- */
+/* Splits a command into words as a shell would, without its other meanings: blanks separate; '...'
+ * is literal; in "..." a backslash keeps a following " or \, elsewhere any character. A
+ * NULL-terminated array in one block with its strings: free() it. NULL with err (usage) set for no
+ * word, or a quote that isn't closed. */
 char **judge_command_words(const char *command, struct tpo_error *err);
 /* The executable file that a program's name means: the name itself where it has a slash, else the first in
  * PATH. Error (usage) when there is none. */

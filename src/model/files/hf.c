@@ -46,22 +46,22 @@ static const struct tpo_param *find_param(const struct tpo_param *params, size_t
 static int check_extra(struct tpo_source *source, const struct tpo_safetensor *t, struct tpo_error *err)
 {
   const struct tpo_safetensors *st = source->state;
-  static const char suffix[] = ".self_attn.rotary_emb.inv_freq";
+  static const char suffix[] = TPO_HF_ROPE_TABLE;
+  const char *head = tpo_param_lm_head()->name, *shared = tpo_param_embed()->name;
   size_t len = strlen(t->name);
   if (len >= sizeof suffix && strcmp(t->name + len - (sizeof suffix - 1), suffix) == 0) return 0;
   bool body = source->n_extra > 0;
-  if (source->arch.tied && !body && strcmp(t->name, "lm_head.weight") == 0) {
-    const struct tpo_safetensor *embed = tpo_safetensors_find(st, "model.embed_tokens.weight");
+  if (source->arch.tied && !body && strcmp(t->name, head) == 0) {
+    const struct tpo_safetensor *embed = tpo_safetensors_find(st, shared);
     if (embed && embed->dtype == t->dtype && embed->bytes == t->bytes &&
         memcmp(embed->data, t->data, t->bytes) == 0)
       return 0;
-    return tpo_fail(
-        err, TPO_E_INPUT,
-        "%s: tensor lm_head.weight differs from model.embed_tokens.weight, but config.json ties them",
-        st->shard_paths[t->shard]);
+    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s differs from %s, but config.json ties them",
+                    st->shard_paths[t->shard], head, shared);
   }
-  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: unexpected tensor %s; %s of config.json's sizes has none",
-                  st->shard_paths[t->shard], t->name, body ? "a reward model" : "a Llama model");
+  return tpo_fail(
+      err, TPO_E_UNSUPPORTED, "%s: unexpected tensor %s; a %s model of config.json's sizes has none",
+      st->shard_paths[t->shard], t->name, body ? "reward" : tpo_family(&source->arch)->names[TPO_NAME_PROSE]);
 }
 
 static int check_tensor(struct tpo_source *source, const struct tpo_param *param, struct tpo_error *err)

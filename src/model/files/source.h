@@ -11,8 +11,8 @@ struct tpo_source {
   /* Tensors beside the transformer's, of a head that the caller reads; set after opening. Borrowed. */
   const struct tpo_param *extra;
   size_t n_extra;
-  bool master; /* set after opening: take the fp32 master weights where the file has them beside rounded ones
-                */
+  /* set after opening: take the fp32 master weights where the file has them beside rounded ones */
+  bool master;
   /* Every parameter is there with its shape and a type that can be read, and nothing else is. */
   int (*check)(struct tpo_source *source, const struct tpo_param *params, size_t n, struct tpo_error *err);
   /* Rows of parameter i as fp32. out [n_rows, cols] */
@@ -27,8 +27,7 @@ struct tpo_source {
   void (*close)(struct tpo_source *source);
 };
 
-/* hf.c, gguf.c, checkpoint.c: fill arch; with `weights`, the rest too. On failure nothing
- * stays open. */
+/* hf.c, gguf.c, checkpoint.c: fill arch; with `weights`, the rest too. On failure nothing stays open. */
 int tpo_source_open_hf(struct tpo_source *source, const char *folder, bool weights, struct tpo_error *err);
 int tpo_source_open_gguf(struct tpo_source *source, const char *path, bool weights, struct tpo_error *err);
 int tpo_source_open_checkpoint(struct tpo_source *source, const char *path, bool weights,

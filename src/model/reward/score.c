@@ -85,8 +85,8 @@ static int plan_blocks(const struct run *r, const struct tpo_step_limits *limits
   if (blocks < least)
     return tpo_fail(
         err, TPO_E_MEMORY,
-        "the reward model needs %zu MiB of KV cache for its longest text, of %d tokens, and %zu MiB "
-        "for passes of %d tokens; that much memory is not free (lower judge.batch_tokens)",
+        "the reward model needs %zu MiB of KV cache for its longest text, of %d tokens, "
+        "and %zu MiB for passes of %d tokens; that much memory is not free (lower judge.batch_tokens)",
         (size_t)least * bytes >> 20, r->plan->longest, step >> 20, limits->rows);
   *n = blocks < INT32_MAX ? (int)blocks : INT32_MAX - 1;
   return 0;
@@ -198,9 +198,8 @@ static bool open_next(struct run *r)
   return true;
 }
 
-/* The whole text is in passes. Its slot is free after this one; what the next text has of it is held for
- * that.
- */
+/* The whole text is in passes. Its slot is free after this one;
+ * what the next text has of it is held for that. */
 static void close_current(struct run *r)
 {
   r->open = false;

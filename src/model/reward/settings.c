@@ -16,12 +16,13 @@ static const char *first_architecture(const json_t *config)
 
 static int unsupported(const char *name, const char *place, struct tpo_error *err)
 {
-  return tpo_fail(
-      err, TPO_E_UNSUPPORTED,
-      "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; expected "
-      "LlamaForRewardModelWithGating, LlamaForSequenceClassification, or a model of OpenRLHF with "
-      "\"value_head_prefix\"",
-      place, name);
+  char gated[256], label[256];
+  tpo_family_list(TPO_NAME_GATED_REWARD, false, gated);
+  tpo_family_list(TPO_NAME_LABEL_REWARD, false, label);
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; "
+                  "expected %s, %s, or a model of OpenRLHF with \"value_head_prefix\"",
+                  place, name, gated, label);
 }
 
 static int read_gated(struct reward_settings *s, const json_t *config, const char *place,
@@ -96,7 +97,7 @@ static int read_label(struct reward_settings *s, const json_t *config, const cha
   if (status < 0) return status;
   bool openrlhf = prefix || strcmp(name, "RewardModel") == 0 || strcmp(name, "LLMForSequenceRegression") == 0;
   bool critic = strcmp(name, "CriticModel") == 0;
-  if (critic || (!openrlhf && strcmp(name, "LlamaForSequenceClassification") != 0))
+  if (critic || (!openrlhf && !tpo_family_find(NULL, TPO_NAME_LABEL_REWARD, name, strlen(name))))
     return unsupported(name, place, err);
   if (openrlhf) s->pad = -1; /* it tells padding by its mask, never by the token */
   status = check_labels(config, openrlhf, place, err);
@@ -113,7 +114,7 @@ int reward_settings_read(struct reward_settings *s, const json_t *config, const 
   const char *name = first_architecture(config);
   int status = tpo_json_get_int(config, "pad_token_id", -1, INT32_MAX, &s->pad, place, err);
   if (status < 0) return status;
-  bool gated = strcmp(name, "LlamaForRewardModelWithGating") == 0;
+  bool gated = tpo_family_find(NULL, TPO_NAME_GATED_REWARD, name, strlen(name));
   s->kind = gated ? REWARD_GATED : REWARD_LABEL;
   return gated ? read_gated(s, config, place, err) : read_label(s, config, head, name, place, err);
 }

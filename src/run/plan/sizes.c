@@ -28,7 +28,7 @@ static int checkpoint_bytes(const struct plan *plan, bool with_optimizer, double
   enum { ARCHITECTURE = 500, STATE = 500 }; /* JSON texts, about */
   const struct tpo_arch *arch = &plan->arch;
   bool bf16 = plan->config->model.dtype == TPO_DTYPE_BF16;
-  double tensors = 2 + (double)arch->layers * TPO_LAYER_PARAMS + !arch->tied;
+  double tensors = (double)tpo_params_number(arch);
   double values = (double)tpo_arch_param_count(arch);
   int groups = (with_optimizer || bf16) + 2 * with_optimizer;
   struct tpo_h5_heaps heaps = {0};

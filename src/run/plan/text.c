@@ -88,8 +88,8 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
     return;
   }
   tpo_buf_printf(out,
-                 "\nValidation: %s instructions of %s prompt tokens, %d sample%s of each; what does not "
-                 "parse is drawn\nagain up to %d times (run.validation_resample)\n",
+                 "\nValidation: %s instructions of %s prompt tokens, %d sample%s of each; "
+                 "what does not parse is drawn\nagain up to %d times (run.validation_resample)\n",
                  count((double)set->n, n), count(set->prompt_tokens, tokens), run->validation_k,
                  run->validation_k == 1 ? "" : "s", run->validation_resample);
   header(out, names, N);
@@ -131,8 +131,8 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
       tpo_buf_printf(out, "%s\n", strcmp(judge->kind, "rule") == 0 ? judge->unit : "no calls");
   }
   if (plan->compares && plan->validation.n > 0)
-    tpo_buf_puts(out, "  Validation responses are compared with the start model's, the previous iteration's "
-                      "and run.baseline's, each in both positions.\n");
+    tpo_buf_puts(out, "  Validation responses are compared with the start model's, "
+                      "the previous iteration's and run.baseline's, each in both positions.\n");
   if (tpo_judge_check(&plan->config->judge, &problem) < 0)
     tpo_buf_printf(out, "  warning: %s\n", problem.message);
 }

@@ -1,3 +1,4 @@
+/* Content hashes of datasets, and of a file: its datasets' in the order of their names. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/hash.h"

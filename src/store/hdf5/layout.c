@@ -6,10 +6,10 @@
 
 #include "base/memory.h"
 
-/* How HDF5 lays out what we write : texts lie in heaps of 4096 bytes, 16 of them a header, each
- * text behind 16 bytes of its own and filled up to 8; a longer one has a heap for itself. A text's place
- * takes 16 bytes more. Metadata come in blocks of 2048 bytes: 342 for a dataset and its name, 340
- * for a group and 500 for the file, as measured on checkpoints. */
+/* How HDF5 lays out what we write: texts lie in heaps of 4096 bytes, 16 of them a header, each text behind 16
+ * bytes of its own and filled up to 8; a longer one has a heap for itself. A text's place takes 16 bytes
+ * more. Metadata come in blocks of 2048 bytes: 342 for a dataset and its name, 340 for a group and 500 for
+ * the file, as measured on checkpoints. */
 enum { HEAP_BYTES = 4096, HEAP_HEADER = 16, TEXT_HEADER = 16 };
 enum { BLOCK_BYTES = 2048, DATASET_BYTES = 342, GROUP_BYTES = 340, FILE_BYTES = 500 };
 

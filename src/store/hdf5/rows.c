@@ -1,3 +1,4 @@
+/* Tables of structs to datasets, a column each, and back. */
 #include <stdlib.h>
 #include <string.h>
 #include "store/hdf5/h5.h"

@@ -1,3 +1,4 @@
+/* Our element types as HDF5 has them, and the library's errors as one sentence. */
 #include <string.h>
 #include "store/hdf5/h5.h"
 #include "store/show.h"

@@ -93,8 +93,8 @@ static int read_hash(const struct tpo_h5_reader *r, char hex[33], struct tpo_err
   if (status < 0) return status;
   if (status == 0 || strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
     status = tpo_fail(err, TPO_E_INPUT,
-                      "%s: its attribute content_hash is %s, expected 32 hexadecimal digits; the file "
-                      "was not finished or is damaged",
+                      "%s: its attribute content_hash is %s, expected 32 hexadecimal digits; "
+                      "the file was not finished or is damaged",
                       r->path, status == 0 ? "absent" : tpo_show_name(text, strlen(text)).text);
   else
     memcpy(hex, text, 33);

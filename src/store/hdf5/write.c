@@ -1,3 +1,4 @@
+/* Writes an HDF5 file under a temporary name, with room reserved before each write. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

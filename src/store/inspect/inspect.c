@@ -1,3 +1,4 @@
+/* Finds out what kind of file it is, and what the parts of `tpo inspect` share. */
 #include "store/inspect/inspect.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -144,10 +144,10 @@ int tpo_inspect_pairs(const char *path, int limit, FILE *out, struct tpo_error *
     show_pair_totals(out, &pairs, limit);
     size_t shown = tpo_inspect_shown(pairs.n, limit);
     if (shown > 0)
-      fputs("\n         ------------- chosen --------------  ------------ rejected -------------\n"
-            "  pair      row     score tokens     logprob     row     score tokens     logprob    margin  "
-            "prompt\n",
-            out);
+      fputs(
+          "\n         ------------- chosen --------------  ------------ rejected -------------\n"
+          "  pair      row     score tokens     logprob     row     score tokens     logprob    margin  prompt\n",
+          out);
     for (size_t i = 0; i < shown; i++) {
       const struct tpo_pair_row *row = &pairs.rows[i];
       fprintf(out, "  %5zu  %6d  %8.4f %6d", i, row->chosen_row, row->chosen_score, row->n_chosen);

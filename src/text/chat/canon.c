@@ -1,3 +1,4 @@
+/* Cuts a Jinja template into tokens, and rewrites those that mean the same into one spelling. */
 #include "text/chat/canon.h"
 
 #include <ctype.h>
@@ -171,8 +172,8 @@ static int copy(struct lexer *to, const struct lexer *from, size_t i)
   return add(to, from->tokens[i].kind, from->pool.data + from->tokens[i].begin, from->tokens[i].len);
 }
 
-/* Neighbouring outputs become one sum; `.name`, `.strip()` and `loop.index0 == 0` take their other spelling.
- */
+/* Neighbouring outputs become one sum; `.name`, `.strip()`
+ * and `loop.index0 == 0` take their other spelling. */
 static int rewrite(struct lexer *to, const struct lexer *from)
 {
   bool sum = false; /* the last thing written is the end of a sum */

@@ -1,3 +1,4 @@
+/* Trims white space, Unicode's and all. */
 #include "text/chat/space.h"
 
 #include "base/utf8.h"

@@ -1,5 +1,5 @@
-/* Which chat template a model has: recognised by the hash of its canonical form, or given by configuration.
- */
+/* Which chat template a model has: recognised by the hash
+ * of its canonical form, or given by configuration. */
 #include "text/chat/template.h"
 
 #include <stdlib.h>
@@ -79,8 +79,7 @@ static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, b
   } else {
     status = tpo_fail(
         err, TPO_E_UNSUPPORTED,
-        "%s: the model's chat template is none of those known here (ChatML, Llama 2, Llama 3; fingerprint "
-        "%016llx); %s",
+        "%s: the model's chat template is none of those known here (ChatML, Llama 2, Llama 3; fingerprint %016llx); %s",
         tok->place, (unsigned long long)tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len),
         advice);
   }

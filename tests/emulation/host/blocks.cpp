@@ -151,9 +151,8 @@ void switch_to(thread *t)
   }
   if (barrier != nullptr) {
     kernel_fail(cudaErrorLaunchFailure, waits->at,
-                "deadlock: lane %u of warp %u waits in %s for the lanes of mask 0x%08x, while %u threads of "
-                "the block "
-                "wait in __syncthreads (%s:%d)",
+                "deadlock: lane %u of warp %u waits in %s for the lanes of mask 0x%08x, "
+                "while %u threads of the block wait in __syncthreads (%s:%d)",
                 waits->lane, waits->warp, waits->operation, waits->mask, run.in_barrier, barrier->at.file,
                 barrier->at.line);
   }

@@ -1,3 +1,4 @@
+/* Stacks, and switching between them, in assembly or, elsewhere, by ucontext. */
 #include "context.h"
 
 #include <pthread.h>

@@ -24,8 +24,8 @@ struct context {
   void *sanitizer; /* AddressSanitizer's own state of this stack */
 };
 
-/* The stack starts in `entry` when first switched to; entry must call context_entered first and never return.
- */
+/* The stack starts in `entry` when first switched to;
+ * entry must call context_entered first and never return. */
 void context_make(context *c, void *stack, size_t bytes, void (*entry)());
 void context_entered();
 /* The calling host thread's own stack. */

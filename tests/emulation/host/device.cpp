@@ -459,53 +459,44 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
   return cudaSuccess;
 }
 
-#define TPO_ERRORS(one)                                                                                      \
-  one(cudaSuccess, "no error") one(cudaErrorInvalidValue, "invalid argument") one(                           \
-      cudaErrorMemoryAllocation, "out of memory") one(cudaErrorInitializationError, "initialization error")  \
-      one(cudaErrorInvalidConfiguration,                                                                     \
-          "invalid configuration argument") one(cudaErrorInvalidDevicePointer, "invalid device pointer")     \
-          one(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy") one(                     \
-              cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version")   \
-              one(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable") one(     \
-                  cudaErrorInvalidDeviceFunction,                                                            \
-                  "invalid device function") one(cudaErrorNoDevice, "no CUDA-capable device is detected")    \
-                  one(cudaErrorInvalidDevice, "invalid device ordinal") one(                                 \
-                      cudaErrorNoKernelImageForDevice,                                                       \
-                      "no kernel image is available for execution on the device")                            \
-                      one(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered") one(             \
-                          cudaErrorIllegalState, "the operation cannot be performed in the present state")   \
-                          one(cudaErrorInvalidResourceHandle,                                                \
-                              "invalid resource handle") one(cudaErrorNotReady, "device not ready")          \
-                              one(cudaErrorIllegalAddress, "an illegal memory access was encountered") one(  \
-                                  cudaErrorLaunchOutOfResources, "too many resources requested for launch")  \
-                                  one(cudaErrorAssert, "device-side assert triggered")                       \
-                                      one(cudaErrorMisalignedAddress, "misaligned address") one(             \
-                                          cudaErrorInvalidAddressSpace,                                      \
-                                          "operation not supported on global/shared address space")          \
-                                          one(cudaErrorLaunchFailure, "unspecified launch failure") one(     \
-                                              cudaErrorNotPermitted, "operation not permitted")              \
-                                              one(cudaErrorNotSupported, "operation not supported") one(     \
-                                                  cudaErrorStreamCaptureUnsupported,                         \
-                                                  "operation not permitted when stream is capturing")        \
-                                                  one(cudaErrorStreamCaptureInvalidated,                     \
-                                                      "operation failed due to a previous error during "     \
-                                                      "capture") one(cudaErrorStreamCaptureMerge,            \
-                                                                     "operation would result in a merge of " \
-                                                                     "separate capture sequences")           \
-                                                      one(cudaErrorStreamCaptureUnmatched,                   \
-                                                          "capture was not ended in the same stream as it "  \
-                                                          "began") one(cudaErrorStreamCaptureUnjoined,       \
-                                                                       "capturing stream has unjoined work") \
-                                                          one(cudaErrorStreamCaptureIsolation,               \
-                                                              "dependency created on uncaptured work in "    \
-                                                              "another stream")                              \
-                                                              one(cudaErrorStreamCaptureImplicit,            \
-                                                                  "operation would make the legacy stream "  \
-                                                                  "depend on a capturing stream")            \
-                                                                  one(cudaErrorCapturedEvent,                \
-                                                                      "operation not permitted on an event " \
-                                                                      "last recorded in a capturing stream") \
-                                                                      one(cudaErrorUnknown, "unknown error")
+/* A line each. */
+/* clang-format off */
+#define TPO_ERRORS(one)                                                                                       \
+  one(cudaSuccess, "no error")                                                                                \
+  one(cudaErrorInvalidValue, "invalid argument")                                                              \
+  one(cudaErrorMemoryAllocation, "out of memory")                                                             \
+  one(cudaErrorInitializationError, "initialization error")                                                   \
+  one(cudaErrorInvalidConfiguration, "invalid configuration argument")                                        \
+  one(cudaErrorInvalidDevicePointer, "invalid device pointer")                                                \
+  one(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy")                                   \
+  one(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version")            \
+  one(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable")                       \
+  one(cudaErrorInvalidDeviceFunction, "invalid device function")                                              \
+  one(cudaErrorNoDevice, "no CUDA-capable device is detected")                                                \
+  one(cudaErrorInvalidDevice, "invalid device ordinal")                                                       \
+  one(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device")            \
+  one(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered")                                       \
+  one(cudaErrorIllegalState, "the operation cannot be performed in the present state")                        \
+  one(cudaErrorInvalidResourceHandle, "invalid resource handle")                                              \
+  one(cudaErrorNotReady, "device not ready")                                                                  \
+  one(cudaErrorIllegalAddress, "an illegal memory access was encountered")                                    \
+  one(cudaErrorLaunchOutOfResources, "too many resources requested for launch")                               \
+  one(cudaErrorAssert, "device-side assert triggered")                                                        \
+  one(cudaErrorMisalignedAddress, "misaligned address")                                                       \
+  one(cudaErrorInvalidAddressSpace, "operation not supported on global/shared address space")                 \
+  one(cudaErrorLaunchFailure, "unspecified launch failure")                                                   \
+  one(cudaErrorNotPermitted, "operation not permitted")                                                       \
+  one(cudaErrorNotSupported, "operation not supported")                                                       \
+  one(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")                  \
+  one(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture")           \
+  one(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate capture sequences")         \
+  one(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began")                \
+  one(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work")                                   \
+  one(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream")             \
+  one(cudaErrorStreamCaptureImplicit, "operation would make the legacy stream depend on a capturing stream")  \
+  one(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream")      \
+  one(cudaErrorUnknown, "unknown error")
+/* clang-format on */
 
 const char *cudaGetErrorString(cudaError_t error)
 {

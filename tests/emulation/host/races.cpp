@@ -97,9 +97,8 @@ const char *const verbs[] = {"reads", "writes", "atomically changes"};
   const shared_region *region = shared_find(offset);
   const bool same_warp = other / 32u == running()->warp;
   kernel_fail(cudaErrorLaunchFailure, {},
-              "race on byte %zu of shared %s: thread %u %s it at %s, thread %u %s it at %s, and no "
-              "__syncthreads%s is "
-              "between",
+              "race on byte %zu of shared %s: thread %u %s it at %s, "
+              "thread %u %s it at %s, and no __syncthreads%s is between",
               offset - region->offset, region->name, running()->warp * 32 + running()->lane, verbs[kind],
               source_of(instruction_at(at)), other, verbs[other_kind], source_of(instruction_at(other_at)),
               same_warp ? " or __syncwarp" : "");
@@ -122,8 +121,8 @@ void check_history(access_history *h, size_t offset, access kind, const thread &
   if (h->async_block == block_number) {
     const shared_region *region = shared_find(offset);
     kernel_fail(cudaErrorLaunchFailure, {},
-                "race on byte %zu of shared %s: thread %u %s it at %s while the cp_async_16 of thread %u is "
-                "under way",
+                "race on byte %zu of shared %s: "
+                "thread %u %s it at %s while the cp_async_16 of thread %u is under way",
                 offset - region->offset, region->name, number, verbs[kind], source_of(instruction_at(at)),
                 history->async_thread[offset / 4]);
   }

@@ -1,5 +1,5 @@
-/* Emulated CUDA: bfloat16, rounded as the GPU's instructions do (to nearest even; every NaN becomes 0x7fff).
- */
+/* Emulated CUDA: bfloat16, rounded as the GPU's instructions
+ * do (to nearest even; every NaN becomes 0x7fff). */
 #ifndef TPO_EMULATION_CUDA_BF16_H
 #define TPO_EMULATION_CUDA_BF16_H
 

@@ -2,8 +2,7 @@
  *
  *   for each tile of TPO_KEY_TILE keys:  S = Q K^T; m' = max(m, row max of S); P = exp(S - m');
  *                                        l = l exp(m - m') + row sum of P; O = O exp(m - m') + P V
- *   out = O / l; lse = m + log(l)                                   (Milakov & Gimelshein 2018, Dao et al.
- * 2022)
+ *   out = O / l; lse = m + log(l)             (Milakov & Gimelshein 2018, Dao et al. 2022)
  *
  * Tiles begin at multiples of TPO_KEY_TILE in the sequence and each sum is one ascending chain, so a row's
  * bits depend on its position alone. Keys past a row's own get probability 0. The work is the two products; a

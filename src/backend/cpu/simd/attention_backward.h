@@ -4,8 +4,8 @@
  *   dQ = scale dS K; dK = scale dS^T Q; dV = P^T dout
  *
  * in blocks of TPO_KEY_TILE queries by as many keys, keys outside, queries inside, so that every sum has one
- * order. Five products of 64 x 64 x head_dim a block: they are the work. The caller adds up
- * dK and dV over the query heads of a key head. */
+ * order. Five products of 64 x 64 x head_dim a block: they are the work. The caller adds up dK and dV over
+ * the query heads of a key head. */
 #ifndef TPO_BACKEND_CPU_SIMD_ATTENTION_BACKWARD_H
 #define TPO_BACKEND_CPU_SIMD_ATTENTION_BACKWARD_H
 

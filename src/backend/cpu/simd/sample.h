@@ -1,5 +1,5 @@
-/* Passes over a row of logits. Weights and their sums are exact (vecmath.h), so lanes may add in any order.
- */
+/* Passes over a row of logits. Weights and their sums
+ * are exact (vecmath.h), so lanes may add in any order. */
 #ifndef TPO_BACKEND_CPU_SIMD_SAMPLE_H
 #define TPO_BACKEND_CPU_SIMD_SAMPLE_H
 

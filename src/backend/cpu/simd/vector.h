@@ -35,10 +35,11 @@ INLINE vf vfma(vf a, vf b, vf c)
 {
   return _mm512_fmadd_ps(a, b, c);
 }
+/* b when either is NaN */
 INLINE vf vmin(vf a, vf b)
 {
   return _mm512_min_ps(a, b);
-} /* b when either is NaN */
+}
 INLINE vf vmax(vf a, vf b)
 {
   return _mm512_max_ps(a, b);
@@ -133,8 +134,8 @@ INLINE void vstore(float *p, vf x)
 }
 INLINE vf vfma(vf a, vf b, vf c)
 {
-  return a * b + c;
-} /* rounded twice here */
+  return a * b + c; /* rounded twice here */
+}
 INLINE vf vmin(vf a, vf b)
 {
   return _mm_min_ps(a, b);
@@ -165,8 +166,8 @@ INLINE vd vhigh(vf x)
 }
 #endif
 
-/* The first n < VL elements, zero in the other lanes; and back. Lanes give the same bits as in a full vector.
- */
+/* The first n < VL elements, zero in the other lanes;
+ * and back. Lanes give the same bits as in a full vector. */
 INLINE vf vload_n(const float *p, int n)
 {
   float lanes[VL] = {0};

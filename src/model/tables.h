@@ -1,0 +1,76 @@
+/* The two tables that say what a model is: the families that are known (families.c), and the parameters that
+ * a model has (params.c). A family's names, and a tensor's names, shape and place, stand there and nowhere
+ * else: what reads, writes, counts and allocates weights goes through these tables, so that another family is
+ * a row of one and whatever tensors of its own it has are rows of the other. */
+#ifndef TPO_MODEL_TABLES_H
+#define TPO_MODEL_TABLES_H
+
+#include "tpo/model.h"
+
+/* families.c */
+enum tpo_family_name {
+  TPO_NAME_PROSE,        /* as messages call it */
+  TPO_NAME_MODEL_TYPE,   /* config.json's "model_type"; a model's hash begins with it */
+  TPO_NAME_CAUSAL_LM,    /* the first of config.json's "architectures": a language model, */
+  TPO_NAME_LABEL_REWARD, /* a reward model whose head is one linear layer, */
+  TPO_NAME_GATED_REWARD, /* ArmoRM */
+  TPO_NAME_GGUF,         /* general.architecture; the family's keys in GGUF begin with it */
+  TPO_FAMILY_NAMES
+};
+
+struct tpo_family_row {
+  const char *names[TPO_FAMILY_NAMES]; /* NULL: there is none */
+  int context;                         /* what holds where a file doesn't tell */
+  double rms_eps, rope_theta;
+  bool gguf_interleaves; /* GGUF keeps its rotated rows for the interleaved rotary embedding */
+};
+
+const struct tpo_family_row *tpo_family(const struct tpo_arch *arch);
+/* Whether a family has that name of the kind; *out (may be NULL): which one. */
+bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const char *text, size_t len);
+/* All families' names of the kind, for a message that tells what was expected: "one", "two". */
+void tpo_family_list(enum tpo_family_name which, bool quoted, char out[256]);
+
+/* params.c */
+enum tpo_dim {
+  TPO_ONE,    /* as cols: a vector */
+  TPO_VOCAB,  /* tokens */
+  TPO_HIDDEN, /* features of the residual stream */
+  TPO_Q_DIM,  /* heads * head_dim */
+  TPO_KV_DIM, /* kv_heads * head_dim */
+  TPO_FFN     /* features between the feed-forward's products */
+};
+
+int64_t tpo_dim(const struct tpo_arch *arch, enum tpo_dim dim);
+
+/* A row of the table. The parameters of one weight lie one after another, with the same cols, and are its
+ * rows in this order: q, k and v are one product. */
+struct tpo_param_kind {
+  const char *name, *gguf; /* in Hugging Face and in GGUF; a layer's after "model.layers.N." and "blk.N." */
+  enum tpo_dim rows, cols;
+  bool of_layer; /* each layer has one */
+  size_t weight; /* the struct tpo_weight in struct tpo_layer, or in struct tpo_model */
+  bool (*exists)(const struct tpo_arch *); /* NULL: in every model */
+  bool rotary;                             /* its rows are rotated, by heads */
+};
+
+/* What files tell about the architecture by having these or not. */
+const struct tpo_param_kind *tpo_param_embed(void);
+const struct tpo_param_kind *tpo_param_lm_head(void);
+/* What files may hold besides, which are no parameters: divisors of the rotary embedding's frequencies, and
+ * the end of the name of a layer's table of those. */
+#define TPO_GGUF_ROPE_FREQS "rope_freqs.weight"
+#define TPO_HF_ROPE_TABLE ".self_attn.rotary_emb.inv_freq"
+
+/* *out [*n], malloc'ed; *count: elements of the flat array. */
+int tpo_params_list(const struct tpo_arch *arch, struct tpo_param **out, size_t *n, size_t *count,
+                    struct tpo_error *err);
+/* How many there are: *n above. */
+size_t tpo_params_number(const struct tpo_arch *arch);
+/* The end of the parameters that params[i], the first of its weight, has the weight together with. */
+size_t tpo_params_weight_end(const struct tpo_param *params, size_t n, size_t i);
+void tpo_param_gguf_name(const struct tpo_param *param, char out[96]);
+/* Rows of a parameter that are moved at once, so that staging memory stays small. */
+int64_t tpo_param_chunk(const struct tpo_param *param);
+
+#endif
