@@ -34,6 +34,7 @@ struct tpo_trainer {
   struct tpo_activations *activations;
   uint32_t *order; /* of the pairs in the epoch that is going on; NULL between epochs */
   size_t n_ordered;
+  bool is_reference;   /* the model was, before its first step, what the pairs' reference is of */
   int64_t step;        /* updates made */
   int epoch;           /* the epoch that goes on next */
   int64_t position;    /* global batches of it that are done */

@@ -150,8 +150,7 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
 static void check_first_step(const struct tpo_trainer *t, const struct tpo_pairs *pairs,
                              const struct tpo_train_metrics *metrics)
 {
-  bool same_model = strcmp(pairs->ref_model, tpo_model_hash(t->model)) == 0;
-  if (same_model && metrics->margin != 0)
+  if (t->is_reference && metrics->margin != 0)
     tpo_log(TPO_LOG_WARN,
             "policy and reference are the same model (%s), but their log-probabilities differ: "
             "mean margin %g where 0 is expected; the reference was computed with another backend or machine",
@@ -177,6 +176,10 @@ static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   if (status == 0) status = allocate_gradient(t, err);
   if (status == 0 && !(t->order = epoch_order(t, pairs->n, t->epoch, err))) status = TPO_E_MEMORY;
   t->n_ordered = pairs->n;
+  if (status == 0 && t->step == 0) { /* while the weights are those that the hash is of */
+    const char *hash = tpo_model_hash(t->model);
+    t->is_reference = hash && strcmp(pairs->ref_model, hash) == 0;
+  }
   return tpo_comm_agree(t->comm, status, err);
 }
 

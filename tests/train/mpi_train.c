@@ -297,6 +297,24 @@ static void loss_is_ln_2_before_the_first_update_and_only_then(void)
   setup_close(&s);
 }
 
+/* The hash is worked out when it is first asked for: after a step it would be another model's. */
+static void the_reference_is_known_by_the_weights_before_the_first_step(void)
+{
+  struct tpo_train_config config = fixture_config();
+  struct setup s = setup_open(comm, &config);
+  char hash[33];
+  snprintf(hash, sizeof hash, "%s", tpo_model_hash(s.model));
+  setup_close(&s);
+  for (int is_other = 0; is_other < 2; is_other++) {
+    struct history history = {.n = 0};
+    s = setup_open(comm, &config);
+    snprintf(s.pairs.ref_model, sizeof s.pairs.ref_model, "%s", is_other ? "another" : hash);
+    run_epochs(&s, 0, 1, &history);
+    CHECK(s.trainer->is_reference == !is_other);
+    setup_close(&s);
+  }
+}
+
 static void reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count(void)
 {
   struct tpo_train_config config = fixture_config();
@@ -405,6 +423,7 @@ int main(void)
   CHECK(tpo_comm_open(&comm, 30, &err) == 0);
   alone = open_alone();
   shares_cover_a_batch_once_and_evenly();
+  the_reference_is_known_by_the_weights_before_the_first_step();
   reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count();
   losses_and_gradients_are_pytorch_s();
   weights_after_six_steps_are_pytorch_s();
