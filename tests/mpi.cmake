@@ -1,7 +1,5 @@
 # Every tests/<layer>/mpi_<what>.c is a program that holds at any number of ranks; each is run with 1 to 4.
 # tests/comm/faults checks what is left of a job when a rank fails, tests/comm/two_hosts the way between hosts.
-find_program(MPIRUN NAMES mpirun REQUIRED)
-find_program(TIMEOUT NAMES timeout REQUIRED)
 # Open MPI unloads its plugins with memory still allocated, so leaks are looked for only in programs without it.
 set(mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=detect_leaks=0)
 

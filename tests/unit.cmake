@@ -1,5 +1,4 @@
 # Every tests/<layer>/test_<what>.c is one cmocka program, linked with that layer and what stands below it.
-pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 # What the tests of a layer need that the layer itself does not.
 function(tpo_test_needs layer)
   set(TPO_TEST_NEEDS_${layer} ${ARGN} PARENT_SCOPE)

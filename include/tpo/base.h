@@ -18,6 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Marks what libtpo.so exports; all else in it is hidden. */
+#define TPO_API __attribute__((visibility("default")))
+
 enum tpo_status {
   TPO_OK = 0,
   TPO_E_USAGE = -1,       /* option, configuration, or a file named by one that can't be opened: exit 2 */

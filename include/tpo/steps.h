@@ -133,6 +133,8 @@ struct tpo_synth_options {
   size_t min_words, max_words; /* of an instruction; longer seeds are not shown */
   double max_overlap;          /* of word 3-grams, 0 to 1: more of them shared is too like */
 };
+/* 8 shots, 3 to 150 words, overlap 0.7, ten requests for each of n. */
+void tpo_synth_options_default(struct tpo_synth_options *options, size_t n);
 int tpo_synth(const struct tpo_session *session, const struct tpo_policy *policy,
               const struct tpo_instructions *seeds, const struct tpo_synth_options *options,
               struct tpo_instructions *out, struct tpo_error *err);

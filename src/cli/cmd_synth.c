@@ -94,11 +94,10 @@ static int write_with_model(struct cli_session *s, const char *seeds_path, const
   return status;
 }
 
-static int share_option(const struct invocation *in, const char *name, double missing, double *out,
-                        struct tpo_error *err)
+/* *out keeps its value where the option isn't given. */
+static int share_option(const struct invocation *in, const char *name, double *out, struct tpo_error *err)
 {
   const char *value = option_value(in, name);
-  *out = missing;
   if (!value) return 0;
   char *end;
   errno = 0;
@@ -113,16 +112,17 @@ static int read_options(const struct invocation *in, int64_t n, struct tpo_synth
                         struct tpo_error *err)
 {
   int64_t shots, requests, least, most;
-  int status = option_int(in, "--shots", 1, 64, 8, &shots, err);
-  if (status == 0) status = option_int(in, "--max-requests", 1, 1000000000, 10 * n, &requests, err);
-  if (status == 0) status = option_int(in, "--min-words", 1, 100000, 3, &least, err);
-  if (status == 0) status = option_int(in, "--max-words", 1, 100000, 150, &most, err);
-  if (status == 0) status = share_option(in, "--max-overlap", 0.7, &how->max_overlap, err);
+  tpo_synth_options_default(how, (size_t)n);
+  int status = option_int(in, "--shots", 1, 64, how->shots, &shots, err);
+  if (status == 0)
+    status = option_int(in, "--max-requests", 1, 1000000000, (int64_t)how->max_requests, &requests, err);
+  if (status == 0) status = option_int(in, "--min-words", 1, 100000, (int64_t)how->min_words, &least, err);
+  if (status == 0) status = option_int(in, "--max-words", 1, 100000, (int64_t)how->max_words, &most, err);
+  if (status == 0) status = share_option(in, "--max-overlap", &how->max_overlap, err);
   if (status == 0 && least > most)
     status = tpo_fail(err, TPO_E_USAGE, "tpo synth: --min-words is %lld, more than --max-words, %lld",
                       (long long)least, (long long)most);
   if (status < 0) return status;
-  how->n = (size_t)n;
   how->max_requests = (size_t)requests;
   how->shots = (int)shots;
   how->min_words = (size_t)least;

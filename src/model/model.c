@@ -284,7 +284,7 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
                             const struct tpo_model_options *options, struct tpo_error *err)
 {
   *out = NULL;
-  struct tpo_model *model;
+  struct tpo_model *model = NULL;
   int code = tpo_arch_check(arch, "random model", err);
   if (code == 0) code = tpo_model_allocate(&model, arch, options, err);
   if (code < 0) return code;

@@ -23,6 +23,12 @@ static const char task[] =
     "with request %d: similar in kind, on a subject that no other request in the list has, and clear "
     "to a reader who knows nothing else. Give the words of that one request. Don't carry out any of them.";
 
+void tpo_synth_options_default(struct tpo_synth_options *options, size_t n)
+{
+  *options = (struct tpo_synth_options){
+      .n = n, .max_requests = 10 * n, .shots = 8, .min_words = 3, .max_words = 150, .max_overlap = 0.7};
+}
+
 struct synth {
   const struct tpo_session *session;
   const struct tpo_policy *policy;

@@ -4,7 +4,7 @@ function(tpo_emulation_flags target)
   target_include_directories(${target} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulation/include ${CMAKE_SOURCE_DIR}/cuda
                                                       ${CMAKE_SOURCE_DIR}/tests/emulation)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
-  target_compile_options(${target} PRIVATE -O2 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -ffp-contract=off)
+  target_compile_options(${target} PRIVATE -O2 -g1 ${TPO_WARNINGS} -Wno-unknown-pragmas -ffp-contract=off)
   if(TPO_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
