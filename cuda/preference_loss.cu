@@ -39,9 +39,9 @@ __global__ void __launch_bounds__(THREADS)
   double rejected = sum_of(logprob + pair.rejected, pair.n_rejected, scratch);
   if (threadIdx.x == 0) {
     const tpo_pair_terms terms = tpo_pair_loss_terms(&args, &pair, chosen, rejected);
-    results[blockIdx.x] = {chosen, rejected, terms.loss, terms.margin};
     derivatives[0] = args.scale * terms.by_chosen;
     derivatives[1] = args.scale * terms.by_rejected;
+    results[blockIdx.x] = {chosen, rejected, terms.loss, terms.margin, derivatives[0], derivatives[1]};
   }
   __syncthreads();
   spread(dlogprob + pair.chosen, pair.n_chosen, derivatives[0]);

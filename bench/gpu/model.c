@@ -276,15 +276,11 @@ struct steps {
   int n;
 };
 
-static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
+static void keep_step(struct steps *steps, const struct tpo_train_metrics *m)
 {
-  struct steps *steps = arg;
-  (void)err;
-  if (steps->n < 64) {
-    steps->seconds[steps->n] = m->seconds;
-    steps->losses[steps->n++] = m->loss;
-  }
-  return 0;
+  if (steps->n == 64) return;
+  steps->seconds[steps->n] = m->seconds;
+  steps->losses[steps->n++] = m->loss;
 }
 
 /* Pairs of one length: a quarter prompt, the rest output. */
@@ -360,6 +356,7 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   struct tpo_comm *comm = NULL;
   struct tpo_model *model = NULL;
   struct tpo_trainer *trainer = NULL;
+  struct tpo_train_metrics metrics;
   struct tpo_pairs pairs = {0};
   struct steps steps = {0};
   tpo_config_default(&config);
@@ -379,7 +376,8 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   double reference = tpo_seconds() - start;
   if (status == 0) status = tpo_trainer_open(&trainer, model, comm, &config.train, 1, err);
   for (int epoch = 0; status == 0 && epoch < s->steps; epoch++)
-    status = tpo_trainer_epoch(trainer, &pairs, epoch, on_step, &steps, err);
+    while ((status = tpo_trainer_step(trainer, &pairs, epoch, &metrics, err)) == 1)
+      keep_step(&steps, &metrics);
   if (status == 0) status = report_training(&arch, s, &steps, reference, err);
   tpo_trainer_close(trainer);
   tpo_pairs_free(&pairs);

@@ -15,8 +15,6 @@
 #ifndef TPO_STEPS_H
 #define TPO_STEPS_H
 
-#include <stdio.h>
-
 #include "tpo/backend.h"
 #include "tpo/comm.h"
 #include "tpo/config.h"
@@ -91,29 +89,37 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
- * are there. after_epoch (may be NULL) is called on all ranks with the trained weights in place; it returns a
- * score, NaN for none, and the best epoch's weights are the ones saved; without scores the last epoch's. */
+ * are there; both are borrowed until it is closed. Epoch by epoch, its steps and then its end:
+ *
+ *   for (int epoch = tpo_dpo_progress(dpo)->epochs_done; epoch < config.train.epochs; epoch++) {
+ *     while ((status = tpo_dpo_step(dpo, &metrics, &err)) == 1) print(&metrics);
+ *     tpo_dpo_end_epoch(dpo, NAN, -1, &err);
+ *   }
+ *
+ * What a rank does between these calls can fail: tpo_comm_agree before the next one. */
+struct tpo_dpo;
 struct tpo_dpo_options {
   const char *out; /* checkpoint */
-  /* trainer state written after each epoch and taken up again when it is there; NULL: none */
+  /* Written after each epoch but the last, and taken up again when it is there; NULL: none. */
   const char *state;
-  FILE *metrics; /* a JSON line a step, rank 0; may be NULL */
-  /* May be NULL. Called first, with the mark of the state
-   * that training goes on from, or -1 at a fresh start. */
-  int (*on_start)(void *arg, int64_t mark, struct tpo_error *err);
-  int64_t (*mark)(void *arg); /* a number to keep in the state; may be NULL */
-  int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err); /* may be NULL */
-  int (*after_epoch)(void *arg, int epoch, double *score, struct tpo_error *err);
-  void *arg;
   const char *config_yaml;
 };
-struct tpo_dpo_result {
+struct tpo_dpo_progress {
+  int epochs_done; /* those of the state that was taken up, too */
+  int64_t mark;    /* that the state was kept with; -1: none was taken up */
   int64_t steps;
   int best_epoch;
   double best_score, first_loss, last_loss;
 };
-int tpo_dpo(const struct tpo_session *session, struct tpo_policy *policy, const struct tpo_pairs *pairs,
-            const struct tpo_dpo_options *options, struct tpo_dpo_result *result, struct tpo_error *err);
+int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
+                 const struct tpo_pairs *pairs, const struct tpo_dpo_options *options, struct tpo_error *err);
+/* 1: a step is made, and *metrics tells of it; 0: the epoch has no more. */
+int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err);
+/* score: of the weights that are in place now, NaN for none. The best epoch's weights are the ones saved, the
+ * first of equals; without scores the last epoch's. mark: a number to keep in the state; rank 0's counts. */
+int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err);
+const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
+void tpo_dpo_close(struct tpo_dpo *dpo);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,

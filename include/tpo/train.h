@@ -4,7 +4,7 @@
  *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
  *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);
  *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
- *     tpo_trainer_epoch(t, &pairs, epoch, on_step, arg, &err);
+ *     while (tpo_trainer_step(t, &pairs, epoch, &metrics, &err) == 1) printf("loss %f\n", metrics.loss);
  *
  * loss = mean over the global batch of -log sigmoid(beta * ((pi_c - ref_c) - (pi_r - ref_r))) (Rafailov et
  * al. 2023, eq. 7), with label smoothing (conservative DPO), IPO (Azar et al. 2023, eq. 17) or an added NLL
@@ -22,15 +22,6 @@ struct tpo_buf;
 struct tpo_tokenizer;
 struct tpo_template;
 
-/* The loss of one pair and its derivatives by the four sums of log-probabilities' policy members (double).
- * n_chosen: tokens that carry loss in the chosen output (the NLL term is per token). */
-struct tpo_pair_loss {
-  double loss, margin, d_chosen, d_rejected;
-  bool correct;
-};
-struct tpo_pair_loss tpo_preference_loss(const struct tpo_train_config *config, double chosen,
-                                         double rejected, double ref_chosen, double ref_rejected,
-                                         int n_chosen);
 /* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule
  * to 0. */
 double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
@@ -77,11 +68,11 @@ int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
 int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
                      size_t *dropped, struct tpo_error *err);
 int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
-/* One pass over the pairs in the epoch's order, from the state's position. on_step is called on every rank; a
- * negative result stops. */
-int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
-                      int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
-                      void *arg, struct tpo_error *err);
+/* The next step of a pass over the pairs in the epoch's order, from the state's position. 1: it is made, and
+ * *metrics, equal on all ranks, tells of it; 0: the epoch is over. What a rank does between two steps can
+ * fail: tpo_comm_agree before the next one. */
+int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
+                     struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* Mean loss and accuracy on pairs without an update. */
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
                          struct tpo_error *err);

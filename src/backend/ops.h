@@ -58,7 +58,7 @@ struct tpo_paged_host {
  * the kinds they agree to rounding (a GPU uses other matrix kernels for few rows than for many). */
 enum tpo_pass { TPO_PASS_PACKED, TPO_PASS_PAGED };
 
-/* The loss of preference pairs (tpo_preference_loss in tpo/train.h has the formulas). */
+/* The loss of preference pairs (backend/preference_loss.h has the formulas). */
 struct tpo_loss_args {
   enum tpo_preference_loss kind;
   double beta, label_smoothing, nll;
@@ -73,6 +73,7 @@ struct tpo_loss_pair {      /* host memory */
 struct tpo_loss_result {
   double chosen, rejected; /* sums of log-probabilities */
   double loss, margin;
+  double by_chosen, by_rejected; /* derivatives by the sums, scaled: what each of an output's values gets */
 };
 
 struct tpo_attention_shape {

@@ -1,8 +1,10 @@
 /* `tpo dpo`: trains on pairs that stand in a file. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "cli/session.h"
 
@@ -32,7 +34,7 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-struct job {
+struct training {
   struct invocation *in;
   struct cli_session *s;
   const char *pairs_path, *out, *metrics_path, *reference;
@@ -52,9 +54,9 @@ static bool is_hdf5(const char *path)
 }
 
 /* The model without its tokenizer is enough for pairs of ids. */
-static int open_policy(struct job *job, struct tpo_error *err)
+static int open_policy(struct training *t, struct tpo_error *err)
 {
-  struct tpo_session *session = &job->s->session;
+  struct tpo_session *session = &t->s->session;
   const char *path = session->config->model.path;
   struct tpo_model_options options = {.backend = session->backend,
                                       .dtype = session->config->model.dtype,
@@ -63,27 +65,26 @@ static int open_policy(struct job *job, struct tpo_error *err)
                                       .shard_size = tpo_comm_size(session->comm)};
   struct tpo_arch arch;
   struct tpo_error text_error = {0};
-  if (tpo_tokenizer_open(&job->policy.tokenizer, path, &text_error) == 0)
-    tpo_template_open(&job->policy.tmpl, job->policy.tokenizer, &session->config->template_pieces,
-                      &text_error);
-  int status = is_hdf5(job->pairs_path) ? tpo_pairs_read(&job->pairs, job->pairs_path, err)
-                                        : tpo_pairs_read_jsonl(&job->pairs, job->pairs_path,
-                                                               job->policy.tokenizer, job->policy.tmpl, err);
-  if (status < 0 && text_error.code && !job->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
+  if (tpo_tokenizer_open(&t->policy.tokenizer, path, &text_error) == 0)
+    tpo_template_open(&t->policy.tmpl, t->policy.tokenizer, &session->config->template_pieces, &text_error);
+  int status = is_hdf5(t->pairs_path)
+                   ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
+                   : tpo_pairs_read_jsonl(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl, err);
+  if (status < 0 && text_error.code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
   if (status == 0) status = tpo_arch_read(&arch, path, err);
   if (status == 0)
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
                                     session->comm, err);
-  if (status == 0) status = tpo_model_open(&job->policy.model, path, &options, err);
+  if (status == 0) status = tpo_model_open(&t->policy.model, path, &options, err);
   return tpo_comm_agree(session->comm, status, err);
 }
 
 /* Pairs of another model's tokens are found before anything is computed. */
-static int check_ids(const struct job *job, struct tpo_error *err)
+static int check_ids(const struct training *t, struct tpo_error *err)
 {
-  int vocab = tpo_model_arch(job->policy.model)->vocab_size;
-  for (size_t i = 0; i < job->pairs.n; i++) {
-    const struct tpo_pair_row *row = &job->pairs.rows[i];
+  int vocab = tpo_model_arch(t->policy.model)->vocab_size;
+  for (size_t i = 0; i < t->pairs.n; i++) {
+    const struct tpo_pair_row *row = &t->pairs.rows[i];
     const int32_t *ids[] = {row->prompt_ids, row->chosen_ids, row->rejected_ids};
     int32_t n[] = {row->n_prompt, row->n_chosen, row->n_rejected};
     static const char *const names[] = {"prompt_ids", "chosen_ids", "rejected_ids"};
@@ -93,116 +94,147 @@ static int check_ids(const struct job *job, struct tpo_error *err)
           return tpo_fail(
               err, TPO_E_INPUT,
               "%s: pair %zu: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are not of this model",
-              job->pairs_path, i + 1, names[part], k, ids[part][k], vocab);
+              t->pairs_path, i + 1, names[part], k, ids[part][k], vocab);
   }
   return 0;
 }
 
 /* References that stand in the pairs file are used
  * when they are this model's; otherwise they are computed. */
-static int have_reference(struct job *job, struct tpo_error *err)
+static int have_reference(struct training *t, struct tpo_error *err)
 {
-  struct tpo_session *session = &job->s->session;
-  struct tpo_model *reference = job->policy.model;
+  struct tpo_session *session = &t->s->session;
+  struct tpo_model *reference = t->policy.model;
   size_t dropped = 0;
-  int status = check_ids(job, err);
+  int status = check_ids(t, err);
   if (status == 0)
-    status = tpo_pairs_filter(&job->pairs, &session->config->train, tpo_model_arch(reference)->context,
+    status = tpo_pairs_filter(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
                               &dropped, err);
-  if (status == 0 && job->pairs.n == 0)
+  if (status == 0 && t->pairs.n == 0)
     status = tpo_fail(err, TPO_E_INPUT, "%s has no pair to train on (%zu were too long or had no response)",
-                      job->pairs_path, dropped);
+                      t->pairs_path, dropped);
   if (status == 0 && dropped)
     tpo_log(TPO_LOG_WARN, "%zu pairs were too long or had no response, and are left out", dropped);
-  if (status == 0 && job->reference) {
+  if (status == 0 && t->reference) {
     struct tpo_model_options options = {.backend = session->backend, .dtype = session->config->model.dtype};
-    status = tpo_model_open(&reference, job->reference, &options, err);
+    status = tpo_model_open(&reference, t->reference, &options, err);
   }
   status = tpo_comm_agree(session->comm, status, err);
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
-  if (!hash || strcmp(hash, job->pairs.ref_model) != 0)
-    status = tpo_reference_logprobs(reference, session->comm, &session->config->train, &job->pairs, err);
-  if (reference != job->policy.model) tpo_model_close(reference);
+  if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
+    status = tpo_reference_logprobs(reference, session->comm, &session->config->train, &t->pairs, err);
+  if (reference != t->policy.model) tpo_model_close(reference);
   return status;
 }
 
-static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
+static bool is_stdout(const char *path)
 {
-  struct job *job = arg;
-  char note[64];
-  (void)err;
-  snprintf(note, sizeof note, "loss %.4f", m->loss);
-  progress_update(&job->s->bar, "training", m->epoch, job->in->config.train.epochs, note);
-  return 0;
+  return strcmp(path, "-") == 0;
 }
 
-static int train(struct job *job, struct tpo_error *err)
+static int open_metrics(const struct training *t, FILE **metrics, struct tpo_error *err)
 {
-  bool first = cli_first_rank(job->s);
-  struct tpo_dpo_result result;
-  FILE *metrics = NULL;
-  bool is_stdout = job->metrics_path && strcmp(job->metrics_path, "-") == 0;
-  int status = open_policy(job, err);
-  if (status == 0 && first && job->metrics_path &&
-      !(metrics = is_stdout ? stdout : fopen(job->metrics_path, "we")))
-    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", job->metrics_path);
-  status = tpo_comm_agree(job->s->session.comm, status, err);
-  if (status == 0) status = have_reference(job, err);
-  if (status < 0) {
-    if (metrics && !is_stdout) fclose(metrics);
-    return status;
+  int status = 0;
+  *metrics = NULL;
+  if (cli_first_rank(t->s) && t->metrics_path &&
+      !(*metrics = is_stdout(t->metrics_path) ? stdout : fopen(t->metrics_path, "we")))
+    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
+  return tpo_comm_agree(t->s->session.comm, status, err);
+}
+
+static int close_metrics(const struct training *t, FILE *metrics, struct tpo_error *err)
+{
+  if (!metrics || is_stdout(t->metrics_path) || fclose(metrics) == 0) return 0;
+  return tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", t->metrics_path);
+}
+
+static int print_step(FILE *metrics, const struct tpo_train_metrics *m, struct tpo_error *err)
+{
+  struct tpo_buf line = {0};
+  int status = 0;
+  tpo_train_metrics_print(m, &line);
+  tpo_buf_putc(&line, '\n');
+  if (line.failed || fwrite(line.data, 1, line.len, metrics) != line.len || fflush(metrics) != 0)
+    status = tpo_fail(err, TPO_E_IO, "writing the metrics of step %lld failed: %m", (long long)m->step);
+  tpo_buf_free(&line);
+  return status;
+}
+
+static int run_epoch(struct training *t, struct tpo_dpo *dpo, FILE *metrics, struct tpo_error *err)
+{
+  struct tpo_train_metrics m;
+  int status;
+  while ((status = tpo_dpo_step(dpo, &m, err)) == 1) {
+    status = tpo_comm_agree(t->s->session.comm, metrics ? print_step(metrics, &m, err) : 0, err);
+    if (status < 0) break;
   }
-  char *yaml = tpo_config_print(&job->in->config, false);
-  status =
-      tpo_dpo(&job->s->session, &job->policy, &job->pairs,
-              &(struct tpo_dpo_options){
-                  .out = job->out, .metrics = metrics, .on_step = on_step, .arg = job, .config_yaml = yaml},
-              &result, err);
+  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, -1, err);
+}
+
+static int run_epochs(struct training *t, FILE *metrics, struct tpo_error *err)
+{
+  struct tpo_dpo *dpo = NULL;
+  char *yaml = tpo_config_print(&t->in->config, false);
+  const struct tpo_dpo_options given = {.out = t->out, .config_yaml = yaml};
+  int status = tpo_dpo_open(&dpo, &t->s->session, &t->policy, &t->pairs, &given, err);
+  for (int epoch = 0; status == 0 && epoch < t->in->config.train.epochs; epoch++)
+    status = run_epoch(t, dpo, metrics, err);
+  progress_end(&t->s->bar);
+  if (status == 0 && cli_first_rank(t->s)) {
+    const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+    tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)p->steps, t->pairs.n,
+            p->first_loss, p->last_loss, t->out);
+  }
+  tpo_dpo_close(dpo);
   free(yaml);
-  if (metrics && !is_stdout && fclose(metrics) != 0 && status == 0)
-    status = tpo_fail(err, TPO_E_IO, "--metrics %s: writing failed: %m", job->metrics_path);
-  progress_end(&job->s->bar);
-  if (status == 0 && first)
-    tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)result.steps,
-            job->pairs.n, result.first_loss, result.last_loss, job->out);
   return status;
+}
+
+static int train(struct training *t, struct tpo_error *err)
+{
+  FILE *metrics = NULL;
+  int status = open_policy(t, err);
+  if (status == 0) status = open_metrics(t, &metrics, err);
+  if (status == 0) status = have_reference(t, err);
+  if (status == 0) status = run_epochs(t, metrics, err);
+  int closed = close_metrics(t, metrics, status == 0 ? err : NULL);
+  return status < 0 ? status : closed;
 }
 
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */
-static int check_metrics(const struct job *job, struct tpo_error *err)
+static int check_metrics(const struct training *t, struct tpo_error *err)
 {
-  if (tpo_same_file(job->metrics_path, job->out))
-    return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --metrics and --out name the same file, %s", job->out);
-  return check_distinct(job->in, "--metrics", job->metrics_path, job->pairs_path, err);
+  if (tpo_same_file(t->metrics_path, t->out))
+    return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --metrics and --out name the same file, %s", t->out);
+  return check_distinct(t->in, "--metrics", t->metrics_path, t->pairs_path, err);
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
-  struct job job = {.in = in, .s = &s};
+  struct training t = {.in = in, .s = &s};
   const char *model;
-  job.metrics_path = option_value(in, "--metrics");
-  job.reference = option_value(in, "--reference");
+  t.metrics_path = option_value(in, "--metrics");
+  t.reference = option_value(in, "--reference");
   int status = require_model(in, &model, err);
-  if (status == 0) status = option_require(in, "--pairs", &job.pairs_path, err);
-  if (status == 0) status = option_require(in, "--out", &job.out, err);
+  if (status == 0) status = option_require(in, "--pairs", &t.pairs_path, err);
+  if (status == 0) status = option_require(in, "--out", &t.out, err);
   if (status == 0 && option_value(in, "--no-shuffle"))
     status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
-  if (status == 0 && tpo_comm_size(in->comm) > 1 && tpo_file_exists(job.pairs_path) &&
-      !tpo_is_regular(job.pairs_path))
-    status =
-        tpo_fail(err, TPO_E_USAGE, "tpo dpo: --pairs %s: expected a regular file, which all ranks can read",
-                 job.pairs_path);
+  if (status == 0 && tpo_comm_size(in->comm) > 1 && tpo_file_exists(t.pairs_path) &&
+      !tpo_is_regular(t.pairs_path))
+    status = tpo_fail(err, TPO_E_USAGE,
+                      "tpo dpo: --pairs %s: expected a regular file, which all ranks can read", t.pairs_path);
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
-  status = check_output(in, "--out", job.out, job.pairs_path, err);
-  if (status == 0 && job.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&job, err), err);
+  status = check_output(in, "--out", t.out, t.pairs_path, err);
+  if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
-  if (status == 0) status = train(&job, err);
-  tpo_policy_close(&job.policy);
-  tpo_pairs_free(&job.pairs);
+  if (status == 0) status = train(&t, err);
+  tpo_policy_close(&t.policy);
+  tpo_pairs_free(&t.pairs);
   cli_session_close(&s);
   return status;
 }

@@ -2,9 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/buf.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "pairs/select.h"
 
@@ -231,34 +229,4 @@ int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
   count_samples(&found, samples);
   if (statistics) *statistics = found;
   return 0;
-}
-
-char *tpo_pair_statistics_json(const struct tpo_pair_statistics *s)
-{
-  struct tpo_buf out = {0};
-  const struct {
-    const char *name;
-    size_t value;
-  } counts[] = {{"prompts", s->prompts},
-                {"pairs", s->pairs},
-                {"ties", s->ties},
-                {"single_valued", s->single_valued},
-                {"too_few", s->too_few},
-                {"below_margin", s->below_margin},
-                {"unjudged", s->unjudged},
-                {"unscored", s->unscored},
-                {"no_tokens", s->no_tokens},
-                {"parse_failures", s->parse_failures},
-                {"rejected_parse_failures", s->rejected_parse_failures}};
-  tpo_buf_putc(&out, '{');
-  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-    tpo_buf_printf(&out, "\"%s\":%zu,", counts[i].name, counts[i].value);
-  tpo_buf_puts(&out, "\"rho\":");
-  tpo_json_append_double(&out, s->rho);
-  tpo_buf_puts(&out, ",\"mean_chosen_length\":");
-  tpo_json_append_double(&out, s->mean_chosen_length);
-  tpo_buf_puts(&out, ",\"mean_rejected_length\":");
-  tpo_json_append_double(&out, s->mean_rejected_length);
-  tpo_buf_putc(&out, '}');
-  return tpo_buf_take(&out);
 }

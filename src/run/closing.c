@@ -34,51 +34,71 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
   tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
 }
 
-/* The win rates of the last iteration, as the metrics tell them. */
-static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
+static void tell_win_rate(struct tpo_buf *out, const struct won *won)
+{
+  if (!isfinite(won->rate.rate)) return;
+  tpo_buf_printf(out, "  won against %s iteration %d: %.1f %% of %zu instructions, ties half",
+                 won->previous ? "this run's" : "the baseline's", won->iteration, 100 * won->rate.rate,
+                 won->rate.n);
+  if (isfinite(won->rate.standard_error))
+    tpo_buf_printf(out, " (standard error %.1f)", 100 * won->rate.standard_error);
+  tpo_buf_putc(out, '\n');
+}
+
+/* A win rate of the last iteration from a line of metrics.jsonl; false: the line is another event's. */
+static bool read_win_rate(const struct loop *loop, const struct tpo_buf *line, struct won *won)
+{
+  const char *event = "", *against = "";
+  int iteration = 0, n = 0;
+  *won = (struct won){.rate = {.rate = NAN, .standard_error = NAN}};
+  json_t *object = json_loadb(line->data, line->len, 0, NULL);
+  bool found = json_unpack(object, "{s:s, s:i, s:s, s:i, s:i, s:F}", "event", &event, "iteration", &iteration,
+                           "against", &against, "baseline_iteration", &won->iteration, "n", &n, "win_rate",
+                           &won->rate.rate) == 0 &&
+               strcmp(event, "win_rate") == 0 && iteration == loop->config->run.iterations;
+  if (found) json_unpack(object, "{s:F}", "standard_error", &won->rate.standard_error);
+  won->previous = strcmp(against, "previous") == 0;
+  won->rate.n = (size_t)n;
+  json_decref(object);
+  return found;
+}
+
+/* Of an iteration that an earlier attempt at this run finished. */
+static int read_win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   char path[4096];
   struct tpo_lines lines;
+  struct won won;
   int status = loop_path(loop, -1, "metrics.jsonl", path, err), more = 0;
   if (status == 0) status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
-  while ((more = tpo_lines_next(&lines, err)) == 1) {
-    const char *event, *against;
-    int iteration, other, n;
-    double rate, error = NAN;
-    json_t *line = json_loadb(lines.line.data, lines.line.len, 0, NULL);
-    if (json_unpack(line, "{s:s, s:i, s:s, s:i, s:i, s:F}", "event", &event, "iteration", &iteration,
-                    "against", &against, "baseline_iteration", &other, "n", &n, "win_rate", &rate) == 0 &&
-        strcmp(event, "win_rate") == 0 && iteration == loop->config->run.iterations) {
-      json_unpack(line, "{s:F}", "standard_error", &error);
-      tpo_buf_printf(out, "  won against %s iteration %d: %.1f %% of %d instructions, ties half",
-                     strcmp(against, "previous") == 0 ? "this run's" : "the baseline's", other, 100 * rate,
-                     n);
-      if (isfinite(error)) tpo_buf_printf(out, " (standard error %.1f)", 100 * error);
-      tpo_buf_putc(out, '\n');
-    }
-    json_decref(line);
-  }
+  while ((more = tpo_lines_next(&lines, err)) == 1)
+    if (read_win_rate(loop, &lines.line, &won)) tell_win_rate(out, &won);
   tpo_lines_close(&lines);
   return more;
+}
+
+/* The win rates of the last iteration. */
+static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
+{
+  if (loop->won_by != loop->config->run.iterations) return read_win_rates(loop, out, err);
+  for (int i = 0; i < loop->n_won; i++) tell_win_rate(out, &loop->won[i]);
+  return 0;
 }
 
 /* The table of the validation instructions before and after. */
 static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
-  char before_path[4096], after_path[4096];
-  struct tpo_samples before = {0}, after = {0};
+  const struct tpo_samples *before, *after;
   struct tpo_sample_summary b, a;
   double unparsed, difference, se, mean_before, mean_after;
-  int status = loop_path(loop, 0, "validation.h5", before_path, err);
-  if (status == 0) status = loop_path(loop, loop->config->run.iterations, "validation.h5", after_path, err);
-  if (status == 0) status = tpo_samples_read(&before, before_path, err);
-  if (status == 0) status = tpo_samples_read(&after, after_path, err);
+  int status = loop_validated(loop, 0, &before, err);
+  if (status == 0) status = loop_validated(loop, loop->config->run.iterations, &after, err);
   if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
   if (status == 0) {
-    tpo_summarize(&before, &b);
-    tpo_summarize(&after, &a);
-    size_t n = tpo_paired_difference(&before, &after, unparsed, &difference, &se, &mean_before, &mean_after);
+    tpo_summarize(before, &b);
+    tpo_summarize(after, &a);
+    size_t n = tpo_paired_difference(before, after, unparsed, &difference, &se, &mean_before, &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);
@@ -93,8 +113,6 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
           "  The kept epochs were chosen on these same instructions, which flatters \"after\" a little.\n");
     status = win_rates(loop, out, err);
   }
-  tpo_samples_free(&before);
-  tpo_samples_free(&after);
   return status;
 }
 

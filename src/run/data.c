@@ -10,23 +10,23 @@
 #include "tpo/data.h"
 #include "tpo/judge.h"
 
-struct source {
+struct instruction_file {
   const char *file; /* NULL: instructions are composed */
   size_t each;      /* instructions that are taken at a time */
   size_t needed;    /* in all */
 };
 
-static struct source source_of(const struct loop *loop, bool validation)
+static struct instruction_file source_of(const struct loop *loop, bool validation)
 {
   const struct tpo_data_config *data = &loop->config->data;
   const char *file = validation ? data->validation : data->train;
   size_t each = (size_t)(validation ? data->validation_prompts : data->prompts_per_iteration);
-  return (struct source){.file = file && *file ? file : NULL,
-                         .each = each,
-                         .needed = validation ? each : each * (size_t)loop->config->run.iterations};
+  return (struct instruction_file){.file = file && *file ? file : NULL,
+                                   .each = each,
+                                   .needed = validation ? each : each * (size_t)loop->config->run.iterations};
 }
 
-static int too_few(const struct loop *loop, const struct source *source, bool validation, size_t n,
+static int too_few(const struct loop *loop, const struct instruction_file *source, bool validation, size_t n,
                    struct tpo_error *err)
 {
   if (validation)
@@ -39,7 +39,7 @@ static int too_few(const struct loop *loop, const struct source *source, bool va
 }
 
 /* The whole file: enough for the run, and nothing in it that the judge could not check. */
-static int read_source(const struct loop *loop, const struct source *source, bool validation,
+static int read_source(const struct loop *loop, const struct instruction_file *source, bool validation,
                        struct tpo_instructions *all, struct tpo_error *err)
 {
   int status = tpo_instructions_read(all, source->file, err);
@@ -53,23 +53,30 @@ static int read_source(const struct loop *loop, const struct source *source, boo
   return status;
 }
 
-/* source->each instructions from position `first` of the file's keyed shuffle. */
-static int choose(const struct loop *loop, const struct source *source, bool validation, size_t first,
-                  struct tpo_instructions *out, struct tpo_error *err)
+/* What the run takes of a file, in the order it takes it: the beginning of a keyed shuffle. */
+static int choose(const struct loop *loop, const struct instruction_file *source,
+                  const struct tpo_instructions *all, struct tpo_instructions *out, struct tpo_error *err)
+{
+  struct tpo_rng rng;
+  uint32_t *order = tpo_calloc(all->n, sizeof *order, err);
+  int status = order ? 0 : TPO_E_MEMORY;
+  if (status == 0) {
+    tpo_rng_init(&rng, loop->config->seed, TPO_STREAM_SELECT, 0, 0);
+    for (size_t i = 0; i < all->n; i++) order[i] = (uint32_t)i;
+    tpo_rng_shuffle_u32(&rng, order, (uint32_t)all->n);
+  }
+  for (size_t i = 0; i < source->needed && status == 0; i++)
+    status = tpo_instructions_add(out, &all->items[order[i]], err);
+  free(order);
+  return status;
+}
+
+static int read_and_choose(const struct loop *loop, const struct instruction_file *source, bool validation,
+                           struct tpo_instructions *out, struct tpo_error *err)
 {
   struct tpo_instructions all = {0};
-  uint32_t *order = NULL;
   int status = read_source(loop, source, validation, &all, err);
-  if (status == 0 && !(order = tpo_calloc(all.n, sizeof *order, err))) status = TPO_E_MEMORY;
-  if (status == 0) {
-    struct tpo_rng rng;
-    tpo_rng_init(&rng, loop->config->seed, TPO_STREAM_SELECT, 0, 0);
-    for (size_t i = 0; i < all.n; i++) order[i] = (uint32_t)i;
-    tpo_rng_shuffle_u32(&rng, order, (uint32_t)all.n);
-    for (size_t i = 0; i < source->each && status == 0; i++)
-      status = tpo_instructions_add(out, &all.items[order[first + i]], err);
-  }
-  free(order);
+  if (status == 0) status = choose(loop, source, &all, out, err);
   tpo_instructions_free(&all);
   return status;
 }
@@ -77,11 +84,22 @@ static int choose(const struct loop *loop, const struct source *source, bool val
 int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err)
 {
   bool validation = loop->iteration == 0;
-  struct source source = source_of(loop, validation);
+  struct instruction_file source = source_of(loop, validation);
   size_t first = validation ? 0 : (size_t)(loop->iteration - 1) * source.each;
-  if (source.file) return choose(loop, &source, validation, first, out, err);
-  return tpo_synth_constraints(out, loop->config->seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
-                               first, source.each, err);
+  if (!source.file)
+    return tpo_synth_constraints(out, loop->config->seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
+                                 first, source.each, err);
+  struct tpo_instructions read = {0};
+  const struct tpo_instructions *chosen = &loop->chosen[validation];
+  int status = 0;
+  if (chosen->n == 0) {
+    status = read_and_choose(loop, &source, validation, &read, err);
+    chosen = &read;
+  }
+  for (size_t i = first; i < first + source.each && status == 0; i++)
+    status = tpo_instructions_add(out, &chosen->items[i], err);
+  tpo_instructions_free(&read);
+  return status;
 }
 
 /* A run goes on with the instructions that it began with:
@@ -135,9 +153,10 @@ int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err
   struct tpo_instructions sets[2] = {0};
   int status = 0;
   for (int validation = 0; loop->first && validation < 2 && status == 0; validation++) {
-    struct source source = source_of(loop, validation);
+    struct instruction_file source = source_of(loop, validation);
     if (!source.file || source.each == 0) continue;
     status = read_source(loop, &source, validation, &sets[validation], err);
+    if (status == 0) status = choose(loop, &source, &sets[validation], &loop->chosen[validation], err);
     if (status == 0) status = same_as_before(loop, source.file, keys[validation], allow_changes, err);
   }
   if (status == 0) status = warn_of_shared(&sets[0], &sets[1], loop->config->data.validation, err);

@@ -12,9 +12,9 @@
 
 enum { GAP_OUTPUTS = 8 }; /* where no KL estimate is wanted */
 
-/* The outputs that are looked at, the same on all ranks; rank r computes outputs r, r + size, ... */
+/* What is computed of the outputs, the same on all ranks; rank r computes outputs r, r + size, ... */
 struct outputs {
-  struct tpo_samples set;
+  const struct tpo_samples *set;
   size_t n_tokens;      /* of this rank's outputs, prompts left out */
   float *policy, *seed; /* [n_tokens] */
 };
@@ -31,10 +31,10 @@ static bool is_own(const struct loop *loop, size_t output)
   return output % (size_t)tpo_comm_size(loop->session->comm) == (size_t)tpo_comm_rank(loop->session->comm);
 }
 
-/* Spread over the iteration's samples, as rank 0 read them. */
-static int choose(const struct loop *loop, const struct tpo_samples *all, struct tpo_buf *packed,
-                  struct tpo_error *err)
+/* Spread over the iteration's samples. */
+static int pack_chosen(const struct loop *loop, struct tpo_buf *packed, struct tpo_error *err)
 {
+  const struct tpo_samples *all = &loop->samples;
   size_t most = loop->config->run.kl_outputs ? (size_t)loop->config->run.kl_outputs : GAP_OUTPUTS;
   size_t n = all->n < most ? all->n : most;
   int status = 0;
@@ -43,26 +43,23 @@ static int choose(const struct loop *loop, const struct tpo_samples *all, struct
   return status == 0 && packed->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory to send samples") : status;
 }
 
-static int share_outputs(struct loop *loop, struct outputs *o, struct tpo_error *err)
+int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, struct tpo_error *err)
 {
-  char path[4096];
-  struct tpo_samples all = {0};
   struct tpo_buf packed = {0};
-  int status = 0;
-  if (loop->first) {
-    status = loop_path(loop, loop->iteration, "samples.h5", path, err);
-    if (status == 0) status = tpo_samples_read(&all, path, err);
-    if (status == 0) status = choose(loop, &all, &packed, err);
-  }
-  tpo_samples_free(&all);
-  status = loop_agree(loop, status, err);
+  int status = loop_agree(loop, loop->first ? pack_chosen(loop, &packed, err) : 0, err);
   void *bytes = packed.data;
   size_t len = packed.len;
   if (status == 0) status = tpo_comm_bcast_bytes(loop->session->comm, &bytes, &len, 0, err);
-  if (status == 0) status = tpo_samples_unpack(&o->set, bytes, len, err);
+  if (status == 0) status = tpo_samples_unpack(outputs, bytes, len, err);
   free(bytes);
-  for (size_t i = 0; status == 0 && i < o->set.n; i++) {
-    const struct tpo_sample_row *row = &o->set.rows[i];
+  return loop_agree(loop, status, err);
+}
+
+static int prepare(const struct loop *loop, struct outputs *o, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; status == 0 && i < o->set->n; i++) {
+    const struct tpo_sample_row *row = &o->set->rows[i];
     if (row->n_prompt < 1)
       status = tpo_fail(err, TPO_E_INPUT, "prompt %s, sample %d: no prompt tokens", row->prompt_id, row->k);
     if (is_own(loop, i)) o->n_tokens += (size_t)row->n_tokens;
@@ -85,7 +82,7 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
   int status = ids && cu_seqlens && wanted && logprob ? 0 : TPO_E_MEMORY;
   struct tpo_batch batch = {.ids = ids, .cu_seqlens = cu_seqlens, .wanted = wanted};
   for (size_t i = first; i < end && status == 0; i++) {
-    const struct tpo_sample_row *row = &o->set.rows[i];
+    const struct tpo_sample_row *row = &o->set->rows[i];
     if (!is_own(loop, i) || row->n_tokens == 0) continue;
     memcpy(ids + batch.n_tokens, row->prompt_ids, (size_t)row->n_prompt * sizeof *ids);
     batch.n_tokens += row->n_prompt;
@@ -110,11 +107,11 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, bo
 {
   int status = loop_open_policy(loop, path, keep_master, err);
   if (status < 0) return status;
-  for (size_t first = 0, end; first < o->set.n && status == 0; first = end) {
+  for (size_t first = 0, end; first < o->set->n && status == 0; first = end) {
     int64_t tokens = 0, generated = 0;
     if (tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
-    for (end = first; end < o->set.n; end++) {
-      const struct tpo_sample_row *row = &o->set.rows[end];
+    for (end = first; end < o->set->n; end++) {
+      const struct tpo_sample_row *row = &o->set->rows[end];
       if (!is_own(loop, end) || row->n_tokens == 0) continue;
       int64_t more = (int64_t)row->n_prompt + row->n_tokens;
       if (tokens > 0 && tokens + more > loop->config->train.micro_batch_tokens) break;
@@ -150,8 +147,8 @@ static int both_passes(struct loop *loop, const struct outputs *o, struct tpo_er
 static void measure(const struct loop *loop, const struct outputs *o, struct measured *out)
 {
   size_t at = 0;
-  for (size_t i = 0; i < o->set.n; i++) {
-    const struct tpo_sample_row *row = &o->set.rows[i];
+  for (size_t i = 0; i < o->set->n; i++) {
+    const struct tpo_sample_row *row = &o->set->rows[i];
     if (!is_own(loop, i)) continue;
     kl_add(&out[i].kl, o->policy + at, o->seed + at, row->inserted, row->n_tokens);
     for (int j = 0; j < row->n_tokens; j++) {
@@ -191,24 +188,23 @@ static int tell(struct loop *loop, const struct measured *of, size_t n, struct t
   return status;
 }
 
-int loop_measure_distances(struct loop *loop, struct tpo_error *err)
+int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err)
 {
-  struct outputs o = {0};
+  struct outputs o = {.set = outputs};
   struct measured *of = NULL;
-  int status = share_outputs(loop, &o, err);
+  int status = prepare(loop, &o, err);
   if (status == 0) status = both_passes(loop, &o, err);
   if (status == 0) {
-    of = tpo_calloc(o.set.n, sizeof *of, err);
+    of = tpo_calloc(outputs->n, sizeof *of, err);
     status = loop_agree(loop, of ? 0 : TPO_E_MEMORY, err);
   }
   if (status == 0) {
     measure(loop, &o, of);
-    status = tpo_comm_allreduce_sum_f64(loop->session->comm, (double *)of, o.set.n * MEASURES, err);
+    status = tpo_comm_allreduce_sum_f64(loop->session->comm, (double *)of, outputs->n * MEASURES, err);
   }
-  if (status == 0 && loop->first) status = tell(loop, of, o.set.n, err);
+  if (status == 0 && loop->first) status = tell(loop, of, outputs->n, err);
   free(of);
   free(o.policy);
   free(o.seed);
-  tpo_samples_free(&o.set);
   return loop_agree(loop, status, err);
 }

@@ -1,7 +1,9 @@
 /* The events of metrics.jsonl as JSON objects. */
 #include "run/events.h"
+
 #include <math.h>
-#include <stdlib.h>
+
+#include "pairs/statistics.h"
 
 struct field {
   const char *key;
@@ -73,15 +75,28 @@ json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dyna
 
 json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference)
 {
-  char *text = tpo_pair_statistics_json(s);
-  json_t *event = text ? json_loads(text, 0, NULL) : NULL;
   double prompts = s->prompts ? (double)s->prompts : NAN, even = (double)(s->ties + s->single_valued);
   double without = even + (double)(s->too_few + s->below_margin + s->unjudged);
   const struct field fields[] = {REAL("tie_share", even / prompts), REAL("unpaired_share", without / prompts),
                                  REAL("length_difference", difference->chars),
                                  REAL("length_difference_tokens", difference->tokens)};
-  free(text);
-  return FIELDS(event, fields);
+  return FIELDS(pair_statistics_object(s), fields);
+}
+
+json_t *event_step(const struct tpo_train_metrics *m)
+{
+  const struct field fields[] = {COUNT("step", m->step),
+                                 REAL("epoch", m->epoch),
+                                 REAL("lr", m->lr),
+                                 REAL("loss", m->loss),
+                                 REAL("accuracy", m->accuracy),
+                                 REAL("margin", m->margin),
+                                 REAL("chosen_logprob", m->chosen_logprob),
+                                 REAL("rejected_logprob", m->rejected_logprob),
+                                 REAL("grad_norm", m->grad_norm),
+                                 COUNT("tokens", m->tokens),
+                                 REAL("seconds", m->seconds)};
+  return FIELDS(json_object(), fields);
 }
 
 json_t *event_logprob_gap(double max, double mean)

@@ -1,4 +1,4 @@
-/* The steps of an iteration. Each reads the files of the ones before it and writes its own. */
+/* The steps of an iteration. Each takes what the ones before it made, and writes files of its own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,194 +23,160 @@ int step_prompts(struct loop *loop, struct tpo_error *err)
 {
   if (!loop->first) return 0;
   char path[4096];
-  struct tpo_instructions set = {0};
-  int status = loop_choose_instructions(loop, &set, err);
+  int status = loop_choose_instructions(loop, &loop->prompts, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
-  if (status == 0) status = tpo_instructions_write(&set, path, err);
-  tpo_instructions_free(&set);
+  return status < 0 ? status : tpo_instructions_write(&loop->prompts, path, err);
+}
+
+/* What was sampled, to the file and into the metrics. Rank 0. */
+static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
+{
+  char path[4096];
+  struct tpo_sample_summary summary;
+  struct sample_dynamics dynamics;
+  struct tpo_samples *samples = &loop->samples;
+  tpo_summarize(samples, &summary);
+  samples->config = strdup(loop->config_yaml);
+  int status = loop_path(loop, loop->iteration, "samples.h5", path, err);
+  if (status == 0) status = tpo_samples_write(samples, path, err);
+  if (status == 0) status = sample_dynamics(samples, 0, &dynamics, err);
+  if (status == 0) status = loop_event(loop, "sample", event_sample(&summary, &dynamics, stats), err);
+  if (status == 0)
+    tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
+            loop->iteration, samples->n, summary.prompts,
+            stats->seconds > 0 ? stats->sampled_tokens / stats->seconds : 0, 100 * summary.format_rate);
   return status;
 }
 
 int step_sample(struct loop *loop, struct tpo_error *err)
 {
-  char path[4096], policy[4096];
-  struct tpo_instructions set = {0};
-  struct tpo_samples samples = {0};
+  char policy[4096];
   struct tpo_generate_stats stats = {0};
+  const struct tpo_generate_options options = {.sampling = &loop->config->sampling,
+                                               .thought = &loop->config->thought,
+                                               .iteration = (uint32_t)loop->iteration,
+                                               .what = "sampling"};
   int status = loop_policy_path(loop, loop->iteration, policy, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "prompts.jsonl", path, err);
-  if (status == 0) status = tpo_instructions_read(&set, path, err);
-  status = loop_agree(loop, status, err);
+  if (status == 0) status = loop_have_prompts(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
   if (status == 0)
-    status = tpo_generate(loop->session, &loop->policy, &set,
-                          &(struct tpo_generate_options){.sampling = &loop->config->sampling,
-                                                         .thought = &loop->config->thought,
-                                                         .iteration = (uint32_t)loop->iteration,
-                                                         .what = "sampling"},
-                          &samples, &stats, err);
-  if (status == 0 && loop->first) {
-    struct tpo_sample_summary summary;
-    struct sample_dynamics dynamics;
-    tpo_summarize(&samples, &summary);
-    samples.config = strdup(loop->config_yaml);
-    status = loop_path(loop, loop->iteration, "samples.h5", path, err);
-    if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = sample_dynamics(&samples, 0, &dynamics, err);
-    if (status == 0) status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &stats), err);
-    if (status == 0)
-      tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
-              loop->iteration, samples.n, summary.prompts,
-              stats.seconds > 0 ? stats.sampled_tokens / stats.seconds : 0, 100 * summary.format_rate);
-  }
-  tpo_samples_free(&samples);
-  tpo_instructions_free(&set);
+    status =
+        tpo_generate(loop->session, &loop->policy, &loop->prompts, &options, &loop->samples, &stats, err);
+  tpo_instructions_free(&loop->prompts);
+  if (status == 0 && loop->first) status = keep_samples(loop, &stats, err);
   return loop_agree(loop, status, err);
+}
+
+/* What was judged, to the file and into the metrics. Rank 0. */
+static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err)
+{
+  char path[4096];
+  double unparsed;
+  struct tpo_sample_summary s;
+  struct sample_dynamics dynamics;
+  const struct tpo_samples *samples = &loop->samples;
+  tpo_summarize(samples, &s);
+  int status = loop_path(loop, loop->iteration, "scored.h5", path, err);
+  if (status == 0) status = tpo_samples_write(samples, path, err);
+  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
+  if (status == 0)
+    status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples->judge_counts), err);
+  if (status == 0 && failures)
+    tpo_log(TPO_LOG_WARN,
+            "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
+            loop->iteration, failures, dynamics.unjudged, s.prompts);
+  if (status == 0)
+    tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
+            loop->iteration, s.mean_score, s.best_score, s.worst_score);
+  return status;
 }
 
 int step_judge(struct loop *loop, struct tpo_error *err)
 {
-  char path[4096];
-  struct tpo_samples samples = {0};
   size_t failures = 0;
-  double unparsed;
-  int status = 0;
-  if (loop->first) {
-    status = loop_path(loop, loop->iteration, "samples.h5", path, err);
-    if (status == 0) status = tpo_samples_read(&samples, path, err);
-  }
-  status = loop_agree(loop, status, err);
-  if (status == 0) status = tpo_judge_samples(loop->session, &samples, &failures, err);
-  if (status == 0 && loop->first) {
-    struct tpo_sample_summary s;
-    struct sample_dynamics dynamics;
-    tpo_summarize(&samples, &s);
-    status = loop_path(loop, loop->iteration, "scored.h5", path, err);
-    if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
-    if (status == 0) status = sample_dynamics(&samples, unparsed, &dynamics, err);
-    if (status == 0)
-      status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples.judge_counts), err);
-    if (status == 0 && failures)
-      tpo_log(TPO_LOG_WARN,
-              "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
-              loop->iteration, failures, dynamics.unjudged, s.prompts);
-    if (status == 0)
-      tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
-              loop->iteration, s.mean_score, s.best_score, s.worst_score);
-  }
-  tpo_samples_free(&samples);
+  int status = loop_have_samples(loop, "samples.h5", err);
+  if (status == 0) status = tpo_judge_samples(loop->session, &loop->samples, &failures, err);
+  if (status == 0 && loop->first) status = keep_scores(loop, failures, err);
   return loop_agree(loop, status, err);
+}
+
+static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s, struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_STATE,
+                  "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
+                  "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
+                  "and %zu were not judged in full; more samples (sampling.k), "
+                  "other instructions or a judge that fails less often are needed",
+                  loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin,
+                  s->unjudged);
 }
 
 /* Selection, on rank 0. */
-static int select_pairs(struct loop *loop, const char *path, struct tpo_error *err)
+static int select_pairs(struct loop *loop, struct tpo_error *err)
 {
-  char scored[4096];
-  struct tpo_samples samples = {0};
-  struct tpo_pairs pairs = {0};
   struct tpo_pair_statistics statistics = {0};
-  int status = loop_path(loop, loop->iteration, "scored.h5", scored, err);
-  if (status == 0) status = tpo_samples_read(&samples, scored, err);
-  if (status == 0)
-    status = tpo_pairs_select(&pairs, &samples, &loop->config->pairs, loop->config->thought.train_forced,
-                              &statistics, err);
-  if (status == 0 && pairs.n == 0)
-    status = tpo_fail(err, TPO_E_STATE,
-                      "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
-                      "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
-                      "and %zu were not judged in full; more samples (sampling.k), "
-                      "other instructions or a judge that fails less often are needed",
-                      loop->iteration, statistics.prompts, statistics.single_valued + statistics.ties,
-                      statistics.too_few, statistics.below_margin, statistics.unjudged);
-  if (status == 0) {
-    pairs.statistics = tpo_pair_statistics_json(&statistics);
-    pairs.config = strdup(loop->config_yaml);
-    status = tpo_pairs_write(&pairs, path, err);
-  }
-  if (status == 0) {
-    struct length_difference difference;
-    status = length_difference(&samples, &pairs, &difference, err);
-    if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
-    tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration,
-            statistics.pairs, statistics.prompts, statistics.rho);
-  }
-  tpo_samples_free(&samples);
-  tpo_pairs_free(&pairs);
+  struct length_difference difference;
+  struct tpo_pairs *pairs = &loop->pairs;
+  int status = tpo_pairs_select(pairs, &loop->samples, &loop->config->pairs,
+                                loop->config->thought.train_forced, &statistics, err);
+  if (status == 0 && pairs->n == 0) status = no_pair(loop, &statistics, err);
+  if (status < 0) return status;
+  pairs->statistics = tpo_pair_statistics_json(&statistics);
+  pairs->config = strdup(loop->config_yaml);
+  status = length_difference(&loop->samples, pairs, &difference, err);
+  if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
+  tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration, statistics.pairs,
+          statistics.prompts, statistics.rho);
   return status;
 }
 
-static int reference_logprobs(struct loop *loop, const char *path, struct tpo_pairs *pairs,
-                              struct tpo_error *err)
+/* Of the pairs that can be trained on. */
+static int reference_logprobs(struct loop *loop, struct tpo_error *err)
 {
   char model[4096];
   bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
+  struct tpo_pairs *pairs = &loop->pairs;
   size_t dropped = 0;
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
-  if (status == 0) {
-    status = tpo_pairs_filter(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
-                              &dropped, err);
-    if (status == 0 && pairs->n == 0)
-      status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
-                        loop->iteration, dropped);
-    status = loop_agree(loop, status, err);
-  }
+  if (status < 0) return status;
+  status = tpo_pairs_filter(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
+                            &dropped, err);
+  if (status == 0 && pairs->n == 0)
+    status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
+                      loop->iteration, dropped);
+  status = loop_agree(loop, status, err);
   if (status == 0)
     status =
         tpo_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train, pairs, err);
-  if (status == 0 && loop->first) {
-    if (dropped)
-      tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
-              dropped);
-    const char *hash = tpo_model_hash(loop->policy.model);
-    if (hash) memcpy(pairs->ref_model, hash, sizeof pairs->ref_model);
-    status = tpo_pairs_write(pairs, path, err);
-  }
-  return loop_agree(loop, status, err);
+  if (status == 0 && loop->first && dropped)
+    tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
+            dropped);
+  return status;
+}
+
+/* The file comes last, with all that belongs in it. */
+static int keep_pairs(const struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
+  return status < 0 ? status : tpo_pairs_write(&loop->pairs, path, err);
 }
 
 int step_pairs(struct loop *loop, struct tpo_error *err)
 {
-  char path[4096];
-  struct tpo_pairs pairs = {0};
-  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
-  if (status == 0 && loop->first) status = select_pairs(loop, path, err);
-  status = loop_agree(loop, status, err);
-  if (status == 0) status = loop_agree(loop, tpo_pairs_read(&pairs, path, err), err);
-  if (status == 0) status = reference_logprobs(loop, path, &pairs, err);
-  tpo_pairs_free(&pairs);
-  if (status == 0) status = loop_measure_distances(loop, err);
+  struct tpo_samples outputs = {0};
+  int status = loop_have_samples(loop, "scored.h5", err);
+  if (status == 0) status = loop_agree(loop, loop->first ? select_pairs(loop, err) : 0, err);
+  if (status == 0) status = loop_choose_outputs(loop, &outputs, err);
+  tpo_samples_free(&loop->samples);
+  if (status == 0) status = loop_share_pairs(loop, err);
+  if (status == 0) status = reference_logprobs(loop, err);
+  if (status == 0) status = loop_agree(loop, loop->first ? keep_pairs(loop, err) : 0, err);
+  if (status == 0) status = loop_measure_distances(loop, &outputs, err);
+  tpo_samples_free(&outputs);
   return status;
-}
-
-static int on_start(void *arg, int64_t mark, struct tpo_error *err)
-{
-  struct loop *loop = arg;
-  if (!loop->first) return 0;
-  return loop_cut_metrics(loop, mark < 0 ? manifest_metrics_size(&loop->manifest) : mark, err);
-}
-
-static int64_t metrics_mark(void *arg)
-{
-  const struct loop *loop = arg;
-  return loop->first ? ftell(loop->metrics) : -1;
-}
-
-static int on_step(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err)
-{
-  struct loop *loop = arg;
-  const struct tpo_session *session = loop->session;
-  struct tpo_buf line = {0};
-  tpo_train_metrics_print(m, &line);
-  json_t *fields = line.failed ? NULL : json_loadb(line.data, line.len, 0, NULL);
-  tpo_buf_free(&line);
-  if (session->progress) {
-    char note[64];
-    snprintf(note, sizeof note, "loss %.4f", m->loss);
-    session->progress(session->progress_arg, "training", m->epoch, loop->config->train.epochs, note);
-  }
-  return loop_event(loop, "step", fields, err);
 }
 
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err)
@@ -231,53 +197,63 @@ static int validate_epoch(struct loop *loop, int epoch, double *score, struct tp
   if (status == 0) status = tpo_comm_bcast(loop->session->comm, &value, sizeof value, 0, err);
   if (status < 0) return status;
   *score = value;
-  if (loop->first)
-    tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch + 1, value);
-  return loop_event(loop, "epoch", event_epoch(epoch + 1, value, &counts), err);
+  if (loop->first) tpo_log(TPO_LOG_INFO, "iteration %d: epoch %d scores %.3f", loop->iteration, epoch, value);
+  return loop_event(loop, "epoch", event_epoch(epoch, value, &counts), err);
 }
 
-static int after_epoch(void *arg, int epoch, double *score, struct tpo_error *err)
+/* The steps of an epoch, from 1, and what tells whether its weights are to be kept. */
+static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct tpo_error *err)
 {
-  struct loop *loop = arg;
+  struct tpo_train_metrics metrics;
+  double score = NAN;
+  int status;
+  while ((status = tpo_dpo_step(dpo, &metrics, err)) == 1) {
+    status = loop_agree(loop, loop_event(loop, "step", event_step(&metrics), err), err);
+    if (status < 0) break;
+  }
+  bool more = loop->config->train.epochs > 1; /* than one: its end is the step's own */
+  if (status == 0 && more && loop->config->run.validate_each_epoch)
+    status = validate_epoch(loop, epoch, &score, err);
+  if (status == 0 && more) status = loop_tensorboard(loop, err);
+  status = loop_agree(loop, status, err);
+  if (status < 0) return status;
+  return tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+}
+
+/* Events of epochs that training does not go on from are cut off. */
+static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  const struct tpo_dpo_progress *progress = tpo_dpo_progress(dpo);
   int status = 0;
-  *score = NAN;
-  if (loop->config->train.epochs == 1) return 0; /* the step's own end */
-  if (loop->config->run.validate_each_epoch) status = validate_epoch(loop, epoch, score, err);
-  if (status == 0) status = loop_tensorboard(loop, err);
-  return loop_agree(loop, status, err);
+  if (loop->first)
+    status = loop_cut_metrics(
+        loop, progress->mark < 0 ? manifest_metrics_size(&loop->manifest) : progress->mark, err);
+  status = loop_agree(loop, status, err);
+  while (status == 0 && progress->epochs_done < loop->config->train.epochs)
+    status = train_epoch(loop, dpo, progress->epochs_done + 1, err);
+  if (status < 0 || !loop->first) return status;
+  if (loop->config->train.epochs > 1)
+    status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", progress->best_epoch), err);
+  tpo_log(TPO_LOG_INFO, "iteration %d: %lld steps, loss %.4f to %.4f", loop->iteration,
+          (long long)progress->steps, progress->first_loss, progress->last_loss);
+  return status;
 }
 
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
-  char path[4096], policy[4096], out[4096], state[4096];
-  struct tpo_pairs pairs = {0};
-  struct tpo_dpo_result result;
-  int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
+  char policy[4096], out[4096], state[4096];
+  struct tpo_dpo *dpo = NULL;
+  const struct tpo_dpo_options options = {.out = out, .state = state, .config_yaml = loop->config_yaml};
+  int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
-  if (status == 0) status = tpo_pairs_read(&pairs, path, err);
-  status = loop_agree(loop, status, err);
+  if (status == 0) status = loop_have_pairs(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);
-  if (status == 0)
-    status = tpo_dpo(loop->session, &loop->policy, &pairs,
-                     &(struct tpo_dpo_options){.out = out,
-                                               .state = state,
-                                               .on_start = on_start,
-                                               .mark = metrics_mark,
-                                               .on_step = on_step,
-                                               .after_epoch = after_epoch,
-                                               .arg = loop,
-                                               .config_yaml = loop->config_yaml},
-                     &result, err);
+  if (status == 0) status = tpo_dpo_open(&dpo, loop->session, &loop->policy, &loop->pairs, &options, err);
+  if (status == 0) status = loop_agree(loop, train_epochs(loop, dpo, err), err);
+  tpo_dpo_close(dpo);
   tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
-  if (status == 0 && loop->first) {
-    unlink(state);
-    if (loop->config->train.epochs > 1)
-      status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", result.best_epoch), err);
-    tpo_log(TPO_LOG_INFO, "iteration %d: %lld steps, loss %.4f to %.4f", loop->iteration,
-            (long long)result.steps, result.first_loss, result.last_loss);
-  }
-  tpo_pairs_free(&pairs);
+  tpo_pairs_free(&loop->pairs);
+  if (status == 0 && loop->first) unlink(state);
   return loop_agree(loop, status, err);
 }

@@ -4,9 +4,23 @@
 #define TPO_RUN_LOOP_H
 
 #include <stdio.h>
+#include "measure/dynamics.h"
 #include "run/manifest.h"
 #include "tpo/comm.h"
 #include "tpo/run.h"
+
+/* Validation samples of an iteration, scored. */
+struct validated {
+  int iteration;
+  struct tpo_samples samples; /* n 0: none are here */
+};
+
+/* Of a validation's responses, as the closing text tells it. */
+struct won {
+  bool previous; /* against this run's iteration before; else against the baseline */
+  int iteration; /* that of the other responses */
+  struct win_rate rate;
+};
 
 struct loop {
   const struct tpo_session *session;
@@ -18,6 +32,19 @@ struct loop {
   struct tpo_policy policy; /* open while policy.path is set */
   bool policy_has_master;
   int iteration;
+
+  /* What the start or a step hands on to the steps that come after it; a run that is taken up between them
+   * reads the files instead (handed.c). */
+  struct tpo_instructions chosen[2];  /* rank 0: all that the run takes of data.train and data.validation */
+  struct tpo_instructions validation; /* all ranks, once it is shared */
+  bool validation_shared;
+  struct tpo_instructions prompts; /* the iteration's: rank 0, and all ranks once they are shared */
+  struct tpo_samples samples;      /* rank 0: the iteration's, scored once they are judged */
+  struct tpo_pairs pairs;          /* all ranks: the iteration's */
+  struct validated start, last; /* rank 0: of the start model, and of the last iteration that was validated */
+  struct won won[2];            /* rank 0: of iteration won_by, in the order of their events */
+  int n_won, won_by;
+
   bool unparsed_known;
   double unparsed[2]; /* what loop_unparsed found, by `raw` */
 };
@@ -40,12 +67,26 @@ void loop_clear_leftovers(const struct loop *loop);
 
 /* tpo_comm_agree on the session's ranks. */
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
-/* The instructions of loop->iteration, of validation for 0: from their file's keyed shuffle, or composed
- * (rank 0). */
+/* The instructions of loop->iteration, of validation for 0: from their file's keyed shuffle, which is read
+ * unless loop_check_data did, or composed (rank 0). */
 int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err);
 /* Before a run: that the files of instructions have enough for all of it, with checks that the judge knows,
  * and are those that the run began with. All ranks. */
 int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err);
+/* loop->prompts, loop->validation, loop->samples (of this file of the iteration's) and loop->pairs, where
+ * they are not here yet. All ranks. */
+int loop_have_prompts(struct loop *loop, struct tpo_error *err);
+int loop_have_validation(struct loop *loop, struct tpo_error *err);
+int loop_have_samples(struct loop *loop, const char *file, struct tpo_error *err);
+int loop_have_pairs(struct loop *loop, struct tpo_error *err);
+/* Rank 0's loop->pairs to the others. */
+int loop_share_pairs(struct loop *loop, struct tpo_error *err);
+/* What belongs to an iteration, and all of it. */
+void loop_drop_iteration(struct loop *loop);
+void loop_drop_all(struct loop *loop);
+
+/* The validation samples of that iteration, borrowed (rank 0). */
+int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **out, struct tpo_error *err);
 /* Samples of the policy that is in place now, on the validation instructions, scored;
  * rows and counts on rank 0. */
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
@@ -66,8 +107,10 @@ int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_
 int loop_check_baseline(const struct loop *loop, struct tpo_error *err);
 /* The baseline's validation.h5 of this iteration, or of its last one before (rank 0). */
 int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], struct tpo_error *err);
-/* The events logprob_gap and kl, from the iteration's samples. All ranks; leaves another model open. */
-int loop_measure_distances(struct loop *loop, struct tpo_error *err);
+/* The few outputs of rank 0's loop->samples that distances are measured on, to all ranks. */
+int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, struct tpo_error *err);
+/* The events logprob_gap and kl, from those. All ranks; leaves another model open. */
+int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err);
 /* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
 

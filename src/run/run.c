@@ -135,6 +135,7 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
       if (status == 0) status = tpo_make_dirs(dir, err);
     }
     status = tpo_comm_agree(loop->session->comm, status, err);
+    loop_drop_iteration(loop);
     for (size_t i = 0; status == 0 && i < sizeof iteration_steps / sizeof iteration_steps[0]; i++)
       if (validates || iteration_steps[i].run != step_validate)
         status = run_step(loop, &iteration_steps[i], err);
@@ -307,6 +308,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   }
   status = tpo_comm_agree(session->comm, status, err);
   tpo_policy_close(&loop.policy);
+  loop_drop_all(&loop);
   if (loop.metrics) fclose(loop.metrics);
   manifest_free(&loop.manifest);
   free(loop.config_yaml);

@@ -13,9 +13,8 @@
  * definition. */
 static int score_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
 {
-  char path[4096];
   size_t failures = 0;
-  struct tpo_samples start = {0};
+  const struct tpo_samples *start = NULL;
   if (!tpo_judge_compares(&loop->config->judge))
     return tpo_judge_samples(loop->session, samples, &failures, err);
   if (loop->iteration == 0) { /* this is the start model */
@@ -26,19 +25,29 @@ static int score_validation(struct loop *loop, struct tpo_samples *samples, stru
     samples->is_scored = true;
     return 0;
   }
-  int status = loop->first ? loop_path(loop, 0, "validation.h5", path, err) : 0;
-  if (status == 0 && loop->first) status = tpo_samples_read(&start, path, err);
-  status = loop_agree(loop, status, err);
-  if (status == 0) status = tpo_judge_versus(loop->session, samples, &start, &failures, err);
-  tpo_samples_free(&start);
+  int status = loop_agree(loop, loop->first ? loop_validated(loop, 0, &start, err) : 0, err);
+  return status < 0 ? status : tpo_judge_versus(loop->session, samples, start, &failures, err);
+}
+
+int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **out, struct tpo_error *err)
+{
+  char path[4096];
+  struct validated *of = iteration == 0 ? &loop->start : &loop->last;
+  int status = 0;
+  if (of->samples.n == 0 || of->iteration != iteration) {
+    tpo_samples_free(&of->samples);
+    of->iteration = iteration;
+    status = loop_path(loop, iteration, "validation.h5", path, err);
+    if (status == 0) status = tpo_samples_read(&of->samples, path, err);
+  }
+  *out = &of->samples;
   return status;
 }
 
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
                            struct tpo_error *err)
 {
-  char path[4096];
-  struct tpo_instructions set = {0};
+  const struct tpo_instructions *set = &loop->validation;
   struct tpo_generate_stats stats = {0};
   const struct tpo_run_config *run = &loop->config->run;
   struct tpo_sampling_config sampling = loop->config->sampling;
@@ -46,31 +55,28 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
   sampling.temperature = run->validation_temperature;
   struct tpo_generate_options options = {
       .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"};
-  int status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
-  if (status == 0) status = tpo_instructions_read(&set, path, err);
-  status = loop_agree(loop, status, err);
-  if (status == 0) status = tpo_generate(loop->session, &loop->policy, &set, &options, samples, &stats, err);
+  int status = loop_have_validation(loop, err);
+  if (status == 0) status = tpo_generate(loop->session, &loop->policy, set, &options, samples, &stats, err);
   if (status == 0)
-    status = tpo_redraw(loop->session, &loop->policy, &set, &options, run->validation_resample,
+    status = tpo_redraw(loop->session, &loop->policy, set, &options, run->validation_resample,
                         loop->config->sampling.temperature, samples, counts, err);
   if (status == 0) status = score_validation(loop, samples, err);
-  tpo_instructions_free(&set);
   return loop_agree(loop, status, err);
 }
 
 int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err)
 {
   char path[4096];
-  struct tpo_samples start = {0};
+  const struct tpo_samples none = {0}, *start = &none;
   bool compares = tpo_judge_compares(&loop->config->judge);
   int status = 0;
   if (!loop->unparsed_known) {
     loop->unparsed[0] = loop->unparsed[1] = compares ? 0 : loop->config->judge.empty_score;
     status = loop_path(loop, 0, "validation.h5", path, err);
-    if (status == 0 && !compares && tpo_file_exists(path)) status = tpo_samples_read(&start, path, err);
+    if (status == 0 && !compares && (loop->start.samples.n > 0 || tpo_file_exists(path)))
+      status = loop_validated(loop, 0, &start, err);
     for (int of = 0; of < 2 && status == 0; of++)
-      loop->unparsed[of] = fmin(loop->unparsed[of], lowest_score(&start, of));
-    tpo_samples_free(&start);
+      loop->unparsed[of] = fmin(loop->unparsed[of], lowest_score(start, of));
     loop->unparsed_known = status == 0;
   }
   *score = loop->unparsed[raw];
@@ -96,32 +102,26 @@ int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, 
 static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
-  struct tpo_instructions set = {0};
   int status = loop_path(loop, -1, "prompts", path, err);
   if (status == 0) status = tpo_make_dirs(path, err);
   if (status == 0) status = loop_path(loop, -1, "prompts/validation.jsonl", path, err);
-  if (status == 0) status = loop_choose_instructions(loop, &set, err);
-  if (status == 0) status = tpo_instructions_write(&set, path, err);
-  tpo_instructions_free(&set);
-  return status;
+  if (status == 0) status = loop_choose_instructions(loop, &loop->validation, err);
+  return status < 0 ? status : tpo_instructions_write(&loop->validation, path, err);
 }
 
 static int validation_event(struct loop *loop, const struct tpo_samples *samples,
                             const struct tpo_redraw_counts *counts, struct tpo_error *err)
 {
-  char path[4096];
-  struct tpo_samples before = {0};
+  const struct tpo_samples *before;
   struct tpo_sample_summary s;
   struct sample_dynamics dynamics;
   double unparsed, difference, se, mean_before, mean_now;
-  int status = loop_path(loop, 0, "validation.h5", path, err);
-  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  int status = loop_unparsed(loop, false, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
-  if (status == 0) status = tpo_samples_read(&before, path, err);
+  if (status == 0) status = loop_validated(loop, 0, &before, err);
   if (status < 0) return status;
   tpo_summarize(samples, &s);
-  tpo_paired_difference(&before, samples, unparsed, &difference, &se, &mean_before, &mean_now);
-  tpo_samples_free(&before);
+  tpo_paired_difference(before, samples, unparsed, &difference, &se, &mean_before, &mean_now);
   if (loop->iteration == 0)
     tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", dynamics.mean_score);
   else
@@ -135,24 +135,34 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
                     err);
 }
 
+/* To the file, and into the metrics. Rank 0. */
+static int keep_validation(struct loop *loop, struct tpo_samples *samples,
+                           const struct tpo_redraw_counts *counts, struct tpo_error *err)
+{
+  char path[4096];
+  samples->config = strdup(loop->config_yaml);
+  int status = loop_path(loop, loop->iteration, "validation.h5", path, err);
+  if (status == 0) status = tpo_samples_write(samples, path, err);
+  return status < 0 ? status : validation_event(loop, samples, counts, err);
+}
+
 int step_validate(struct loop *loop, struct tpo_error *err)
 {
-  char path[4096], policy[4096];
-  struct tpo_samples samples = {0};
+  char policy[4096];
+  struct validated now = {.iteration = loop->iteration};
+  struct validated *kept = loop->iteration == 0 ? &loop->start : &now;
   struct tpo_redraw_counts counts;
   int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
   if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
   status = loop_agree(loop, status, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
-  if (status == 0) status = loop_sample_validation(loop, &samples, &counts, err);
-  if (status == 0 && loop->first) {
-    samples.config = strdup(loop->config_yaml);
-    status = loop_path(loop, loop->iteration, "validation.h5", path, err);
-    if (status == 0) status = tpo_samples_write(&samples, path, err);
-    if (status == 0) status = validation_event(loop, &samples, &counts, err);
-  }
+  if (status == 0) status = loop_sample_validation(loop, &kept->samples, &counts, err);
+  if (status == 0 && loop->first) status = keep_validation(loop, &kept->samples, &counts, err);
   status = loop_agree(loop, status, err);
-  if (status == 0) status = loop_win_rates(loop, &samples, err);
-  tpo_samples_free(&samples);
+  if (status == 0) status = loop_win_rates(loop, &kept->samples, err);
+  if (loop->iteration > 0) { /* the one before has been compared with */
+    tpo_samples_free(&loop->last.samples);
+    loop->last = now;
+  }
   return loop_agree(loop, status, err);
 }

@@ -16,51 +16,74 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
   return status < 0 ? status : win_rate_between(loop->session, now, before, unparsed, out, err);
 }
 
-/* One comparison: samples of `path`, of which the event tells the iteration. */
-static int against(struct loop *loop, const struct tpo_samples *now, const char *name, const char *path,
-                   int iteration, struct tpo_error *err)
+/* Tells rank 0's rate, and keeps it for the end of the run. */
+static int keep_rate(struct loop *loop, const struct won *won, struct tpo_error *err)
+{
+  const struct win_rate *rate = &won->rate;
+  if (rate->n > 0)
+    tpo_log(TPO_LOG_INFO, "iteration %d: %zu instructions won, %zu lost, %zu even against %s iteration %d",
+            loop->iteration, rate->wins, rate->losses, rate->ties,
+            won->previous ? "this run's" : "the baseline's", won->iteration);
+  if (loop->won_by != loop->iteration) loop->n_won = 0;
+  loop->won_by = loop->iteration;
+  loop->won[loop->n_won++] = *won;
+  return loop_event(loop, "win_rate",
+                    event_win_rate(won->previous ? "previous" : "baseline", won->iteration, rate), err);
+}
+
+/* One comparison; before: rank 0's. */
+static int against(struct loop *loop, const struct tpo_samples *now, const struct tpo_samples *before,
+                   struct won *won, struct tpo_error *err)
+{
+  /* That is what the validation score is. */
+  if (won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge))
+    return loop_agree(loop, loop->first ? win_rate_of_shares(now, &won->rate, err) : 0, err);
+  return win_rate(loop, now, before, &won->rate, err);
+}
+
+static int no_match(const struct loop *loop, const char *path, struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_USAGE,
+                  "%s holds none of the validation instructions (by id and text) "
+                  "that iteration %d of %s was validated on",
+                  path, loop->iteration, loop->config->run.dir);
+}
+
+static int against_previous(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
+{
+  const struct tpo_samples *before = NULL;
+  struct won won = {.previous = true, .iteration = loop->iteration - 1};
+  char path[4096];
+  int status = loop->first ? loop_validated(loop, won.iteration, &before, err) : 0;
+  status = loop_agree(loop, status, err);
+  if (status == 0) status = against(loop, now, before, &won, err);
+  if (status < 0 || !loop->first) return status;
+  status = loop_path(loop, won.iteration, "validation.h5", path, err);
+  if (status == 0 && won.rate.unmatched > 0 && won.rate.n == 0) status = no_match(loop, path, err);
+  return status < 0 ? status : keep_rate(loop, &won, err);
+}
+
+static int against_baseline(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
 {
   struct tpo_samples before = {0};
-  struct win_rate rate = {0};
-  bool previous = strcmp(name, "previous") == 0;
-  int status = loop->first ? tpo_samples_read(&before, path, err) : 0;
+  struct won won = {.previous = false};
+  char path[4096];
+  int status = 0;
+  if (loop->first) status = loop_baseline_path(loop, &won.iteration, path, err);
+  if (loop->first && status == 0) status = tpo_samples_read(&before, path, err);
   status = loop_agree(loop, status, err);
-  if (status == 0 && previous && iteration == 0 && tpo_judge_compares(&loop->config->judge))
-    /* That is what the validation score is. */
-    status = loop_agree(loop, loop->first ? win_rate_of_shares(now, &rate, err) : 0, err);
-  else if (status == 0)
-    status = win_rate(loop, now, &before, &rate, err);
-  if (status == 0 && loop->first && rate.unmatched > 0 && rate.n == 0)
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "%s holds none of the validation instructions (by id and text) "
-                      "that iteration %d of %s was validated on",
-                      path, loop->iteration, loop->config->run.dir);
-  if (status == 0 && loop->first) {
-    if (rate.n > 0)
-      tpo_log(TPO_LOG_INFO, "iteration %d: %zu instructions won, %zu lost, %zu even against %s iteration %d",
-              loop->iteration, rate.wins, rate.losses, rate.ties, previous ? "this run's" : "the baseline's",
-              iteration);
-    status = loop_event(loop, "win_rate", event_win_rate(name, iteration, &rate), err);
-  }
+  if (status == 0) status = against(loop, now, &before, &won, err);
   tpo_samples_free(&before);
-  return loop_agree(loop, status, err);
+  if (status < 0 || !loop->first) return status;
+  if (won.rate.unmatched > 0 && won.rate.n == 0) return no_match(loop, path, err);
+  return keep_rate(loop, &won, err);
 }
 
 int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
 {
-  char path[4096];
   const char *baseline = loop->config->run.baseline;
   int status = 0;
-  if (loop->iteration > 0) {
-    int previous = loop->iteration - 1;
-    status = loop_path(loop, previous, "validation.h5", path, err);
-    if (status == 0) status = against(loop, now, "previous", path, previous, err);
-  }
-  if (status == 0 && baseline && *baseline) {
-    int iteration = 0;
-    if (loop->first) status = loop_baseline_path(loop, &iteration, path, err);
-    status = loop_agree(loop, status, err);
-    if (status == 0) status = against(loop, now, "baseline", path, iteration, err);
-  }
+  if (loop->iteration > 0) status = loop_agree(loop, against_previous(loop, now, err), err);
+  if (status == 0 && baseline && *baseline) status = loop_agree(loop, against_baseline(loop, now, err), err);
   return status;
 }

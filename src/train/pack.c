@@ -161,6 +161,11 @@ struct tpo_batch micro_batch_view(const struct micro_batch *mb)
                             .wanted = mb->wanted};
 }
 
+struct pair_outcome pair_outcome(const struct tpo_loss_result *result)
+{
+  return (struct pair_outcome){result->chosen, result->rejected, result->loss, result->margin};
+}
+
 int micro_batch_losses(struct micro_batch *mb, struct tpo_backend *be, const struct tpo_train_config *config,
                        size_t n_global, struct tpo_wanted wanted, struct tpo_error *err)
 {

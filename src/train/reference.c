@@ -7,9 +7,9 @@
 #include "base/memory.h"
 #include "train/state.h"
 
-static int own_logprobs(struct tpo_model *model, const struct tpo_train_config *config,
-                        const struct tpo_pairs *pairs, const struct share *share, double *sums,
-                        struct tpo_error *err)
+static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *config,
+                        const struct tpo_pairs *pairs, const struct share *share,
+                        struct pair_outcome *outcomes, struct tpo_error *err)
 {
   struct micro_batch mb = {0};
   int status = 0;
@@ -26,53 +26,53 @@ static int own_logprobs(struct tpo_model *model, const struct tpo_train_config *
       status =
           micro_batch_losses(&mb, tpo_model_backend(model), config, pairs->n, tpo_model_wanted(model), err);
     for (int j = 0; j < mb.n_pairs && status == 0; j++) {
-      double *out = sums + 2 * (size_t)share->slots[at + (size_t)j];
-      out[0] = mb.results[j].chosen;
-      out[1] = mb.results[j].rejected;
-      if (!isfinite(out[0]) || !isfinite(out[1]))
-        status = tpo_fail(
-            err, TPO_E_NUMERIC, "pair %u (\"%.100s\"): the log-probabilities of its outputs are %g and %g",
-            share->rows[at + (size_t)j], pairs->rows[share->rows[at + (size_t)j]].prompt_id, out[0], out[1]);
+      struct pair_outcome found = pair_outcome(&mb.results[j]);
+      outcomes[share->slots[at + (size_t)j]] = found;
+      if (!isfinite(found.chosen) || !isfinite(found.rejected))
+        status = tpo_fail(err, TPO_E_NUMERIC,
+                          "pair %u (\"%.100s\"): the log-probabilities of its outputs are %g and %g",
+                          share->rows[at + (size_t)j], pairs->rows[share->rows[at + (size_t)j]].prompt_id,
+                          found.chosen, found.rejected);
     }
   }
   micro_batch_free(&mb);
   return status;
 }
 
-int train_pair_logprobs(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
-                        const struct tpo_pairs *pairs, double *sums, struct tpo_error *err)
+int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
+                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes, struct tpo_error *err)
 {
   struct share share = {0};
   uint32_t *rows = tpo_calloc(pairs->n, sizeof *rows, err);
   int status = rows ? 0 : TPO_E_MEMORY;
   if (status == 0) {
     for (size_t i = 0; i < pairs->n; i++) rows[i] = (uint32_t)i;
-    memset(sums, 0, 2 * pairs->n * sizeof *sums);
+    memset(outcomes, 0, pairs->n * sizeof *outcomes);
     status = share_pairs(&share, comm, pairs, rows, pairs->n, err);
   }
-  if (status == 0) status = own_logprobs(model, config, pairs, &share, sums, err);
+  if (status == 0) status = own_outcomes(model, config, pairs, &share, outcomes, err);
   share_free(&share);
   free(rows);
   status = tpo_comm_agree(comm, status, err);
-  /* Every pair has one rank that knows its sums; the others' zeros change nothing. */
-  return status < 0 ? status : tpo_comm_allreduce_sum_f64(comm, sums, 2 * pairs->n, err);
+  if (status < 0) return status;
+  return tpo_comm_allreduce_sum_f64(comm, (double *)outcomes, pairs->n * OUTCOME_DOUBLES, err);
 }
 
 int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                            const struct tpo_train_config *config, struct tpo_pairs *pairs,
                            struct tpo_error *err)
 {
-  double *sums = tpo_calloc(2 * pairs->n, sizeof *sums, err);
-  int status = tpo_comm_agree(comm, sums ? 0 : TPO_E_MEMORY, err);
-  if (status == 0) status = train_pair_logprobs(reference, comm, config, pairs, sums, err);
+  struct pair_outcome *outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err);
+  int status = tpo_comm_agree(comm, outcomes ? 0 : TPO_E_MEMORY, err);
+  if (status == 0) status = train_outcomes(reference, comm, config, pairs, outcomes, err);
   if (status == 0) {
     for (size_t i = 0; i < pairs->n; i++) {
-      pairs->rows[i].chosen_ref_logprob = sums[2 * i];
-      pairs->rows[i].rejected_ref_logprob = sums[2 * i + 1];
+      pairs->rows[i].chosen_ref_logprob = outcomes[i].chosen;
+      pairs->rows[i].rejected_ref_logprob = outcomes[i].rejected;
     }
     snprintf(pairs->ref_model, sizeof pairs->ref_model, "%s", tpo_model_hash(reference));
   }
-  free(sums);
+  free(outcomes);
   return status;
 }
 

@@ -272,6 +272,8 @@ int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *
   status = tpo_comm_agree(t->comm, status, err);
   if (status == 0) status = exchange_weights(t, t->weights ? t->weights : t->master, err);
   if (status < 0) return status;
+  free(t->order); /* of the epoch that was going on */
+  t->order = NULL;
   t->step = saved.step;
   t->epoch = (int)saved.epoch;
   t->position = saved.position;

@@ -32,6 +32,9 @@ struct tpo_trainer {
   size_t piece_elements;
   struct reduction reduction;
   struct tpo_activations *activations;
+  uint32_t *order; /* of the pairs in the epoch that is going on; NULL between epochs */
+  size_t n_ordered;
+  bool is_reference;   /* the model was, before its first step, what the pairs' reference is of */
   int64_t step;        /* updates made */
   int epoch;           /* the epoch that goes on next */
   int64_t position;    /* global batches of it that are done */
@@ -72,9 +75,23 @@ int share_pairs(struct share *share, const struct tpo_comm *comm, const struct t
                 const uint32_t *rows, size_t n, struct tpo_error *err);
 void share_free(struct share *share);
 
-/* Sums of log-probabilities of all pairs, [n][chosen, rejected], equal on all ranks whatever their number. */
-int train_pair_logprobs(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
-                        const struct tpo_pairs *pairs, double *sums, struct tpo_error *err);
+/* What the ranks tell each other of a pair: doubles alone, since ranks add them up, one rank having the
+ * numbers and the others zeros. */
+struct pair_outcome {
+  double chosen, rejected; /* sums of log-probabilities */
+  double loss, margin;
+};
+enum { OUTCOME_DOUBLES = sizeof(struct pair_outcome) / sizeof(double) };
+struct pair_outcome pair_outcome(const struct tpo_loss_result *result);
+/* The policy prefers the chosen output more than the reference does: beta is above 0. */
+static inline bool pair_is_correct(const struct pair_outcome *outcome)
+{
+  return outcome->margin > 0;
+}
+/* Of all pairs, outcomes [pairs->n], equal on all ranks whatever their number. Loss and margin are numbers
+ * where the pairs' references are. */
+int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
+                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes, struct tpo_error *err);
 /* memory.c */
 /* Whether there is room for what the trainer is about to allocate, and for what its passes will need. */
 int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err);
@@ -98,17 +115,15 @@ int reduction_rest(struct tpo_trainer *t, struct tpo_error *err);
 int exchange_weights(struct tpo_trainer *t, const void *weights, struct tpo_error *err);
 
 /* The gradient of the mean loss over the global batch rows[0..n) in t->grad, this rank's part of the sum; the
- * sums over ranks are under way. sums as above. */
+ * sums over ranks are under way. outcomes [n] as above. */
 int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-                   double *sums, struct tpo_error *err);
+                   struct pair_outcome *outcomes, struct tpo_error *err);
 /* Waits for the sums of the ranks' gradients (this rank's shard holds them afterwards); *norm is that of the
  * whole gradient. */
 int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
 /* One whole step on a global batch. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
-struct tpo_pair_loss train_pair_loss(const struct tpo_train_config *config, const struct tpo_pair_row *row,
-                                     const double sums[2]);
 /* Over what training depends on: tokens, masks and reference log-probabilities. */
 int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err);
 

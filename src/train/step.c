@@ -7,94 +7,77 @@
 #include "base/memory.h"
 #include "train/state.h"
 
-struct tpo_pair_loss train_pair_loss(const struct tpo_train_config *config, const struct tpo_pair_row *row,
-                                     const double sums[2])
-{
-  return tpo_preference_loss(config, sums[0], sums[1], row->chosen_ref_logprob, row->rejected_ref_logprob,
-                             pair_loss_tokens(row, true));
-}
-
 static int not_finite(const struct tpo_trainer *t, const struct tpo_pairs *pairs, uint32_t row,
-                      const char *what, const double sums[2], struct tpo_error *err)
+                      const char *what, const struct tpo_loss_result *found, struct tpo_error *err)
 {
   const struct tpo_pair_row *pair = &pairs->rows[row];
   return tpo_fail(err, TPO_E_NUMERIC,
                   "step %lld, pair %u (\"%.100s\"): the %s is not finite (log-probabilities: "
                   "chosen %g, rejected %g, reference %g and %g); the weights are as before the step",
-                  (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, sums[0], sums[1],
-                  pair->chosen_ref_logprob, pair->rejected_ref_logprob);
+                  (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, found->chosen,
+                  found->rejected, pair->chosen_ref_logprob, pair->rejected_ref_logprob);
 }
 
 /* Sums, loss and derivatives must be numbers before anything is made of them. */
 static int check_losses(const struct tpo_trainer *t, const struct micro_batch *mb,
-                        const struct tpo_pairs *pairs, const uint32_t *rows, size_t n_global,
-                        struct tpo_error *err)
+                        const struct tpo_pairs *pairs, const uint32_t *rows, struct tpo_error *err)
 {
   for (int j = 0; j < mb->n_pairs; j++) {
-    const double sums[2] = {mb->results[j].chosen, mb->results[j].rejected};
-    struct tpo_pair_loss loss = train_pair_loss(&t->config, &pairs->rows[rows[j]], sums);
-    if (!isfinite(sums[0]) || !isfinite(sums[1]) || !isfinite(loss.loss))
-      return not_finite(t, pairs, rows[j], "loss", sums, err);
-    double scale = 1.0 / (double)n_global;
-    if (!isfinite((float)(loss.d_chosen * scale)) || !isfinite((float)(loss.d_rejected * scale)))
-      return not_finite(t, pairs, rows[j], "gradient", sums, err);
+    const struct tpo_loss_result *found = &mb->results[j];
+    if (!isfinite(found->chosen) || !isfinite(found->rejected) || !isfinite(found->loss))
+      return not_finite(t, pairs, rows[j], "loss", found, err);
+    if (!isfinite((float)found->by_chosen) || !isfinite((float)found->by_rejected))
+      return not_finite(t, pairs, rows[j], "gradient", found, err);
   }
   return 0;
 }
 
-/* Forward, loss and backward of the pairs packed in mb; sums [mb->n_pairs][2]. The loss's mean is over
+/* Forward, loss and backward of the pairs packed in mb, whose results are then in it. The loss's mean is over
  * n_global pairs. */
 static int forward_backward(struct tpo_trainer *t, struct micro_batch *mb, const struct tpo_pairs *pairs,
                             const uint32_t *rows, size_t n_global, const struct tpo_grad_ready *ready,
-                            double *sums, struct tpo_error *err)
+                            struct tpo_error *err)
 {
   struct tpo_batch batch = micro_batch_view(mb);
   int status = tpo_train_forward(t->model, &batch, &t->activations, NULL, err);
   if (status == 0)
     status =
         micro_batch_losses(mb, t->backend, &t->config, n_global, tpo_activations_wanted(t->activations), err);
-  if (status == 0) status = check_losses(t, mb, pairs, rows, n_global, err);
+  if (status == 0) status = check_losses(t, mb, pairs, rows, err);
   if (status < 0) return status;
-  for (int j = 0; j < mb->n_pairs; j++) {
-    sums[2 * j] = mb->results[j].chosen;
-    sums[2 * j + 1] = mb->results[j].rejected;
-  }
   return tpo_train_backward(t->model, &batch, t->activations, NULL, t->grad, ready, err);
 }
 
 /* The last pass hands over each bucket of the gradient as it is completed. */
 static int own_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const struct share *share,
-                        size_t n_global, double *sums, struct tpo_error *err)
+                        size_t n_global, struct pair_outcome *outcomes, struct tpo_error *err)
 {
   struct micro_batch mb = {0};
-  double *packed = tpo_calloc(2 * share->n, sizeof *packed, err);
-  int status = packed ? 0 : TPO_E_MEMORY;
+  int status = 0;
   const struct tpo_grad_ready ready = {reduction_ready, t};
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
     const uint32_t *rows = share->rows + at;
     status = micro_batch_fill(&mb, pairs, rows, share->n - at, t->config.micro_batch_tokens, err);
     bool last = status == 0 && at + (size_t)mb.n_pairs == share->n;
-    if (status == 0)
-      status = forward_backward(t, &mb, pairs, rows, n_global, last ? &ready : NULL, packed + 2 * at, err);
+    if (status == 0) status = forward_backward(t, &mb, pairs, rows, n_global, last ? &ready : NULL, err);
     if (status < 0) break;
+    for (int j = 0; j < mb.n_pairs; j++)
+      outcomes[share->slots[at + (size_t)j]] = pair_outcome(&mb.results[j]);
   }
-  for (size_t i = 0; i < share->n && status == 0; i++)
-    memcpy(sums + 2 * (size_t)share->slots[i], packed + 2 * i, 2 * sizeof *sums);
   if (status == 0) status = tpo_ops(t->backend)->check(t->backend, err);
-  free(packed);
   micro_batch_free(&mb);
   return status;
 }
 
 int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-                   double *sums, struct tpo_error *err)
+                   struct pair_outcome *outcomes, struct tpo_error *err)
 {
   struct share share = {0};
-  memset(sums, 0, 2 * n * sizeof *sums);
+  memset(outcomes, 0, n * sizeof *outcomes);
   tpo_ops(t->backend)->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
   reduction_reset(t);
   int status = share_pairs(&share, t->comm, pairs, rows, n, err);
-  if (status == 0) status = own_gradient(t, pairs, &share, n, sums, err);
+  if (status == 0) status = own_gradient(t, pairs, &share, n, outcomes, err);
   share_free(&share);
   /* A rank that failed sums what it has: the others are on their way into the same exchanges. */
   int begun = reduction_rest(t, status == 0 ? err : NULL);
@@ -103,7 +86,7 @@ int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const u
     tpo_comm_finish(t->comm, NULL);
     return status;
   }
-  return tpo_comm_allreduce_sum_f64(t->comm, sums, 2 * n, err);
+  return tpo_comm_allreduce_sum_f64(t->comm, (double *)outcomes, n * OUTCOME_DOUBLES, err);
 }
 
 int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err)
@@ -130,12 +113,11 @@ static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, 
   struct micro_batch mb = {0};
   int status = share_pairs(&share, t->comm, pairs, rows, n, err);
   for (size_t i = 0; i < share.n && status == 0; i++) {
-    double sums[2];
     ops->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
     status = micro_batch_fill(&mb, pairs, share.rows + i, 1, t->config.micro_batch_tokens, err);
-    if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, NULL, sums, err);
+    if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, NULL, err);
     if (status == 0 && !isfinite(ops->sum_squares(t->backend, t->grad, t->n_params)))
-      status = not_finite(t, pairs, share.rows[i], "gradient", sums, err);
+      status = not_finite(t, pairs, share.rows[i], "gradient", &mb.results[0], err);
   }
   micro_batch_free(&mb);
   share_free(&share);
@@ -168,18 +150,16 @@ static int update_weights(struct tpo_trainer *t, double lr, double norm, struct 
 }
 
 /* Every rank adds up the same numbers in the same order. */
-static void fill_metrics(const struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows,
-                         size_t n, const double *sums, struct tpo_train_metrics *metrics)
+static void fill_metrics(const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
+                         const struct pair_outcome *outcomes, struct tpo_train_metrics *metrics)
 {
   for (size_t i = 0; i < n; i++) {
-    const struct tpo_pair_row *row = &pairs->rows[rows[i]];
-    struct tpo_pair_loss loss = train_pair_loss(&t->config, row, sums + 2 * i);
-    metrics->loss += loss.loss;
-    metrics->accuracy += loss.correct;
-    metrics->margin += loss.margin;
-    metrics->chosen_logprob += sums[2 * i];
-    metrics->rejected_logprob += sums[2 * i + 1];
-    metrics->tokens += pair_tokens(row);
+    metrics->loss += outcomes[i].loss;
+    metrics->accuracy += pair_is_correct(&outcomes[i]);
+    metrics->margin += outcomes[i].margin;
+    metrics->chosen_logprob += outcomes[i].chosen;
+    metrics->rejected_logprob += outcomes[i].rejected;
+    metrics->tokens += pair_tokens(&pairs->rows[rows[i]]);
   }
   metrics->loss /= (double)n;
   metrics->accuracy /= (double)n;
@@ -192,12 +172,14 @@ int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint3
                double lr, struct tpo_train_metrics *metrics, struct tpo_error *err)
 {
   double start = tpo_seconds();
-  double *sums = tpo_calloc(2 * n, sizeof *sums, err);
-  int status = tpo_comm_agree(t->comm, sums ? 0 : TPO_E_MEMORY, err);
-  if (status == 0) status = train_gradient(t, pairs, rows, n, sums, err);
+  struct pair_outcome *outcomes = tpo_calloc(n, sizeof *outcomes, err);
+  int status = outcomes ? 0 : TPO_E_MEMORY;
+  if (status == 0 && tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status == 0) status = train_gradient(t, pairs, rows, n, outcomes, err);
   *metrics = (struct tpo_train_metrics){.step = t->step, .lr = lr};
-  if (status == 0) fill_metrics(t, pairs, rows, n, sums, metrics);
-  free(sums);
+  if (status == 0) fill_metrics(pairs, rows, n, outcomes, metrics);
+  free(outcomes);
   if (status == 0) status = train_reduce(t, &metrics->grad_norm, err);
   if (status < 0) return status;
   if (!isfinite(metrics->grad_norm)) return blame_gradient(t, pairs, rows, n, err);

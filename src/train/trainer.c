@@ -34,6 +34,8 @@ static int allocate_gradient(struct tpo_trainer *t, struct tpo_error *err)
 /* What comes between epochs, sampling and a judge's model, needs room too. */
 static void release_between_epochs(struct tpo_trainer *t)
 {
+  free(t->order);
+  t->order = NULL;
   tpo_activations_free(t->activations);
   t->activations = NULL;
   if (t->grad) tpo_ops(t->backend)->free(t->backend, t->grad);
@@ -106,6 +108,7 @@ void tpo_trainer_close(struct tpo_trainer *t)
   if (t->v) ops->free(t->backend, t->v);
   exchange_free(t);
   tpo_activations_free(t->activations);
+  free(t->order);
   free(t);
 }
 
@@ -145,9 +148,9 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
 /* Before the first update, a policy that is its own reference must have the margin 0 everywhere: anything
  * else says that the two were computed differently. */
 static void check_first_step(const struct tpo_trainer *t, const struct tpo_pairs *pairs,
-                             const struct tpo_train_metrics *metrics, bool same_model)
+                             const struct tpo_train_metrics *metrics)
 {
-  if (same_model && metrics->margin != 0)
+  if (t->is_reference && metrics->margin != 0)
     tpo_log(TPO_LOG_WARN,
             "policy and reference are the same model (%s), but their log-probabilities differ: "
             "mean margin %g where 0 is expected; the reference was computed with another backend or machine",
@@ -167,51 +170,62 @@ static uint32_t *epoch_order(const struct tpo_trainer *t, size_t n, int epoch, s
   return order;
 }
 
-/* One batch of the epoch, and what follows it; all ranks leave with the same status. */
-static int run_batch(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *order,
-                     bool same_model,
-                     int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
-                     void *arg, struct tpo_error *err)
+static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, struct tpo_error *err)
+{
+  int status = check_pairs(t, pairs, err);
+  if (status == 0) status = allocate_gradient(t, err);
+  if (status == 0 && !(t->order = epoch_order(t, pairs->n, t->epoch, err))) status = TPO_E_MEMORY;
+  t->n_ordered = pairs->n;
+  if (status == 0 && t->step == 0) { /* while the weights are those that the hash is of */
+    const char *hash = tpo_model_hash(t->model);
+    t->is_reference = hash && strcmp(pairs->ref_model, hash) == 0;
+  }
+  return tpo_comm_agree(t->comm, status, err);
+}
+
+static int end_epoch(struct tpo_trainer *t, struct tpo_error *err)
+{
+  int status = tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal") : 0;
+  status = tpo_comm_agree(t->comm, status, err);
+  release_between_epochs(t);
+  if (status < 0) return status;
+  t->epoch++;
+  t->position = 0;
+  return 0;
+}
+
+static int run_batch(struct tpo_trainer *t, const struct tpo_pairs *pairs, struct tpo_train_metrics *metrics,
+                     struct tpo_error *err)
 {
   int64_t per_epoch = tpo_trainer_steps_per_epoch(t, pairs->n);
   size_t batch = (size_t)t->config.batch, at = (size_t)t->position * batch;
   size_t n = pairs->n - at < batch ? pairs->n - at : batch;
   double lr = tpo_schedule_lr(&t->config, t->step, per_epoch * t->config.epochs);
-  struct tpo_train_metrics metrics;
-  int status = train_step(t, pairs, order + at, n, lr, &metrics, err);
+  int status = train_step(t, pairs, t->order + at, n, lr, metrics, err);
   if (status < 0) return status;
   t->position++;
-  metrics.epoch = t->epoch + (double)t->position / (double)per_epoch;
-  if (metrics.step == 0) check_first_step(t, pairs, &metrics, same_model);
-  if (on_step) status = on_step(arg, &metrics, err);
-  if (status >= 0) status = tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal") : 0;
-  return tpo_comm_agree(t->comm, status, err);
+  metrics->epoch = t->epoch + (double)t->position / (double)per_epoch;
+  if (metrics->step == 0) check_first_step(t, pairs, metrics);
+  return 1;
 }
 
-int tpo_trainer_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
-                      int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *err),
-                      void *arg, struct tpo_error *err)
+int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
+                     struct tpo_train_metrics *metrics, struct tpo_error *err)
 {
   if (epoch < t->epoch) return 0; /* a resumed run's earlier epochs are done */
   if (epoch > t->epoch) {
+    release_between_epochs(t);
     t->epoch = epoch;
     t->position = 0;
   }
-  uint32_t *order = NULL;
-  int status = check_pairs(t, pairs, err);
-  if (status == 0) status = allocate_gradient(t, err);
-  if (status == 0 && !(order = epoch_order(t, pairs->n, epoch, err))) status = TPO_E_MEMORY;
-  status = tpo_comm_agree(t->comm, status, err);
-  bool same_model = status == 0 && t->step == 0 && strcmp(pairs->ref_model, tpo_model_hash(t->model)) == 0;
-  int64_t per_epoch = tpo_trainer_steps_per_epoch(t, pairs->n);
-  while (status == 0 && t->position < per_epoch)
-    status = run_batch(t, pairs, order, same_model, on_step, arg, err);
-  free(order);
-  release_between_epochs(t);
-  if (status < 0) return status;
-  t->epoch = epoch + 1;
-  t->position = 0;
-  return 0;
+  int status = t->order ? 0 : begin_epoch(t, pairs, err);
+  if (status == 0 && pairs->n != t->n_ordered)
+    status = tpo_fail(err, TPO_E_USAGE, "epoch %d began with %zu pairs, and is to go on with %zu", epoch,
+                      t->n_ordered, pairs->n);
+  if (status == 0 && t->position >= tpo_trainer_steps_per_epoch(t, pairs->n)) return end_epoch(t, err);
+  if (status == 0) status = run_batch(t, pairs, metrics, err);
+  if (status < 0) release_between_epochs(t);
+  return status;
 }
 
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
@@ -219,16 +233,15 @@ int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, d
 {
   *loss = *accuracy = 0;
   int status = pairs->n > 0 ? 0 : tpo_fail(err, TPO_E_INPUT, "there are no pairs to evaluate on");
-  double *sums = NULL;
-  if (status == 0 && !(sums = tpo_calloc(2 * pairs->n, sizeof *sums, err))) status = TPO_E_MEMORY;
+  struct pair_outcome *outcomes = NULL;
+  if (status == 0 && !(outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err))) status = TPO_E_MEMORY;
   status = tpo_comm_agree(t->comm, status, err);
-  if (status == 0) status = train_pair_logprobs(t->model, t->comm, &t->config, pairs, sums, err);
+  if (status == 0) status = train_outcomes(t->model, t->comm, &t->config, pairs, outcomes, err);
   for (size_t i = 0; i < pairs->n && status == 0; i++) {
-    struct tpo_pair_loss pair = train_pair_loss(&t->config, &pairs->rows[i], sums + 2 * i);
-    *loss += pair.loss / (double)pairs->n;
-    *accuracy += pair.correct / (double)pairs->n;
+    *loss += outcomes[i].loss / (double)pairs->n;
+    *accuracy += pair_is_correct(&outcomes[i]) / (double)pairs->n;
   }
-  free(sums);
+  free(outcomes);
   if (status == 0 && !isfinite(*loss))
     return tpo_fail(err, TPO_E_NUMERIC,
                     "the loss on %zu pairs is not finite; do all have reference log-probabilities?",

@@ -104,6 +104,23 @@ static void derivatives_match_differences(void **state)
   }
 }
 
+/* Of the values by the sums that the op tells beside: training looks at those. */
+static void derivatives_are_told_as_they_are_written(void **state)
+{
+  (void)state;
+  float *x = logprobs();
+  for (int v = 0; v < N_VARIANTS; v++)
+    for (int b = 0; b < check_n_cpus; b++) {
+      struct tpo_loss_result results[N_PAIRS];
+      float *dx = zeros(LENGTH);
+      tpo_ops(backend(b))->preference_loss(backend(b), x, dx, pairs, results, N_PAIRS, &variants[v]);
+      for (int p = 0; p < N_PAIRS; p++) {
+        if (pairs[p].n_chosen > 0) assert_true(dx[pairs[p].chosen] == (float)results[p].by_chosen);
+        if (pairs[p].n_rejected > 0) assert_true(dx[pairs[p].rejected] == (float)results[p].by_rejected);
+      }
+    }
+}
+
 static void derivatives_match_the_reference_and_nothing_else_is_written(void **state)
 {
   (void)state;
@@ -169,6 +186,7 @@ int main(void)
       CHECK_TEST(losses_and_sums_are_those_of_the_formulas),
       CHECK_TEST(derivatives_match_differences),
       CHECK_TEST(derivatives_match_the_reference_and_nothing_else_is_written),
+      CHECK_TEST(derivatives_are_told_as_they_are_written),
       CHECK_TEST(a_pair_has_the_same_bits_alone),
       CHECK_TEST(large_differences_do_not_overflow),
       CHECK_TEST(no_pairs_are_no_work),

@@ -164,6 +164,31 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(tpo, finished, tiny_mode
     assert events[0] == events[1]
 
 
+def told(run_dir):
+    """metrics.jsonl but for what a clock measured."""
+    events = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in e.items() if k not in ("time", "seconds")} for e in events]
+
+
+@pytest.mark.parametrize("step", ["prompts", "sample", "judge", "pairs", "dpo"])
+def test_taken_up_after_any_step_it_ends_with_the_same_bytes(tpo, finished, tmp_path, step):
+    """What the steps before handed on in memory is then read from their files."""
+    h5py = pytest.importorskip("h5py")
+    config, run_dir, out = finished
+    other = shutil.copytree(run_dir, tmp_path / "run")
+    manifest = json.loads((other / "manifest.json").read_text())
+    names = [(s["iteration"], s["step"]) for s in manifest["steps"]]
+    later = manifest["steps"][names.index((2, step)) + 1:]
+    for file in (f for s in later for f in s["files"]):
+        (other / file["path"]).unlink()
+    (other / "manifest.json").write_text(json.dumps(dict(manifest, done=False, steps=manifest["steps"][:-len(later)])))
+    assert tpo.ok("run", config, "--run-dir", other, "--resume", ranks=2, env=EPOCH).replace(str(other), str(run_dir)) == out
+    assert digests(other).keys() == digests(run_dir).keys() and told(other) == told(run_dir)
+    for name in digests(run_dir):
+        with h5py.File(run_dir / name) as x, h5py.File(other / name) as y:
+            assert x.attrs["content_hash"] == y.attrs["content_hash"], name
+
+
 def test_resume_of_a_finished_run_says_the_same(tpo, finished):
     config, _, out = finished
     assert tpo.ok("run", config, "--resume", ranks=2, env=EPOCH) == out

@@ -1,5 +1,6 @@
 /* Pairs are read back as written; inconsistent ones are refused. */
 #include "store/hdf5_files.h"
+#include "store/pairs_pack.h"
 
 static void write_pairs(const char *name)
 {
@@ -10,20 +11,12 @@ static void write_pairs(const char *name)
   tpo_pairs_free(&pairs);
 }
 
-static void pairs_are_read_back_as_written(void **state)
+static void assert_same_rows(const struct tpo_pairs *back, const struct tpo_pairs *pairs)
 {
-  (void)state;
-  struct tpo_pairs pairs, back;
-  struct tpo_error err = {0};
-  make_pairs(&pairs);
-  write_pairs("p.h5");
-  if (tpo_pairs_read(&back, in_folder("p.h5"), &err) < 0) fail_msg("%s", err.message);
-  assert_int_equal(back.n, 3);
-  assert_string_equal(back.config, pairs.config);
-  assert_string_equal(back.statistics, pairs.statistics);
-  assert_string_equal(back.ref_model, pairs.ref_model);
-  for (size_t i = 0; i < back.n; i++) {
-    const struct tpo_pair_row *a = &back.rows[i], *b = &pairs.rows[i];
+  assert_int_equal(back->n, 3);
+  assert_string_equal(back->ref_model, pairs->ref_model);
+  for (size_t i = 0; i < back->n; i++) {
+    const struct tpo_pair_row *a = &back->rows[i], *b = &pairs->rows[i];
     assert_string_equal(a->prompt_id, b->prompt_id);
     assert_int_equal(a->chosen_row, b->chosen_row);
     assert_int_equal(a->rejected_row, b->rejected_row);
@@ -40,7 +33,43 @@ static void pairs_are_read_back_as_written(void **state)
     assert_true(a->chosen_ref_logprob == b->chosen_ref_logprob);
     assert_int_equal(isnan(a->rejected_ref_logprob), i == 2);
   }
+}
+
+static void pairs_are_read_back_as_written(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs, back;
+  struct tpo_error err = {0};
+  make_pairs(&pairs);
+  write_pairs("p.h5");
+  if (tpo_pairs_read(&back, in_folder("p.h5"), &err) < 0) fail_msg("%s", err.message);
+  assert_string_equal(back.config, pairs.config);
+  assert_string_equal(back.statistics, pairs.statistics);
+  assert_same_rows(&back, &pairs);
   tpo_pairs_free(&back);
+  tpo_pairs_free(&pairs);
+}
+
+static void packed_pairs_unpack_to_the_same_and_cut_ones_are_refused(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs, back;
+  struct tpo_error err = {0};
+  struct tpo_buf bytes = {0};
+  make_pairs(&pairs);
+  assert_int_equal(pairs_pack(&pairs, &bytes, &err), 0);
+  assert_int_equal(pairs_unpack(&back, bytes.data, bytes.len, &err), 0);
+  assert_same_rows(&back, &pairs);
+  tpo_pairs_free(&back);
+  for (size_t len = 0; len < bytes.len; len++) {
+    size_t n = 0;
+    if (pairs_unpack(&back, bytes.data, len, &err) == 0) n = back.n; /* whole rows, the last ones missing */
+    assert_true(n < pairs.n);
+    tpo_pairs_free(&back);
+  }
+  assert_int_equal(pairs_unpack(&back, bytes.data, bytes.len - 1, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "cut or damaged"));
+  tpo_buf_free(&bytes);
   tpo_pairs_free(&pairs);
 }
 
@@ -126,6 +155,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       IN_FOLDER(pairs_are_read_back_as_written),
+      cmocka_unit_test(packed_pairs_unpack_to_the_same_and_cut_ones_are_refused),
       cmocka_unit_test(without_a_mask_every_token_carries_loss),
       IN_FOLDER(equal_pairs_give_equal_bytes_and_verify),
       IN_FOLDER(contradictory_datasets_are_refused),

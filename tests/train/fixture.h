@@ -114,6 +114,20 @@ static inline void setup_close(struct setup *s)
   tpo_backend_close(s->backend);
 }
 
+/* All of an epoch's steps; on_step on every rank, which may fail on one: all ranks leave with its status. */
+static inline int run_epoch(const struct setup *s, int epoch,
+                            int (*on_step)(void *arg, const struct tpo_train_metrics *m, struct tpo_error *e),
+                            void *arg, struct tpo_error *e)
+{
+  struct tpo_train_metrics metrics;
+  int status;
+  while ((status = tpo_trainer_step(s->trainer, &s->pairs, epoch, &metrics, e)) == 1) {
+    status = tpo_comm_agree(s->ranks, on_step ? on_step(arg, &metrics, e) : 0, e);
+    if (status < 0) break;
+  }
+  return status;
+}
+
 /* The ranks' master weights together, [n_params] on every rank. */
 static inline void whole_master(const struct setup *s, float *out)
 {

@@ -38,8 +38,7 @@ static void finish_as(struct tpo_comm *ranks, enum tpo_compute_dtype dtype, cons
   struct setup s = setup_open_as(ranks, &config, dtype);
   if (from) CHECK(tpo_trainer_load(s.trainer, from, &err) == 0);
   struct interruption i = {0};
-  for (int epoch = 0; epoch < 2; epoch++)
-    CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, epoch, count, &i, &err) == 0);
+  for (int epoch = 0; epoch < 2; epoch++) CHECK(run_epoch(&s, epoch, count, &i, &err) == 0);
   CHECK(i.steps == expected_steps && s.trainer->step == 6);
   whole_master(&s, weights);
   setup_close(&s);
@@ -57,8 +56,7 @@ static void stop_after_as(struct tpo_comm *ranks, enum tpo_compute_dtype dtype, 
   struct setup s = setup_open_as(ranks, &config, dtype);
   struct interruption i = {.after = steps};
   int status = 0;
-  for (int epoch = 0; epoch < 2 && status == 0; epoch++)
-    status = tpo_trainer_epoch(s.trainer, &s.pairs, epoch, count, &i, &err);
+  for (int epoch = 0; epoch < 2 && status == 0; epoch++) status = run_epoch(&s, epoch, count, &i, &err);
   CHECK(status == TPO_E_INTERRUPTED && i.steps == steps);
   CHECK(tpo_trainer_save(s.trainer, path, NULL, "seed: 7\n", extra, with_optimizer, &err) == 0);
   setup_close(&s);
@@ -169,7 +167,7 @@ static void a_state_that_belongs_elsewhere_is_refused(void)
   CHECK(tpo_trainer_load(s.trainer, path, &err) == 0);
   s.pairs.rows[4].chosen_ref_logprob += 1;
   struct tpo_error e = {0};
-  CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, NULL, NULL, &e) == TPO_E_STATE);
+  CHECK(run_epoch(&s, 0, NULL, NULL, &e) == TPO_E_STATE);
   CHECK(strstr(e.message, "other pairs"));
   setup_close(&s);
 

@@ -22,8 +22,7 @@ static int keep(void *arg, const struct tpo_train_metrics *m, struct tpo_error *
 
 static void run_epochs(struct setup *s, int from, int to, struct history *history)
 {
-  for (int epoch = from; epoch < to; epoch++)
-    CHECK(tpo_trainer_epoch(s->trainer, &s->pairs, epoch, keep, history, &err) == 0);
+  for (int epoch = from; epoch < to; epoch++) CHECK(run_epoch(s, epoch, keep, history, &err) == 0);
 }
 
 static void losses_and_gradients_are_pytorch_s(void)
@@ -47,9 +46,10 @@ static void losses_and_gradients_are_pytorch_s(void)
     struct setup s = setup_open(comm, &config);
     uint32_t rows[10];
     for (uint32_t i = 0; i < 10; i++) rows[i] = i;
-    double sums[20], loss = 0, norm = 0;
-    CHECK(train_gradient(s.trainer, &s.pairs, rows, 10, sums, &err) == 0);
-    for (int i = 0; i < 10; i++) loss += train_pair_loss(&config, &s.pairs.rows[i], sums + 2 * i).loss / 10;
+    struct pair_outcome outcomes[10];
+    double loss = 0, norm = 0;
+    CHECK(train_gradient(s.trainer, &s.pairs, rows, 10, outcomes, &err) == 0);
+    for (int i = 0; i < 10; i++) loss += outcomes[i].loss / 10;
     CHECK(train_reduce(s.trainer, &norm, &err) == 0);
     float grad[N_PARAMS];
     tpo_ops(s.backend)->download(s.backend, grad, s.trainer->grad, sizeof grad);
@@ -297,6 +297,24 @@ static void loss_is_ln_2_before_the_first_update_and_only_then(void)
   setup_close(&s);
 }
 
+/* The hash is worked out when it is first asked for: after a step it would be another model's. */
+static void the_reference_is_known_by_the_weights_before_the_first_step(void)
+{
+  struct tpo_train_config config = fixture_config();
+  struct setup s = setup_open(comm, &config);
+  char hash[33];
+  snprintf(hash, sizeof hash, "%s", tpo_model_hash(s.model));
+  setup_close(&s);
+  for (int is_other = 0; is_other < 2; is_other++) {
+    struct history history = {.n = 0};
+    s = setup_open(comm, &config);
+    snprintf(s.pairs.ref_model, sizeof s.pairs.ref_model, "%s", is_other ? "another" : hash);
+    run_epochs(&s, 0, 1, &history);
+    CHECK(s.trainer->is_reference == !is_other);
+    setup_close(&s);
+  }
+}
+
 static void reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count(void)
 {
   struct tpo_train_config config = fixture_config();
@@ -345,7 +363,7 @@ static void what_is_not_finite_stops_before_the_weights(void)
     whole_master(&s, before);
     struct history history = {.n = 0};
     struct tpo_error e = {0};
-    CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, keep, &history, &e) == TPO_E_NUMERIC);
+    CHECK(run_epoch(&s, 0, keep, &history, &e) == TPO_E_NUMERIC);
     if (!strstr(e.message, cases[k].message)) fprintf(stderr, "%s\n", e.message);
     CHECK(strstr(e.message, cases[k].message));
     CHECK(history.n == 0 && s.trainer->step == 0);
@@ -369,7 +387,7 @@ static void a_failing_callback_stops_all_ranks(void)
   struct setup s = setup_open(comm, &config);
   int calls = 0;
   struct tpo_error e = {0};
-  CHECK(tpo_trainer_epoch(s.trainer, &s.pairs, 0, fail_on_rank_0, &calls, &e) == TPO_E_IO);
+  CHECK(run_epoch(&s, 0, fail_on_rank_0, &calls, &e) == TPO_E_IO);
   CHECK(calls == 1 && strstr(e.message, "metrics: disk full"));
   setup_close(&s);
 }
@@ -405,6 +423,7 @@ int main(void)
   CHECK(tpo_comm_open(&comm, 30, &err) == 0);
   alone = open_alone();
   shares_cover_a_batch_once_and_evenly();
+  the_reference_is_known_by_the_weights_before_the_first_step();
   reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count();
   losses_and_gradients_are_pytorch_s();
   weights_after_six_steps_are_pytorch_s();

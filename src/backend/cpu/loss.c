@@ -19,10 +19,10 @@ void tpo_cpu_preference_loss(struct tpo_backend *be, const float *logprob, float
     double chosen = sum(logprob + pair->chosen, pair->n_chosen);
     double rejected = sum(logprob + pair->rejected, pair->n_rejected);
     struct tpo_pair_terms terms = tpo_pair_loss_terms(args, pair, chosen, rejected);
-    results_host[p] = (struct tpo_loss_result){chosen, rejected, terms.loss, terms.margin};
-    float by_chosen = (float)(args->scale * terms.by_chosen),
-          by_rejected = (float)(args->scale * terms.by_rejected);
-    for (int32_t i = 0; i < pair->n_chosen; i++) dlogprob[pair->chosen + i] = by_chosen;
-    for (int32_t i = 0; i < pair->n_rejected; i++) dlogprob[pair->rejected + i] = by_rejected;
+    double by_chosen = args->scale * terms.by_chosen, by_rejected = args->scale * terms.by_rejected;
+    results_host[p] =
+        (struct tpo_loss_result){chosen, rejected, terms.loss, terms.margin, by_chosen, by_rejected};
+    for (int32_t i = 0; i < pair->n_chosen; i++) dlogprob[pair->chosen + i] = (float)by_chosen;
+    for (int32_t i = 0; i < pair->n_rejected; i++) dlogprob[pair->rejected + i] = (float)by_rejected;
   }
 }

@@ -28,7 +28,9 @@ void tpo_reference_preference_loss(struct tpo_backend *be, const float *logprob,
     struct tpo_pair_terms terms = tpo_pair_loss_terms(args, pair, result->chosen, result->rejected);
     result->loss = terms.loss;
     result->margin = terms.margin;
-    spread(dlogprob, pair->chosen, pair->n_chosen, args->scale * terms.by_chosen);
-    spread(dlogprob, pair->rejected, pair->n_rejected, args->scale * terms.by_rejected);
+    result->by_chosen = args->scale * terms.by_chosen;
+    result->by_rejected = args->scale * terms.by_rejected;
+    spread(dlogprob, pair->chosen, pair->n_chosen, result->by_chosen);
+    spread(dlogprob, pair->rejected, pair->n_rejected, result->by_rejected);
   }
 }

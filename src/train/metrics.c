@@ -1,26 +1,9 @@
-/* Losses on the sums of log-probabilities of a chosen
- * and a rejected output, and the learning rate's course. */
+/* The learning rate's course, and a step's metrics as a line of JSON. */
 #include <math.h>
 
-#include "backend/preference_loss.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "tpo/train.h"
-
-struct tpo_pair_loss tpo_preference_loss(const struct tpo_train_config *config, double chosen,
-                                         double rejected, double ref_chosen, double ref_rejected,
-                                         int n_chosen)
-{
-  const struct tpo_loss_args args = {config->loss, config->beta, config->label_smoothing, config->nll, 1};
-  const struct tpo_loss_pair pair = {
-      .ref_chosen = ref_chosen, .ref_rejected = ref_rejected, .nll_tokens = n_chosen};
-  struct tpo_pair_terms terms = tpo_pair_loss_terms(&args, &pair, chosen, rejected);
-  return (struct tpo_pair_loss){.loss = terms.loss,
-                                .margin = terms.margin,
-                                .d_chosen = terms.by_chosen,
-                                .d_rejected = terms.by_rejected,
-                                .correct = (chosen - ref_chosen) - (rejected - ref_rejected) > 0};
-}
 
 /* The first step already moves: warm-up goes from 1/W to 1 in W steps. */
 double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps)
