@@ -2,7 +2,7 @@
  *
  *   struct tpo_engine_options options = {.sampling = &config.sampling, .thought = &config.thought, ...};
  *   tpo_engine_open(&engine, model, tokenizer, tmpl, &options, &err);
- *   tpo_engine_run(engine, &source, &err);   // pulls requests from source, gives outputs back as they end
+ *   tpo_engine_run(engine, &client, &err);   // takes requests from client, gives outputs back as they end
  *   tpo_engine_close(engine);
  *
  * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling
@@ -50,29 +50,36 @@ struct tpo_request {
   int n_prompt;
   int k_first, k_count; /* samples k_first .. k_first + k_count - 1 */
   int max_tokens;       /* of this request; 0: sampling->max_tokens */
-  void *user;
+  size_t index;         /* the client's own number for it */
 };
 
+/* A sample that has ended. What it points at is borrowed until `output` returns. */
 struct tpo_output {
   const struct tpo_request *request;
   int k;
-  const int32_t *tokens;   /* [n] end token included; borrowed until the callback returns */
+  const int32_t *tokens;   /* [n] end token included */
   const float *logprobs;   /* [n] */
   const uint8_t *inserted; /* [n] */
   int n;
   int n_thought; /* tokens up to and including the response marker; 0 without one */
   enum tpo_finish finish;
-  size_t text_end; /* TPO_FINISH_STOP_STRING: bytes of decoded text before it; else SIZE_MAX */
+  /* Prefill + what the tokens say, special ones left out; of TPO_FINISH_STOP_STRING what is before that
+   * string. UTF-8 without NUL: any byte that is none (of a code point cut off at the last token) is U+FFFD
+   * here, and the tokens keep the exact bytes. */
+  const char *text;
+  struct tpo_parsed parsed; /* where in `text` thought and response lie */
 };
 
-struct tpo_source {
+/* Who asks: requests come from it, and outputs go to it. */
+struct tpo_engine_client {
   void *arg;
   /* The next request (borrowed until its last sample was given to `output`), 1; or 0 when there are no more;
    * negative error. */
   int (*next)(void *arg, const struct tpo_request **request, struct tpo_error *err);
   int (*output)(void *arg, const struct tpo_output *output, struct tpo_error *err);
-  /* May be NULL. Each token as it is drawn (streaming, progress). */
-  void (*token)(void *arg, const struct tpo_request *request, int k, int32_t token, bool inserted);
+  /* May be NULL. Each token as it is drawn or inserted (streaming, progress): the bytes that it says, none
+   * for a special one. */
+  void (*token)(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len);
 };
 
 int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
@@ -80,7 +87,7 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
                     struct tpo_error *err);
 /* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN
  * logits are TPO_E_NUMERIC naming the prompt and position. */
-int tpo_engine_run(struct tpo_engine *engine, const struct tpo_source *source, struct tpo_error *err);
+int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *client, struct tpo_error *err);
 void tpo_engine_close(struct tpo_engine *engine);
 
 struct tpo_engine_stats {
@@ -94,9 +101,7 @@ void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *
 struct tpo_instruction_view {
   const char *id, *instruction, *meta, *prompt_text;
 };
-int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_tokenizer *tokenizer,
-                        const struct tpo_thought_config *thought,
-                        const struct tpo_instruction_view *instruction, struct tpo_samples *samples,
-                        struct tpo_error *err);
+int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_instruction_view *instruction,
+                        struct tpo_samples *samples, struct tpo_error *err);
 
 #endif

@@ -21,16 +21,17 @@ struct engine_chat {
   int64_t questions, too_long, truncated;
 };
 
-struct job {
+/* A question as the engine gets it, and where its answer goes. */
+struct prompt {
   struct ask_answer *answer;
   struct tpo_ids ids;
   char id[33]; /* hash of the question */
   struct tpo_request request;
 };
 
-struct work {
+struct asking {
   struct engine_chat *chat;
-  struct job *jobs; /* [n] those that the engine is given, longest first */
+  struct prompt *prompts; /* [n] those that the engine is given, longest first */
   size_t n, next;
 };
 
@@ -53,49 +54,53 @@ static int set_answer(struct ask_answer *answer, bool ok, struct tpo_buf *text, 
   return answer->text ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge model's answers");
 }
 
-/* Adds the question to the work, unless it leaves no room for an answer. */
-static int add_job(struct work *work, const struct ask_question *question, struct ask_answer *answer,
-                   struct tpo_error *err)
+/* Adds the question's prompt, unless it leaves no room for an answer. */
+static int add_prompt(struct asking *asking, const struct ask_question *question, struct ask_answer *answer,
+                      struct tpo_error *err)
 {
   struct tpo_message messages[2] = {{"system", question->system}, {"user", question->user}};
-  int context = tpo_model_arch(work->chat->model)->context, skip = question->system == NULL;
-  struct job *job = &work->jobs[work->n];
-  *job = (struct job){.answer = answer};
+  int context = tpo_model_arch(asking->chat->model)->context, skip = question->system == NULL;
+  struct prompt *prompt = &asking->prompts[asking->n];
+  *prompt = (struct prompt){.answer = answer};
   int status =
-      tpo_template_encode(work->chat->tmpl, messages + skip, (size_t)(2 - skip), true, &job->ids, err);
-  if (status == 0) status = hash_question(question, job->id, err);
-  if (status == 0 && job->ids.n < (size_t)context) {
-    work->n++;
+      tpo_template_encode(asking->chat->tmpl, messages + skip, (size_t)(2 - skip), true, &prompt->ids, err);
+  if (status == 0) status = hash_question(question, prompt->id, err);
+  if (status == 0 && prompt->ids.n < (size_t)context) {
+    asking->n++;
     return 0;
   }
   if (status == 0) {
     struct tpo_buf why = {0};
     tpo_buf_printf(
         &why, "the question has %zu tokens; the judge model's context of %d leaves no room for an answer",
-        job->ids.n, context);
-    work->chat->too_long++;
+        prompt->ids.n, context);
+    asking->chat->too_long++;
     status = set_answer(answer, false, &why, err);
   }
-  tpo_ids_free(&job->ids);
+  tpo_ids_free(&prompt->ids);
   return status;
 }
 
 static int longer_first(const void *a, const void *b)
 {
-  const struct job *one = a, *other = b;
+  const struct prompt *one = a, *other = b;
   if (one->ids.n != other->ids.n) return one->ids.n > other->ids.n ? -1 : 1;
   return one->answer < other->answer ? -1 : one->answer > other->answer;
 }
 
 static int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
 {
-  struct work *work = arg;
+  struct asking *asking = arg;
   (void)err;
-  if (work->next == work->n) return 0;
-  struct job *job = &work->jobs[work->next++];
-  job->request = (struct tpo_request){
-      .id = job->id, .prompt_ids = job->ids.ids, .n_prompt = (int)job->ids.n, .k_count = 1, .user = job};
-  *request = &job->request;
+  if (asking->next == asking->n) return 0;
+  struct prompt *prompt = &asking->prompts[asking->next];
+  prompt->request = (struct tpo_request){.id = prompt->id,
+                                         .prompt_ids = prompt->ids.ids,
+                                         .n_prompt = (int)prompt->ids.n,
+                                         .k_count = 1,
+                                         .index = asking->next};
+  asking->next++;
+  *request = &prompt->request;
   return 1;
 }
 
@@ -115,12 +120,12 @@ static int decode(const struct tpo_tokenizer *tokenizer, const struct tpo_output
 
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
 {
-  struct work *work = arg;
-  struct job *job = output->request->user;
+  struct asking *asking = arg;
+  struct prompt *prompt = &asking->prompts[output->request->index];
   struct tpo_buf text = {0};
-  int status = decode(work->chat->tokenizer, output, &text, err);
-  if (status == 0) status = set_answer(job->answer, true, &text, err);
-  work->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
+  int status = decode(asking->chat->tokenizer, output, &text, err);
+  if (status == 0) status = set_answer(prompt->answer, true, &text, err);
+  asking->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
   tpo_buf_free(&text);
   return status;
 }
@@ -128,16 +133,16 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
 static int engine_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
                       struct tpo_error *err)
 {
-  struct work work = {.chat = state};
-  work.jobs = tpo_calloc(n, sizeof *work.jobs, err);
-  int status = work.jobs ? 0 : TPO_E_MEMORY;
-  for (size_t i = 0; i < n && status == 0; i++) status = add_job(&work, &questions[i], &answers[i], err);
-  if (status == 0) qsort(work.jobs, work.n, sizeof *work.jobs, longer_first);
-  struct tpo_source source = {.arg = &work, .next = next_request, .output = take_output};
-  if (status == 0 && work.n > 0) status = tpo_engine_run(work.chat->engine, &source, err);
-  work.chat->questions += (int64_t)n;
-  for (size_t i = 0; i < work.n; i++) tpo_ids_free(&work.jobs[i].ids);
-  free(work.jobs);
+  struct asking asking = {.chat = state};
+  asking.prompts = tpo_calloc(n, sizeof *asking.prompts, err);
+  int status = asking.prompts ? 0 : TPO_E_MEMORY;
+  for (size_t i = 0; i < n && status == 0; i++) status = add_prompt(&asking, &questions[i], &answers[i], err);
+  if (status == 0) qsort(asking.prompts, asking.n, sizeof *asking.prompts, longer_first);
+  struct tpo_engine_client client = {.arg = &asking, .next = next_request, .output = take_output};
+  if (status == 0 && asking.n > 0) status = tpo_engine_run(asking.chat->engine, &client, err);
+  asking.chat->questions += (int64_t)n;
+  for (size_t i = 0; i < asking.n; i++) tpo_ids_free(&asking.prompts[i].ids);
+  free(asking.prompts);
   if (status < 0) tpo_fail_prefix(err, "the judge model");
   return status;
 }

@@ -92,33 +92,27 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
   return 1;
 }
 
-static void take_token(void *arg, const struct tpo_request *request, int k, int32_t token, bool inserted)
+static void take_token(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len)
 {
   struct chat *c = arg;
-  size_t len;
-  bool special;
-  (void)request, (void)k, (void)inserted;
-  const char *bytes = tpo_tokenizer_token(c->policy.tokenizer, token, &len, &special);
-  if (bytes && !special) tpo_buf_append(&c->text, bytes, len);
+  (void)request, (void)k;
+  tpo_buf_append(&c->text, bytes, len);
   show_new(c, false);
 }
 
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
 {
   struct chat *c = arg;
-  struct tpo_samples samples = {0};
-  struct tpo_instruction_view view = {.id = "chat", .instruction = "", .meta = "{}", .prompt_text = ""};
+  const struct tpo_parsed *parsed = &output->parsed;
   show_new(c, true);
   putchar('\n');
-  int status = tpo_engine_make_row(output, c->policy.tokenizer, c->thought, &view, &samples, err);
-  if (status == 0) {
-    tpo_buf_clear(&c->response);
-    tpo_buf_puts(&c->response, samples.rows[0].response);
-    if (!samples.rows[0].format_ok)
-      tpo_log(TPO_LOG_WARN, "the answer did not keep the thought prompt's format");
-  }
-  tpo_samples_free(&samples);
-  return status;
+  tpo_buf_clear(&c->response);
+  if (parsed->format_ok)
+    tpo_buf_append(&c->response, output->text + parsed->response_begin,
+                   parsed->response_end - parsed->response_begin);
+  else
+    tpo_log(TPO_LOG_WARN, "the answer did not keep the thought prompt's format");
+  return c->response.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for an answer") : 0;
 }
 
 static int answer(struct chat *c, const char *line, struct tpo_error *err)
@@ -142,8 +136,9 @@ static int answer(struct chat *c, const char *line, struct tpo_error *err)
     if (c->thought->prefill) tpo_buf_puts(&c->text, c->thought->prefill);
     c->shown = c->text.len;
     c->in_response = !c->thought->response_marker || !*c->thought->response_marker;
-    struct tpo_source source = {.arg = c, .next = next_request, .output = take_output, .token = take_token};
-    status = tpo_engine_run(c->engine, &source, err);
+    struct tpo_engine_client client = {
+        .arg = c, .next = next_request, .output = take_output, .token = take_token};
+    status = tpo_engine_run(c->engine, &client, err);
   }
   if (status == 0)
     json_array_append_new(c->messages, json_pack("{s:s, s:s}", "role", "assistant", "content",

@@ -103,6 +103,7 @@ void tpo_engine_close(struct tpo_engine *e)
   free(e->running);
   tpo_ids_free(&e->end_ids);
   tpo_ids_free(&e->marker_ids);
+  tpo_buf_free(&e->ended_text);
   free(e);
 }
 
@@ -247,7 +248,7 @@ static int add_group(struct tpo_engine *e, const struct tpo_request *request, st
 }
 
 /* Pulls requests while slots would stand empty. 1: another was taken, 0: enough, or no room, or none left. */
-static int pull(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err)
+static int pull(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
 {
   int unstarted = 0, n_groups = 0;
   for (const struct group *g = e->groups; g; g = g->next) {
@@ -257,7 +258,7 @@ static int pull(struct tpo_engine *e, const struct tpo_source *source, struct tp
   if (n_groups >= e->slots || unstarted >= free_slots(e)) return 0;
   if (!e->waiting) {
     if (e->exhausted) return 0;
-    int status = source->next(source->arg, &e->waiting, err);
+    int status = client->next(client->arg, &e->waiting, err);
     if (status < 0) return status;
     if (status == 0) {
       e->exhausted = true;
@@ -343,24 +344,18 @@ static void remove_group(struct tpo_engine *e, struct group *g)
   free_group(e, g);
 }
 
-int finish_sample(struct tpo_engine *e, int slot, enum tpo_finish finish, size_t text_end,
-                  const struct tpo_source *source, struct tpo_error *err)
+int finish_sample(struct tpo_engine *e, int slot, const struct tpo_engine_client *client,
+                  struct tpo_error *err)
 {
   struct sequence *s = &e->sequences[slot];
   struct group *g = s->group;
-  struct tpo_output output = {.request = g->request,
-                              .k = s->k,
-                              .tokens = s->tokens,
-                              .logprobs = s->logprobs,
-                              .inserted = s->inserted,
-                              .n = s->n_tokens,
-                              .n_thought = s->n_thought,
-                              .finish = finish,
-                              .text_end = text_end};
+  struct tpo_output output;
+  int status = sequence_output(e, s, &output, err);
+  if (status < 0) return status;
   for (int i = 0; i < s->n_blocks; i++) tpo_blocks_release(&e->blocks, s->blocks[i]);
   remove_running(e, slot);
   s->group = NULL;
-  int status = source->output(source->arg, &output, err);
+  status = client->output(client->arg, &output, err);
   if (++g->finished == g->request->k_count) remove_group(e, g);
   return status;
 }
@@ -380,13 +375,13 @@ static void abandon(struct tpo_engine *e)
   e->waiting = NULL;
 }
 
-int tpo_engine_run(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err)
+int tpo_engine_run(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
 {
   double begin = tpo_seconds();
   int status = 0;
   e->exhausted = false;
   for (;;) {
-    while ((status = pull(e, source, err)) > 0) {
+    while ((status = pull(e, client, err)) > 0) {
     }
     if (status == 0) status = start_samples(e, err);
     if (status < 0 || !e->groups) break;
@@ -394,7 +389,7 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_source *source, struct
       status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while sampling", tpo_interrupted());
       break;
     }
-    if ((status = steps_advance(e, source, err)) < 0) break;
+    if ((status = steps_advance(e, client, err)) < 0) break;
   }
   if (status == 0) status = steps_drain(e, err);
   if (status < 0) abandon(e);

@@ -6,14 +6,6 @@
 #include "base/philox.h"
 #include "engine/state.h"
 
-void tpo_token_text(const struct tpo_tokenizer *tokenizer, int32_t token, struct tpo_buf *text)
-{
-  size_t len;
-  bool special;
-  const char *bytes = tpo_tokenizer_token(tokenizer, token, &len, &special);
-  if (bytes && !special) tpo_buf_append(text, bytes, len);
-}
-
 int sequence_init(struct tpo_engine *e, struct sequence *s, struct tpo_error *err)
 {
   s->feed_capacity = 1 + (int)e->marker_ids.n;
@@ -102,8 +94,18 @@ bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s)
   return !e->thought || e->thought->response_tokens <= 0 || s->phase_tokens + 1 < e->thought->response_tokens;
 }
 
+/* The bytes that a token says; special tokens say nothing. */
+static const char *bytes_of(const struct tpo_engine *e, int32_t token, size_t *len)
+{
+  bool special;
+  const char *bytes = tpo_tokenizer_token(e->tokenizer, token, len, &special);
+  if (bytes && !special) return bytes;
+  *len = 0;
+  return "";
+}
+
 static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, bool inserted,
-                        const struct tpo_source *source, struct tpo_error *err)
+                        const struct tpo_engine_client *client, struct tpo_error *err)
 {
   if (reserve_tokens(s, (size_t)s->n_tokens + 1, err) < 0) return TPO_E_MEMORY;
   s->tokens[s->n_tokens] = token;
@@ -112,13 +114,15 @@ static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token,
   s->n_tokens++;
   s->feed[s->n_feed++] = token;
   mark_seen(s, token);
-  tpo_token_text(e->tokenizer, token, &s->text);
+  size_t len;
+  const char *bytes = bytes_of(e, token, &len);
+  tpo_buf_append(&s->text, bytes, len);
   if (s->text.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for the text of a sample");
   if (inserted)
     e->stats.inserted_tokens++;
   else
     e->stats.sampled_tokens++;
-  if (source->token) source->token(source->arg, s->group->request, s->k, token, inserted);
+  if (client->token) client->token(client->arg, s->group->request, s->k, bytes, len);
   return 0;
 }
 
@@ -138,14 +142,20 @@ static void begin_response(struct sequence *s, size_t text_begin)
 }
 
 /* The thought ended without its marker: the marker's tokens are inserted behind what was drawn. */
-static int force_response(struct tpo_engine *e, struct sequence *s, const struct tpo_source *source,
+static int force_response(struct tpo_engine *e, struct sequence *s, const struct tpo_engine_client *client,
                           struct tpo_error *err)
 {
   for (size_t i = 0; i < e->marker_ids.n; i++)
-    if (append_token(e, s, e->marker_ids.ids[i], 0, true, source, err) < 0)
+    if (append_token(e, s, e->marker_ids.ids[i], 0, true, client, err) < 0)
       return err ? err->code : TPO_E_MEMORY;
   begin_response(s, s->text.len);
   return 0;
+}
+
+static int end_with(struct sequence *s, enum tpo_finish finish)
+{
+  s->finish = finish;
+  return 1;
 }
 
 /* *where becomes the offset of the first `stop` at `from` or behind, if it is before *where. */
@@ -182,8 +192,7 @@ static bool find_marker(const struct tpo_engine *e, const struct sequence *s, si
 
 /* What the token just taken means while the thought goes on. 1: finished. */
 static int after_thought_token(struct tpo_engine *e, struct sequence *s, size_t old_len,
-                               enum tpo_finish *finish, const struct tpo_source *source,
-                               struct tpo_error *err)
+                               const struct tpo_engine_client *client, struct tpo_error *err)
 {
   size_t marker_end;
   if (find_marker(e, s, old_len, &marker_end)) {
@@ -192,54 +201,43 @@ static int after_thought_token(struct tpo_engine *e, struct sequence *s, size_t 
   }
   int limit = tpo_config_thought_limit(e->thought, s->max_tokens);
   if (limit == 0 || s->phase_tokens < limit) return 0;
-  if (e->thought->force) return force_response(e, s, source, err);
-  *finish = TPO_FINISH_LENGTH;
-  return 1;
+  return e->thought->force ? force_response(e, s, client, err) : end_with(s, TPO_FINISH_LENGTH);
+}
+
+/* The same while the response goes on. */
+static int after_response_token(const struct tpo_engine *e, struct sequence *s, size_t old_len)
+{
+  s->text_end = find_stop(e, s, old_len);
+  if (s->text_end != SIZE_MAX) return end_with(s, TPO_FINISH_STOP_STRING);
+  bool at_budget =
+      e->thought && e->thought->response_tokens > 0 && s->phase_tokens >= e->thought->response_tokens;
+  return at_budget ? end_with(s, TPO_FINISH_LENGTH) : 0;
+}
+
+static int accept_drawn(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob, bool end,
+                        const struct tpo_engine_client *client, struct tpo_error *err)
+{
+  size_t old_len = s->text.len;
+  if (append_token(e, s, token, logprob, false, client, err) < 0) return TPO_E_MEMORY;
+  s->phase_tokens++;
+  if (end) return end_with(s, TPO_FINISH_STOP);
+  return s->phase == PHASE_THOUGHT ? after_thought_token(e, s, old_len, client, err)
+                                   : after_response_token(e, s, old_len);
 }
 
 int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob,
-                    enum tpo_finish *finish, size_t *text_end, const struct tpo_source *source,
-                    struct tpo_error *err)
+                    const struct tpo_engine_client *client, struct tpo_error *err)
 {
-  *text_end = SIZE_MAX;
+  s->text_end = SIZE_MAX;
   s->position += s->n_feed;
   s->n_feed = 0;
   bool end = is_end(e, token);
-  if (end && s->phase == PHASE_THOUGHT && e->thought->force) {
-    /* The end of the turn comes before any response: the marker takes its place, and the end token is not
-     * kept. */
-    int status = force_response(e, s, source, err);
-    if (status < 0) return status;
-  } else {
-    size_t old_len = s->text.len;
-    if (append_token(e, s, token, logprob, false, source, err) < 0) return TPO_E_MEMORY;
-    s->phase_tokens++;
-    if (end) {
-      *finish = TPO_FINISH_STOP;
-      return 1;
-    }
-    if (s->phase == PHASE_THOUGHT) {
-      int status = after_thought_token(e, s, old_len, finish, source, err);
-      if (status != 0) return status;
-    } else {
-      *text_end = find_stop(e, s, old_len);
-      if (*text_end != SIZE_MAX) {
-        *finish = TPO_FINISH_STOP_STRING;
-        return 1;
-      }
-      if (e->thought && e->thought->response_tokens > 0 && s->phase_tokens >= e->thought->response_tokens) {
-        *finish = TPO_FINISH_LENGTH;
-        return 1;
-      }
-    }
-  }
-  if (s->n_tokens >= s->max_tokens) {
-    *finish = TPO_FINISH_LENGTH;
-    return 1;
-  }
-  if (s->position + s->n_feed >= e->context) {
-    *finish = TPO_FINISH_CONTEXT;
-    return 1;
-  }
-  return 0;
+  /* Where the end of the turn comes before any response, the marker takes its place, and the end token is not
+   * kept. */
+  bool instead = end && s->phase == PHASE_THOUGHT && e->thought->force;
+  int status =
+      instead ? force_response(e, s, client, err) : accept_drawn(e, s, token, logprob, end, client, err);
+  if (status != 0) return status;
+  if (s->n_tokens >= s->max_tokens) return end_with(s, TPO_FINISH_LENGTH);
+  return s->position + s->n_feed >= e->context ? end_with(s, TPO_FINISH_CONTEXT) : 0;
 }

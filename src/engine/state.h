@@ -1,5 +1,5 @@
 /* The engine's state, shared by its files: which samples run (engine.c), the forward passes that they go
- * through (steps.c), the life of one sequence (sequence.c). */
+ * through (steps.c), the life of one sequence (sequence.c), what is told of it in the end (output.c). */
 #ifndef TPO_ENGINE_STATE_H
 #define TPO_ENGINE_STATE_H
 
@@ -19,7 +19,7 @@ struct group {
   int prefilled; /* tokens whose keys and values are in the cache, or in the step being built */
   bool ready;    /* the whole prefix is in the cache */
   int started;   /* samples begun */
-  int finished;  /* samples given to the source */
+  int finished;  /* samples given to the client */
   int n_blocks;
   int32_t *blocks; /* [n_blocks] of the prefix */
 };
@@ -47,7 +47,10 @@ struct sequence {
   int n_thought;
   struct tpo_buf text; /* prefill + what the tokens say */
   size_t phase_text;   /* where the present phase's text begins in `text` */
-  uint32_t *seen;      /* bitmap of the vocabulary for the repetition penalty; NULL when it is off */
+  /* Once it has ended: why, and the bytes of `text` before a stop string, or SIZE_MAX. */
+  enum tpo_finish finish;
+  size_t text_end;
+  uint32_t *seen; /* bitmap of the vocabulary for the repetition penalty; NULL when it is off */
   int32_t *seen_tokens;
   int n_seen;
 };
@@ -105,8 +108,9 @@ struct tpo_engine {
    * step's draws replace those of the step before. */
   void *drawn;
   void *device_drawn;
-  float *penalised;       /* [slots, vocab] when the repetition penalty is on */
-  int32_t *penalty_items; /* device: rows, then tokens */
+  struct tpo_buf ended_text; /* of the sample that is given to the client */
+  float *penalised;          /* [slots, vocab] when the repetition penalty is on */
+  int32_t *penalty_items;    /* device: rows, then tokens */
   size_t penalty_capacity;
 
   struct tpo_engine_stats stats;
@@ -116,18 +120,19 @@ struct tpo_engine {
 int sequence_init(struct tpo_engine *e, struct sequence *s, struct tpo_error *err);
 void sequence_destroy(struct sequence *s);
 int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, int k, struct tpo_error *err);
-/* Takes the token that was drawn. 1: the sequence has ended with *finish and *text_end; 0: it goes on;
- * negative: error. */
+/* Takes the token that was drawn. 1: the sequence has ended; 0: it goes on; negative: error. */
 int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, float logprob,
-                    enum tpo_finish *finish, size_t *text_end, const struct tpo_source *source,
-                    struct tpo_error *err);
+                    const struct tpo_engine_client *client, struct tpo_error *err);
 /* For the token after the next `ahead` ones. */
 struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struct sequence *s, int ahead);
 /* False where the sample is sure to end with the token being drawn, or to be fed more than that token next,
  * whichever it is. */
 bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s);
-/* Appends a token's bytes; special tokens say nothing. */
-void tpo_token_text(const struct tpo_tokenizer *tokenizer, int32_t token, struct tpo_buf *text);
+
+/* output.c */
+/* What a sequence that has ended gives to the client; the next one's takes the place of the text. */
+int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
+                    struct tpo_error *err);
 
 /* steps.c */
 int steps_init(struct tpo_engine *e, struct tpo_error *err);
@@ -136,13 +141,13 @@ void steps_destroy(struct tpo_engine *e);
 struct tpo_step_limits steps_limits(const struct tpo_engine *e);
 /* Hands the next step to the backend and takes the results that are due: of this step, or, when running
  * ahead, of the one before it. */
-int steps_advance(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err);
+int steps_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err);
 /* Waits for what is under way. Its results must have become nobody's. */
 int steps_drain(struct tpo_engine *e, struct tpo_error *err);
 
 /* engine.c */
-/* Gives a finished sample to the source and frees its slot. */
-int finish_sample(struct tpo_engine *e, int slot, enum tpo_finish finish, size_t text_end,
-                  const struct tpo_source *source, struct tpo_error *err);
+/* Gives a finished sample to the client and frees its slot. */
+int finish_sample(struct tpo_engine *e, int slot, const struct tpo_engine_client *client,
+                  struct tpo_error *err);
 
 #endif

@@ -219,18 +219,16 @@ static void disown_row(struct tpo_engine *e, struct sequence *s)
 }
 
 static int take_result(struct tpo_engine *e, int slot, int32_t token, float logprob,
-                       const struct tpo_source *source, struct tpo_error *err)
+                       const struct tpo_engine_client *client, struct tpo_error *err)
 {
   struct sequence *s = &e->sequences[slot];
-  enum tpo_finish finish;
-  size_t text_end;
-  int status = sequence_accept(e, s, token, logprob, &finish, &text_end, source, err);
+  int status = sequence_accept(e, s, token, logprob, client, err);
   if (status < 0) return status;
   if (status == 1 || s->n_feed != 1 || s->feed[0] != token) disown_row(e, s);
-  return status == 1 ? finish_sample(e, slot, finish, text_end, source, err) : 0;
+  return status == 1 ? finish_sample(e, slot, client, err) : 0;
 }
 
-static int take_results(struct tpo_engine *e, int index, const struct tpo_source *source,
+static int take_results(struct tpo_engine *e, int index, const struct tpo_engine_client *client,
                         struct tpo_error *err)
 {
   struct flight *f = &e->flights[index];
@@ -245,11 +243,11 @@ static int take_results(struct tpo_engine *e, int index, const struct tpo_source
                       s->group->request->id, s->k, s->position + s->n_feed - 1);
   }
   for (int i = 0; status == 0 && i < f->n_logits; i++)
-    if (f->slots[i] >= 0) status = take_result(e, f->slots[i], tokens[i], logprobs[i], source, err);
+    if (f->slots[i] >= 0) status = take_result(e, f->slots[i], tokens[i], logprobs[i], client, err);
   return status;
 }
 
-int steps_advance(struct tpo_engine *e, const struct tpo_source *source, struct tpo_error *err)
+int steps_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
 {
   int before = e->newest, next = 1 - before, status = 0;
   bool under_way = e->flights[before].active;
@@ -259,8 +257,8 @@ int steps_advance(struct tpo_engine *e, const struct tpo_source *source, struct 
     e->newest = next;
     status = enqueue(e, next, err);
   }
-  if (status == 0 && under_way) status = take_results(e, before, source, err);
-  if (status == 0 && !e->run_ahead) status = take_results(e, next, source, err);
+  if (status == 0 && under_way) status = take_results(e, before, client, err);
+  if (status == 0 && !e->run_ahead) status = take_results(e, next, client, err);
   return status;
 }
 

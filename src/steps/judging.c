@@ -13,13 +13,27 @@
 #include "steps/judging.h"
 #include "tpo/judge.h"
 
+/* Of a sample, what the other ranks' work needs: not its tokens, and not its thought, which no judge sees. */
+static struct tpo_sample_row judged_part(const struct tpo_sample_row *row)
+{
+  return (struct tpo_sample_row){.prompt_id = row->prompt_id,
+                                 .k = row->k,
+                                 .instruction = row->instruction,
+                                 .meta = row->meta,
+                                 .response = row->response,
+                                 .format_ok = row->format_ok};
+}
+
 static int share_samples(const struct tpo_session *session, struct tpo_samples *samples,
                          struct tpo_samples *copy, struct tpo_error *err)
 {
   struct tpo_buf packed = {0};
   int status = 0, rank = tpo_comm_rank(session->comm);
-  for (size_t i = 0; rank == 0 && i < samples->n && status == 0; i++)
-    status = tpo_sample_pack(&samples->rows[i], &packed, err);
+  if (tpo_comm_size(session->comm) == 1) return 0;
+  for (size_t i = 0; rank == 0 && i < samples->n && status == 0; i++) {
+    struct tpo_sample_row part = judged_part(&samples->rows[i]);
+    status = tpo_sample_pack(&part, &packed, err);
+  }
   if (packed.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory to send samples");
   status = tpo_comm_agree(session->comm, status, err);
   void *bytes = packed.data;
@@ -168,7 +182,8 @@ static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, str
 }
 
 /* Batches until there are none. After a failure the others find none left. */
-static int work(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out, struct tpo_error *err)
+static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out,
+                         struct tpo_error *err)
 {
   int64_t job;
   size_t n;
@@ -197,7 +212,7 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
                               .cache_dir = cache_dir(session, cache)};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = work(j, judge, out, err);
+  if (status == 0) status = score_batches(j, judge, out, err);
   char *text = status == 0 ? tpo_judge_counts(judge) : NULL;
   if (text) tpo_buf_printf(counts, "%s\n", text);
   if (status == 0 && (!text || out->failed || counts->failed))

@@ -278,20 +278,20 @@ static void an_engine_runs_again_after_an_error(void **state)
   struct tpo_engine *engine;
   struct tpo_engine_options options = {
       .sampling = &w.sampling, .thought = &w.thought, .seed = 12, .run_ahead = w.run_ahead};
-  struct tpo_source source = {.next = next_request, .output = take_output, .token = take_token};
+  struct tpo_engine_client client = {.next = next_request, .output = take_output, .token = take_token};
   w.sampling.slots = 4;
   assert_int_equal(tpo_engine_open(&engine, w.model, w.tok, w.tmpl, &options, &err), 0);
   for (int after = 0; after < 6; after += 2) {
     w.next = 0;
     w.outputs_left = after;
-    assert_int_equal(tpo_engine_run(engine, &source, &err), TPO_E_IO);
+    assert_int_equal(tpo_engine_run(engine, &client, &err), TPO_E_IO);
     assert_string_equal(err.message, "no room for an output");
   }
   tpo_samples_free(&w.samples);
   w.samples = (struct tpo_samples){0};
   w.next = 0;
   w.outputs_left = -1;
-  if (tpo_engine_run(engine, &source, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_engine_run(engine, &client, &err) < 0) fail_msg("%s", err.message);
   tpo_engine_close(engine);
   static const char *const ids[n_prompts] = {"a", "b", "c", "d", "e"};
   assert_int_equal(tpo_samples_sort(&w.samples, ids, n_prompts, &err), 0);

@@ -26,7 +26,8 @@ struct world {
   struct tpo_request requests[n_prompts];
   int order[n_prompts], next;
   struct tpo_samples samples;
-  int tokens_seen, outputs_left; /* outputs_left: then `output` fails; negative: never */
+  int tokens_seen, outputs_left;                 /* outputs_left: then `output` fails; negative: never */
+  void (*look)(const struct tpo_output *output); /* may be NULL; called with each output */
   bool interrupt;
   enum tpo_run_ahead run_ahead;
 };
@@ -46,15 +47,16 @@ static inline int take_output(void *arg, const struct tpo_output *output, struct
 {
   (void)arg;
   if (w.outputs_left-- == 0) return tpo_fail(err, TPO_E_IO, "no room for an output");
+  if (w.look) w.look(output);
   struct tpo_instruction_view view = {
       .id = output->request->id, .instruction = "x", .meta = "{}", .prompt_text = "p"};
-  return tpo_engine_make_row(output, w.tok, &w.thought, &view, &w.samples, err);
+  return tpo_engine_make_row(output, &view, &w.samples, err);
 }
 
-static inline void take_token(void *arg, const struct tpo_request *request, int sample, int32_t token,
-                              bool inserted)
+static inline void take_token(void *arg, const struct tpo_request *request, int sample, const char *bytes,
+                              size_t len)
 {
-  (void)arg, (void)request, (void)sample, (void)token, (void)inserted;
+  (void)arg, (void)request, (void)sample, (void)bytes, (void)len;
   if (++w.tokens_seen == 20 && w.interrupt) raise(SIGTERM);
 }
 
@@ -118,6 +120,7 @@ static inline int reset(void **state)
       .k = k, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .max_tokens = max_tokens, .slots = 8};
   w.thought = (struct tpo_thought_config){0};
   w.interrupt = false;
+  w.look = NULL;
   w.tokens_seen = 0;
   w.outputs_left = -1;
   for (int i = 0; i < n_prompts; i++) {
@@ -135,11 +138,11 @@ static inline int run_with(struct tpo_engine_options options, struct tpo_engine_
   options.thought = &w.thought;
   options.seed = 12;
   options.run_ahead = w.run_ahead;
-  struct tpo_source source = {.next = next_request, .output = take_output, .token = take_token};
+  struct tpo_engine_client client = {.next = next_request, .output = take_output, .token = take_token};
   w.next = 0;
   int status = tpo_engine_open(&engine, w.model, w.tok, w.tmpl, &options, err);
   if (status < 0) return status;
-  status = tpo_engine_run(engine, &source, err);
+  status = tpo_engine_run(engine, &client, err);
   if (stats) tpo_engine_stats(engine, stats);
   tpo_engine_close(engine);
   if (status < 0) return status;

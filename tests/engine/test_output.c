@@ -1,0 +1,165 @@
+/* What is told of a sample that has ended is what its tokens say: decoded and taken apart once more, from
+ * nothing but the tokens, they give the same text and the same parts, whatever ended it. */
+#include "engine/world.h"
+#include "base/utf8.h"
+
+enum { N_FINISHES = TPO_FINISH_CONTEXT + 1, RUNS = 4 };
+
+static struct {
+  int finishes[N_FINISHES], kept, broken, mended, special, inserted;
+} seen;
+
+static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
+{
+  for (size_t at = 0; at < len;) {
+    uint32_t cp;
+    int n = tpo_utf8_decode((const uint8_t *)raw + at, len - at, &cp);
+    seen.mended += n == 0;
+    if (n == 0 || cp == 0)
+      tpo_buf_puts(out, "\xef\xbf\xbd");
+    else
+      tpo_buf_append(out, raw + at, (size_t)n);
+    at += n == 0 ? 1 : (size_t)n;
+  }
+}
+
+/* Prefill and the tokens' bytes, as they are. */
+static void decode(const struct tpo_output *output, struct tpo_buf *raw)
+{
+  if (w.thought.prefill) tpo_buf_puts(raw, w.thought.prefill);
+  for (int i = 0; i < output->n; i++) {
+    size_t len;
+    bool special;
+    const char *bytes = tpo_tokenizer_token(w.tok, output->tokens[i], &len, &special);
+    assert_non_null(bytes);
+    if (!special) tpo_buf_append(raw, bytes, len);
+    seen.special += special;
+    seen.inserted += output->inserted[i];
+  }
+}
+
+static bool begins_with_a_stop(const char *text)
+{
+  bool stop = w.thought.response_marker && *w.thought.response_marker &&
+              strncmp(text, w.thought.response_marker, strlen(w.thought.response_marker)) == 0;
+  for (int i = 0; i < w.sampling.n_stop; i++)
+    stop |= strncmp(text, w.sampling.stop[i], strlen(w.sampling.stop[i])) == 0;
+  return stop;
+}
+
+static void assert_parts(const struct tpo_parsed *a, const struct tpo_parsed *b)
+{
+  assert_int_equal(a->format_ok, b->format_ok);
+  assert_int_equal(a->thought_begin, b->thought_begin);
+  assert_int_equal(a->thought_end, b->thought_end);
+  assert_int_equal(a->response_begin, b->response_begin);
+  assert_int_equal(a->response_end, b->response_end);
+}
+
+static void look(const struct tpo_output *output)
+{
+  struct tpo_buf raw = {0}, text = {0};
+  struct tpo_parsed parsed;
+  size_t len = strlen(output->text);
+  decode(output, &raw);
+  put_mended(&text, raw.data ? raw.data : "", raw.len);
+  const char *whole = text.data ? text.data : "";
+  assert_true(len <= text.len);
+  assert_memory_equal(output->text, whole, len);
+  if (output->finish == TPO_FINISH_STOP_STRING)
+    assert_true(begins_with_a_stop(whole + len));
+  else
+    assert_int_equal(len, text.len);
+  tpo_thought_parse(&w.thought, output->text, len, &parsed);
+  assert_parts(&parsed, &output->parsed);
+  seen.finishes[output->finish]++;
+  *(parsed.format_ok ? &seen.kept : &seen.broken) += 1;
+  tpo_buf_free(&raw);
+  tpo_buf_free(&text);
+}
+
+static void assert_range(const char *got, const char *text, size_t begin, size_t end)
+{
+  assert_int_equal(strlen(got), end - begin);
+  assert_memory_equal(got, text + begin, end - begin);
+}
+
+/* The rows hold the parts of their texts. */
+static void check_rows(const struct tpo_samples *samples)
+{
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    struct tpo_parsed p;
+    tpo_thought_parse(&w.thought, row->text, strlen(row->text), &p);
+    assert_int_equal(row->format_ok, p.format_ok);
+    assert_range(row->thought, row->text, p.thought_begin, p.thought_end);
+    assert_range(row->response, row->text, p.response_begin, p.format_ok ? p.response_end : p.response_begin);
+  }
+}
+
+/* Many draws, with each step's results taken at once and a step later. */
+static void run_many(void)
+{
+  w.look = look;
+  for (uint32_t i = 0; i < RUNS; i++) {
+    w.run_ahead = i % 2 ? TPO_RUN_AHEAD_ALWAYS : TPO_RUN_AHEAD_NEVER;
+    struct tpo_samples samples = run((struct tpo_engine_options){.iteration = i});
+    check_rows(&samples);
+    tpo_samples_free(&samples);
+  }
+}
+
+/* Short markers, that random bytes come to hold. */
+static void set_markers(const char *thought, const char *response, const char *prefill, bool force)
+{
+  set_thought(force, force ? 12 : 60, 30);
+  w.thought.thought_marker = (char *)thought;
+  w.thought.response_marker = (char *)response;
+  w.thought.prefill = (char *)prefill;
+}
+
+static void outputs_are_what_their_tokens_say(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *thought, *response, *prefill;
+  } markers[] = {{"T:", "\nR:", "T:"},
+                 {"T:", "Z", "T:\n"},
+                 {"", "k", NULL},
+                 {"a", "Q", NULL},
+                 {"a", "b", "a"},
+                 {"T:", " ", ""},
+                 {"T\xc3\xa9", "e", "T\xc3\xa9"}};
+  char *stops[] = {(char *)"x", (char *)"7", (char *)"~"};
+  for (size_t i = 0; i < 4 * sizeof markers / sizeof markers[0]; i++) {
+    set_markers(markers[i / 4].thought, markers[i / 4].response, markers[i / 4].prefill, i % 2);
+    w.sampling.stop = stops;
+    w.sampling.n_stop = i % 4 < 2 ? 0 : 3;
+    if (i % 3 == 0) { /* to the end of the context */
+      w.sampling.max_tokens = 500;
+      w.thought.response_tokens = 0;
+    } else {
+      w.sampling.max_tokens = 40;
+    }
+    run_many();
+  }
+  w.thought = (struct tpo_thought_config){0};
+  run_many();
+}
+
+static void nothing_was_left_out(void **state)
+{
+  (void)state;
+  for (int i = 0; i < N_FINISHES; i++) assert_true(seen.finishes[i] > 50);
+  assert_true(seen.kept > 50 && seen.broken > 50);
+  assert_true(seen.mended > 1000 && seen.special > 100 && seen.inserted > 100);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(outputs_are_what_their_tokens_say, reset),
+      cmocka_unit_test_setup(nothing_was_left_out, reset),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
