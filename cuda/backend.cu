@@ -34,7 +34,7 @@ void tpo_cuda_launched(struct tpo_cuda *cuda, const char *what)
   tpo_cuda_ok(cuda, cudaGetLastError(), what);
 }
 
-static void begin_pass(struct tpo_backend *be, enum tpo_pass pass)
+static void begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass)
 {
   tpo_cuda_of(be)->pass = pass;
 }

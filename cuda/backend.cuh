@@ -29,7 +29,7 @@ struct tpo_cuda_scratch {
 };
 
 struct tpo_cuda_gemm;    /* linear.cu: cublasLt handle, workspace, chosen algorithms */
-struct tpo_cuda_paged;   /* attention_paged.cu: the plan of a step */
+struct tpo_cuda_paged;   /* attention_paged.cu: the plan of a pass */
 struct tpo_cuda_record;  /* graph.cu: recorded graphs */
 struct tpo_cuda_staging; /* memory.cu: page-locked buffers */
 
@@ -39,7 +39,7 @@ struct tpo_cuda {
   int multiprocessors;
   size_t shared_limit; /* bytes a block may have after cudaFuncSetAttribute */
   cudaStream_t stream; /* all operations, in order */
-  enum tpo_pass pass;
+  enum tpo_pass_kind pass;
   struct tpo_cuda_scratch slots[TPO_CUDA_SLOTS];
   struct tpo_cuda_gemm *gemm;
   struct tpo_cuda_paged *paged;

@@ -1,4 +1,4 @@
-/* Recorded work as CUDA graphs: a decode step is some hundred launches of a few microseconds
+/* Recorded work as CUDA graphs: a decode pass is some hundred launches of a few microseconds
  * each, whose launching takes longer than their running; replayed as one graph they follow
  * each other without the host. */
 #include "ops.cuh"

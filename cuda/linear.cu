@@ -4,7 +4,7 @@
  * Y = W^T X with W [cols, rows], X [cols, n], Y [rows, n], all with their first dimension contiguous.
  *
  * The algorithm of a product is chosen once for its weight shape, and kept: for a fixed number of rows that
- * stands for the kind of pass (few in paged steps, many in packed ones), never for the call's own number. A
+ * stands for the kind of pass (few in paged passes, many in packed ones), never for the call's own number. A
  * tile's sums over k then have one order whatever n is, and only algorithms without splits over k are taken:
  * a row's result has the same bits in every batch. fp32 products are computed in fp32, not in TF32. */
 #include "ops.cuh"
@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-  ROWS_PAGED = 256,   /* n that stands for paged steps */
+  ROWS_PAGED = 256,   /* n that stands for paged passes */
   ROWS_PACKED = 4096, /* and for packed batches */
   CANDIDATES = 32,
 };

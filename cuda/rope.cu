@@ -4,7 +4,7 @@
  * A block has a row; a thread a pack of PACK elements of a head's first half and the pack beside it in the
  * second. In one pass queries are rotated in place, keys are rotated on their way to the cache and values
  * copied there. Bytes (bf16, fused): 4 head_dim a query head, 4 head_dim a key and a value head, the cosines
- * and sines from the caches. Bound: memory; a decode step's rows are so few that launching takes longer,
+ * and sines from the caches. Bound: memory; a decode pass's rows are so few that launching takes longer,
  * hence the fusion. */
 #include "ops.cuh"
 

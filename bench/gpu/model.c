@@ -94,7 +94,7 @@ struct generation {
   int vocab, max_blocks;
   int32_t *ids;                                     // [sequences, context]
   int32_t *blocks;                                  // [sequences, max_blocks]
-  int32_t *row_ids, *seq, *pos, *logit_rows, *from; // [rows of a step]
+  int32_t *row_ids, *seq, *pos, *logit_rows, *from; // [rows of a pass]
   int32_t *drawn;                                   // [sequences] backend memory
   float *logprob;                                   // [sequences] backend memory
   struct tpo_sample_params *sampling;               // [sequences]
@@ -111,7 +111,7 @@ static int prefill(struct generation *g, int first, int n_seqs, float **logits, 
     g->pos[r] = r % context;
   }
   for (int i = 0; i < n_seqs; i++) g->logit_rows[i] = (i + 1) * context - 1;
-  struct tpo_step step = {.n = rows,
+  struct tpo_pass pass = {.n = rows,
                           .ids = g->row_ids,
                           .seq = g->seq,
                           .pos = g->pos,
@@ -120,7 +120,7 @@ static int prefill(struct generation *g, int first, int n_seqs, float **logits, 
                           .max_blocks = g->max_blocks,
                           .logit_rows = g->logit_rows,
                           .n_logits = n_seqs};
-  return tpo_model_step(g->model, g->cache, &step, logits, err);
+  return tpo_model_pass(g->model, g->cache, &pass, logits, err);
 }
 
 static int draw(struct generation *g, const float *logits, int first, int n)
@@ -142,7 +142,7 @@ static int decode(struct generation *g, int position, struct tpo_error *err)
     g->seq[i] = g->from[i] = g->logit_rows[i] = i;
     g->pos[i] = position;
   }
-  struct tpo_step step = {.n = n,
+  struct tpo_pass pass = {.n = n,
                           .ids = g->row_ids,
                           .seq = g->seq,
                           .pos = g->pos,
@@ -154,7 +154,7 @@ static int decode(struct generation *g, int position, struct tpo_error *err)
                           .from = g->from,
                           .drawn = g->drawn,
                           .recorded = true};
-  int status = tpo_model_step(g->model, g->cache, &step, &logits, err);
+  int status = tpo_model_pass(g->model, g->cache, &pass, &logits, err);
   return status < 0 ? status : draw(g, logits, 0, n);
 }
 
@@ -172,7 +172,7 @@ static int check_passes(struct generation *g, double *gap, struct tpo_error *err
     g->pos[r] = r;
   }
   int32_t logit_row = n - 1;
-  struct tpo_step step = {.n = n,
+  struct tpo_pass pass = {.n = n,
                           .ids = g->ids,
                           .seq = g->seq,
                           .pos = g->pos,
@@ -181,7 +181,7 @@ static int check_passes(struct generation *g, double *gap, struct tpo_error *err
                           .max_blocks = g->max_blocks,
                           .logit_rows = &logit_row,
                           .n_logits = 1};
-  if (status == 0) status = tpo_model_step(g->model, g->cache, &step, &logits, err);
+  if (status == 0) status = tpo_model_pass(g->model, g->cache, &pass, &logits, err);
   if (status == 0) {
     g->ops->upload(g->be, g->drawn, &last, sizeof last);
     g->ops->token_logprob(g->be, logits, g->drawn, g->logprob, 1, g->vocab);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 struct tpo_cuda_paged {
-  struct tpo_paged_plan *step;   /* of paged_prepare */
+  struct tpo_paged_plan *pass;   /* of paged_prepare */
   struct tpo_paged_plan *caller; /* for callers that didn't prepare */
   int32_t *host;                 /* [host_ints] their rows */
   size_t host_ints;
@@ -107,17 +107,17 @@ int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
   struct tpo_cuda_paged *paged = static_cast<struct tpo_cuda_paged *>(calloc(1, sizeof *paged));
   cuda->paged = paged;
   if (paged) {
-    paged->step = tpo_paged_plan_new();
+    paged->pass = tpo_paged_plan_new();
     paged->caller = tpo_paged_plan_new();
   }
-  if (paged && paged->step && paged->caller) return 0;
+  if (paged && paged->pass && paged->caller) return 0;
   return tpo_fail(err, TPO_E_MEMORY, "out of memory");
 }
 
 void tpo_cuda_paged_close(struct tpo_cuda *cuda)
 {
   if (!cuda->paged) return;
-  tpo_paged_plan_free(cuda->paged->step);
+  tpo_paged_plan_free(cuda->paged->pass);
   tpo_paged_plan_free(cuda->paged->caller);
   free(cuda->paged->host);
   free(cuda->paged);
@@ -131,8 +131,8 @@ void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   rows->plan = NULL;
   if (rows->n > 0 &&
-      tpo_paged_plan_make(cuda, cuda->paged->step, host, rows->n, rows->max_blocks, shape, block_tokens))
-    rows->plan = cuda->paged->step;
+      tpo_paged_plan_make(cuda, cuda->paged->pass, host, rows->n, rows->max_blocks, shape, block_tokens))
+    rows->plan = cuda->paged->pass;
 }
 
 extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be)

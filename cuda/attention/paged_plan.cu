@@ -1,5 +1,5 @@
 /* Plans attention over the paged cache on the host: which rows share which chunks (paged_plan.cuh). It is
- * made anew for every step, in time proportional to rows and shared chunks, in memory that is kept. */
+ * made anew for every pass, in time proportional to rows and shared chunks, in memory that is kept. */
 #include "paged_plan.cuh"
 
 #include <limits.h>
@@ -52,7 +52,7 @@ struct tile {
 } // namespace
 
 struct tpo_paged_plan {
-  /* the step being planned */
+  /* the pass being planned */
   const struct tpo_paged_host *host;
   int max_blocks, block_tokens;
   struct tpo_paged_tiling tiling;
@@ -390,7 +390,7 @@ static bool to_device(struct tpo_cuda *cuda, struct tpo_paged_plan *plan)
     plan->device_bytes = 0;
     struct tpo_error err = {};
     if (tpo_cuda_alloc(&cuda->base, bytes, &plan->device, &err) < 0) {
-      tpo_cuda_fail(cuda, err.code, "the plan of a step: %s", err.message);
+      tpo_cuda_fail(cuda, err.code, "the plan of a pass: %s", err.message);
       return false;
     }
     plan->device_bytes = bytes;
@@ -422,7 +422,7 @@ bool tpo_paged_plan_make(struct tpo_cuda *cuda, struct tpo_paged_plan *plan,
   made = made && write_bytes(plan);
   plan->host = NULL;
   if (!made) {
-    tpo_cuda_fail(cuda, TPO_E_MEMORY, "out of memory for the plan of a step");
+    tpo_cuda_fail(cuda, TPO_E_MEMORY, "out of memory for the plan of a pass");
     return false;
   }
   /* Never none: recorded work keeps the address that it met. */

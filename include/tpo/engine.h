@@ -19,7 +19,7 @@
 
 struct tpo_engine;
 
-/* Whether a step is handed to the backend before the results of the step before it are looked at, and steps
+/* Whether a pass is handed to the backend before the results of the pass before it are looked at, and passes
  * of nothing but decoding are recorded and replayed. What is sampled is the same. */
 enum tpo_run_ahead {
   TPO_RUN_AHEAD_AUTO, /* where the backend works while the host goes on */
@@ -36,7 +36,7 @@ struct tpo_engine_options {
   uint64_t seed;
   uint32_t iteration;
   int block_tokens;  /* KV block, 0 = 16 */
-  int prefill_chunk; /* most prompt tokens in a step, 0 = 512 */
+  int prefill_chunk; /* most prompt tokens in a pass, 0 = 512 */
   /* Memory of the KV cache in bytes; 0: what `slots` sequences of prompt + max_tokens need, within half of
    * the free memory (of a GPU, within nine tenths). */
   size_t kv_bytes;
@@ -91,7 +91,7 @@ int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *cl
 void tpo_engine_close(struct tpo_engine *engine);
 
 struct tpo_engine_stats {
-  int64_t prompt_tokens, sampled_tokens, inserted_tokens, steps;
+  int64_t prompt_tokens, sampled_tokens, inserted_tokens, passes;
   double seconds;
 };
 void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *out);

@@ -148,25 +148,25 @@ size_t tpo_arch_param_count(const struct tpo_arch *arch);
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
 size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
-/* Bytes that a cache may take where so many are available (0: not known) and the steps over it take `step`:
+/* Bytes that a cache may take where so many are available (0: not known) and the passes over it take `pass`:
  * with these, nine tenths of a GPU's memory, which is there for this, but half of the host's, which serves
  * everything else that runs on it. */
-size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step);
+size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass);
 int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
                         struct tpo_error *err);
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
 void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens); /* all layers */
 
-/* What the steps over a cache hold at most. Their buffers grow as needed, but a caller that tells its largest
- * step beforehand knows what they take, and finds them in the same place in every step. */
-struct tpo_step_limits {
-  int rows, seqs, max_blocks, logits; /* n, n_seqs, max_blocks and n_logits of struct tpo_step */
+/* What the passes over a cache hold at most. Their buffers grow as needed, but a caller that tells its largest
+ * pass beforehand knows what they take, and finds them in the same place in every pass. */
+struct tpo_pass_limits {
+  int rows, seqs, max_blocks, logits; /* n, n_seqs, max_blocks and n_logits of struct tpo_pass */
 };
-size_t tpo_step_bytes(const struct tpo_model *model, const struct tpo_step_limits *limits);
-int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits,
+size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limits *limits);
+int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                          struct tpo_error *err);
 
-struct tpo_step {        /* one forward pass: any mix of prefill and decode rows; host memory */
+struct tpo_pass {        /* one forward pass: any mix of prefill and decode rows; host memory */
   int n;                 /* rows = tokens */
   const int32_t *ids;    /* [n] */
   const int32_t *seq;    /* [n] row of blocks */
@@ -178,15 +178,15 @@ struct tpo_step {        /* one forward pass: any mix of prefill and decode rows
   /* Rows whose token the host doesn't know yet: where from[i] >= 0, row i is of token drawn[from[i]] and
    * ids[i] is not looked at. from [n] may be NULL: all are known. drawn is memory of the backend. */
   const int32_t *from, *drawn;
-  /* The backend may record the step's calls and replay them in later steps of the same size; rows that no
-   * one sees are added up to such a size. Only where every row's logits are wanted, in order; other steps
+  /* The backend may record the pass's calls and replay them in later passes of the same size; rows that no
+   * one sees are added up to such a size. Only where every row's logits are wanted, in order; other passes
    * are run as they come. Results are the same. */
   bool recorded;
 };
 /* logits: backend memory [n_logits, vocab] fp32, valid until the next call. Rows of one sequence must be in
- * ascending position order within a step. Bitwise independent of how rows are grouped into steps.
+ * ascending position order within a pass. Bitwise independent of how rows are grouped into passes.
  * Returns as soon as the work is under way; what goes wrong in it is told by the backend's next check. */
-int tpo_model_step(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_step *step,
+int tpo_model_pass(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_pass *pass,
                    float **logits, struct tpo_error *err);
 
 /* Reward models: the same transformer without an LM head, and a head that scores a text by the hidden state,

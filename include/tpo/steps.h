@@ -7,7 +7,7 @@
  *   struct tpo_policy policy;
  *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
  *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
- *   tpo_judge_samples(&session, &samples, &failures, &err);
+ *   tpo_score_samples(&session, &samples, &failures, &err);
  *   tpo_policy_close(&policy);
  *
  * All ranks call every function here together; results are on rank 0 unless a comment says otherwise, and all
@@ -78,14 +78,14 @@ int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *polic
 /* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
  * no score. More than the share config.judge.max_failed of the prompts with one is an error that tells the
  * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. */
-int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
+int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
                       struct tpo_error *err);
 
 /* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
  * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
  * positions. Who has no response loses against one, and two without are even. failures: samples without a
  * share, since the judge failed on one of the two. */
-int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
+int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities

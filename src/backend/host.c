@@ -45,7 +45,7 @@ void tpo_host_forget(struct tpo_backend *be)
   (void)be;
 }
 
-void tpo_host_begin_pass(struct tpo_backend *be, enum tpo_pass pass)
+void tpo_host_begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass)
 {
   (void)be, (void)pass;
 }

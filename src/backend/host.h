@@ -12,7 +12,7 @@ int tpo_host_fetch_end(struct tpo_backend *be, int slot, void *host_dst, size_t 
 int tpo_host_replay(struct tpo_backend *be, uint64_t key); /* 0: nothing is recorded, calls just run */
 void tpo_host_record_end(struct tpo_backend *be);
 void tpo_host_forget(struct tpo_backend *be);
-void tpo_host_begin_pass(struct tpo_backend *be, enum tpo_pass pass);
+void tpo_host_begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass);
 void tpo_host_select_ids(struct tpo_backend *be, int32_t *ids, const int32_t *from, const int32_t *tokens,
                          int n);
 /* All of them, for a table's initialiser. */

@@ -37,7 +37,7 @@ struct tpo_kv_layer {
   int kv_heads, head_dim;
 };
 
-/* How each row of a decode or prefill step maps onto the cache. */
+/* How each row of a decode or prefill pass maps onto the cache. */
 struct tpo_paged_rows {
   int n;                 /* rows */
   const int32_t *seq;    /* [n] row of block_table */
@@ -56,7 +56,7 @@ struct tpo_paged_host {
 
 /* Which kind of forward pass begins. Within one kind a row's results don't depend on the other rows; between
  * the kinds they agree to rounding (a GPU uses other matrix kernels for few rows than for many). */
-enum tpo_pass { TPO_PASS_PACKED, TPO_PASS_PAGED };
+enum tpo_pass_kind { TPO_PASS_PACKED, TPO_PASS_PAGED };
 
 /* The loss of preference pairs (backend/preference_loss.h has the formulas). */
 struct tpo_loss_args {
@@ -129,7 +129,7 @@ struct tpo_ops {
   void (*forget)(struct tpo_backend *be);
 
   /* Says which pass the following calls belong to. */
-  void (*begin_pass)(struct tpo_backend *be, enum tpo_pass pass);
+  void (*begin_pass)(struct tpo_backend *be, enum tpo_pass_kind pass);
 
   /* Linear layers. y = x W^T. With dtype TPO_BF16 the weights and x are rounded to bf16 and products
    * accumulate in fp32 where the machine has such arithmetic; otherwise bf16 weights are used at fp32
@@ -186,7 +186,7 @@ struct tpo_ops {
   void (*rope_kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
                         const float *cos_sin, struct tpo_attention_shape shape,
                         const struct tpo_paged_rows *rows);
-  /* Once a step, before its attention_paged calls: lets the backend plan the work (which rows share blocks,
+  /* Once a pass, before its attention_paged calls: lets the backend plan the work (which rows share blocks,
    * so that these are read once) and set rows->plan. Results never depend on it. block_tokens as in the
    * cache. */
   void (*paged_prepare)(struct tpo_backend *be, struct tpo_paged_rows *rows,

@@ -46,7 +46,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status < 0) return status;
   if (first) status = tpo_samples_read(&samples, path, err);
   status = tpo_comm_agree(in->comm, status, err);
-  if (status == 0) status = tpo_judge_samples(&s.session, &samples, &failures, err);
+  if (status == 0) status = tpo_score_samples(&s.session, &samples, &failures, err);
   if (status == 0 && first) {
     struct tpo_sample_summary sum;
     tpo_summarize(&samples, &sum);

@@ -63,7 +63,7 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
     status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker),
                                   TPO_ENCODE_CONTINUE, &e->marker_ids, err);
   if (status == 0) status = allocate_slots(e, err);
-  if (status == 0) status = steps_init(e, err);
+  if (status == 0) status = passes_init(e, err);
   if (status < 0) {
     tpo_engine_close(e);
     return status;
@@ -98,7 +98,7 @@ void tpo_engine_close(struct tpo_engine *e)
   }
   for (int i = 0; e->sequences && i < e->slots; i++) sequence_destroy(&e->sequences[i]);
   drop_cache(e);
-  steps_destroy(e);
+  passes_destroy(e);
   free(e->sequences);
   free(e->running);
   tpo_ids_free(&e->end_ids);
@@ -133,24 +133,24 @@ static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *req
 {
   int least = blocks_for(e, request->n_prompt) + own_blocks(e, request);
   int64_t wanted = (int64_t)e->slots * own_blocks(e, request) + 4 * (int64_t)blocks_for(e, request->n_prompt);
-  struct tpo_step_limits limits = steps_limits(e);
-  size_t step = tpo_step_bytes(e->model, &limits), bytes = tpo_kv_block_bytes(e->model, e->block_tokens);
+  struct tpo_pass_limits limits = passes_limits(e);
+  size_t pass = tpo_pass_bytes(e->model, &limits), bytes = tpo_kv_block_bytes(e->model, e->block_tokens);
   size_t available = tpo_ops(e->backend)->memory_available(e->backend);
-  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_kv_cache_limit(e->model, available, step);
+  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_kv_cache_limit(e->model, available, pass);
   if ((size_t)wanted > limit / bytes) wanted = (int64_t)(limit / bytes);
   if (wanted < least)
     return tpo_fail(err, TPO_E_MEMORY,
                     "prompt %s needs %zu MiB of KV cache for one sample, "
                     "and %zu MiB may be used (%zu MiB of memory are free, "
-                    "%zu MiB of them for the %d slots' steps); lower %s.max_tokens or %s.slots",
-                    request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, step >> 20,
+                    "%zu MiB of them for the %d slots' passes); lower %s.max_tokens or %s.slots",
+                    request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, pass >> 20,
                     e->slots, e->section, e->section);
   *n = wanted < INT32_MAX ? (int)wanted : INT32_MAX - 1;
   return 0;
 }
 
 /* The table's width is a few blocks more than the request's samples can come to hold: the backend's work on a
- * step may depend on it, and it changes seldom. */
+ * pass may depend on it, and it changes seldom. */
 static int width_for(const struct tpo_engine *e, const struct tpo_request *request)
 {
   int64_t tokens = (sequence_tokens(e, request) + 63) / 64 * 64;
@@ -174,13 +174,13 @@ static int widen_table(struct tpo_engine *e, int width, struct tpo_error *err)
   return 0;
 }
 
-/* Room for the request's samples in the table and in the buffers of a step. */
+/* Room for the request's samples in the table and in the buffers of a pass. */
 static int fit_width(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
 {
   int width = width_for(e, request);
   if (e->table && width <= e->max_blocks) return 0;
   int status = widen_table(e, width, err);
-  struct tpo_step_limits limits = steps_limits(e);
+  struct tpo_pass_limits limits = passes_limits(e);
   return status < 0 ? status : tpo_kv_cache_reserve(e->cache, &limits, err);
 }
 
@@ -188,7 +188,7 @@ static int fit_width(struct tpo_engine *e, const struct tpo_request *request, st
  * even alone; no sample is running then. */
 static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
 {
-  int n = 0, status = steps_drain(e, err);
+  int n = 0, status = passes_drain(e, err);
   drop_cache(e);
   e->max_blocks = width_for(e, request);
   if (status == 0) status = plan_blocks(e, request, &n, err);
@@ -364,7 +364,7 @@ int finish_sample(struct tpo_engine *e, int slot, const struct tpo_engine_client
 static void abandon(struct tpo_engine *e)
 {
   struct tpo_error ignored = {0};
-  steps_drain(e, &ignored);
+  passes_drain(e, &ignored);
   for (int i = 0; i < e->n_running; i++) {
     struct sequence *s = &e->sequences[e->running[i]];
     for (int j = 0; j < s->n_blocks; j++) tpo_blocks_release(&e->blocks, s->blocks[j]);
@@ -389,9 +389,9 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_engine_client *client,
       status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while sampling", tpo_interrupted());
       break;
     }
-    if ((status = steps_advance(e, client, err)) < 0) break;
+    if ((status = passes_advance(e, client, err)) < 0) break;
   }
-  if (status == 0) status = steps_drain(e, err);
+  if (status == 0) status = passes_drain(e, err);
   if (status < 0) abandon(e);
   e->stats.seconds += tpo_seconds() - begin;
   return status < 0 ? status : 0;

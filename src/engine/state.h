@@ -1,5 +1,5 @@
 /* The engine's state, shared by its files: which samples run (engine.c), the forward passes that they go
- * through (steps.c), the life of one sequence (sequence.c), what is told of it in the end (output.c). */
+ * through (passes.c), the life of one sequence (sequence.c), what is told of it in the end (output.c). */
 #ifndef TPO_ENGINE_STATE_H
 #define TPO_ENGINE_STATE_H
 
@@ -16,7 +16,7 @@ struct group {
   const struct tpo_request *request;
   uint64_t prompt_key;
   int prefix;    /* tokens to prefill: n_prompt - 1 */
-  int prefilled; /* tokens whose keys and values are in the cache, or in the step being built */
+  int prefilled; /* tokens whose keys and values are in the cache, or in the pass being built */
   bool ready;    /* the whole prefix is in the cache */
   int started;   /* samples begun */
   int finished;  /* samples given to the client */
@@ -36,7 +36,7 @@ struct sequence {
   int n_blocks;
   int32_t *feed; /* tokens to run next: the last one drawn, and after it an inserted marker */
   int n_feed, feed_capacity;
-  int ahead; /* its row of logits in the step that was built last, while that one's result is not known; -1 */
+  int ahead; /* its row of logits in the pass that was built last, while that one's result is not known; -1 */
   int n_tokens;
   int32_t *tokens; /* [token_capacity] */
   float *logprobs;
@@ -55,7 +55,7 @@ struct sequence {
   int n_seen;
 };
 
-/* A step that was handed to the backend. */
+/* A pass that was handed to the backend. */
 struct flight {
   bool active; /* its results are not taken yet */
   int n_logits;
@@ -92,20 +92,20 @@ struct tpo_engine {
   int *running; /* [n_running] busy slots, those of one group side by side: their rows share a prefix */
   int n_running;
 
-  /* The step being built. */
+  /* The pass being built. */
   int n_rows, row_capacity, n_seqs;
   int32_t *row_ids, *row_from, *row_seq, *row_pos;
   bool speculative;                 /* some row's token is still being drawn */
   int32_t *logit_rows;              /* [slots] */
   struct tpo_sample_params *params; /* [slots] */
 
-  /* Steps whose results are not taken yet: the one built last, and for a while the one before it. */
+  /* Passes whose results are not taken yet: the one built last, and for a while the one before it. */
   struct flight flights[2];
   int newest;     /* which of them was built last */
-  bool record;    /* steps may be recorded */
+  bool record;    /* passes may be recorded */
   bool run_ahead; /* two may be under way */
   /* [slots] tokens, then their [slots] log-probabilities: on the host, and in the backend's memory, where a
-   * step's draws replace those of the step before. */
+   * pass's draws replace those of the pass before. */
   void *drawn;
   void *device_drawn;
   struct tpo_buf ended_text; /* of the sample that is given to the client */
@@ -134,16 +134,16 @@ bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s);
 int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
                     struct tpo_error *err);
 
-/* steps.c */
-int steps_init(struct tpo_engine *e, struct tpo_error *err);
-void steps_destroy(struct tpo_engine *e);
-/* What a step holds at most. */
-struct tpo_step_limits steps_limits(const struct tpo_engine *e);
-/* Hands the next step to the backend and takes the results that are due: of this step, or, when running
+/* passes.c */
+int passes_init(struct tpo_engine *e, struct tpo_error *err);
+void passes_destroy(struct tpo_engine *e);
+/* What a pass holds at most. */
+struct tpo_pass_limits passes_limits(const struct tpo_engine *e);
+/* Hands the next pass to the backend and takes the results that are due: of this pass, or, when running
  * ahead, of the one before it. */
-int steps_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err);
+int passes_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err);
 /* Waits for what is under way. Its results must have become nobody's. */
-int steps_drain(struct tpo_engine *e, struct tpo_error *err);
+int passes_drain(struct tpo_engine *e, struct tpo_error *err);
 
 /* engine.c */
 /* Gives a finished sample to the client and frees its slot. */

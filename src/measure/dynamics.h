@@ -58,7 +58,7 @@ size_t find_instruction(const struct tpo_samples *samples, const struct tpo_samp
 /* By the scores that both hold, as prompt_score has them. */
 int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
                        bool raw, struct win_rate *out, struct tpo_error *err);
-/* By the shares that tpo_judge_versus gave: won above one half. */
+/* By the shares that tpo_score_versus gave: won above one half. */
 int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, struct tpo_error *err);
 
 /* Estimate of the Kullback-Leibler divergence of a model from a reference by sampled outputs

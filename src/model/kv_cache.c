@@ -1,4 +1,4 @@
-/* Allocates the paged cache, and places what a step needs beside it. */
+/* Allocates the paged cache, and places what a pass needs beside it. */
 #include "model/kv_cache.h"
 
 #include <stdlib.h>
@@ -38,11 +38,11 @@ size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens)
   return 2 * element * (size_t)arch->layers * (size_t)tpo_dim(arch, TPO_KV_DIM) * (size_t)block_tokens;
 }
 
-size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t step)
+size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass)
 {
   if (available == 0) return (size_t)1 << 30;
   size_t usable = model->ops->asynchronous ? available / 10 * 9 : available / 2;
-  return usable > step ? usable - step : 0;
+  return usable > pass ? usable - pass : 0;
 }
 
 int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
@@ -82,10 +82,10 @@ static void free_buffers(struct tpo_kv_cache *cache)
   free(cache->host_ints);
   free(cache->warm);
   cache->memory = NULL;
-  cache->buffers = (struct tpo_step_buffers){0};
+  cache->buffers = (struct tpo_pass_buffers){0};
   cache->table = cache->host_ints = NULL;
   cache->warm = NULL;
-  cache->limits = (struct tpo_step_limits){0};
+  cache->limits = (struct tpo_pass_limits){0};
 }
 
 void tpo_kv_cache_destroy(struct tpo_kv_cache *cache)
@@ -107,14 +107,14 @@ void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int t
     cache->model->ops->kv_copy_block(cache->model->be, &cache->layers[i], dst, src, tokens);
 }
 
-static size_t count_ints(const struct tpo_step_limits *limits)
+static size_t count_ints(const struct tpo_pass_limits *limits)
 {
   return 4 * (size_t)limits->rows + (size_t)limits->logits;
 }
 
 /* Places the buffers in one piece of memory from `base` on (NULL: only adds up); the bytes. */
-static size_t place_buffers(const struct tpo_model *model, const struct tpo_step_limits *limits,
-                            struct tpo_step_buffers *b, char *base)
+static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass_limits *limits,
+                            struct tpo_pass_buffers *b, char *base)
 {
   const struct tpo_arch *arch = &model->arch;
   size_t act = model->ops->activation_size, n = (size_t)limits->rows, m = (size_t)limits->logits;
@@ -146,19 +146,19 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_step
   return used;
 }
 
-static size_t logits_bytes(const struct tpo_model *model, const struct tpo_step_limits *limits)
+static size_t logits_bytes(const struct tpo_model *model, const struct tpo_pass_limits *limits)
 {
   if (model->body_only) return 0;
   return (size_t)limits->logits * (size_t)model->arch.vocab_size * sizeof(float);
 }
 
-size_t tpo_step_bytes(const struct tpo_model *model, const struct tpo_step_limits *limits)
+size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limits *limits)
 {
-  struct tpo_step_buffers unused;
+  struct tpo_pass_buffers unused;
   return place_buffers(model, limits, &unused, NULL) + logits_bytes(model, limits);
 }
 
-static int allocate_buffers(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits,
+static int allocate_buffers(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                             struct tpo_error *err)
 {
   const struct tpo_model *model = cache->model;
@@ -167,7 +167,7 @@ static int allocate_buffers(struct tpo_kv_cache *cache, const struct tpo_step_li
   cache->host_ints = tpo_calloc(count_ints(limits), sizeof *cache->host_ints, err);
   cache->warm = tpo_calloc((size_t)limits->logits + 1, sizeof *cache->warm, err);
   if (!cache->table || !cache->host_ints || !cache->warm) return TPO_E_MEMORY;
-  struct tpo_step_buffers *b = &cache->buffers;
+  struct tpo_pass_buffers *b = &cache->buffers;
   int code = model->ops->alloc(model->be, place_buffers(model, limits, b, NULL), &cache->memory, err);
   if (code == 0 && !model->body_only)
     code = model->ops->alloc(model->be, logits_bytes(model, limits), (void **)&b->logits, err);
@@ -186,10 +186,10 @@ static int larger(int a, int b)
   return a > b ? a : b;
 }
 
-int tpo_kv_cache_grow(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits, struct tpo_error *err)
+int tpo_kv_cache_grow(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits, struct tpo_error *err)
 {
-  const struct tpo_step_limits *have = &cache->limits;
-  struct tpo_step_limits need = {.rows = larger(limits->rows, have->rows),
+  const struct tpo_pass_limits *have = &cache->limits;
+  struct tpo_pass_limits need = {.rows = larger(limits->rows, have->rows),
                                  .seqs = larger(limits->seqs, have->seqs),
                                  .max_blocks = larger(limits->max_blocks, have->max_blocks),
                                  .logits = larger(limits->logits, have->logits)};
@@ -202,12 +202,12 @@ int tpo_kv_cache_grow(struct tpo_kv_cache *cache, const struct tpo_step_limits *
   return code;
 }
 
-int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_step_limits *limits,
+int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                          struct tpo_error *err)
 {
   if (limits->rows < 1 || limits->seqs < 1 || limits->max_blocks < 1 || limits->logits < 0)
     return tpo_fail(err, TPO_E_USAGE,
-                    "steps of %d rows of %d sequences with %d blocks each; expected at least one of each",
+                    "passes of %d rows of %d sequences with %d blocks each; expected at least one of each",
                     limits->rows, limits->seqs, limits->max_blocks);
   return tpo_kv_cache_grow(cache, limits, err);
 }

@@ -96,7 +96,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
 {
   size_t failures = 0;
   int status = loop_have_samples(loop, "samples.h5", err);
-  if (status == 0) status = tpo_judge_samples(loop->session, &loop->samples, &failures, err);
+  if (status == 0) status = tpo_score_samples(loop->session, &loop->samples, &failures, err);
   if (status == 0 && loop->first) status = keep_scores(loop, failures, err);
   return loop_agree(loop, status, err);
 }

@@ -16,7 +16,7 @@ static int score_validation(struct loop *loop, struct tpo_samples *samples, stru
   size_t failures = 0;
   const struct tpo_samples *start = NULL;
   if (!tpo_judge_compares(&loop->config->judge))
-    return tpo_judge_samples(loop->session, samples, &failures, err);
+    return tpo_score_samples(loop->session, samples, &failures, err);
   if (loop->iteration == 0) { /* this is the start model */
     for (size_t i = 0; i < samples->n; i++) {
       samples->rows[i].scored = true;
@@ -26,7 +26,7 @@ static int score_validation(struct loop *loop, struct tpo_samples *samples, stru
     return 0;
   }
   int status = loop_agree(loop, loop->first ? loop_validated(loop, 0, &start, err) : 0, err);
-  return status < 0 ? status : tpo_judge_versus(loop->session, samples, start, &failures, err);
+  return status < 0 ? status : tpo_score_versus(loop->session, samples, start, &failures, err);
 }
 
 int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **out, struct tpo_error *err)

@@ -412,13 +412,13 @@ static int judge_all(const struct tpo_session *session, struct tpo_samples *samp
   return tpo_comm_agree(session->comm, status, err);
 }
 
-int tpo_judge_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
+int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
                       struct tpo_error *err)
 {
   return judge_all(session, samples, false, failures, err);
 }
 
-int judge_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
+int score_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
                   struct tpo_error *err)
 {
   return judge_all(session, couples, true, failures, err);

@@ -4,9 +4,9 @@
 
 #include "tpo/steps.h"
 
-/* As tpo_judge_samples, with rank 0's rows 2 i and 2 i + 1 as the two responses of an item, whatever the ids
+/* As tpo_score_samples, with rank 0's rows 2 i and 2 i + 1 as the two responses of an item, whatever the ids
  * of their neighbours. */
-int judge_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
+int score_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
                   struct tpo_error *err);
 
 #endif

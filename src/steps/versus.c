@@ -90,7 +90,7 @@ static int take_shares(struct tpo_samples *samples, const struct tpo_samples *co
   return status;
 }
 
-int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samples,
+int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err)
 {
   /* Both positions are asked whatever judge.comparisons says,
@@ -106,7 +106,7 @@ int tpo_judge_versus(const struct tpo_session *session, struct tpo_samples *samp
   int status = first && !rows ? TPO_E_MEMORY : 0;
   if (status == 0 && first) status = make_couples(samples, before, &couples, rows, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = judge_couples(&within, &couples, failures, err);
+  if (status == 0) status = score_couples(&within, &couples, failures, err);
   if (status == 0 && first) {
     status = take_shares(samples, &couples, rows, failures, err);
     free(samples->judge_counts);

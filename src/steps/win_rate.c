@@ -31,7 +31,7 @@ static int ask_judge(const struct tpo_session *session, const struct tpo_samples
   double any = matched.n > 0; /* no judge is opened for nothing */
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = tpo_comm_allreduce_max_f64(session->comm, &any, 1, err);
-  if (status == 0 && any > 0) status = tpo_judge_versus(session, &matched, before, &failures, err);
+  if (status == 0 && any > 0) status = tpo_score_versus(session, &matched, before, &failures, err);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = win_rate_of_shares(&matched, out, err);
   out->unmatched = unmatched;
   tpo_samples_free(&matched);

@@ -1,5 +1,5 @@
 /* The engine over the CUDA backend: the CPU's tokens in fp32, and in either dtype the same bits however
- * samples are batched, and whether or not steps are recorded and handed over ahead. */
+ * samples are batched, and whether or not passes are recorded and handed over ahead. */
 #include "engine/world.h"
 
 static int setup_cuda_fp32(void **state)
@@ -96,7 +96,7 @@ static void running_ahead_and_recording_change_nothing(void **state)
   tpo_samples_free(&expected);
 }
 
-static void repetition_penalty_works_with_recorded_steps(void **state)
+static void repetition_penalty_works_with_recorded_passes(void **state)
 {
   (void)state;
   w.sampling.repetition_penalty = 1.5;
@@ -167,7 +167,7 @@ int main(void)
   const struct CMUnitTest bf16[] = {
       cmocka_unit_test_setup(sample_does_not_depend_on_slots_blocks_chunks_or_order, reset_short),
       cmocka_unit_test_setup(running_ahead_and_recording_change_nothing, reset_short),
-      cmocka_unit_test_setup(repetition_penalty_works_with_recorded_steps, reset_short),
+      cmocka_unit_test_setup(repetition_penalty_works_with_recorded_passes, reset_short),
       cmocka_unit_test_setup(too_little_memory_names_what_helps, reset_short),
       cmocka_unit_test_setup(too_little_gpu_memory_names_what_helps, reset_short),
   };

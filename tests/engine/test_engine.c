@@ -1,5 +1,5 @@
-/* The engine: what a sample holds and how it ends. Every test runs twice: with each step's results taken
- * before the next is built, and with steps handed over ahead of them and padded as for recording. */
+/* The engine: what a sample holds and how it ends. Every test runs twice: with each pass's results taken
+ * before the next is built, and with passes handed over ahead of them and padded as for recording. */
 #include "engine/world.h"
 
 static void sample_does_not_depend_on_slots_blocks_chunks_or_order(void **state)
@@ -325,7 +325,7 @@ static void logits_that_are_not_numbers_name_the_prompt_and_the_position(void **
   assert_non_null(strstr(err.message, "position 26 "));
 }
 
-static void a_signal_stops_between_steps(void **state)
+static void a_signal_stops_between_passes(void **state)
 {
   (void)state;
   struct tpo_error err = {0};
@@ -356,9 +356,9 @@ int main(void)
       cmocka_unit_test_setup(logits_that_are_not_numbers_name_the_prompt_and_the_position, reset),
   };
   const struct CMUnitTest last[] = {
-      cmocka_unit_test_setup(a_signal_stops_between_steps, reset), /* the signal stays noted */
+      cmocka_unit_test_setup(a_signal_stops_between_passes, reset), /* the signal stays noted */
   };
-  int failed = cmocka_run_group_tests_name("step by step", tests, setup, teardown);
+  int failed = cmocka_run_group_tests_name("pass by pass", tests, setup, teardown);
   w.run_ahead = TPO_RUN_AHEAD_ALWAYS;
   failed += cmocka_run_group_tests_name("running ahead", tests, setup, teardown);
   failed += cmocka_run_group_tests_name("interrupted", last, setup, teardown);

@@ -97,7 +97,7 @@ static void check_rows(const struct tpo_samples *samples)
   }
 }
 
-/* Many draws, with each step's results taken at once and a step later. */
+/* Many draws, with each pass's results taken at once and a pass later. */
 static void run_many(void)
 {
   w.look = look;

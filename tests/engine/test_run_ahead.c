@@ -1,4 +1,4 @@
-/* Steps that are handed over before the results of those before them are known, and padded as for recording,
+/* Passes that are handed over before the results of those before them are known, and padded as for recording,
  * change nothing, whatever ends samples or changes what they are fed. */
 #include "engine/world.h"
 
@@ -92,22 +92,22 @@ static void running_ahead_changes_nothing_when_greedy_or_penalised(void **state)
   compare_run_ahead();
 }
 
-static int64_t count_steps(enum tpo_run_ahead run_ahead)
+static int64_t count_passes(enum tpo_run_ahead run_ahead)
 {
   struct tpo_engine_stats stats;
   struct tpo_error err = {0};
   w.run_ahead = run_ahead;
   if (run_with((struct tpo_engine_options){0}, &stats, &err) < 0) fail_msg("%s", err.message);
   for (size_t i = 0; i < w.samples.n; i++) assert_int_equal(w.samples.rows[i].finish, TPO_FINISH_LENGTH);
-  return stats.steps;
+  return stats.passes;
 }
 
-static void running_ahead_takes_no_step_past_an_end_that_is_known(void **state)
+static void running_ahead_takes_no_pass_past_an_end_that_is_known(void **state)
 {
   (void)state;
   w.sampling.slots = 1;
   w.sampling.max_tokens = 4;
-  assert_int_equal(count_steps(TPO_RUN_AHEAD_ALWAYS), count_steps(TPO_RUN_AHEAD_NEVER));
+  assert_int_equal(count_passes(TPO_RUN_AHEAD_ALWAYS), count_passes(TPO_RUN_AHEAD_NEVER));
 }
 
 int main(void)
@@ -118,7 +118,7 @@ int main(void)
       cmocka_unit_test_setup(running_ahead_changes_nothing_where_markers_are_forced, reset),
       cmocka_unit_test_setup(running_ahead_changes_nothing_at_the_end_of_the_context, reset),
       cmocka_unit_test_setup(running_ahead_changes_nothing_when_greedy_or_penalised, reset),
-      cmocka_unit_test_setup(running_ahead_takes_no_step_past_an_end_that_is_known, reset),
+      cmocka_unit_test_setup(running_ahead_takes_no_pass_past_an_end_that_is_known, reset),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

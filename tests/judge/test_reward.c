@@ -471,7 +471,7 @@ static void a_model_without_lm_head_gives_no_logits(void **state)
   struct tpo_kv_cache *cache;
   float *logits;
   const int32_t id = 1, zero = 0;
-  struct tpo_step step = {.n = 1,
+  struct tpo_pass pass = {.n = 1,
                           .ids = &id,
                           .seq = &zero,
                           .pos = &zero,
@@ -481,7 +481,7 @@ static void a_model_without_lm_head_gives_no_logits(void **state)
                           .logit_rows = &zero,
                           .n_logits = 1};
   assert_ok(tpo_kv_cache_create(&cache, reward->model, 1, 16, &err));
-  assert_int_equal(tpo_model_step(reward->model, cache, &step, &logits, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_model_pass(reward->model, cache, &pass, &logits, &err), TPO_E_USAGE);
   assert_contains(err.message, "no LM head");
   tpo_kv_cache_destroy(cache);
   tpo_reward_close(reward);

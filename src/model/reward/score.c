@@ -37,7 +37,7 @@ struct run {
   size_t text;     /* which, */
   int at, current; /* its next position, and its slot */
 
-  struct tpo_step step;
+  struct tpo_pass pass;
   int32_t *ids, *seq, *pos, *wanted_rows; /* the pass being built */
   struct wanted *wanted;                  /* [most_wanted] */
   float *hidden;                          /* [most_wanted, hidden] */
@@ -70,14 +70,14 @@ static void set_sizes(struct run *r)
 
 /* How many blocks of `bytes` the cache gets: enough for the longest text, and as a rule for a pass's worth of
  * others beside it. */
-static int plan_blocks(const struct run *r, const struct tpo_step_limits *limits, int *n,
+static int plan_blocks(const struct run *r, const struct tpo_pass_limits *limits, int *n,
                        struct tpo_error *err)
 {
   const struct tpo_reward *reward = r->reward;
   const struct tpo_model *model = reward->model;
-  size_t step = tpo_step_bytes(model, limits), bytes = tpo_kv_block_bytes(model, REWARD_BLOCK);
+  size_t pass = tpo_pass_bytes(model, limits), bytes = tpo_kv_block_bytes(model, REWARD_BLOCK);
   size_t limit = reward->kv_bytes ? reward->kv_bytes
-                                  : tpo_kv_cache_limit(model, model->ops->memory_available(model->be), step);
+                                  : tpo_kv_cache_limit(model, model->ops->memory_available(model->be), pass);
   size_t most = limit / bytes;
   int64_t blocks = 2 * ((int64_t)limits->max_blocks + limits->seqs) + blocks_for(limits->rows);
   int least = blocks_for(r->plan->longest);
@@ -87,7 +87,7 @@ static int plan_blocks(const struct run *r, const struct tpo_step_limits *limits
         err, TPO_E_MEMORY,
         "the reward model needs %zu MiB of KV cache for its longest text, of %d tokens, "
         "and %zu MiB for passes of %d tokens; that much memory is not free (lower judge.batch_tokens)",
-        (size_t)least * bytes >> 20, r->plan->longest, step >> 20, limits->rows);
+        (size_t)least * bytes >> 20, r->plan->longest, pass >> 20, limits->rows);
   *n = blocks < INT32_MAX ? (int)blocks : INT32_MAX - 1;
   return 0;
 }
@@ -110,7 +110,7 @@ static int need_cache(struct run *r, struct tpo_error *err)
       blocks_for(r->plan->longest) <= reward->n_blocks)
     return 0;
   drop_cache(reward);
-  struct tpo_step_limits limits = {
+  struct tpo_pass_limits limits = {
       .rows = rows, .seqs = r->slots, .max_blocks = width, .logits = r->most_wanted};
   int status = plan_blocks(r, &limits, &n, err);
   if (status < 0) return status;
@@ -212,8 +212,8 @@ static void close_current(struct run *r)
 
 static void want(struct run *r, size_t text, bool gate)
 {
-  int i = r->step.n_logits++;
-  r->wanted_rows[i] = r->step.n;
+  int i = r->pass.n_logits++;
+  r->wanted_rows[i] = r->pass.n;
   r->wanted[i] = (struct wanted){text, gate};
 }
 
@@ -228,15 +228,15 @@ static void want_row(struct run *r)
 /* Rows until the pass is full. At most two states are wanted of one row. */
 static void build_pass(struct run *r)
 {
-  r->step.n = r->step.n_logits = 0;
-  while (r->step.n < r->rows && (r->open || open_next(r))) {
+  r->pass.n = r->pass.n_logits = 0;
+  while (r->pass.n < r->rows && (r->open || open_next(r))) {
     const struct reward_text *text = &r->plan->texts[r->text];
-    for (; r->step.n < r->rows && r->at < text->n; r->at++, r->step.n++) {
-      if (r->step.n_logits + 2 > r->most_wanted && r->step.n_logits > 0) return;
+    for (; r->pass.n < r->rows && r->at < text->n; r->at++, r->pass.n++) {
+      if (r->pass.n_logits + 2 > r->most_wanted && r->pass.n_logits > 0) return;
       want_row(r);
-      r->ids[r->step.n] = text->ids[r->at];
-      r->seq[r->step.n] = r->current;
-      r->pos[r->step.n] = r->at;
+      r->ids[r->pass.n] = text->ids[r->at];
+      r->seq[r->pass.n] = r->current;
+      r->pos[r->pass.n] = r->at;
     }
     if (r->at == text->n) close_current(r);
   }
@@ -246,7 +246,7 @@ static void take_states(struct run *r)
 {
   struct reward_head *head = &r->reward->head;
   size_t objectives = (size_t)head->settings.objectives;
-  for (int i = 0; i < r->step.n_logits; i++) {
+  for (int i = 0; i < r->pass.n_logits; i++) {
     const struct reward_text *text = &r->plan->texts[r->wanted[i].text];
     const float *hidden = r->hidden + (size_t)i * (size_t)head->hidden;
     struct tpo_reward_result *result = &r->results[text->index];
@@ -279,7 +279,7 @@ static void free_finished(struct run *r)
 static int run_passes(struct run *r, struct tpo_error *err)
 {
   struct tpo_reward *reward = r->reward;
-  r->step = (struct tpo_step){.ids = r->ids,
+  r->pass = (struct tpo_pass){.ids = r->ids,
                               .seq = r->seq,
                               .pos = r->pos,
                               .blocks = r->table,
@@ -290,9 +290,9 @@ static int run_passes(struct run *r, struct tpo_error *err)
     if (tpo_interrupted())
       return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while scoring", tpo_interrupted());
     build_pass(r);
-    int status = tpo_model_step_hidden(reward->model, reward->cache, &r->step, r->hidden, err);
+    int status = tpo_model_pass_hidden(reward->model, reward->cache, &r->pass, r->hidden, err);
     if (status < 0) return status;
-    reward->stats.computed += r->step.n;
+    reward->stats.computed += r->pass.n;
     reward->stats.passes++;
     take_states(r);
     free_finished(r);

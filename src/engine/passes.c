@@ -1,11 +1,11 @@
 /* The forward passes: which rows each holds, and who gets its results.
  *
- * Where the backend works on its own (a GPU), a step is built and handed over before the results of the step
+ * Where the backend works on its own (a GPU), a pass is built and handed over before the results of the pass
  * before it are known: the tokens that its rows are of are still being drawn, and are put in their place
- * there. What the host does between steps - text, stop strings, outputs, the next step's arrays - then takes
+ * there. What the host does between passes - text, stop strings, outputs, the next pass's arrays - then takes
  * no time of the GPU's. A sample that turns out to have ended, or to be fed something else, has a row too
- * many in the step under way: its result is nobody's, and what it wrote to the cache is never read, because
- * later steps come after it in the backend's order. Every draw is keyed by sample and position, so nothing
+ * many in the pass under way: its result is nobody's, and what it wrote to the cache is never read, because
+ * later passes come after it in the backend's order. Every draw is keyed by sample and position, so nothing
  * that is sampled depends on any of this. */
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static int allocate_rows(struct tpo_engine *e, struct tpo_error *err)
   return 0;
 }
 
-int steps_init(struct tpo_engine *e, struct tpo_error *err)
+int passes_init(struct tpo_engine *e, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(e->backend);
   size_t slots = (size_t)e->slots;
@@ -45,7 +45,7 @@ int steps_init(struct tpo_engine *e, struct tpo_error *err)
   return status;
 }
 
-void steps_destroy(struct tpo_engine *e)
+void passes_destroy(struct tpo_engine *e)
 {
   const struct tpo_ops *ops = tpo_ops(e->backend);
   ops->free(e->backend, e->device_drawn);
@@ -61,9 +61,9 @@ void steps_destroy(struct tpo_engine *e)
   free(e->drawn);
 }
 
-struct tpo_step_limits steps_limits(const struct tpo_engine *e)
+struct tpo_pass_limits passes_limits(const struct tpo_engine *e)
 {
-  return (struct tpo_step_limits){
+  return (struct tpo_pass_limits){
       .rows = e->row_capacity, .seqs = 2 * e->slots, .max_blocks = e->max_blocks, .logits = e->slots};
 }
 
@@ -76,7 +76,7 @@ static void add_row(struct tpo_engine *e, int32_t id, int from, int seq, int pos
   e->n_rows++;
 }
 
-/* What a running sample feeds: the tokens it was left with, or the one that the step under way draws for it.
+/* What a running sample feeds: the tokens it was left with, or the one that the pass under way draws for it.
  * A sample that is sure to end or to change with that one waits for the result. */
 static void add_sample(struct tpo_engine *e, struct flight *f, int slot)
 {
@@ -98,7 +98,7 @@ static void add_sample(struct tpo_engine *e, struct flight *f, int slot)
 }
 
 /* Rows: what each running sample feeds, then prompt tokens of groups that are not ready. */
-static void build_step(struct tpo_engine *e, struct flight *f)
+static void build_pass(struct tpo_engine *e, struct flight *f)
 {
   e->n_rows = f->n_logits = 0;
   e->speculative = false;
@@ -183,12 +183,12 @@ static size_t drawn_bytes(const struct tpo_engine *e)
   return (size_t)e->slots * DRAWN_BYTES;
 }
 
-/* Hands over the step that was built; its draws are fetched by slot number `index`. */
+/* Hands over the pass that was built; its draws are fetched by slot number `index`. */
 static int enqueue(struct tpo_engine *e, int index, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(e->backend);
   struct flight *f = &e->flights[index];
-  struct tpo_step step = {.n = e->n_rows,
+  struct tpo_pass pass = {.n = e->n_rows,
                           .ids = e->row_ids,
                           .seq = e->row_seq,
                           .pos = e->row_pos,
@@ -201,17 +201,17 @@ static int enqueue(struct tpo_engine *e, int index, struct tpo_error *err)
                           .drawn = device_tokens(e),
                           .recorded = e->record};
   float *logits = NULL;
-  int status = tpo_model_step(e->model, e->cache, &step, &logits, err);
+  int status = tpo_model_pass(e->model, e->cache, &pass, &logits, err);
   if (status == 0 && f->n_logits > 0) status = draw(e, logits, f, err);
   if (status < 0) return status;
   ops->fetch_begin(e->backend, index, e->device_drawn, drawn_bytes(e));
   f->active = true;
   for (struct group *g = e->groups; g; g = g->next) g->ready = g->prefilled >= g->prefix;
-  e->stats.steps++;
+  e->stats.passes++;
   return 0;
 }
 
-/* The sample's row in the step that was built last, if it has one, turns out to be of the wrong token. */
+/* The sample's row in the pass that was built last, if it has one, turns out to be of the wrong token. */
 static void disown_row(struct tpo_engine *e, struct sequence *s)
 {
   if (s->ahead >= 0) e->flights[e->newest].slots[s->ahead] = -1;
@@ -247,11 +247,11 @@ static int take_results(struct tpo_engine *e, int index, const struct tpo_engine
   return status;
 }
 
-int steps_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
+int passes_advance(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
 {
   int before = e->newest, next = 1 - before, status = 0;
   bool under_way = e->flights[before].active;
-  build_step(e, &e->flights[next]);
+  build_pass(e, &e->flights[next]);
   /* Only where every sample waits for its result is there nothing to do ahead. */
   if (e->n_rows > 0 || !under_way) {
     e->newest = next;
@@ -262,7 +262,7 @@ int steps_advance(struct tpo_engine *e, const struct tpo_engine_client *client, 
   return status;
 }
 
-int steps_drain(struct tpo_engine *e, struct tpo_error *err)
+int passes_drain(struct tpo_engine *e, struct tpo_error *err)
 {
   e->flights[0].active = e->flights[1].active = false;
   return tpo_ops(e->backend)->check(e->backend, err);

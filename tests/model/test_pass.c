@@ -1,4 +1,4 @@
-/* The inference step: its logits are the same bits however rows are grouped, and agree with the packed
+/* The inference pass: its logits are the same bits however rows are grouped, and agree with the packed
  * forward. */
 #include "model/fixture.h"
 #include "backend/backend.h"
@@ -36,7 +36,7 @@ static void close_setting(struct setting *s)
   tpo_backend_close(s->be);
 }
 
-/* A step under construction. */
+/* A pass under construction. */
 struct rows {
   int n;
   int32_t ids[N_SEQS * LEN], seq[N_SEQS * LEN], pos[N_SEQS * LEN];
@@ -56,7 +56,7 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
   int32_t wanted[N_SEQS * LEN];
   float *logits;
   for (int i = 0; i < rows->n; i++) wanted[i] = rows->n - 1 - i;
-  struct tpo_step step = {.n = rows->n,
+  struct tpo_pass pass = {.n = rows->n,
                           .ids = rows->ids,
                           .seq = rows->seq,
                           .pos = rows->pos,
@@ -65,7 +65,7 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
                           .max_blocks = MAX_BLOCKS,
                           .logit_rows = wanted,
                           .n_logits = rows->n};
-  assert_ok(tpo_model_step(s->model, s->cache, &step, &logits, &err));
+  assert_ok(tpo_model_pass(s->model, s->cache, &pass, &logits, &err));
   for (int i = 0; i < rows->n; i++)
     tpo_ops(s->be)->download(s->be, out->logits[rows->seq[wanted[i]]][rows->pos[wanted[i]]],
                              logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
@@ -157,10 +157,10 @@ static void check_mix(struct setting *s)
   decode_alone(s, &alone);
   memset(&other, 0, sizeof other);
   mix(s, &other);
-  assert_same(&alone, &other, "mixed steps");
+  assert_same(&alone, &other, "mixed passes");
 }
 
-static void logits_do_not_depend_on_who_else_is_in_the_step(void **state)
+static void logits_do_not_depend_on_who_else_is_in_the_pass(void **state)
 {
   (void)state;
   for_all(check_mix);
@@ -230,17 +230,17 @@ static void check_agreement(struct setting *s)
     assert_true(sum / (N_SEQS * (LEN - 1)) < 0.05);
 }
 
-static void step_agrees_with_the_packed_forward(void **state)
+static void pass_agrees_with_the_packed_forward(void **state)
 {
   (void)state;
   for_all(check_agreement);
 }
 
-static void refuse(struct setting *s, struct tpo_step step, const char *part)
+static void refuse(struct setting *s, struct tpo_pass pass, const char *part)
 {
   struct tpo_error err = {0};
   float *logits;
-  assert_true(tpo_model_step(s->model, s->cache, &step, &logits, &err) < 0);
+  assert_true(tpo_model_pass(s->model, s->cache, &pass, &logits, &err) < 0);
   assert_contains(err.message, part);
 }
 
@@ -249,7 +249,7 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   (void)state;
   struct setting s = open_setting(REFERENCE, TPO_DTYPE_FP32);
   int32_t ids[2] = {3, 4}, seq[2] = {0, 0}, pos[2] = {0, 1}, blocks[2] = {5, 6}, row = 0;
-  struct tpo_step good = {.n = 2,
+  struct tpo_pass good = {.n = 2,
                           .ids = ids,
                           .seq = seq,
                           .pos = pos,
@@ -263,7 +263,7 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   int32_t bad_blocks[2] = {N_BLOCKS, 6}, bad_row = 2;
   float *logits;
   struct tpo_error err = {0};
-  assert_ok(tpo_model_step(s.model, s.cache, &good, &logits, &err));
+  assert_ok(tpo_model_pass(s.model, s.cache, &good, &logits, &err));
   bad.ids = bad_ids, refuse(&s, bad, "token id 67"), bad = good;
   bad.seq = bad_seq, refuse(&s, bad, "sequence 1"), bad = good;
   bad.pos = far, refuse(&s, bad, "position 16"), bad = good;
@@ -359,7 +359,7 @@ static void decode_recorded(struct setting *s, int begin, int end, struct table 
     int32_t ids[N_SEQS], at[N_SEQS] = {pos, pos, pos}, from[N_SEQS] = {-1, 0, -1};
     int32_t drawn[1] = {s->ids[LEN + pos]}; /* of sequence 1; CPU memory is the backend's */
     for (int i = 0; i < N_SEQS; i++) ids[i] = from[i] < 0 ? s->ids[i * LEN + pos] : -7;
-    struct tpo_step step = {.n = N_SEQS,
+    struct tpo_pass pass = {.n = N_SEQS,
                             .ids = ids,
                             .seq = seq,
                             .pos = at,
@@ -371,26 +371,26 @@ static void decode_recorded(struct setting *s, int begin, int end, struct table 
                             .from = from,
                             .drawn = drawn,
                             .recorded = true};
-    assert_ok(tpo_model_step(s->model, s->cache, &step, &logits, &err));
+    assert_ok(tpo_model_pass(s->model, s->cache, &pass, &logits, &err));
     for (int i = 0; i < N_SEQS; i++)
       memcpy(out->logits[i][pos], logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
   }
 }
 
-static void recorded_steps_are_padded_and_give_the_same_logits(void **state)
+static void recorded_passes_are_padded_and_give_the_same_logits(void **state)
 {
   (void)state;
   static struct table alone, other;
   struct tpo_error err = {0};
   struct setting s = open_recorded();
-  const struct tpo_step_limits limits = {.rows = 10, .seqs = 5, .max_blocks = MAX_BLOCKS + 2, .logits = 8};
+  const struct tpo_pass_limits limits = {.rows = 10, .seqs = 5, .max_blocks = MAX_BLOCKS + 2, .logits = 8};
   decode_alone(&s, &alone);
   memset(&other, 0, sizeof other);
   tpo_kv_cache_destroy(s.cache);
   assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, LEN, &other);
-  assert_same(&alone, &other, "recorded steps");
+  assert_same(&alone, &other, "recorded passes");
   assert_in_range(recorder.n, 2, MOST_RECORDINGS);
   close_setting(&s);
 }
@@ -401,10 +401,10 @@ static void recordings_are_told_apart_and_forgotten(void **state)
   static struct table out;
   struct tpo_error err = {0};
   struct setting s = open_recorded();
-  struct tpo_step_limits limits = {.rows = 8, .seqs = 4, .max_blocks = MAX_BLOCKS, .logits = 8};
+  struct tpo_pass_limits limits = {.rows = 8, .seqs = 4, .max_blocks = MAX_BLOCKS, .logits = 8};
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 5, &out);
-  assert_int_equal(recorder.n, 4);       /* the first step of a size runs as it comes */
+  assert_int_equal(recorder.n, 4);       /* the first pass of a size runs as it comes */
   assert_int_equal(recorder.rows[0], 4); /* three rows and one of padding */
   for (int i = 1; i < recorder.n; i++) assert_true(recorder.keys[i] == recorder.keys[0]);
 
@@ -441,15 +441,15 @@ static void recordings_are_forgotten_when_the_rotations_move(void **state)
   arch.context = 4096;
   assert_ok(tpo_model_create_random(&s.model, &arch, 5, &options, &err));
   assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
-  const struct tpo_step_limits limits = {.rows = 8, .seqs = 4, .max_blocks = 256, .logits = 8};
+  const struct tpo_pass_limits limits = {.rows = 8, .seqs = 4, .max_blocks = 256, .logits = 8};
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 3, &out);
   assert_int_equal(recorder.forgotten, 0);
   const int32_t id = 3, seq = 0, pos = 1500;
-  struct tpo_step far = {
+  struct tpo_pass far = {
       .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = far_blocks, .n_seqs = 1, .max_blocks = 256};
   float *logits;
-  assert_ok(tpo_model_step(s.model, s.cache, &far, &logits, &err));
+  assert_ok(tpo_model_pass(s.model, s.cache, &far, &logits, &err));
   assert_int_equal(recorder.forgotten, 1);
   close_setting(&s);
 }
@@ -458,11 +458,11 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(logits_do_not_depend_on_the_chunks_of_a_prefill),
-      cmocka_unit_test(logits_do_not_depend_on_who_else_is_in_the_step),
+      cmocka_unit_test(logits_do_not_depend_on_who_else_is_in_the_pass),
       cmocka_unit_test(logits_do_not_depend_on_a_prefix_being_shared),
-      cmocka_unit_test(step_agrees_with_the_packed_forward),
+      cmocka_unit_test(pass_agrees_with_the_packed_forward),
       cmocka_unit_test(what_lies_outside_the_cache_is_refused),
-      cmocka_unit_test(recorded_steps_are_padded_and_give_the_same_logits),
+      cmocka_unit_test(recorded_passes_are_padded_and_give_the_same_logits),
       cmocka_unit_test(recordings_are_told_apart_and_forgotten),
       cmocka_unit_test(recordings_are_forgotten_when_the_rotations_move),
   };
