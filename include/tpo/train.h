@@ -2,7 +2,7 @@
  *
  *   struct tpo_trainer *t; // its model was opened with keep_master, of this rank's shard
  *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
- *   tpo_reference_logprobs(model, comm, &config.train, &pairs, &err);
+ *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, &err);
  *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
  *     while (tpo_trainer_step(t, &pairs, epoch, &metrics, &err) == 1) printf("loss %f\n", metrics.loss);
  *
@@ -24,7 +24,7 @@ struct tpo_template;
 
 /* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule
  * to 0. */
-double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
+double tpo_train_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
 
 /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss before the update */
 struct tpo_train_metrics {
@@ -37,7 +37,7 @@ int tpo_train_metrics_print(const struct tpo_train_metrics *m, struct tpo_buf *l
 
 /* What training takes on one rank, in bytes, computed before any of it is there: at least, computing the
  * states of all layers twice. What is free beyond that keeps states. */
-struct tpo_memory_plan {
+struct tpo_train_memory {
   size_t weights;     /* as the model computes with them */
   size_t shard;       /* this rank's master weights and moments */
   size_t gradient;    /* fp32, of all parameters */
@@ -45,9 +45,9 @@ struct tpo_memory_plan {
   size_t scratch;     /* logits and the like */
   size_t exchange;    /* weights on their way between ranks, buffers of NCCL */
 };
-void tpo_memory_plan(struct tpo_memory_plan *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
-                     bool gpu, int ranks, int micro_batch_tokens);
-size_t tpo_memory_plan_total(const struct tpo_memory_plan *plan);
+void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
+                      enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens);
+size_t tpo_train_memory_total(const struct tpo_train_memory *plan);
 /* Refuses what can't fit, before the model is opened: says what is needed, what is there, what would help. */
 int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
                            const struct tpo_train_config *config, struct tpo_backend *backend,
@@ -60,13 +60,13 @@ int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct t
 void tpo_trainer_close(struct tpo_trainer *t);
 /* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
  * first step), split over ranks, by the code path that the training forward takes. */
-int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
-                           const struct tpo_train_config *config, struct tpo_pairs *pairs,
-                           struct tpo_error *err);
+int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
+                                 const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                                 struct tpo_error *err);
 /* Drops pairs without a response token or longer than allowed; *dropped counts them. Call before the
  * reference. */
-int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
-                     size_t *dropped, struct tpo_error *err);
+int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
+                           size_t *dropped, struct tpo_error *err);
 int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
 /* The next step of a pass over the pairs in the epoch's order, from the state's position. 1: it is made, and
  * *metrics, equal on all ranks, tells of it; 0: the epoch is over. What a rank does between two steps can
@@ -85,7 +85,7 @@ int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *
 
 /* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as in TRL's data sets (tokenizer and
  * tmpl are then needed). */
-int tpo_pairs_read_jsonl(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
+int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err);
 
 #endif

@@ -69,7 +69,7 @@ static int open_policy(struct training *t, struct tpo_error *err)
     tpo_template_open(&t->policy.tmpl, t->policy.tokenizer, &session->config->template_pieces, &text_error);
   int status = is_hdf5(t->pairs_path)
                    ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
-                   : tpo_pairs_read_jsonl(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl, err);
+                   : tpo_train_read_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl, err);
   if (status < 0 && text_error.code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
   if (status == 0) status = tpo_arch_read(&arch, path, err);
   if (status == 0)
@@ -108,8 +108,8 @@ static int have_reference(struct training *t, struct tpo_error *err)
   size_t dropped = 0;
   int status = check_ids(t, err);
   if (status == 0)
-    status = tpo_pairs_filter(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
-                              &dropped, err);
+    status = tpo_train_filter_pairs(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
+                                    &dropped, err);
   if (status == 0 && t->pairs.n == 0)
     status = tpo_fail(err, TPO_E_INPUT, "%s has no pair to train on (%zu were too long or had no response)",
                       t->pairs_path, dropped);
@@ -123,7 +123,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
   if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
-    status = tpo_reference_logprobs(reference, session->comm, &session->config->train, &t->pairs, err);
+    status = tpo_train_reference_logprobs(reference, session->comm, &session->config->train, &t->pairs, err);
   if (reference != t->policy.model) tpo_model_close(reference);
   return status;
 }

@@ -141,15 +141,15 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
   if (status < 0) return status;
-  status = tpo_pairs_filter(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
-                            &dropped, err);
+  status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
+                                  &dropped, err);
   if (status == 0 && pairs->n == 0)
     status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
                       loop->iteration, dropped);
   status = loop_agree(loop, status, err);
   if (status == 0)
-    status =
-        tpo_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train, pairs, err);
+    status = tpo_train_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train,
+                                          pairs, err);
   if (status == 0 && loop->first && dropped)
     tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
             dropped);

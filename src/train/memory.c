@@ -13,8 +13,8 @@ static size_t mib(int n)
   return (size_t)n << 20;
 }
 
-void tpo_memory_plan(struct tpo_memory_plan *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
-                     bool gpu, int ranks, int micro_batch_tokens)
+void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
+                      enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens)
 {
   bool bf16 = dtype == TPO_DTYPE_BF16;
   size_t n = tpo_arch_param_count(arch), element = bf16 ? sizeof(uint16_t) : sizeof(float);
@@ -30,7 +30,7 @@ void tpo_memory_plan(struct tpo_memory_plan *plan, const struct tpo_arch *arch, 
   plan->exchange = exchange_bytes(n, element, ranks) + (gpu && ranks > 1 ? mib(NCCL_MIB) : 0);
 }
 
-size_t tpo_memory_plan_total(const struct tpo_memory_plan *plan)
+size_t tpo_train_memory_total(const struct tpo_train_memory *plan)
 {
   return plan->weights + plan->shard + plan->gradient + plan->activations + plan->scratch + plan->exchange;
 }
@@ -40,10 +40,10 @@ static double gb(size_t bytes)
   return (double)bytes / 1e9;
 }
 
-int train_compare_memory(const struct tpo_memory_plan *plan, size_t held, size_t available, int sharers,
+int train_compare_memory(const struct tpo_train_memory *plan, size_t held, size_t available, int sharers,
                          int ranks, int micro_batch_tokens, struct tpo_error *err)
 {
-  size_t total = tpo_memory_plan_total(plan), needed = total > held ? total - held : 0;
+  size_t total = tpo_train_memory_total(plan), needed = total > held ? total - held : 0;
   if (available == 0 || needed <= available / (size_t)sharers) return 0;
   return tpo_fail(
       err, TPO_E_MEMORY,
@@ -67,9 +67,9 @@ int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype d
                            const struct tpo_comm *comm, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(backend);
-  struct tpo_memory_plan plan;
+  struct tpo_train_memory plan;
   int ranks = tpo_comm_size(comm);
-  tpo_memory_plan(&plan, arch, dtype, ops->asynchronous, ranks, config->micro_batch_tokens);
+  tpo_train_memory(&plan, arch, dtype, ops->asynchronous, ranks, config->micro_batch_tokens);
   return train_compare_memory(&plan, 0, ops->memory_available(backend), sharers(ops, comm), ranks,
                               config->micro_batch_tokens, err);
 }
@@ -77,10 +77,10 @@ int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype d
 int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err)
 {
   const struct tpo_ops *ops = tpo_ops(t->backend);
-  struct tpo_memory_plan plan;
+  struct tpo_train_memory plan;
   int ranks = tpo_comm_size(t->comm), tokens = t->config.micro_batch_tokens;
-  tpo_memory_plan(&plan, tpo_model_arch(t->model), tpo_model_dtype(t->model), ops->asynchronous, ranks,
-                  tokens);
+  tpo_train_memory(&plan, tpo_model_arch(t->model), tpo_model_dtype(t->model), ops->asynchronous, ranks,
+                   tokens);
   size_t held = plan.weights + t->shard_count * sizeof *t->master;
   return train_compare_memory(&plan, held, ops->memory_available(t->backend), sharers(ops, t->comm), ranks,
                               tokens, err);

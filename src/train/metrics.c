@@ -6,7 +6,7 @@
 #include "tpo/train.h"
 
 /* The first step already moves: warm-up goes from 1/W to 1 in W steps. */
-double tpo_schedule_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps)
+double tpo_train_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps)
 {
   double warm = ceil(config->warmup * (double)n_steps);
   if ((double)step < warm) return config->learning_rate * (double)(step + 1) / warm;

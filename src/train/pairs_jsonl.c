@@ -313,7 +313,7 @@ static int read_line(struct tpo_pairs *pairs, struct reader *reader, const struc
   return status;
 }
 
-int tpo_pairs_read_jsonl(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
+int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err)
 {
   struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl};

@@ -58,9 +58,9 @@ int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct 
   return tpo_comm_allreduce_sum_f64(comm, (double *)outcomes, pairs->n * OUTCOME_DOUBLES, err);
 }
 
-int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
-                           const struct tpo_train_config *config, struct tpo_pairs *pairs,
-                           struct tpo_error *err)
+int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
+                                 const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                                 struct tpo_error *err)
 {
   struct pair_outcome *outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err);
   int status = tpo_comm_agree(comm, outcomes ? 0 : TPO_E_MEMORY, err);
@@ -76,8 +76,8 @@ int tpo_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
   return status;
 }
 
-int tpo_pairs_filter(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
-                     size_t *dropped, struct tpo_error *err)
+int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
+                           size_t *dropped, struct tpo_error *err)
 {
   if (context < 2)
     return tpo_fail(err, TPO_E_USAGE, "a context of %d tokens: at least 2 are expected", context);

@@ -97,7 +97,7 @@ int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct 
 int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err);
 /* The check itself: `held` bytes of the plan are allocated already, `available` are free for `sharers` ranks
  * together. */
-int train_compare_memory(const struct tpo_memory_plan *plan, size_t held, size_t available, int sharers,
+int train_compare_memory(const struct tpo_train_memory *plan, size_t held, size_t available, int sharers,
                          int ranks, int micro_batch_tokens, struct tpo_error *err);
 
 /* exchange.c */

@@ -200,7 +200,7 @@ static int run_batch(struct tpo_trainer *t, const struct tpo_pairs *pairs, struc
   int64_t per_epoch = tpo_trainer_steps_per_epoch(t, pairs->n);
   size_t batch = (size_t)t->config.batch, at = (size_t)t->position * batch;
   size_t n = pairs->n - at < batch ? pairs->n - at : batch;
-  double lr = tpo_schedule_lr(&t->config, t->step, per_epoch * t->config.epochs);
+  double lr = tpo_train_lr(&t->config, t->step, per_epoch * t->config.epochs);
   int status = train_step(t, pairs, t->order + at, n, lr, metrics, err);
   if (status < 0) return status;
   t->position++;

@@ -43,7 +43,7 @@ static inline double fixture_number(const json_t *object, const char *key)
 static inline struct tpo_pairs fixture_pairs(void)
 {
   struct tpo_pairs pairs = {0};
-  CHECK(tpo_pairs_read_jsonl(&pairs, FIXTURES "pairs.jsonl", NULL, NULL, &err) == 0);
+  CHECK(tpo_train_read_pairs(&pairs, FIXTURES "pairs.jsonl", NULL, NULL, &err) == 0);
   struct tpo_lines lines;
   CHECK(tpo_lines_open(&lines, FIXTURES "pairs.jsonl", &err) == 0);
   for (size_t i = 0; i < pairs.n; i++) {

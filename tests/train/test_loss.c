@@ -114,16 +114,16 @@ static void the_learning_rate_warms_up_and_falls(void **state)
   struct tpo_train_config config = {.learning_rate = 2, .warmup = 0.25, .schedule = TPO_SCHEDULE_LINEAR};
   const double linear[] = {2.0 / 3,  4.0 / 3, 2,       2,       14.0 / 8, 12.0 / 8,
                            10.0 / 8, 1,       6.0 / 8, 4.0 / 8, 2.0 / 8};
-  for (int i = 0; i < 11; i++) assert_true(fabs(tpo_schedule_lr(&config, i, 11) - linear[i]) < 1e-12);
+  for (int i = 0; i < 11; i++) assert_true(fabs(tpo_train_lr(&config, i, 11) - linear[i]) < 1e-12);
   config.schedule = TPO_SCHEDULE_COSINE;
-  assert_true(fabs(tpo_schedule_lr(&config, 7, 11) - 1) < 1e-12);
-  assert_true(tpo_schedule_lr(&config, 10, 11) > 0);
+  assert_true(fabs(tpo_train_lr(&config, 7, 11) - 1) < 1e-12);
+  assert_true(tpo_train_lr(&config, 10, 11) > 0);
   config.schedule = TPO_SCHEDULE_CONSTANT;
-  assert_true(tpo_schedule_lr(&config, 10, 11) == 2);
+  assert_true(tpo_train_lr(&config, 10, 11) == 2);
   config.warmup = 0;
-  assert_true(tpo_schedule_lr(&config, 0, 11) == 2);
+  assert_true(tpo_train_lr(&config, 0, 11) == 2);
   config.schedule = TPO_SCHEDULE_COSINE;
-  assert_true(tpo_schedule_lr(&config, 0, 1) == 2);
+  assert_true(tpo_train_lr(&config, 0, 1) == 2);
 }
 
 static void metrics_are_a_json_line(void **state)

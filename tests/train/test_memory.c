@@ -29,13 +29,13 @@ static void parameters_are_counted_as_they_are_listed(void **state)
 static void llama_3_8b_fits_on_eight_gpus(void **state)
 {
   (void)state;
-  struct tpo_memory_plan plan;
-  tpo_memory_plan(&plan, &llama3_8b, TPO_DTYPE_BF16, true, 8, TOKENS);
+  struct tpo_train_memory plan;
+  tpo_train_memory(&plan, &llama3_8b, TPO_DTYPE_BF16, true, 8, TOKENS);
   assert_true(plan.weights > 16000000000 && plan.weights < 16200000000);
   assert_true(plan.gradient == 2 * plan.weights);
   assert_true(plan.shard > 14000000000 && plan.shard < 14200000000);
   assert_true(plan.activations > 2000000000 && plan.activations < 9000000000);
-  assert_true(tpo_memory_plan_total(&plan) < gpu);
+  assert_true(tpo_train_memory_total(&plan) < gpu);
   struct tpo_error err = {0};
   assert_int_equal(train_compare_memory(&plan, 0, gpu, 1, 8, TOKENS, &err), 0);
 }
@@ -43,8 +43,8 @@ static void llama_3_8b_fits_on_eight_gpus(void **state)
 static void on_one_gpu_it_is_refused_with_what_would_help(void **state)
 {
   (void)state;
-  struct tpo_memory_plan plan;
-  tpo_memory_plan(&plan, &llama3_8b, TPO_DTYPE_BF16, true, 1, TOKENS);
+  struct tpo_train_memory plan;
+  tpo_train_memory(&plan, &llama3_8b, TPO_DTYPE_BF16, true, 1, TOKENS);
   struct tpo_error err = {0};
   assert_int_equal(train_compare_memory(&plan, 0, gpu, 1, 1, TOKENS, &err), TPO_E_MEMORY);
   assert_non_null(strstr(err.message, "but 80.0 GB are there"));
@@ -55,7 +55,7 @@ static void on_one_gpu_it_is_refused_with_what_would_help(void **state)
 static void what_is_held_already_is_not_asked_for_again(void **state)
 {
   (void)state;
-  struct tpo_memory_plan plan = {.weights = 10, .shard = 20, .gradient = 30};
+  struct tpo_train_memory plan = {.weights = 10, .shard = 20, .gradient = 30};
   assert_int_equal(train_compare_memory(&plan, 0, 59, 1, 1, TOKENS, NULL), TPO_E_MEMORY);
   assert_int_equal(train_compare_memory(&plan, 0, 60, 1, 1, TOKENS, NULL), 0);
   assert_int_equal(train_compare_memory(&plan, 10, 50, 1, 1, TOKENS, NULL), 0);
@@ -65,7 +65,7 @@ static void what_is_held_already_is_not_asked_for_again(void **state)
 static void ranks_of_a_host_share_its_memory(void **state)
 {
   (void)state;
-  struct tpo_memory_plan plan = {.gradient = 30};
+  struct tpo_train_memory plan = {.gradient = 30};
   assert_int_equal(train_compare_memory(&plan, 0, 60, 2, 2, TOKENS, NULL), 0);
   assert_int_equal(train_compare_memory(&plan, 0, 60, 3, 3, TOKENS, NULL), TPO_E_MEMORY);
 }
@@ -73,7 +73,7 @@ static void ranks_of_a_host_share_its_memory(void **state)
 static void where_nobody_knows_what_is_free_it_is_tried(void **state)
 {
   (void)state;
-  struct tpo_memory_plan plan = {.gradient = 30};
+  struct tpo_train_memory plan = {.gradient = 30};
   assert_int_equal(train_compare_memory(&plan, 0, 0, 1, 1, TOKENS, NULL), 0);
 }
 

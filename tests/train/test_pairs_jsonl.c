@@ -99,7 +99,7 @@ static int read_text(struct tpo_pairs *pairs, const char *text, bool with_tokeni
   char path[4200];
   snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
-  return tpo_pairs_read_jsonl(pairs, path, with_tokenizer ? tokenizer : NULL, with_tokenizer ? tmpl : NULL,
+  return tpo_train_read_pairs(pairs, path, with_tokenizer ? tokenizer : NULL, with_tokenizer ? tmpl : NULL,
                               err);
 }
 
@@ -263,13 +263,13 @@ static void pairs_without_a_response_or_too_long_are_dropped_and_counted(void **
       0);
   struct tpo_train_config config = {.max_pair_tokens = 5};
   size_t dropped = 0;
-  assert_int_equal(tpo_pairs_filter(&pairs, &config, 1000, &dropped, NULL), 0);
+  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 1000, &dropped, NULL), 0);
   assert_int_equal(dropped, 4);
   assert_int_equal(pairs.n, 2);
   assert_string_equal(pairs.rows[0].prompt_id, "good");
   assert_string_equal(pairs.rows[1].prompt_id, "just");
   config.max_pair_tokens = 0;
-  assert_int_equal(tpo_pairs_filter(&pairs, &config, 4, &dropped, NULL), 0); /* the context decides */
+  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 4, &dropped, NULL), 0); /* the context decides */
   assert_int_equal(dropped, 1);
   tpo_pairs_free(&pairs);
 }

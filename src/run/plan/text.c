@@ -195,16 +195,16 @@ static void print_memory(const struct plan *plan, struct tpo_buf *out)
   const struct tpo_session *s = plan->session;
   const struct tpo_config *c = plan->config;
   const struct tpo_ops *ops = tpo_ops(s->backend);
-  struct tpo_memory_plan m;
+  struct tpo_train_memory m;
   struct tpo_error problem = {0};
   char total[40], w[40], sh[40], g[40], act[40], rest[40];
   int ranks = tpo_comm_size(s->comm);
-  tpo_memory_plan(&m, &plan->arch, c->model.dtype, ops->asynchronous, ranks, c->train.micro_batch_tokens);
+  tpo_train_memory(&m, &plan->arch, c->model.dtype, ops->asynchronous, ranks, c->train.micro_batch_tokens);
   tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s)\n", ranks, ranks == 1 ? "" : "s", ops->name);
   tpo_buf_printf(out,
                  "  training: at least %s: weights %s, master weights and moments %s, gradient %s, "
                  "activations of %d\n  tokens %s, the rest %s\n",
-                 size((double)tpo_memory_plan_total(&m), total), size((double)m.weights, w),
+                 size((double)tpo_train_memory_total(&m), total), size((double)m.weights, w),
                  size((double)m.shard, sh), size((double)m.gradient, g), c->train.micro_batch_tokens,
                  size((double)m.activations, act), size((double)(m.scratch + m.exchange), rest));
   double element = c->model.dtype == TPO_DTYPE_BF16 ? 2 : 4, longest = (double)plan->validation.longest;
