@@ -27,12 +27,8 @@ struct tpo_backend_options {
 };
 int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
                           struct tpo_error *err);
-/* The plain implementation of every operation, for tests. */
-int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err);
 void tpo_backend_close(struct tpo_backend *be);
 const char *tpo_backend_describe(const struct tpo_backend *be);
-/* True when bf16 products are computed in bf16 arithmetic here. */
-bool tpo_backend_has_bf16(const struct tpo_backend *be);
 /* One line a backend for `tpo --version`: "cpu (AVX512_BF16), cuda (no driver)". */
 const char *tpo_backend_list(void);
 

@@ -51,15 +51,8 @@ int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, v
                           struct tpo_error *err);
 int tpo_comm_allreduce_sum_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
 int tpo_comm_allreduce_max_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
-/* In place. Fixed order: element i is the sum over ranks 0, 1, 2, ... in that order, so results repeat bit
- * for bit. */
-int tpo_comm_allreduce_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
-/* Shards: rank r owns elements [n*r/size rounded to 16, ...): tpo_comm_shard. After reduce_scatter
- * values[shard] holds the sum (same fixed order; the rest is undefined); allgather gives every rank all
- * shards. */
+/* Rank r's shard of n elements: [n*r/size rounded to 16, ...). */
 void tpo_comm_shard(const struct tpo_comm *comm, size_t n, int rank, size_t *first, size_t *count);
-int tpo_comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
-int tpo_comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
 
 /* Tensors in a backend's memory. With a backend on the host they go over MPI; a GPU's go over NCCL, beside
  * its computations. Attaching is collective, and gives NCCL its memory on the GPU; detaching, also
@@ -73,8 +66,8 @@ const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm);
 /* Exchanges of tensors: begun by all ranks in the same order, after the backend's work so far, and done in
  * that order. What they read and write is left alone until they are done.
  * Reduce: elements [first, first + count) of values [n] are summed over the ranks, each in the values of the
- * rank whose shard it is in; elsewhere they are undefined afterwards. On the host the order is fixed as
- * above; NCCL's repeats with the same ranks in the same places. Spread: elements [first, first + count) of an
+ * rank whose shard it is in; elsewhere they are undefined afterwards. On the host the order is that of the
+ * ranks; NCCL's repeats with the same ranks in the same places. Spread: elements [first, first + count) of an
  * array of n, of which each rank has its shard, to `out` [count] on all ranks. */
 int tpo_comm_reduce_begin(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
                           struct tpo_error *err);

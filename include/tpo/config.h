@@ -180,12 +180,9 @@ enum {
   TPO_CHECK_PAIRS = 2,    /* that samples of these settings can make pairs */
   TPO_CHECK_TRAINING = 4,
   TPO_CHECK_LOOP = 8, /* judge and run */
-  TPO_CHECK_ALL = 15,
+  TPO_CHECK_ALL = 15, /* as `tpo run` needs them */
 };
-int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report,
-                           struct tpo_error *err);
-/* All parts, as `tpo run` needs them. */
-int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err);
+int tpo_config_check(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err);
 
 /* Most tokens of the thought when a sample has max_tokens in all: thought_tokens where that is given;
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is

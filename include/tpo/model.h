@@ -65,9 +65,6 @@ struct tpo_model_options {
  * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
 int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                    struct tpo_error *err);
-/* A random model (normal, standard deviation 0.02, norms 1) keyed by seed: for tests and benches. */
-int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
-                            const struct tpo_model_options *options, struct tpo_error *err);
 void tpo_model_close(struct tpo_model *model);
 /* The architecture alone; reads no tensor. */
 int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
@@ -87,11 +84,9 @@ const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *
 float *tpo_model_master(struct tpo_model *model);
 /* The elements of the flat array that are in tpo_model_master. */
 void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count);
-/* Makes `flat` (fp32, backend memory) the weights that the model computes with. */
-void tpo_model_set_weights(struct tpo_model *model, const float *flat);
-/* The same for elements [first, first + count) alone, whole rows of the parameters that they
- * belong to; values [count] are of the model's dtype, in backend memory. Doesn't wait: they stay
- * until the work so far is done. */
+/* Makes values [count], of the model's dtype and in backend memory, the weights that the model computes with
+ * at elements [first, first + count) of the flat array, which are whole rows of their parameters. Doesn't
+ * wait: the values stay until the work so far is done. */
 int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
                         struct tpo_error *err);
 

@@ -139,8 +139,6 @@ int tpo_checkpoint_get_blob(struct tpo_checkpoint *c, const char *name, char **o
 int tpo_checkpoint_each(struct tpo_checkpoint *c, const char *group,
                         int (*fn)(void *arg, const char *name, struct tpo_error *err), void *arg,
                         struct tpo_error *err);
-/* The attribute content_hash of any of our HDF5 files. */
-int tpo_store_content_hash(const char *path, char hex[33], struct tpo_error *err);
 /* "samples", "scored", "pairs", "checkpoint"; error when the file is not one of ours. out[16]. */
 int tpo_store_format(const char *path, char out[16], struct tpo_error *err);
 /* Recomputes content_hash from the datasets and compares. */

@@ -81,8 +81,6 @@ struct tpo_message {
 int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                       const struct tpo_template_config *pieces, struct tpo_error *err);
 void tpo_template_close(struct tpo_template *tmpl);
-/* "chatml", "llama2", "llama3", "configured" */
-const char *tpo_template_name(const struct tpo_template *tmpl);
 /* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks
  * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
 int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,

@@ -73,9 +73,6 @@ int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs)
  * fail: tpo_comm_agree before the next one. */
 int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
                      struct tpo_train_metrics *metrics, struct tpo_error *err);
-/* Mean loss and accuracy on pairs without an update. */
-int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
-                         struct tpo_error *err);
 /* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank
  * 0 writes. extra is a JSON object merged into /state (best validation score, ...), may be NULL.
  * with_optimizer false: weights only, with their fp32 masters when the model is bf16. */

@@ -68,11 +68,6 @@ const char *tpo_backend_describe(const struct tpo_backend *be)
   return be->description;
 }
 
-bool tpo_backend_has_bf16(const struct tpo_backend *be)
-{
-  return be->has_bf16;
-}
-
 const char *tpo_backend_list(void)
 {
   static char text[256];

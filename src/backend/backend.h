@@ -15,4 +15,7 @@ struct tpo_backend {
   const struct tpo_collectives *collectives; /* for tensors that MPI can't reach; NULL: host memory */
 };
 
+/* The plain implementation of every operation, for tests. */
+int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err);
+
 #endif

@@ -38,42 +38,6 @@ const struct check_type check_types[] = {
 };
 const size_t n_check_types = sizeof check_types / sizeof *check_types;
 
-const char *const *tpo_check_types(size_t *n)
-{
-  static const char *const names[] = {"keywords:existence",
-                                      "keywords:frequency",
-                                      "keywords:forbidden_words",
-                                      "keywords:letter_frequency",
-                                      "language:response_language",
-                                      "length_constraints:number_sentences",
-                                      "length_constraints:number_paragraphs",
-                                      "length_constraints:number_words",
-                                      "length_constraints:nth_paragraph_first_word",
-                                      "detectable_content:number_placeholders",
-                                      "detectable_content:postscript",
-                                      "detectable_format:number_bullet_lists",
-                                      "detectable_format:constrained_response",
-                                      "detectable_format:number_highlighted_sections",
-                                      "detectable_format:multiple_sections",
-                                      "detectable_format:json_format",
-                                      "detectable_format:title",
-                                      "combination:two_responses",
-                                      "combination:repeat_prompt",
-                                      "startend:end_checker",
-                                      "startend:quotation",
-                                      "change_case:capital_word_frequency",
-                                      "change_case:english_capital",
-                                      "change_case:english_lowercase",
-                                      "punctuation:no_comma",
-                                      "reference:exact",
-                                      "reference:numeric",
-                                      "reference:regex"};
-  _Static_assert(sizeof names / sizeof *names == sizeof check_types / sizeof *check_types,
-                 "a name for each type");
-  *n = sizeof names / sizeof *names;
-  return names;
-}
-
 const char *check_name(const struct check_input *in)
 {
   return json_string_value(json_object_get(in->check, "type"));
@@ -242,8 +206,8 @@ int check_run(const json_t *check, const char *instruction, const char *response
   return status;
 }
 
-int tpo_check_response(const char *check_json, const char *instruction, const char *response, bool loose,
-                       struct tpo_error *err)
+int check_response(const char *check_json, const char *instruction, const char *response, bool loose,
+                   struct tpo_error *err)
 {
   json_t *check = tpo_json_parse(check_json, strlen(check_json), "check", err);
   if (!check) return TPO_E_INPUT;

@@ -43,7 +43,14 @@ static inline int check_in_range(struct check_range range, size_t n)
 const char *check_name(const struct check_input *in);
 int check_text_failed(struct tpo_error *err); /* out of memory */
 
-/* tpo_check_response on parsed JSON; response NULL: only validates the check. */
+/* One verifiable check on a text: the 25 constraint types of IFEval (Zhou et al. 2023) and reference answers
+ * (reference:exact, reference:numeric, reference:regex). check: JSON object with "type" and its arguments.
+ * instruction is the prompt (repeat_prompt needs it unless the check carries prompt_to_repeat). Returns 1
+ * followed, 0 not, negative: unknown type or bad arguments. loose: IFEval's eight variants (without first
+ * line, last line, both; without asterisks); any that passes counts. */
+int check_response(const char *check_json, const char *instruction, const char *response, bool loose,
+                   struct tpo_error *err);
+/* check_response on parsed JSON; response NULL: only validates the check. */
 int check_run(const json_t *check, const char *instruction, const char *response, bool loose,
               struct tpo_error *err);
 /* The checks of an instruction's meta, those on its reference completed;

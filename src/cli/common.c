@@ -56,7 +56,7 @@ int check_output(const struct invocation *in, const char *option, const char *pa
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)
 {
   char *report = NULL;
-  int status = tpo_config_check_parts(&in->config, parts, &report, err);
+  int status = tpo_config_check(&in->config, parts, &report, err);
   bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
   if (status < 0 && first && report && strchr(report, '\n') != strrchr(report, '\n'))
     fprintf(stderr, "%s", report);

@@ -115,4 +115,12 @@ int comm_reduce_range(struct tpo_comm *comm, float *values, size_t n, size_t fir
 /* 0 when every rank gave true; otherwise every rank fails with TPO_E_MEMORY. Part of a collective. */
 int comm_all_have_memory(struct tpo_comm *comm, bool mine, enum comm_kind kind, struct tpo_error *err);
 
+/* In place. Fixed order: element i is the sum over ranks 0, 1, 2, ... in that order, so results repeat bit for
+ * bit. */
+int comm_allreduce_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
+/* After reduce_scatter values[the rank's shard] holds the sum, in the same order; the rest is undefined. Allgather
+ * gives every rank all shards. */
+int comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
+int comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err);
+
 #endif

@@ -109,7 +109,7 @@ int comm_reduce_range(struct tpo_comm *comm, float *values, size_t n, size_t fir
   return status;
 }
 
-int tpo_comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
+int comm_reduce_scatter_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
 {
   int status = comm_enter(comm, COMM_REDUCE_SCATTER, err);
   return status < 0 || comm->size == 1 ? status : comm_reduce_range(comm, values, n, 0, n, err);
@@ -143,7 +143,7 @@ static int ring_step(struct tpo_comm *comm, float *values, size_t n, int out, in
   return 0;
 }
 
-int tpo_comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
+int comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
 {
   int status = comm_enter(comm, COMM_ALLGATHER, err);
   for (int step = 0; status == 0 && step + 1 < comm->size; step++) {
@@ -154,8 +154,8 @@ int tpo_comm_allgather_f32(struct tpo_comm *comm, float *values, size_t n, struc
   return status;
 }
 
-int tpo_comm_allreduce_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
+int comm_allreduce_sum_f32(struct tpo_comm *comm, float *values, size_t n, struct tpo_error *err)
 {
-  int status = tpo_comm_reduce_scatter_sum_f32(comm, values, n, err);
-  return status < 0 ? status : tpo_comm_allgather_f32(comm, values, n, err);
+  int status = comm_reduce_scatter_sum_f32(comm, values, n, err);
+  return status < 0 ? status : comm_allgather_f32(comm, values, n, err);
 }

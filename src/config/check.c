@@ -285,8 +285,7 @@ static void check_run(struct check *check)
             "data.validation_prompts is 0, but run.validate_each_epoch needs validation instructions");
 }
 
-int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char **report,
-                           struct tpo_error *err)
+int tpo_config_check(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err)
 {
   struct check check = {.config = config};
   check_ranges(&check, parts);
@@ -306,11 +305,6 @@ int tpo_config_check_parts(const struct tpo_config *config, unsigned parts, char
     check_run(&check);
   }
   return config_report_end(&check.report, report, err);
-}
-
-int tpo_config_check(const struct tpo_config *config, char **report, struct tpo_error *err)
-{
-  return tpo_config_check_parts(config, TPO_CHECK_ALL, report, err);
 }
 
 int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens)

@@ -88,4 +88,12 @@ int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n
                       uint32_t ggml_type, struct tpo_error *err);
 int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
                        struct tpo_error *err);
+
+/* A random model (normal, standard deviation 0.02, norms 1) keyed by seed: for tests and benches. */
+int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
+                            const struct tpo_model_options *options, struct tpo_error *err);
+
+/* Makes `flat` (fp32, backend memory) the weights that the model computes with. */
+void tpo_model_set_weights(struct tpo_model *model, const float *flat);
+
 #endif

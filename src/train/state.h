@@ -127,4 +127,8 @@ int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint3
 /* Over what training depends on: tokens, masks and reference log-probabilities. */
 int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err);
 
+/* Mean loss and accuracy on pairs without an update. */
+int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
+                         struct tpo_error *err);
+
 #endif

@@ -1,4 +1,5 @@
 /* A language model on our own engine that is asked questions: a random one, of a file made here. */
+#include "model/model.h"
 #include "engine/byte_tokenizer.h"
 #include "ask/ask.h"
 #include "model/fixture.h"

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "backend/backend.h"
 #include "unit.h"
 
 #include "backend/cpu/cpu.h"

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "checks/checks.h"
 #include "base/philox.h"
 #include "base/utf8.h"
 #include "tpo/data.h"
@@ -140,7 +141,7 @@ static void any_text_gets_a_verdict(void **state)
     for (int c = 0; c < N_CHECKS; c++)
       for (int loose = 0; loose < 2; loose++) {
         struct tpo_error err = {0};
-        int status = tpo_check_response(checks[c], text, text, loose, &err);
+        int status = check_response(checks[c], text, text, loose, &err);
         bool given_up = status == TPO_E_UNSUPPORTED && strstr(checks[c], "reference:regex");
         if (status != 0 && status != 1 && !given_up) fail_msg("%s: %d %s", checks[c], status, err.message);
       }
@@ -162,7 +163,7 @@ static void any_check_is_judged_or_refused(void **state)
           "{}[]\",:0123456789abtrue-.\\ \xc3\xff"[tpo_rng_below(&rng, 30)];
     snprintf(meta, sizeof meta, "{\"checks\":[%s],\"reference\":\"1\"}", json);
     struct tpo_error err = {0};
-    int status = tpo_check_response(json, "a", "a, *b* 1.", false, &err);
+    int status = check_response(json, "a", "a, *b* 1.", false, &err);
     if (status < 0)
       assert_true(strlen(err.message) > 0);
     else
@@ -192,7 +193,7 @@ static void any_pattern_is_matched_or_refused(void **state)
       strcat(json, parts[tpo_rng_below(&rng, sizeof parts / sizeof *parts)]);
     strcat(json, "\"}");
     struct tpo_error err = {0};
-    int status = tpo_check_response(json, NULL, text, false, &err);
+    int status = check_response(json, NULL, text, false, &err);
     assert_true(status == 0 || status == 1 || strlen(err.message) > 0);
   }
 }
@@ -210,7 +211,7 @@ static void long_monotonous_texts_are_judged_fast(void **state)
       used += len;
     }
     text[used] = '\0';
-    for (int c = 0; c < N_CHECKS; c++) tpo_check_response(checks[c], NULL, text, false, NULL);
+    for (int c = 0; c < N_CHECKS; c++) check_response(checks[c], NULL, text, false, NULL);
   }
   free(text);
 }

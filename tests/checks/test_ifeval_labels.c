@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "checks/checks.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "tpo/data.h"
@@ -57,8 +58,8 @@ static void compare_row(const struct tpo_instructions *prompts, const json_t *ro
     struct tally *tally = tally_of(json_string_value(json_object_get(json_array_get(checks, i), "type")));
     for (int loose = 0; loose < 2; loose++) {
       bool gold = json_is_true(json_array_get(json_object_get(row, loose ? "loose" : "strict"), i));
-      int got = tpo_check_response(check, prompt->instruction,
-                                   json_string_value(json_object_get(row, "response")), loose, &err);
+      int got = check_response(check, prompt->instruction,
+                               json_string_value(json_object_get(row, "response")), loose, &err);
       if (got < 0) fail_msg("%lld: %s", key, err.message);
       tally->n++;
       if (got == gold) continue;

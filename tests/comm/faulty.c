@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include "comm/state.h"
 #include "mpi_backend.h"
 #include "backend/ops.h"
 
@@ -18,7 +19,7 @@ static int leave(int status)
 static int sum_on_host(void)
 {
   static float tensor[N];
-  return tpo_comm_allreduce_sum_f32(comm, tensor, N, &err);
+  return comm_allreduce_sum_f32(comm, tensor, N, &err);
 }
 
 static int sum_on_gpu(struct tpo_backend *backend)

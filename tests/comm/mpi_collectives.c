@@ -1,6 +1,7 @@
 /* What the collectives promise, at any number of ranks. */
 #include <math.h>
 #include <string.h>
+#include "comm/state.h"
 #include "mpi_check.h"
 #include "base/clock.h"
 #include "base/philox.h"
@@ -34,7 +35,7 @@ static void sums_are_added_in_the_order_of_ranks(size_t n)
   float *x = malloc(n * sizeof *x + 1);
   CHECK(x);
   for (size_t i = 0; i < n; i++) x[i] = noise((uint64_t)rank, i);
-  CHECK(tpo_comm_allreduce_sum_f32(comm, x, n, &err) == 0);
+  CHECK(comm_allreduce_sum_f32(comm, x, n, &err) == 0);
   for (size_t i = 0; i < n; i++) {
     float expected = noise(0, i);
     for (int r = 1; r < size; r++) expected += noise((uint64_t)r, i);
@@ -128,7 +129,7 @@ static void measure_sums(void)
   float *x = calloc(n, sizeof *x);
   CHECK(x);
   double start = tpo_seconds();
-  for (int i = 0; i < 3; i++) CHECK(tpo_comm_allreduce_sum_f32(comm, x, n, &err) == 0);
+  for (int i = 0; i < 3; i++) CHECK(comm_allreduce_sum_f32(comm, x, n, &err) == 0);
   double each = (tpo_seconds() - start) / 3;
   start = tpo_seconds();
   for (int i = 0; i < 100; i++) CHECK(tpo_comm_agree(comm, 0, &err) == 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <mpi.h>
+#include "comm/state.h"
 #include "tpo/comm.h"
 
 static void forget_launchers(void)
@@ -31,7 +32,7 @@ static void started_alone_mpi_is_not_initialised(void **state)
   assert_string_equal(tpo_comm_describe(comm), "1 rank");
   tpo_comm_abort(comm, 3); /* returns */
   float x[3] = {1, 2, 3};
-  assert_int_equal(tpo_comm_allreduce_sum_f32(comm, x, 3, NULL), 0);
+  assert_int_equal(comm_allreduce_sum_f32(comm, x, 3, NULL), 0);
   assert_true(x[0] == 1 && x[1] == 2 && x[2] == 3);
   struct tpo_error err = {0};
   tpo_fail(&err, TPO_E_IO, "no space");

@@ -10,7 +10,7 @@ static char *check(const char *yaml, unsigned parts)
   char *report = NULL;
   tpo_config_default(&config);
   if (tpo_config_load_text(&config, yaml, strlen(yaml), "c.yaml", &report, &err) < 0) fail_msg("%s", report);
-  int status = tpo_config_check_parts(&config, parts, &report, &err);
+  int status = tpo_config_check(&config, parts, &report, &err);
   assert_int_equal(status, report ? TPO_E_USAGE : 0);
   tpo_config_free(&config);
   return report;
@@ -143,7 +143,7 @@ static void structs_filled_by_a_program_are_held_to_the_ranges(void **state)
   config.train.batch = 0;
   config.train.learning_rate = 0.0 / 1.0;
   config.sampling.top_p = 1.5;
-  assert_int_equal(tpo_config_check(&config, &report, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_config_check(&config, TPO_CHECK_ALL, &report, &err), TPO_E_USAGE);
   assert_contains(report, "pairs.length_penalty: expected auto or a number from 0 to 0.5, not 0.7");
   assert_contains(report, "train.batch: expected an integer from 1 to 1000000, not 0");
   assert_contains(report, "train.learning_rate: expected a number above 0, at most 1, not 0.0");

@@ -280,7 +280,7 @@ static void shipped_files_load_and_pass_the_checks(void **state)
   tpo_config_default(&config);
   if (tpo_config_load(&config, TPO_SOURCE_DIR "/configs/quickstart.yaml", &report, &err) < 0)
     fail_msg("%s", report);
-  if (tpo_config_check(&config, &report, &err) < 0) fail_msg("%s", report);
+  if (tpo_config_check(&config, TPO_CHECK_ALL, &report, &err) < 0) fail_msg("%s", report);
   assert_true(config.thought.force);
   assert_string_equal(config.run.dir, "runs/quickstart");
   tpo_config_free(&config);

@@ -222,7 +222,7 @@ static void mutated_files_give_a_message_or_a_valid_config(void **state)
       round_trip(&config);
     free(report);
     report = NULL;
-    tpo_config_check(&config, &report, &err);
+    tpo_config_check(&config, TPO_CHECK_ALL, &report, &err);
     free(report);
     tpo_config_free(&config);
     tpo_buf_free(&text);

@@ -32,7 +32,7 @@ static void built_ins_load_and_pass_the_checks(void **state)
     tpo_config_default(&c);
     assert_int_equal(tpo_config_set_thought(&c, names[i], "--thought", &err), 0);
     assert_string_equal(c.thought.name, names[i]);
-    if (tpo_config_check(&c, &report, &err) < 0) fail_msg("%s", report);
+    if (tpo_config_check(&c, TPO_CHECK_ALL, &report, &err) < 0) fail_msg("%s", report);
     bool none = strcmp(names[i], "none") == 0;
     assert_int_equal(c.thought.force, !none);
     assert_int_equal(c.thought.response_marker[0] == '\0', none);

@@ -1,5 +1,6 @@
 /* The engine: what a sample holds and how it ends. Every test runs twice: with each pass's results taken
  * before the next is built, and with passes handed over ahead of them and padded as for recording. */
+#include "model/model.h"
 #include "engine/world.h"
 
 static void sample_does_not_depend_on_slots_blocks_chunks_or_order(void **state)

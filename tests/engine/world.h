@@ -3,6 +3,7 @@
 #ifndef TPO_TESTS_ENGINE_WORLD_H
 #define TPO_TESTS_ENGINE_WORLD_H
 
+#include "model/model.h"
 #include "engine/byte_tokenizer.h"
 #include <math.h>
 #include <signal.h>

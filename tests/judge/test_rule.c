@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "checks/checks.h"
 #include "base/json.h"
 #include "tpo/data.h"
 #include "tpo/checks.h"
@@ -207,7 +208,7 @@ static void composed_constraints_can_be_met_together(void **state)
     char *response = write_witness(checks);
     for (size_t c = 0; c < json_array_size(checks); c++) {
       char *check = tpo_json_dump(json_array_get(checks, c));
-      int status = tpo_check_response(check, set.items[i].instruction, response, false, &err);
+      int status = check_response(check, set.items[i].instruction, response, false, &err);
       if (status != 1) fail_msg("%s\n%s\nis not met by: %s", set.items[i].meta, check, response);
       free(check);
     }

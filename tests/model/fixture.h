@@ -2,6 +2,8 @@
 #ifndef TPO_TESTS_MODEL_FIXTURE_H
 #define TPO_TESTS_MODEL_FIXTURE_H
 
+#include "model/model.h"
+#include "backend/backend.h"
 #include "unit.h"
 #include <math.h>
 #include "backend/ops.h"

@@ -1,5 +1,6 @@
 /* The inference pass: its logits are the same bits however rows are grouped, and agree with the packed
  * forward. */
+#include "model/model.h"
 #include "model/fixture.h"
 #include "backend/backend.h"
 

@@ -1,5 +1,6 @@
 /* The parts of the model that ranks share among each other: ranges of weights, of the master weights, and of
  * the gradient as it is completed. */
+#include "model/model.h"
 #include "model/fixture.h"
 #include "base/dtype.h"
 

@@ -1,4 +1,5 @@
 /* Checkpoints and exported folders hold the same model. */
+#include "model/model.h"
 #include "model/fixture.h"
 #include "model/files/export_hf.h"
 #include "tpo/store.h"

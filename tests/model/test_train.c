@@ -1,4 +1,5 @@
 /* The packed forward and its backward. */
+#include "model/model.h"
 #include "model/fixture.h"
 
 enum { TOKENS = 60, SEQS = 3, VOCAB = 67 };

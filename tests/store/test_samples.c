@@ -1,4 +1,5 @@
 /* Samples are read back as written, sorted, packed, and printed as JSON Lines. */
+#include "store/hdf5/h5.h"
 #include "store/hdf5_files.h"
 #include <errno.h>
 #include <signal.h>

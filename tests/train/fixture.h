@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "comm/state.h"
 #include "mpi_backend.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -136,7 +137,7 @@ static inline void whole_master(const struct setup *s, float *out)
   const struct tpo_ops *ops = tpo_ops(s->backend);
   ops->download(s->backend, out + t->shard_first, tpo_model_master(s->model), t->shard_count * sizeof *out);
   CHECK(ops->check(s->backend, &err) == 0);
-  CHECK(tpo_comm_allgather_f32(ranks, out, t->n_params, &err) == 0);
+  CHECK(comm_allgather_f32(ranks, out, t->n_params, &err) == 0);
 }
 
 /* The same process as a rank of its own: what it computes is what one rank alone would. */

@@ -1,4 +1,7 @@
 /* Training against PyTorch, at any number of ranks. */
+#include "train/state.h"
+#include "model/model.h"
+#include "comm/state.h"
 #include "fixture.h"
 #include "base/buf.h"
 
@@ -53,7 +56,7 @@ static void losses_and_gradients_are_pytorch_s(void)
     CHECK(train_reduce(s.trainer, &norm, &err) == 0);
     float grad[N_PARAMS];
     tpo_ops(s.backend)->download(s.backend, grad, s.trainer->grad, sizeof grad);
-    CHECK(tpo_comm_allgather_f32(comm, grad, N_PARAMS, &err) == 0);
+    CHECK(comm_allgather_f32(comm, grad, N_PARAMS, &err) == 0);
 
     const json_t *number = json_object_get(numbers, kinds[k].name);
     CHECK(fabs(loss - fixture_number(number, "loss")) < 1e-5);

@@ -1,4 +1,5 @@
 /* Opens the reference backend: its memory, and the table of its operations. */
+#include "backend/backend.h"
 #include "backend/reference/reference.h"
 
 #include <stdio.h>

@@ -128,4 +128,7 @@ int tpo_h5_put_rows(struct tpo_h5_writer *w, const struct tpo_h5_column *columns
 int tpo_h5_get_rows(const struct tpo_h5_reader *r, const struct tpo_h5_column *columns, int n_columns,
                     void *rows, size_t row_bytes, size_t n, struct tpo_arena *arena, struct tpo_error *err);
 
+/* The attribute content_hash of any of our HDF5 files. */
+int tpo_store_content_hash(const char *path, char hex[33], struct tpo_error *err);
+
 #endif

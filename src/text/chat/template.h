@@ -43,4 +43,7 @@ void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *pref
 int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
                               struct tpo_ids *out, struct tpo_error *err);
 
+/* "chatml", "llama2", "llama3", "configured" */
+const char *tpo_template_name(const struct tpo_template *tmpl);
+
 #endif
