@@ -16,8 +16,8 @@ struct tpo_backend;
 /* threads 0: as many as this process may run on. A backend that was not built in is TPO_E_UNSUPPORTED.
  * The environment variable TPO_CPU_ISA (scalar, avx2, avx512, avx512_bf16) lowers, never raises, what the CPU
  * backend uses. */
-int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads,
-                     struct tpo_error *err);
+TPO_API int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kind, int threads,
+                             struct tpo_error *err);
 /* Where several ranks share a host, each takes the GPU of its local rank; more ranks than GPUs is refused
  * unless TPO_CUDA_SHARE_GPU=1 stands in the environment (tests, small experiments). */
 struct tpo_backend_options {
@@ -25,11 +25,11 @@ struct tpo_backend_options {
   int threads;                /* as above */
   int local_rank, local_size; /* this rank among those of its host */
 };
-int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
-                          struct tpo_error *err);
-void tpo_backend_close(struct tpo_backend *be);
-const char *tpo_backend_describe(const struct tpo_backend *be);
+TPO_API int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
+                                  struct tpo_error *err);
+TPO_API void tpo_backend_close(struct tpo_backend *be);
+TPO_API const char *tpo_backend_describe(const struct tpo_backend *be);
 /* One line a backend for `tpo --version`: "cpu (AVX512_BF16), cuda (no driver)". */
-const char *tpo_backend_list(void);
+TPO_API const char *tpo_backend_list(void);
 
 #endif

@@ -41,29 +41,31 @@ struct tpo_error {
 
 /* Sets err (when not NULL) and returns code,
  * so that `return tpo_fail(err, TPO_E_INPUT, "...")` reads well. */
-int tpo_fail(struct tpo_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+TPO_API int tpo_fail(struct tpo_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the message that err holds;
  * returns err->code. For adding the place on the way up. */
-int tpo_fail_prefix(struct tpo_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+TPO_API int tpo_fail_prefix(struct tpo_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 enum tpo_log_level { TPO_LOG_ERROR, TPO_LOG_WARN, TPO_LOG_INFO, TPO_LOG_DEBUG };
 
 /* Logs go to standard error, a line each; on ranks other than 0 only errors are printed.
  * `json` prints one JSON object a line: time, level, rank, message. */
-void tpo_log_setup(enum tpo_log_level level, bool json, int rank);
-enum tpo_log_level tpo_log_level(void);
-void tpo_log(enum tpo_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+TPO_API void tpo_log_setup(enum tpo_log_level level, bool json, int rank);
+TPO_API enum tpo_log_level tpo_log_level(void);
+TPO_API void tpo_log(enum tpo_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The signal (SIGINT, SIGTERM, SIGUSR1) that asked this process to stop, or 0. Long loops poll it and return
  * TPO_E_INTERRUPTED at their next safe point. tpo_interrupt_install makes the handlers. */
-int tpo_interrupted(void);
-void tpo_interrupt_install(void);
+TPO_API int tpo_interrupted(void);
+TPO_API void tpo_interrupt_install(void);
 /* Between the two, the signals end the process at once: for waiting on input, when there is nothing to lose
  * yet and no safe point may ever come. Pairs may nest; without tpo_interrupt_install they do nothing. */
-void tpo_interrupt_pause(void);
-void tpo_interrupt_resume(void);
+TPO_API void tpo_interrupt_pause(void);
+TPO_API void tpo_interrupt_resume(void);
 
-const char *tpo_version(void); /* "0.1.0" */
+TPO_API const char *tpo_version(void); /* "0.1.0" */
 
 #endif

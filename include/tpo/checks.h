@@ -11,10 +11,10 @@
 #include "tpo/base.h"
 
 /* Validates all the checks of an instruction's meta, without a response. */
-int tpo_checks_validate(const char *meta, struct tpo_error *err);
+TPO_API int tpo_checks_validate(const char *meta, struct tpo_error *err);
 
 /* Share of a text's word 4-grams that stood in it before, in [0, 1]: what the rule judge takes off for.
  * Negative when memory is short. */
-double tpo_text_repetition(const char *text);
+TPO_API double tpo_text_repetition(const char *text);
 
 #endif

@@ -19,49 +19,52 @@
 struct tpo_comm;
 struct tpo_comm_queue;
 
-int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
+TPO_API int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
 /* One rank, whatever started this process: for work that only one of the launcher's ranks does. MPI is not
  * touched. */
-int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
-void tpo_comm_close(struct tpo_comm *comm); /* after success: finalises MPI */
+TPO_API int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
+TPO_API void tpo_comm_close(struct tpo_comm *comm); /* after success: finalises MPI */
 /* Ends all ranks now with this exit status (MPI_Abort); alone it returns. */
-void tpo_comm_abort(struct tpo_comm *comm, int exit_status);
+TPO_API void tpo_comm_abort(struct tpo_comm *comm, int exit_status);
 /* After a failed exchange, which every rank finds by itself: true on the first rank that asks, which tells
  * the user and aborts. A rank that can't find out within a few seconds is told that it is the first. */
-bool tpo_comm_first_to_tell(struct tpo_comm *comm);
-int tpo_comm_rank(const struct tpo_comm *comm);
-int tpo_comm_size(const struct tpo_comm *comm);
-int tpo_comm_local_size(const struct tpo_comm *comm);       /* ranks on this host */
-int tpo_comm_local_rank(const struct tpo_comm *comm);       /* this one among them */
-const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks on 1 host, Open MPI 4.1.4" */
+TPO_API bool tpo_comm_first_to_tell(struct tpo_comm *comm);
+TPO_API int tpo_comm_rank(const struct tpo_comm *comm);
+TPO_API int tpo_comm_size(const struct tpo_comm *comm);
+TPO_API int tpo_comm_local_size(const struct tpo_comm *comm);       /* ranks on this host */
+TPO_API int tpo_comm_local_rank(const struct tpo_comm *comm);       /* this one among them */
+TPO_API const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks on 1 host, Open MPI 4.1.4" */
 
 /* Collective failure agreement: status and err of this rank (0 or negative). Returns 0 when all gave 0;
  * otherwise the status of the lowest failing rank, whose message, prefixed "rank R: " (when there are several
  * ranks), every rank gets. */
-int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
+TPO_API int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
-int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
+TPO_API int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
 /* any size */
-int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err);
+TPO_API int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err);
 /* Root's *data (malloc'ed) and *len are copied to every rank (others: malloc'ed here). */
-int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root, struct tpo_error *err);
+TPO_API int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root,
+                                 struct tpo_error *err);
 /* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere), lens[size]
  * too when not NULL. Sizes over 2 GiB are sent in pieces. */
-int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, void **out, size_t *out_len,
-                          struct tpo_error *err);
-int tpo_comm_allreduce_sum_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
-int tpo_comm_allreduce_max_f64(struct tpo_comm *comm, double *values, size_t n, struct tpo_error *err);
+TPO_API int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, void **out,
+                                  size_t *out_len, struct tpo_error *err);
+TPO_API int tpo_comm_allreduce_sum_f64(struct tpo_comm *comm, double *values, size_t n,
+                                       struct tpo_error *err);
+TPO_API int tpo_comm_allreduce_max_f64(struct tpo_comm *comm, double *values, size_t n,
+                                       struct tpo_error *err);
 /* Rank r's shard of n elements: [n*r/size rounded to 16, ...). */
-void tpo_comm_shard(const struct tpo_comm *comm, size_t n, int rank, size_t *first, size_t *count);
+TPO_API void tpo_comm_shard(const struct tpo_comm *comm, size_t n, int rank, size_t *first, size_t *count);
 
 /* Tensors in a backend's memory. With a backend on the host they go over MPI; a GPU's go over NCCL, beside
  * its computations. Attaching is collective, and gives NCCL its memory on the GPU; detaching, also
  * collective, takes it back. Closing the comm detaches too, and may follow the backend's closing; whoever
  * goes on with another backend detaches first. Without a backend, tensors are in host memory. */
 struct tpo_backend;
-int tpo_comm_attach(struct tpo_comm *comm, struct tpo_backend *backend, struct tpo_error *err);
-void tpo_comm_detach(struct tpo_comm *comm);
-const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm);
+TPO_API int tpo_comm_attach(struct tpo_comm *comm, struct tpo_backend *backend, struct tpo_error *err);
+TPO_API void tpo_comm_detach(struct tpo_comm *comm);
+TPO_API const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm);
 
 /* Exchanges of tensors: begun by all ranks in the same order, after the backend's work so far, and done in
  * that order. What they read and write is left alone until they are done.
@@ -69,21 +72,21 @@ const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm);
  * rank whose shard it is in; elsewhere they are undefined afterwards. On the host the order is that of the
  * ranks; NCCL's repeats with the same ranks in the same places. Spread: elements [first, first + count) of an
  * array of n, of which each rank has its shard, to `out` [count] on all ranks. */
-int tpo_comm_reduce_begin(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
-                          struct tpo_error *err);
-int tpo_comm_spread_begin(struct tpo_comm *comm, const void *shard, size_t element_bytes, size_t n,
-                          size_t first, size_t count, void *out, struct tpo_error *err);
+TPO_API int tpo_comm_reduce_begin(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
+                                  struct tpo_error *err);
+TPO_API int tpo_comm_spread_begin(struct tpo_comm *comm, const void *shard, size_t element_bytes, size_t n,
+                                  size_t first, size_t count, void *out, struct tpo_error *err);
 /* The backend's work from now on comes after all exchanges begun but the last `but` of them. Doesn't wait. */
-int tpo_comm_order(struct tpo_comm *comm, unsigned but, struct tpo_error *err);
+TPO_API int tpo_comm_order(struct tpo_comm *comm, unsigned but, struct tpo_error *err);
 /* Waits until all are done, at most the deadline. */
-int tpo_comm_finish(struct tpo_comm *comm, struct tpo_error *err);
+TPO_API int tpo_comm_finish(struct tpo_comm *comm, struct tpo_error *err);
 
 /* A shared queue of jobs 0..n-1, pulled with one-sided fetch-and-add. create and destroy are collective. */
-int tpo_comm_queue_create(struct tpo_comm *comm, struct tpo_comm_queue **out, int64_t n_jobs,
-                          struct tpo_error *err);
+TPO_API int tpo_comm_queue_create(struct tpo_comm *comm, struct tpo_comm_queue **out, int64_t n_jobs,
+                                  struct tpo_error *err);
 /* 1 a job, 0 none left */
-int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job, struct tpo_error *err);
-int64_t tpo_comm_queue_taken(struct tpo_comm_queue *queue); /* jobs handed out so far, for progress */
-int tpo_comm_queue_destroy(struct tpo_comm_queue *queue, struct tpo_error *err);
+TPO_API int tpo_comm_queue_next(struct tpo_comm_queue *queue, int64_t *job, struct tpo_error *err);
+TPO_API int64_t tpo_comm_queue_taken(struct tpo_comm_queue *queue); /* jobs handed out so far, for progress */
+TPO_API int tpo_comm_queue_destroy(struct tpo_comm_queue *queue, struct tpo_error *err);
 
 #endif

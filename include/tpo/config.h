@@ -157,23 +157,24 @@ struct tpo_config {
   struct tpo_config_origins *origins; /* where each value came from; opaque */
 };
 
-void tpo_config_default(struct tpo_config *config);
-void tpo_config_free(struct tpo_config *config);
+TPO_API void tpo_config_default(struct tpo_config *config);
+TPO_API void tpo_config_free(struct tpo_config *config);
 
 /* Reads YAML over what config holds. Unknown keys (with the nearest known one suggested), wrong types, values
  * out of range and duplicates are all reported together, a line each "FILE:LINE: ...", in *report (may be
  * NULL; free() it); err gets the first and the count. `thought:` naming FILE.yaml or a built-in is resolved
  * here: a relative path is looked up beside the YAML file, and built-ins are compiled in from
  * configs/thought/. */
-int tpo_config_load(struct tpo_config *config, const char *path, char **report, struct tpo_error *err);
-int tpo_config_load_text(struct tpo_config *config, const char *yaml, size_t len, const char *place,
-                         char **report, struct tpo_error *err);
+TPO_API int tpo_config_load(struct tpo_config *config, const char *path, char **report,
+                            struct tpo_error *err);
+TPO_API int tpo_config_load_text(struct tpo_config *config, const char *yaml, size_t len, const char *place,
+                                 char **report, struct tpo_error *err);
 /* One "key.path=value" as given to --set; origin is e.g. "--set" or "--beta". */
-int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
-                   struct tpo_error *err);
-/* Sets thought from a built-in's name or a YAML file. */
-int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
+TPO_API int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
                            struct tpo_error *err);
+/* Sets thought from a built-in's name or a YAML file. */
+TPO_API int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
+                                   struct tpo_error *err);
 /* Values out of range and impossible combinations of the named parts, all of them in *report as above. */
 enum {
   TPO_CHECK_SAMPLING = 1, /* model, template, data, thought, sampling: all that `tpo generate` needs */
@@ -182,19 +183,20 @@ enum {
   TPO_CHECK_LOOP = 8, /* judge and run */
   TPO_CHECK_ALL = 15, /* as `tpo run` needs them */
 };
-int tpo_config_check(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err);
+TPO_API int tpo_config_check(const struct tpo_config *config, unsigned parts, char **report,
+                             struct tpo_error *err);
 
 /* Most tokens of the thought when a sample has max_tokens in all: thought_tokens where that is given;
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
  * not. */
-int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
+TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
  * loaded again, gives the same config. free() the result; NULL when memory is short. */
-char *tpo_config_print(const struct tpo_config *config, bool with_origins);
+TPO_API char *tpo_config_print(const struct tpo_config *config, bool with_origins);
 /* A key's default as the reference page shows it, "" for an empty one; NULL for no default or no such key. */
-const char *tpo_config_default_text(const char *key);
+TPO_API const char *tpo_config_default_text(const char *key);
 /* The reference page (Markdown) of every key. free() the result. */
-char *tpo_config_reference(void);
+TPO_API char *tpo_config_reference(void);
 
 #endif

@@ -32,19 +32,20 @@ struct tpo_instructions {
  * become checks [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are
  * skipped. Errors name FILE:LINE: invalid UTF-8, neither or both of instruction and messages, empty
  * instruction, duplicate id, wrong types. A file without any instruction is an error. */
-int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
-int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
-                         struct tpo_error *err);
+TPO_API int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
+TPO_API int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
+                                 struct tpo_error *err);
 /* JSON Lines; path "-" is standard output. */
-int tpo_instructions_write(const struct tpo_instructions *set, const char *path, struct tpo_error *err);
-void tpo_instructions_free(struct tpo_instructions *set);
+TPO_API int tpo_instructions_write(const struct tpo_instructions *set, const char *path,
+                                   struct tpo_error *err);
+TPO_API void tpo_instructions_free(struct tpo_instructions *set);
 
 enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };
 /* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the
  * validation split shares no topic with training. The same (seed, split, first, n) gives the same items;
  * items first..first+n-1 of the endless sequence, so that iterations take fresh ones. Error when n exceeds
  * the distinct ones there are. */
-int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split,
-                          size_t first, size_t n, struct tpo_error *err);
+TPO_API int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split,
+                                  size_t first, size_t n, struct tpo_error *err);
 
 #endif

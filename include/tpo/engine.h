@@ -82,26 +82,28 @@ struct tpo_engine_client {
   void (*token)(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len);
 };
 
-int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
-                    const struct tpo_template *tmpl, const struct tpo_engine_options *options,
-                    struct tpo_error *err);
+TPO_API int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model,
+                            const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                            const struct tpo_engine_options *options, struct tpo_error *err);
 /* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN
  * logits are TPO_E_NUMERIC naming the prompt and position. */
-int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *client, struct tpo_error *err);
-void tpo_engine_close(struct tpo_engine *engine);
+TPO_API int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *client,
+                           struct tpo_error *err);
+TPO_API void tpo_engine_close(struct tpo_engine *engine);
 
 struct tpo_engine_stats {
   int64_t prompt_tokens, sampled_tokens, inserted_tokens, passes;
   double seconds;
 };
-void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *out);
+TPO_API void tpo_engine_stats(const struct tpo_engine *engine, struct tpo_engine_stats *out);
 
 /* From an output to the row that is stored:
  * text, thought, response, format_ok and so on, added to samples. */
 struct tpo_instruction_view {
   const char *id, *instruction, *meta, *prompt_text;
 };
-int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_instruction_view *instruction,
-                        struct tpo_samples *samples, struct tpo_error *err);
+TPO_API int tpo_engine_make_row(const struct tpo_output *output,
+                                const struct tpo_instruction_view *instruction, struct tpo_samples *samples,
+                                struct tpo_error *err);
 
 #endif

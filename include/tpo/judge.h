@@ -40,24 +40,24 @@ struct tpo_judge_env {
 };
 
 /* config->kind is KIND[:ARG]. An unknown kind is refused with the list of those there are. */
-int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config,
-                   const struct tpo_judge_env *env, struct tpo_error *err);
+TPO_API int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config,
+                           const struct tpo_judge_env *env, struct tpo_error *err);
 /* What can be told of the settings before anything is computed: that the kind exists, its program is there,
  * its pattern compiles, its model's folder has all that is needed. Reads no weights. */
-int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
+TPO_API int tpo_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
 /* That the instruction can be judged, as far as can be told before there are responses: that its checks can
  * be verified, where it would go to a rule judge. What is refused here would be left without a score,
  * whatever the response. */
-int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
-                       struct tpo_error *err);
+TPO_API int tpo_judge_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
+                               struct tpo_error *err);
 /* Whether the judge computes with a model, and so needs env.backend. */
-bool tpo_judge_needs_model(const struct tpo_judge_config *config);
+TPO_API bool tpo_judge_needs_model(const struct tpo_judge_config *config);
 /* Whether it compares an item's responses with each other: a score then means nothing beside one from another
  * call, and one response alone has 0 without anything being asked. The detail of a score has "wins", "losses"
  * and "comparisons" (both positions counted), all 0 where there was nothing to compare with. */
-bool tpo_judge_compares(const struct tpo_judge_config *config);
+TPO_API bool tpo_judge_compares(const struct tpo_judge_config *config);
 /* Whether its scores come from several judges, whose scales differ. */
-bool tpo_judge_mixes(const struct tpo_judge_config *config);
+TPO_API bool tpo_judge_mixes(const struct tpo_judge_config *config);
 
 /* What judging an instruction's k responses takes; comparisons: in the place of judge.comparisons, 0: all.
  * The item's own responses are not looked at. Of an instruction that no judge would get, all is 0. */
@@ -66,17 +66,17 @@ struct tpo_judge_cost {
   const char *unit;    /* what a call is, in the plural: "comparisons" */
   double detail_bytes; /* of one score's detail, about */
 };
-struct tpo_judge_cost tpo_judge_cost(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
-                                     int k, int comparisons);
+TPO_API struct tpo_judge_cost tpo_judge_cost(const struct tpo_judge_config *config,
+                                             const struct tpo_judge_item *item, int k, int comparisons);
 
 /* results: [sum of n_responses], in order. All of a caller's items at once let the judge fill its batches. */
-int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,
-                    struct tpo_judge_result *results, struct tpo_error *err);
+TPO_API int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items, int n_items,
+                            struct tpo_judge_result *results, struct tpo_error *err);
 /* Counts since the judge was opened (requests, ties, unparsable answers, ...) as a JSON object of numbers, to
  * be summed over ranks; those whose name begins with "max_" take the largest. free() it; NULL when memory is
  * short. */
-char *tpo_judge_counts(const struct tpo_judge *judge);
-void tpo_judge_close(struct tpo_judge *judge);
-const char *tpo_judge_kinds(void); /* "rule, reward:DIR, ... or route" */
+TPO_API char *tpo_judge_counts(const struct tpo_judge *judge);
+TPO_API void tpo_judge_close(struct tpo_judge *judge);
+TPO_API const char *tpo_judge_kinds(void); /* "rule, reward:DIR, ... or route" */
 
 #endif

@@ -16,13 +16,13 @@ struct tpo_sample_summary {
   double format_rate, mean_thought_tokens, mean_response_tokens, mean_response_chars;
   double mean_score, best_score, worst_score; /* best and worst: means over prompts */
 };
-void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
+TPO_API void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
 
 /* Mean over prompts of (after - before), matched by prompt id, with its standard error. Returns the number
  * matched; where that is 0 the numbers are NaN. An output that does not parse counts with `unparsed`; prompts
  * with a response that the judge failed on are left out. */
-size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
-                             double unparsed, double *difference, double *standard_error, double *mean_before,
-                             double *mean_after);
+TPO_API size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
+                                     double unparsed, double *difference, double *standard_error,
+                                     double *mean_before, double *mean_after);
 
 #endif

@@ -63,32 +63,32 @@ struct tpo_model_options {
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
  * model_type, biases, another activation, sliding windows, unknown rope types, quantization_config, ...) are
  * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
-int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
-                   struct tpo_error *err);
-void tpo_model_close(struct tpo_model *model);
+TPO_API int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
+                           struct tpo_error *err);
+TPO_API void tpo_model_close(struct tpo_model *model);
 /* The architecture alone; reads no tensor. */
-int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
+TPO_API int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights:
  * the tensors' names, types and shapes. */
-int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
+TPO_API int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
-const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
-struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
-enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
+TPO_API const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
+TPO_API struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
+TPO_API enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
 /* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded
  * from. NULL when memory is short. */
-const char *tpo_model_hash(struct tpo_model *model);
-size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the flat array */
-const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
+TPO_API const char *tpo_model_hash(struct tpo_model *model);
+TPO_API size_t tpo_model_param_count(const struct tpo_model *model); /* elements of the flat array */
+TPO_API const struct tpo_param *tpo_model_params(const struct tpo_model *model, size_t *n);
 /* backend memory; NULL without keep_master; owned by the model */
-float *tpo_model_master(struct tpo_model *model);
+TPO_API float *tpo_model_master(struct tpo_model *model);
 /* The elements of the flat array that are in tpo_model_master. */
-void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count);
+TPO_API void tpo_model_master_range(const struct tpo_model *model, size_t *first, size_t *count);
 /* Makes values [count], of the model's dtype and in backend memory, the weights that the model computes with
  * at elements [first, first + count) of the flat array, which are whole rows of their parameters. Doesn't
  * wait: the values stay until the work so far is done. */
-int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
-                        struct tpo_error *err);
+TPO_API int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
+                                struct tpo_error *err);
 
 /* Packed sequences: s is ids[cu_seqlens[s] .. cu_seqlens[s+1]), positions from 0. Host memory. */
 struct tpo_batch {
@@ -102,8 +102,8 @@ struct tpo_batch {
 /* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. NULL: they are left in the backend's
  * memory, for tpo_model_wanted. Needs no training memory. Ids outside the vocabulary and sequences longer
  * than the context are errors. */
-int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob,
-                       struct tpo_error *err);
+TPO_API int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob,
+                               struct tpo_error *err);
 
 /* What a forward pass leaves in the backend's memory: the wanted log-probabilities one after another, and
  * room for the loss's derivatives by them. Until the next pass over the same activations. */
@@ -112,15 +112,17 @@ struct tpo_wanted {
   float *dlogprob;      /* [n] */
   int n;
 };
-struct tpo_wanted tpo_model_wanted(const struct tpo_model *model); /* of the last tpo_model_logprobs */
+TPO_API struct tpo_wanted
+tpo_model_wanted(const struct tpo_model *model); /* of the last tpo_model_logprobs */
 
 /* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to. The
  * forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
 struct tpo_activations;
 /* *acts: NULL to allocate; reused when large enough; belongs to the model: free it before the model */
-int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
-                      float *logprob, struct tpo_error *err);
-struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts); /* of the last forward */
+TPO_API int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch,
+                              struct tpo_activations **acts, float *logprob, struct tpo_error *err);
+TPO_API struct tpo_wanted
+tpo_activations_wanted(const struct tpo_activations *acts); /* of the last forward */
 /* Told that elements [first, first + count) of the gradient are complete once the backend's work so far is
  * done. The ranges come one after another from the end of the array to its beginning, all of it. */
 struct tpo_grad_ready {
@@ -129,37 +131,38 @@ struct tpo_grad_ready {
 };
 /* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted; NULL: they are in tpo_activations_wanted.
  * ready may be NULL. */
-int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
-                       const float *dlogprob, float *grad, const struct tpo_grad_ready *ready,
-                       struct tpo_error *err);
-void tpo_activations_free(struct tpo_activations *acts);
+TPO_API int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch,
+                               struct tpo_activations *acts, const float *dlogprob, float *grad,
+                               const struct tpo_grad_ready *ready, struct tpo_error *err);
+TPO_API void tpo_activations_free(struct tpo_activations *acts);
 /* The memory that a forward pass takes at least, keeping no layer's states; training: with its backward.
  * activation_size: bytes of one activation. */
-size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens,
-                             bool training);
+TPO_API size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens,
+                                     bool training);
 /* Elements of the flat array. */
-size_t tpo_arch_param_count(const struct tpo_arch *arch);
+TPO_API size_t tpo_arch_param_count(const struct tpo_arch *arch);
 
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
-size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
+TPO_API size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
 /* Bytes that a cache may take where so many are available (0: not known) and the passes over it take `pass`:
  * with these, nine tenths of a GPU's memory, which is there for this, but half of the host's, which serves
  * everything else that runs on it. */
-size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass);
-int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
-                        struct tpo_error *err);
-void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
-void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens); /* all layers */
+TPO_API size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass);
+TPO_API int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks,
+                                int block_tokens, struct tpo_error *err);
+TPO_API void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
+TPO_API void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src,
+                                     int tokens); /* all layers */
 
 /* What the passes over a cache hold at most. Their buffers grow as needed, but a caller that tells its largest
  * pass beforehand knows what they take, and finds them in the same place in every pass. */
 struct tpo_pass_limits {
   int rows, seqs, max_blocks, logits; /* n, n_seqs, max_blocks and n_logits of struct tpo_pass */
 };
-size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limits *limits);
-int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
-                         struct tpo_error *err);
+TPO_API size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limits *limits);
+TPO_API int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
+                                 struct tpo_error *err);
 
 struct tpo_pass {        /* one forward pass: any mix of prefill and decode rows; host memory */
   int n;                 /* rows = tokens */
@@ -181,8 +184,8 @@ struct tpo_pass {        /* one forward pass: any mix of prefill and decode rows
 /* logits: backend memory [n_logits, vocab] fp32, valid until the next call. Rows of one sequence must be in
  * ascending position order within a pass. Bitwise independent of how rows are grouped into passes.
  * Returns as soon as the work is under way; what goes wrong in it is told by the backend's next check. */
-int tpo_model_pass(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_pass *pass,
-                   float **logits, struct tpo_error *err);
+TPO_API int tpo_model_pass(struct tpo_model *model, struct tpo_kv_cache *cache, const struct tpo_pass *pass,
+                           float **logits, struct tpo_error *err);
 
 /* Reward models: the same transformer without an LM head, and a head that scores a text by the hidden state,
  * after the final norm, of its last token.
@@ -210,15 +213,16 @@ struct tpo_reward_options {
  * 2024), LlamaForSequenceClassification with one label, or a model of OpenRLHF (with "value_head_prefix", and
  * "mean" and "std" where scores are normalised). Other models, and missing, unexpected, wrongly shaped and
  * non-finite tensors, are refused by name. */
-int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tpo_reward_options *options,
-                    struct tpo_error *err);
+TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
+                            const struct tpo_reward_options *options, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights: config.json and the tensors' names,
  * types and shapes. */
-int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head, struct tpo_error *err);
-void tpo_reward_close(struct tpo_reward *reward);
+TPO_API int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head,
+                             struct tpo_error *err);
+TPO_API void tpo_reward_close(struct tpo_reward *reward);
 /* ArmoRM: how many; 0: there is one score alone */
-int tpo_reward_objectives(const struct tpo_reward *reward);
-bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = (raw - mean) / std */
+TPO_API int tpo_reward_objectives(const struct tpo_reward *reward);
+TPO_API bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = (raw - mean) / std */
 
 struct tpo_reward_text {
   const int32_t *ids; /* [n] */
@@ -236,8 +240,8 @@ struct tpo_reward_result {
  * no assistant turn where the gate needs it) has ok = false. Texts that begin alike and follow each other
  * are cheap: what they share is computed once. Memory is bounded whatever n is. Stops with
  * TPO_E_INTERRUPTED between passes. */
-int tpo_reward_score(struct tpo_reward *reward, const struct tpo_reward_text *texts, size_t n,
-                     struct tpo_reward_result *results, struct tpo_error *err);
+TPO_API int tpo_reward_score(struct tpo_reward *reward, const struct tpo_reward_text *texts, size_t n,
+                             struct tpo_reward_result *results, struct tpo_error *err);
 /* Since it was opened. */
 struct tpo_reward_stats {
   int64_t scored, failed; /* texts */
@@ -246,16 +250,16 @@ struct tpo_reward_stats {
   int64_t passes;
   int64_t gates; /* ArmoRM: gates computed; texts of one prompt that follow each other have one together */
 };
-void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
+TPO_API void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
 
 /* Writes /architecture and /model (bf16 or fp32 after dtype, from `flat` or, when NULL, from the computing
  * weights), and the tokenizer's files (NULL: none). */
 struct tpo_tokenizer;
-int tpo_model_save(struct tpo_model *model, const float *flat, const struct tpo_tokenizer *tokenizer,
-                   struct tpo_checkpoint_writer *writer, struct tpo_error *err);
+TPO_API int tpo_model_save(struct tpo_model *model, const float *flat, const struct tpo_tokenizer *tokenizer,
+                           struct tpo_checkpoint_writer *writer, struct tpo_error *err);
 /* A Hugging Face folder that transformers loads: config.json, model.safetensors (sharded above 5 GB),
  * tokenizer and generation files. The folder is made; files in it are replaced one by one, the index or
  * weights last. */
-int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
+TPO_API int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
 
 #endif

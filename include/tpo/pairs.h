@@ -49,10 +49,10 @@ struct tpo_pair_statistics {
  *
  * Errors: rho outside [0, 0.5], unscored or ungrouped samples, prompts that all have one sample (K = 1),
  * prompt tokens that differ between the samples of a prompt, a score that is not finite. */
-int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
-                     const struct tpo_pairs_config *config, bool train_forced,
-                     struct tpo_pair_statistics *statistics, struct tpo_error *err);
+TPO_API int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+                             const struct tpo_pairs_config *config, bool train_forced,
+                             struct tpo_pair_statistics *statistics, struct tpo_error *err);
 /* statistics as a JSON object; free() it. */
-char *tpo_pair_statistics_json(const struct tpo_pair_statistics *statistics);
+TPO_API char *tpo_pair_statistics_json(const struct tpo_pair_statistics *statistics);
 
 #endif

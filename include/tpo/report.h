@@ -7,13 +7,13 @@
 
 /* Reads run_dir/manifest.json, metrics.jsonl and iter-NNN/ files, as far as they exist, and writes the page
  * atomically. */
-int tpo_report_write(const char *run_dir, const char *out_path, struct tpo_error *err);
+TPO_API int tpo_report_write(const char *run_dir, const char *out_path, struct tpo_error *err);
 
 /* Makes run_dir/tensorboard/events.out.tfevents.0000000000.tpo, an event file of TensorFlow's format, hold
  * the numbers of run_dir/metrics.jsonl: train/... against the training step counted through the run,
  * iteration/... against the iteration. The same metrics give the same bytes; what the file holds already is
  * left standing and the rest appended, so that a TensorBoard that has it open sees it grow. A line that is
  * not JSON is an error. */
-int tpo_tensorboard_write(const char *run_dir, struct tpo_error *err);
+TPO_API int tpo_tensorboard_write(const char *run_dir, struct tpo_error *err);
 
 #endif

@@ -41,9 +41,9 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
-int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
-                    bool keep_master, struct tpo_error *err);
-void tpo_policy_close(struct tpo_policy *policy);
+TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
+                            bool keep_master, struct tpo_error *err);
+TPO_API void tpo_policy_close(struct tpo_policy *policy);
 
 struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;
@@ -58,9 +58,10 @@ struct tpo_generate_stats { /* on all ranks */
 };
 /* K samples of each instruction; every rank holds the same instructions.
  * Rank 0's samples are in their order. */
-int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
-                 const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-                 struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err);
+TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
+                         const struct tpo_instructions *instructions,
+                         const struct tpo_generate_options *options, struct tpo_samples *samples,
+                         struct tpo_generate_stats *stats, struct tpo_error *err);
 
 /* Outputs that don't parse are drawn again, as the paper evaluates: up to `attempts` times, with new keys
  * (attempt a of K samples takes the numbers a K and up, so that the same draws come each time). A draw that
@@ -70,23 +71,23 @@ struct tpo_redraw_counts { /* on rank 0 */
   size_t resampled;        /* draws that were made again */
   size_t unparsed;         /* outputs that still don't parse */
 };
-int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *policy,
-               const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-               int attempts, double temperature, struct tpo_samples *samples,
-               struct tpo_redraw_counts *counts, struct tpo_error *err);
+TPO_API int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *policy,
+                       const struct tpo_instructions *instructions,
+                       const struct tpo_generate_options *options, int attempts, double temperature,
+                       struct tpo_samples *samples, struct tpo_redraw_counts *counts, struct tpo_error *err);
 
 /* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
  * no score. More than the share config.judge.max_failed of the prompts with one is an error that tells the
  * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. */
-int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
-                      struct tpo_error *err);
+TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples,
+                              size_t *failures, struct tpo_error *err);
 
 /* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
  * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
  * positions. Who has no response loses against one, and two without are even. failures: samples without a
  * share, since the judge failed on one of the two. */
-int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
-                     const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
+TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
+                             const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
  * are there; both are borrowed until it is closed. Epoch by epoch, its steps and then its end:
@@ -111,15 +112,16 @@ struct tpo_dpo_progress {
   int best_epoch;
   double best_score, first_loss, last_loss;
 };
-int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
-                 const struct tpo_pairs *pairs, const struct tpo_dpo_options *options, struct tpo_error *err);
+TPO_API int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
+                         const struct tpo_pairs *pairs, const struct tpo_dpo_options *options,
+                         struct tpo_error *err);
 /* 1: a step is made, and *metrics tells of it; 0: the epoch has no more. */
-int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err);
+TPO_API int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* score: of the weights that are in place now, NaN for none. The best epoch's weights are the ones saved, the
  * first of equals; without scores the last epoch's. mark: a number to keep in the state; rank 0's counts. */
-int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err);
-const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
-void tpo_dpo_close(struct tpo_dpo *dpo);
+TPO_API int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err);
+TPO_API const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
+TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,
@@ -134,9 +136,9 @@ struct tpo_synth_options {
   double max_overlap;          /* of word 3-grams, 0 to 1: more of them shared is too like */
 };
 /* 8 shots, 3 to 150 words, overlap 0.7, ten requests for each of n. */
-void tpo_synth_options_default(struct tpo_synth_options *options, size_t n);
-int tpo_synth(const struct tpo_session *session, const struct tpo_policy *policy,
-              const struct tpo_instructions *seeds, const struct tpo_synth_options *options,
-              struct tpo_instructions *out, struct tpo_error *err);
+TPO_API void tpo_synth_options_default(struct tpo_synth_options *options, size_t n);
+TPO_API int tpo_synth(const struct tpo_session *session, const struct tpo_policy *policy,
+                      const struct tpo_instructions *seeds, const struct tpo_synth_options *options,
+                      struct tpo_instructions *out, struct tpo_error *err);
 
 #endif

@@ -23,7 +23,7 @@ enum tpo_finish { /* why generation of a sample ended; stored as text: stop, sto
                   TPO_FINISH_LENGTH,      /* max_tokens or a budget */
                   TPO_FINISH_CONTEXT,     /* the model's context is full */
 };
-const char *tpo_finish_name(enum tpo_finish finish);
+TPO_API const char *tpo_finish_name(enum tpo_finish finish);
 
 /* One sample. Strings are UTF-8 and NUL-terminated, owned by the samples' arena. */
 struct tpo_sample_row {
@@ -60,29 +60,31 @@ struct tpo_samples {
 };
 /* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted
  * zeros. */
-int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row, struct tpo_error *err);
+TPO_API int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row,
+                            struct tpo_error *err);
 /* One past the last of the rows of a prompt whose first row is `first`. */
-size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first);
+TPO_API size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t first);
 /* First row of the prompt, searched from *at on, which moves past it, so that sets in the same order find
  * theirs at once; samples->n: there is none. Begin with *at = 0. */
-size_t tpo_samples_find(const struct tpo_samples *samples, const char *id, size_t *at);
+TPO_API size_t tpo_samples_find(const struct tpo_samples *samples, const char *id, size_t *at);
 /* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is
  * an error. */
-int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
-                     struct tpo_error *err);
+TPO_API int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
+                             struct tpo_error *err);
 /* Rows must be grouped by prompt with k ascending. Bytes of texts that are not UTF-8 become U+FFFD; tokens
  * keep all. */
-int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
+TPO_API int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they
  * expected. */
-int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
+TPO_API int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
-int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);
-void tpo_samples_free(struct tpo_samples *samples);
+TPO_API int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);
+TPO_API void tpo_samples_free(struct tpo_samples *samples);
 /* One row to bytes, and any number of rows in succession from them: for sending samples between ranks. */
 struct tpo_buf;
-int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struct tpo_error *err);
-int tpo_samples_unpack(struct tpo_samples *samples, const void *bytes, size_t len, struct tpo_error *err);
+TPO_API int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struct tpo_error *err);
+TPO_API int tpo_samples_unpack(struct tpo_samples *samples, const void *bytes, size_t len,
+                               struct tpo_error *err);
 
 /* One preference pair, standing alone. Masks: 1 where a token carries loss. */
 struct tpo_pair_row {
@@ -104,49 +106,51 @@ struct tpo_pairs {
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
 /* Appends a copy (deep). A mask that is NULL: every token carries loss. */
-int tpo_pairs_add(struct tpo_pairs *pairs, const struct tpo_pair_row *row, struct tpo_error *err);
-int tpo_pairs_write(const struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
-int tpo_pairs_read(struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
-void tpo_pairs_free(struct tpo_pairs *pairs);
+TPO_API int tpo_pairs_add(struct tpo_pairs *pairs, const struct tpo_pair_row *row, struct tpo_error *err);
+TPO_API int tpo_pairs_write(const struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
+TPO_API int tpo_pairs_read(struct tpo_pairs *pairs, const char *path, struct tpo_error *err);
+TPO_API void tpo_pairs_free(struct tpo_pairs *pairs);
 
 /* A checkpoint is written tensor by tensor: nothing needs the whole model in one piece. */
 struct tpo_checkpoint_writer;
-int tpo_checkpoint_create(struct tpo_checkpoint_writer **out, const char *path, const char *config,
-                          struct tpo_error *err);
+TPO_API int tpo_checkpoint_create(struct tpo_checkpoint_writer **out, const char *path, const char *config,
+                                  struct tpo_error *err);
 /* group: "model", "optimizer/m", "optimizer/v", "optimizer/master". dtype of data: fp32, or bf16/fp16 bits,
  * which are stored as uint16 with an attribute "dtype" = "bfloat16" (fp16: HDF5's own 16-bit float). */
-int tpo_checkpoint_put(struct tpo_checkpoint_writer *w, const char *group, const char *name, int dtype,
-                       int n_dims, const int64_t *dims, const void *data, struct tpo_error *err);
+TPO_API int tpo_checkpoint_put(struct tpo_checkpoint_writer *w, const char *group, const char *name,
+                               int dtype, int n_dims, const int64_t *dims, const void *data,
+                               struct tpo_error *err);
 /* A JSON text or any bytes: "state", "architecture", "tokenizer/<file>". */
-int tpo_checkpoint_put_blob(struct tpo_checkpoint_writer *w, const char *name, const void *bytes, size_t len,
-                            struct tpo_error *err);
-int tpo_checkpoint_commit(struct tpo_checkpoint_writer *w, struct tpo_error *err);
-void tpo_checkpoint_writer_close(struct tpo_checkpoint_writer *w); /* removes what was not committed */
+TPO_API int tpo_checkpoint_put_blob(struct tpo_checkpoint_writer *w, const char *name, const void *bytes,
+                                    size_t len, struct tpo_error *err);
+TPO_API int tpo_checkpoint_commit(struct tpo_checkpoint_writer *w, struct tpo_error *err);
+TPO_API void
+tpo_checkpoint_writer_close(struct tpo_checkpoint_writer *w); /* removes what was not committed */
 
 struct tpo_checkpoint;
-int tpo_checkpoint_open(struct tpo_checkpoint **out, const char *path, struct tpo_error *err);
-void tpo_checkpoint_close(struct tpo_checkpoint *c);
+TPO_API int tpo_checkpoint_open(struct tpo_checkpoint **out, const char *path, struct tpo_error *err);
+TPO_API void tpo_checkpoint_close(struct tpo_checkpoint *c);
 /* Shape and stored dtype (enum tpo_dtype) of a tensor; 1 found, 0 absent, negative error. */
-int tpo_checkpoint_shape(struct tpo_checkpoint *c, const char *group, const char *name, int *dtype,
-                         int *n_dims, int64_t dims[8], struct tpo_error *err);
+TPO_API int tpo_checkpoint_shape(struct tpo_checkpoint *c, const char *group, const char *name, int *dtype,
+                                 int *n_dims, int64_t dims[8], struct tpo_error *err);
 /* Reads a whole tensor into `out` (bytes checked against its shape) in its stored dtype. */
-int tpo_checkpoint_get(struct tpo_checkpoint *c, const char *group, const char *name, void *out, size_t bytes,
-                       struct tpo_error *err);
+TPO_API int tpo_checkpoint_get(struct tpo_checkpoint *c, const char *group, const char *name, void *out,
+                               size_t bytes, struct tpo_error *err);
 /* 1 found (free(*out); a NUL follows the bytes), 0 absent. */
-int tpo_checkpoint_get_blob(struct tpo_checkpoint *c, const char *name, char **out, size_t *len,
-                            struct tpo_error *err);
+TPO_API int tpo_checkpoint_get_blob(struct tpo_checkpoint *c, const char *name, char **out, size_t *len,
+                                    struct tpo_error *err);
 /* Calls fn for each tensor name of a group, sorted; stops at a negative result and returns it. */
-int tpo_checkpoint_each(struct tpo_checkpoint *c, const char *group,
-                        int (*fn)(void *arg, const char *name, struct tpo_error *err), void *arg,
-                        struct tpo_error *err);
+TPO_API int tpo_checkpoint_each(struct tpo_checkpoint *c, const char *group,
+                                int (*fn)(void *arg, const char *name, struct tpo_error *err), void *arg,
+                                struct tpo_error *err);
 /* "samples", "scored", "pairs", "checkpoint"; error when the file is not one of ours. out[16]. */
-int tpo_store_format(const char *path, char out[16], struct tpo_error *err);
+TPO_API int tpo_store_format(const char *path, char out[16], struct tpo_error *err);
 /* Recomputes content_hash from the datasets and compares. */
-int tpo_store_verify(const char *path, struct tpo_error *err);
+TPO_API int tpo_store_verify(const char *path, struct tpo_error *err);
 
 /* What is in a run file, checkpoint, GGUF or safetensors file, readably, to out (`tpo inspect`). limit:
  * samples, pairs or tensors shown, long texts cut; below 0: all of everything. No control character of the
  * file is printed. */
-int tpo_inspect(const char *path, int limit, FILE *out, struct tpo_error *err);
+TPO_API int tpo_inspect(const char *path, int limit, FILE *out, struct tpo_error *err);
 
 #endif

@@ -21,13 +21,13 @@ struct tpo_ids {
   int32_t *ids; /* owned */
   size_t n, capacity;
 };
-int tpo_ids_append(struct tpo_ids *list, const int32_t *ids, size_t n, struct tpo_error *err);
-void tpo_ids_free(struct tpo_ids *list);
+TPO_API int tpo_ids_append(struct tpo_ids *list, const int32_t *ids, size_t n, struct tpo_error *err);
+TPO_API void tpo_ids_free(struct tpo_ids *list);
 
 /* path: a folder with tokenizer.json (tokenizer_config.json for flags), a .gguf with its vocabulary, or a
  * checkpoint. */
-int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_error *err);
-void tpo_tokenizer_close(struct tpo_tokenizer *tok);
+TPO_API int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_error *err);
+TPO_API void tpo_tokenizer_close(struct tpo_tokenizer *tok);
 
 enum {
   TPO_ENCODE_SPECIAL = 1, /* special tokens' names in the text become those tokens */
@@ -39,36 +39,37 @@ enum {
  * does U+2581 where SentencePiece would read it as a space. As upstream does, a byte for which the vocabulary
  * has no token is left out (or becomes the unknown token), a normalizer of the tokenizer's own (NFC) is
  * obeyed, and added tokens that are not special are recognised always. */
-int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size_t len, unsigned flags,
-                         struct tpo_ids *out, struct tpo_error *err);
+TPO_API int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size_t len,
+                                 unsigned flags, struct tpo_ids *out, struct tpo_error *err);
 /* Appends the bytes of the tokens; special tokens appear by name only if special. The space that encoding
  * puts before a text (SentencePiece) is taken away again; tpo_tokenizer_token keeps it, for decoding piece by
  * piece. */
-int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
-                         struct tpo_buf *out, struct tpo_error *err);
-int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
+TPO_API int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
+                                 struct tpo_buf *out, struct tpo_error *err);
+TPO_API int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
 /* TPO_E_INPUT where there are more tokens than the model's vocabulary has; fewer are usual (padding). */
-int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err);
+TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err);
 /* Bytes of one token (borrowed); *special tells whether it is a control token. NULL for an id without a
  * token. */
-const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len, bool *special);
+TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
+                                        bool *special);
 /* a special/added token's id, or -1 */
-int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name);
-int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none */
-int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok);
+TPO_API int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name);
+TPO_API int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none */
+TPO_API int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok);
 /* The tokenizer's and template's files, for a checkpoint to carry: calls fn(name, bytes, len) for
  * tokenizer.json, tokenizer_config.json, generation_config.json, special_tokens_map.json, chat_template.jinja
  * as far as there are any. Of a GGUF, an equivalent tokenizer.json and tokenizer_config.json are made, that
  * transformers loads too. */
-int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
-                            int (*fn)(void *arg, const char *name, const char *bytes, size_t len,
-                                      struct tpo_error *err),
-                            void *arg, struct tpo_error *err);
+TPO_API int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
+                                    int (*fn)(void *arg, const char *name, const char *bytes, size_t len,
+                                              struct tpo_error *err),
+                                    void *arg, struct tpo_error *err);
 
 /* All ids that end a turn or text: generation_config's eos_token_id list, the tokenizer's EOS, the template's
  * own end of turn. */
-int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
-                          struct tpo_ids *out, struct tpo_error *err);
+TPO_API int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
+                                  struct tpo_ids *out, struct tpo_error *err);
 
 struct tpo_message {
   const char *role, *content; /* role: system, user, assistant */
@@ -78,24 +79,24 @@ struct tpo_message {
  * system message as SmolLM2 has it, Llama 2, Llama 3 and 3.1+); an unknown or missing one is refused unless
  * pieces are given. pieces may be all empty; given, they take precedence over the model's template. NULL: the
  * configuration's pieces are not this model's (a judge's), and an error doesn't advise to give them. */
-int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
-                      const struct tpo_template_config *pieces, struct tpo_error *err);
-void tpo_template_close(struct tpo_template *tmpl);
+TPO_API int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
+                              const struct tpo_template_config *pieces, struct tpo_error *err);
+TPO_API void tpo_template_close(struct tpo_template *tmpl);
 /* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks
  * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
-int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                        bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
+TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                                bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
 /* The same as ids: only the template's own markers become control tokens, contents stay text; exactly one
  * BOS. */
-int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                        bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
+TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                                bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
  * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system
  * message, if it has one, goes before the thought prompt's. */
-int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
-                       const char *instruction, const char *messages_json, struct tpo_ids *ids,
-                       struct tpo_buf *text, struct tpo_error *err);
+TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                               const char *instruction, const char *messages_json, struct tpo_ids *ids,
+                               struct tpo_buf *text, struct tpo_error *err);
 
 struct tpo_parsed {
   bool format_ok;
@@ -106,7 +107,7 @@ struct tpo_parsed {
  * empty (a prompt without markers: a response that is not empty). Otherwise the offsets are what could be
  * told; always thought before response, within the text, and on code points of valid UTF-8. Never fails; any
  * bytes are accepted. */
-void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,
-                       struct tpo_parsed *out);
+TPO_API void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,
+                               struct tpo_parsed *out);
 
 #endif

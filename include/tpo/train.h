@@ -24,7 +24,7 @@ struct tpo_template;
 
 /* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule
  * to 0. */
-double tpo_train_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
+TPO_API double tpo_train_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
 
 /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss before the update */
 struct tpo_train_metrics {
@@ -33,7 +33,8 @@ struct tpo_train_metrics {
   int64_t tokens;
   double seconds;
 };
-int tpo_train_metrics_print(const struct tpo_train_metrics *m, struct tpo_buf *line); /* JSON, no newline */
+TPO_API int tpo_train_metrics_print(const struct tpo_train_metrics *m,
+                                    struct tpo_buf *line); /* JSON, no newline */
 
 /* What training takes on one rank, in bytes, computed before any of it is there: at least, computing the
  * states of all layers twice. What is free beyond that keeps states. */
@@ -45,44 +46,46 @@ struct tpo_train_memory {
   size_t scratch;     /* logits and the like */
   size_t exchange;    /* weights on their way between ranks, buffers of NCCL */
 };
-void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
-                      enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens);
-size_t tpo_train_memory_total(const struct tpo_train_memory *plan);
+TPO_API void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
+                              enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens);
+TPO_API size_t tpo_train_memory_total(const struct tpo_train_memory *plan);
 /* Refuses what can't fit, before the model is opened: says what is needed, what is there, what would help. */
-int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
-                           const struct tpo_train_config *config, struct tpo_backend *backend,
-                           const struct tpo_comm *comm, struct tpo_error *err);
+TPO_API int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                                   const struct tpo_train_config *config, struct tpo_backend *backend,
+                                   const struct tpo_comm *comm, struct tpo_error *err);
 
 struct tpo_trainer;
 /* All ranks call everything below together; every rank holds the same pairs. */
-int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
-                     const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
-void tpo_trainer_close(struct tpo_trainer *t);
+TPO_API int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
+                             const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
+TPO_API void tpo_trainer_close(struct tpo_trainer *t);
 /* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
  * first step), split over ranks, by the code path that the training forward takes. */
-int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
-                                 const struct tpo_train_config *config, struct tpo_pairs *pairs,
-                                 struct tpo_error *err);
+TPO_API int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
+                                         const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                                         struct tpo_error *err);
 /* Drops pairs without a response token or longer than allowed; *dropped counts them. Call before the
  * reference. */
-int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
-                           size_t *dropped, struct tpo_error *err);
-int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
+TPO_API int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config,
+                                   int context, size_t *dropped, struct tpo_error *err);
+TPO_API int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
 /* The next step of a pass over the pairs in the epoch's order, from the state's position. 1: it is made, and
  * *metrics, equal on all ranks, tells of it; 0: the epoch is over. What a rank does between two steps can
  * fail: tpo_comm_agree before the next one. */
-int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
-                     struct tpo_train_metrics *metrics, struct tpo_error *err);
+TPO_API int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
+                             struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank
  * 0 writes. extra is a JSON object merged into /state (best validation score, ...), may be NULL.
  * with_optimizer false: weights only, with their fp32 masters when the model is bf16. */
-int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer,
-                     const char *config_yaml, const char *extra, bool with_optimizer, struct tpo_error *err);
-int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
+TPO_API int tpo_trainer_save(struct tpo_trainer *t, const char *path, const struct tpo_tokenizer *tokenizer,
+                             const char *config_yaml, const char *extra, bool with_optimizer,
+                             struct tpo_error *err);
+TPO_API int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
 
 /* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as in TRL's data sets (tokenizer and
  * tmpl are then needed). */
-int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
-                         const struct tpo_template *tmpl, struct tpo_error *err);
+TPO_API int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path,
+                                 const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                                 struct tpo_error *err);
 
 #endif
