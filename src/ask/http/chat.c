@@ -43,7 +43,7 @@ struct slot {
   double due; /* when the next attempt begins */
 };
 
-struct work {
+struct asking {
   struct http_chat *chat;
   const struct ask_question *questions;
   struct ask_answer *answers;
@@ -59,7 +59,8 @@ static int no_memory(struct tpo_error *err)
   return tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge's server");
 }
 
-static int set_answer(struct work *w, const struct job *job, bool ok, const char *text, struct tpo_error *err)
+static int set_answer(struct asking *w, const struct job *job, bool ok, const char *text,
+                      struct tpo_error *err)
 {
   struct ask_answer *answer = &w->answers[job->question];
   answer->ok = ok;
@@ -68,7 +69,7 @@ static int set_answer(struct work *w, const struct job *job, bool ok, const char
 }
 
 /* Frees the slot. */
-static int settle(struct work *w, struct slot *slot, bool ok, const char *text, struct tpo_error *err)
+static int settle(struct asking *w, struct slot *slot, bool ok, const char *text, struct tpo_error *err)
 {
   int status = set_answer(w, slot->job, ok, text, err);
   slot->job = NULL;
@@ -76,7 +77,7 @@ static int settle(struct work *w, struct slot *slot, bool ok, const char *text, 
   return status;
 }
 
-static int fail_for_good(const struct work *w, const struct slot *slot, const char *told,
+static int fail_for_good(const struct asking *w, const struct slot *slot, const char *told,
                          struct tpo_error *err)
 {
   const struct http_chat *chat = w->chat;
@@ -99,7 +100,7 @@ static int fail_for_good(const struct work *w, const struct slot *slot, const ch
 }
 
 /* No attempt is left. */
-static int give_up(struct work *w, struct slot *slot, const char *why, struct tpo_error *err)
+static int give_up(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   char text[HTTP_TEXT + 64];
@@ -116,7 +117,7 @@ static int give_up(struct work *w, struct slot *slot, const char *why, struct tp
 }
 
 /* To ask others meanwhile would be what the server asked not to do. */
-static int fail_for_now(const struct work *w, const char *why, double seconds, struct tpo_error *err)
+static int fail_for_now(const struct asking *w, const char *why, double seconds, struct tpo_error *err)
 {
   return tpo_fail(
       err, TPO_E_IO,
@@ -127,7 +128,7 @@ static int fail_for_now(const struct work *w, const char *why, double seconds, s
 }
 
 /* This attempt failed in a way that another may not. */
-static int try_again(struct work *w, struct slot *slot, const char *why, struct tpo_error *err)
+static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   struct http_exchange *x = &slot->exchange;
@@ -144,7 +145,7 @@ static int try_again(struct work *w, struct slot *slot, const char *why, struct 
   return 0;
 }
 
-static int take_success(struct work *w, struct slot *slot, struct tpo_error *err)
+static int take_success(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   struct http_reply reply;
@@ -172,7 +173,7 @@ static bool ends_all(int http)
   return http / 100 == 3 || (http >= 401 && http <= 405);
 }
 
-static int take_status(struct work *w, struct slot *slot, struct tpo_error *err)
+static int take_status(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   const struct http_exchange *x = &slot->exchange;
   char told[HTTP_TEXT], text[HTTP_TEXT + 32];
@@ -186,7 +187,7 @@ static int take_status(struct work *w, struct slot *slot, struct tpo_error *err)
   return settle(w, slot, false, text, err);
 }
 
-static int take_exchange(struct work *w, struct slot *slot, struct tpo_error *err)
+static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_exchange *x = &slot->exchange;
   char text[64];
@@ -204,7 +205,7 @@ static int take_exchange(struct work *w, struct slot *slot, struct tpo_error *er
   }
 }
 
-static int start(struct work *w, struct slot *slot, struct tpo_error *err)
+static int start(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   tpo_buf_clear(&slot->body);
@@ -216,7 +217,7 @@ static int start(struct work *w, struct slot *slot, struct tpo_error *err)
 }
 
 /* Starts what can be started. *seconds: until the next pause is over, or one must look for signals. */
-static int start_due(struct work *w, double *seconds, struct tpo_error *err)
+static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
 {
   double now = tpo_seconds();
   int status = 0;
@@ -237,7 +238,7 @@ static int start_due(struct work *w, double *seconds, struct tpo_error *err)
   return status;
 }
 
-static void tell_progress(struct work *w)
+static void tell_progress(struct asking *w)
 {
   double now = tpo_seconds();
   if (now - w->told < TELL_EVERY) return;
@@ -245,7 +246,7 @@ static void tell_progress(struct work *w)
   tpo_log(TPO_LOG_INFO, "judge: %zu of %zu questions are answered", w->settled + w->n - w->n_open, w->n);
 }
 
-static int ask_open(struct work *w, struct tpo_error *err)
+static int ask_open(struct asking *w, struct tpo_error *err)
 {
   int status = 0;
   w->told = tpo_seconds();
@@ -256,7 +257,8 @@ static int ask_open(struct work *w, struct tpo_error *err)
       return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
     status = start_due(w, &seconds, err);
     if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
-    while (status == 0 && (x = http_client_next(w->chat->client))) status = take_exchange(w, x->user, err);
+    while (status == 0 && (x = http_client_next(w->chat->client)))
+      status = take_exchange(w, &w->slots[x->number], err);
     tell_progress(w);
   }
   return status;
@@ -285,7 +287,7 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Finds equal questions; the first of them is the one to be asked. */
-static void join_equal(struct work *w)
+static void join_equal(struct asking *w)
 {
   for (size_t i = 0; i < w->n; i++) w->open[i] = &w->jobs[i];
   qsort(w->open, w->n, sizeof(struct job *), by_key);
@@ -296,7 +298,7 @@ static void join_equal(struct work *w)
 }
 
 /* What the cache knows is answered; the rest is open. */
-static int look_up(struct work *w, struct tpo_error *err)
+static int look_up(struct asking *w, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   for (size_t i = 0; i < w->n; i++) {
@@ -314,7 +316,7 @@ static int look_up(struct work *w, struct tpo_error *err)
   return 0;
 }
 
-static int open_work(struct work *w, struct tpo_error *err)
+static int open_work(struct asking *w, struct tpo_error *err)
 {
   struct tpo_buf body = {0};
   w->jobs = tpo_calloc(w->n, sizeof *w->jobs, err);
@@ -330,12 +332,12 @@ static int open_work(struct work *w, struct tpo_error *err)
   status = look_up(w, err);
   w->n_slots = w->n_open < (size_t)w->chat->slots ? w->n_open : (size_t)w->chat->slots;
   if (status == 0) w->slots = tpo_calloc(w->n_slots, sizeof *w->slots, err);
-  for (size_t i = 0; w->slots && i < w->n_slots; i++) w->slots[i].exchange.user = &w->slots[i];
+  for (size_t i = 0; w->slots && i < w->n_slots; i++) w->slots[i].exchange.number = i;
   return status < 0 || w->slots ? status : TPO_E_MEMORY;
 }
 
 /* Equal questions get equal answers. */
-static int copy_equal(struct work *w, struct tpo_error *err)
+static int copy_equal(struct asking *w, struct tpo_error *err)
 {
   int status = 0;
   for (size_t i = 0; i < w->n && status == 0; i++) {
@@ -350,7 +352,7 @@ static int copy_equal(struct work *w, struct tpo_error *err)
 static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
                     struct tpo_error *err)
 {
-  struct work w = {.chat = state, .questions = questions, .answers = answers, .n = n};
+  struct asking w = {.chat = state, .questions = questions, .answers = answers, .n = n};
   int status = open_work(&w, err);
   if (status == 0) status = ask_open(&w, err);
   if (status == 0) status = copy_equal(&w, err);

@@ -17,8 +17,8 @@ enum { HTTP_LONGEST = 16 << 20 };
 
 /* One request and what came back. Zero-initialise; http_exchange_free in the end. */
 struct http_exchange {
-  void *user; /* the caller's */
-  void *easy; /* libcurl's handle, kept from one request to the next */
+  size_t number; /* by which the caller knows it */
+  void *easy;    /* libcurl's handle, kept from one request to the next */
   bool under_way;
   enum http_fault fault;
   int status;          /* 200, ... */
