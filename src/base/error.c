@@ -4,13 +4,15 @@
 #include "base/utf8.h"
 #include "tpo/base.h"
 
-/* A message cut at the buffer's end must not end inside a character. */
+/* A message is one line, whatever it quotes, and where it is cut at the buffer's end, no character is. */
 static void make_printable(char *text, size_t capacity)
 {
   size_t len = strlen(text);
   if (len + 1 >= capacity) len -= tpo_utf8_incomplete_tail(text, len);
   text[len] = '\0';
   tpo_utf8_tame(text);
+  for (char *c = text; *c; c++)
+    if (*c == '\n') *c = ' ';
 }
 
 int tpo_fail(struct tpo_error *err, int code, const char *format, ...)

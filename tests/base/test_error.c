@@ -26,6 +26,14 @@ static void prefix_adds_place_and_keeps_code(void **state)
   assert_string_equal(err.message, "again: out.h5: disk full");
 }
 
+static void a_message_is_one_line_whatever_it_quotes(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  tpo_fail(&err, TPO_E_INPUT, "a.json: type \"%s\" is unknown", "X\nall is well\n");
+  assert_string_equal(err.message, "a.json: type \"X all is well \" is unknown");
+}
+
 static void long_and_hostile_messages_stay_printable(void **state)
 {
   (void)state;
@@ -129,6 +137,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fail_sets_code_and_sentence),
       cmocka_unit_test(prefix_adds_place_and_keeps_code),
+      cmocka_unit_test(a_message_is_one_line_whatever_it_quotes),
       cmocka_unit_test(long_and_hostile_messages_stay_printable),
       cmocka_unit_test(log_filters_by_level_and_rank),
       cmocka_unit_test(log_json_is_one_object_a_line),

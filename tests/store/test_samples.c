@@ -315,6 +315,71 @@ static void a_text_longer_than_its_heap_is_refused(void **state)
   tpo_buf_free(&bytes);
 }
 
+/* Every text, those of attributes too: its size, and the number by which it is referred to. */
+static void damaged_texts_are_refused_wherever_they_belong(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  struct tpo_buf bytes = {0};
+  struct memory_file file = memory_file_open();
+  make_samples(&samples);
+  write_ok(&samples, in_folder("s.h5"));
+  tpo_samples_free(&samples);
+  read_whole(in_folder("s.h5"), &bytes);
+  uint8_t *end = (uint8_t *)bytes.data + bytes.len;
+  int texts = 0;
+  for (uint8_t *heap = (uint8_t *)bytes.data; (heap = memmem(heap, (size_t)(end - heap), "GCOL", 4));
+       heap += 16)
+    for (uint8_t *at = heap + 16; at[0] || at[1]; texts++) {
+      struct tpo_error err = {0};
+      uint64_t size;
+      memcpy(&size, at + 8, 8);
+      for (int field = 0; field <= 8; field += 8) {
+        uint8_t before = at[field];
+        at[field] = (uint8_t)(before + 100);
+        memory_file_set(&file, bytes.data, bytes.len);
+        int status = read_any(file.path, &err);
+        assert_refused(status, err, "texts");
+        at[field] = before;
+      }
+      at += 16 + (size + 7) / 8 * 8;
+    }
+  assert_true(texts > 20);
+  memory_file_close(&file);
+  tpo_buf_free(&bytes);
+}
+
+/* The same in a file of the older form that other programs write. */
+static void damaged_text_of_an_attribute_in_an_old_file_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_buf bytes = {0};
+  struct tpo_error err = {0};
+  struct memory_file file = memory_file_open();
+  char format[16];
+  const char *text = "samples";
+  hid_t id = H5Fcreate(in_folder("old.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  hid_t type = tpo_h5_memory_type(TPO_H5_TEXT), space = H5Screate(H5S_SCALAR);
+  hid_t attribute = H5Acreate2(id, "tpo_format", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(H5Awrite(attribute, type, &text) >= 0);
+  H5Aclose(attribute);
+  H5Tclose(type);
+  H5Sclose(space);
+  H5Fclose(id);
+  read_whole(in_folder("old.h5"), &bytes);
+  assert_null(memmem(bytes.data, bytes.len, "OHDR", 4));
+  uint8_t *heap = memmem(bytes.data, bytes.len, "GCOL", 4);
+  assert_non_null(heap);
+  memory_file_set(&file, bytes.data, bytes.len);
+  assert_int_equal(tpo_store_format(file.path, format, &err), 0);
+  assert_string_equal(format, "samples");
+  heap[16 + 8 + 2] = 1; /* the size of its first text */
+  memory_file_set(&file, bytes.data, bytes.len);
+  assert_refused(tpo_store_format(file.path, format, &err), err, "texts");
+  memory_file_close(&file);
+  tpo_buf_free(&bytes);
+}
+
 static void samples_that_contradict_themselves_are_not_written(void **state)
 {
   (void)state;
@@ -492,6 +557,8 @@ int main(void)
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
       IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
       IN_FOLDER(a_text_longer_than_its_heap_is_refused),
+      IN_FOLDER(damaged_texts_are_refused_wherever_they_belong),
+      IN_FOLDER(damaged_text_of_an_attribute_in_an_old_file_is_refused),
       IN_FOLDER(samples_that_contradict_themselves_are_not_written),
       IN_FOLDER(a_full_disk_is_one_error_and_the_old_file_stays),
       IN_FOLDER(on_a_small_disk_each_size_is_written_whole_or_not_at_all),

@@ -80,6 +80,11 @@ struct tpo_h5_reader {
 };
 /* Error when the file's texts, or the references to them, are damaged; tpo_h5_open does this. */
 int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err);
+/* Calls fn with the place in the file of each reference to a text that an attribute of an object holds, whose
+ * header is at `header`; stops at a negative result and returns it. 1: the header has more chunks than any
+ * real one. */
+int tpo_h5_each_attribute_text(const struct tpo_map *map, uint64_t header, int (*fn)(void *arg, uint64_t at),
+                               void *arg);
 /* Opens one of our files. `expected`: "samples", "scored", "pairs", "checkpoint", or NULL for any. */
 int tpo_h5_open(struct tpo_h5_reader *r, const char *path, const char *expected, struct tpo_error *err);
 void tpo_h5_reader_close(struct tpo_h5_reader *r);

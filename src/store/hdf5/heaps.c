@@ -1,7 +1,7 @@
 /* Texts of variable length lie in HDF5's global heaps, and a data set of texts is a list of references to
- * them. Neither carries a checksum, and the library believes both: damaged ones make it read past the end, or
- * forever. So they are checked before anything is read. Heaps are found by their signature in what the data
- * sets leave free of the file, which keeps large tensors out.
+ * them; so is an attribute (headers.c). Neither carries a checksum, and the library believes both: damaged
+ * ones make it read past the end, or forever. So they are checked before anything is read. Heaps are found by
+ * their signature in what the data sets leave free of the file, which keeps large tensors out.
  *
  * A heap (HDF5 File Format Specification 3.0, III.E): "GCOL", version 1, 3 zero bytes, its size (8 bytes);
  * then objects: index (2 bytes), references (2), 4 reserved, size (8), and the content padded to 8 bytes.
@@ -37,6 +37,8 @@ struct check {
   struct tpo_map map;
   struct extent *extents;
   size_t n_extents, extent_capacity;
+  uint64_t *headers; /* addresses of all objects' headers */
+  size_t n_headers, header_capacity;
   struct heap *heaps; /* by rising address */
   size_t n_heaps, heap_capacity;
   struct object *objects;
@@ -129,6 +131,8 @@ static int note_heaps_between(struct check *c, uint64_t begin, uint64_t end)
 static herr_t note_extent(hid_t object, const char *name, const H5O_info_t *info, void *arg)
 {
   struct check *c = arg;
+  if (tpo_grow(&c->headers, &c->header_capacity, c->n_headers + 1, sizeof *c->headers, c->err) < 0) return -1;
+  c->headers[c->n_headers++] = info->addr;
   if (info->type != H5O_TYPE_DATASET) return 0;
   hid_t dataset = H5Dopen2(object, name, H5P_DEFAULT);
   if (dataset < 0) return 0; /* refused by name when it is read */
@@ -156,20 +160,26 @@ static int by_address(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-static int check_references(const struct check *c, const struct extent *extent)
+/* The reference at a place of the file. */
+static int check_reference(void *arg, uint64_t at)
 {
-  if (extent->end > c->map.size) return damaged(c, extent->begin);
-  for (uint64_t at = extent->begin; at + REFERENCE <= extent->end; at += REFERENCE) {
-    const uint8_t *reference = c->map.data + at;
-    struct heap key = {.address = load_u64(reference + 4)};
-    if (key.address == 0) continue;
-    const struct heap *heap = c->n_heaps ? bsearch(&key, c->heaps, c->n_heaps, sizeof key, by_address) : NULL;
-    struct object wanted = {.index = load_u32(reference + 12)};
-    const struct object *object =
-        heap ? bsearch(&wanted, c->objects + heap->first, heap->n, sizeof wanted, by_index) : NULL;
-    if (!object || object->bytes != load_u32(reference)) return damaged(c, at);
-  }
-  return 0;
+  const struct check *c = arg;
+  const uint8_t *reference = c->map.data + at;
+  struct heap key = {.address = load_u64(reference + 4)};
+  if (key.address == 0) return 0;
+  const struct heap *heap = c->n_heaps ? bsearch(&key, c->heaps, c->n_heaps, sizeof key, by_address) : NULL;
+  struct object wanted = {.index = load_u32(reference + 12)};
+  const struct object *object =
+      heap ? bsearch(&wanted, c->objects + heap->first, heap->n, sizeof wanted, by_index) : NULL;
+  return object && object->bytes == load_u32(reference) ? 0 : damaged(c, at);
+}
+
+static int check_references(struct check *c, const struct extent *extent)
+{
+  int status = extent->end > c->map.size ? damaged(c, extent->begin) : 0;
+  for (uint64_t at = extent->begin; status == 0 && at + REFERENCE <= extent->end; at += REFERENCE)
+    status = check_reference(c, at);
+  return status;
 }
 
 static int check_all(struct check *c, hid_t file)
@@ -187,6 +197,10 @@ static int check_all(struct check *c, hid_t file)
   }
   for (size_t i = 0; status == 0 && i < c->n_extents; i++)
     if (c->extents[i].is_text) status = check_references(c, &c->extents[i]);
+  for (size_t i = 0; status == 0 && i < c->n_headers; i++) {
+    status = tpo_h5_each_attribute_text(&c->map, c->headers[i], check_reference, c);
+    if (status > 0) status = damaged(c, c->headers[i]);
+  }
   return status;
 }
 
@@ -197,6 +211,7 @@ int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err)
   if (status < 0) return status;
   status = check_all(&c, r->id);
   free(c.extents);
+  free(c.headers);
   free(c.heaps);
   free(c.objects);
   tpo_map_close(&c.map);

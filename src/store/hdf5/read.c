@@ -343,7 +343,7 @@ int tpo_h5_get_attribute(const struct tpo_h5_reader *r, const char *name, const 
   if (id < 0) return tpo_h5_fail(err, TPO_E_INPUT, r->path, what);
   hid_t type = H5Aget_type(id), space = H5Aget_space(id), memory = tpo_h5_memory_type(TPO_H5_TEXT);
   int status = 1;
-  if (H5Tis_variable_str(type) <= 0 || H5Tget_cset(type) != H5T_CSET_UTF8 ||
+  if (H5Tis_variable_str(type) <= 0 || H5Tcommitted(type) != 0 || H5Tget_cset(type) != H5T_CSET_UTF8 ||
       H5Sget_simple_extent_npoints(space) != 1)
     status = tpo_fail(err, TPO_E_INPUT, "%s: attribute '%s' must be one UTF-8 text", r->path, attribute);
   else if (H5Aread(id, memory, &value) < 0)

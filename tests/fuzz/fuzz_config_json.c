@@ -1,0 +1,58 @@
+/* A model folder's config.json: an architecture, or a reward model's. What is read is written again as
+ * transformers has it, and reads the same. */
+#include <math.h>
+#include "base/json.h"
+#include "fuzz/fuzz.h"
+#include "model/model.h"
+#include "tpo/model.h"
+
+static void same_real(double a, double b)
+{
+  CLAIM(fabs(a - b) <= 1e-12 * fabs(a), "%.17g and %.17g", a, b);
+}
+
+static void same(const struct tpo_arch *a, const struct tpo_arch *b)
+{
+  CLAIM(a->vocab_size == b->vocab_size && a->hidden == b->hidden && a->layers == b->layers);
+  CLAIM(a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_dim == b->head_dim);
+  CLAIM(a->ffn == b->ffn && a->context == b->context && a->tied == b->tied && a->rope == b->rope);
+  same_real(a->rms_eps, b->rms_eps);
+  same_real(a->rope_theta, b->rope_theta);
+  if (a->rope == TPO_ROPE_DEFAULT) return;
+  same_real(a->rope_factor, b->rope_factor);
+  if (a->rope == TPO_ROPE_LINEAR) return;
+  same_real(a->rope_low_freq, b->rope_low_freq);
+  same_real(a->rope_high_freq, b->rope_high_freq);
+  CLAIM(a->rope_original_context == b->rope_original_context);
+}
+
+static void written_reads_the_same(const struct tpo_arch *arch)
+{
+  struct tpo_arch again;
+  struct tpo_error err = {0};
+  json_t *config = tpo_arch_to_json(arch, "float32", 1, -1);
+  CLAIM(config, "no memory");
+  char *text = tpo_json_dump(config);
+  json_decref(config);
+  CLAIM(text, "no memory");
+  config = tpo_json_parse(text, strlen(text), "again", &err);
+  CLAIM(config && tpo_arch_from_json(&again, config, "again", &err) == 0, "%s\n%s", err.message, text);
+  same(arch, &again);
+  json_decref(config);
+  free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  fuzz_put("config.json", (struct part){data, size});
+  if (!fuzz_refused(tpo_arch_read(&arch, fuzz_folder(), &err), &err)) {
+    CLAIM(tpo_arch_check(&arch, "read", &err) == 0, "%s", err.message);
+    written_reads_the_same(&arch);
+  }
+  CLAIM(tpo_model_check(&arch, fuzz_folder(), &err) < 0, "a folder without weights passes");
+  CLAIM(tpo_reward_check(&arch, fuzz_folder(), NULL, &err) < 0, "a folder without weights passes");
+  CLAIM(fuzz_refused(err.code, &err));
+  return 0;
+}

@@ -1,0 +1,95 @@
+/* seeds FOLDER: writes files of each HDF5 kind into FOLDER/samples, FOLDER/pairs and FOLDER/checkpoint, for
+ * the fuzz targets to begin with. What they hold is what the store's tests hold. */
+#include "store/hdf5_files.h"
+#include "backend/backend.h"
+#include "model/model.h"
+#include "tpo/model.h"
+#include "tpo/text.h"
+
+#define CHECK(call)                                                                                          \
+  do {                                                                                                       \
+    struct tpo_error err = {0};                                                                              \
+    if ((call) < 0) {                                                                                        \
+      fprintf(stderr, "seeds: %s\n", err.message);                                                           \
+      exit(1);                                                                                               \
+    }                                                                                                        \
+  } while (0)
+
+static const char *root;
+
+static const char *path_of(const char *target, const char *name)
+{
+  static char path[512];
+  snprintf(path, sizeof path, "%s/%s", root, target);
+  CHECK(tpo_make_dirs(path, &err));
+  snprintf(path, sizeof path, "%s/%s/%s", root, target, name);
+  return path;
+}
+
+static void write_samples(void)
+{
+  struct tpo_samples samples;
+  make_samples(&samples);
+  CHECK(tpo_samples_write(&samples, path_of("samples", "plain"), &err));
+  samples.is_scored = true;
+  samples.judge_counts = strdup("{\"asked\":6}");
+  CHECK(tpo_samples_write(&samples, path_of("samples", "scored"), &err));
+  samples.n = 1;
+  CHECK(tpo_samples_write(&samples, path_of("samples", "one"), &err));
+  tpo_samples_free(&samples);
+}
+
+static void write_pairs(void)
+{
+  struct tpo_pairs pairs;
+  make_pairs(&pairs);
+  CHECK(tpo_pairs_write(&pairs, path_of("pairs", "three"), &err));
+  pairs.n = 0;
+  CHECK(tpo_pairs_write(&pairs, path_of("pairs", "none"), &err));
+  tpo_pairs_free(&pairs);
+}
+
+/* A whole model with its vocabulary, as small as one can be. */
+static void write_model(void)
+{
+  const struct tpo_arch arch = {.vocab_size = 4,
+                                .hidden = 4,
+                                .layers = 1,
+                                .heads = 2,
+                                .kv_heads = 1,
+                                .head_dim = 2,
+                                .ffn = 4,
+                                .context = 8,
+                                .rms_eps = 1e-5,
+                                .rope_theta = 10000,
+                                .tied = true};
+  struct tpo_backend *backend;
+  struct tpo_model *model;
+  struct tpo_tokenizer *tok;
+  struct tpo_checkpoint_writer *writer;
+  CHECK(tpo_backend_open_reference(&backend, &err));
+  CHECK(tpo_model_create_random(
+      &model, &arch, 1, &(struct tpo_model_options){.backend = backend, .dtype = TPO_DTYPE_FP32}, &err));
+  CHECK(tpo_tokenizer_open(&tok, TPO_SOURCE_DIR "/tests/model/fixtures/tokenizer", &err));
+  CHECK(tpo_checkpoint_create(&writer, path_of("checkpoint", "model"), "seed: 1\n", &err));
+  CHECK(tpo_model_save(model, NULL, tok, writer, &err));
+  CHECK(tpo_checkpoint_commit(writer, &err));
+  tpo_checkpoint_writer_close(writer);
+  tpo_tokenizer_close(tok);
+  tpo_model_close(model);
+  tpo_backend_close(backend);
+}
+
+int main(int argc, char **argv)
+{
+  if (argc != 2) {
+    fprintf(stderr, "usage: seeds FOLDER\n");
+    return 2;
+  }
+  root = argv[1];
+  write_samples();
+  write_pairs();
+  write_small_checkpoint(path_of("checkpoint", "small"));
+  write_model();
+  return 0;
+}

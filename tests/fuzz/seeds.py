@@ -1,0 +1,92 @@
+"""seeds.py FOLDER: seeds that are binary, or that the tests' fixtures hold already, as FOLDER/<target>/<name>."""
+import json
+import pathlib
+import sys
+import tempfile
+
+TESTS = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(TESTS / "e2e"))
+import gguf  # noqa: E402
+import tiny  # noqa: E402
+
+OUT = pathlib.Path(sys.argv[1])
+SEPARATOR = b"\n====\n"
+
+
+def put(target, name, *parts):
+    folder = OUT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(SEPARATOR.join(parts))
+
+
+def read(*names):
+    """A fixture's bytes, none where it lacks the file."""
+    path = TESTS.joinpath(*names)
+    return path.read_bytes() if path.exists() else b""
+
+
+def small_model():
+    """A whole model: a folder's weights, and the same as GGUF with its vocabulary."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = tiny.make(pathlib.Path(name) / "model", hidden=4, layers=1, heads=2, kv_heads=1, ffn=4, context=64)
+        meta = gguf.metadata(folder)
+        for key, value in {"block_count": 1, "context_length": 64, "embedding_length": 4, "feed_forward_length": 4,
+                           "attention.head_count": 2, "attention.head_count_kv": 1}.items():
+            meta["llama." + key] = (gguf.U32, value)
+        put("gguf", "model", gguf.build(meta, gguf.tensors(folder)))
+        put("config_json", "tiny", (folder / "config.json").read_bytes())
+        few = dict(list(meta.items())[:10])
+        put("gguf", "metadata", gguf.build(few, []))
+
+
+def sentencepiece():
+    """A vocabulary of the other kind: scores and byte tokens instead of merges."""
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + ["\u2581", "t", "h", "e", "th", "the", "\u2581the"]
+    scores = [0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)]
+    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259)
+    put("gguf", "sentencepiece", gguf.build({
+        "tokenizer.ggml.model": (gguf.STRING, "llama"), "tokenizer.ggml.tokens": (gguf.ARRAY, (gguf.STRING, tokens)),
+        "tokenizer.ggml.scores": (gguf.ARRAY, (gguf.F32, scores)),
+        "tokenizer.ggml.token_type": (gguf.ARRAY, (gguf.I32, kinds)),
+        "tokenizer.ggml.bos_token_id": (gguf.U32, 1), "tokenizer.ggml.eos_token_id": (gguf.U32, 2)}, []))
+
+
+def safetensors():
+    whole = read("store", "fixtures", "types.safetensors")
+    put("safetensors", "types", whole)
+    header = {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+
+    def shard(name):
+        text = json.dumps({name: header["x"]}).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text + b"\0\0\x80\x3f"
+
+    index = {"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    put("safetensors", "sharded", json.dumps(index).encode(), shard("x"), shard("y"))
+
+
+def texts():
+    for folder in sorted((TESTS / "text" / "fixtures").iterdir()):
+        if (folder / "tokenizer.json").exists():
+            put("tokenizer", folder.name, "The cat's  na\u00efve 42\n".encode(), read(folder, "tokenizer.json"),
+                read(folder, "tokenizer_config.json"))
+    chat = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]).encode()
+    for path in sorted((TESTS / "text" / "fixtures" / "chat").glob("*.json")):
+        put("template", path.stem, json.loads(path.read_text())["template"].encode(), chat, b"Name a colour.")
+
+
+def configurations():
+    for path in sorted((TESTS.parent / "configs").glob("*.yaml")):
+        put("config", path.stem, path.read_bytes())
+    for path in sorted((TESTS.parent / "configs" / "thought").glob("*.yaml")):
+        put("config", "thought-" + path.stem, b"thought: layout.yaml\n", b"seed=2", path.read_bytes())
+    for path in sorted(TESTS.glob("*/fixtures/*/config.json")):
+        put("config_json", path.parent.name, path.read_bytes())
+
+
+small_model()
+sentencepiece()
+put("gguf", "types", read("store", "fixtures", "types.gguf"))
+safetensors()
+texts()
+configurations()
