@@ -24,8 +24,7 @@ static const char *const checks[] = {
     "{\"type\":\"length_constraints:number_sentences\",\"num_sentences\":3,\"relation\":\"at least\"}",
     "{\"type\":\"length_constraints:number_paragraphs\",\"num_paragraphs\":2}",
     "{\"type\":\"length_constraints:number_words\",\"num_words\":5,\"relation\":\"less than\"}",
-    "{\"type\":\"length_constraints:nth_paragraph_first_word\",\"num_paragraphs\":2,\"nth_paragraph\":2,"
-    "\"first_word\":\"a\"}",
+    "{\"type\":\"length_constraints:nth_paragraph_first_word\",\"num_paragraphs\":2,\"nth_paragraph\":2,\"first_word\":\"a\"}",
     "{\"type\":\"detectable_content:number_placeholders\",\"num_placeholders\":2}",
     "{\"type\":\"detectable_content:postscript\",\"postscript_marker\":\"P.P.S\"}",
     "{\"type\":\"detectable_content:postscript\",\"postscript_marker\":\"P.S.\"}",
