@@ -49,6 +49,18 @@ TPO_API int tpo_fail(struct tpo_error *err, int code, const char *format, ...)
 TPO_API int tpo_fail_prefix(struct tpo_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A growing byte string, zero at first. A failed allocation is remembered in `failed` and every later append
+ * does nothing, so a writer checks once, at the end. */
+struct tpo_buf {
+  char *data; /* NUL-terminated when not NULL; owned */
+  size_t len; /* bytes, without the NUL */
+  size_t capacity;
+  bool failed;
+};
+TPO_API void tpo_buf_free(struct tpo_buf *buf);
+
+enum tpo_dtype { TPO_F32, TPO_F16, TPO_BF16 }; /* of a tensor's elements, in memory and in files */
+
 enum tpo_log_level { TPO_LOG_ERROR, TPO_LOG_WARN, TPO_LOG_INFO, TPO_LOG_DEBUG };
 
 /* Logs go to standard error, a line each; on ranks other than 0 only errors are printed.

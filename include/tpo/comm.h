@@ -3,6 +3,7 @@
  *   struct tpo_comm *comm;
  *   if (tpo_comm_open(&comm, 1800, &err) < 0) ...          // MPI only when started by mpirun or srun
  *   int64_t job;
+ *   tpo_comm_queue_create(comm, &queue, n_jobs, &err);
  *   while (tpo_comm_queue_next(queue, &job, &err) == 1) work(job);
  *   status = tpo_comm_agree(comm, status, &err);   // all ranks leave with the same status and message
  *   tpo_comm_close(comm);
@@ -20,8 +21,8 @@ struct tpo_comm;
 struct tpo_comm_queue;
 
 TPO_API int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
-/* One rank, whatever started this process: for work that only one of the launcher's ranks does. MPI is not
- * touched. */
+/* One rank, whatever started this process: for work that only one of the
+ * launcher's ranks does. MPI is not touched. */
 TPO_API int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
 TPO_API void tpo_comm_close(struct tpo_comm *comm); /* after success: finalises MPI */
 /* Ends all ranks now with this exit status (MPI_Abort); alone it returns. */
@@ -41,13 +42,13 @@ TPO_API const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks 
 TPO_API int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
 TPO_API int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
-/* any size */
+/* Any number of bytes. */
 TPO_API int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err);
 /* Root's *data (malloc'ed) and *len are copied to every rank (others: malloc'ed here). */
 TPO_API int tpo_comm_bcast_bytes(struct tpo_comm *comm, void **data, size_t *len, int root,
                                  struct tpo_error *err);
-/* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere), lens[size]
- * too when not NULL. Sizes over 2 GiB are sent in pieces. */
+/* Concatenates every rank's bytes at rank 0, in rank order: *out malloc'ed there (NULL elsewhere). Sizes over
+ * 2 GiB are sent in pieces. */
 TPO_API int tpo_comm_gather_bytes(struct tpo_comm *comm, const void *data, size_t len, void **out,
                                   size_t *out_len, struct tpo_error *err);
 TPO_API int tpo_comm_allreduce_sum_f64(struct tpo_comm *comm, double *values, size_t n,

@@ -35,10 +35,8 @@ struct tpo_arch {
 
 struct tpo_param_kind;
 
-/* One tensor in the flat parameter array, in the order: embed; per layer input norm, q, k, v, o, post norm,
- * gate, up, down; final norm; LM head when not tied. Names as in Hugging Face
- * ("model.layers.0.self_attn.q_proj.weight"). q, k, v (and gate, up) lie one after another, so that each
- * group is one linear layer. */
+/* One tensor in the flat parameter array, whose order is that of the table in src/model/params.c. Named as in
+ * Hugging Face ("model.layers.0.mlp.up_proj.weight"). */
 struct tpo_param {
   char name[96];
   int64_t rows, cols;                /* a norm has rows = dim, cols = 1 and is written with one dimension */
@@ -112,8 +110,8 @@ struct tpo_wanted {
   float *dlogprob;      /* [n] */
   int n;
 };
-TPO_API struct tpo_wanted
-tpo_model_wanted(const struct tpo_model *model); /* of the last tpo_model_logprobs */
+/* Of the last tpo_model_logprobs. */
+TPO_API struct tpo_wanted tpo_model_wanted(const struct tpo_model *model);
 
 /* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to. The
  * forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
@@ -121,16 +119,16 @@ struct tpo_activations;
 /* *acts: NULL to allocate; reused when large enough; belongs to the model: free it before the model */
 TPO_API int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch,
                               struct tpo_activations **acts, float *logprob, struct tpo_error *err);
-TPO_API struct tpo_wanted
-tpo_activations_wanted(const struct tpo_activations *acts); /* of the last forward */
+/* Of the last forward. */
+TPO_API struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts);
 /* Told that elements [first, first + count) of the gradient are complete once the backend's work so far is
  * done. The ranges come one after another from the end of the array to its beginning, all of it. */
 struct tpo_grad_ready {
   void (*call)(void *arg, size_t first, size_t count);
   void *arg;
 };
-/* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted; NULL: they are in tpo_activations_wanted.
- * ready may be NULL. */
+/* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted; NULL: they
+ * are in tpo_activations_wanted. ready may be NULL. */
 TPO_API int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch,
                                struct tpo_activations *acts, const float *dlogprob, float *grad,
                                const struct tpo_grad_ready *ready, struct tpo_error *err);
@@ -215,8 +213,8 @@ struct tpo_reward_options {
  * non-finite tensors, are refused by name. */
 TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
                             const struct tpo_reward_options *options, struct tpo_error *err);
-/* The architecture, and all that can be told without reading weights: config.json and the tensors' names,
- * types and shapes. */
+/* The architecture, and all that can be told without reading weights:
+ * config.json and the tensors' names, types and shapes. */
 TPO_API int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head,
                              struct tpo_error *err);
 TPO_API void tpo_reward_close(struct tpo_reward *reward);

@@ -56,8 +56,8 @@ struct tpo_generate_options {
 struct tpo_generate_stats { /* on all ranks */
   double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
 };
-/* K samples of each instruction; every rank holds the same instructions.
- * Rank 0's samples are in their order. */
+/* K samples of each instruction; every rank holds the same
+ * instructions. Rank 0's samples are in their order. */
 TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                          const struct tpo_instructions *instructions,
                          const struct tpo_generate_options *options, struct tpo_samples *samples,

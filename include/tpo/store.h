@@ -17,11 +17,12 @@
 
 struct tpo_arena_block;
 
-enum tpo_finish { /* why generation of a sample ended; stored as text: stop, stop_string, length, context */
-                  TPO_FINISH_STOP,        /* an end token */
-                  TPO_FINISH_STOP_STRING, /* a stop string, or the response marker again */
-                  TPO_FINISH_LENGTH,      /* max_tokens or a budget */
-                  TPO_FINISH_CONTEXT,     /* the model's context is full */
+/* Why generation of a sample ended; stored as text: stop, stop_string, length, context. */
+enum tpo_finish {
+  TPO_FINISH_STOP,        /* an end token */
+  TPO_FINISH_STOP_STRING, /* a stop string, or the response marker again */
+  TPO_FINISH_LENGTH,      /* max_tokens or a budget */
+  TPO_FINISH_CONTEXT,     /* the model's context is full */
 };
 TPO_API const char *tpo_finish_name(enum tpo_finish finish);
 
@@ -58,8 +59,8 @@ struct tpo_samples {
   bool is_scored;                /* which of the two formats the file is */
   char *judge_counts;            /* scored: JSON object of what the judge counted; owned; may be NULL */
 };
-/* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for JSON), token_logprobs and inserted
- * zeros. */
+/* Appends a copy of row (deep). Texts that are NULL become "" ("{}" for
+ * JSON), token_logprobs and inserted zeros. */
 TPO_API int tpo_samples_add(struct tpo_samples *samples, const struct tpo_sample_row *row,
                             struct tpo_error *err);
 /* One past the last of the rows of a prompt whose first row is `first`. */
@@ -67,21 +68,20 @@ TPO_API size_t tpo_samples_prompt_end(const struct tpo_samples *samples, size_t 
 /* First row of the prompt, searched from *at on, which moves past it, so that sets in the same order find
  * theirs at once; samples->n: there is none. Begin with *at = 0. */
 TPO_API size_t tpo_samples_find(const struct tpo_samples *samples, const char *id, size_t *at);
-/* Prompts in the order of their first appearance in prompt_ids[n_prompts], then k. A row of another prompt is
- * an error. */
+/* Prompts in the order of their first appearance in prompt_ids[n_prompts],
+ * then k. A row of another prompt is an error. */
 TPO_API int tpo_samples_sort(struct tpo_samples *samples, const char *const *prompt_ids, size_t n_prompts,
                              struct tpo_error *err);
-/* Rows must be grouped by prompt with k ascending. Bytes of texts that are not UTF-8 become U+FFFD; tokens
- * keep all. */
+/* Rows must be grouped by prompt with k ascending. Bytes of texts that
+ * are not UTF-8 become U+FFFD; tokens keep all. */
 TPO_API int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
-/* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they
- * expected. */
+/* samples is overwritten. All of these readers check types, lengths,
+ * offsets and ranges, and say what they expected. */
 TPO_API int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
 TPO_API int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);
 TPO_API void tpo_samples_free(struct tpo_samples *samples);
 /* One row to bytes, and any number of rows in succession from them: for sending samples between ranks. */
-struct tpo_buf;
 TPO_API int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struct tpo_error *err);
 TPO_API int tpo_samples_unpack(struct tpo_samples *samples, const void *bytes, size_t len,
                                struct tpo_error *err);
@@ -124,8 +124,8 @@ TPO_API int tpo_checkpoint_put(struct tpo_checkpoint_writer *w, const char *grou
 TPO_API int tpo_checkpoint_put_blob(struct tpo_checkpoint_writer *w, const char *name, const void *bytes,
                                     size_t len, struct tpo_error *err);
 TPO_API int tpo_checkpoint_commit(struct tpo_checkpoint_writer *w, struct tpo_error *err);
-TPO_API void
-tpo_checkpoint_writer_close(struct tpo_checkpoint_writer *w); /* removes what was not committed */
+/* Removes what was not committed. */
+TPO_API void tpo_checkpoint_writer_close(struct tpo_checkpoint_writer *w);
 
 struct tpo_checkpoint;
 TPO_API int tpo_checkpoint_open(struct tpo_checkpoint **out, const char *path, struct tpo_error *err);

@@ -13,7 +13,6 @@
 #include "tpo/base.h"
 #include "tpo/config.h"
 
-struct tpo_buf;
 struct tpo_tokenizer;
 struct tpo_template;
 
@@ -24,8 +23,8 @@ struct tpo_ids {
 TPO_API int tpo_ids_append(struct tpo_ids *list, const int32_t *ids, size_t n, struct tpo_error *err);
 TPO_API void tpo_ids_free(struct tpo_ids *list);
 
-/* path: a folder with tokenizer.json (tokenizer_config.json for flags), a .gguf with its vocabulary, or a
- * checkpoint. */
+/* path: a folder with tokenizer.json (tokenizer_config.json for flags), a
+ * .gguf with its vocabulary, or a checkpoint. */
 TPO_API int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_error *err);
 TPO_API void tpo_tokenizer_close(struct tpo_tokenizer *tok);
 
@@ -49,8 +48,8 @@ TPO_API int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t 
 TPO_API int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
 /* TPO_E_INPUT where there are more tokens than the model's vocabulary has; fewer are usual (padding). */
 TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err);
-/* Bytes of one token (borrowed); *special tells whether it is a control token. NULL for an id without a
- * token. */
+/* Bytes of one token (borrowed); *special tells whether it is a
+ * control token. NULL for an id without a token. */
 TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
                                         bool *special);
 /* a special/added token's id, or -1 */
@@ -66,8 +65,8 @@ TPO_API int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
                                               struct tpo_error *err),
                                     void *arg, struct tpo_error *err);
 
-/* All ids that end a turn or text: generation_config's eos_token_id list, the tokenizer's EOS, the template's
- * own end of turn. */
+/* All ids that end a turn or text: generation_config's eos_token_id list, the
+ * tokenizer's EOS, the template's own end of turn. */
 TPO_API int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
                                   struct tpo_ids *out, struct tpo_error *err);
 
@@ -86,8 +85,8 @@ TPO_API void tpo_template_close(struct tpo_template *tmpl);
  * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
 TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
-/* The same as ids: only the template's own markers become control tokens, contents stay text; exactly one
- * BOS. */
+/* The same as ids: only the template's own markers become control
+ * tokens, contents stay text; exactly one BOS. */
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 

@@ -18,12 +18,11 @@
 #include "tpo/model.h"
 #include "tpo/store.h"
 
-struct tpo_buf;
 struct tpo_tokenizer;
 struct tpo_template;
 
-/* Learning rate of step (0-based) of n_steps: linear warm-up over ceil(warmup * n_steps), then the schedule
- * to 0. */
+/* Learning rate of step (0-based) of n_steps: linear warm-up over
+ * ceil(warmup * n_steps), then the schedule to 0. */
 TPO_API double tpo_train_lr(const struct tpo_train_config *config, int64_t step, int64_t n_steps);
 
 /* a line of --metrics; sums of token log-probabilities averaged over pairs; loss before the update */
@@ -64,8 +63,8 @@ TPO_API void tpo_trainer_close(struct tpo_trainer *t);
 TPO_API int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                          const struct tpo_train_config *config, struct tpo_pairs *pairs,
                                          struct tpo_error *err);
-/* Drops pairs without a response token or longer than allowed; *dropped counts them. Call before the
- * reference. */
+/* Drops pairs without a response token or longer than allowed;
+ * *dropped counts them. Call before the reference. */
 TPO_API int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config,
                                    int context, size_t *dropped, struct tpo_error *err);
 TPO_API int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);

@@ -104,7 +104,9 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
   return 1;
 }
 
-/* What the tokens say. Those of a vocabulary that is larger than its tokenizer may have no text. */
+/* What the tokens say, as a text of its own: without the space that SentencePiece begins one with, which a
+ * sample's text, the end of its prompt's, keeps. Those of a vocabulary that is larger than its tokenizer may
+ * have no text. */
 static int decode(const struct tpo_tokenizer *tokenizer, const struct tpo_output *output,
                   struct tpo_buf *text, struct tpo_error *err)
 {

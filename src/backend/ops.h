@@ -165,8 +165,8 @@ struct tpo_ops {
    * base/ggml_blocks.h lacks must not be passed. */
   void (*dequantise)(struct tpo_backend *be, const void *raw, uint32_t ggml_type, float *out, size_t n);
 
-  /* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd [n] may be NULL in forward when not
-   * wanted. */
+  /* RMSNorm: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd [n]
+   * may be NULL in forward when not wanted. */
   void (*rms_norm)(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n,
                    int dim, float eps);
   /* dx += d loss/dx (adds, for the residual stream); dw += */
@@ -231,17 +231,17 @@ struct tpo_ops {
    * left exceeds `uniform`. params is host memory; token and logprob are memory of the backend. */
   void (*sample)(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
                  int32_t *token, float *logprob, int n, int vocab);
-  /* logprob[i] = log softmax(logits_i)[token[i]], the same number that `sample` gives; all memory of the
-   * backend. */
+  /* logprob[i] = log softmax(logits_i)[token[i]], the same number that
+   * `sample` gives; all memory of the backend. */
   void (*token_logprob)(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,
                         int n, int vocab);
-  /* For each (row, token) mentioned: logits > 0 are divided
-   * by penalty, others multiplied. counts [n_items]. */
+  /* For each (row, token) mentioned: logits > 0 are divided by
+   * penalty, others multiplied. counts [n_items]. */
   void (*repetition_penalty)(struct tpo_backend *be, float *logits, const int32_t *rows,
                              const int32_t *tokens, int n_items, float penalty, int vocab);
 
-  /* Rows picked out: out[i] = x[index[i]];
-   * and the reverse, dx[index[i]] = dout[i] with all other rows zero. */
+  /* Rows picked out: out[i] = x[index[i]]; and the reverse,
+   * dx[index[i]] = dout[i] with all other rows zero. */
   void (*gather_rows)(struct tpo_backend *be, const void *x, const int32_t *index, void *out, int n, int dim);
   void (*scatter_rows)(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx, int n,
                        int n_total, int dim);

@@ -12,8 +12,8 @@ double tpo_seconds(void)
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Whether SOURCE_DATE_EPOCH tells the time:
- * up to the end of the year 9999, the last that a timestamp shows. */
+/* Whether SOURCE_DATE_EPOCH tells the time: up to the end of the year
+ * 9999, the last that a timestamp shows. */
 static bool fixed_time(time_t *out)
 {
   const char *fixed = getenv("SOURCE_DATE_EPOCH");

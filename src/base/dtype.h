@@ -5,8 +5,6 @@
 #include <string.h>
 #include "tpo/base.h"
 
-enum tpo_dtype { TPO_F32, TPO_F16, TPO_BF16 };
-
 static inline size_t tpo_dtype_size(enum tpo_dtype dtype)
 {
   return dtype == TPO_F32 ? 4 : 2;

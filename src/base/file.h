@@ -1,5 +1,5 @@
-/* Files: mapped input, line readers (plain or gzip), and atomic output (temporary name, fsync, rename, fsync
- * of the folder). */
+/* Files: mapped input, line readers (plain or gzip), and atomic output
+ * (temporary name, fsync, rename, fsync of the folder). */
 #ifndef TPO_BASE_FILE_H
 #define TPO_BASE_FILE_H
 
@@ -38,8 +38,8 @@ struct tpo_atomic {
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
 void tpo_atomic_abort(struct tpo_atomic *file);
-/* Error (usage) unless a file of this name can be written,
- * found out before the work that makes its content. */
+/* Error (usage) unless a file of this name can be written, found out
+ * before the work that makes its content. */
 int tpo_check_output(const char *path, struct tpo_error *err);
 /* Whether both names lead to one file or folder, also one that is not there yet. */
 bool tpo_same_file(const char *a, const char *b);

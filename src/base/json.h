@@ -10,12 +10,12 @@
  * Duplicate keys are an error. NULL on error. json_decref() releases. */
 json_t *tpo_json_parse(const char *text, size_t len, const char *place, struct tpo_error *err);
 json_t *tpo_json_load(const char *path, size_t max_bytes, struct tpo_error *err);
-/* Compact, keys in insertion order, numbers with 17 digits when needed.
- * NULL when memory is short. free() it. */
+/* Compact, keys in insertion order, numbers with 17 digits when
+ * needed. NULL when memory is short. free() it. */
 char *tpo_json_dump(const json_t *value);
 
-/* Each leaves *out as it is when the key is absent or null (so preset the default), and fails on a wrong
- * type. */
+/* Each leaves *out as it is when the key is absent or null (so preset
+ * the default), and fails on a wrong type. */
 int tpo_json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *out,
                      const char *place, struct tpo_error *err);
 int tpo_json_get_double(const json_t *object, const char *key, double *out, const char *place,
@@ -28,8 +28,8 @@ int tpo_json_get_string(const json_t *object, const char *key, const char **out,
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void tpo_json_append_string(struct tpo_buf *buf, const char *text, size_t len);
-/* Appends the shortest of 15 to 17 digits that reads back as x; NaN and infinities, which JSON lacks, become
- * null. */
+/* Appends the shortest of 15 to 17 digits that reads back as x; NaN and
+ * infinities, which JSON lacks, become null. */
 void tpo_json_append_double(struct tpo_buf *buf, double x);
 
 #endif

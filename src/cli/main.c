@@ -44,8 +44,8 @@ static int exit_status(int status)
   return status == TPO_E_USAGE ? 2 : 1;
 }
 
-/* The launcher's rank, known before MPI is: usage errors are the same on all ranks, and one is enough to tell
- * them. */
+/* The launcher's rank, known before MPI is: usage errors are the same on
+ * all ranks, and one is enough to tell them. */
 static bool is_first_rank(void)
 {
   static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
@@ -89,8 +89,8 @@ static bool is_agreed(const char *message)
   return sscanf(message, "rank %*d%n", &len) == 0 && len > 0 && message[len] == ':';
 }
 
-/* Several ranks find a broken exchange at once: one tells, and its abort ends the others. It comes to them as
- * a signal. */
+/* Several ranks find a broken exchange at once: one tells, and its abort
+ * ends the others. It comes to them as a signal. */
 static bool is_told_by_another(struct tpo_comm *comm)
 {
   return !tpo_comm_first_to_tell(comm) && nanosleep(&(struct timespec){.tv_sec = 10}, NULL) < 0;
@@ -146,8 +146,8 @@ int main(int argc, char **argv)
   struct invocation in = {.command = command};
   tpo_config_default(&in.config);
   signal(SIGXFSZ, SIG_IGN);
-  /* Commands that compute end at their next safe point;
-   * what only reads, prints or waits for input just ends. */
+  /* Commands that compute end at their next safe point; what only
+   * reads, prints or waits for input just ends. */
   if (command->needs_comm) tpo_interrupt_install();
   int status = options_parse(&in, argc - 2, argv + 2, &err);
   if (status == 0 && in.help) {

@@ -66,8 +66,8 @@ static int load_config(struct invocation *in, const char *path, struct tpo_error
   return status;
 }
 
-/* Settings from --config first, so that every other option
- * overrides the file wherever it stands on the line. */
+/* Settings from --config first, so that every other option overrides
+ * the file wherever it stands on the line. */
 static int apply(struct invocation *in, int index, const char *value, bool config_pass, struct tpo_error *err)
 {
   const struct option *o = option_at(in->command, index);

@@ -1,5 +1,5 @@
-/* The shared queue: a counter in rank 0's memory that every rank adds to without rank 0 taking part
- * (remote.c). */
+/* The shared queue: a counter in rank 0's memory that every rank adds
+ * to without rank 0 taking part (remote.c). */
 #include <stdlib.h>
 #include "base/memory.h"
 #include "comm/state.h"
@@ -11,8 +11,8 @@ struct tpo_comm_queue {
   int word;      /* the counter's place among rank 0's words */
 };
 
-/* A word that no queue uses; the same on every rank,
- * because all make and end their queues in the same order. */
+/* A word that no queue uses; the same on every rank, because all make
+ * and end their queues in the same order. */
 static int find_word(const struct tpo_comm *comm)
 {
   for (int word = COMM_WORD_QUEUE; word < COMM_WORDS; word++)

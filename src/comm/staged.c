@@ -1,5 +1,5 @@
-/* Tensors of a GPU that ranks share, piece by piece
- * through host memory and MPI: for tests and small experiments. */
+/* Tensors of a GPU that ranks share, piece by piece through host memory
+ * and MPI: for tests and small experiments. */
 #include "base/shard.h"
 #include "comm/state.h"
 

@@ -248,13 +248,19 @@ static void check_routes(struct check *check)
   }
 }
 
+static bool kind_compares(const char *name, size_t len)
+{
+  int kind = config_judge_kind_named(name, len);
+  return kind >= 0 && config_judge_kind_compares(kind);
+}
+
 static bool compares(const struct tpo_judge_config *judge)
 {
-  const char *argument, *name;
-  bool found = config_judge_kind(judge->kind, &argument) == JUDGE_KIND_PAIRWISE;
+  const char *name = "";
+  bool found = kind_compares(judge->kind, strcspn(judge->kind, ":"));
   for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
     size_t len = judge_of_route(judge->routes[i], &name);
-    found = found || (len > 0 && config_judge_kind_named(name, len) == JUDGE_KIND_PAIRWISE);
+    found = found || kind_compares(name, len);
   }
   return found || judge->mode == TPO_JUDGE_PAIRWISE;
 }

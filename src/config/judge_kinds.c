@@ -2,9 +2,10 @@
 #include "config/judge_kinds.h"
 #include <string.h>
 
-#define ROW(id, name, argument, told) [JUDGE_KIND_##id] = {name, argument},
+#define ROW(id, name, argument, compares, told) [JUDGE_KIND_##id] = {name, argument, compares},
 static const struct {
   const char *name, *argument;
+  bool compares;
 } kinds[] = {CONFIG_JUDGE_KINDS(ROW)};
 
 int config_judge_kind_named(const char *name, size_t len)
@@ -29,4 +30,9 @@ const char *config_judge_kind_name(enum config_judge_kind kind)
 const char *config_judge_kind_argument(enum config_judge_kind kind)
 {
   return kinds[kind].argument;
+}
+
+bool config_judge_kind_compares(enum config_judge_kind kind)
+{
+  return kinds[kind].compares;
 }

@@ -58,8 +58,8 @@ int config_find_key(const char *path, size_t len); /* -1: none */
 int config_find_section(const char *name, size_t len);
 bool config_in_section(int key, const char *section); /* section "": keys at the top */
 const char *config_key_name(int key);                 /* the path's last part */
-/* Whether samples, scores or weights depend on the key:
- * a run may go on with another value where they don't. */
+/* Whether samples, scores or weights depend on the key: a run may go
+ * on with another value where they don't. */
 bool config_bears_on_results(int key);
 
 /* One scalar, or one item of a list. */
@@ -96,8 +96,8 @@ struct config_report {
 };
 void config_problem(struct config_report *report, int code, const char *place, int line, const char *format,
                     ...) __attribute__((format(printf, 5, 6)));
-/* Moves the lines to *out (when not NULL) and the first with the count to err; returns 0 when there were
- * none. */
+/* Moves the lines to *out (when not NULL) and the first with the count
+ * to err; returns 0 when there were none. */
 int config_report_end(struct config_report *report, char **out, struct tpo_error *err);
 
 /* `thought: NAME`: resets the section, then reads the built-in or the file. dir (may be NULL) is where a

@@ -1,5 +1,5 @@
-/* The scheduler: which prompts are worked on, and which
- * of their samples have slots and blocks of the cache. */
+/* The scheduler: which prompts are worked on, and which of their
+ * samples have slots and blocks of the cache. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,8 +126,8 @@ static int own_blocks(const struct tpo_engine *e, const struct tpo_request *requ
   return blocks_for(e, sequence_tokens(e, request)) - (request->n_prompt - 1) / e->block_tokens;
 }
 
-/* How many blocks the cache gets: what all slots can use, as far as memory goes; at least what the request
- * alone needs. */
+/* How many blocks the cache gets: what all slots can use, as far as memory
+ * goes; at least what the request alone needs. */
 static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *request, int *n,
                        struct tpo_error *err)
 {
@@ -283,8 +283,8 @@ static int pull(struct tpo_engine *e, const struct tpo_engine_client *client, st
   return 1;
 }
 
-/* Gives a sample its row of blocks: the prefix's full blocks shared, its last partial one copied, the rest
- * new. */
+/* Gives a sample its row of blocks: the prefix's full blocks shared,
+ * its last partial one copied, the rest new. */
 static void give_blocks(struct tpo_engine *e, struct sequence *s, const struct group *g)
 {
   int total = blocks_for(e, sequence_tokens(e, g->request));

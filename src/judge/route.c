@@ -223,8 +223,8 @@ static int route_score(void *state, const struct tpo_judge_item *items, int n_it
   return status;
 }
 
-/* Adds a judge's counts as "<name>.<count>", those of "max_"
- * as "max_<name>.<count>" so that they stay such. */
+/* Adds a judge's counts as "<name>.<count>", those of "max_" as
+ * "max_<name>.<count>" so that they stay such. */
 static int add_counts(json_t *counts, const char *name, const struct tpo_judge *judge)
 {
   char *text = tpo_judge_counts(judge);

@@ -23,8 +23,8 @@ static double scale_llama3(const struct tpo_arch *arch, double frequency)
 void tpo_rope_frequencies(const struct tpo_arch *arch, float *out)
 {
   for (int i = 0; i < arch->head_dim / 2; i++) {
-    /* In fp32 as the models were trained:
-     * at large positions the rounding of a frequency shows in the angle. */
+    /* In fp32 as the models were trained: at large positions the
+     * rounding of a frequency shows in the angle. */
     float frequency = 1.0f / powf((float)arch->rope_theta, (float)(2 * i) / (float)arch->head_dim);
     if (arch->rope == TPO_ROPE_LINEAR) frequency = (float)(frequency / arch->rope_factor);
     if (arch->rope == TPO_ROPE_LLAMA3) frequency = (float)scale_llama3(arch, frequency);

@@ -29,17 +29,18 @@ enum report_phase {
   PHASE_DPO,
   N_PHASES
 };
-enum report_field { /* of a training step */
-                    FIELD_LOSS,
-                    FIELD_ACCURACY,
-                    FIELD_MARGIN,
-                    FIELD_CHOSEN_LOGPROB,
-                    FIELD_REJECTED_LOGPROB,
-                    FIELD_GRAD_NORM,
-                    FIELD_LR,
-                    FIELD_TOKENS,
-                    FIELD_SECONDS,
-                    N_FIELDS
+/* Of a training step. */
+enum report_field {
+  FIELD_LOSS,
+  FIELD_ACCURACY,
+  FIELD_MARGIN,
+  FIELD_CHOSEN_LOGPROB,
+  FIELD_REJECTED_LOGPROB,
+  FIELD_GRAD_NORM,
+  FIELD_LR,
+  FIELD_TOKENS,
+  FIELD_SECONDS,
+  N_FIELDS
 };
 
 struct report_step {

@@ -1,5 +1,5 @@
-/* The iteration loop's state, shared by its files: the loop itself (run.c), the steps (iteration.c), the
- * closing table. */
+/* The iteration loop's state, shared by its files: the loop itself
+ * (run.c), the steps (iteration.c), the closing table. */
 #ifndef TPO_RUN_LOOP_H
 #define TPO_RUN_LOOP_H
 
@@ -102,8 +102,8 @@ int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, 
 /* Of validation's scored samples (rank 0's), just written: how often they win against the iteration before
  * and against the baseline, as events. All ranks. */
 int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err);
-/* Before a run: that run.baseline, where it is given, is a run
- * that this one can be compared with. All ranks. */
+/* Before a run: that run.baseline, where it is given, is a run that
+ * this one can be compared with. All ranks. */
 int loop_check_baseline(const struct loop *loop, struct tpo_error *err);
 /* The baseline's validation.h5 of this iteration, or of its last one before (rank 0). */
 int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], struct tpo_error *err);

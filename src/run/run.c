@@ -162,8 +162,8 @@ static void config_hash(const struct tpo_config *config, char hex[33])
   tpo_buf_free(&text);
 }
 
-/* The lock on the metrics file lasts as long as this process:
- * two runs in one folder would write over each other. */
+/* The lock on the metrics file lasts as long as this process: two runs
+ * in one folder would write over each other. */
 static int open_metrics(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];

@@ -1,5 +1,5 @@
-/* Judging over ranks: rank 0 shares its samples, prompts are jobs
- * of a shared queue that ranks take batches from, scores are gathered. */
+/* Judging over ranks: rank 0 shares its samples, prompts are jobs of a shared queue that ranks take batches
+ * from, scores are gathered. */
 #include <stdlib.h>
 #include <string.h>
 

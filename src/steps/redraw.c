@@ -32,8 +32,8 @@ static int take_unparsed(const struct tpo_instructions *all, int *counts, struct
   return status;
 }
 
-/* The next of the drawn rows that parses and is of this prompt.
- * Both sets stand in the same order of prompts. */
+/* The next of the drawn rows that parses and is of this prompt. Both
+ * sets stand in the same order of prompts. */
 static const struct tpo_sample_row *next_parsed(const struct tpo_samples *drawn, size_t *at,
                                                 const char *prompt)
 {

@@ -93,8 +93,8 @@ static int take_shares(struct tpo_samples *samples, const struct tpo_samples *co
 int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                      const struct tpo_samples *before, size_t *failures, struct tpo_error *err)
 {
-  /* Both positions are asked whatever judge.comparisons says,
-   * and raw scores compare as well as scaled ones. */
+  /* Both positions are asked whatever judge.comparisons says, and raw
+   * scores compare as well as scaled ones. */
   struct tpo_config config = *session->config;
   struct tpo_session within = *session;
   config.judge.comparisons = 0;

@@ -67,8 +67,8 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
 /* Enters the merge of two tokens into the token of both their bytes. `bytes` is memory to work in. */
 int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t right, size_t rank,
                             struct tpo_buf *bytes, struct tpo_error *err);
-/* Once the vocabulary is complete: the tokens of single bytes,
- * and what tokens with visible spaces decode to. */
+/* Once the vocabulary is complete: the tokens of single bytes, and
+ * what tokens with visible spaces decode to. */
 int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err);
 
 /* Splits of a GGUF's pre-tokenizer by name; NULL: not one of ours. patterns end with NULL. */

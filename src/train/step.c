@@ -32,8 +32,8 @@ static int check_losses(const struct tpo_trainer *t, const struct micro_batch *m
   return 0;
 }
 
-/* Forward, loss and backward of the pairs packed in mb, whose results are then in it. The loss's mean is over
- * n_global pairs. */
+/* Forward, loss and backward of the pairs packed in mb, whose results are
+ * then in it. The loss's mean is over n_global pairs. */
 static int forward_backward(struct tpo_trainer *t, struct micro_batch *mb, const struct tpo_pairs *pairs,
                             const uint32_t *rows, size_t n_global, const struct tpo_grad_ready *ready,
                             struct tpo_error *err)
@@ -103,8 +103,8 @@ int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err)
   return status;
 }
 
-/* The gradient's norm is not finite though every loss was: finds the pair by going through them one at a
- * time. */
+/* The gradient's norm is not finite though every loss was: finds the
+ * pair by going through them one at a time. */
 static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows,
                           size_t n, struct tpo_error *err)
 {

@@ -49,8 +49,8 @@ static int chunk_words(const struct tpo_gemm *g)
   return ceil_div(ceil_div(g->k, ceil_div(g->k, g->kernel->kc)), 2) * 2;
 }
 
-/* A tile whose panel passes the last column goes through `edge`,
- * so that the kernel always sees whole panels. */
+/* A tile whose panel passes the last column goes through `edge`, so
+ * that the kernel always sees whole panels. */
 static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, const uint32_t *a,
                       ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b, float *c, bool load_c, float *edge)
 {

@@ -145,8 +145,8 @@ static int wrong_answer(const struct asked *asked, size_t i, const char *line, s
       i + 1, why, asked->item->id, asked->n_usable, (int)shown, line, shown < len ? "..." : "");
 }
 
-/* NULL when the answer is as it must be, else what is wrong
- * with it, written to `why` where it tells details. */
+/* NULL when the answer is as it must be, else what is wrong with it,
+ * written to `why` where it tells details. */
 static const char *check_answer(const struct asked *asked, const json_t *answer, char why[160])
 {
   const json_t *id = json_object_get(answer, "id"), *scores = json_object_get(answer, "scores"),

@@ -32,8 +32,8 @@ static bool copy_word(const char **in, char **out)
 
 char **judge_command_words(const char *command, struct tpo_error *err)
 {
-  /* A word and its NUL need no more bytes than the word
-   * with the blank after it, and two words at least three. */
+  /* A word and its NUL need no more bytes than the word with the blank
+   * after it, and two words at least three. */
   size_t len = strlen(command), most = len / 2 + 2;
   char **words = tpo_calloc(1, most * sizeof *words + len + 2, err);
   if (!words) return NULL;

@@ -184,8 +184,8 @@ static int write_index(const struct export_job *e, struct tpo_error *err)
   return code;
 }
 
-/* Of an earlier export into the same folder:
- * its other way of naming the weights would contradict this one's. */
+/* Of an earlier export into the same folder: its other way of naming
+ * the weights would contradict this one's. */
 static int remove_stale(const struct export_job *e, struct tpo_error *err)
 {
   char path[4096];

@@ -95,8 +95,8 @@ static const float *values_of(const struct reward_head *head, size_t i)
   return head->values + head->params[i].offset;
 }
 
-/* Eight sums side by side, added up in a fixed order:
- * as fast as the vectors allow, and the same everywhere. */
+/* Eight sums side by side, added up in a fixed order: as fast as the
+ * vectors allow, and the same everywhere. */
 static double dot(const float *w, const double *x, int n)
 {
   double sum[8] = {0};

@@ -7,8 +7,8 @@
 
 #include "base/memory.h"
 
-/* Llama 3's "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n": where
- * the assistant's turn begins. */
+/* Llama 3's "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n": where the assistant's turn
+ * begins. */
 static const int32_t gate_pattern[] = {128009, 128006, 78191, 128007, 271};
 enum { PATTERN = sizeof gate_pattern / sizeof *gate_pattern };
 

@@ -68,8 +68,8 @@ static void set_sizes(struct run *r)
   r->most_wanted = smaller(r->rows, 2 * r->slots) + 1;
 }
 
-/* How many blocks of `bytes` the cache gets: enough for the longest text, and as a rule for a pass's worth of
- * others beside it. */
+/* How many blocks of `bytes` the cache gets: enough for the longest text, and
+ * as a rule for a pass's worth of others beside it. */
 static int plan_blocks(const struct run *r, const struct tpo_pass_limits *limits, int *n,
                        struct tpo_error *err)
 {
@@ -198,8 +198,8 @@ static bool open_next(struct run *r)
   return true;
 }
 
-/* The whole text is in passes. Its slot is free after this one;
- * what the next text has of it is held for that. */
+/* The whole text is in passes. Its slot is free after this one; what
+ * the next text has of it is held for that. */
 static void close_current(struct run *r)
 {
   r->open = false;

@@ -8,16 +8,17 @@
 #include "base/memory.h"
 #include "tpo/base.h"
 
-enum tpo_h5_type { /* as they lie in memory, and little-endian in the file */
-                   TPO_H5_U8,
-                   TPO_H5_U16,
-                   TPO_H5_I32,
-                   TPO_H5_I64,
-                   TPO_H5_F16,
-                   TPO_H5_F32,
-                   TPO_H5_F64,
-                   TPO_H5_TEXT, /* variable-length UTF-8; const char * in memory */
-                   TPO_H5_OTHER /* anything that this program does not write */
+/* As they lie in memory, and little-endian in the file. */
+enum tpo_h5_type {
+  TPO_H5_U8,
+  TPO_H5_U16,
+  TPO_H5_I32,
+  TPO_H5_I64,
+  TPO_H5_F16,
+  TPO_H5_F32,
+  TPO_H5_F64,
+  TPO_H5_TEXT, /* variable-length UTF-8; const char * in memory */
+  TPO_H5_OTHER /* anything that this program does not write */
 };
 enum { TPO_H5_MAX_RANK = 8 };
 
@@ -61,8 +62,8 @@ struct tpo_h5_writer {
 /* Zero-initialise w before. config may be NULL. */
 int tpo_h5_create(struct tpo_h5_writer *w, const char *path, const char *format, const char *config,
                   struct tpo_error *err);
-/* name: "group/name"; groups are made as needed. Texts: data is const char *const *, malformed UTF-8 becomes
- * U+FFFD. */
+/* name: "group/name"; groups are made as needed. Texts: data is const
+ * char *const *, malformed UTF-8 becomes U+FFFD. */
 int tpo_h5_put(struct tpo_h5_writer *w, const char *name, enum tpo_h5_type type, int rank,
                const uint64_t *dims, const void *data, struct tpo_error *err);
 /* Text attribute of the object `name` ("/": the root). */
@@ -91,8 +92,8 @@ void tpo_h5_reader_close(struct tpo_h5_reader *r);
 /* 1 found, 0 absent. */
 int tpo_h5_shape(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
                  struct tpo_error *err);
-/* As tpo_h5_shape, and where in the file the elements lie, little-endian, one after the other (not for
- * texts). */
+/* As tpo_h5_shape, and where in the file the elements lie,
+ * little-endian, one after the other (not for texts). */
 int tpo_h5_place(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
                  uint64_t *offset, struct tpo_error *err);
 /* Fails unless the dataset has this type and one dimension; *n is its length. */

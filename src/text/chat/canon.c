@@ -6,8 +6,8 @@
 #include <string.h>
 #include "base/memory.h"
 
-/* kind: 's' string, 'n' name or number, 'p' punctuation, 'O' begin of output, 'S' begin of statement, 'E' its
- * end. */
+/* kind: 's' string, 'n' name or number, 'p' punctuation, 'O' begin of
+ * output, 'S' begin of statement, 'E' its end. */
 struct token {
   char kind;
   size_t begin, len; /* in the pool */
@@ -152,8 +152,8 @@ static int lex(struct lexer *l)
   return TPO_OK;
 }
 
-/* Where the output that begins at token i ends, if it is a mere sum: its operands can then join their
- * neighbours'. */
+/* Where the output that begins at token i ends, if it is a mere sum: its
+ * operands can then join their neighbours'. */
 static size_t simple_output(const struct lexer *l, size_t i)
 {
   for (size_t j = i + 1; j < l->n; j++) {
@@ -172,8 +172,8 @@ static int copy(struct lexer *to, const struct lexer *from, size_t i)
   return add(to, from->tokens[i].kind, from->pool.data + from->tokens[i].begin, from->tokens[i].len);
 }
 
-/* Neighbouring outputs become one sum; `.name`, `.strip()`
- * and `loop.index0 == 0` take their other spelling. */
+/* Neighbouring outputs become one sum; `.name`, `.strip()` and
+ * `loop.index0 == 0` take their other spelling. */
 static int rewrite(struct lexer *to, const struct lexer *from)
 {
   bool sum = false; /* the last thing written is the end of a sum */

@@ -11,8 +11,8 @@
 /* Query rows (tokens times heads of one key head) that one task computes together, one token at least. */
 #define TPO_QUERY_ROWS 48
 
-/* Consecutive tokens of one sequence, all query heads of one key head.
- * Keys come either from the paged cache (kv set) or packed from the rows of a training step. */
+/* Consecutive tokens of one sequence, all query heads of one key head. Keys come either from the paged
+ * cache (kv set) or packed from the rows of a training step. */
 struct tpo_flash {
   struct tpo_attention_shape shape;
   int kv_head;

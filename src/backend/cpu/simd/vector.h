@@ -166,8 +166,8 @@ INLINE vd vhigh(vf x)
 }
 #endif
 
-/* The first n < VL elements, zero in the other lanes;
- * and back. Lanes give the same bits as in a full vector. */
+/* The first n < VL elements, zero in the other lanes; and back. Lanes
+ * give the same bits as in a full vector. */
 INLINE vf vload_n(const float *p, int n)
 {
   float lanes[VL] = {0};
