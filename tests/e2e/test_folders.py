@@ -24,6 +24,11 @@ def tensor_names(model):
     return json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
 
 
+def change_config(model, **settings):
+    path = model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
 def test_a_single_file_goes_before_a_stale_index(tpo, model, tmp_path):
     expected = logprobs(tpo, model)
     old = tiny.make(tmp_path / "old", seed=2)
@@ -36,3 +41,10 @@ def test_a_single_file_goes_before_a_stale_index(tpo, model, tmp_path):
     assert "model.safetensors.index.json is not read" in result.stderr.decode()
     (model / "model.safetensors").unlink()
     assert logprobs(tpo, model) != expected
+
+
+def test_rope_settings_that_disagree_are_refused(tpo, model):
+    change_config(model, rope_scaling={"rope_type": "linear", "factor": 4.0},
+                  rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
+    text = tpo.fails("logprobs", "--model", model, stdin=IDS)
+    assert "config.json" in text and '"rope_scaling"' in text and '"rope_parameters"' in text, text
