@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+import gguf
 import tiny
 
 IDS = '{"ids":[5,6,7,8,9,10]}\n'
@@ -48,3 +49,32 @@ def test_rope_settings_that_disagree_are_refused(tpo, model):
                   rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
     text = tpo.fails("logprobs", "--model", model, stdin=IDS)
     assert "config.json" in text and '"rope_scaling"' in text and '"rope_parameters"' in text, text
+
+
+def write_gguf(path, model, **keys):
+    path.write_bytes(gguf.build(gguf.metadata(model) | keys, gguf.tensors(model)))
+    return path
+
+
+@pytest.mark.parametrize("key, value", [("attention.head_count_kv", 2), ("attention.head_count", 4),
+                                        ("feed_forward_length", 64)])
+def test_a_gguf_may_give_a_size_for_each_layer(tpo, tiny_model, tmp_path, key, value):
+    expected = logprobs(tpo, write_gguf(tmp_path / "one.gguf", tiny_model))
+    path = tmp_path / "layers.gguf"
+    assert logprobs(tpo, write_gguf(path, tiny_model, **{"llama." + key: (gguf.ARRAY, (gguf.I32, [value] * 2))})) == expected
+    write_gguf(path, tiny_model, **{"llama." + key: (gguf.ARRAY, (gguf.I32, [value, 1]))})
+    text = tpo.fails("logprobs", "--model", path, stdin=IDS)
+    assert "layers.gguf" in text and f"llama.{key}" in text and "layer 1" in text, text
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_part_of_a_split_gguf_is_refused_with_what_joins_it(tpo, tiny_model, tmp_path, part):
+    split = {"split.no": (gguf.U32, part), "split.count": (gguf.U32, 2), "split.tensors.count": (gguf.I32, 20)}
+    meta, rows = gguf.metadata(tiny_model), gguf.tensors(tiny_model)
+    path = tmp_path / f"m-0000{part + 1}-of-00002.gguf"
+    path.write_bytes(gguf.build(split if part else meta | split, rows[10:] if part else rows[:10]))
+    prompts = tmp_path / "p.jsonl"
+    prompts.write_text('{"id":"a","instruction":"Say it."}\n')
+    for args in (["logprobs"], ["generate", "--prompts", prompts, "--out", tmp_path / "o.h5"]):
+        text = tpo.fails(args[0], "--model", path, *args[1:], stdin=IDS)
+        assert f"part {part + 1} of a model split into 2 files" in text and "llama-gguf-split --merge" in text, text
