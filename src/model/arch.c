@@ -363,7 +363,20 @@ static json_t *token_to_json(int32_t id)
   return id < 0 ? json_null() : json_integer(id);
 }
 
-json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos)
+static json_t *ends_to_json(const int32_t *ends, size_t n)
+{
+  if (n < 2) return token_to_json(n == 0 ? -1 : ends[0]);
+  json_t *list = json_array();
+  for (size_t i = 0; i < n; i++)
+    if (json_array_append_new(list, json_integer(ends[i])) != 0) {
+      json_decref(list);
+      return NULL;
+    }
+  return list;
+}
+
+json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,
+                         size_t n_ends)
 {
   const char *const *name = tpo_family(arch)->names;
   return json_pack(
@@ -376,6 +389,6 @@ json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t
       "hidden_act", "silu", "rms_norm_eps", arch->rms_eps, "rope_theta", arch->rope_theta, //
       "rope_scaling", scaling_to_json(arch), "tie_word_embeddings", (int)arch->tied,       //
       "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0,                        //
-      "bos_token_id", token_to_json(bos), "eos_token_id", token_to_json(eos),              //
+      "bos_token_id", token_to_json(bos), "eos_token_id", ends_to_json(ends, n_ends),      //
       "use_cache", 1, "torch_dtype", dtype, "dtype", dtype);
 }

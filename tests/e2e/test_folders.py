@@ -78,3 +78,36 @@ def test_a_part_of_a_split_gguf_is_refused_with_what_joins_it(tpo, tiny_model, t
     for args in (["logprobs"], ["generate", "--prompts", prompts, "--out", tmp_path / "o.h5"]):
         text = tpo.fails(args[0], "--model", path, *args[1:], stdin=IDS)
         assert f"part {part + 1} of a model split into 2 files" in text and "llama-gguf-split --merge" in text, text
+
+
+def generate(tpo, model, folder, name):
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"id": f"p{i}", "instruction": f"Say {i}."}) + "\n" for i in range(4)))
+    tpo.ok("generate", "--model", model, "--prompts", prompts, "--out", folder / name, "--jsonl", "--k", 2, "--seed", 5,
+           "--max-tokens", 64, "--dtype", "fp32", "--temperature", 1)
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("left", [None, {"temperature": 0.6}])
+def test_end_tokens_of_config_json_end_samples_and_travel_on(tpo, model, tmp_path, left):
+    ends = [*range(40, 270, 7)]
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    expected = generate(tpo, model, tmp_path, "expected.jsonl")
+    assert sum(row["finish_reason"] == "stop" for row in expected) > len(expected) // 2
+    (model / "generation_config.json").unlink()
+    if left:
+        (model / "generation_config.json").write_text(json.dumps(left))
+    assert generate(tpo, model, tmp_path, "without.jsonl") != expected
+    change_config(model, eos_token_id=ends)
+    assert generate(tpo, model, tmp_path, "config.jsonl") == expected
+
+    pairs, checkpoint, folder = tmp_path / "p.jsonl", tmp_path / "c.h5", tmp_path / "exported"
+    pairs.write_text('{"prompt_ids":[1,2],"chosen_ids":[3],"rejected_ids":[4,5]}\n')
+    tpo.ok("dpo", "--model", model, "--pairs", pairs, "--out", checkpoint, "--batch", 1, "--lr", 1e-12, "--dtype", "fp32")
+    tpo.ok("export", checkpoint, folder, "--to", "hf")
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == ends and generation.get("temperature") == (left or {}).get("temperature")
+    assert set(json.loads((folder / "config.json").read_text())["eos_token_id"]) == {2, *ends}
+    for path, name in ((checkpoint, "checkpoint.jsonl"), (folder, "exported.jsonl")):
+        rows = generate(tpo, path, tmp_path, name)
+        assert [(r["text"], r["finish_reason"]) for r in rows] == [(r["text"], r["finish_reason"]) for r in expected]

@@ -180,12 +180,30 @@ static void an_architecture_survives_its_own_json(void **state)
     if (i == 2) arch.rope_low_freq = 1, arch.rope_high_freq = 4, arch.rope_original_context = 8192;
     arch.tied = i == 1;
     arch.head_dim = 10;
-    json_t *json = tpo_arch_to_json(&arch, "float32", 1, -1);
+    json_t *json = tpo_arch_to_json(&arch, "float32", 1, NULL, 0);
     char *text = tpo_json_dump(json);
     assert_non_null(text);
     assert_ok(parse(&back, text, &err));
     assert_memory_equal(&arch, &back, sizeof arch);
     free(text);
+    json_decref(json);
+  }
+}
+
+static void several_end_tokens_are_a_list(void **state)
+{
+  (void)state;
+  const int32_t ends[] = {63, 23};
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  assert_ok(parse(&arch, "{" BASE "}", &err));
+  for (size_t n = 0; n <= 2; n++) {
+    json_t *json = tpo_arch_to_json(&arch, "float32", 1, ends, n),
+           *eos = json_object_get(json, "eos_token_id");
+    assert_int_equal(json_is_null(eos), n == 0);
+    assert_int_equal(json_is_array(eos), n == 2);
+    assert_int_equal(json_integer_value(n == 2 ? json_array_get(eos, 0) : eos), n ? 63 : 0);
+    assert_int_equal(json_integer_value(json_array_get(eos, 1)), n == 2 ? 23 : 0);
     json_decref(json);
   }
 }
@@ -210,6 +228,7 @@ int main(void)
       cmocka_unit_test(what_is_neutral_is_taken),
       cmocka_unit_test(contradictions_and_nonsense_are_refused),
       cmocka_unit_test(an_architecture_survives_its_own_json),
+      cmocka_unit_test(several_end_tokens_are_a_list),
       cmocka_unit_test(gguf_and_folder_describe_the_same_architecture),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
