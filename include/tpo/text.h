@@ -65,8 +65,8 @@ TPO_API int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
                                               struct tpo_error *err),
                                     void *arg, struct tpo_error *err);
 
-/* All ids that end a turn or text: generation_config's eos_token_id list, the
- * tokenizer's EOS, the template's own end of turn. */
+/* All ids that end a turn or text: generation_config's eos_token_id list (where it has none, config.json's),
+ * the tokenizer's EOS, the template's own end of turn. */
 TPO_API int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
                                   struct tpo_ids *out, struct tpo_error *err);
 

@@ -169,70 +169,122 @@ static int check_kind(struct tpo_arch *arch, const json_t *config, bool body, co
   return refuse_options(config, body, place, err);
 }
 
-/* The object that tells of rope scaling: {"rope_type": ..., "factor": ...}; "type" is the older word. */
-static int read_scaling(struct tpo_arch *arch, const json_t *scaling, const char *key, const char *place,
-                        struct tpo_error *err)
+/* What one object tells of the rotary embedding. */
+struct rope {
+  const char *key; /* under which it stands in config.json; NULL: beside the other settings */
+  enum tpo_rope_kind kind;
+  double theta; /* NAN: not said */
+  double factor, low_freq, high_freq;
+  int64_t original_context;
+};
+
+/* "type" is the older word for "rope_type". */
+static int read_rope_kind(struct rope *rope, const char **type, const json_t *object, const char *place,
+                          struct tpo_error *err)
 {
-  if (!json_is_object(scaling))
-    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be an object or null", place, key);
-  const char *type = NULL, *old_type = NULL;
-  if (tpo_json_get_string(scaling, "rope_type", &type, place, err) < 0 ||
-      tpo_json_get_string(scaling, "type", &old_type, place, err) < 0)
+  const char *old_type = NULL;
+  *type = NULL;
+  if (tpo_json_get_string(object, "rope_type", type, place, err) < 0 ||
+      tpo_json_get_string(object, "type", &old_type, place, err) < 0)
     return TPO_E_INPUT;
-  if (!type) type = old_type ? old_type : "default";
-  if (strcmp(type, "default") == 0) return 0;
-  if (strcmp(type, "linear") == 0)
-    arch->rope = TPO_ROPE_LINEAR;
-  else if (strcmp(type, "llama3") == 0)
-    arch->rope = TPO_ROPE_LLAMA3;
-  else
-    return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: \"%s\": rope type \"%.60s\" is not supported; expected default, linear or llama3",
-                    place, key, type);
-  const char *const needed[] = {"factor", "low_freq_factor", "high_freq_factor",
-                                "original_max_position_embeddings"};
-  for (int i = 0; i < (arch->rope == TPO_ROPE_LINEAR ? 1 : 4); i++)
-    if (!json_is_number(json_object_get(scaling, needed[i])))
-      return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" of rope type %s lacks the number \"%s\"", place, key,
-                      type, needed[i]);
-  int64_t original = 0;
-  if (tpo_json_get_double(scaling, "factor", &arch->rope_factor, place, err) < 0 ||
-      tpo_json_get_double(scaling, "low_freq_factor", &arch->rope_low_freq, place, err) < 0 ||
-      tpo_json_get_double(scaling, "high_freq_factor", &arch->rope_high_freq, place, err) < 0 ||
-      tpo_json_get_int(scaling, "original_max_position_embeddings", 1, 1 << 24, &original, place, err) < 0)
-    return TPO_E_INPUT;
-  if (arch->rope == TPO_ROPE_LINEAR) {
-    arch->rope_low_freq = arch->rope_high_freq = 0;
-    original = 0;
-  }
-  arch->rope_original_context = (int)original;
-  return 0;
+  if (*type && old_type && strcmp(*type, old_type) != 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\": \"rope_type\" is \"%.60s\", but \"type\" is \"%.60s\"",
+                    place, rope->key, *type, old_type);
+  if (!*type) *type = old_type ? old_type : "default";
+  rope->kind = strcmp(*type, "linear") == 0   ? TPO_ROPE_LINEAR
+               : strcmp(*type, "llama3") == 0 ? TPO_ROPE_LLAMA3
+                                              : TPO_ROPE_DEFAULT;
+  if (rope->kind != TPO_ROPE_DEFAULT || strcmp(*type, "default") == 0) return 0;
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: \"%s\": rope type \"%.60s\" is not supported; expected default, linear or llama3",
+                  place, rope->key, *type);
+}
+
+/* The numbers that the kind needs, and no others. */
+static int read_rope_numbers(struct rope *rope, const char *type, const json_t *object, const char *place,
+                             struct tpo_error *err)
+{
+  static const char *const needed[] = {"factor", "low_freq_factor", "high_freq_factor",
+                                       "original_max_position_embeddings"};
+  int n = rope->kind == TPO_ROPE_DEFAULT ? 0 : rope->kind == TPO_ROPE_LINEAR ? 1 : 4;
+  for (int i = 0; i < n; i++)
+    if (!json_is_number(json_object_get(object, needed[i])))
+      return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" of rope type %s lacks the number \"%s\"", place,
+                      rope->key, type, needed[i]);
+  double *const to[] = {&rope->factor, &rope->low_freq, &rope->high_freq};
+  for (int i = 0; i < n && i < 3; i++)
+    if (tpo_json_get_double(object, needed[i], to[i], place, err) < 0) return TPO_E_INPUT;
+  return n < 4 ? 0 : tpo_json_get_int(object, needed[3], 1, 1 << 24, &rope->original_context, place, err);
+}
+
+/* {"rope_type": ..., "factor": ..., "rope_theta": ...} */
+static int read_rope_object(struct rope *rope, const json_t *object, const char *place, struct tpo_error *err)
+{
+  const char *type;
+  if (!json_is_object(object))
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be an object or null", place, rope->key);
+  if (json_is_object(json_object_get(object, "full_attention")))
+    return unsupported(place, rope->key, object, "one set of parameters for all layers", err);
+  if (!is_one(json_object_get(object, "partial_rotary_factor")))
+    return unsupported(place, rope->key, object, "partial_rotary_factor to be absent or 1", err);
+  int code = read_rope_kind(rope, &type, object, place, err);
+  if (code == 0) code = read_rope_numbers(rope, type, object, place, err);
+  return code < 0 ? code : tpo_json_get_double(object, "rope_theta", &rope->theta, place, err);
+}
+
+static int differing_theta(const struct rope *a, const struct rope *b, const char *place,
+                           struct tpo_error *err)
+{
+  if (isnan(a->theta) || isnan(b->theta) || a->theta == b->theta) return 0;
+  char where[40] = "";
+  if (a->key) snprintf(where, sizeof where, " in \"%s\"", a->key);
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"rope_theta\" is %g%s, but %g in \"%s\"", place, a->theta, where,
+                  b->theta, b->key);
+}
+
+/* Both dialects beside each other must say the same. */
+static int compare_ropes(const struct rope *a, const struct rope *b, const json_t *config, const char *place,
+                         struct tpo_error *err)
+{
+  if (a->kind == b->kind && a->factor == b->factor && a->low_freq == b->low_freq &&
+      a->high_freq == b->high_freq && a->original_context == b->original_context)
+    return differing_theta(a, b, place, err);
+  char *texts[2] = {tpo_json_dump(json_object_get(config, a->key)),
+                    tpo_json_dump(json_object_get(config, b->key))};
+  int code = tpo_fail(err, TPO_E_INPUT,
+                      "%s: \"%s\" is %.200s, but \"%s\" is %.200s; expected them to agree, or one of them",
+                      place, a->key, texts[0] ? texts[0] : "?", b->key, texts[1] ? texts[1] : "?");
+  free(texts[0]);
+  free(texts[1]);
+  return code;
 }
 
 /* rope_parameters holds what rope_theta and rope_scaling hold in the older dialect. */
 static int read_rope(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
 {
-  const json_t *parameters = json_object_get(config, "rope_parameters");
-  const json_t *scaling = json_object_get(config, "rope_scaling");
-  double theta = NAN, inner_theta = NAN; /* what JSON can't hold: absent */
-  int code = tpo_json_get_double(config, "rope_theta", &theta, place, err);
-  if (code < 0) return code;
-  if (parameters && !json_is_null(parameters)) {
-    if ((code = read_scaling(arch, parameters, "rope_parameters", place, err)) < 0) return code;
-    if (json_is_object(json_object_get(parameters, "full_attention")))
-      return unsupported(place, "rope_parameters", parameters, "one set of parameters for all layers", err);
-    if (!is_one(json_object_get(parameters, "partial_rotary_factor")))
-      return unsupported(place, "rope_parameters", parameters, "partial_rotary_factor to be absent or 1",
-                         err);
-    if ((code = tpo_json_get_double(parameters, "rope_theta", &inner_theta, place, err)) < 0) return code;
-    if (!isnan(theta) && !isnan(inner_theta) && theta != inner_theta)
-      return tpo_fail(err, TPO_E_INPUT, "%s: \"rope_theta\" is %g, but %g in \"rope_parameters\"", place,
-                      theta, inner_theta);
-    if (!isnan(inner_theta)) theta = inner_theta;
-  } else if (scaling && !json_is_null(scaling)) {
-    if ((code = read_scaling(arch, scaling, "rope_scaling", place, err)) < 0) return code;
+  struct rope outer = {.theta = NAN}, found[2];
+  static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+  int n = 0, code = tpo_json_get_double(config, "rope_theta", &outer.theta, place, err);
+  for (int i = 0; code == 0 && i < 2; i++) {
+    const json_t *object = json_object_get(config, keys[i]);
+    if (!object || json_is_null(object)) continue;
+    found[n] = (struct rope){.key = keys[i], .theta = NAN};
+    code = read_rope_object(&found[n++], object, place, err);
   }
+  if (code == 0 && n == 2) code = compare_ropes(&found[0], &found[1], config, place, err);
+  double theta = outer.theta;
+  for (int i = 0; code == 0 && i < n; i++) {
+    code = differing_theta(&outer, &found[i], place, err);
+    if (!isnan(found[i].theta)) theta = found[i].theta;
+  }
+  if (code < 0) return code;
   arch->rope_theta = isnan(theta) ? tpo_family(arch)->rope_theta : theta;
+  if (n == 0) return 0;
+  arch->rope = found[0].kind;
+  arch->rope_factor = found[0].factor;
+  arch->rope_low_freq = found[0].low_freq;
+  arch->rope_high_freq = found[0].high_freq;
+  arch->rope_original_context = (int)found[0].original_context;
   return 0;
 }
 
@@ -311,7 +363,20 @@ static json_t *token_to_json(int32_t id)
   return id < 0 ? json_null() : json_integer(id);
 }
 
-json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos)
+static json_t *ends_to_json(const int32_t *ends, size_t n)
+{
+  if (n < 2) return token_to_json(n == 0 ? -1 : ends[0]);
+  json_t *list = json_array();
+  for (size_t i = 0; i < n; i++)
+    if (json_array_append_new(list, json_integer(ends[i])) != 0) {
+      json_decref(list);
+      return NULL;
+    }
+  return list;
+}
+
+json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,
+                         size_t n_ends)
 {
   const char *const *name = tpo_family(arch)->names;
   return json_pack(
@@ -324,6 +389,6 @@ json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t
       "hidden_act", "silu", "rms_norm_eps", arch->rms_eps, "rope_theta", arch->rope_theta, //
       "rope_scaling", scaling_to_json(arch), "tie_word_embeddings", (int)arch->tied,       //
       "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0,                        //
-      "bos_token_id", token_to_json(bos), "eos_token_id", token_to_json(eos),              //
+      "bos_token_id", token_to_json(bos), "eos_token_id", ends_to_json(ends, n_ends),      //
       "use_cache", 1, "torch_dtype", dtype, "dtype", dtype);
 }

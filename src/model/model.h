@@ -65,8 +65,9 @@ int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *
 int tpo_arch_body_from_json(struct tpo_arch *arch, const json_t *config, const char *place,
                             struct tpo_error *err);
 /* The reverse: config.json in words that old and new transformers read. dtype names the weights' type; a
- * negative token id is written as null. NULL when memory is short. */
-json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, int32_t eos);
+ * negative bos is written as null, as is no end token; several are a list. NULL when memory is short. */
+json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,
+                         size_t n_ends);
 /* Refuses sizes that contradict each other or exceed what the program's integers hold. */
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 

@@ -63,10 +63,15 @@ const struct tpo_gguf_tensor *tpo_gguf_find_tensor(const struct tpo_gguf *gguf, 
 /* 1 found, 0 absent (out untouched), negative wrong type. Any integer type is taken by int, any number by
  * double. */
 int tpo_gguf_get_int(const struct tpo_gguf *gguf, const char *key, int64_t *out, struct tpo_error *err);
+/* The same of a key that may be an array with an integer for each of n_layers layers: they must be equal. */
+int tpo_gguf_get_int_of_layers(const struct tpo_gguf *gguf, const char *key, int64_t n_layers, int64_t *out,
+                               struct tpo_error *err);
 int tpo_gguf_get_double(const struct tpo_gguf *gguf, const char *key, double *out, struct tpo_error *err);
 int tpo_gguf_get_bool(const struct tpo_gguf *gguf, const char *key, bool *out, struct tpo_error *err);
 int tpo_gguf_get_string(const struct tpo_gguf *gguf, const char *key, struct tpo_gguf_string *out,
                         struct tpo_error *err);
+/* Refuses a part of a model that was split into several files. */
+int tpo_gguf_check_whole(const struct tpo_gguf *gguf, struct tpo_error *err);
 /* Iterates a string array: *cursor starts at 0. 1 with *out, 0 at the end, negative when malformed. */
 int tpo_gguf_next_string(const struct tpo_gguf_value *array, uint64_t *cursor, struct tpo_gguf_string *out);
 

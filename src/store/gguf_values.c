@@ -78,18 +78,74 @@ static bool load_integer(const struct tpo_gguf_value *value, uint64_t *bits, boo
   return true;
 }
 
-int tpo_gguf_get_int(const struct tpo_gguf *gguf, const char *key, int64_t *out, struct tpo_error *err)
+static int int_of(const struct tpo_gguf *gguf, const struct tpo_gguf_value *value, int64_t *out,
+                  struct tpo_error *err)
 {
-  const struct tpo_gguf_value *value = tpo_gguf_find(gguf, key);
-  if (!value) return 0;
   uint64_t bits;
   bool is_negative;
   if (!load_integer(value, &bits, &is_negative)) return wrong_type(gguf, value, "an integer", err);
   if (!is_negative && bits > INT64_MAX)
-    return tpo_fail(err, TPO_E_INPUT, "%s: key '%s' is %llu, expected at most 2^63 - 1", gguf->path, key,
-                    (unsigned long long)bits);
+    return tpo_fail(err, TPO_E_INPUT, "%s: key '%s' is %llu, expected at most 2^63 - 1", gguf->path,
+                    tpo_show_name(value->key.data, value->key.len).text, (unsigned long long)bits);
   *out = (int64_t)bits;
   return 1;
+}
+
+int tpo_gguf_get_int(const struct tpo_gguf *gguf, const char *key, int64_t *out, struct tpo_error *err)
+{
+  const struct tpo_gguf_value *value = tpo_gguf_find(gguf, key);
+  return value ? int_of(gguf, value, out, err) : 0;
+}
+
+/* Item i of an array of numbers, as a value of its own. */
+static struct tpo_gguf_value item_of(const struct tpo_gguf_value *array, uint64_t i)
+{
+  struct tpo_gguf_value item = *array;
+  item.type = array->item_type;
+  item.count = 1;
+  item.bytes = array->bytes / array->count;
+  item.data = array->data + i * item.bytes;
+  return item;
+}
+
+int tpo_gguf_get_int_of_layers(const struct tpo_gguf *gguf, const char *key, int64_t n_layers, int64_t *out,
+                               struct tpo_error *err)
+{
+  const struct tpo_gguf_value *value = tpo_gguf_find(gguf, key);
+  if (!value || value->type != TPO_GGUF_ARRAY) return tpo_gguf_get_int(gguf, key, out, err);
+  if (value->item_type == TPO_GGUF_STRING)
+    return tpo_fail(err, TPO_E_INPUT, "%s: key '%s' is an array of strings, expected integers", gguf->path,
+                    key);
+  if (value->count == 0 || n_layers < 0 || value->count != (uint64_t)n_layers)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: key '%s' is an array of %llu, expected one for each of %lld layers", gguf->path, key,
+                    (unsigned long long)value->count, (long long)n_layers);
+  for (uint64_t i = 0; i < value->count; i++) {
+    const struct tpo_gguf_value item = item_of(value, i);
+    int64_t number = 0;
+    int status = int_of(gguf, &item, &number, err);
+    if (status < 0) return status;
+    if (i > 0 && number != *out)
+      return tpo_fail(err, TPO_E_UNSUPPORTED,
+                      "%s: key '%s' is %lld in layer 0 and %lld in layer %llu; "
+                      "layers that differ in size are not supported",
+                      gguf->path, key, (long long)*out, (long long)number, (unsigned long long)i);
+    *out = number;
+  }
+  return 1;
+}
+
+int tpo_gguf_check_whole(const struct tpo_gguf *gguf, struct tpo_error *err)
+{
+  int64_t parts = 1, part = 0;
+  if (tpo_gguf_get_int(gguf, "split.count", &parts, err) < 0 ||
+      tpo_gguf_get_int(gguf, "split.no", &part, err) < 0)
+    return TPO_E_INPUT;
+  if (parts <= 1) return 0;
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: part %lld of a model split into %lld files (split.count); expected one file: "
+                  "llama-gguf-split --merge FIRST-PART WHOLE.gguf makes it",
+                  gguf->path, (long long)part + 1, (long long)parts);
 }
 
 int tpo_gguf_get_double(const struct tpo_gguf *gguf, const char *key, double *out, struct tpo_error *err)

@@ -295,38 +295,46 @@ static int open_shards(struct tpo_safetensors *st, const char *folder, json_t *w
   return status < 0 ? status : check_index(st, folder, weight_map, index, err);
 }
 
+static int open_single(struct tpo_safetensors *st, const char *path, struct tpo_error *err)
+{
+  int status = add_shard(st, path, err);
+  if (status >= 0) status = open_shard(st, 0, err);
+  return status < 0 ? status : sort_tensors(st, err);
+}
+
+static int open_index(struct tpo_safetensors *st, const char *folder, const char *index,
+                      struct tpo_error *err)
+{
+  json_t *root = tpo_json_load(index, MAX_INDEX_BYTES, err);
+  if (!root) return err ? err->code : TPO_E_INPUT;
+  int status = open_shards(st, folder, json_object_get(root, "weight_map"), index, err);
+  json_decref(root);
+  return status;
+}
+
+/* The single file goes first, as it does in transformers: an index beside it is what an earlier, sharded
+ * model left. */
 static int open_folder(struct tpo_safetensors *st, const char *folder, struct tpo_error *err)
 {
   char single[4096], index[4096];
   int status = tpo_path_join(single, sizeof single, folder, "model.safetensors", err);
   if (status == 0) status = tpo_path_join(index, sizeof index, folder, "model.safetensors.index.json", err);
   if (status < 0) return status;
-  if (tpo_file_exists(index)) {
-    json_t *root = tpo_json_load(index, MAX_INDEX_BYTES, err);
-    if (!root) return err ? err->code : TPO_E_INPUT;
-    status = open_shards(st, folder, json_object_get(root, "weight_map"), index, err);
-    json_decref(root);
-    return status;
+  bool sharded = tpo_file_exists(index);
+  if (tpo_file_exists(single)) {
+    if (sharded)
+      tpo_log(TPO_LOG_WARN, "%s is not read: model.safetensors stands beside it and goes first", index);
+    return open_single(st, single, err);
   }
-  if (!tpo_file_exists(single))
-    return tpo_fail(err, TPO_E_USAGE, "%s: holds neither model.safetensors nor model.safetensors.index.json",
-                    folder);
-  status = add_shard(st, single, err);
-  if (status >= 0) status = open_shard(st, 0, err);
-  return status < 0 ? status : sort_tensors(st, err);
+  if (sharded) return open_index(st, folder, index, err);
+  return tpo_fail(err, TPO_E_USAGE, "%s: holds neither model.safetensors nor model.safetensors.index.json",
+                  folder);
 }
 
 int tpo_safetensors_open(struct tpo_safetensors *st, const char *path, struct tpo_error *err)
 {
   memset(st, 0, sizeof *st);
-  int status;
-  if (tpo_is_dir(path)) {
-    status = open_folder(st, path, err);
-  } else {
-    status = add_shard(st, path, err);
-    if (status >= 0) status = open_shard(st, 0, err);
-    if (status == 0) status = sort_tensors(st, err);
-  }
+  int status = tpo_is_dir(path) ? open_folder(st, path, err) : open_single(st, path, err);
   if (status < 0) tpo_safetensors_close(st);
   return status;
 }

@@ -26,8 +26,9 @@ struct tpo_safetensors {
   struct tpo_safetensor *tensors; /* sorted by name */
 };
 
-/* path: a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json.
- * A tensor that the index names and no shard has (or two shards have) is an error. */
+/* path: a .safetensors file, or a folder with model.safetensors or, without that, with
+ * model.safetensors.index.json; of the two beside each other the index is not read, with a warning. A tensor
+ * that the index names and no shard has (or two shards have) is an error. */
 int tpo_safetensors_open(struct tpo_safetensors *st, const char *path, struct tpo_error *err);
 void tpo_safetensors_close(struct tpo_safetensors *st);
 const struct tpo_safetensor *tpo_safetensors_find(const struct tpo_safetensors *st, const char *name);

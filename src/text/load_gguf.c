@@ -325,7 +325,9 @@ int tpo_tokenizer_load_gguf(struct tpo_tokenizer *tok, const char *path, struct 
   struct tpo_gguf_string model;
   bool add_bos = true;
   status = tpo_gguf_get_string(&gguf, KEY "model", &model, err);
-  if (status == 0)
+  if (status == 0 && tpo_gguf_check_whole(&gguf, err) < 0)
+    status = TPO_E_UNSUPPORTED;
+  else if (status == 0)
     status = tpo_fail(err, TPO_E_INPUT, "%s: %smodel is missing: the file carries no tokenizer", path, KEY);
   else if (status > 0 && is(model, "gpt2"))
     status = load_byte_level(tok, &gguf, &add_bos, err);

@@ -1,6 +1,7 @@
 /* The files beside tokenizer.json: which tokens begin and end a text, and the chat template. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "text/tokenizer.h"
@@ -110,32 +111,85 @@ static int load_special_map(struct tpo_tokenizer *tok, const json_t *map, struct
   return TPO_OK;
 }
 
-enum { MAX_ENDS = 1024 }; /* each sampled token is looked for in them */
+enum {
+  MAX_ENDS = 1024, /* each sampled token is looked for in them */
+  MAX_CONFIG_BYTES = 16 << 20,
+};
 
-static int add_end(struct tpo_tokenizer *tok, const json_t *value, struct tpo_error *err)
+static int add_end(struct tpo_tokenizer *tok, const json_t *value, const char *file, struct tpo_error *err)
 {
   json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
   if (id < 0 || id >= TPO_VOCAB_MAX)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: generation_config.json: eos_token_id must be an id or a list of ids", tok->place);
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s: eos_token_id must be an id or a list of ids", tok->place,
+                    file);
   int32_t id32 = (int32_t)id;
   return tpo_ids_append(&tok->ends, &id32, 1, err);
 }
 
-static int load_generation(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
+static int load_ends(struct tpo_tokenizer *tok, const json_t *value, const char *file, struct tpo_error *err)
 {
-  const json_t *value = json_object_get(config, "eos_token_id");
   if (!value || json_is_null(value)) return TPO_OK;
-  if (!json_is_array(value)) return add_end(tok, value, err);
+  if (!json_is_array(value)) return add_end(tok, value, file, err);
   if (json_array_size(value) > MAX_ENDS)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: generation_config.json: eos_token_id has %zu ids, expected at most %d", tok->place,
-                    json_array_size(value), MAX_ENDS);
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s: eos_token_id has %zu ids, expected at most %d", tok->place,
+                    file, json_array_size(value), MAX_ENDS);
   for (size_t i = 0; i < json_array_size(value); i++) {
-    int status = add_end(tok, json_array_get(value, i), err);
+    int status = add_end(tok, json_array_get(value, i), file, err);
     if (status < 0) return status;
   }
   return TPO_OK;
+}
+
+static int load_generation(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
+{
+  return load_ends(tok, json_object_get(config, "eos_token_id"), "generation_config.json", err);
+}
+
+/* Enters a key of config.json into the generation settings, unless it is absent or null. */
+static void lend(json_t *generation, const json_t *config, const char *key)
+{
+  json_t *value = json_object_get(config, key);
+  if (value && !json_is_null(value)) json_object_set(generation, key, value);
+}
+
+/* The generation settings of a folder whose generation_config.json names no end; `generation` is that file,
+ * or an empty object without one. */
+static int take_ends(struct tpo_tokenizer *tok, json_t *generation, const json_t *config,
+                     struct tpo_error *err)
+{
+  struct tpo_text_file *file = &tok->files[TPO_FILE_GENERATION_CONFIG];
+  const json_t *ends = json_object_get(config, "eos_token_id");
+  int status = load_ends(tok, ends, "config.json", err);
+  tok->ends.n = 0; /* to be read from the generation settings */
+  if (status < 0 || !ends || json_is_null(ends)) return status;
+  lend(generation, config, "eos_token_id");
+  if (!file->bytes) {
+    lend(generation, config, "bos_token_id");
+    lend(generation, config, "pad_token_id");
+  }
+  char *text = tpo_json_dump(generation);
+  if (!text) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the generation settings", tok->place);
+  free(file->bytes);
+  *file = (struct tpo_text_file){.bytes = text, .len = strlen(text)};
+  return TPO_OK;
+}
+
+int tpo_tokenizer_complete_generation(struct tpo_tokenizer *tok, const char *config_path,
+                                      struct tpo_error *err)
+{
+  const struct tpo_text_file *file = &tok->files[TPO_FILE_GENERATION_CONFIG];
+  if (!tpo_file_exists(config_path)) return TPO_OK;
+  /* what is wrong with the file is told when it is loaded */
+  json_t *generation = file->bytes ? tpo_json_parse(file->bytes, file->len, "", NULL) : json_object();
+  const json_t *ends = json_object_get(generation, "eos_token_id");
+  int status = TPO_OK;
+  if (json_is_object(generation) && (!ends || json_is_null(ends))) {
+    json_t *config = tpo_json_load(config_path, MAX_CONFIG_BYTES, err);
+    status = config ? take_ends(tok, generation, config, err) : err ? err->code : TPO_E_INPUT;
+    json_decref(config);
+  }
+  json_decref(generation);
+  return status;
 }
 
 static int load_one(struct tpo_tokenizer *tok, enum tpo_tokenizer_file which,

@@ -58,6 +58,13 @@ int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err)
   return TPO_OK;
 }
 
+static int complete_generation(struct tpo_tokenizer *tok, const char *folder, struct tpo_error *err)
+{
+  char config[4096];
+  int status = tpo_path_join(config, sizeof config, folder, "config.json", err);
+  return status < 0 ? status : tpo_tokenizer_complete_generation(tok, config, err);
+}
+
 static int read_folder(struct tpo_tokenizer *tok, const char *path, struct tpo_error *err)
 {
   for (int i = 0; i < TPO_N_FILES; i++) {
@@ -75,6 +82,8 @@ static int read_folder(struct tpo_tokenizer *tok, const char *path, struct tpo_e
     tok->files[i].bytes = tpo_buf_take(&bytes);
     if (!tok->files[i].bytes) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory to read it", name);
   }
+  int status = complete_generation(tok, path, err);
+  if (status < 0) return status;
   if (tok->files[TPO_FILE_TOKENIZER].bytes) return tpo_tokenizer_load_files(tok, err);
   return tpo_fail(err, TPO_E_USAGE, "%s: the folder has no tokenizer.json, which the tokenizer is read from",
                   path);

@@ -58,6 +58,10 @@ int tpo_tokenizer_load_pipeline(struct tpo_tokenizer *tok, const json_t *root, b
 int tpo_tokenizer_load_post(struct tpo_tokenizer *tok, const json_t *post, struct tpo_error *err);
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, chat_template.jinja. */
 int tpo_tokenizer_load_settings(struct tpo_tokenizer *tok, struct tpo_error *err);
+/* Where generation_config.json names no end tokens, or is not there: those of the model's config.json become
+ * its own, as in transformers, so that a checkpoint carries them. For a folder, before it is loaded. */
+int tpo_tokenizer_complete_generation(struct tpo_tokenizer *tok, const char *config_path,
+                                      struct tpo_error *err);
 /* Registers an added token under its name, which is its bytes. */
 int tpo_tokenizer_add(struct tpo_tokenizer *tok, const char *name, size_t len, struct tpo_added_token token,
                       struct tpo_error *err);

@@ -30,7 +30,7 @@ static void written_reads_the_same(const struct tpo_arch *arch)
 {
   struct tpo_arch again;
   struct tpo_error err = {0};
-  json_t *config = tpo_arch_to_json(arch, "float32", 1, -1);
+  json_t *config = tpo_arch_to_json(arch, "float32", 1, NULL, 0);
   CLAIM(config, "no memory");
   char *text = tpo_json_dump(config);
   json_decref(config);

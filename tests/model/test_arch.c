@@ -50,6 +50,43 @@ static void both_dialects_of_rope_mean_the_same(void **state)
   assert_true(old.rope_theta == 500000 && old.rope_factor == 32 && old.rope_original_context == 8192);
 }
 
+#define LINEAR(factor) "{\"rope_type\": \"linear\", \"factor\": " factor "}"
+#define LLAMA3(original)                                                                                     \
+  "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "             \
+  "\"original_max_position_embeddings\": " original "}"
+
+static void both_dialects_beside_each_other_must_agree(void **state)
+{
+  (void)state;
+  static const char *const at_odds[][2] = {
+      {LINEAR("4"), "{\"rope_theta\": 1e4, \"rope_type\": \"default\"}"},
+      {LINEAR("4"), "{\"rope_theta\": 1e4}"},
+      {"{\"rope_type\": \"default\"}", LINEAR("4")},
+      {LINEAR("4"), LINEAR("2")},
+      {LINEAR("8"), LLAMA3("8192")},
+      {LLAMA3("4096"), LLAMA3("8192")},
+      {"{\"rope_theta\": 1e4}", "{\"rope_theta\": 5e5}"},
+  };
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  char text[1024];
+  for (size_t i = 0; i < sizeof at_odds / sizeof *at_odds; i++) {
+    snprintf(text, sizeof text, "{%s, \"rope_scaling\": %s, \"rope_parameters\": %s}", BASE, at_odds[i][0],
+             at_odds[i][1]);
+    if (parse(&arch, text, &err) != TPO_E_INPUT) fail_msg("taken: %s", text);
+    assert_contains(err.message, "\"rope_scaling\"");
+    assert_contains(err.message, "\"rope_parameters\"");
+  }
+  assert_ok(parse(&arch,
+                  "{" BASE ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}, "
+                  "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 5e5}}",
+                  &err));
+  assert_int_equal(arch.rope, TPO_ROPE_LINEAR);
+  assert_true(arch.rope_factor == 4 && arch.rope_theta == 5e5);
+  assert_ok(parse(&arch, "{" BASE ", \"rope_scaling\": {\"rope_theta\": 5e5}}", &err));
+  assert_true(arch.rope_theta == 5e5);
+}
+
 static void what_is_not_supported_is_refused_by_name(void **state)
 {
   (void)state;
@@ -117,6 +154,10 @@ static void contradictions_and_nonsense_are_refused(void **state)
       {"{" BASE ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", "\"low_freq_factor\""},
       {"{" BASE ", \"rope_theta\": 1e4, \"rope_parameters\": {\"rope_theta\": 5e5}}",
        "500000 in \"rope_parameters\""},
+      {"{" BASE ", \"rope_theta\": 1e4, \"rope_scaling\": {\"type\": \"default\", \"rope_theta\": 5e5}}",
+       "500000 in \"rope_scaling\""},
+      {"{" BASE ", \"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"default\", \"factor\": 2}}",
+       "\"type\" is \"linear\""},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct tpo_arch arch;
@@ -139,12 +180,30 @@ static void an_architecture_survives_its_own_json(void **state)
     if (i == 2) arch.rope_low_freq = 1, arch.rope_high_freq = 4, arch.rope_original_context = 8192;
     arch.tied = i == 1;
     arch.head_dim = 10;
-    json_t *json = tpo_arch_to_json(&arch, "float32", 1, -1);
+    json_t *json = tpo_arch_to_json(&arch, "float32", 1, NULL, 0);
     char *text = tpo_json_dump(json);
     assert_non_null(text);
     assert_ok(parse(&back, text, &err));
     assert_memory_equal(&arch, &back, sizeof arch);
     free(text);
+    json_decref(json);
+  }
+}
+
+static void several_end_tokens_are_a_list(void **state)
+{
+  (void)state;
+  const int32_t ends[] = {63, 23};
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  assert_ok(parse(&arch, "{" BASE "}", &err));
+  for (size_t n = 0; n <= 2; n++) {
+    json_t *json = tpo_arch_to_json(&arch, "float32", 1, ends, n),
+           *eos = json_object_get(json, "eos_token_id");
+    assert_int_equal(json_is_null(eos), n == 0);
+    assert_int_equal(json_is_array(eos), n == 2);
+    assert_int_equal(json_integer_value(n == 2 ? json_array_get(eos, 0) : eos), n ? 63 : 0);
+    assert_int_equal(json_integer_value(json_array_get(eos, 1)), n == 2 ? 23 : 0);
     json_decref(json);
   }
 }
@@ -164,10 +223,12 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(absent_keys_take_the_family_defaults),
       cmocka_unit_test(both_dialects_of_rope_mean_the_same),
+      cmocka_unit_test(both_dialects_beside_each_other_must_agree),
       cmocka_unit_test(what_is_not_supported_is_refused_by_name),
       cmocka_unit_test(what_is_neutral_is_taken),
       cmocka_unit_test(contradictions_and_nonsense_are_refused),
       cmocka_unit_test(an_architecture_survives_its_own_json),
+      cmocka_unit_test(several_end_tokens_are_a_list),
       cmocka_unit_test(gguf_and_folder_describe_the_same_architecture),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

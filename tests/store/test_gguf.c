@@ -335,6 +335,91 @@ static void a_file_without_tensors_opens(void **state)
   tpo_buf_free(&buf);
 }
 
+static void put_array(struct tpo_buf *buf, const char *key, enum tpo_gguf_type type, uint64_t n,
+                      const void *items, size_t bytes)
+{
+  put_text(buf, key);
+  put_u32(buf, TPO_GGUF_ARRAY);
+  put_u32(buf, type);
+  put_u64(buf, n);
+  tpo_buf_append(buf, items, bytes);
+}
+
+static int of_layers(const struct memory_file *file, const char *key, int64_t n, int64_t *out,
+                     struct tpo_error *err)
+{
+  struct tpo_gguf gguf;
+  assert_int_equal(tpo_gguf_open(&gguf, file->path, NULL), 0);
+  int status = tpo_gguf_get_int_of_layers(&gguf, key, n, out, err);
+  tpo_gguf_close(&gguf);
+  return status;
+}
+
+static void an_integer_for_each_layer_is_read_where_all_are_equal(void **state)
+{
+  (void)state;
+  const uint32_t equal[] = {8, 8, 8}, unequal[] = {8, 8, 4};
+  const int16_t narrow[] = {5, 5, 5};
+  const float reals[] = {8, 8, 8};
+  struct memory_file file = memory_file_open();
+  struct tpo_buf buf = {0};
+  struct tpo_error err = {0};
+  int64_t value = 7;
+  put_header(&buf, 3, 0, 6);
+  put_array(&buf, "equal", TPO_GGUF_U32, 3, equal, sizeof equal);
+  put_array(&buf, "unequal", TPO_GGUF_U32, 3, unequal, sizeof unequal);
+  put_array(&buf, "narrow", TPO_GGUF_I16, 3, narrow, sizeof narrow);
+  put_array(&buf, "reals", TPO_GGUF_F32, 3, reals, sizeof reals);
+  put_array(&buf, "empty", TPO_GGUF_STRING, 0, "", 0);
+  put_text(&buf, "one");
+  put_u32(&buf, TPO_GGUF_U32);
+  put_u32(&buf, 6);
+  memory_file_set(&file, buf.data, buf.len);
+  assert_int_equal(of_layers(&file, "absent", 3, &value, &err), 0);
+  assert_int_equal(value, 7);
+  assert_int_equal(of_layers(&file, "equal", 3, &value, &err), 1);
+  assert_int_equal(value, 8);
+  assert_int_equal(of_layers(&file, "narrow", 3, &value, &err), 1);
+  assert_int_equal(value, 5);
+  assert_int_equal(of_layers(&file, "one", 3, &value, &err), 1);
+  assert_int_equal(value, 6);
+  assert_int_equal(of_layers(&file, "unequal", 3, &value, &err), TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "'unequal' is 8 in layer 0 and 4 in layer 2"));
+  assert_refused(of_layers(&file, "equal", 2, &value, &err), err, "array of 3, expected one for each of 2");
+  assert_refused(of_layers(&file, "reals", 3, &value, &err), err, "'reals' is a floating-point number");
+  assert_refused(of_layers(&file, "empty", 0, &value, &err), err, "'empty' is an array of strings");
+  memory_file_close(&file);
+  tpo_buf_free(&buf);
+}
+
+static void a_part_of_a_split_model_is_told_from_a_whole_one(void **state)
+{
+  (void)state;
+  for (uint32_t parts = 1; parts <= 3; parts += 2) {
+    struct memory_file file = memory_file_open();
+    struct tpo_gguf gguf;
+    struct tpo_buf buf = {0};
+    struct tpo_error err = {0};
+    put_header(&buf, 3, 0, 2);
+    put_text(&buf, "split.no");
+    put_u32(&buf, TPO_GGUF_U32);
+    put_u32(&buf, parts - 1);
+    put_text(&buf, "split.count");
+    put_u32(&buf, TPO_GGUF_U32);
+    put_u32(&buf, parts);
+    memory_file_set(&file, buf.data, buf.len);
+    assert_int_equal(tpo_gguf_open(&gguf, file.path, &err), 0);
+    int status = tpo_gguf_check_whole(&gguf, &err);
+    if (parts == 1)
+      assert_int_equal(status, 0);
+    else
+      assert_refused(status, err, "part 3 of a model split into 3 files");
+    tpo_gguf_close(&gguf);
+    memory_file_close(&file);
+    tpo_buf_free(&buf);
+  }
+}
+
 static void counts_past_the_file_are_refused_before_memory_is_asked_for(void **state)
 {
   (void)state;
@@ -437,6 +522,8 @@ int main(void)
       cmocka_unit_test(damaged_bytes_are_refused_or_read_within_bounds),
       cmocka_unit_test(other_formats_and_versions_are_refused),
       cmocka_unit_test(a_file_without_tensors_opens),
+      cmocka_unit_test(an_integer_for_each_layer_is_read_where_all_are_equal),
+      cmocka_unit_test(a_part_of_a_split_model_is_told_from_a_whole_one),
       cmocka_unit_test(counts_past_the_file_are_refused_before_memory_is_asked_for),
       cmocka_unit_test(contradictory_tables_are_refused),
       cmocka_unit_test(a_real_model_dequantizes_as_the_gguf_package_does),

@@ -251,6 +251,23 @@ static void a_sharded_folder_gives_the_tensors_of_all_shards(void **state)
   tpo_safetensors_close(&st);
 }
 
+static void a_single_file_goes_before_an_index_beside_it(void **state)
+{
+  (void)state;
+  struct tpo_safetensors st;
+  static const char *const left_behind[] = {"{\"weight_map\":{\"a\":\"old.safetensors\"}}", "{",
+                                            "{\"weight_map\":{\"a\":\"gone.safetensors\"}}"};
+  write_one(in_folder("old.safetensors"), "a", 1);
+  write_one(in_folder("model.safetensors"), "a", 2);
+  for (size_t i = 0; i < sizeof left_behind / sizeof *left_behind; i++) {
+    put_index(left_behind[i]);
+    open_ok(&st, folder);
+    assert_int_equal(st.n_shards, 1);
+    assert_true(*(const float *)tpo_safetensors_find(&st, "a")->data == 2);
+    tpo_safetensors_close(&st);
+  }
+}
+
 static void an_index_at_odds_with_its_shards_is_refused(void **state)
 {
   (void)state;
@@ -290,6 +307,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(an_uncommitted_or_incomplete_file_leaves_nothing, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(a_sharded_folder_gives_the_tensors_of_all_shards, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(a_single_file_goes_before_an_index_beside_it, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(an_index_at_odds_with_its_shards_is_refused, make_folder,
                                       remove_folder),

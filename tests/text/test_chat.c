@@ -199,6 +199,51 @@ static void advice_names_pieces_only_where_they_would_be_taken(void **state)
   }
 }
 
+struct end_case {
+  const char *generation, *config; /* the files' texts; NULL: there is none */
+  size_t n;
+  int32_t ends[3];
+};
+
+static void put_text_file(const char *dir, const char *name, const char *text)
+{
+  if (text) put_file(dir, name, text, strlen(text));
+}
+
+static void check_ends(const struct end_case *c)
+{
+  static const char tokenizer[] = "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                                  "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}";
+  const char *dir = make_dir();
+  put_text_file(dir, "tokenizer.json", tokenizer);
+  put_text_file(dir, "generation_config.json", c->generation);
+  put_text_file(dir, "config.json", c->config);
+  struct tpo_tokenizer *tok = open_tokenizer(dir);
+  struct tpo_ids ends = {0};
+  assert_int_equal(tpo_tokenizer_end_ids(tok, NULL, &ends, &test_error), 0);
+  assert_int_equal(ends.n, c->n);
+  for (size_t i = 0; i < c->n; i++) assert_int_equal(ends.ids[i], c->ends[i]);
+  tpo_ids_free(&ends);
+  tpo_tokenizer_close(tok);
+  remove_dir(dir);
+}
+
+static void end_tokens_come_from_config_json_where_no_other_file_has_them(void **state)
+{
+  (void)state;
+  static const struct end_case cases[] = {
+      {NULL, NULL, 0, {0}},
+      {NULL, "{\"model_type\":\"llama\"}", 0, {0}},
+      {NULL, "{\"eos_token_id\":null}", 0, {0}},
+      {NULL, "{\"eos_token_id\":[63,23]}", 2, {63, 23}},
+      {NULL, "{\"eos_token_id\":7}", 1, {7}},
+      {"{\"temperature\":0.6}", "{\"eos_token_id\":[63,23]}", 2, {63, 23}},
+      {"{\"eos_token_id\":null}", "{\"eos_token_id\":[63,23]}", 2, {63, 23}},
+      {"{\"eos_token_id\":[5,6,7]}", "{\"eos_token_id\":[63,23]}", 3, {5, 6, 7}},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_ends(&cases[i]);
+}
+
 static void configured_pieces_make_a_template(void **state)
 {
   (void)state;
@@ -321,6 +366,7 @@ int main(void)
       cmocka_unit_test(smollm2s_own_template_is_recognised),
       cmocka_unit_test(unknown_templates_are_refused),
       cmocka_unit_test(advice_names_pieces_only_where_they_would_be_taken),
+      cmocka_unit_test(end_tokens_come_from_config_json_where_no_other_file_has_them),
       cmocka_unit_test(configured_pieces_make_a_template),
       cmocka_unit_test(contents_never_become_control_tokens),
       cmocka_unit_test(wrong_chats_are_refused),

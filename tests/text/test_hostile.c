@@ -113,6 +113,8 @@ static void settings_faults_are_named(void **state)
        "add_bos_token"},
       {"generation_config.json", "{\"eos_token_id\":\"x\"}", "eos_token_id"},
       {"generation_config.json", "{\"eos_token_id\":[1,-5]}", "eos_token_id"},
+      {"config.json", "{\"eos_token_id\":[1,-5]}", "config.json: eos_token_id"},
+      {"config.json", "{", "config.json"},
       {"chat_template.jinja", "\xff", "UTF-8"},
   };
   static const char good[] = MODEL("{\"a\":0}", "[]");

@@ -41,9 +41,13 @@ __attribute__((unused)) static void put_file(const char *dir, const char *name, 
 
 __attribute__((unused)) static void remove_dir(const char *dir)
 {
-  static const char *const names[] = {"tokenizer.json",         "tokenizer_config.json",
-                                      "generation_config.json", "special_tokens_map.json",
-                                      "chat_template.jinja",    "vocab.gguf"};
+  static const char *const names[] = {"tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "generation_config.json",
+                                      "special_tokens_map.json",
+                                      "chat_template.jinja",
+                                      "vocab.gguf",
+                                      "config.json"};
   char path[512];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, names[i]);

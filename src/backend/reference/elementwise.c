@@ -113,8 +113,8 @@ void tpo_reference_scatter_rows(struct tpo_backend *be, const void *dout, const 
       ((float *)dx)[(size_t)index[i] * dim + c] = ((const float *)dout)[(size_t)i * dim + c];
 }
 
-/* g = grad_scale grad; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; param -= lr (m / bias1 /
- * (sqrt(v / bias2) + eps) + weight_decay param) */
+/* g = grad_scale grad; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+ * param -= lr (m / bias1 / (sqrt(v / bias2) + eps) + weight_decay param) */
 void tpo_reference_adamw(struct tpo_backend *be, float *param, const float *grad, float *m, float *v,
                          size_t n, const struct tpo_adamw_args *args, void *weights,
                          enum tpo_dtype weights_dtype)

@@ -89,6 +89,25 @@ static int copy_blob(const struct export_job *e, const char *blob, const char *n
   return code < 0 ? code : 1;
 }
 
+static int write_generation_config(const struct export_job *e, const json_t *config, struct tpo_error *err)
+{
+  static const char *const keys[] = {"bos_token_id", "eos_token_id"};
+  json_t *generation = json_object();
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    json_t *value = json_object_get(config, keys[i]);
+    if (value && !json_is_null(value)) json_object_set(generation, keys[i], value);
+  }
+  int code = 0;
+  if (json_object_size(generation) > 0) {
+    char *text = tpo_json_dump(generation);
+    code = text ? write_in_folder(e, "generation_config.json", text, strlen(text), err)
+                : tpo_fail(err, TPO_E_MEMORY, "no memory for generation_config.json");
+    free(text);
+  }
+  json_decref(generation);
+  return code;
+}
+
 /* Without the model's own generation settings: its begin and end tokens, as the architecture has them. */
 static int make_generation_config(const struct export_job *e, struct tpo_error *err)
 {
@@ -99,15 +118,7 @@ static int make_generation_config(const struct export_job *e, struct tpo_error *
   json_t *config = tpo_json_parse(bytes, len, "/architecture", err);
   free(bytes);
   if (!config) return TPO_E_INPUT;
-  const json_t *bos = json_object_get(config, "bos_token_id"), *eos = json_object_get(config, "eos_token_id");
-  struct tpo_buf text = {0};
-  if (json_is_integer(bos) && json_is_integer(eos)) {
-    tpo_buf_printf(&text, "{\"bos_token_id\":%lld,\"eos_token_id\":%lld}\n",
-                   (long long)json_integer_value(bos), (long long)json_integer_value(eos));
-    code = text.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for generation_config.json")
-                       : write_in_folder(e, "generation_config.json", text.data, text.len, err);
-  }
-  tpo_buf_free(&text);
+  code = write_generation_config(e, config, err);
   json_decref(config);
   return code;
 }

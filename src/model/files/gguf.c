@@ -36,13 +36,14 @@ static bool string_is(struct tpo_gguf_string s, const char *text)
   return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
-/* otherwise < 0: the key is required. */
-static int get_size(const struct metadata *meta, const char *name, int64_t otherwise, int *out,
-                    struct tpo_error *err)
+/* otherwise < 0: the key is required. layers > 0: it may have an integer for each layer, all equal. */
+static int get_size_of_layers(const struct metadata *meta, const char *name, int64_t otherwise, int layers,
+                              int *out, struct tpo_error *err)
 {
   const struct key key = key_of(meta, name);
   int64_t value = otherwise;
-  int code = tpo_gguf_get_int(meta->gguf, key.name, &value, err);
+  int code = layers > 0 ? tpo_gguf_get_int_of_layers(meta->gguf, key.name, layers, &value, err)
+                        : tpo_gguf_get_int(meta->gguf, key.name, &value, err);
   if (code < 0) return code;
   if (value < 0 && otherwise < 0)
     return tpo_fail(err, TPO_E_INPUT, "%s: no metadata key %s", meta->gguf->path, key.name);
@@ -51,6 +52,12 @@ static int get_size(const struct metadata *meta, const char *name, int64_t other
                     (long long)value, 1 << 24);
   *out = (int)value;
   return 0;
+}
+
+static int get_size(const struct metadata *meta, const char *name, int64_t otherwise, int *out,
+                    struct tpo_error *err)
+{
+  return get_size_of_layers(meta, name, otherwise, 0, out, err);
 }
 
 /* GGUF keeps settings as fp32; the shortest decimal
@@ -111,9 +118,13 @@ static int read_head_sizes(struct tpo_arch *arch, const struct metadata *meta, s
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: %s.attention.head_count is %d and head_count_kv %d; expected at least 1",
                     meta->gguf->path, meta->family, arch->heads, arch->kv_heads);
-  int code = get_size(meta, "attention.key_length", arch->hidden / arch->heads, &arch->head_dim, err);
-  if (code == 0) code = get_size(meta, "attention.value_length", arch->head_dim, &value_length, err);
-  if (code == 0) code = get_size(meta, "rope.dimension_count", arch->head_dim, &rotated, err);
+  int code = get_size_of_layers(meta, "attention.key_length", arch->hidden / arch->heads, arch->layers,
+                                &arch->head_dim, err);
+  if (code == 0)
+    code =
+        get_size_of_layers(meta, "attention.value_length", arch->head_dim, arch->layers, &value_length, err);
+  if (code == 0)
+    code = get_size_of_layers(meta, "rope.dimension_count", arch->head_dim, arch->layers, &rotated, err);
   if (code < 0) return code;
   if (value_length == arch->head_dim && rotated == arch->head_dim) return 0;
   return tpo_fail(
@@ -127,9 +138,11 @@ static int read_sizes(struct tpo_arch *arch, const struct metadata *meta, struct
   int code = get_size(meta, "block_count", -1, &arch->layers, err);
   if (code == 0) code = get_size(meta, "context_length", -1, &arch->context, err);
   if (code == 0) code = get_size(meta, "embedding_length", -1, &arch->hidden, err);
-  if (code == 0) code = get_size(meta, "feed_forward_length", -1, &arch->ffn, err);
-  if (code == 0) code = get_size(meta, "attention.head_count", -1, &arch->heads, err);
-  if (code == 0) code = get_size(meta, "attention.head_count_kv", arch->heads, &arch->kv_heads, err);
+  if (code == 0) code = get_size_of_layers(meta, "feed_forward_length", -1, arch->layers, &arch->ffn, err);
+  if (code == 0) code = get_size_of_layers(meta, "attention.head_count", -1, arch->layers, &arch->heads, err);
+  if (code == 0)
+    code =
+        get_size_of_layers(meta, "attention.head_count_kv", arch->heads, arch->layers, &arch->kv_heads, err);
   if (code == 0) code = read_head_sizes(arch, meta, err);
   if (code < 0) return code;
   const struct tpo_gguf_tensor *embed = tpo_gguf_find_tensor(meta->gguf, tpo_param_embed()->gguf);
@@ -206,7 +219,8 @@ static int read_rope(struct tpo_arch *arch, const struct metadata *meta, struct 
 static int read_arch(struct tpo_arch *arch, const struct tpo_gguf *gguf, struct tpo_error *err)
 {
   memset(arch, 0, sizeof *arch);
-  int code = read_family(&arch->family, gguf, err);
+  int code = tpo_gguf_check_whole(gguf, err);
+  if (code == 0) code = read_family(&arch->family, gguf, err);
   if (code < 0) return code;
   const struct metadata meta = {.gguf = gguf, .family = tpo_family(arch)->names[TPO_NAME_GGUF]};
   code = refuse_options(&meta, err);

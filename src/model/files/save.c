@@ -14,13 +14,18 @@
 static int put_architecture(const struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
                             struct tpo_checkpoint_writer *writer, struct tpo_error *err)
 {
-  json_t *config = tpo_arch_to_json(&model->arch, model->dtype == TPO_DTYPE_BF16 ? "bfloat16" : "float32",
-                                    tokenizer ? tpo_tokenizer_bos(tokenizer) : -1,
-                                    tokenizer ? tpo_tokenizer_eos(tokenizer) : -1);
+  struct tpo_ids ends = {0};
+  int code = tokenizer ? tpo_tokenizer_end_ids(tokenizer, NULL, &ends, err) : 0;
+  json_t *config =
+      code < 0 ? NULL
+               : tpo_arch_to_json(&model->arch, model->dtype == TPO_DTYPE_BF16 ? "bfloat16" : "float32",
+                                  tokenizer ? tpo_tokenizer_bos(tokenizer) : -1, ends.ids, ends.n);
+  tpo_ids_free(&ends);
+  if (code < 0) return code;
   char *text = tpo_json_dump(config);
   json_decref(config);
   if (!text) return tpo_fail(err, TPO_E_MEMORY, "no memory for the architecture's description");
-  int code = tpo_checkpoint_put_blob(writer, "architecture", text, strlen(text), err);
+  code = tpo_checkpoint_put_blob(writer, "architecture", text, strlen(text), err);
   free(text);
   return code;
 }
