@@ -144,6 +144,15 @@ int tpo_lines_open(struct tpo_lines *lines, const char *path, struct tpo_error *
   return status;
 }
 
+int tpo_lines_peek(struct tpo_lines *lines, const char **bytes, size_t *n, struct tpo_error *err)
+{
+  struct stream *stream = lines->gz;
+  int status = stream->at == stream->len ? stream_fill(stream, lines->path, err) : 1;
+  *bytes = stream->chunk + stream->at;
+  *n = stream->len - stream->at;
+  return status < 0 ? status : 0;
+}
+
 int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err)
 {
   struct stream *stream = lines->gz;
