@@ -248,5 +248,7 @@ const struct command cmd_dpo = {
     .run = run,
     .notes =
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
-        "or lists of messages.",
+        "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
+        "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
+        "whose chosen and rejected are identical are left out and told.",
 };

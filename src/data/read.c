@@ -505,8 +505,7 @@ int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct
     status = tpo_instructions_add(set, &fresh.items[i], err);
   tpo_instructions_free(&fresh);
   if (status == 0 && r.n_answers)
-    tpo_log(TPO_LOG_INFO,
-            "%s: %zu chats end with an answer, which is left out: asked is what comes before it", r.path,
-            r.n_answers);
+    tpo_log(TPO_LOG_INFO, "%s: the answer at the end of %zu chat%s is left out: asked is what comes before it",
+            r.path, r.n_answers, r.n_answers == 1 ? "" : "s");
   return status;
 }
