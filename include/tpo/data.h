@@ -35,6 +35,10 @@ struct tpo_instructions {
  * messages, empty instruction, duplicate id, wrong types. A file without any instruction, or of another
  * format, is an error. */
 TPO_API int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
+/* The same, but up to skip_bad bad rows (never the header) are left out, each told by a warning; one more is
+ * an error. */
+TPO_API int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
+                                       struct tpo_error *err);
 TPO_API int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
                                  struct tpo_error *err);
 /* JSON Lines; path "-" is standard output. */

@@ -90,5 +90,9 @@ TPO_API int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo
 TPO_API int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path,
                                  const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
                                  struct tpo_error *err);
+/* The same, but up to skip_bad bad rows are left out, each told by a warning; one more is an error. */
+TPO_API int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
+                                      const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                                      int skip_bad, struct tpo_error *err);
 
 #endif

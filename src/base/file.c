@@ -184,6 +184,16 @@ int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err)
   return 1;
 }
 
+int tpo_lines_skip_bad(int status, int allowed, int *skipped, struct tpo_error *err)
+{
+  if (status == 0 || allowed == 0 || (status != TPO_E_INPUT && status != TPO_E_UNSUPPORTED)) return status;
+  if (*skipped == allowed) return tpo_fail_prefix(err, "more bad rows than the %d that are allowed", allowed);
+  ++*skipped;
+  tpo_log(TPO_LOG_WARN, "%s; the row is left out (%d of %d allowed)", err->message, *skipped, allowed);
+  *err = (struct tpo_error){0};
+  return 0;
+}
+
 void tpo_lines_close(struct tpo_lines *lines)
 {
   stream_close(lines->gz);

@@ -477,6 +477,26 @@ static int read_line(struct reader *r, struct tpo_lines *lines, bool *started, s
 
 int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err)
 {
+  return tpo_instructions_read_some(set, path, 0, err);
+}
+
+/* A header that is refused leaves no way to read the rows. */
+static int read_lines(struct reader *r, struct tpo_lines *lines, int skip_bad, struct tpo_error *err)
+{
+  bool started = false;
+  int skipped = 0, more = 0, status = tpo_lines_refuse_foreign(lines, err);
+  while (status == 0 && (more = tpo_lines_next(lines, err)) > 0) {
+    bool is_row = started;
+    err->code = 0;
+    status = read_line(r, lines, &started, err);
+    if (is_row || !r->columns) status = tpo_lines_skip_bad(status, skip_bad, &skipped, err);
+  }
+  return more < 0 ? more : status;
+}
+
+int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
+                               struct tpo_error *err)
+{
   struct tpo_error local = {0};
   if (!err) err = &local;
   struct tpo_instructions fresh = {0};
@@ -484,12 +504,7 @@ int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct
   struct tpo_lines lines = {0};
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
-  bool started = false;
-  status = tpo_lines_refuse_foreign(&lines, err);
-  while (status == 0 && (status = tpo_lines_next(&lines, err)) > 0) {
-    err->code = 0;
-    if ((status = read_line(&r, &lines, &started, err)) < 0) break;
-  }
+  status = read_lines(&r, &lines, skip_bad, err);
   tpo_lines_close(&lines);
   free_columns(&r);
   free(r.ids.slots);
@@ -505,7 +520,8 @@ int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct
     status = tpo_instructions_add(set, &fresh.items[i], err);
   tpo_instructions_free(&fresh);
   if (status == 0 && r.n_answers)
-    tpo_log(TPO_LOG_INFO, "%s: the answer at the end of %zu chat%s is left out: asked is what comes before it",
-            r.path, r.n_answers, r.n_answers == 1 ? "" : "s");
+    tpo_log(TPO_LOG_INFO,
+            "%s: the answer at the end of %zu chat%s is left out: asked is what comes before it", r.path,
+            r.n_answers, r.n_answers == 1 ? "" : "s");
   return status;
 }

@@ -478,10 +478,10 @@ static int read_line(struct tpo_pairs *pairs, struct reader *reader, const char 
   return status;
 }
 
-static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo_lines *lines,
+static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo_lines *lines, int skip_bad,
                       struct tpo_error *err)
 {
-  int more = 0, status = tpo_lines_refuse_foreign(lines, err);
+  int skipped = 0, more = 0, status = tpo_lines_refuse_foreign(lines, err);
   while (status == 0 && (more = tpo_lines_next(lines, err)) == 1) {
     char place[4200];
     snprintf(place, sizeof place, "%.4096s:%llu", lines->path, (unsigned long long)lines->number);
@@ -493,6 +493,7 @@ static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo
       len -= 3;
     }
     if (strspn(text, " \t") < len) status = read_line(pairs, reader, text, len, err);
+    status = tpo_lines_skip_bad(status, skip_bad, &skipped, err);
   }
   return more < 0 ? more : status;
 }
@@ -514,6 +515,13 @@ static int finish(const struct reader *reader, const struct tpo_pairs *pairs, co
 int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err)
 {
+  return tpo_train_read_some_pairs(pairs, path, tokenizer, tmpl, 0, err);
+}
+
+int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
+                              const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                              int skip_bad, struct tpo_error *err)
+{
   struct tpo_error local = {0};
   if (!err) err = &local;
   struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl};
@@ -521,7 +529,7 @@ int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
   if (tokenizer) status = tpo_tokenizer_end_ids(tokenizer, tmpl, &reader.end_ids, err);
-  if (status == 0) status = read_lines(pairs, &reader, &lines, err);
+  if (status == 0) status = read_lines(pairs, &reader, &lines, skip_bad, err);
   if (status == 0) status = finish(&reader, pairs, path, err);
   tpo_lines_close(&lines);
   tpo_ids_free(&reader.end_ids);

@@ -333,6 +333,32 @@ static void other_formats_are_named_with_what_converts_them(void **state)
   refuse("<!DOCTYPE html>\n", 0, "web page");
 }
 
+static void so_many_bad_rows_are_left_out_and_one_more_refuses_the_file(void **state)
+{
+  (void)state;
+  const char *text =
+      "{\"instruction\":5}\n{\"instruction\":\"a\"}\n{\"messages\":[]}\nno JSON\n{\"instruction\":\"b\"}\n";
+  struct tpo_instructions set = {0};
+  struct tpo_error err = {0};
+  write_bytes(text, strlen(text));
+  assert_int_equal(tpo_instructions_read_some(&set, path, 3, &err), 0);
+  assert_int_equal(set.n, 2);
+  assert_string_equal(set.items[0].id, "2"); /* lines count as they stand */
+  assert_string_equal(set.items[1].id, "5");
+  tpo_instructions_free(&set);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 2, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "more bad rows than the 2"));
+  assert_non_null(strstr(err.message, ":4: "));
+  assert_int_equal(set.n, 0);
+  write_bytes("id\tx\n1\t2\n", 9);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 3, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "header"));
+  write_bytes("instruction\tid\na\nb\tc\n", 21);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 1, &err), 0);
+  assert_string_equal(set.items[0].id, "c");
+  tpo_instructions_free(&set);
+}
+
 static void a_missing_file_is_named(void **state)
 {
   (void)state;
@@ -377,6 +403,7 @@ int main(void)
       cmocka_unit_test(chats_are_read_under_any_published_name),
       cmocka_unit_test(what_would_change_the_question_is_refused_by_name),
       cmocka_unit_test(other_formats_are_named_with_what_converts_them),
+      cmocka_unit_test(so_many_bad_rows_are_left_out_and_one_more_refuses_the_file),
       cmocka_unit_test(a_missing_file_is_named),
       cmocka_unit_test(public_ifeval_prompts_are_read),
   };

@@ -35,3 +35,20 @@ def test_pairs_are_read_as_published(tpo, tiny_model, tmp_path):
     assert b"identical in 1 of 4 pairs, which are left out: line 4 (9)" in result.stderr
     path.write_text(json.dumps(rows))
     tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
+
+
+def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"instruction": "Name a bird."}\n{"instruction": 5}\n{"instruction": "Name a tree."}\n')
+    args = ["generate", "--model", tiny_model, "--prompts", path, "--out", tmp_path / "s.h5", "--k", 2, "--max-tokens", 8,
+            "--thought", "none"]
+    assert "p.jsonl:2" in tpo.fails(*args, code=1)
+    result = tpo(*args, "--skip-bad", 1)
+    assert result.returncode == 0, result.stderr
+    assert b"p.jsonl:2: " in result.stderr and b"left out (1 of 1 allowed)" in result.stderr
+    assert b"4 samples of 2 prompts" in result.stderr
+    path.write_text('{"prompt": "a", "chosen": "b"}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    args = ["dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 1]
+    assert "p.jsonl:1" in tpo.fails(*args, code=1)
+    result = tpo(*args, "--skip-bad", 1)
+    assert result.returncode == 0 and b"p.jsonl:1: " in result.stderr, result.stderr

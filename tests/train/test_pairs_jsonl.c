@@ -359,6 +359,28 @@ static void identical_answers_are_left_out(void **state)
   assert_refused(same, true, TPO_E_INPUT, "identical");
 }
 
+static void so_many_bad_rows_are_left_out(void **state)
+{
+  (void)state;
+  const char *text =
+      "{\"prompt_ids\":[1],\"chosen_ids\":[-2],\"rejected_ids\":[3]}\n"
+      "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+      "{\"prompt\":\"a\",\"chosen\":[{\"role\":\"assistant\",\"tool_calls\":[1]}],\"rejected\":\"c\"}\n";
+  char path[4200];
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
+  assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 2, &err), 0);
+  assert_int_equal(pairs.n, 1);
+  assert_string_equal(pairs.rows[0].prompt_id, "line-2");
+  tpo_pairs_free(&pairs);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 1, &err), TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "more bad rows than the 1"));
+  assert_non_null(strstr(err.message, "pairs.jsonl:3"));
+  tpo_pairs_free(&pairs);
+}
+
 static void what_is_no_pair_is_refused_with_its_line(void **state)
 {
   (void)state;
@@ -432,6 +454,7 @@ int main(void)
       cmocka_unit_test(content_may_be_a_list_of_parts),
       cmocka_unit_test(what_would_change_the_meaning_is_refused_by_name),
       cmocka_unit_test(identical_answers_are_left_out),
+      cmocka_unit_test(so_many_bad_rows_are_left_out),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
       cmocka_unit_test(pairs_without_a_response_or_too_long_are_dropped_and_counted),
   };
