@@ -186,13 +186,17 @@ static int append_turn(json_t *chat, const char *role, const char *from, const c
   return status;
 }
 
+bool tpo_is_dialogue(const char *text)
+{
+  return strncmp(text, human, strlen(human)) == 0;
+}
+
 json_t *tpo_chat_from_dialogue(const char *text, const char *place, struct tpo_error *err)
 {
-  if (strncmp(text, human, strlen(human)) != 0) return json_null();
   json_t *chat = json_array();
   int status = chat ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place);
   while (status == 0 && *text) {
-    bool asks = strncmp(text, human, strlen(human)) == 0;
+    bool asks = tpo_is_dialogue(text);
     const char *from = text + strlen(asks ? human : assistant), *to = next_turn(from);
     status = append_turn(chat, asks ? "user" : "assistant", from, to, place, err);
     text = to;

@@ -10,8 +10,9 @@
  * the meaning (tool_calls, an image, a weight) is refused by its name; other members are left out. Messages
  * of an error begin with "place: name[i]". NULL on error; json_decref() releases. */
 json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, struct tpo_error *err);
-/* A dialogue in one string, "\n\nHuman: ...\n\nAssistant: ..." (Anthropic's HH), in the same form, its turns
- * trimmed of white space. JSON null where the text does not begin so; NULL on error. */
+/* Whether the text is a dialogue in one string, "\n\nHuman: ...\n\nAssistant: ..." (Anthropic's HH): begins so. */
+bool tpo_is_dialogue(const char *text);
+/* Such a text in the form above, its turns trimmed of white space; NULL on error. */
 json_t *tpo_chat_from_dialogue(const char *text, const char *place, struct tpo_error *err);
 /* Refuses by its name a member of a row that stands for a part of the conversation which is not read. */
 int tpo_chat_check_row(const json_t *row, const char *const *names, size_t n, const char *place,

@@ -158,9 +158,8 @@ static json_t *chat_of_text(const struct reader *reader, const json_t *value, co
     tpo_fail(err, TPO_E_INPUT, "%s: %s holds a NUL character", reader->place, key);
     return NULL;
   }
-  json_t *form = tpo_chat_from_dialogue(text, reader->place, err);
-  if (!json_is_null(form)) return form;
-  form = json_pack("[{s:s, s:s}]", "role", role, "content", text);
+  if (tpo_is_dialogue(text)) return tpo_chat_from_dialogue(text, reader->place, err);
+  json_t *form = json_pack("[{s:s, s:s}]", "role", role, "content", text);
   if (!form) tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", reader->place);
   return form;
 }
@@ -346,6 +345,10 @@ static int read_chats(struct reader *reader, const json_t *const texts[3], struc
   for (int i = texts[0] ? 0 : 1; i < 3 && status == 0; i++)
     status = read_chat(reader, texts[i], names[i], i ? "assistant" : "user", &chats[i], err);
   const json_t *prompt = texts[0];
+  struct chat *before = &chats[0]; /* of a dialogue, also what asks for the answer: "Assistant:" */
+  if (status == 0 && json_is_string(prompt) && before->n > 1 && is_answer(before, before->n - 1) &&
+      !*before->messages[before->n - 1].content)
+    before->n--;
   if (status == 0 && json_is_string(prompt) && is_whole(&chats[1]) && is_whole(&chats[2])) {
     prompt = NULL; /* they hold it already */
     chats[0].n = 0;
@@ -376,7 +379,9 @@ static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_
                     "%s: pairs of text need a model with a tokenizer; pairs of ids need none", reader->place);
   int status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, reader->place, err);
   if (status < 0) return status;
-  bool plain = json_is_string(texts[0]) && json_is_string(texts[1]) && json_is_string(texts[2]);
+  bool plain =
+      json_is_string(texts[0]) && json_is_string(texts[1]) && json_is_string(texts[2]) &&
+      !(tpo_is_dialogue(json_string_value(texts[1])) && tpo_is_dialogue(json_string_value(texts[2])));
   return plain ? encode_texts(reader, texts, err) : read_chats(reader, texts, err);
 }
 

@@ -300,6 +300,17 @@ static void dialogues_in_one_string_become_chats(void **state)
   assert_ids(row->chosen_ids, row->n_chosen, "4<|im_end|>");
   assert_ids(row->rejected_ids, row->n_rejected, "<|im_end|>");
   tpo_pairs_free(&pairs);
+  /* beside a prompt that they repeat, and behind one that ends where the answer begins */
+  pairs = read_good(
+      "{\"prompt\":\"1\",\"chosen\":\"\\n\\nHuman: 1\\n\\nAssistant: 2\",\"rejected\":\"\\n\\nHuman: 1\\n\\nAssistant: 3\"}\n"
+      "{\"prompt\":\"\\n\\nHuman: 1\\n\\nAssistant:\",\"chosen\":{\"role\":\"assistant\",\"content\":\"2\"},\"rejected\":\"3\"}\n");
+  for (int i = 0; i < 2; i++) {
+    row = &pairs.rows[i];
+    assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") START_OF("assistant"));
+    assert_ids(row->chosen_ids, row->n_chosen, "2<|im_end|>");
+    assert_ids(row->rejected_ids, row->n_rejected, "3<|im_end|>");
+  }
+  tpo_pairs_free(&pairs);
 }
 
 static void content_may_be_a_list_of_parts(void **state)
