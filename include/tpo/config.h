@@ -40,6 +40,7 @@ struct tpo_data_config { /* data: */
   char *validation;      /* prompts file; empty: composed, topics disjoint from training */
   int prompts_per_iteration;
   int validation_prompts;
+  int skip_bad; /* bad rows of a file of prompts or pairs that are left out before the file is refused */
 };
 
 struct tpo_thought_config { /* thought: filled from `thought: generic|specific|none|FILE.yaml` */

@@ -28,11 +28,17 @@ struct tpo_instructions {
 };
 
 /* JSON Lines or tab-separated (by the first line: a header naming the columns), plain or gzip, "-" standard
- * input. Fields of cli.md; `prompt` is taken for `instruction` too. IFEval's instruction_id_list and kwargs
- * become checks [{"type": "length_constraints:number_words", ...kwargs without nulls}]. Blank lines are
- * skipped. Errors name FILE:LINE: invalid UTF-8, neither or both of instruction and messages, empty
- * instruction, duplicate id, wrong types. A file without any instruction is an error. */
+ * input. Fields of src/data/README.md: an instruction with its input, or a chat, under the names that public
+ * sets have for them; what would change the question and isn't read is refused by name. IFEval's
+ * instruction_id_list and kwargs become checks [{"type": "length_constraints:number_words", ...kwargs without
+ * nulls}]. Blank lines are skipped. Errors name FILE:LINE: invalid UTF-8, none or several of instruction and
+ * messages, empty instruction, duplicate id, wrong types. A file without any instruction, or of another
+ * format, is an error. */
 TPO_API int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err);
+/* The same, but up to skip_bad bad rows (never the header) are left out, each told by a warning; one more is
+ * an error. */
+TPO_API int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
+                                       struct tpo_error *err);
 TPO_API int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
                                  struct tpo_error *err);
 /* JSON Lines; path "-" is standard output. */

@@ -81,10 +81,17 @@ TPO_API int tpo_trainer_save(struct tpo_trainer *t, const char *path, const stru
                              struct tpo_error *err);
 TPO_API int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
 
-/* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as in TRL's data sets (tokenizer and
- * tmpl are then needed). */
+/* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as public sets have it (tokenizer and
+ * tmpl are then needed), where the shared beginning of two chats is the prompt and loss is on the assistant's
+ * turns alone. What would change the meaning and isn't read (tool calls, images) is refused by name. Pairs
+ * whose chosen and rejected are identical are left out, and a warning names them; a file without any other
+ * is an error. */
 TPO_API int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path,
                                  const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
                                  struct tpo_error *err);
+/* The same, but up to skip_bad bad rows are left out, each told by a warning; one more is an error. */
+TPO_API int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
+                                      const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                                      int skip_bad, struct tpo_error *err);
 
 #endif

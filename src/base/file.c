@@ -144,6 +144,15 @@ int tpo_lines_open(struct tpo_lines *lines, const char *path, struct tpo_error *
   return status;
 }
 
+int tpo_lines_peek(struct tpo_lines *lines, const char **bytes, size_t *n, struct tpo_error *err)
+{
+  struct stream *stream = lines->gz;
+  int status = stream->at == stream->len ? stream_fill(stream, lines->path, err) : 1;
+  *bytes = stream->chunk + stream->at;
+  *n = stream->len - stream->at;
+  return status < 0 ? status : 0;
+}
+
 int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err)
 {
   struct stream *stream = lines->gz;
@@ -173,6 +182,16 @@ int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err)
   if (line->len > 0 && line->data[line->len - 1] == '\r') line->data[--line->len] = '\0';
   lines->number++;
   return 1;
+}
+
+int tpo_lines_skip_bad(int status, int allowed, int *skipped, struct tpo_error *err)
+{
+  if (status == 0 || allowed == 0 || (status != TPO_E_INPUT && status != TPO_E_UNSUPPORTED)) return status;
+  if (*skipped == allowed) return tpo_fail_prefix(err, "more bad rows than the %d that are allowed", allowed);
+  ++*skipped;
+  tpo_log(TPO_LOG_WARN, "%s; the row is left out (%d of %d allowed)", err->message, *skipped, allowed);
+  *err = (struct tpo_error){0};
+  return 0;
 }
 
 void tpo_lines_close(struct tpo_lines *lines)

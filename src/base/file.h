@@ -27,7 +27,14 @@ struct tpo_lines {
 };
 int tpo_lines_open(struct tpo_lines *lines, const char *path, struct tpo_error *err);
 int tpo_lines_next(struct tpo_lines *lines, struct tpo_error *err);
+/* Bytes that are next to be read, up to 64 KiB, without taking them; *n is 0 at the end. Borrowed until the
+ * next call. */
+int tpo_lines_peek(struct tpo_lines *lines, const char **bytes, size_t *n, struct tpo_error *err);
 void tpo_lines_close(struct tpo_lines *lines);
+/* What becomes of a row that is refused with err: 0 after a warning with its message, and err cleared, where
+ * fewer than `allowed` rows were (*skipped counts them); otherwise status, and err says that it is one more
+ * than allowed. Errors that aren't the row's (memory, reading) stay errors. */
+int tpo_lines_skip_bad(int status, int allowed, int *skipped, struct tpo_error *err);
 
 /* A file being written under "<path>.tmp.<pid>". Write to temp_path by any means, then commit (fsync, rename
  * over path, fsync the folder) or abort (remove). */

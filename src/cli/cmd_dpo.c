@@ -12,6 +12,8 @@ static const struct option options[] = {
     OPTION_MODEL,
     {"--pairs", 'p', "FILE", NULL, "pairs, HDF5 or JSON Lines"},
     {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
+    {"--skip-bad", 0, "N", "data.skip_bad",
+     "bad rows of a file that may be left out, each told with its line"},
     {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
     {"--lr", 0, "R", "train.learning_rate", "peak learning rate"},
     {"--schedule", 0, "S", "train.schedule", "constant, linear or cosine"},
@@ -69,7 +71,8 @@ static int open_policy(struct training *t, struct tpo_error *err)
     tpo_template_open(&t->policy.tmpl, t->policy.tokenizer, &session->config->template_pieces, &text_error);
   int status = is_hdf5(t->pairs_path)
                    ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
-                   : tpo_train_read_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl, err);
+                   : tpo_train_read_some_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl,
+                                               session->config->data.skip_bad, err);
   if (status < 0 && text_error.code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
   if (status == 0) status = tpo_arch_read(&arch, path, err);
   if (status == 0)
@@ -248,5 +251,7 @@ const struct command cmd_dpo = {
     .run = run,
     .notes =
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
-        "or lists of messages.",
+        "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
+        "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
+        "whose chosen and rejected are identical are left out and told.",
 };

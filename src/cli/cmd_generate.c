@@ -12,6 +12,8 @@ static const struct option options[] = {
      "instructions, JSON Lines or tab-separated, plain or gzip; - for standard input"},
     {"--out", 'o', "FILE", NULL, "samples, HDF5 (or JSON Lines with --jsonl; - for standard output)"},
     {"--jsonl", 0, NULL, NULL, "write JSON Lines in place of HDF5"},
+    {"--skip-bad", 0, "N", "data.skip_bad",
+     "bad rows of a file that may be left out, each told with its line"},
     {"--k", 'k', "N", "sampling.k", "samples a prompt"},
     {"--thought", 0, "NAME|FILE", "thought", "thought prompt: generic, specific, none or a YAML file"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
@@ -51,7 +53,8 @@ static int generate(struct cli_session *s, const char *prompts, const char *out,
   struct tpo_samples samples = {0};
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
-  int status = tpo_comm_agree(s->session.comm, tpo_instructions_read(&set, prompts, err), err);
+  int status = tpo_comm_agree(s->session.comm,
+                              tpo_instructions_read_some(&set, prompts, config->data.skip_bad, err), err);
   if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, false, err);
   if (status == 0)
     status = tpo_generate(&s->session, &policy, &set,

@@ -10,6 +10,8 @@ static const struct option options[] = {
     {"--resume", 0, NULL, NULL, "go on after the last finished step"},
     {"--allow-changes", 0, NULL, NULL,
      "with --resume: go on although the configuration or the instructions differ"},
+    {"--skip-bad", 0, "N", "data.skip_bad",
+     "bad rows of a file that may be left out, each told with its line"},
     {"--plan-only", 0, NULL, NULL,
      "tell what it would take (tokens, judge calls, disk, memory) and do nothing"},
     {"--expect-tokens", 0, "N", NULL,

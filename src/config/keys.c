@@ -81,6 +81,9 @@ const struct config_key config_keys[] = {
         "Instructions that are sampled from in each iteration."),
     INT("data.validation_prompts", data.validation_prompts, 0, 100000000, "500",
         "Validation instructions, the same ones throughout a run. 0: no validation."),
+    INT("data.skip_bad", data.skip_bad, 0, 1000000, "0",
+        "So many bad rows of a file of instructions or pairs are left out, each told with its line; one more, "
+        "and the file is refused."),
 
     TEXT("thought.name", thought.name, "generic",
          "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "

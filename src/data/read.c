@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/chat.h"
 #include "base/file.h"
+#include "base/foreign.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -25,6 +27,7 @@ struct reader {
   struct id_table ids;
   char **columns; /* of a tab-separated file; NULL for JSON Lines */
   size_t n_columns;
+  size_t n_answers; /* left out at the end of chats */
 };
 
 static size_t id_slot(const struct reader *r, const char *id)
@@ -106,39 +109,48 @@ static int read_id(const struct reader *r, const json_t *line, char id[256], str
   return 0;
 }
 
-/* Checks a chat's form and finds its last message, which must be the user's. */
-static int read_messages(const struct reader *r, const json_t *messages, const char **last,
-                         struct tpo_error *err)
+/* Public sets of chats end with the answer that they teach; a prompt is what comes before it. */
+static void drop_answer(struct reader *r, json_t *chat)
 {
-  size_t n = json_array_size(messages);
-  if (!json_is_array(messages) || n == 0)
-    return tpo_fail(err, TPO_E_INPUT, "%s: \"messages\" must be an array of one or more {role, content}",
-                    r->place);
+  size_t n = json_array_size(chat);
+  const json_t *last = json_array_get(chat, n - 1);
+  const char *role = json_string_value(json_object_get(last, "role"));
+  if (n < 2 || strcmp(role, "assistant") != 0) return;
+  json_array_remove(chat, n - 1);
+  r->n_answers++;
+}
+
+/* Checks a chat's form and finds its last message, which must be the user's. */
+static int check_chat(const struct reader *r, const char *name, const json_t *chat, const char **last,
+                      struct tpo_error *err)
+{
+  size_t n = json_array_size(chat);
   for (size_t i = 0; i < n; i++) {
-    const json_t *message = json_array_get(messages, i);
-    const char *role = NULL, *content = NULL;
-    if (!json_is_object(message))
-      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu is not an object {role, content}", r->place, i + 1);
-    if (text_member(r, message, "role", &role, err) < 0 ||
-        text_member(r, message, "content", &content, err) < 0)
-      return TPO_E_INPUT;
-    if (!role || !content)
-      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu lacks \"%s\"", r->place, i + 1,
-                      role ? "content" : "role");
+    const json_t *message = json_array_get(chat, i);
+    const char *role = json_string_value(json_object_get(message, "role"));
     bool system = strcmp(role, "system") == 0;
     if (!system && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
-      return tpo_fail(err, TPO_E_INPUT,
-                      "%s: message %zu has the role \"%s\", expected system, user or assistant", r->place,
-                      i + 1, role);
+      return tpo_fail(err, TPO_E_INPUT, "%s: %s[%zu] has the role \"%s\", expected system, user or assistant",
+                      r->place, name, i, role);
     if (system && i > 0)
-      return tpo_fail(err, TPO_E_INPUT, "%s: message %zu is a system message; only the first may be one",
-                      r->place, i + 1);
+      return tpo_fail(err, TPO_E_INPUT, "%s: %s[%zu] is a system message; only the first may be one",
+                      r->place, name, i);
     if (i + 1 == n && strcmp(role, "user") != 0)
       return tpo_fail(err, TPO_E_INPUT, "%s: the last message must be the user's, it is of role \"%s\"",
                       r->place, role);
-    *last = content;
+    *last = json_string_value(json_object_get(message, "content"));
   }
   return 0;
+}
+
+/* A chat in one form, its last message the user's. New reference; NULL with err set. */
+static json_t *read_chat(struct reader *r, const char *name, const json_t *value, struct tpo_error *err)
+{
+  if (!json_is_array(value) || json_array_size(value) == 0) {
+    tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be an array of one or more {role, content}", r->place, name);
+    return NULL;
+  }
+  return tpo_chat_read(value, name, r->place, err);
 }
 
 /* One check: its type first, then its arguments without nulls. New reference, or NULL with err set. */
@@ -240,31 +252,124 @@ done:
   return text;
 }
 
+/* What a row asks: a chat, of one message where the row has an instruction alone. */
+struct question {
+  const char *field; /* the one that it comes from */
+  json_t *chat;      /* owned; [{role, content}] */
+  const char *text;  /* the last message's, borrowed from chat */
+};
+
+/* The field that holds the question; exactly one may. */
+static int find_question(const struct reader *r, const json_t *line, const char **field,
+                         struct tpo_error *err)
+{
+  static const char *const names[] = {"instruction", "prompt", "messages", "conversations", "conversation"};
+  int given = 0;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const json_t *value = json_object_get(line, names[i]);
+    if (!value || json_is_null(value)) continue;
+    *field = names[i];
+    given++;
+  }
+  if (given == 1) return 0;
+  return tpo_fail(err, TPO_E_INPUT,
+                  "%s: expected one of \"instruction\" (or \"prompt\"), \"messages\" and "
+                  "\"conversations\", found %s",
+                  r->place, given ? "more than one" : "none");
+}
+
+/* Two fields that mean the same (NULL: one alone): the one that is given, or NULL; both are an error. */
+static int read_either(const struct reader *r, const json_t *line, const char *name, const char *other,
+                       const char **out, struct tpo_error *err)
+{
+  const char *second;
+  int status = text_member(r, line, name, out, err);
+  if (status == 0) status = text_member(r, line, other, &second, err);
+  if (status < 0) return status;
+  if (*out && is_blank(*out)) *out = NULL;
+  if (!second || is_blank(second)) return 0;
+  if (*out)
+    return tpo_fail(err, TPO_E_INPUT, "%s: expected one of \"%s\" and \"%s\", found both", r->place, name,
+                    other);
+  *out = second;
+  return 0;
+}
+
+static int add_message(const struct reader *r, json_t *chat, size_t at, const char *role, const char *content,
+                       struct tpo_error *err)
+{
+  json_t *message = json_object();
+  int failed = !message || json_object_set_new(message, "role", json_string(role)) < 0 ||
+               json_object_set_new(message, "content", json_string(content)) < 0;
+  if (failed || json_array_insert(chat, at, message) < 0) failed = 1;
+  json_decref(message);
+  return failed ? tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place) : 0;
+}
+
+/* An instruction, and the text that it is about (Alpaca's `input`, Dolly's `context`) two line breaks below. */
+static int ask_text(const struct reader *r, const json_t *line, struct question *q, struct tpo_error *err)
+{
+  const char *text, *about;
+  int status = text_member(r, line, q->field, &text, err);
+  if (status == 0) status = read_either(r, line, "input", "context", &about, err);
+  if (status < 0) return status;
+  if (is_blank(text)) return tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
+  struct tpo_buf whole = {0};
+  tpo_buf_puts(&whole, text);
+  if (about) tpo_buf_printf(&whole, "\n\n%s", about);
+  q->chat = json_array();
+  if (whole.failed || !q->chat)
+    status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+  else
+    status = add_message(r, q->chat, 0, "user", whole.data, err);
+  tpo_buf_free(&whole);
+  return status;
+}
+
+/* `system` (or `system_prompt`) becomes the chat's first message. */
+static int ask_system(const struct reader *r, const json_t *line, struct question *q, struct tpo_error *err)
+{
+  const char *system;
+  int status = read_either(r, line, "system", "system_prompt", &system, err);
+  return status < 0 || !system ? status : add_message(r, q->chat, 0, "system", system, err);
+}
+
+static int read_question(struct reader *r, const json_t *line, struct question *q, struct tpo_error *err)
+{
+  static const char *const unread[] = {"history", "tools", "functions", "images", "image", "audio", "videos"};
+  static const char *const about[] = {"input", "context"};
+  int status = find_question(r, line, &q->field, err);
+  if (status == 0) status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, r->place, err);
+  if (status < 0) return status;
+  const json_t *value = json_object_get(line, q->field);
+  bool is_chat = strcmp(q->field, "instruction") != 0 && (json_is_array(value) || q->field[0] != 'p');
+  if (!is_chat) {
+    status = ask_text(r, line, q, err);
+  } else if ((status = tpo_chat_check_row(line, about, 2, r->place, err)) == 0) {
+    q->chat = read_chat(r, q->field, value, err);
+    if (!q->chat) return err->code;
+    drop_answer(r, q->chat);
+  }
+  if (status == 0) status = ask_system(r, line, q, err);
+  if (status == 0) status = check_chat(r, q->field, q->chat, &q->text, err);
+  if (status == 0 && is_blank(q->text))
+    status = tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
+  return status;
+}
+
 static int read_object(struct reader *r, const json_t *line, struct tpo_error *err)
 {
-  char id[256];
-  const char *instruction, *prompt, *text = NULL;
+  char id[256], *chat = NULL, *meta = NULL;
+  struct question q = {0};
   int status = read_id(r, line, id, err);
-  if (status == 0) status = text_member(r, line, "instruction", &instruction, err);
-  if (status == 0) status = text_member(r, line, "prompt", &prompt, err);
-  if (status < 0) return status;
-  const json_t *messages = json_object_get(line, "messages");
-  if (json_is_null(messages)) messages = NULL;
-  int given = (instruction != NULL) + (prompt != NULL) + (messages != NULL);
-  if (given != 1)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: expected one of \"instruction\" (or \"prompt\") and \"messages\", found %s",
-                    r->place, given ? "more than one" : "none");
-  text = instruction ? instruction : prompt;
-  if (messages && (status = read_messages(r, messages, &text, err)) < 0) return status;
-  if (is_blank(text)) return tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
-  if (json_array_size(messages) < 2) messages = NULL; /* a chat of one message is an instruction */
-  char *chat = NULL, *meta = read_meta(r, line, messages, err);
-  if (!meta) return err ? err->code : TPO_E_INPUT;
-  if (messages && !(chat = tpo_json_dump(messages)))
+  if (status == 0) status = read_question(r, line, &q, err);
+  const json_t *messages = json_array_size(q.chat) > 1 ? q.chat : NULL; /* one message is an instruction */
+  if (status == 0 && !(meta = read_meta(r, line, messages, err))) status = err->code;
+  if (status == 0 && messages && !(chat = tpo_json_dump(messages)))
     status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
-  struct tpo_instruction item = {id, text, chat, meta};
+  struct tpo_instruction item = {id, q.text, chat, meta};
   if (status == 0) status = add_item(r, &item, err);
+  json_decref(q.chat);
   free(chat);
   free(meta);
   return status;
@@ -276,9 +381,13 @@ static void free_columns(struct reader *r)
   free(r->columns);
 }
 
-static const char *const text_columns[] = {"instruction", "prompt",   "id",       "key",
-                                           "dataset",     "category", "reference"};
-static const char *const json_columns[] = {"messages", "checks", "instruction_id_list", "kwargs"};
+static const char *const text_columns[] = {"instruction", "prompt",        "id",        "key",
+                                           "dataset",     "category",      "reference", "context",
+                                           "system",      "system_prompt", "input",     "history"};
+static const char *const json_columns[] = {"messages", "conversations", "checks", "instruction_id_list",
+                                           "kwargs"};
+
+static const char *const question_columns[] = {"instruction", "prompt", "messages", "conversations"};
 
 static bool is_one_of(const char *name, const char *const *names, size_t n)
 {
@@ -301,7 +410,7 @@ static int read_header(struct reader *r, char *line, struct tpo_error *err)
         return tpo_fail(err, TPO_E_INPUT, "%s: the column \"%s\" occurs twice", r->place, cell);
     r->columns[r->n_columns] = strdup(cell);
     if (!r->columns[r->n_columns++]) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
-    found |= strcmp(cell, "instruction") == 0 || strcmp(cell, "prompt") == 0 || strcmp(cell, "messages") == 0;
+    found |= IS_ONE_OF(cell, question_columns);
   }
   if (!found)
     return tpo_fail(
@@ -368,6 +477,26 @@ static int read_line(struct reader *r, struct tpo_lines *lines, bool *started, s
 
 int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct tpo_error *err)
 {
+  return tpo_instructions_read_some(set, path, 0, err);
+}
+
+/* A header that is refused leaves no way to read the rows. */
+static int read_lines(struct reader *r, struct tpo_lines *lines, int skip_bad, struct tpo_error *err)
+{
+  bool started = false;
+  int skipped = 0, more = 0, status = tpo_lines_refuse_foreign(lines, err);
+  while (status == 0 && (more = tpo_lines_next(lines, err)) > 0) {
+    bool is_row = started;
+    err->code = 0;
+    status = read_line(r, lines, &started, err);
+    if (is_row || !r->columns) status = tpo_lines_skip_bad(status, skip_bad, &skipped, err);
+  }
+  return more < 0 ? more : status;
+}
+
+int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
+                               struct tpo_error *err)
+{
   struct tpo_error local = {0};
   if (!err) err = &local;
   struct tpo_instructions fresh = {0};
@@ -375,11 +504,7 @@ int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct
   struct tpo_lines lines = {0};
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
-  bool started = false;
-  while ((status = tpo_lines_next(&lines, err)) > 0) {
-    err->code = 0;
-    if ((status = read_line(&r, &lines, &started, err)) < 0) break;
-  }
+  status = read_lines(&r, &lines, skip_bad, err);
   tpo_lines_close(&lines);
   free_columns(&r);
   free(r.ids.slots);
@@ -394,5 +519,9 @@ int tpo_instructions_read(struct tpo_instructions *set, const char *path, struct
   for (size_t i = 0; i < fresh.n && status == 0; i++)
     status = tpo_instructions_add(set, &fresh.items[i], err);
   tpo_instructions_free(&fresh);
+  if (status == 0 && r.n_answers)
+    tpo_log(TPO_LOG_INFO,
+            "%s: the answer at the end of %zu chat%s is left out: asked is what comes before it", r.path,
+            r.n_answers, r.n_answers == 1 ? "" : "s");
   return status;
 }

@@ -42,7 +42,7 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
 static int read_source(const struct loop *loop, const struct instruction_file *source, bool validation,
                        struct tpo_instructions *all, struct tpo_error *err)
 {
-  int status = tpo_instructions_read(all, source->file, err);
+  int status = tpo_instructions_read_some(all, source->file, loop->config->data.skip_bad, err);
   if (status == 0 && all->n < source->needed) status = too_few(loop, source, validation, all->n, err);
   for (size_t i = 0; i < all->n && status == 0; i++) {
     const struct tpo_instruction *of = &all->items[i];

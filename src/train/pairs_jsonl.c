@@ -4,26 +4,46 @@
  * token is to carry loss). Sampled outputs come this way: their text is never tokenised again. Text as in
  * TRL's data sets: `prompt`, `chosen`, `rejected` all strings are plain text, encoded as they stand, the
  * output ended by the tokenizer's end token. With messages, the chat template renders them: chosen and
- * rejected are one assistant message after the prompt's messages, or whole chats that share all but the last
- * (a `prompt` string beside whole chats repeats what they begin with, and is not read); a string among them
- * stands for the content of one message. The output ends with the template's own end-of-turn token. */
+ * rejected are what follows the prompt's messages, or whole chats, whose shared beginning is the prompt (a
+ * `prompt` string beside whole chats repeats what they begin with, and is not read); a string among them
+ * stands for the content of one message, or for a dialogue, "\n\nHuman: ...\n\nAssistant: ...". Answers carry
+ * loss, each through the template's own end-of-turn token; messages between them carry none. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/chat.h"
 #include "base/file.h"
+#include "base/foreign.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "tpo/text.h"
 #include "tpo/train.h"
 
+enum { MAX_NAMED = 20 }; /* pairs left out that a log line names */
+
+struct completion {
+  struct tpo_ids ids;
+  uint8_t *mask; /* [capacity], of ids */
+  bool masked;   /* the mask is there, by the turns of a chat */
+  size_t capacity;
+};
+
+static void completion_free(struct completion *answer)
+{
+  tpo_ids_free(&answer->ids);
+  free(answer->mask);
+}
+
 struct reader {
   const struct tpo_tokenizer *tokenizer;
   const struct tpo_template *tmpl;
   struct tpo_ids end_ids;
-  struct tpo_ids prompt, chosen, rejected;
-  uint8_t *chosen_mask, *rejected_mask; /* [capacity] */
-  size_t chosen_capacity, rejected_capacity;
+  struct tpo_ids prompt;
+  struct completion chosen, rejected;
+  bool same;     /* this line's chats are equal, and not encoded */
+  size_t n_same; /* pairs left out because chosen and rejected are identical */
+  struct tpo_buf same_names;
   const char *place; /* "file:line" */
 };
 
@@ -77,8 +97,8 @@ static int read_mask(const struct reader *reader, const json_t *line, const char
 static int read_id_pair(struct reader *reader, const json_t *line, struct tpo_error *err)
 {
   int status = read_ids(reader, line, "prompt_ids", &reader->prompt, err);
-  if (status == 0) status = read_ids(reader, line, "chosen_ids", &reader->chosen, err);
-  if (status == 0) status = read_ids(reader, line, "rejected_ids", &reader->rejected, err);
+  if (status == 0) status = read_ids(reader, line, "chosen_ids", &reader->chosen.ids, err);
+  if (status == 0) status = read_ids(reader, line, "rejected_ids", &reader->rejected.ids, err);
   return status;
 }
 
@@ -116,128 +136,240 @@ static int encode_plain(const struct reader *reader, const char *text, bool prom
   return 0;
 }
 
-/* A chat that borrows from the line's JSON. */
+/* A chat in one form, and its messages, which borrow from it. */
 struct chat {
+  json_t *form; /* owned */
   struct tpo_message *messages;
   size_t n;
 };
 
+static void chat_free(struct chat *chat)
+{
+  json_decref(chat->form);
+  free(chat->messages);
+}
+
+/* A string is the content of one message, or a dialogue with its speakers' names. */
+static json_t *chat_of_text(const struct reader *reader, const json_t *value, const char *key,
+                            const char *role, struct tpo_error *err)
+{
+  const char *text = json_string_value(value);
+  if (strlen(text) != json_string_length(value)) {
+    tpo_fail(err, TPO_E_INPUT, "%s: %s holds a NUL character", reader->place, key);
+    return NULL;
+  }
+  if (tpo_is_dialogue(text)) return tpo_chat_from_dialogue(text, reader->place, err);
+  json_t *form = json_pack("[{s:s, s:s}]", "role", role, "content", text);
+  if (!form) tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", reader->place);
+  return form;
+}
+
 static int read_chat(const struct reader *reader, const json_t *value, const char *key, const char *role,
                      struct chat *chat, struct tpo_error *err)
 {
-  size_t n = json_is_array(value) ? json_array_size(value) : 1;
-  if (!json_is_string(value) && !json_is_array(value))
+  if (!json_is_string(value) && !json_is_array(value) && !json_is_object(value))
     return tpo_fail(err, TPO_E_INPUT, "%s: %s: a string or an array of messages is expected", reader->place,
                     key);
-  chat->messages = tpo_calloc(n, sizeof *chat->messages, err);
+  chat->form = json_is_string(value) ? chat_of_text(reader, value, key, role, err)
+                                     : tpo_chat_read(value, key, reader->place, err);
+  if (!chat->form) return err->code;
+  chat->n = json_array_size(chat->form);
+  chat->messages = tpo_calloc(chat->n ? chat->n : 1, sizeof *chat->messages, err);
   if (!chat->messages) return TPO_E_MEMORY;
-  chat->n = n;
-  if (json_is_string(value)) {
-    chat->messages[0] = (struct tpo_message){.role = role, .content = json_string_value(value)};
-    return strlen(json_string_value(value)) == json_string_length(value)
-               ? 0
-               : tpo_fail(err, TPO_E_INPUT, "%s: %s holds a NUL character", reader->place, key);
-  }
-  for (size_t i = 0; i < n; i++) {
-    const json_t *message = json_array_get(value, i);
-    const json_t *who = json_object_get(message, "role"), *what = json_object_get(message, "content");
-    if (!json_is_string(who) || !json_is_string(what) ||
-        strlen(json_string_value(what)) != json_string_length(what))
-      return tpo_fail(err, TPO_E_INPUT,
-                      "%s: %s[%zu]: a message with a role and a content, both text, is expected",
-                      reader->place, key, i);
+  for (size_t i = 0; i < chat->n; i++) {
+    const json_t *message = json_array_get(chat->form, i);
     chat->messages[i] =
-        (struct tpo_message){.role = json_string_value(who), .content = json_string_value(what)};
+        (struct tpo_message){.role = json_string_value(json_object_get(message, "role")),
+                             .content = json_string_value(json_object_get(message, "content"))};
   }
   return 0;
 }
 
-/* Without `prompt` the chats' messages before the last are it; they must be the same in both. */
-static int split_prompt(const struct reader *reader, const struct chat *chosen, const struct chat *rejected,
-                        size_t *n_prompt, struct tpo_error *err)
+/* How many messages both begin with. */
+static size_t shared(const struct chat *a, const struct chat *b)
 {
-  bool same = chosen->n >= 2 && chosen->n == rejected->n;
-  for (size_t i = 0; same && i + 1 < chosen->n; i++)
-    same = strcmp(chosen->messages[i].role, rejected->messages[i].role) == 0 &&
-           strcmp(chosen->messages[i].content, rejected->messages[i].content) == 0;
-  if (!same)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: without `prompt`, chosen and rejected are expected to be chats "
-                    "that differ in the last message alone",
-                    reader->place);
-  *n_prompt = chosen->n - 1;
+  size_t n = 0;
+  while (n < a->n && n < b->n && strcmp(a->messages[n].role, b->messages[n].role) == 0 &&
+         strcmp(a->messages[n].content, b->messages[n].content) == 0)
+    n++;
+  return n;
+}
+
+static bool is_answer(const struct chat *chat, size_t i)
+{
+  return strcmp(chat->messages[i].role, "assistant") == 0;
+}
+
+/* Ids of the first n messages, which must begin what the whole chat became. */
+static int encode_part(const struct reader *reader, const struct chat *chat, size_t n, bool generation,
+                       const struct tpo_ids *whole, const char *key, struct tpo_ids *out,
+                       struct tpo_error *err)
+{
+  out->n = 0;
+  int status = tpo_template_encode(reader->tmpl, chat->messages, n, generation, out, err);
+  if (status < 0) return status;
+  if (whole->n < out->n || (out->n && memcmp(whole->ids, out->ids, out->n * sizeof *out->ids) != 0))
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: %s: the chat template renders the messages before an answer differently once the "
+                    "answer follows them",
+                    reader->place, key);
   return 0;
 }
 
-/* The output's ids: what the whole chat has after the prompt's ids, through the end-of-turn token. */
-static int encode_answer(const struct reader *reader, const struct chat *prompt,
-                         const struct tpo_message *answer, const char *key, struct tpo_ids *out,
-                         struct tpo_error *err)
+/* The tokens of answer i, from begin to end: through the end-of-turn token, without what the template puts
+ * after it. */
+static int find_answer(const struct reader *reader, const struct chat *chat, size_t i,
+                       const struct tpo_ids *whole, const char *key, size_t *begin, size_t *end,
+                       struct tpo_error *err)
 {
-  if (strcmp(answer->role, "assistant") != 0)
-    return tpo_fail(err, TPO_E_INPUT, "%s: %s: the last message's role is \"%.40s\", expected \"assistant\"",
-                    reader->place, key, answer->role);
-  struct tpo_message *messages = tpo_calloc(prompt->n + 1, sizeof *messages, err);
-  if (!messages) return TPO_E_MEMORY;
-  memcpy(messages, prompt->messages, prompt->n * sizeof *messages);
-  messages[prompt->n] = *answer;
-  struct tpo_ids whole = {0};
-  int status = tpo_template_encode(reader->tmpl, messages, prompt->n + 1, false, &whole, err);
-  free(messages);
-  size_t n = reader->prompt.n;
-  if (status == 0 && (whole.n <= n || memcmp(whole.ids, reader->prompt.ids, n * sizeof *whole.ids) != 0))
-    status = tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: %s: the chat template renders the prompt differently once an answer follows it",
-                      reader->place, key);
-  size_t end = whole.n; /* what the template puts after the end of the turn is no part of the answer */
-  while (status == 0 && end > n && !is_end(reader, whole.ids[end - 1])) end--;
-  if (status == 0 && end == n)
+  struct tpo_ids part = {0};
+  int status = encode_part(reader, chat, i, true, whole, key, &part, err);
+  *begin = part.n;
+  if (status == 0) status = encode_part(reader, chat, i + 1, false, whole, key, &part, err);
+  *end = part.n;
+  while (status == 0 && *end > *begin && !is_end(reader, whole->ids[*end - 1])) --*end;
+  if (status == 0 && *end <= *begin)
     status = tpo_fail(err, TPO_E_UNSUPPORTED,
                       "%s: %s: the chat template ends the assistant's turn without a token for it",
                       reader->place, key);
-  if (status == 0) status = tpo_ids_append(out, whole.ids + n, end - n, err);
+  tpo_ids_free(&part);
+  return status;
+}
+
+/* The messages after the prompt's, through the last answer's end. Loss is on answers alone. */
+static int encode_completion(const struct reader *reader, const struct chat *chat, size_t n_prompt,
+                             const char *key, struct completion *out, struct tpo_error *err)
+{
+  size_t n_ids = reader->prompt.n, begin, end = 0;
+  if (!is_answer(chat, chat->n - 1))
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s: the last message's role is \"%.40s\", expected \"assistant\"",
+                    reader->place, key, chat->messages[chat->n - 1].role);
+  struct tpo_ids whole = {0};
+  int status = tpo_template_encode(reader->tmpl, chat->messages, chat->n, false, &whole, err);
+  if (status == 0 && (whole.n <= n_ids || memcmp(whole.ids, reader->prompt.ids, n_ids * sizeof *whole.ids)))
+    status = tpo_fail(err, TPO_E_UNSUPPORTED,
+                      "%s: %s: the chat template renders the prompt differently once an answer follows it",
+                      reader->place, key);
+  if (status == 0) status = tpo_grow(&out->mask, &out->capacity, whole.n - n_ids, sizeof *out->mask, err);
+  if (status == 0) memset(out->mask, 0, whole.n - n_ids);
+  for (size_t i = n_prompt; i < chat->n && status == 0; i++) {
+    if (!is_answer(chat, i)) continue;
+    status = find_answer(reader, chat, i, &whole, key, &begin, &end, err);
+    if (status == 0 && begin >= n_ids) memset(out->mask + (begin - n_ids), 1, end - begin);
+  }
+  if (status == 0) status = tpo_ids_append(&out->ids, whole.ids + n_ids, end - n_ids, err);
+  out->masked = true;
   tpo_ids_free(&whole);
   return status;
+}
+
+/* Puts the prompt's messages before an answer's, unless these begin with them. */
+static int put_before(struct chat *chat, const struct chat *prompt, struct tpo_error *err)
+{
+  if (prompt->n == 0 || (chat->n > prompt->n && shared(chat, prompt) == prompt->n)) return 0;
+  struct tpo_message *messages = tpo_calloc(prompt->n + chat->n, sizeof *messages, err);
+  if (!messages) return TPO_E_MEMORY;
+  memcpy(messages, prompt->messages, prompt->n * sizeof *messages);
+  memcpy(messages + prompt->n, chat->messages, chat->n * sizeof *messages);
+  free(chat->messages);
+  chat->messages = messages;
+  chat->n += prompt->n;
+  return 0;
+}
+
+/* What both begin with is the prompt, unless one is given. */
+static int split_chats(struct reader *reader, const json_t *prompt, struct chat chats[3], size_t *n_prompt,
+                       struct tpo_error *err)
+{
+  struct chat *before = &chats[0], *chosen = &chats[1], *rejected = &chats[2];
+  static const char *const names[] = {"prompt", "chosen", "rejected"};
+  for (int i = prompt ? 0 : 1; i < 3; i++)
+    if (chats[i].n == 0)
+      return tpo_fail(err, TPO_E_INPUT, "%s: %s: at least one message is expected", reader->place, names[i]);
+  int status = put_before(chosen, before, err);
+  if (status == 0) status = put_before(rejected, before, err);
+  if (status < 0) return status;
+  size_t n = shared(chosen, rejected);
+  *n_prompt = prompt ? before->n : n;
+  reader->same = n == chosen->n && n == rejected->n;
+  if (reader->same || *n_prompt > 0) return 0;
+  return tpo_fail(
+      err, TPO_E_INPUT,
+      "%s: without `prompt`, chosen and rejected are expected to be chats that begin with the same "
+      "messages",
+      reader->place);
 }
 
 static int encode_chats(struct reader *reader, const json_t *prompt, struct chat chats[3],
                         struct tpo_error *err)
 {
-  struct chat *first = &chats[0], *chosen = &chats[1], *rejected = &chats[2];
-  struct chat before = *first;
-  if (!prompt) {
-    size_t n = 0;
-    int status = split_prompt(reader, chosen, rejected, &n, err);
-    if (status < 0) return status;
-    before = (struct chat){.messages = chosen->messages, .n = n};
-  } else if (chosen->n != 1 || rejected->n != 1) {
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: beside `prompt`, chosen and rejected are expected to be one assistant message each",
-                    reader->place);
-  }
-  if (before.n == 0)
-    return tpo_fail(err, TPO_E_INPUT, "%s: prompt: at least one message is expected", reader->place);
-  int status = tpo_template_encode(reader->tmpl, before.messages, before.n, true, &reader->prompt, err);
-  if (status == 0)
-    status = encode_answer(reader, &before, &chosen->messages[chosen->n - 1], "chosen", &reader->chosen, err);
-  if (status == 0)
-    status = encode_answer(reader, &before, &rejected->messages[rejected->n - 1], "rejected",
-                           &reader->rejected, err);
+  const struct chat *chosen = &chats[1], *rejected = &chats[2];
+  size_t n;
+  int status = split_chats(reader, prompt, chats, &n, err);
+  if (status < 0 || reader->same) return status;
+  if (n == chosen->n || n == rejected->n)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s has nothing after what both begin with; an answer is expected",
+                    reader->place, n == chosen->n ? "chosen" : "rejected");
+  bool answers = is_answer(chosen, n) && is_answer(rejected, n);
+  status = tpo_template_encode(reader->tmpl, chosen->messages, n, answers, &reader->prompt, err);
+  if (status == 0) status = encode_completion(reader, chosen, n, "chosen", &reader->chosen, err);
+  if (status == 0) status = encode_completion(reader, rejected, n, "rejected", &reader->rejected, err);
   return status;
 }
 
-static bool is_whole_chat(const json_t *value)
+static int encode_texts(struct reader *reader, const json_t *const texts[3], struct tpo_error *err)
 {
-  return json_is_array(value) && json_array_size(value) > 1;
+  static const char *const names[] = {"prompt", "chosen", "rejected"};
+  struct tpo_ids *const out[] = {&reader->prompt, &reader->chosen.ids, &reader->rejected.ids};
+  int status = 0;
+  for (int i = 0; i < 3 && status == 0; i++) {
+    const char *text = json_string_value(texts[i]);
+    status = strlen(text) == json_string_length(texts[i])
+                 ? encode_plain(reader, text, i == 0, out[i], err)
+                 : tpo_fail(err, TPO_E_INPUT, "%s: %s holds a NUL character", reader->place, names[i]);
+  }
+  return status;
+}
+
+/* A whole chat: not an answer that follows a prompt. */
+static bool is_whole(const struct chat *chat)
+{
+  return chat->n > 1 && !is_answer(chat, 0);
+}
+
+static int read_chats(struct reader *reader, const json_t *const texts[3], struct tpo_error *err)
+{
+  static const char *const names[] = {"prompt", "chosen", "rejected"};
+  struct chat chats[3] = {{0}};
+  int status = 0;
+  for (int i = texts[0] ? 0 : 1; i < 3 && status == 0; i++)
+    status = read_chat(reader, texts[i], names[i], i ? "assistant" : "user", &chats[i], err);
+  const json_t *prompt = texts[0];
+  struct chat *before = &chats[0]; /* of a dialogue, also what asks for the answer: "Assistant:" */
+  if (status == 0 && json_is_string(prompt) && before->n > 1 && is_answer(before, before->n - 1) &&
+      !*before->messages[before->n - 1].content)
+    before->n--;
+  if (status == 0 && json_is_string(prompt) && is_whole(&chats[1]) && is_whole(&chats[2])) {
+    prompt = NULL; /* they hold it already */
+    chats[0].n = 0;
+  }
+  if (status == 0)
+    status = reader->tmpl
+                 ? encode_chats(reader, prompt, chats, err)
+                 : tpo_fail(err, TPO_E_USAGE, "%s: pairs of messages need a model with a chat template",
+                            reader->place);
+  for (int i = 0; i < 3; i++) chat_free(&chats[i]);
+  return status;
 }
 
 static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_error *err)
 {
-  const json_t *prompt = json_object_get(line, "prompt"), *chosen = json_object_get(line, "chosen"),
-               *rejected = json_object_get(line, "rejected");
-  if (json_is_null(prompt) || (json_is_string(prompt) && is_whole_chat(chosen) && is_whole_chat(rejected)))
-    prompt = NULL;
-  if (!chosen || !rejected)
+  static const char *const unread[] = {"system", "system_prompt", "input",  "context", "history",
+                                       "tools",  "functions",     "images", "image",   "audio"};
+  const json_t *texts[] = {json_object_get(line, "prompt"), json_object_get(line, "chosen"),
+                           json_object_get(line, "rejected")};
+  if (json_is_null(texts[0])) texts[0] = NULL;
+  if (!texts[1] || !texts[2])
     return tpo_fail(
         err, TPO_E_INPUT,
         "%s: prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected are expected",
@@ -245,62 +377,100 @@ static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_
   if (!reader->tokenizer)
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: pairs of text need a model with a tokenizer; pairs of ids need none", reader->place);
-  struct chat chats[3] = {{0}};
-  int status = prompt ? read_chat(reader, prompt, "prompt", "user", &chats[0], err) : 0;
-  if (status == 0) status = read_chat(reader, chosen, "chosen", "assistant", &chats[1], err);
-  if (status == 0) status = read_chat(reader, rejected, "rejected", "assistant", &chats[2], err);
-  if (status == 0 && json_is_string(prompt) && json_is_string(chosen) && json_is_string(rejected)) {
-    status = encode_plain(reader, chats[0].messages[0].content, true, &reader->prompt, err);
-    if (status == 0) status = encode_plain(reader, chats[1].messages[0].content, false, &reader->chosen, err);
-    if (status == 0)
-      status = encode_plain(reader, chats[2].messages[0].content, false, &reader->rejected, err);
-  } else if (status == 0) {
-    status = reader->tmpl
-                 ? encode_chats(reader, prompt, chats, err)
-                 : tpo_fail(err, TPO_E_USAGE, "%s: pairs of messages need a model with a chat template",
-                            reader->place);
+  int status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, reader->place, err);
+  if (status < 0) return status;
+  bool plain =
+      json_is_string(texts[0]) && json_is_string(texts[1]) && json_is_string(texts[2]) &&
+      !(tpo_is_dialogue(json_string_value(texts[1])) && tpo_is_dialogue(json_string_value(texts[2])));
+  return plain ? encode_texts(reader, texts, err) : read_chats(reader, texts, err);
+}
+
+/* The pair's name: prompt_id, or id, text or an integer; else its line. */
+static int read_pair_id(const struct reader *reader, const json_t *line, char fallback[160], const char **id,
+                        struct tpo_error *err)
+{
+  const char *key = json_object_get(line, "prompt_id") ? "prompt_id" : "id";
+  const json_t *value = json_object_get(line, key);
+  const char *number = strrchr(reader->place, ':');
+  *id = fallback;
+  snprintf(fallback, 160, "line-%s", number ? number + 1 : "");
+  if (json_is_integer(value)) {
+    snprintf(fallback, 160, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return 0;
   }
-  for (int i = 0; i < 3; i++) free(chats[i].messages);
+  if (value && !json_is_null(value) && !json_is_string(value))
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be a string or an integer", reader->place, key);
+  return tpo_json_get_string(line, key, id, reader->place, err);
+}
+
+static int read_score(const struct reader *reader, const json_t *line, struct tpo_pair_row *row,
+                      struct tpo_error *err)
+{
+  int status = tpo_json_get_double(line, "chosen_score", &row->chosen_score, reader->place, err);
+  if (status == 0)
+    status = tpo_json_get_double(line, "rejected_score", &row->rejected_score, reader->place, err);
+  row->margin = row->chosen_score - row->rejected_score;
   return status;
+}
+
+/* The mask that a line gives; all ones otherwise, or what chats have made. */
+static int finish_mask(const struct reader *reader, const json_t *line, const char *key,
+                       struct completion *answer, struct tpo_error *err)
+{
+  if (!answer->masked)
+    return read_mask(reader, line, key, answer->ids.n, &answer->mask, &answer->capacity, err);
+  if (!tpo_json_says_something(json_object_get(line, key))) return 0;
+  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s goes with pairs of ids, not with messages", reader->place,
+                  key);
+}
+
+static bool is_same(const struct reader *reader)
+{
+  const struct completion *a = &reader->chosen, *b = &reader->rejected;
+  size_t n = a->ids.n;
+  return reader->same ||
+         (n > 0 && n == b->ids.n && memcmp(a->ids.ids, b->ids.ids, n * sizeof *a->ids.ids) == 0 &&
+          memcmp(a->mask, b->mask, n) == 0);
+}
+
+/* Nothing can be learned from it. */
+static int leave_out(struct reader *reader, const char *id)
+{
+  if (reader->n_same++ < MAX_NAMED)
+    tpo_buf_printf(&reader->same_names, "%s%s (%s)", reader->n_same > 1 ? ", " : "",
+                   strrchr(reader->place, ':') + 1, id);
+  return 0;
 }
 
 static int add_pair(struct tpo_pairs *pairs, struct reader *reader, const json_t *line, struct tpo_error *err)
 {
   char fallback[160];
-  const char *id = strrchr(reader->place, ':');
-  snprintf(fallback, sizeof fallback, "line-%s", id ? id + 1 : "");
-  struct tpo_pair_row row = {.prompt_id = fallback, .chosen_row = -1, .rejected_row = -1};
+  struct tpo_pair_row row = {.chosen_row = -1, .rejected_row = -1};
   row.chosen_ref_logprob = row.rejected_ref_logprob = NAN;
-  int status = tpo_json_get_string(line, json_object_get(line, "prompt_id") ? "prompt_id" : "id",
-                                   &row.prompt_id, reader->place, err);
-  if (status == 0) status = tpo_json_get_double(line, "chosen_score", &row.chosen_score, reader->place, err);
-  if (status == 0)
-    status = tpo_json_get_double(line, "rejected_score", &row.rejected_score, reader->place, err);
-  row.margin = row.chosen_score - row.rejected_score;
-  if (status == 0)
-    status = read_mask(reader, line, "chosen_mask", reader->chosen.n, &reader->chosen_mask,
-                       &reader->chosen_capacity, err);
-  if (status == 0)
-    status = read_mask(reader, line, "rejected_mask", reader->rejected.n, &reader->rejected_mask,
-                       &reader->rejected_capacity, err);
+  int status = read_pair_id(reader, line, fallback, &row.prompt_id, err);
+  if (status == 0) status = read_score(reader, line, &row, err);
+  if (status == 0) status = finish_mask(reader, line, "chosen_mask", &reader->chosen, err);
+  if (status == 0) status = finish_mask(reader, line, "rejected_mask", &reader->rejected, err);
   if (status < 0) return status;
+  if (is_same(reader)) return leave_out(reader, row.prompt_id);
   row.prompt_ids = reader->prompt.ids;
-  row.chosen_ids = reader->chosen.ids;
-  row.rejected_ids = reader->rejected.ids;
+  row.chosen_ids = reader->chosen.ids.ids;
+  row.rejected_ids = reader->rejected.ids.ids;
   row.n_prompt = (int32_t)reader->prompt.n;
-  row.n_chosen = (int32_t)reader->chosen.n;
-  row.n_rejected = (int32_t)reader->rejected.n;
-  row.chosen_mask = reader->chosen_mask;
-  row.rejected_mask = reader->rejected_mask;
+  row.n_chosen = (int32_t)reader->chosen.ids.n;
+  row.n_rejected = (int32_t)reader->rejected.ids.n;
+  row.chosen_mask = reader->chosen.mask;
+  row.rejected_mask = reader->rejected.mask;
   return tpo_pairs_add(pairs, &row, err);
 }
 
-static int read_line(struct tpo_pairs *pairs, struct reader *reader, const struct tpo_buf *text,
+static int read_line(struct tpo_pairs *pairs, struct reader *reader, const char *text, size_t len,
                      struct tpo_error *err)
 {
-  json_t *line = tpo_json_parse(text->data, text->len, reader->place, err);
+  json_t *line = tpo_json_parse(text, len, reader->place, err);
   if (!line) return TPO_E_INPUT;
-  reader->prompt.n = reader->chosen.n = reader->rejected.n = 0;
+  reader->prompt.n = reader->chosen.ids.n = reader->rejected.ids.n = 0;
+  reader->chosen.masked = reader->rejected.masked = reader->same = false;
   int status = 0;
   if (!json_is_object(line))
     status = tpo_fail(err, TPO_E_INPUT, "%s: a JSON object is expected", reader->place);
@@ -313,30 +483,64 @@ static int read_line(struct tpo_pairs *pairs, struct reader *reader, const struc
   return status;
 }
 
+static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo_lines *lines, int skip_bad,
+                      struct tpo_error *err)
+{
+  int skipped = 0, more = 0, status = tpo_lines_refuse_foreign(lines, err);
+  while (status == 0 && (more = tpo_lines_next(lines, err)) == 1) {
+    char place[4200];
+    snprintf(place, sizeof place, "%.4096s:%llu", lines->path, (unsigned long long)lines->number);
+    reader->place = place;
+    const char *text = lines->line.data ? lines->line.data : "";
+    size_t len = lines->line.len;
+    if (lines->number == 1 && len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
+      text += 3;
+      len -= 3;
+    }
+    if (strspn(text, " \t") < len) status = read_line(pairs, reader, text, len, err);
+    status = tpo_lines_skip_bad(status, skip_bad, &skipped, err);
+  }
+  return more < 0 ? more : status;
+}
+
+/* Pairs that were left out are told, by line and id. */
+static int finish(const struct reader *reader, const struct tpo_pairs *pairs, const char *path,
+                  struct tpo_error *err)
+{
+  if (reader->n_same)
+    tpo_log(TPO_LOG_WARN,
+            "%s: chosen and rejected are identical in %zu of %zu pairs, which are left out: line %s%s", path,
+            reader->n_same, reader->n_same + pairs->n, reader->same_names.data ? reader->same_names.data : "",
+            reader->n_same > MAX_NAMED ? ", ..." : "");
+  if (pairs->n > 0) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: there are no pairs in it%s", path,
+                  reader->n_same ? " but those whose chosen and rejected are identical" : "");
+}
+
 int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err)
 {
+  return tpo_train_read_some_pairs(pairs, path, tokenizer, tmpl, 0, err);
+}
+
+int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
+                              const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
+                              int skip_bad, struct tpo_error *err)
+{
+  struct tpo_error local = {0};
+  if (!err) err = &local;
   struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl};
   struct tpo_lines lines;
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
   if (tokenizer) status = tpo_tokenizer_end_ids(tokenizer, tmpl, &reader.end_ids, err);
-  int more = 0;
-  while (status == 0 && (more = tpo_lines_next(&lines, err)) == 1) {
-    char place[4200];
-    snprintf(place, sizeof place, "%.4096s:%llu", path, (unsigned long long)lines.number);
-    reader.place = place;
-    size_t blank = lines.line.data ? strspn(lines.line.data, " \t") : 0;
-    if (blank < lines.line.len) status = read_line(pairs, &reader, &lines.line, err);
-  }
-  if (more < 0) status = more;
-  if (status == 0 && pairs->n == 0) status = tpo_fail(err, TPO_E_INPUT, "%s: there are no pairs in it", path);
+  if (status == 0) status = read_lines(pairs, &reader, &lines, skip_bad, err);
+  if (status == 0) status = finish(&reader, pairs, path, err);
   tpo_lines_close(&lines);
   tpo_ids_free(&reader.end_ids);
   tpo_ids_free(&reader.prompt);
-  tpo_ids_free(&reader.chosen);
-  tpo_ids_free(&reader.rejected);
-  free(reader.chosen_mask);
-  free(reader.rejected_mask);
+  completion_free(&reader.chosen);
+  completion_free(&reader.rejected);
+  tpo_buf_free(&reader.same_names);
   return status;
 }

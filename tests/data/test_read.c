@@ -237,7 +237,7 @@ static void bad_lines_are_refused_with_their_place(void **state)
   refuse("{\"instruction\":\"a\",\"instruction\":\"b\"}", 1, "JSON");
   refuse("{\"instruction\":\"a\"}\n[1]\n", 2, "object");
   refuse("{\"messages\":[]}", 1, "one or more");
-  refuse("{\"messages\":[1]}", 1, "message 1");
+  refuse("{\"messages\":[1]}", 1, "messages[0] is not an object");
   refuse("{\"messages\":[{\"role\":\"user\"}]}", 1, "content");
   refuse("{\"messages\":[{\"role\":\"robot\",\"content\":\"a\"}]}", 1, "robot");
   refuse("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"a\"}]}", 1,
@@ -249,6 +249,114 @@ static void bad_lines_are_refused_with_their_place(void **state)
   refuse("instruction\tchecks\na\t[\n", 2, "JSON");
   refuse_bytes("{\"instruction\":\"a\"}\n{\"instruction\":\"\xff\"}\n", 39, 2, "UTF-8");
   refuse_bytes("{\"instruction\":\"a\"}\n\0\n", 22, 2, "NUL");
+}
+
+static void an_instruction_has_its_input_two_line_breaks_below(void **state)
+{
+  (void)state;
+  struct tpo_instructions set = {0};
+  read_text(&set, "{\"instruction\":\"Put it into French.\",\"input\":\"Good day.\",\"output\":\"x\"}\n"
+                  "{\"instruction\":\"Name a fruit.\",\"input\":\"\"}\n"
+                  "{\"prompt\":\"Who is it?\",\"context\":\"A man called Ben.\",\"input\":\" \"}\n");
+  assert_string_equal(set.items[0].instruction, "Put it into French.\n\nGood day.");
+  assert_string_equal(set.items[1].instruction, "Name a fruit.");
+  assert_string_equal(set.items[2].instruction, "Who is it?\n\nA man called Ben.");
+  assert_null(set.items[0].messages);
+  tpo_instructions_free(&set);
+  read_text(&set, "instruction\tinput\nAdd them.\t1 and 2\n");
+  assert_string_equal(set.items[0].instruction, "Add them.\n\n1 and 2");
+  tpo_instructions_free(&set);
+}
+
+static void chats_are_read_under_any_published_name(void **state)
+{
+  (void)state;
+  struct tpo_instructions set = {0};
+  read_text(&set,
+            "{\"prompt\":[{\"role\":\"user\",\"content\":\"Name two birds.\"}]}\n"
+            "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Name \"},"
+            "{\"type\":\"text\",\"text\":\"two fish.\"}]}]}\n"
+            "{\"conversations\":[{\"from\":\"system\",\"value\":\"S\"},{\"from\":\"human\",\"value\":\"Q\"},"
+            "{\"from\":\"gpt\",\"value\":\"A\"}]}\n"
+            "{\"instruction\":\"Q\",\"system\":\"S\"}\n"
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"1\",\"tool_calls\":null,\"stamp\":9},"
+            "{\"role\":\"assistant\",\"content\":\"2\",\"tool_calls\":[],\"weight\":1},"
+            "{\"role\":\"user\",\"content\":\"3\"},{\"role\":\"assistant\",\"content\":\"4\"}]}\n");
+  assert_string_equal(set.items[0].instruction, "Name two birds.");
+  assert_string_equal(set.items[1].instruction, "Name two fish.");
+  for (int i = 2; i < 4; i++)
+    assert_string_equal(set.items[i].messages,
+                        "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q\"}]");
+  assert_string_equal(set.items[4].messages,
+                      "[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
+                      "{\"role\":\"user\",\"content\":\"3\"}]");
+  tpo_instructions_free(&set);
+}
+
+static void what_would_change_the_question_is_refused_by_name(void **state)
+{
+  (void)state;
+  static const char *const rows[][2] = {
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"tool_calls\":[{}]}]}", "tool_calls"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"weight\":0}]}", "weight"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}",
+       "image_url"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{}]}", "tools"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"input\":\"b\"}", "input"},
+      {"{\"instruction\":\"a\",\"history\":[[\"b\",\"c\"]]}", "history"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct tpo_instructions set = {0};
+    struct tpo_error err = {0};
+    write_bytes(rows[i][0], strlen(rows[i][0]));
+    assert_int_equal(tpo_instructions_read(&set, path, &err), TPO_E_UNSUPPORTED);
+    if (!strstr(err.message, rows[i][1]) || !strstr(err.message, ":1: ")) fail_msg("%s", err.message);
+  }
+  refuse("{\"instruction\":\"a\",\"input\":\"b\",\"context\":\"c\"}", 1, "found both");
+  refuse("{\"prompt\":\"a\",\"conversations\":[]}", 1, "more than one");
+  refuse("{\"conversations\":[{\"from\":\"human\"}]}", 1, "conversations[0] lacks");
+  refuse("{\"conversations\":[{\"from\":\"observation\",\"value\":\"a\"}]}", 1, "observation");
+}
+
+static void other_formats_are_named_with_what_converts_them(void **state)
+{
+  (void)state;
+  refuse_bytes("PAR1\x15\0\n", 7, 0, "read_parquet");
+  refuse_bytes("\x28\xb5\x2f\xfd\0", 5, 0, "zstd -d");
+  refuse_bytes("PK\x03\x04..", 6, 0, "zip archive");
+  refuse_bytes("\x89HDF\r\n\x1a\n...", 11, 0, "HDF5");
+  refuse_bytes("\xff\xfe{\0", 4, 0, "UTF-16");
+  refuse("\xef\xbb\xbf[\n  {\"instruction\":\"a\"}]", 0, "jq -c '.[]'");
+  refuse("{\n  \"instruction\":\"a\"\n}\n", 0, "jq -c .");
+  refuse("id,prompt\n1,a\n", 0, "read_csv");
+  refuse("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 0, "git lfs pull");
+  refuse("<!DOCTYPE html>\n", 0, "web page");
+}
+
+static void so_many_bad_rows_are_left_out_and_one_more_refuses_the_file(void **state)
+{
+  (void)state;
+  const char *text =
+      "{\"instruction\":5}\n{\"instruction\":\"a\"}\n{\"messages\":[]}\nno JSON\n{\"instruction\":\"b\"}\n";
+  struct tpo_instructions set = {0};
+  struct tpo_error err = {0};
+  write_bytes(text, strlen(text));
+  assert_int_equal(tpo_instructions_read_some(&set, path, 3, &err), 0);
+  assert_int_equal(set.n, 2);
+  assert_string_equal(set.items[0].id, "2"); /* lines count as they stand */
+  assert_string_equal(set.items[1].id, "5");
+  tpo_instructions_free(&set);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 2, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "more bad rows than the 2"));
+  assert_non_null(strstr(err.message, ":4: "));
+  assert_int_equal(set.n, 0);
+  write_bytes("id\tx\n1\t2\n", 9);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 3, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "header"));
+  write_bytes("instruction\tid\na\nb\tc\n", 21);
+  assert_int_equal(tpo_instructions_read_some(&set, path, 1, &err), 0);
+  assert_string_equal(set.items[0].id, "c");
+  tpo_instructions_free(&set);
 }
 
 static void a_missing_file_is_named(void **state)
@@ -291,6 +399,11 @@ int main(void)
       cmocka_unit_test(what_was_written_reads_back_equal),
       cmocka_unit_test(many_ids_stay_apart),
       cmocka_unit_test(bad_lines_are_refused_with_their_place),
+      cmocka_unit_test(an_instruction_has_its_input_two_line_breaks_below),
+      cmocka_unit_test(chats_are_read_under_any_published_name),
+      cmocka_unit_test(what_would_change_the_question_is_refused_by_name),
+      cmocka_unit_test(other_formats_are_named_with_what_converts_them),
+      cmocka_unit_test(so_many_bad_rows_are_left_out_and_one_more_refuses_the_file),
       cmocka_unit_test(a_missing_file_is_named),
       cmocka_unit_test(public_ifeval_prompts_are_read),
   };

@@ -62,6 +62,9 @@ def test_errors_of_a_configuration_are_told_together(tpo, tmp_path):
     (b'{"instruction": ""}\n', ["prompts.jsonl:1"]),
     (b'{"instruction": "a", "id": "x"}\n{"instruction": "b", "id": "x"}\n', ["prompts.jsonl:2", "x"]),
     (b'{"instruction": "a"\n', ["prompts.jsonl:1"]),
+    (b'[\n {"instruction": "a"}\n]\n', ["prompts.jsonl", "JSON array", "jq -c '.[]'"]),
+    (b"PAR1\x15\x04\x15", ["prompts.jsonl", "Parquet", "read_parquet"]),
+    (b'{"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}\n', ["prompts.jsonl:1", "tool_calls"]),
 ])
 def test_bad_prompt_files(tpo, tiny_model, tmp_path, content, words):
     path = tmp_path / "prompts.jsonl"

@@ -216,6 +216,182 @@ static void a_prompt_that_whole_chats_repeat_is_not_read(void **state)
   tpo_pairs_free(&pairs);
 }
 
+static void ids_may_be_integers_and_a_byte_order_mark_begins_the_file(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs =
+      read_good("\xef\xbb\xbf{\"id\":41,\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"B\"}\n"
+                "{\"prompt_id\":-7,\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"B\"}\n"
+                "{\"id\":null,\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"B\"}\n");
+  assert_string_equal(pairs.rows[0].prompt_id, "41");
+  assert_string_equal(pairs.rows[1].prompt_id, "-7");
+  assert_string_equal(pairs.rows[2].prompt_id, "line-3");
+  tpo_pairs_free(&pairs);
+  assert_refused("{\"id\":1.5,\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"B\"}", true, TPO_E_INPUT,
+                 "\"id\" must be");
+}
+
+/* The ids that carry loss, written out. */
+static void assert_trained(const int32_t *ids, const uint8_t *mask, int32_t n, const char *expected)
+{
+  int32_t some[400], n_some = 0;
+  assert_true(n <= 400);
+  for (int32_t i = 0; i < n; i++)
+    if (mask[i]) some[n_some++] = ids[i];
+  assert_ids(some, n_some, expected);
+}
+
+#define START_OF(role) "<|im_start|>" role "\n"
+#define TURN(role, text) START_OF(role) text "<|im_end|>\n"
+
+static void chats_may_part_before_their_last_turn(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = read_good(
+      "{\"chosen\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
+      "{\"role\":\"user\",\"content\":\"3\"},{\"role\":\"assistant\",\"content\":\"4\"}],"
+      "\"rejected\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"5\"}]}\n"
+      "{\"chosen\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
+      "{\"role\":\"user\",\"content\":\"3\"},{\"role\":\"assistant\",\"content\":\"4\"}],"
+      "\"rejected\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"},"
+      "{\"role\":\"user\",\"content\":\"6\"},{\"role\":\"assistant\",\"content\":\"7\"}]}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") START_OF("assistant"));
+  assert_ids(row->chosen_ids, row->n_chosen,
+             "2<|im_end|>\n" TURN("user", "3") START_OF("assistant") "4<|im_end|>");
+  assert_trained(row->chosen_ids, row->chosen_mask, row->n_chosen, "2<|im_end|>4<|im_end|>");
+  assert_trained(row->rejected_ids, row->rejected_mask, row->n_rejected, "5<|im_end|>");
+  row = &pairs.rows[1]; /* they part at the user's turn */
+  assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") TURN("assistant", "2"));
+  assert_ids(row->chosen_ids, row->n_chosen, TURN("user", "3") START_OF("assistant") "4<|im_end|>");
+  assert_trained(row->rejected_ids, row->rejected_mask, row->n_rejected, "7<|im_end|>");
+  tpo_pairs_free(&pairs);
+}
+
+static void answers_of_several_turns_follow_a_prompt(void **state)
+{
+  (void)state;
+  const char *line = "{\"prompt\":%s,\"chosen\":[%s{\"role\":\"assistant\",\"content\":\"2\"},"
+                     "{\"role\":\"user\",\"content\":\"3\"},{\"role\":\"assistant\",\"content\":\"4\"}],"
+                     "\"rejected\":[%s{\"role\":\"assistant\",\"content\":\"5\"}]}\n";
+  const char *turn = "{\"role\":\"user\",\"content\":\"1\"},";
+  const char *prompts[] = {"\"1\"", "[{\"role\":\"user\",\"content\":\"1\"}]"};
+  for (int i = 0; i < 4; i++) { /* text or chat, repeated in the answers or not */
+    char text[600];
+    snprintf(text, sizeof text, line, prompts[i / 2], i % 2 ? turn : "", i % 2 ? turn : "");
+    struct tpo_pairs pairs = read_good(text);
+    const struct tpo_pair_row *row = &pairs.rows[0];
+    assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") START_OF("assistant"));
+    assert_trained(row->chosen_ids, row->chosen_mask, row->n_chosen, "2<|im_end|>4<|im_end|>");
+    assert_trained(row->rejected_ids, row->rejected_mask, row->n_rejected, "5<|im_end|>");
+    tpo_pairs_free(&pairs);
+  }
+}
+
+static void dialogues_in_one_string_become_chats(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs =
+      read_good("{\"chosen\":\"\\n\\nHuman: 1\\n\\nAssistant: 2\\n\\nHuman: 3\\n\\n3b\\n\\nAssistant: 4 \","
+                "\"rejected\":\"\\n\\nHuman: 1\\n\\nAssistant: 2\\n\\nHuman: 3\\n\\n3b\\n\\nAssistant:\"}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt,
+             "<s>" TURN("user", "1") TURN("assistant", "2") TURN("user", "3\n\n3b") START_OF("assistant"));
+  assert_ids(row->chosen_ids, row->n_chosen, "4<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "<|im_end|>");
+  tpo_pairs_free(&pairs);
+  /* beside a prompt that they repeat, and behind one that ends where the answer begins */
+  pairs = read_good(
+      "{\"prompt\":\"1\",\"chosen\":\"\\n\\nHuman: 1\\n\\nAssistant: 2\",\"rejected\":\"\\n\\nHuman: 1\\n\\nAssistant: 3\"}\n"
+      "{\"prompt\":\"\\n\\nHuman: 1\\n\\nAssistant:\",\"chosen\":{\"role\":\"assistant\",\"content\":\"2\"},\"rejected\":\"3\"}\n");
+  for (int i = 0; i < 2; i++) {
+    row = &pairs.rows[i];
+    assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") START_OF("assistant"));
+    assert_ids(row->chosen_ids, row->n_chosen, "2<|im_end|>");
+    assert_ids(row->rejected_ids, row->n_rejected, "3<|im_end|>");
+  }
+  tpo_pairs_free(&pairs);
+}
+
+static void content_may_be_a_list_of_parts(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs =
+      read_good("{\"prompt\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"1\"}]}],"
+                "\"chosen\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"2\"}]}],"
+                "\"rejected\":{\"from\":\"gpt\",\"value\":\"3\"}}\n");
+  const struct tpo_pair_row *row = &pairs.rows[0];
+  assert_ids(row->prompt_ids, row->n_prompt, "<s>" TURN("user", "1") START_OF("assistant"));
+  assert_ids(row->chosen_ids, row->n_chosen, "2<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "3<|im_end|>");
+  tpo_pairs_free(&pairs);
+}
+
+static void what_would_change_the_meaning_is_refused_by_name(void **state)
+{
+  (void)state;
+  assert_refused(
+      "{\"prompt\":\"a\",\"chosen\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":1}]}],"
+      "\"rejected\":\"c\"}",
+      true, TPO_E_UNSUPPORTED, ":1: chosen[0]: \"tool_calls\"");
+  assert_refused("{\"prompt\":\"a\",\"system\":\"s\",\"chosen\":\"b\",\"rejected\":\"c\"}", true,
+                 TPO_E_UNSUPPORTED, "\"system\"");
+  assert_refused(
+      "{\"prompt\":\"a\",\"chosen\":[{\"role\":\"assistant\",\"content\":\"b\",\"weight\":0}],\"rejected\":\"c\"}",
+      true, TPO_E_UNSUPPORTED, "\"weight\"");
+  assert_refused(
+      "{\"prompt\":[{\"role\":\"user\",\"content\":\"a\"}],\"chosen\":\"b\",\"rejected\":\"c\",\"chosen_mask\":[1,1]}",
+      true, TPO_E_UNSUPPORTED, "chosen_mask");
+  assert_refused(
+      "{\"chosen\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}],"
+      "\"rejected\":[{\"role\":\"user\",\"content\":\"a\"}]}",
+      true, TPO_E_INPUT, "rejected has nothing after");
+  assert_refused("[\n{\"prompt\":\"a\"}]", true, TPO_E_INPUT, "jq -c '.[]'");
+  assert_refused("PAR1 and more", false, TPO_E_INPUT, "Parquet");
+}
+
+static void identical_answers_are_left_out(void **state)
+{
+  (void)state;
+  const char *same =
+      "{\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"A\"}\n"
+      "{\"chosen\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}],"
+      "\"rejected\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}]}\n"
+      "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[2]}\n";
+  char text[600];
+  snprintf(text, sizeof text, "%s%s", same,
+           "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+           "{\"prompt_ids\":[1],\"chosen_ids\":[2,3],\"rejected_ids\":[2,3],\"chosen_mask\":[1,0]}\n");
+  struct tpo_pairs pairs = read_good(text);
+  assert_int_equal(pairs.n, 2);
+  assert_string_equal(pairs.rows[0].prompt_id, "line-4");
+  assert_string_equal(pairs.rows[1].prompt_id, "line-5");
+  tpo_pairs_free(&pairs);
+  assert_refused(same, true, TPO_E_INPUT, "identical");
+}
+
+static void so_many_bad_rows_are_left_out(void **state)
+{
+  (void)state;
+  const char *text =
+      "{\"prompt_ids\":[1],\"chosen_ids\":[-2],\"rejected_ids\":[3]}\n"
+      "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
+      "{\"prompt\":\"a\",\"chosen\":[{\"role\":\"assistant\",\"tool_calls\":[1]}],\"rejected\":\"c\"}\n";
+  char path[4200];
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
+  assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 2, &err), 0);
+  assert_int_equal(pairs.n, 1);
+  assert_string_equal(pairs.rows[0].prompt_id, "line-2");
+  tpo_pairs_free(&pairs);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 1, &err), TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "more bad rows than the 1"));
+  assert_non_null(strstr(err.message, "pairs.jsonl:3"));
+  tpo_pairs_free(&pairs);
+}
+
 static void what_is_no_pair_is_refused_with_its_line(void **state)
 {
   (void)state;
@@ -282,6 +458,14 @@ int main(void)
       cmocka_unit_test(messages_go_through_the_template),
       cmocka_unit_test(chats_that_share_their_beginning_need_no_prompt),
       cmocka_unit_test(a_prompt_that_whole_chats_repeat_is_not_read),
+      cmocka_unit_test(ids_may_be_integers_and_a_byte_order_mark_begins_the_file),
+      cmocka_unit_test(chats_may_part_before_their_last_turn),
+      cmocka_unit_test(answers_of_several_turns_follow_a_prompt),
+      cmocka_unit_test(dialogues_in_one_string_become_chats),
+      cmocka_unit_test(content_may_be_a_list_of_parts),
+      cmocka_unit_test(what_would_change_the_meaning_is_refused_by_name),
+      cmocka_unit_test(identical_answers_are_left_out),
+      cmocka_unit_test(so_many_bad_rows_are_left_out),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
       cmocka_unit_test(pairs_without_a_response_or_too_long_are_dropped_and_counted),
   };

@@ -1,0 +1,54 @@
+"""Prompts and pairs under the names and in the forms that public data sets have."""
+import json
+
+import pytest
+
+
+def test_prompts_are_read_as_published(tpo, tiny_model, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    rows = [{"instruction": "Turn it into a question.", "input": "The bridge is open.", "output": "unused"},
+            {"prompt": [{"role": "user", "content": [{"type": "text", "text": "Name two birds."}]}]},
+            {"conversations": [{"from": "human", "value": "Name two trees."}, {"from": "gpt", "value": "unused"}]}]
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = tpo("generate", "--model", tiny_model, "--prompts", path, "--out", tmp_path / "s.h5", "--k", 2, "--max-tokens", 20,
+                 "--thought", "none")
+    assert result.returncode == 0, result.stderr
+    with h5py.File(tmp_path / "s.h5") as file:
+        asked = [text.decode() for text in file["instruction"][::2]]
+    assert asked == ["Turn it into a question.\n\nThe bridge is open.", "Name two birds.", "Name two trees."]
+    assert b"the answer at the end of 1 chat is left out" in result.stderr
+
+
+def test_pairs_are_read_as_published(tpo, tiny_model, tmp_path):
+    def say(role, text):
+        return {"role": role, "content": [{"type": "text", "text": text}]}
+    rows = [{"id": 5, "prompt": [say("user", "Hi")], "chosen": [say("assistant", "Hello.")], "rejected": [say("assistant", "No.")]},
+            {"chosen": [say("user", "Hi"), say("assistant", "Hello."), say("user", "Bye"), say("assistant", "Bye!")],
+             "rejected": [say("user", "Hi"), say("assistant", "Go.")]},
+            {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: No."},
+            {"prompt_id": 9, "prompt": "Hi", "chosen": "Same.", "rejected": "Same."}]
+    path = tmp_path / "p.jsonl"
+    path.write_text("\ufeff" + "".join(json.dumps(row) + "\n" for row in rows))
+    result = tpo("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 3)
+    assert result.returncode == 0, result.stderr
+    assert b"identical in 1 of 4 pairs, which are left out: line 4 (9)" in result.stderr
+    path.write_text(json.dumps(rows))
+    tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
+
+
+def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"instruction": "Name a bird."}\n{"instruction": 5}\n{"instruction": "Name a tree."}\n')
+    args = ["generate", "--model", tiny_model, "--prompts", path, "--out", tmp_path / "s.h5", "--k", 2, "--max-tokens", 8,
+            "--thought", "none"]
+    assert "p.jsonl:2" in tpo.fails(*args, code=1)
+    result = tpo(*args, "--skip-bad", 1)
+    assert result.returncode == 0, result.stderr
+    assert b"p.jsonl:2: " in result.stderr and b"left out (1 of 1 allowed)" in result.stderr
+    assert b"4 samples of 2 prompts" in result.stderr
+    path.write_text('{"prompt": "a", "chosen": "b"}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    args = ["dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 1]
+    assert "p.jsonl:1" in tpo.fails(*args, code=1)
+    result = tpo(*args, "--skip-bad", 1)
+    assert result.returncode == 0 and b"p.jsonl:1: " in result.stderr, result.stderr
