@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "judge/judge.h"
 #include "judge/messages.h"
 #include "checks/text.h"
 
@@ -235,7 +236,7 @@ static bool read_decimal(struct span text, double *out)
   memcpy(digits, text.text, text.len);
   digits[text.len] = '\0';
   *out = strtod(digits, NULL);
-  return isfinite(*out);
+  return fabs(*out) <= JUDGE_LARGEST_SCORE;
 }
 
 bool judge_read_number(const struct judge_pattern *pattern, const char *text, double *out)

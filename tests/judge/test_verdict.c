@@ -311,12 +311,25 @@ static void numbers_are_read_as_numbers_alone(void **state)
     const char *text;
     bool ok;
     double value;
-  } cases[] = {{"Score: [[7]]", true, 7}, {"[[7.5]]", true, 7.5},    {"[[3]] then [[ 9 ]]", true, 9},
-               {"[[-2]]", true, -2},      {"[[+.5]]", true, 0.5},    {"[[4.]]", true, 4},
-               {"[[7/10]]", false, 0},    {"[[nan]]", false, 0},     {"[[inf]]", false, 0},
-               {"[[0x10]]", false, 0},    {"[[1e3]]", false, 0},     {"[[.]]", false, 0},
-               {"[[-]]", false, 0},       {"[[]]", false, 0},        {"7", false, 0},
-               {"[[1.2.3]]", false, 0},   {"[[5]] [[no]]", false, 0}};
+  } cases[] = {{"Score: [[7]]", true, 7},
+               {"[[7.5]]", true, 7.5},
+               {"[[3]] then [[ 9 ]]", true, 9},
+               {"[[-2]]", true, -2},
+               {"[[+.5]]", true, 0.5},
+               {"[[4.]]", true, 4},
+               {"[[7/10]]", false, 0},
+               {"[[nan]]", false, 0},
+               {"[[inf]]", false, 0},
+               {"[[0x10]]", false, 0},
+               {"[[1e3]]", false, 0},
+               {"[[.]]", false, 0},
+               {"[[-]]", false, 0},
+               {"[[]]", false, 0},
+               {"7", false, 0},
+               {"[[1.2.3]]", false, 0},
+               {"[[5]] [[no]]", false, 0},
+               {"[[-1000000000000000]]", true, -1e15},
+               {"[[1000000000000001]]", false, 0}};
   struct judge_pattern *p;
   assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
