@@ -1,4 +1,5 @@
 """The judge that is a server: scores, retries, the cache, and a key that must not get out."""
+import base64
 import json
 import os
 import re
@@ -437,10 +438,13 @@ def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
     """Not even where the server says it back, in errors, answers and broken replies."""
     env = {**PLAIN, "MY_KEY": KEY}
     escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
+    disguises = ["".join(f"%{ord(c):02X}" for c in KEY), KEY.replace("/", "%2F"), "".join(f"&#{ord(c)};" for c in KEY),
+                 base64.b64encode(KEY.encode()).decode(), base64.b64encode(f"Bearer {KEY}".encode()).decode()]
     echoes = [reply(f"Your key is {KEY}.\n[[2]]"), error(401, f"Incorrect API key provided: {KEY}."), raw(f"bad {KEY}", 403),
               raw(f'{{"error":"{escaped}"}}', 404), raw(f'{{"errors":["{escaped}"]}}', 400),
               raw('{"errors":["%s"' % KEY.replace("/", "\\/"), 500), error(400, "x" * 300 + KEY), error(500, f"{KEY}{KEY}"), raw(KEY),
-              raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"})]
+              raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"}),
+              *[raw(f"<p>bad {form}</p>", 403) for form in disguises]]
     seen = b""
     for i, echo in enumerate(echoes):
         with FakeServer(lambda _: echo) as server:
@@ -455,7 +459,7 @@ def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
     for h5 in tmp_path.glob("*.h5"):
         with h5py.File(h5) as f:
             assert KEY not in str(dict(f.attrs)) and not any(KEY in str(f[name][:]) for name in f)
-    for part in (KEY, KEY[:12], escaped[:12]):
+    for part in (KEY, KEY[:12], escaped[:12], *[form[10:22] for form in disguises]):
         assert part.encode() not in seen + traces(tmp_path)
 
 
@@ -609,3 +613,14 @@ def test_a_key_in_the_open_is_warned_of(tpo, samples, tmp_path):
     result = tpo(*arguments(samples, "http://host.invalid/v1", tmp_path / "s.h5", "judge.retries=0", "judge.timeout=5"),
                  env={**PLAIN, "TPO_JUDGE_KEY": KEY})
     assert result.returncode == 1 and b"without encryption" in result.stderr and KEY.encode() not in result.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_goes_to_this_machine_goes_through_no_proxy(tpo, samples, tmp_path, host):
+    with FakeServer(lambda _: reply("[[3]]")) as server, FakeServer(lambda _: reply("[[4]]")) as proxy:
+        through = proxy.url.removesuffix("/v1")
+        env = {**PLAIN, "no_proxy": "", "NO_PROXY": "", "http_proxy": through, "all_proxy": through, "ALL_PROXY": through,
+               "TPO_JUDGE_KEY": KEY}
+        url = server.url.replace("127.0.0.1", host)
+        tpo.ok(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
+        assert server.requests and not proxy.requests

@@ -123,6 +123,8 @@ static CURLcode set_up(struct http_client *client, struct http_exchange *x)
 #else
   if (!code) code = curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+  /* What goes to this machine does not go through another, whatever proxy the environment names. */
+  if (!code && client->url->local) code = curl_easy_setopt(easy, CURLOPT_PROXY, "");
   if (!code) code = curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   if (!code) code = curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   if (!code) code = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
