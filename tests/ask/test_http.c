@@ -269,6 +269,14 @@ static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
   assert_string_equal(told, "key [key]");
 }
 
+static void a_replys_length_is_bounded_by_its_tokens(void **state)
+{
+  (void)state;
+  assert_int_equal(http_longest_body(1), (64 << 10) + 64);
+  assert_int_equal(http_longest_body(1024), 128 << 10);
+  assert_int_equal(http_longest_body(10000000), 16 << 20);
+}
+
 static void error_text_is_one_tame_short_line(void **state)
 {
   (void)state;
@@ -525,6 +533,7 @@ int main(void)
       cmocka_unit_test(key_is_found_under_other_escapes),
       cmocka_unit_test(key_is_found_in_base64),
       cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
+      cmocka_unit_test(a_replys_length_is_bounded_by_its_tokens),
       cmocka_unit_test(error_text_is_one_tame_short_line),
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
       cmocka_unit_test(retry_after_is_seconds_or_a_date),

@@ -141,9 +141,12 @@ TROUBLES = {
     "429": error(429, "slow down"),
     "500": error(500, "oops"),
     "503": raw("<html>Bad day</html>", 503),
+    "long-502": raw("<html>" + "Bad day. " * 40000, 502),
     "529": error(529, "overloaded"),
     "drop": DROP,
     "cut-off": raw('{"choices":[{"mess', length=5000),
+    "long-header": raw("{}", 200, {"X-Long": "x" * 150000}),
+    "many-headers": raw("{}", 200, {f"X-{i}": "x" * 50000 for i in range(12)}),
     "half-json": raw('{"choices":[{"message":{"content":"[[5'),
 }
 
@@ -291,15 +294,23 @@ def test_no_json_is_asked_for_again_and_then_no_score(tpo, samples, tmp_path):
     assert all("not valid JSON" in row["detail"]["error"] for row in usable(out))
 
 
-def test_a_flood_is_cut_off(tpo, samples, tmp_path):
-    flood = reply("x" * (17 << 20))
+@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 17 << 20, "more than 16384 KiB")])
+def test_a_flood_is_cut_off(tpo, samples, tmp_path, tokens, size, words):
+    flood = reply("x" * size)
     with FakeServer(lambda _: flood) as server:
-        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=2")
-    assert all("more than 16 MiB" in row["detail"]["error"] for row in usable(out))
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=2", f"judge.max_tokens={tokens}")
+    assert all(words in row["detail"]["error"] for row in usable(out))
+
+
+def test_the_longest_answer_that_the_tokens_can_be_is_read(tpo, samples, tmp_path):
+    text = "\u00e9" * (64 * 1024 // 6 - 20) + " [[3]]"  # each of six bytes in the reply
+    with FakeServer(lambda _: reply(text)) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_tokens=1024")
+    assert all(row["score"] == 3 for row in usable(out))
 
 
 def test_a_long_answer_is_shortened_in_the_detail(tpo, samples, tmp_path):
-    with FakeServer(lambda _: reply("ü" * 100000 + "[[3]]")) as server:
+    with FakeServer(lambda _: reply("ü" * 10000 + "[[3]]")) as server:
         out = judge(tpo, tmp_path, samples, server.url)
     for row in usable(out):
         assert row["score"] == 3 and row["detail"]["answer"] == "ü" * 500 + "..."

@@ -32,6 +32,13 @@ void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                  (long long)(settings->seed & 0x7fffffff));
 }
 
+size_t http_longest_body(int max_tokens)
+{
+  const size_t around = 64 << 10, each = 64, most = 16 << 20;
+  size_t bytes = around + each * (size_t)max_tokens;
+  return bytes < most ? bytes : most;
+}
+
 /* The message of an error's JSON in the forms that servers give it; NULL when there is none. */
 static const char *find_message(const json_t *body)
 {
