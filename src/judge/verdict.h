@@ -55,7 +55,8 @@ enum judge_verdict {
 };
 /* Letter case and white space around it aside. */
 enum judge_verdict judge_read_verdict(const struct judge_pattern *pattern, const char *text);
-/* The group as a decimal number within ±JUDGE_LARGEST_SCORE, nothing else in it but white space; false where there is none. */
+/* The group as a decimal number within ±JUDGE_LARGEST_SCORE, nothing else in it but white space; false where
+ * there is none. */
 bool judge_read_number(const struct judge_pattern *pattern, const char *text, double *out);
 /* TPO_E_INTERRUPTED after a signal, else 0: asked after an answer in which nothing was found. */
 int judge_reading_stopped(struct tpo_error *err);

@@ -12,9 +12,9 @@ static bool is_temporary(const char *name)
 {
   enum { MARK = 5, DIGITS = 16 };
   size_t len = strlen(name);
+  if (len <= MARK + DIGITS) return false;
   const char *mark = name + len - MARK - DIGITS;
-  return len > MARK + DIGITS && strncmp(mark, ".tmp.", MARK) == 0 &&
-         strspn(mark + MARK, "0123456789abcdef") == DIGITS;
+  return strncmp(mark, ".tmp.", MARK) == 0 && strspn(mark + MARK, "0123456789abcdef") == DIGITS;
 }
 
 /* Checkpoints are large: left there, they would fill the disk. What can't be removed does no harm. */

@@ -1,5 +1,6 @@
-/* Takes the key out of texts in which a server says it back, in each form that it may have there: as it is, with
- * some of its characters escaped as in JSON, addresses or HTML, and in base64, alone or as a part of more. */
+/* Takes the key out of texts in which a server says it back, in each form that it may have there: as it is,
+ * with some of its characters escaped as in JSON, addresses or HTML, and in base64, alone or as a part of
+ * more. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,8 @@ static size_t key_at(const char *text, size_t len, const char *key)
   return found;
 }
 
-/* Base64 of the key behind `before` bytes of something else, without the digits that others have a part in. */
+/* Base64 of the key behind `before` bytes of something else, without the digits in which others have a
+ * part. */
 static void put_base64(struct tpo_buf *out, const char *key, size_t before)
 {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
