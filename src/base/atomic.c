@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -20,6 +21,40 @@ static void parent_of(char out[4096], const char *path)
     snprintf(out, 4096, "/");
   else
     snprintf(out, 4096, "%.*s", (int)(slash - path), path);
+}
+
+static const char *last_part(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* A temporary name that nobody foresees. A folder's limit on names is met: a long one is cut. */
+static int name_temporary(struct tpo_atomic *file)
+{
+  enum { MARK = 5 + 16, LONGEST = NAME_MAX - MARK };
+  unsigned long long number;
+  if (getrandom(&number, sizeof number, 0) != sizeof number) return -1;
+  const char *name = last_part(file->path);
+  size_t len = strlen(name), folder = (size_t)(name - file->path);
+  if (len > LONGEST && len <= NAME_MAX) len = LONGEST; /* longer ones the file system refuses itself */
+  snprintf(file->temp_path, sizeof file->temp_path, "%.*s.tmp.%016llx", (int)(folder + len), file->path,
+           number);
+  return 0;
+}
+
+/* The file is made by this call or not at all: what another planted under its name, a link say, is never
+ * opened. */
+static int create_temporary(struct tpo_atomic *file)
+{
+  enum { ATTEMPTS = 10 };
+  int fd = -1;
+  for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
+    if (name_temporary(file) < 0) return -1;
+    fd = open(file->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0 && errno != EEXIST) return -1;
+  }
+  return fd;
 }
 
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err)
@@ -44,8 +79,7 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
     return tpo_fail(err, TPO_E_USAGE, "%s: expected the name of a file to write, but it is a %s", path,
                     S_ISDIR(info.st_mode) ? "folder" : "device or pipe");
-  snprintf(file->temp_path, sizeof file->temp_path, "%s.tmp.%ld", file->path, (long)getpid());
-  int fd = open(file->temp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int fd = create_temporary(file);
   if (fd < 0) {
     int why = errno;
     file->temp_path[0] = '\0';
@@ -53,6 +87,11 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
   }
   close(fd);
   return 0;
+}
+
+int tpo_atomic_open(const struct tpo_atomic *file)
+{
+  return open(file->temp_path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int sync_path(const char *path, int flags)
@@ -64,14 +103,14 @@ static int sync_path(const char *path, int flags)
   close(fd);
   errno = why;
   /* Some file systems have no fsync for folders. */
-  return result < 0 && flags != 0 && errno == EINVAL ? 0 : result;
+  return result < 0 && (flags & O_DIRECTORY) && errno == EINVAL ? 0 : result;
 }
 
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err)
 {
   char folder[4096];
   parent_of(folder, file->path);
-  if (sync_path(file->temp_path, 0) < 0 || rename(file->temp_path, file->path) < 0) {
+  if (sync_path(file->temp_path, O_NOFOLLOW) < 0 || rename(file->temp_path, file->path) < 0) {
     int why = errno;
     tpo_atomic_abort(file);
     return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", file->path, strerror(why));
@@ -104,12 +143,6 @@ static bool same_inode(const char *a, const char *b)
   return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static const char *last_part(const char *path)
-{
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
-}
-
 bool tpo_same_file(const char *a, const char *b)
 {
   char x[4096], y[4096];
@@ -119,9 +152,9 @@ bool tpo_same_file(const char *a, const char *b)
   return same_inode(x, y) && strcmp(last_part(a), last_part(b)) == 0;
 }
 
-static int write_all(const char *path, const char *bytes, size_t len)
+static int write_all(const struct tpo_atomic *file, const char *bytes, size_t len)
 {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  int fd = tpo_atomic_open(file);
   if (fd < 0) return -1;
   while (len > 0) {
     ssize_t written = write(fd, bytes, len);
@@ -143,7 +176,7 @@ int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_e
   struct tpo_atomic file;
   int status = tpo_atomic_begin(&file, path, err);
   if (status < 0) return status;
-  if (write_all(file.temp_path, bytes, len) < 0) {
+  if (write_all(&file, bytes, len) < 0) {
     int why = errno;
     tpo_atomic_abort(&file);
     return tpo_fail(err, TPO_E_IO, "%s: writing %zu bytes failed: %s", path, len, strerror(why));

@@ -36,13 +36,15 @@ void tpo_lines_close(struct tpo_lines *lines);
  * than allowed. Errors that aren't the row's (memory, reading) stay errors. */
 int tpo_lines_skip_bad(int status, int allowed, int *skipped, struct tpo_error *err);
 
-/* A file being written under "<path>.tmp.<pid>". Write to temp_path by any means, then commit (fsync, rename
- * over path, fsync the folder) or abort (remove). */
+/* A file being written under "<path>.tmp.<16 random hex digits>", which is made here and was not there
+ * before. Write to it, then commit (fsync, rename over path, fsync the folder) or abort (remove). */
 struct tpo_atomic {
   char path[4096];
-  char temp_path[4160];
+  char temp_path[4160]; /* for libraries that open by name */
 };
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
+/* A descriptor for writing the file, which is empty then; -1 with errno set. The caller closes it. */
+int tpo_atomic_open(const struct tpo_atomic *file);
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
 void tpo_atomic_abort(struct tpo_atomic *file);
 /* Error (usage) unless a file of this name can be written, found out

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/session.h"
@@ -35,7 +36,9 @@ static int write_samples(const struct tpo_samples *samples, const char *path, bo
   struct tpo_atomic file;
   int status = tpo_atomic_begin(&file, path, err);
   if (status < 0) return status;
-  FILE *out = fopen(file.temp_path, "w");
+  int fd = tpo_atomic_open(&file);
+  FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+  if (fd >= 0 && !out) close(fd);
   if (!out) status = tpo_fail(err, TPO_E_USAGE, "--out %s can't be written: %m", path);
   if (status == 0) status = tpo_samples_write_jsonl(samples, out, err);
   if (out && fclose(out) != 0 && status == 0)

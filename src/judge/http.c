@@ -174,6 +174,7 @@ static int take_answer(void *arg, struct ask_place place, struct ask_answer *ans
     return judge_set_failure(result, answer->text, err);
   }
   if (!judge_read_number(http->texts.pattern, answer->text, &score)) {
+    if (judge_reading_stopped(err) < 0) return TPO_E_INTERRUPTED;
     http->unparsable++;
     return set_unparsable(answer->text, result, err);
   }

@@ -48,6 +48,9 @@ struct ask_options judge_ask_options(const struct tpo_judge_config *config, cons
 /* Sets a result without a score, the reason as its detail {"error": why}; `why` may hold bytes that are not
  * UTF-8. */
 int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err);
+/* The largest score, and with a minus the smallest, that is taken from others: larger ones are not told apart
+ * in double precision, and have no finite mean. */
+#define JUDGE_LARGEST_SCORE 1e15
 /* Sets a score and its detail; takes detail. */
 int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err);
 

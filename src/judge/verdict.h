@@ -42,7 +42,9 @@ struct judge_pattern;
 int judge_pattern_open(struct judge_pattern **out, const char *pattern, struct tpo_error *err);
 void judge_pattern_close(struct judge_pattern *pattern);
 
-/* The last match counts. Matching is limited; a text that takes more has no verdict. */
+/* The last match counts, of those that begin in a text's last 256 KiB. Matching is limited, in steps for each
+ * match and in seconds for all of them; a text that takes more has no verdict. After a signal
+ * (tpo_interrupted) nothing is read any more: what then is no verdict means nothing. */
 enum judge_verdict {
   JUDGE_VERDICT_NONE, /* no match, or a group that is none of these */
   JUDGE_VERDICT_A,
@@ -53,7 +55,10 @@ enum judge_verdict {
 };
 /* Letter case and white space around it aside. */
 enum judge_verdict judge_read_verdict(const struct judge_pattern *pattern, const char *text);
-/* The group as a finite decimal number, nothing else in it but white space; false where there is none. */
+/* The group as a decimal number within ±JUDGE_LARGEST_SCORE, nothing else in it but white space; false where
+ * there is none. */
 bool judge_read_number(const struct judge_pattern *pattern, const char *text, double *out);
+/* TPO_E_INTERRUPTED after a signal, else 0: asked after an answer in which nothing was found. */
+int judge_reading_stopped(struct tpo_error *err);
 
 #endif

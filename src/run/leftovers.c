@@ -1,5 +1,5 @@
-/* What a killed attempt left of files that it was writing: "<name>.tmp.<process id>" beside the finished
- * ones. */
+/* What a killed attempt left of files that it was writing: "<name>.tmp.<16 hex digits>" beside the
+ * finished ones. */
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +10,11 @@
 
 static bool is_temporary(const char *name)
 {
-  const char *mark = strstr(name, ".tmp.");
-  return mark && mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+  enum { MARK = 5, DIGITS = 16 };
+  size_t len = strlen(name);
+  if (len <= MARK + DIGITS) return false;
+  const char *mark = name + len - MARK - DIGITS;
+  return strncmp(mark, ".tmp.", MARK) == 0 && strspn(mark + MARK, "0123456789abcdef") == DIGITS;
 }
 
 /* Checkpoints are large: left there, they would fill the disk. What can't be removed does no harm. */

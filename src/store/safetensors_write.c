@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/json.h"
 #include "base/memory.h"
 #include "store/safetensors.h"
@@ -83,7 +84,9 @@ static int begin_data(struct tpo_safetensors_writer *w, struct tpo_error *err)
   if (w->header.failed) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory for the header", w->file.path);
   int status = tpo_check_space(w->file.path, w->total + w->header.len + 8, err);
   if (status < 0) return status;
-  w->out = fopen(w->file.temp_path, "wb");
+  int fd = tpo_atomic_open(&w->file);
+  w->out = fd >= 0 ? fdopen(fd, "wb") : NULL;
+  if (fd >= 0 && !w->out) close(fd);
   if (!w->out) return tpo_fail(err, TPO_E_IO, "%s: can't be created: %s", w->file.temp_path, strerror(errno));
   uint64_t length = w->header.len;
   status = put(w, &length, sizeof length, err);

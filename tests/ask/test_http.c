@@ -208,6 +208,56 @@ static void key_is_found_under_the_escapes_of_json(void **state)
   }
 }
 
+static void key_is_found_under_other_escapes(void **state)
+{
+  (void)state;
+  const char *key = "sk/ab+<c&9%u=";
+  static const char *const texts[] = {
+      "bad sk%2Fab%2B%3Cc%269%25u%3D.",             /* an address */
+      "bad %73%6b%2fab+%3cc%26%39%25u=.",           /* others escaped than need be */
+      "bad sk%252Fab%252B%253Cc%25269%2525u%253D.", /* twice */
+      "bad sk/ab+&lt;c&amp;9%u=.",                  /* HTML */
+      "bad sk&#47;ab&#x2b;&#60;c&#038;9&#X25;u&equals;.",
+      "bad sk/ab+&amp;lt;c&amp;amp;9%u=.", /* twice */
+      "bad sk&sol;ab&plus;&lt;c%269%u=."   /* of both */
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(texts[i], strlen(texts[i]), key, told);
+    assert_string_equal(told, "bad [key].");
+  }
+  static const char *const others[] = {"sk%2Fab", "sk%2",  "sk%", "%",       "%25%25",
+                                       "&",       "&amp;", "&#;", "sk&#x2f", "&#115"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(others[i], strlen(others[i]), key, told);
+    assert_string_equal(told, others[i]);
+  }
+}
+
+static void key_is_found_in_base64(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text, *told;
+  } cases[] = {
+      /* "sk-0123>?>?>?xyz" alone, behind one byte, behind two, and of "Bearer " and the key */
+      {"<c2stMDEyMz4/Pj8+P3h5eg==>", "<[key]==>"},
+      {"<OnNrLTAxMjM+Pz4/Pj94eXo=>", "<On[key]=>"},
+      {"<dTpzay0wMTIzPj8+Pz4/eHl6>", "<dTp[key]>"},
+      {"<QmVhcmVyIHNrLTAxMjM+Pz4/Pj94eXo=>", "<QmVhcmVyIH[key]=>"},
+      {"<QmVhcmVyIHNrLTAxMjM-Pz4_Pj94eXo>", "<QmVhcmVyIH[key]>"},           /* as addresses have it */
+      {"<QmVhcmVyIHNrLTAxMjM%2BPz4%2fPj94eXo%3D>", "<QmVhcmVyIH[key]%3D>"}, /* escaped */
+      {"<c2stMDEyMz4\\/Pj8+P3h5eg==>", "<[key]==>"},
+      {"<c2stMDEyMz4/Pj8>", "<c2stMDEyMz4/Pj8>"}, /* a part */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char told[HTTP_TEXT];
+    http_error_text(cases[i].text, strlen(cases[i].text), "sk-0123>?>?>?xyz", told);
+    assert_string_equal(told, cases[i].told);
+  }
+}
+
 static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
 {
   (void)state;
@@ -217,6 +267,14 @@ static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
   free(reply.text);
   http_error_text("key none", 8, "none", told);
   assert_string_equal(told, "key [key]");
+}
+
+static void a_replys_length_is_bounded_by_its_tokens(void **state)
+{
+  (void)state;
+  assert_int_equal(http_longest_body(1), (64 << 10) + 64);
+  assert_int_equal(http_longest_body(1024), 128 << 10);
+  assert_int_equal(http_longest_body(10000000), 16 << 20);
 }
 
 static void error_text_is_one_tame_short_line(void **state)
@@ -472,7 +530,10 @@ int main(void)
       cmocka_unit_test(reply_without_text_tells_why),
       cmocka_unit_test(key_is_taken_out_of_all_texts),
       cmocka_unit_test(key_is_found_under_the_escapes_of_json),
+      cmocka_unit_test(key_is_found_under_other_escapes),
+      cmocka_unit_test(key_is_found_in_base64),
       cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
+      cmocka_unit_test(a_replys_length_is_bounded_by_its_tokens),
       cmocka_unit_test(error_text_is_one_tame_short_line),
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
       cmocka_unit_test(retry_after_is_seconds_or_a_date),

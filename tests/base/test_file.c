@@ -182,6 +182,67 @@ static void a_link_is_written_through(void **state)
   tpo_buf_free(&buf);
 }
 
+static void temporary_names_are_not_foreseen(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_atomic one, other;
+  struct stat info;
+  const char *path = in(state, "out"), *mine = in(state, "mine");
+  char planted[4300];
+  put(mine, "mine", 4);
+  snprintf(planted, sizeof planted, "%s.tmp.%ld", path, (long)getpid());
+  assert_int_equal(symlink(mine, planted), 0);
+  put(path, "new", 3);
+  assert_int_equal(stat(mine, &info), 0);
+  assert_int_equal(info.st_size, 4);
+  assert_int_equal(tpo_atomic_begin(&one, path, &err), 0);
+  assert_int_equal(tpo_atomic_begin(&other, path, &err), 0);
+  assert_string_not_equal(one.temp_path, other.temp_path);
+  assert_int_equal(strlen(one.temp_path), strlen(path) + strlen(".tmp.") + 16);
+  tpo_atomic_abort(&one);
+  tpo_atomic_abort(&other);
+}
+
+static void a_link_put_in_a_temporary_files_place_is_not_followed(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_atomic file;
+  struct stat info;
+  const char *mine = in(state, "mine");
+  put(mine, "mine", 4);
+  assert_int_equal(tpo_atomic_begin(&file, in(state, "out"), &err), 0);
+  assert_int_equal(unlink(file.temp_path), 0);
+  assert_int_equal(symlink(mine, file.temp_path), 0);
+  assert_int_equal(tpo_atomic_open(&file), -1);
+  assert_int_equal(tpo_atomic_commit(&file, &err), TPO_E_IO);
+  assert_int_equal(stat(mine, &info), 0);
+  assert_int_equal(info.st_size, 4);
+  assert_int_equal(access(in(state, "out"), F_OK), -1);
+}
+
+static void the_longest_name_can_be_written(void **state)
+{
+  struct tpo_error err = {0};
+  char name[257];
+  memset(name, 'n', 256);
+  name[256] = '\0';
+  assert_int_equal(tpo_write_file(in(state, name), "x", 1, &err), TPO_E_IO);
+  assert_contains(err.message, "File name too long");
+  name[255] = '\0';
+  put(in(state, name), "x", 1);
+  assert_true(tpo_file_exists(in(state, name)));
+}
+
+static void a_files_mode_is_what_the_umask_leaves(void **state)
+{
+  struct stat info;
+  mode_t kept = umask(027);
+  put(in(state, "out"), "x", 1);
+  umask(kept);
+  assert_int_equal(stat(in(state, "out"), &info), 0);
+  assert_int_equal(info.st_mode & 0777, 0640);
+}
+
 static void failed_write_keeps_the_old_file(void **state)
 {
   struct tpo_error err = {0};
@@ -271,6 +332,10 @@ int main(void)
       with_folder(damaged_gzip_is_an_error_not_an_end),
       with_folder(read_file_is_bounded),
       with_folder(atomic_write_shows_all_or_nothing),
+      with_folder(temporary_names_are_not_foreseen),
+      with_folder(a_link_put_in_a_temporary_files_place_is_not_followed),
+      with_folder(the_longest_name_can_be_written),
+      with_folder(a_files_mode_is_what_the_umask_leaves),
       with_folder(output_names_that_are_no_files_are_refused),
       with_folder(a_link_is_written_through),
       with_folder(failed_write_keeps_the_old_file),

@@ -1,4 +1,5 @@
 """The judge that is a server: scores, retries, the cache, and a key that must not get out."""
+import base64
 import json
 import os
 import re
@@ -140,9 +141,12 @@ TROUBLES = {
     "429": error(429, "slow down"),
     "500": error(500, "oops"),
     "503": raw("<html>Bad day</html>", 503),
+    "long-502": raw("<html>" + "Bad day. " * 40000, 502),
     "529": error(529, "overloaded"),
     "drop": DROP,
     "cut-off": raw('{"choices":[{"mess', length=5000),
+    "long-header": raw("{}", 200, {"X-Long": "x" * 150000}),
+    "many-headers": raw("{}", 200, {f"X-{i}": "x" * 50000 for i in range(12)}),
     "half-json": raw('{"choices":[{"message":{"content":"[[5'),
 }
 
@@ -290,15 +294,23 @@ def test_no_json_is_asked_for_again_and_then_no_score(tpo, samples, tmp_path):
     assert all("not valid JSON" in row["detail"]["error"] for row in usable(out))
 
 
-def test_a_flood_is_cut_off(tpo, samples, tmp_path):
-    flood = reply("x" * (17 << 20))
+@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 17 << 20, "more than 16384 KiB")])
+def test_a_flood_is_cut_off(tpo, samples, tmp_path, tokens, size, words):
+    flood = reply("x" * size)
     with FakeServer(lambda _: flood) as server:
-        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=2")
-    assert all("more than 16 MiB" in row["detail"]["error"] for row in usable(out))
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=2", f"judge.max_tokens={tokens}")
+    assert all(words in row["detail"]["error"] for row in usable(out))
+
+
+def test_the_longest_answer_that_the_tokens_can_be_is_read(tpo, samples, tmp_path):
+    text = "\u00e9" * (64 * 1024 // 6 - 20) + " [[3]]"  # each of six bytes in the reply
+    with FakeServer(lambda _: reply(text)) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_tokens=1024")
+    assert all(row["score"] == 3 for row in usable(out))
 
 
 def test_a_long_answer_is_shortened_in_the_detail(tpo, samples, tmp_path):
-    with FakeServer(lambda _: reply("ü" * 100000 + "[[3]]")) as server:
+    with FakeServer(lambda _: reply("ü" * 10000 + "[[3]]")) as server:
         out = judge(tpo, tmp_path, samples, server.url)
     for row in usable(out):
         assert row["score"] == 3 and row["detail"]["answer"] == "ü" * 500 + "..."
@@ -437,10 +449,13 @@ def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
     """Not even where the server says it back, in errors, answers and broken replies."""
     env = {**PLAIN, "MY_KEY": KEY}
     escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
+    disguises = ["".join(f"%{ord(c):02X}" for c in KEY), KEY.replace("/", "%2F"), "".join(f"&#{ord(c)};" for c in KEY),
+                 base64.b64encode(KEY.encode()).decode(), base64.b64encode(f"Bearer {KEY}".encode()).decode()]
     echoes = [reply(f"Your key is {KEY}.\n[[2]]"), error(401, f"Incorrect API key provided: {KEY}."), raw(f"bad {KEY}", 403),
               raw(f'{{"error":"{escaped}"}}', 404), raw(f'{{"errors":["{escaped}"]}}', 400),
               raw('{"errors":["%s"' % KEY.replace("/", "\\/"), 500), error(400, "x" * 300 + KEY), error(500, f"{KEY}{KEY}"), raw(KEY),
-              raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"})]
+              raw(f'{{"choices":[],"error":{{"message":"{KEY}"}}}}'), raw("", 301, {"Location": f"http://{KEY}/"}),
+              *[raw(f"<p>bad {form}</p>", 403) for form in disguises]]
     seen = b""
     for i, echo in enumerate(echoes):
         with FakeServer(lambda _: echo) as server:
@@ -455,7 +470,7 @@ def test_the_key_is_written_nowhere(tpo, samples, tiny_model, tmp_path):
     for h5 in tmp_path.glob("*.h5"):
         with h5py.File(h5) as f:
             assert KEY not in str(dict(f.attrs)) and not any(KEY in str(f[name][:]) for name in f)
-    for part in (KEY, KEY[:12], escaped[:12]):
+    for part in (KEY, KEY[:12], escaped[:12], *[form[10:22] for form in disguises]):
         assert part.encode() not in seen + traces(tmp_path)
 
 
@@ -609,3 +624,14 @@ def test_a_key_in_the_open_is_warned_of(tpo, samples, tmp_path):
     result = tpo(*arguments(samples, "http://host.invalid/v1", tmp_path / "s.h5", "judge.retries=0", "judge.timeout=5"),
                  env={**PLAIN, "TPO_JUDGE_KEY": KEY})
     assert result.returncode == 1 and b"without encryption" in result.stderr and KEY.encode() not in result.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_goes_to_this_machine_goes_through_no_proxy(tpo, samples, tmp_path, host):
+    with FakeServer(lambda _: reply("[[3]]")) as server, FakeServer(lambda _: reply("[[4]]")) as proxy:
+        through = proxy.url.removesuffix("/v1")
+        env = {**PLAIN, "no_proxy": "", "NO_PROXY": "", "http_proxy": through, "all_proxy": through, "ALL_PROXY": through,
+               "TPO_JUDGE_KEY": KEY}
+        url = server.url.replace("127.0.0.1", host)
+        tpo.ok(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
+        assert server.requests and not proxy.requests

@@ -194,6 +194,19 @@ def test_resume_of_a_finished_run_says_the_same(tpo, finished):
     assert tpo.ok("run", config, "--resume", ranks=2, env=EPOCH) == out
 
 
+def test_resume_removes_what_a_killed_run_left_and_nothing_else(tpo, finished):
+    config, run_dir, _ = finished
+    left = [run_dir / "report.html.tmp.0123456789abcdef", run_dir / "iter-001" / "samples.h5.tmp.fedcba9876543210"]
+    own = [run_dir / name for name in ("notes.tmp.7", "notes.tmp.0123456789abcdeX", ".tmp.0123456789abcdef", "notes.tmp.")]
+    for path in left + own:
+        path.write_text("x")
+    tpo.ok("run", config, "--resume", ranks=2, env=EPOCH)
+    there = [path.exists() for path in left + own]
+    for path in own:
+        path.unlink(missing_ok=True)
+    assert there == [False] * len(left) + [True] * len(own)
+
+
 def test_a_run_is_not_overwritten(tpo, finished):
     config, run_dir, _ = finished
     assert "--resume" in tpo.fails("run", config, ranks=2, code=2)

@@ -1,4 +1,7 @@
 /* Questions for a judge model, and what is read from its answers. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
 #include "judge/verdict.h"
 #include "unit.h"
 
@@ -195,6 +198,91 @@ static void long_answers_are_read_in_time(void **state)
   free(text);
 }
 
+/* n times "[[7]]", and a last number; free(). */
+static char *repeated(size_t n, const char *last)
+{
+  char *text = malloc(5 * n + strlen(last) + 1);
+  for (size_t i = 0; i < n; i++) memcpy(text + 5 * i, "[[7]]", 5);
+  strcpy(text + 5 * n, last);
+  return text;
+}
+
+static void the_last_of_very_many_matches_counts(void **state)
+{
+  (void)state;
+  struct judge_pattern *p;
+  double value = 0;
+  char *text = repeated(80000, "[[8]]"), *bad = repeated(80000, "[[9]] \xff");
+  assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
+  assert_true(judge_read_number(p, text, &value) && value == 8);
+  assert_true(judge_read_number(p, bad, &value) && value == 9);
+  judge_pattern_close(p);
+  free(text);
+  free(bad);
+}
+
+/* Processor seconds, the least of some tries. */
+static double cost_of(const struct judge_pattern *p, const char *text)
+{
+  double least = 1e9, value;
+  for (int i = 0; i < 7; i++) {
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    assert_true(judge_read_number(p, text, &value));
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    double cost = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
+    if (cost < least) least = cost;
+  }
+  return least;
+}
+
+static void work_grows_as_the_matches_do(void **state)
+{
+  (void)state;
+  struct judge_pattern *p;
+  char *few = repeated(2000, "[[8]]"), *many = repeated(32000, "[[8]]");
+  assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
+  double ratio = cost_of(p, many) / cost_of(p, few);
+  if (ratio > 64) fail_msg("16 times the matches take %.0f times the work", ratio); /* squared: 256 */
+  judge_pattern_close(p);
+  free(few);
+  free(many);
+}
+
+static void a_long_answers_end_is_read(void **state)
+{
+  (void)state;
+  size_t len = 3 * (200 << 10);
+  char *text = malloc(len + 64);
+  strcpy(text, "[[A]]");
+  for (size_t i = 5; i + 3 <= len; i += 3) memcpy(text + i, "\xe2\x82\xac", 4);
+  assert_int_equal(builtin(text), JUDGE_VERDICT_NONE); /* begins before what is read */
+  strcat(text, "[[B]]");
+  assert_int_equal(builtin(text), JUDGE_VERDICT_B);
+  assert_int_equal(read_with("^.*(B)", text), JUDGE_VERDICT_NONE); /* the end's begin is no line's */
+  free(text);
+}
+
+static int read_after_signal(void)
+{
+  struct tpo_error err = {0};
+  tpo_interrupt_install();
+  if (judge_reading_stopped(&err) != 0 || builtin("[[A]]") != JUDGE_VERDICT_A) return 1;
+  raise(SIGTERM);
+  if (builtin("[[A]]") != JUDGE_VERDICT_NONE) return 2;
+  return judge_reading_stopped(&err) == TPO_E_INTERRUPTED ? 0 : 3;
+}
+
+static void a_signal_ends_the_search(void **state)
+{
+  (void)state;
+  int how;
+  pid_t child = fork();
+  if (child == 0) _exit(read_after_signal());
+  assert_int_equal(waitpid(child, &how, 0), child);
+  assert_int_equal(how, 0);
+}
+
 static void bad_patterns_are_usage_errors(void **state)
 {
   (void)state;
@@ -223,12 +311,25 @@ static void numbers_are_read_as_numbers_alone(void **state)
     const char *text;
     bool ok;
     double value;
-  } cases[] = {{"Score: [[7]]", true, 7}, {"[[7.5]]", true, 7.5},    {"[[3]] then [[ 9 ]]", true, 9},
-               {"[[-2]]", true, -2},      {"[[+.5]]", true, 0.5},    {"[[4.]]", true, 4},
-               {"[[7/10]]", false, 0},    {"[[nan]]", false, 0},     {"[[inf]]", false, 0},
-               {"[[0x10]]", false, 0},    {"[[1e3]]", false, 0},     {"[[.]]", false, 0},
-               {"[[-]]", false, 0},       {"[[]]", false, 0},        {"7", false, 0},
-               {"[[1.2.3]]", false, 0},   {"[[5]] [[no]]", false, 0}};
+  } cases[] = {{"Score: [[7]]", true, 7},
+               {"[[7.5]]", true, 7.5},
+               {"[[3]] then [[ 9 ]]", true, 9},
+               {"[[-2]]", true, -2},
+               {"[[+.5]]", true, 0.5},
+               {"[[4.]]", true, 4},
+               {"[[7/10]]", false, 0},
+               {"[[nan]]", false, 0},
+               {"[[inf]]", false, 0},
+               {"[[0x10]]", false, 0},
+               {"[[1e3]]", false, 0},
+               {"[[.]]", false, 0},
+               {"[[-]]", false, 0},
+               {"[[]]", false, 0},
+               {"7", false, 0},
+               {"[[1.2.3]]", false, 0},
+               {"[[5]] [[no]]", false, 0},
+               {"[[-1000000000000000]]", true, -1e15},
+               {"[[1000000000000001]]", false, 0}};
   struct judge_pattern *p;
   assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -257,6 +358,10 @@ int main(void)
       cmocka_unit_test(own_pattern_is_used),
       cmocka_unit_test(matching_that_takes_too_long_gives_no_verdict),
       cmocka_unit_test(long_answers_are_read_in_time),
+      cmocka_unit_test(the_last_of_very_many_matches_counts),
+      cmocka_unit_test(work_grows_as_the_matches_do),
+      cmocka_unit_test(a_long_answers_end_is_read),
+      cmocka_unit_test(a_signal_ends_the_search),
       cmocka_unit_test(bad_patterns_are_usage_errors),
       cmocka_unit_test(numbers_are_read_as_numbers_alone),
   };

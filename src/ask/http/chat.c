@@ -190,7 +190,7 @@ static int take_status(struct asking *w, struct slot *slot, struct tpo_error *er
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_exchange *x = &slot->exchange;
-  char text[64];
+  char text[128];
   switch (x->fault) {
   case HTTP_DONE: return take_status(w, slot, err);
   case HTTP_UNREACHABLE:
@@ -199,7 +199,8 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
     return tpo_fail(err, TPO_E_IO, "the judge's server %.300s is not who it should be: %s",
                     w->chat->url.shown, x->problem);
   case HTTP_TOO_LONG:
-    snprintf(text, sizeof text, "the reply has more than %d MiB", HTTP_LONGEST >> 20);
+    snprintf(text, sizeof text, "the reply has more than %zu KiB, which judge.max_tokens %d can't need",
+             http_longest_body(w->chat->settings.max_tokens) >> 10, w->chat->settings.max_tokens);
     return settle(w, slot, false, text, err);
   default: return no_memory(err);
   }
@@ -438,7 +439,10 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
     status = http_cache_open(&chat->cache, options->cache_dir, options->rank, err);
-  struct http_client_options client = {.url = &chat->url, .key = chat->key, .timeout = config->timeout};
+  struct http_client_options client = {.url = &chat->url,
+                                       .key = chat->key,
+                                       .timeout = config->timeout,
+                                       .longest = http_longest_body(config->max_tokens)};
   return status < 0 ? status : http_client_open(&chat->client, &client, err);
 }
 

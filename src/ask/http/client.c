@@ -17,6 +17,7 @@ struct http_client {
   const char *certificates; /* file; NULL: the system's */
   char *key;
   long timeout;
+  size_t longest;
   bool initialised;
 };
 
@@ -59,6 +60,7 @@ int http_client_open(struct http_client **out, const struct http_client_options 
   if (!client) return TPO_E_MEMORY;
   client->url = options->url;
   client->timeout = options->timeout;
+  client->longest = options->longest;
   client->certificates = certificates();
   client->initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   client->multi = client->initialised ? curl_multi_init() : NULL;
@@ -87,7 +89,7 @@ static size_t take_body(char *bytes, size_t one, size_t n, void *arg)
 {
   (void)one; /* 1 */
   struct http_exchange *x = arg;
-  if (n > HTTP_LONGEST - x->body.len) {
+  if (n > x->longest - x->body.len) {
     x->fault = HTTP_TOO_LONG;
     return 0;
   }
@@ -123,6 +125,8 @@ static CURLcode set_up(struct http_client *client, struct http_exchange *x)
 #else
   if (!code) code = curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+  /* What goes to this machine does not go through another, whatever proxy the environment names. */
+  if (!code && client->url->local) code = curl_easy_setopt(easy, CURLOPT_PROXY, "");
   if (!code) code = curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   if (!code) code = curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   if (!code) code = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -153,6 +157,7 @@ int http_client_start(struct http_client *client, struct http_exchange *x, const
     code = x->easy ? set_up(client, x) : CURLE_OUT_OF_MEMORY;
   }
   tpo_buf_clear(&x->body);
+  x->longest = client->longest;
   x->fault = HTTP_DONE;
   x->status = 0;
   x->retry_after[0] = x->problem[0] = '\0';
@@ -180,7 +185,6 @@ static enum http_fault fault_of(const struct http_exchange *x, CURLcode code)
   curl_off_t connected = 0;
   switch (code) {
   case CURLE_OK: return HTTP_DONE;
-  case CURLE_OUT_OF_MEMORY: return HTTP_NO_MEMORY;
   case CURLE_WRITE_ERROR: return x->fault == HTTP_TOO_LONG ? HTTP_TOO_LONG : HTTP_NO_MEMORY;
   case CURLE_PEER_FAILED_VERIFICATION:
   case CURLE_SSL_CACERT_BADFILE:
@@ -211,7 +215,12 @@ struct http_exchange *http_client_next(struct http_client *client)
   x->under_way = false;
   x->status = (int)status;
   x->fault = fault_of(x, code);
-  if (code != CURLE_OK && !x->problem[0])
+  if (x->fault == HTTP_TOO_LONG && status / 100 != 2)
+    x->fault = HTTP_DONE; /* its beginning tells the error */
+  /* libcurl says so of a line over its limit, too. */
+  if (code == CURLE_OUT_OF_MEMORY)
+    snprintf(x->problem, sizeof x->problem, "the reply's headers are too long, or memory is short");
+  else if (code != CURLE_OK && !x->problem[0])
     snprintf(x->problem, sizeof x->problem, "%s", curl_easy_strerror(code));
   return x;
 }

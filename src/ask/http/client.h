@@ -10,10 +10,9 @@ enum http_fault {
   HTTP_UNREACHABLE, /* no connection */
   HTTP_BROKEN,      /* the connection broke, or the time was over */
   HTTP_UNTRUSTED,   /* its certificate is not in order, or ours are not there */
-  HTTP_TOO_LONG,    /* a body over HTTP_LONGEST bytes */
+  HTTP_TOO_LONG,    /* a success with a body over the client's limit; an error's is cut there */
   HTTP_NO_MEMORY
 };
-enum { HTTP_LONGEST = 16 << 20 };
 
 /* One request and what came back. Zero-initialise; http_exchange_free in the end. */
 struct http_exchange {
@@ -22,6 +21,7 @@ struct http_exchange {
   bool under_way;
   enum http_fault fault;
   int status;          /* 200, ... */
+  size_t longest;      /* bytes of body at most, the client's */
   struct tpo_buf body; /* as it came */
   char retry_after[64];
   char problem[HTTP_TEXT]; /* what a fault is about */
@@ -32,6 +32,7 @@ struct http_client_options {
   const struct http_url *url; /* borrowed */
   const char *key;            /* NULL: none; copied */
   int timeout;                /* seconds for one request */
+  size_t longest;             /* bytes of a body at most */
 };
 int http_client_open(struct http_client **out, const struct http_client_options *options,
                      struct tpo_error *err);

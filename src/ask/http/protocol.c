@@ -32,49 +32,11 @@ void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                  (long long)(settings->seed & 0x7fffffff));
 }
 
-/* Bytes at text that stand for c, 0 when they don't: c itself, or escaped as JSON does, maybe more than once
- * (JSON in a string of JSON). */
-static size_t char_at(const char *text, size_t len, char c)
+size_t http_longest_body(int max_tokens)
 {
-  enum { MOST_BACKSLASHES = 8 };
-  char hex[6];
-  size_t n = 0;
-  if (len > 0 && text[0] == c && c != '\\') return 1;
-  while (n < len && n < MOST_BACKSLASHES && text[n] == '\\') n++;
-  if (n == 0) return 0;
-  snprintf(hex, sizeof hex, "u%04x", (unsigned char)c);
-  if (len - n >= 5 && strncasecmp(text + n, hex, 5) == 0) return n + 5;
-  if (c == '\\') return 1; /* the others are taken with what follows */
-  return n < len && text[n] == c ? n + 1 : 0;
-}
-
-/* The same for a key. Works on any text, so also on JSON that is cut off or wrong. */
-static size_t key_at(const char *text, size_t len, const char *key)
-{
-  size_t at = strlen(key);
-  if (at <= len && memcmp(text, key, at) == 0) return at;
-  for (at = 0; *key; key++) {
-    size_t n = char_at(text + at, len - at, *key);
-    if (n == 0) return 0;
-    at += n;
-  }
-  return at;
-}
-
-void http_redact(struct tpo_buf *text, const char *key)
-{
-  if (!key || !*key || !text->data) return;
-  struct tpo_buf clean = {0};
-  for (size_t at = 0; at < text->len;) {
-    size_t found = key_at(text->data + at, text->len - at, key);
-    if (found > 0)
-      tpo_buf_puts(&clean, "[key]");
-    else
-      tpo_buf_putc(&clean, text->data[at]);
-    at += found > 0 ? found : 1;
-  }
-  tpo_buf_free(text);
-  *text = clean;
+  const size_t around = 64 << 10, each = 64, most = 16 << 20;
+  size_t bytes = around + each * (size_t)max_tokens;
+  return bytes < most ? bytes : most;
 }
 
 /* The message of an error's JSON in the forms that servers give it; NULL when there is none. */

@@ -28,8 +28,12 @@ struct http_settings {
 void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                      const struct ask_question *question);
 
-/* Replaces each occurrence of key (NULL or "": of nothing)
- * in text, those that JSON's escapes disguise too. */
+/* Bytes that a reply of max_tokens tokens has at most, generously: 64 for each, 64 KiB for what is around
+ * them, never more than 16 MiB. JSON of small items takes 80 times its bytes in memory. */
+size_t http_longest_body(int max_tokens);
+
+/* Replaces each occurrence of key (NULL or "": of nothing) in text by "[key]", those too that the escapes of
+ * JSON, addresses and HTML disguise, and, of a key of HTTP_SHORT_KEY characters or more, those in base64. */
 void http_redact(struct tpo_buf *text, const char *key);
 
 enum { HTTP_TEXT = 320 }; /* bytes of a message from a server, as we show it */

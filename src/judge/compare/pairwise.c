@@ -184,11 +184,11 @@ static char *write_question(const struct judge_pairwise *p, const struct contest
 
 static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)
 {
-  (void)err;
   const struct judge_pairwise *p = arg;
   struct contest *c = place.of;
-  c->outcomes[place.at] =
-      answer->ok ? (int8_t)judge_read_verdict(p->texts.pattern, answer->text) : (int8_t)OUTCOME_FAILED;
+  int8_t *outcome = &c->outcomes[place.at];
+  *outcome = answer->ok ? (int8_t)judge_read_verdict(p->texts.pattern, answer->text) : (int8_t)OUTCOME_FAILED;
+  if (*outcome == JUDGE_VERDICT_NONE && judge_reading_stopped(err) < 0) return TPO_E_INTERRUPTED;
   if (!answer->ok && !c->why) {
     c->why = answer->text;
     answer->text = NULL;

@@ -160,8 +160,13 @@ static const char *check_answer(const struct asked *asked, const json_t *answer,
   if (json_array_size(scores) != asked->n_usable) return why;
   for (size_t k = 0; k < asked->n_usable; k++) {
     const json_t *score = json_array_get(scores, k);
-    if (json_is_null(score) || (json_is_number(score) && isfinite(json_number_value(score)))) continue;
-    snprintf(why, 160, "score %zu is neither a number nor null", k + 1);
+    double value = json_number_value(score);
+    if (json_is_null(score) || (json_is_number(score) && fabs(value) <= JUDGE_LARGEST_SCORE)) continue;
+    if (json_is_number(score))
+      snprintf(why, 160, "score %zu is %.17g, beyond %g, where scores are no longer told apart", k + 1, value,
+               JUDGE_LARGEST_SCORE);
+    else
+      snprintf(why, 160, "score %zu is neither a number nor null", k + 1);
     return why;
   }
   if (!details || json_is_null(details)) return NULL;

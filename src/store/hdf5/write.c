@@ -57,7 +57,7 @@ int tpo_h5_create(struct tpo_h5_writer *w, const char *path, const char *format,
   int status = tpo_check_space(path, SLACK_BYTES, err);
   if (status == 0) status = tpo_atomic_begin(&w->file, path, err);
   if (status < 0) return status;
-  w->fd = open(w->file.temp_path, O_WRONLY | O_CLOEXEC);
+  w->fd = tpo_atomic_open(&w->file);
   w->id = w->fd >= 0 ? create_file(w->file.temp_path) : H5I_INVALID_HID;
   if (w->id < 0)
     status = tpo_h5_fail(err, TPO_E_IO, path, "can't be created");
