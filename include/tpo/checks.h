@@ -2,7 +2,7 @@
  * repetition.
  *
  *   if (tpo_checks_validate("{\"checks\": [{\"type\": \"punctuation:no_comma\"}]}", &err) < 0) ...
- *   double repeated = tpo_text_repetition(text);
+ *   double repeated = tpo_checks_repetition(text);
  *
  * src/checks/README.md lists the types. */
 #ifndef TPO_CHECKS_H
@@ -15,6 +15,6 @@ TPO_API int tpo_checks_validate(const char *meta, struct tpo_error *err);
 
 /* Share of a text's word 4-grams that stood in it before, in [0, 1]: what the rule judge takes off for.
  * Negative when memory is short. */
-TPO_API double tpo_text_repetition(const char *text);
+TPO_API double tpo_checks_repetition(const char *text);
 
 #endif

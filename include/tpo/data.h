@@ -46,12 +46,13 @@ TPO_API int tpo_instructions_write(const struct tpo_instructions *set, const cha
                                    struct tpo_error *err);
 TPO_API void tpo_instructions_free(struct tpo_instructions *set);
 
-enum tpo_synth_split { TPO_SYNTH_TRAIN, TPO_SYNTH_VALIDATION };
+enum tpo_compose_split { TPO_COMPOSE_TRAIN, TPO_COMPOSE_VALIDATION };
 /* Composes n distinct instructions with checks from our topics, task forms and constraint phrasings; the
  * validation split shares no topic with training. The same (seed, split, first, n) gives the same items;
  * items first..first+n-1 of the endless sequence, so that iterations take fresh ones. Error when n exceeds
  * the distinct ones there are. */
-TPO_API int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split,
-                                  size_t first, size_t n, struct tpo_error *err);
+TPO_API int tpo_compose_instructions(struct tpo_instructions *set, uint64_t seed,
+                                     enum tpo_compose_split split, size_t first, size_t n,
+                                     struct tpo_error *err);
 
 #endif

@@ -114,10 +114,10 @@ struct tpo_wanted {
 TPO_API struct tpo_wanted tpo_model_wanted(const struct tpo_model *model);
 
 /* Training: forward that keeps what backward needs. grad [param_count] fp32 backend memory is added to. The
- * forward of tpo_model_logprobs and of tpo_train_forward is one function: equal inputs give equal bits. */
+ * forward of tpo_model_logprobs and of tpo_model_forward is one function: equal inputs give equal bits. */
 struct tpo_activations;
 /* *acts: NULL to allocate; reused when large enough; belongs to the model: free it before the model */
-TPO_API int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch,
+TPO_API int tpo_model_forward(struct tpo_model *model, const struct tpo_batch *batch,
                               struct tpo_activations **acts, float *logprob, struct tpo_error *err);
 /* Of the last forward. */
 TPO_API struct tpo_wanted tpo_activations_wanted(const struct tpo_activations *acts);
@@ -129,7 +129,7 @@ struct tpo_grad_ready {
 };
 /* dlogprob [n_tokens] host: d loss / d logprob, 0 where not wanted; NULL: they
  * are in tpo_activations_wanted. ready may be NULL. */
-TPO_API int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch,
+TPO_API int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *batch,
                                struct tpo_activations *acts, const float *dlogprob, float *grad,
                                const struct tpo_grad_ready *ready, struct tpo_error *err);
 TPO_API void tpo_activations_free(struct tpo_activations *acts);

@@ -1,7 +1,7 @@
 /* pairs: chosen and rejected outputs from scored samples, on rank 0.
  *
  *   struct tpo_pairs pairs = {0};
- *   tpo_pairs_select(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
+ *   tpo_select_pairs(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
  */
 #ifndef TPO_PAIRS_H
 #define TPO_PAIRS_H
@@ -49,7 +49,7 @@ struct tpo_pair_statistics {
  *
  * Errors: rho outside [0, 0.5], unscored or ungrouped samples, prompts that all have one sample (K = 1),
  * prompt tokens that differ between the samples of a prompt, a score that is not finite. */
-TPO_API int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+TPO_API int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
                              const struct tpo_pairs_config *config, bool train_forced,
                              struct tpo_pair_statistics *statistics, struct tpo_error *err);
 /* statistics as a JSON object; free() it. */

@@ -81,7 +81,7 @@ double text_repetition(struct span text)
   return share;
 }
 
-double tpo_text_repetition(const char *text)
+double tpo_checks_repetition(const char *text)
 {
   return text_repetition(span_of(text));
 }

@@ -25,7 +25,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_output(in, "--out", out, path, err);
   if (status == 0) status = tpo_samples_read(&samples, path, err);
   if (status == 0)
-    status = tpo_pairs_select(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,
+    status = tpo_select_pairs(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,
                               &statistics, err);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);

@@ -55,8 +55,9 @@ static int compose(struct invocation *in, const char *out, int64_t n, struct tpo
   struct tpo_instructions set = {0};
   bool validation = split && strcmp(split, "validation") == 0;
   tpo_interrupt_pause(); /* nothing is lost, and it takes no time to begin again */
-  status = tpo_synth_constraints(&set, in->config.seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
-                                 (size_t)first, (size_t)n, err);
+  status =
+      tpo_compose_instructions(&set, in->config.seed, validation ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN,
+                               (size_t)first, (size_t)n, err);
   if (status == 0) status = tpo_instructions_write(&set, out, err);
   tpo_interrupt_resume();
   tpo_instructions_free(&set);

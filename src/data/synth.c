@@ -19,7 +19,7 @@ struct triples {
   uint32_t n;
 };
 
-static int list_triples(struct triples *all, enum tpo_synth_split split, struct tpo_error *err)
+static int list_triples(struct triples *all, enum tpo_compose_split split, struct tpo_error *err)
 {
   uint32_t n_slots[2] = {0, 0}; /* for forms that are no question, and for questions */
   for (size_t slot = 0; slot < synth_n_slots; slot++)
@@ -117,7 +117,7 @@ static char *write_meta(const struct synth_choice *choice, const struct synth_to
 }
 
 static int compose(struct tpo_instructions *set, const struct triples *all, uint64_t seed,
-                   enum tpo_synth_split split, uint32_t index, struct tpo_error *err)
+                   enum tpo_compose_split split, uint32_t index, struct tpo_error *err)
 {
   uint32_t triple = permute(index, all->n, seed, (uint32_t)split);
   size_t low = 0, high = all->n_pairs - 1; /* the first pair that ends after the triple */
@@ -143,7 +143,7 @@ static int compose(struct tpo_instructions *set, const struct triples *all, uint
   int status = synth_choice_add(&choice, slot, &rng, err);
   if (status >= 0) status = add_extras(&choice, &rng, err);
   if (status >= 0) {
-    snprintf(id, sizeof id, "synth-%s-%06u", split == TPO_SYNTH_TRAIN ? "train" : "validation", index);
+    snprintf(id, sizeof id, "synth-%s-%06u", split == TPO_COMPOSE_TRAIN ? "train" : "validation", index);
     if (write_text(&text, &choice, form, topic, &rng) < 0 || !(meta = write_meta(&choice, topic)))
       status = tpo_fail(err, TPO_E_MEMORY, "out of memory while composing instruction %s", id);
   }
@@ -157,8 +157,8 @@ static int compose(struct tpo_instructions *set, const struct triples *all, uint
   return status < 0 ? status : 0;
 }
 
-int tpo_synth_constraints(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split,
-                          size_t first, size_t n, struct tpo_error *err)
+int tpo_compose_instructions(struct tpo_instructions *set, uint64_t seed, enum tpo_compose_split split,
+                             size_t first, size_t n, struct tpo_error *err)
 {
   struct triples all = {0};
   int status = list_triples(&all, split, err);

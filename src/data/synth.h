@@ -18,7 +18,7 @@ struct synth_topic {
 extern const struct synth_topic synth_topics[];
 extern const size_t synth_n_topics;
 /* Fixed, whatever the seed: a topic is for training or for validation, never for both. */
-enum tpo_synth_split synth_topic_split(size_t topic);
+enum tpo_compose_split synth_topic_split(size_t topic);
 
 struct synth_form {
   const char *text; /* one "%s": the topic */

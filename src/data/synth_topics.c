@@ -302,9 +302,9 @@ const struct synth_topic synth_topics[] = {
 };
 const size_t synth_n_topics = sizeof synth_topics / sizeof *synth_topics;
 
-enum tpo_synth_split synth_topic_split(size_t topic)
+enum tpo_compose_split synth_topic_split(size_t topic)
 {
-  return topic % 5 == 3 ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN;
+  return topic % 5 == 3 ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN;
 }
 
 const char *synth_kind_name(enum synth_kind kind)

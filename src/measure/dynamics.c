@@ -95,7 +95,7 @@ static int mean_repetition(const struct tpo_samples *samples, double *out, struc
   double sum = 0, n = 0;
   for (size_t i = 0; i < samples->n; i++) {
     if (!samples->rows[i].format_ok) continue;
-    double share = tpo_text_repetition(samples->rows[i].response);
+    double share = tpo_checks_repetition(samples->rows[i].response);
     if (share < 0) return tpo_fail(err, TPO_E_MEMORY, "no memory to count repetitions");
     sum += share;
     n++;

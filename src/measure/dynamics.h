@@ -17,7 +17,7 @@ struct sample_dynamics {
   double mean_score;                                /* their mean; NaN of none */
   double score_se;                                  /* its standard error; NaN of fewer than two prompts */
   size_t unjudged;   /* prompts left out of the three: the judge failed on a response of theirs */
-  double repetition; /* mean of tpo_text_repetition over responses of outputs that parse; NaN of none */
+  double repetition; /* mean of tpo_checks_repetition over responses of outputs that parse; NaN of none */
 };
 /* Mean score of the prompt whose first row is `first`. An output that does not parse counts with `unparsed`
  * unless it was given a score; NaN where a response has no score, since a judge's failure is no number. raw:

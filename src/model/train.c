@@ -130,7 +130,7 @@ int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, f
   return code < 0 ? code : forward(model->evaluation, batch, logprob, err);
 }
 
-int tpo_train_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
+int tpo_model_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
                       float *logprob, struct tpo_error *err)
 {
   int code = check_batch(model, batch, err);
@@ -171,7 +171,7 @@ static void tell_ready(const struct tpo_grad_ready *ready, size_t first, size_t 
   *end = first;
 }
 
-int tpo_train_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
+int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
                        const float *dlogprob, float *grad, const struct tpo_grad_ready *ready,
                        struct tpo_error *err)
 {

@@ -207,7 +207,7 @@ static void count_samples(struct tpo_pair_statistics *statistics, const struct t
   }
 }
 
-int tpo_pairs_select(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
                      const struct tpo_pairs_config *config, bool train_forced,
                      struct tpo_pair_statistics *statistics, struct tpo_error *err)
 {

@@ -87,8 +87,9 @@ int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *o
   struct instruction_file source = source_of(loop, validation);
   size_t first = validation ? 0 : (size_t)(loop->iteration - 1) * source.each;
   if (!source.file)
-    return tpo_synth_constraints(out, loop->config->seed, validation ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN,
-                                 first, source.each, err);
+    return tpo_compose_instructions(out, loop->config->seed,
+                                    validation ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, first,
+                                    source.each, err);
   struct tpo_instructions read = {0};
   const struct tpo_instructions *chosen = &loop->chosen[validation];
   int status = 0;

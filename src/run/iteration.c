@@ -118,7 +118,7 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
   struct tpo_pair_statistics statistics = {0};
   struct length_difference difference;
   struct tpo_pairs *pairs = &loop->pairs;
-  int status = tpo_pairs_select(pairs, &loop->samples, &loop->config->pairs,
+  int status = tpo_select_pairs(pairs, &loop->samples, &loop->config->pairs,
                                 loop->config->thought.train_forced, &statistics, err);
   if (status == 0 && pairs->n == 0) status = no_pair(loop, &statistics, err);
   if (status < 0) return status;

@@ -39,13 +39,13 @@ static int forward_backward(struct tpo_trainer *t, struct micro_batch *mb, const
                             struct tpo_error *err)
 {
   struct tpo_batch batch = micro_batch_view(mb);
-  int status = tpo_train_forward(t->model, &batch, &t->activations, NULL, err);
+  int status = tpo_model_forward(t->model, &batch, &t->activations, NULL, err);
   if (status == 0)
     status =
         micro_batch_losses(mb, t->backend, &t->config, n_global, tpo_activations_wanted(t->activations), err);
   if (status == 0) status = check_losses(t, mb, pairs, rows, err);
   if (status < 0) return status;
-  return tpo_train_backward(t->model, &batch, t->activations, NULL, t->grad, ready, err);
+  return tpo_model_backward(t->model, &batch, t->activations, NULL, t->grad, ready, err);
 }
 
 /* The last pass hands over each bucket of the gradient as it is completed. */

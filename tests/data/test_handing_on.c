@@ -42,7 +42,7 @@ static void read_lines(struct tpo_instructions *set)
 static void compose(struct tpo_instructions *set)
 {
   struct tpo_error err = {0};
-  if (tpo_synth_constraints(set, 3, TPO_SYNTH_TRAIN, 5, 300, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_compose_instructions(set, 3, TPO_COMPOSE_TRAIN, 5, 300, &err) < 0) fail_msg("%s", err.message);
 }
 
 static void through_a_file_they_stay_the_same(struct tpo_instructions *set)

@@ -14,11 +14,11 @@
 #include "data/synth.h"
 #include "tpo/data.h"
 
-static void compose(struct tpo_instructions *set, uint64_t seed, enum tpo_synth_split split, size_t first,
+static void compose(struct tpo_instructions *set, uint64_t seed, enum tpo_compose_split split, size_t first,
                     size_t n)
 {
   struct tpo_error err = {0};
-  if (tpo_synth_constraints(set, seed, split, first, n, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_compose_instructions(set, seed, split, first, n, &err) < 0) fail_msg("%s", err.message);
 }
 
 static int compare_text(const void *a, const void *b)
@@ -31,7 +31,7 @@ static void items_are_distinct(void **state)
   (void)state;
   enum { N = 20000 };
   struct tpo_instructions set = {0};
-  compose(&set, 1, TPO_SYNTH_TRAIN, 0, N);
+  compose(&set, 1, TPO_COMPOSE_TRAIN, 0, N);
   assert_int_equal(set.n, N);
   const char **texts = malloc(N * sizeof *texts);
   for (size_t i = 0; i < N; i++) texts[i] = set.items[i].instruction;
@@ -45,9 +45,9 @@ static void an_item_depends_on_seed_split_and_position_only(void **state)
 {
   (void)state;
   struct tpo_instructions all = {0}, part = {0}, other = {0};
-  compose(&all, 7, TPO_SYNTH_TRAIN, 0, 300);
-  compose(&part, 7, TPO_SYNTH_TRAIN, 123, 10);
-  compose(&other, 8, TPO_SYNTH_TRAIN, 123, 10);
+  compose(&all, 7, TPO_COMPOSE_TRAIN, 0, 300);
+  compose(&part, 7, TPO_COMPOSE_TRAIN, 123, 10);
+  compose(&other, 8, TPO_COMPOSE_TRAIN, 123, 10);
   size_t equal = 0;
   for (size_t i = 0; i < 10; i++) {
     assert_string_equal(part.items[i].id, all.items[123 + i].id);
@@ -80,11 +80,11 @@ static void validation_shares_no_topic_with_training(void **state)
   assert_true(synth_n_topics >= 200 && synth_n_forms >= 24);
   for (int split = 0; split < 2; split++) {
     struct tpo_instructions set = {0};
-    compose(&set, 3, split ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN, 0, 2000);
+    compose(&set, 3, split ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, 0, 2000);
     for (size_t i = 0; i < set.n; i++) {
       size_t topic = topic_of(set.items[i].instruction);
       assert_true(topic < synth_n_topics);
-      assert_int_equal(synth_topic_split(topic), split ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN);
+      assert_int_equal(synth_topic_split(topic), split ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN);
     }
     tpo_instructions_free(&set);
   }
@@ -97,7 +97,7 @@ static void every_constraint_type_occurs_and_blanks_are_filled(void **state)
   (void)state;
   struct tpo_instructions set = {0};
   struct tpo_error err = {0};
-  compose(&set, 5, TPO_SYNTH_TRAIN, 0, 3000);
+  compose(&set, 5, TPO_COMPOSE_TRAIN, 0, 3000);
   json_t *types = json_object();
   size_t n_with[4] = {0};
   for (size_t i = 0; i < set.n; i++) {
@@ -122,9 +122,10 @@ static void more_than_there_are_is_refused(void **state)
   (void)state;
   struct tpo_instructions set = {0};
   struct tpo_error err = {0};
-  assert_int_equal(tpo_synth_constraints(&set, 1, TPO_SYNTH_VALIDATION, 0, 100000000, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_compose_instructions(&set, 1, TPO_COMPOSE_VALIDATION, 0, 100000000, &err),
+                   TPO_E_USAGE);
   assert_non_null(strstr(err.message, "distinct"));
-  assert_int_equal(tpo_synth_constraints(&set, 1, TPO_SYNTH_VALIDATION, SIZE_MAX, 2, &err), TPO_E_USAGE);
+  assert_int_equal(tpo_compose_instructions(&set, 1, TPO_COMPOSE_VALIDATION, SIZE_MAX, 2, &err), TPO_E_USAGE);
   assert_int_equal(set.n, 0);
   tpo_instructions_free(&set);
 }
@@ -135,13 +136,13 @@ static void the_end_of_the_sequence_repeats_nothing(void **state)
   (void)state;
   struct tpo_instructions set = {0};
   struct tpo_error err = {0};
-  assert_true(tpo_synth_constraints(&set, 1, TPO_SYNTH_VALIDATION, 0, SIZE_MAX, &err) < 0);
+  assert_true(tpo_compose_instructions(&set, 1, TPO_COMPOSE_VALIDATION, 0, SIZE_MAX, &err) < 0);
   const char *count = strstr(err.message, "only ");
   assert_non_null(count);
   size_t n = strtoul(count + 5, NULL, 10);
   assert_true(n > 50000);
-  compose(&set, 1, TPO_SYNTH_VALIDATION, 0, 1500);
-  compose(&set, 1, TPO_SYNTH_VALIDATION, n - 1500, 1500);
+  compose(&set, 1, TPO_COMPOSE_VALIDATION, 0, 1500);
+  compose(&set, 1, TPO_COMPOSE_VALIDATION, n - 1500, 1500);
   for (size_t i = 0; i < 1500; i++)
     for (size_t j = 1500; j < 3000; j++)
       assert_string_not_equal(set.items[i].instruction, set.items[j].instruction);
@@ -213,7 +214,7 @@ static void wording_shares_no_eight_words_with_public_sets(void **state)
   qsort(grams, n, sizeof *grams, compare_hash);
   for (int split = 0; split < 2; split++) {
     struct tpo_instructions set = {0};
-    compose(&set, 11, split ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN, 0, 5000);
+    compose(&set, 11, split ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, 0, 5000);
     for (size_t i = 0; i < set.n; i++) {
       n_own = 0;
       add_grams(set.items[i].instruction, &own, &n_own, &own_capacity);

@@ -33,7 +33,7 @@ int main(int argc, char **argv)
   if (status == 0) status = tpo_score_samples(&session, &samples, &failures, &err);
   if (status == 0)
     status =
-        tpo_pairs_select(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
+        tpo_select_pairs(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
   for (size_t i = 0; status == 0 && i < pairs.n; i++) {
     const struct tpo_pair_row *pair = &pairs.rows[i];
     printf("%s\n", samples.rows[pair->chosen_row].instruction);

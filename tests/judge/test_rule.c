@@ -186,8 +186,9 @@ static void composed_checks_are_all_valid(void **state)
   for (int split = 0; split < 2; split++) {
     struct tpo_instructions set = {0};
     struct tpo_error err = {0};
-    assert_int_equal(
-        tpo_synth_constraints(&set, 21, split ? TPO_SYNTH_VALIDATION : TPO_SYNTH_TRAIN, 0, 10000, &err), 0);
+    assert_int_equal(tpo_compose_instructions(&set, 21, split ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, 0,
+                                              10000, &err),
+                     0);
     for (size_t i = 0; i < set.n; i++)
       if (tpo_checks_validate(set.items[i].meta, &err) < 0)
         fail_msg("%s: %s", set.items[i].meta, err.message);
@@ -201,7 +202,7 @@ static void composed_constraints_can_be_met_together(void **state)
   (void)state;
   struct tpo_instructions set = {0};
   struct tpo_error err = {0};
-  assert_int_equal(tpo_synth_constraints(&set, 33, TPO_SYNTH_TRAIN, 0, 10000, &err), 0);
+  assert_int_equal(tpo_compose_instructions(&set, 33, TPO_COMPOSE_TRAIN, 0, 10000, &err), 0);
   for (size_t i = 0; i < set.n; i++) {
     json_t *meta = tpo_json_parse(set.items[i].meta, strlen(set.items[i].meta), "meta", &err);
     const json_t *checks = json_object_get(meta, "checks");

@@ -81,7 +81,7 @@ static void repetition_is_the_judges_over_what_parses(void **state)
   const char *text = "the cat sat down, The cat sat down, the cat sat down";
   SKETCH(&samples, ROW("a", 1, text, 0, 1), ROW("a", NAN, NULL, 0, 1),
          ROW("a", 1, "Nothing twice here at all.", 0, 1));
-  double expected = tpo_text_repetition(text);
+  double expected = tpo_checks_repetition(text);
   assert_true(expected > 0.3);
   assert_int_equal(sample_dynamics(&samples, 0, &d, &err), 0);
   assert_near(d.repetition, expected / 2);

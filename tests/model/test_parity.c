@@ -134,8 +134,8 @@ static void check_gradients(const char *folder, enum which_backend which)
   float *grad = malloc(bytes);
   void *backend_grad;
   assert_ok(tpo_ops(be)->alloc(be, bytes, &backend_grad, &err));
-  assert_ok(tpo_train_forward(model, &batch, &acts, logprob, &err));
-  assert_ok(tpo_train_backward(model, &batch, acts, dlogprob, backend_grad, NULL, &err));
+  assert_ok(tpo_model_forward(model, &batch, &acts, logprob, &err));
+  assert_ok(tpo_model_backward(model, &batch, acts, dlogprob, backend_grad, NULL, &err));
   tpo_ops(be)->download(be, grad, backend_grad, bytes);
   tpo_ops(be)->free(be, backend_grad);
   snprintf(path, sizeof path, "%s/gradients.safetensors", folder);

@@ -121,14 +121,14 @@ static void the_gradient_is_complete_where_it_is_said_to_be(void **state)
     for (int i = 0; i < 30; i++) dlogprob[i] = i == 19 || i == 29 ? 0 : 0.1f * (float)(i % 7) - 0.2f;
     struct watcher w = {.grad = grad, .seen = seen, .end = count};
     const struct tpo_grad_ready ready = {watch, &w};
-    assert_ok(tpo_train_forward(model, &batch, &acts, logprob, &err));
-    assert_ok(tpo_train_backward(model, &batch, acts, dlogprob, grad, &ready, &err));
+    assert_ok(tpo_model_forward(model, &batch, &acts, logprob, &err));
+    assert_ok(tpo_model_backward(model, &batch, acts, dlogprob, grad, &ready, &err));
     assert_int_equal(w.end, 0);
     assert_int_equal(w.calls, tpo_model_arch(model)->layers + 2);
     assert_memory_equal(grad, seen, count * sizeof *grad);
 
     /* The derivatives may also be put where the forward pass left the log-probabilities. */
-    assert_ok(tpo_train_forward(model, &batch, &acts, NULL, &err));
+    assert_ok(tpo_model_forward(model, &batch, &acts, NULL, &err));
     struct tpo_wanted wanted = tpo_activations_wanted(acts);
     assert_int_equal(wanted.n, 28);
     for (int i = 0, k = 0; i < 30; i++) {
@@ -136,7 +136,7 @@ static void the_gradient_is_complete_where_it_is_said_to_be(void **state)
       assert_true(wanted.logprob[k] == logprob[i]);
       wanted.dlogprob[k++] = dlogprob[i];
     }
-    assert_ok(tpo_train_backward(model, &batch, acts, NULL, from_backend, NULL, &err));
+    assert_ok(tpo_model_backward(model, &batch, acts, NULL, from_backend, NULL, &err));
     assert_memory_equal(grad, from_backend, count * sizeof *grad);
     free(from_backend);
     free(seen);

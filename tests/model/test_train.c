@@ -45,8 +45,8 @@ static float *gradient(struct setting *s)
   struct tpo_activations *acts = NULL;
   float logprob[TOKENS], *grad = calloc(tpo_model_param_count(s->model), sizeof *grad);
   assert_non_null(grad);
-  assert_ok(tpo_train_forward(s->model, &s->batch, &acts, logprob, &err));
-  assert_ok(tpo_train_backward(s->model, &s->batch, acts, s->dlogprob, grad, NULL, &err));
+  assert_ok(tpo_model_forward(s->model, &s->batch, &acts, logprob, &err));
+  assert_ok(tpo_model_backward(s->model, &s->batch, acts, s->dlogprob, grad, NULL, &err));
   tpo_activations_free(acts);
   return grad;
 }
@@ -140,7 +140,7 @@ static void training_and_evaluation_give_the_same_bits(void **state)
     float a[TOKENS], b[TOKENS];
     open_setting(&s, i < 2 ? REFERENCE : CPU, i % 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32, true, 0);
     assert_ok(tpo_model_logprobs(s.model, &s.batch, a, &err));
-    assert_ok(tpo_train_forward(s.model, &s.batch, &acts, b, &err));
+    assert_ok(tpo_model_forward(s.model, &s.batch, &acts, b, &err));
     assert_memory_equal(a, b, sizeof a);
     tpo_activations_free(acts);
     close_setting(&s);
@@ -235,16 +235,16 @@ static void backward_refuses_what_its_forward_did_not_see(void **state)
   float logprob[TOKENS];
   open_setting(&s, REFERENCE, TPO_DTYPE_FP32, true, 0);
   float *grad = calloc(tpo_model_param_count(s.model), sizeof *grad);
-  assert_true(tpo_train_backward(s.model, &s.batch, NULL, s.dlogprob, grad, NULL, &err) < 0);
-  assert_ok(tpo_train_forward(s.model, &s.batch, &acts, logprob, &err));
+  assert_true(tpo_model_backward(s.model, &s.batch, NULL, s.dlogprob, grad, NULL, &err) < 0);
+  assert_ok(tpo_model_forward(s.model, &s.batch, &acts, logprob, &err));
   s.dlogprob[0] = 1;
-  assert_true(tpo_train_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err) < 0);
+  assert_true(tpo_model_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err) < 0);
   assert_contains(err.message, "token 0 has a derivative");
-  assert_ok(tpo_train_forward(s.model, &s.batch, &acts, logprob, &err));
+  assert_ok(tpo_model_forward(s.model, &s.batch, &acts, logprob, &err));
   s.dlogprob[0] = NAN;
-  assert_int_equal(tpo_train_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err), TPO_E_NUMERIC);
+  assert_int_equal(tpo_model_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err), TPO_E_NUMERIC);
   s.dlogprob[0] = 0;
-  assert_true(tpo_train_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err) < 0);
+  assert_true(tpo_model_backward(s.model, &s.batch, acts, s.dlogprob, grad, NULL, &err) < 0);
   free(grad);
   tpo_activations_free(acts);
   close_setting(&s);

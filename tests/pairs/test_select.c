@@ -64,14 +64,14 @@ static void run(void)
 {
   struct tpo_error err = {0};
   tpo_pairs_free(&pairs);
-  if (tpo_pairs_select(&pairs, &samples, &config, true, &statistics, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err) < 0) fail_msg("%s", err.message);
   assert_int_equal(statistics.pairs, pairs.n);
 }
 
 static void refuse(int code, const char *expected)
 {
   struct tpo_error err = {0};
-  assert_int_equal(tpo_pairs_select(&pairs, &samples, &config, true, &statistics, &err), code);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err), code);
   if (!strstr(err.message, expected)) fail_msg("'%s' does not tell '%s'", err.message, expected);
   assert_int_equal(pairs.n, 0);
 }
@@ -339,12 +339,12 @@ static void inserted_tokens_carry_loss_in_the_chosen_output_only(void **state)
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_pairs_select(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, sampled, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
   rows[0].inserted = NULL; /* nothing was inserted */
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_pairs_select(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
 }
 
