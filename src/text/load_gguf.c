@@ -62,7 +62,14 @@ static int put_token(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64
   if (type == GGUF_CONTROL || type == GGUF_UNKNOWN || type == GGUF_USER) {
     if (s.len == 0) return tpo_vocab_put(&tok->vocab, (int64_t)id, "", 0, TPO_TOKEN_LITERAL, tok->place, err);
     struct tpo_added_token token = {.id = (int32_t)id, .special = type != GGUF_USER};
-    return tpo_tokenizer_add(tok, s.data, s.len, token, err);
+    /* Text is made of one symbol, too; whether the model has a longer one, the file doesn't say. */
+    uint32_t cp = 0;
+    int used = tpo_utf8_decode((const uint8_t *)s.data, s.len, &cp);
+    bool symbol = tok->bpe.byte_level ? s.len == 1 && cp > 0x20 && cp < 0x7f : (size_t)used == s.len;
+    int status =
+        symbol ? tpo_vocab_put(&tok->vocab, (int64_t)id, s.data, s.len, TPO_TOKEN_NORMAL, tok->place, err)
+               : TPO_OK;
+    return status < 0 ? status : tpo_tokenizer_add(tok, s.data, s.len, token, err);
   }
   if (type == GGUF_UNUSED)
     return tpo_vocab_put(&tok->vocab, (int64_t)id, s.data, s.len, TPO_TOKEN_LITERAL, tok->place, err);
@@ -207,9 +214,9 @@ static int merges_of_token(struct tpo_tokenizer *tok, int32_t id, int32_t rank, 
   for (uint32_t cut = 1; cut < token->len; cut++) {
     if (((uint8_t)token->bytes[cut] & 0xc0) == 0x80) continue;
     int32_t left = tpo_vocab_find(&tok->vocab, token->bytes, cut);
-    if (left < 0 || tok->vocab.tokens[left].kind != TPO_TOKEN_NORMAL) continue;
+    if (left < 0 || tpo_token_text_kind(&tok->vocab.tokens[left]) != TPO_TOKEN_NORMAL) continue;
     int32_t right = tpo_vocab_find(&tok->vocab, token->bytes + cut, token->len - cut);
-    if (right < 0 || tok->vocab.tokens[right].kind != TPO_TOKEN_NORMAL) continue;
+    if (right < 0 || tpo_token_text_kind(&tok->vocab.tokens[right]) != TPO_TOKEN_NORMAL) continue;
     if (tpo_grow(&tok->merges, capacity, tok->n_merges + 1, sizeof *tok->merges, err) < 0)
       return TPO_E_MEMORY;
     tok->merges[tok->n_merges++] = (struct tpo_merge){left, right, rank, id};
@@ -225,7 +232,7 @@ static int merges_of_scores(struct tpo_tokenizer *tok, const uint8_t *scores, st
   size_t n = 0, capacity = 0;
   int status = TPO_OK;
   for (size_t id = 0; id < tok->vocab.n && status == TPO_OK; id++) {
-    if (tok->vocab.tokens[id].kind != TPO_TOKEN_NORMAL) continue;
+    if (tpo_token_text_kind(&tok->vocab.tokens[id]) != TPO_TOKEN_NORMAL) continue;
     order[n] = (struct scored){item_f32(scores, id), (int32_t)id};
     if (isnan(order[n++].score))
       status = tpo_fail(err, TPO_E_INPUT, "%s: token %zu has no score (NaN)", tok->place, id);

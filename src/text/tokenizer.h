@@ -67,6 +67,9 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
 /* Enters the merge of two tokens into the token of both their bytes. `bytes` is memory to work in. */
 int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t right, size_t rank,
                             struct tpo_buf *bytes, struct tpo_error *err);
+/* A special token that says nothing where special tokens are not shown. One that text is made of too (padding
+ * set to `!`) says its text, unless it begins or ends a text. id: of a token that there is. */
+bool tpo_tokenizer_is_silent(const struct tpo_tokenizer *tok, int32_t id);
 /* Once the vocabulary is complete: the tokens of single bytes,
  * and what tokens with visible spaces decode to. */
 int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err);

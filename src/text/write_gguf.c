@@ -8,9 +8,10 @@ static void add_token_text(const struct tpo_tokenizer *tok, const struct tpo_tok
                            struct tpo_buf *out)
 {
   struct tpo_buf text = {0};
-  if (token->kind == TPO_TOKEN_BYTE) {
+  enum tpo_token_kind kind = tpo_token_text_kind(token);
+  if (kind == TPO_TOKEN_BYTE) {
     tpo_buf_printf(&text, "<0x%02X>", (uint8_t)token->bytes[0]);
-  } else if (tok->bpe.byte_level && token->kind == TPO_TOKEN_NORMAL) {
+  } else if (tok->bpe.byte_level && kind == TPO_TOKEN_NORMAL) {
     for (uint32_t i = 0; i < token->len; i++) {
       uint32_t cp = tpo_alphabet_of_byte((uint8_t)token->bytes[i]);
       if (cp >= 0x80) tpo_buf_putc(&text, (char)(0xc0 | cp >> 6));
