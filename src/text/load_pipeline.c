@@ -119,13 +119,16 @@ static int load_byte_level(struct tpo_tokenizer *tok, const json_t *pre, bool *b
   int status = tpo_json_get_bool(pre, "add_prefix_space", &prefix, tok->place, err);
   if (status == TPO_OK) status = tpo_json_get_bool(pre, "use_regex", &use_regex, tok->place, err);
   if (status < 0) return status;
+  if (*byte_level) return refuse(tok, "after another, a pre_tokenizer", "ByteLevel", err);
   if (prefix && tok->pre.n_splits > 0)
     return refuse(tok, "after a split, add_prefix_space", "ByteLevel", err);
   *byte_level = true;
   tok->pre.prefix_space = prefix;
-  if (!use_regex) return TPO_OK;
-  return tpo_pretokenizer_add(&tok->pre, tpo_gpt2_pattern, strlen(tpo_gpt2_pattern), TPO_SPLIT_ISOLATED,
-                              false, tok->place, err);
+  if (use_regex)
+    status = tpo_pretokenizer_add(&tok->pre, tpo_gpt2_pattern, strlen(tpo_gpt2_pattern), TPO_SPLIT_ISOLATED,
+                                  false, tok->place, err);
+  tok->pre.glyphs = true;
+  return status;
 }
 
 static int load_metaspace(struct tpo_tokenizer *tok, const json_t *pre, struct tpo_error *err)

@@ -141,6 +141,13 @@ uint32_t tpo_alphabet_of_byte(uint8_t byte)
   return 0x100u + 67; /* 0xad */
 }
 
+void tpo_alphabet_append(struct tpo_buf *out, uint8_t byte)
+{
+  uint32_t cp = tpo_alphabet_of_byte(byte);
+  if (cp >= 0x80) tpo_buf_putc(out, (char)(0xc0 | cp >> 6));
+  tpo_buf_putc(out, (char)(cp >= 0x80 ? 0x80 | (cp & 0x3f) : cp));
+}
+
 static int byte_of_alphabet(uint32_t cp)
 {
   if (cp < 0x100) return byte_stands_for_itself(cp) ? (int)cp : -1;

@@ -61,6 +61,7 @@ void tpo_vocab_free(struct tpo_vocab *vocab);
 
 /* GPT-2's alphabet, in which every byte is one printable code point. */
 uint32_t tpo_alphabet_of_byte(uint8_t byte);
+void tpo_alphabet_append(struct tpo_buf *out, uint8_t byte); /* as UTF-8, 1 or 2 bytes */
 /* Decodes text in that alphabet into out[len]; the number of bytes, or -1 when a code point is not of it. */
 int64_t tpo_alphabet_decode(const char *text, size_t len, char *out);
 

@@ -12,11 +12,7 @@ static void add_token_text(const struct tpo_tokenizer *tok, const struct tpo_tok
   if (kind == TPO_TOKEN_BYTE) {
     tpo_buf_printf(&text, "<0x%02X>", (uint8_t)token->bytes[0]);
   } else if (tok->bpe.byte_level && kind == TPO_TOKEN_NORMAL) {
-    for (uint32_t i = 0; i < token->len; i++) {
-      uint32_t cp = tpo_alphabet_of_byte((uint8_t)token->bytes[i]);
-      if (cp >= 0x80) tpo_buf_putc(&text, (char)(0xc0 | cp >> 6));
-      tpo_buf_putc(&text, (char)(cp >= 0x80 ? 0x80 | (cp & 0x3f) : cp));
-    }
+    for (uint32_t i = 0; i < token->len; i++) tpo_alphabet_append(&text, (uint8_t)token->bytes[i]);
   } else {
     tpo_buf_append(&text, token->bytes, token->len);
   }

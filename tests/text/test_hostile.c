@@ -55,6 +55,9 @@ static void tokenizer_json_faults_are_named(void **state)
       {WITH("\"version\":\"1.0\""), TPO_E_UNSUPPORTED, "byte_fallback"},
       {WITH("\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"), TPO_E_UNSUPPORTED, "BertPreTokenizer"},
       {WITH("\"pre_tokenizer\":{}"), TPO_E_UNSUPPORTED, "without a type"},
+      {WITH("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},"
+            "{\"type\":\"ByteLevel\"}]}"),
+       TPO_E_UNSUPPORTED, "after another, a pre_tokenizer of type ByteLevel"},
       {WITH("\"normalizer\":{\"type\":\"BertNormalizer\"}"), TPO_E_UNSUPPORTED, "BertNormalizer"},
       {WITH(PRE ",\"post_processor\":{\"type\":\"RobertaProcessing\"}"), TPO_E_UNSUPPORTED,
        "RobertaProcessing"},
