@@ -216,6 +216,7 @@ int tpo_tokenizer_load_pipeline(struct tpo_tokenizer *tok, const json_t *root, b
 {
   int status = load_normalizer(tok, json_object_get(root, "normalizer"), 0, err);
   if (status == TPO_OK) status = load_pre(tok, json_object_get(root, "pre_tokenizer"), 0, byte_level, err);
+  tok->byte_level_alone = strcmp(type_of(json_object_get(root, "pre_tokenizer")), "ByteLevel") == 0;
   if (status == TPO_OK) status = check_decoder(tok, json_object_get(root, "decoder"), 0, err);
   if (status == TPO_OK && *byte_level && tok->visible_space)
     return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: tokenizer.json mixes ByteLevel with visible spaces",

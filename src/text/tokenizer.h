@@ -36,6 +36,7 @@ struct tpo_tokenizer {
   struct tpo_added added;            /* found in the text as it is */
   struct tpo_added added_normalized; /* found in the normalised text */
   struct tpo_added specials;         /* all of both, for templates and tpo_tokenizer_find */
+  bool byte_level_alone;             /* pre_tokenizer is ByteLevel itself, not a sequence of steps */
   bool visible_space;                /* SentencePiece: U+2581 in a token is a space */
   bool strip_space;                  /* decoding takes away the space that encoding put before the text */
   bool strip_each;                   /* and before each stretch between added tokens */

@@ -114,6 +114,8 @@ static void settings_faults_are_named(void **state)
       {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", "not a token id"},
       {"tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":true}",
        "add_bos_token"},
+      {"tokenizer_config.json", "{\"add_prefix_space\":\"yes\"}",
+       "add_prefix_space must be true, false or null"},
       {"generation_config.json", "{\"eos_token_id\":\"x\"}", "eos_token_id"},
       {"generation_config.json", "{\"eos_token_id\":[1,-5]}", "eos_token_id"},
       {"chat_template.jinja", "\xff", "UTF-8"},

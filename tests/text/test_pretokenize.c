@@ -70,12 +70,54 @@ static void patterns_after_byte_level_name_glyphs(void **state)
               removed, 3);
 }
 
+static void expect_space(const char *pre, const char *config, bool space)
+{
+  const char *dir = make_dir();
+  struct tpo_buf json = {0};
+  tpo_buf_printf(
+      &json,
+      "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\u0120\":1},\"merges\":[]}}",
+      pre);
+  put_file(dir, "tokenizer.json", json.data, json.len);
+  if (config) put_file(dir, "tokenizer_config.json", config, strlen(config));
+  struct tpo_tokenizer *tok = open_tokenizer(dir);
+  remove_dir(dir);
+  struct tpo_ids ids = encode(tok, "a", 1, 0);
+  if ((ids.n == 2) != space) fail_msg("%s, %s: %zu ids", pre, config ? config : "none", ids.n);
+  tpo_ids_free(&ids);
+  tpo_buf_free(&json);
+  tpo_tokenizer_close(tok);
+}
+
+/* As transformers 4.57 does. */
+static void the_space_before_a_text_is_the_configs_to_say(void **state)
+{
+  (void)state;
+  static const char with[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", without[] = WORDS;
+  static const char class[] = "{\"tokenizer_class\":\"GPT2Tokenizer\"}",
+                    yes[] = "{\"tokenizer_class\":\"GPT2Tokenizer\",\"add_prefix_space\":true}",
+                    no[] = "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"add_prefix_space\":false}",
+                    null[] = "{\"add_prefix_space\":null}";
+  expect_space(without, yes, true);
+  expect_space(with, yes, true);
+  expect_space(without, no, false);
+  expect_space(with, no, false);
+  expect_space(without, null, false);
+  expect_space(with, null, true);
+  expect_space(with, class, false);
+  expect_space(with, NULL, true);
+  /* transformers looks for it no deeper */
+  expect_space("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"}]}", no, true);
+  expect_space("{\"type\":\"Sequence\",\"pretokenizers\":[" WORDS "]}", yes, false);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(digits_before_byte_level_are_the_texts),
       cmocka_unit_test(digits_after_byte_level_are_glyphs),
       cmocka_unit_test(patterns_after_byte_level_name_glyphs),
+      cmocka_unit_test(the_space_before_a_text_is_the_configs_to_say),
   };
   return cmocka_run_group_tests_name("pretokenize", tests, NULL, NULL);
 }
