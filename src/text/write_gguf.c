@@ -34,7 +34,7 @@ static void write_added(const struct tpo_tokenizer *tok, struct tpo_buf *out)
     const struct tpo_token *token = &tok->vocab.tokens[id];
     if (!is_added(token)) continue;
     tpo_buf_printf(out, "%s{\"id\":%zu,\"content\":", separator, id);
-    tpo_json_append_string(out, token->bytes, token->len);
+    add_token_text(tok, token, out);
     tpo_buf_printf(
         out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":%s}",
         token->kind == TPO_TOKEN_CONTROL ? "true" : "false");
