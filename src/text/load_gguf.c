@@ -52,7 +52,8 @@ static bool is_byte_name(struct tpo_gguf_string s)
          memchr(hex, s.data[4], 16);
 }
 
-/* A token of the model's own, whatever it is besides. Of a byte only the name counts: some files don't mark it. */
+/* A token of the model's own, whatever it is besides. Of a byte only the name counts: not all files mark
+ * it. */
 static int put_own(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t id, struct tpo_buf *work,
                    struct tpo_error *err)
 {
@@ -63,8 +64,8 @@ static int put_own(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t
   return tpo_vocab_put(&tok->vocab, (int64_t)id, bytes, len, kind, tok->place, err);
 }
 
-/* Whether text is made of a special or an added token, too: of one symbol it is. Whether the model has a longer
- * one, the file doesn't say. */
+/* Whether text is made of a special or an added token, too: of one symbol it is. Whether the model has a
+ * longer one, the file doesn't say. */
 static bool is_symbol(const struct tpo_tokenizer *tok, struct tpo_gguf_string s)
 {
   uint32_t cp = 0;
@@ -179,11 +180,10 @@ static int load_byte_level(struct tpo_tokenizer *tok, const struct tpo_gguf *ggu
   int status = tpo_gguf_get_string(gguf, KEY "pre", &name, err);
   if (status < 0) return status;
   if (status == 0)
-    return tpo_fail(
-        err, TPO_E_UNSUPPORTED,
-        "%s: %spre is missing, as in files of before May 2024, so that it can't be known how text "
-        "is cut into words; convert the model again, or use its Hugging Face folder",
-        gguf->path, KEY);
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: %spre is missing, as in old files, so that it can't be known how text is "
+                    "cut into words; convert the model again, or use its Hugging Face folder",
+                    gguf->path, KEY);
   const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(name.data, name.len);
   if (!pre)
     return tpo_fail(err, TPO_E_UNSUPPORTED,
