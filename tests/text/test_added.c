@@ -99,6 +99,24 @@ static void an_added_token_written_as_a_bytes_glyph_is_both(void **state)
   tpo_tokenizer_close(tok);
 }
 
+static void a_special_character_of_sentencepiece_stays_text(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = from_json("{\"added_tokens\":[" ADDED(2, "!", "true") "," ADDED(
+      3, "<0x0A>",
+      "false") "],"
+               "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"},"
+               "\"decoder\":{\"type\":\"ByteFallback\"},\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,"
+               "\"vocab\":{\"\u2581\":0,\"a\":1,\"!\":2,\"<0x0A>\":3,\"a!\":4,\"<0x21>\":5},"
+               "\"merges\":[\"a !\"]}}");
+  static const struct expected_ids cases[] = {
+      {"a!", 0, {4}, 1}, {" !\n", 0, {0, 2, 3}, 3}, {"a!", TPO_ENCODE_SPECIAL, {1, 2}, 2}};
+  check_ids(tok, cases, 3);
+  static const int32_t ids[] = {1, 0, 2, 3};
+  expect_text(tok, ids, 4, "a !\n");
+  tpo_tokenizer_close(tok);
+}
+
 static void merges_go_through_added_tokens(void **state)
 {
   (void)state;
@@ -119,6 +137,7 @@ int main(void)
       cmocka_unit_test(a_special_token_that_only_the_settings_name_stays_its_byte),
       cmocka_unit_test(text_is_not_made_of_longer_special_tokens),
       cmocka_unit_test(an_added_token_written_as_a_bytes_glyph_is_both),
+      cmocka_unit_test(a_special_character_of_sentencepiece_stays_text),
       cmocka_unit_test(merges_go_through_added_tokens),
   };
   return cmocka_run_group_tests_name("added", tests, NULL, NULL);
