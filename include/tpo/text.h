@@ -37,10 +37,12 @@ enum {
 /* Any bytes are accepted and round-trip: bytes that are not UTF-8 become the tokens of single bytes, and so
  * does U+2581 where SentencePiece would read it as a space. As upstream does, a byte for which the vocabulary
  * has no token is left out (or becomes the unknown token), a normalizer of the tokenizer's own (NFC) is
- * obeyed, and added tokens that are not special are recognised always. */
+ * obeyed, and added tokens that are not special are recognised always. One that is written as the glyph of a
+ * byte stands for that byte, too, and is it when decoded. */
 TPO_API int tpo_tokenizer_encode(const struct tpo_tokenizer *tok, const char *text, size_t len,
                                  unsigned flags, struct tpo_ids *out, struct tpo_error *err);
-/* Appends the bytes of the tokens; special tokens appear by name only if special. The space that encoding
+/* Appends the bytes of the tokens; special tokens appear by name only if special, but for a single byte or
+ * character that is marked so (padding set to `!`) and ends no text: it is text. The space that encoding
  * puts before a text (SentencePiece) is taken away again; tpo_tokenizer_token keeps it, for decoding piece by
  * piece. */
 TPO_API int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, size_t n, bool special,
@@ -48,8 +50,8 @@ TPO_API int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t 
 TPO_API int tpo_tokenizer_size(const struct tpo_tokenizer *tok);
 /* TPO_E_INPUT where there are more tokens than the model's vocabulary has; fewer are usual (padding). */
 TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab_size, struct tpo_error *err);
-/* Bytes of one token (borrowed); *special tells whether it is a
- * control token. NULL for an id without a token. */
+/* Bytes of one token (borrowed); *special tells whether it is a control token, which says nothing. NULL for an
+ * id without a token. */
 TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
                                         bool *special);
 /* a special/added token's id, or -1 */

@@ -185,7 +185,7 @@ static void merge_short(const struct tpo_bpe *bpe, struct tpo_bpe_symbol *symbol
 
 static bool from_text(const struct tpo_vocab *vocab, int32_t id)
 {
-  return id >= 0 && vocab->tokens[id].kind == TPO_TOKEN_NORMAL;
+  return id >= 0 && tpo_token_text_kind(&vocab->tokens[id]) == TPO_TOKEN_NORMAL;
 }
 
 /* The symbols that a code point, or a byte that is not UTF-8, begins as. What has neither a token nor byte

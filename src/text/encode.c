@@ -156,12 +156,14 @@ int tpo_tokenizer_decode(const struct tpo_tokenizer *tok, const int32_t *ids, si
     if (ids[i] < 0 || (size_t)ids[i] >= tok->vocab.n || tok->vocab.tokens[ids[i]].kind == TPO_TOKEN_ABSENT)
       return tpo_fail(err, TPO_E_INPUT, "%s: there is no token with the id %d", tok->place, ids[i]);
     const struct tpo_token *token = &tok->vocab.tokens[ids[i]];
-    if (token->kind == TPO_TOKEN_CONTROL || token->kind == TPO_TOKEN_USER) {
-      if (token->kind == TPO_TOKEN_USER || special) tpo_buf_append(out, token->shown, token->shown_len);
+    bool silent = tpo_tokenizer_is_silent(tok, ids[i]);
+    if (silent || token->kind == TPO_TOKEN_USER) {
+      if (!silent || special) tpo_buf_append(out, token->shown, token->shown_len);
       strip = tok->strip_each || (strip && i < tok->prefix.n && ids[i] == tok->prefix.ids[i]);
       continue;
     }
-    size_t skip = strip && token->kind == TPO_TOKEN_NORMAL && token->shown_len > 0 && token->shown[0] == ' ';
+    size_t skip = strip && tpo_token_text_kind(token) == TPO_TOKEN_NORMAL && token->shown_len > 0 &&
+                  token->shown[0] == ' ';
     tpo_buf_append(out, token->shown + skip, token->shown_len - skip);
     strip = false;
   }

@@ -45,12 +45,33 @@ static float item_f32(const uint8_t *data, uint64_t i)
   return v;
 }
 
-static int byte_of_name(struct tpo_gguf_string s)
+static bool is_byte_name(struct tpo_gguf_string s)
 {
   static const char hex[] = "0123456789ABCDEF";
-  if (s.len != 6 || memcmp(s.data, "<0x", 3) != 0 || s.data[5] != '>') return -1;
-  const char *high = memchr(hex, s.data[3], 16), *low = memchr(hex, s.data[4], 16);
-  return high && low ? (int)((high - hex) * 16 + (low - hex)) : -1;
+  return s.len == 6 && memcmp(s.data, "<0x", 3) == 0 && s.data[5] == '>' && memchr(hex, s.data[3], 16) &&
+         memchr(hex, s.data[4], 16);
+}
+
+/* A token of the model's own, whatever it is besides. Of a byte only the name counts: not all files mark
+ * it. */
+static int put_own(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t id, struct tpo_buf *work,
+                   struct tpo_error *err)
+{
+  const char *bytes = s.data;
+  size_t len = s.len;
+  enum tpo_token_kind kind = tpo_token_read(tok->bpe.byte_level, work, &bytes, &len);
+  if (work->failed) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the vocabulary", tok->place);
+  return tpo_vocab_put(&tok->vocab, (int64_t)id, bytes, len, kind, tok->place, err);
+}
+
+/* Whether text is made of a special or an added token, too: of one symbol it is. Whether the model has a
+ * longer one, the file doesn't say. */
+static bool is_symbol(const struct tpo_tokenizer *tok, struct tpo_gguf_string s)
+{
+  uint32_t cp = 0;
+  int used = tpo_utf8_decode((const uint8_t *)s.data, s.len, &cp);
+  if (tok->bpe.byte_level) return s.len == 1 && cp > 0x20 && cp < 0x7f;
+  return (size_t)used == s.len || is_byte_name(s);
 }
 
 static int put_token(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t id, int32_t type,
@@ -62,26 +83,15 @@ static int put_token(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64
   if (type == GGUF_CONTROL || type == GGUF_UNKNOWN || type == GGUF_USER) {
     if (s.len == 0) return tpo_vocab_put(&tok->vocab, (int64_t)id, "", 0, TPO_TOKEN_LITERAL, tok->place, err);
     struct tpo_added_token token = {.id = (int32_t)id, .special = type != GGUF_USER};
-    return tpo_tokenizer_add(tok, s.data, s.len, token, err);
+    int status = is_symbol(tok, s) ? put_own(tok, s, id, work, err) : TPO_OK;
+    return status < 0 ? status : tpo_tokenizer_add(tok, s.data, s.len, token, err);
   }
   if (type == GGUF_UNUSED)
     return tpo_vocab_put(&tok->vocab, (int64_t)id, s.data, s.len, TPO_TOKEN_LITERAL, tok->place, err);
-  if (!tok->bpe.byte_level) {
-    int byte = type == GGUF_BYTE ? byte_of_name(s) : -1;
-    if (type == GGUF_BYTE && byte < 0)
-      return tpo_fail(err, TPO_E_INPUT, "%s: token %llu is a byte, but its name is not <0xXX>", tok->place,
-                      (unsigned long long)id);
-    char c = (char)byte;
-    if (byte >= 0) return tpo_vocab_put(&tok->vocab, (int64_t)id, &c, 1, TPO_TOKEN_BYTE, tok->place, err);
-    return tpo_vocab_put(&tok->vocab, (int64_t)id, s.data, s.len, TPO_TOKEN_NORMAL, tok->place, err);
-  }
-  tpo_buf_clear(work);
-  tpo_buf_append(work, s.data, s.len);
-  if (work->failed) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the vocabulary", tok->place);
-  int64_t n = tpo_alphabet_decode(s.data, s.len, work->data);
-  if (n < 0)
-    return tpo_vocab_put(&tok->vocab, (int64_t)id, s.data, s.len, TPO_TOKEN_LITERAL, tok->place, err);
-  return tpo_vocab_put(&tok->vocab, (int64_t)id, work->data, (size_t)n, TPO_TOKEN_NORMAL, tok->place, err);
+  if (type == GGUF_BYTE && !tok->bpe.byte_level && !is_byte_name(s))
+    return tpo_fail(err, TPO_E_INPUT, "%s: token %llu is a byte, but its name is not <0xXX>", tok->place,
+                    (unsigned long long)id);
+  return put_own(tok, s, id, work, err);
 }
 
 static int load_tokens(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
@@ -169,6 +179,11 @@ static int load_byte_level(struct tpo_tokenizer *tok, const struct tpo_gguf *ggu
   struct tpo_gguf_string name = {"", 0};
   int status = tpo_gguf_get_string(gguf, KEY "pre", &name, err);
   if (status < 0) return status;
+  if (status == 0)
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: %spre is missing, as in old files, so that it can't be known how text is "
+                    "cut into words; convert the model again, or use its Hugging Face folder",
+                    gguf->path, KEY);
   const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(name.data, name.len);
   if (!pre)
     return tpo_fail(err, TPO_E_UNSUPPORTED,
@@ -207,9 +222,9 @@ static int merges_of_token(struct tpo_tokenizer *tok, int32_t id, int32_t rank, 
   for (uint32_t cut = 1; cut < token->len; cut++) {
     if (((uint8_t)token->bytes[cut] & 0xc0) == 0x80) continue;
     int32_t left = tpo_vocab_find(&tok->vocab, token->bytes, cut);
-    if (left < 0 || tok->vocab.tokens[left].kind != TPO_TOKEN_NORMAL) continue;
+    if (left < 0 || tpo_token_text_kind(&tok->vocab.tokens[left]) != TPO_TOKEN_NORMAL) continue;
     int32_t right = tpo_vocab_find(&tok->vocab, token->bytes + cut, token->len - cut);
-    if (right < 0 || tok->vocab.tokens[right].kind != TPO_TOKEN_NORMAL) continue;
+    if (right < 0 || tpo_token_text_kind(&tok->vocab.tokens[right]) != TPO_TOKEN_NORMAL) continue;
     if (tpo_grow(&tok->merges, capacity, tok->n_merges + 1, sizeof *tok->merges, err) < 0)
       return TPO_E_MEMORY;
     tok->merges[tok->n_merges++] = (struct tpo_merge){left, right, rank, id};
@@ -225,7 +240,7 @@ static int merges_of_scores(struct tpo_tokenizer *tok, const uint8_t *scores, st
   size_t n = 0, capacity = 0;
   int status = TPO_OK;
   for (size_t id = 0; id < tok->vocab.n && status == TPO_OK; id++) {
-    if (tok->vocab.tokens[id].kind != TPO_TOKEN_NORMAL) continue;
+    if (tpo_token_text_kind(&tok->vocab.tokens[id]) != TPO_TOKEN_NORMAL) continue;
     order[n] = (struct scored){item_f32(scores, id), (int32_t)id};
     if (isnan(order[n++].score))
       status = tpo_fail(err, TPO_E_INPUT, "%s: token %zu has no score (NaN)", tok->place, id);

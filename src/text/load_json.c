@@ -5,26 +5,12 @@
 #include "text/scan.h"
 #include "text/tokenizer.h"
 
-/* A token of the model's vocabulary as bytes: out of the byte alphabet, or of <0xXX>. */
+/* A token of the model's vocabulary as bytes. */
 static int put_token(struct tpo_tokenizer *tok, const char *text, size_t len, int64_t id,
                      struct tpo_buf *bytes, struct tpo_error *err)
 {
-  static const char hex[] = "0123456789ABCDEF";
-  enum tpo_token_kind kind = TPO_TOKEN_NORMAL;
-  if (tok->bpe.byte_level) {
-    tpo_buf_clear(bytes);
-    tpo_buf_append(bytes, text, len);
-    int64_t n = bytes->failed ? -1 : tpo_alphabet_decode(text, len, bytes->data);
-    if (n < 0) kind = TPO_TOKEN_LITERAL;
-    if (n >= 0) text = bytes->data;
-    if (n >= 0) len = (size_t)n;
-  } else if (len == 6 && memcmp(text, "<0x", 3) == 0 && text[5] == '>') {
-    const char *high = strchr(hex, text[3]), *low = strchr(hex, text[4]);
-    if (high && low && *high && *low) {
-      char byte = (char)((high - hex) * 16 + (low - hex));
-      return tpo_vocab_put(&tok->vocab, id, &byte, 1, TPO_TOKEN_BYTE, tok->place, err);
-    }
-  }
+  enum tpo_token_kind kind = tpo_token_read(tok->bpe.byte_level, bytes, &text, &len);
+  if (bytes->failed) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the vocabulary", tok->place);
   return tpo_vocab_put(&tok->vocab, id, text, len, kind, tok->place, err);
 }
 
@@ -97,7 +83,7 @@ int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t rig
     return tpo_fail(err, TPO_E_INPUT, "%s: merge %zu makes \"%.80s\", which the vocabulary does not have",
                     tok->place, rank, bytes->data);
   /* Text never becomes a control token, so neither does a merge. */
-  if (tok->vocab.tokens[id].kind != TPO_TOKEN_NORMAL) return TPO_OK;
+  if (tpo_token_text_kind(&tok->vocab.tokens[id]) != TPO_TOKEN_NORMAL) return TPO_OK;
   return tpo_bpe_put(&tok->bpe, left, right, (int32_t)rank, id, err);
 }
 

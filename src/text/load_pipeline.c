@@ -119,13 +119,16 @@ static int load_byte_level(struct tpo_tokenizer *tok, const json_t *pre, bool *b
   int status = tpo_json_get_bool(pre, "add_prefix_space", &prefix, tok->place, err);
   if (status == TPO_OK) status = tpo_json_get_bool(pre, "use_regex", &use_regex, tok->place, err);
   if (status < 0) return status;
+  if (*byte_level) return refuse(tok, "after another, a pre_tokenizer", "ByteLevel", err);
   if (prefix && tok->pre.n_splits > 0)
     return refuse(tok, "after a split, add_prefix_space", "ByteLevel", err);
   *byte_level = true;
   tok->pre.prefix_space = prefix;
-  if (!use_regex) return TPO_OK;
-  return tpo_pretokenizer_add(&tok->pre, tpo_gpt2_pattern, strlen(tpo_gpt2_pattern), TPO_SPLIT_ISOLATED,
-                              false, tok->place, err);
+  if (use_regex)
+    status = tpo_pretokenizer_add(&tok->pre, tpo_gpt2_pattern, strlen(tpo_gpt2_pattern), TPO_SPLIT_ISOLATED,
+                                  false, tok->place, err);
+  tok->pre.glyphs = true;
+  return status;
 }
 
 static int load_metaspace(struct tpo_tokenizer *tok, const json_t *pre, struct tpo_error *err)
@@ -213,6 +216,7 @@ int tpo_tokenizer_load_pipeline(struct tpo_tokenizer *tok, const json_t *root, b
 {
   int status = load_normalizer(tok, json_object_get(root, "normalizer"), 0, err);
   if (status == TPO_OK) status = load_pre(tok, json_object_get(root, "pre_tokenizer"), 0, byte_level, err);
+  tok->byte_level_alone = strcmp(type_of(json_object_get(root, "pre_tokenizer")), "ByteLevel") == 0;
   if (status == TPO_OK) status = check_decoder(tok, json_object_get(root, "decoder"), 0, err);
   if (status == TPO_OK && *byte_level && tok->visible_space)
     return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: tokenizer.json mixes ByteLevel with visible spaces",

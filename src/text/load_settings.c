@@ -71,11 +71,29 @@ static int load_more_added(struct tpo_tokenizer *tok, const json_t *config, stru
   return more ? tpo_vocab_index(&tok->vocab, tok->place, err) : TPO_OK;
 }
 
+static bool is_llama_class(const json_t *config)
+{
+  const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
+  return class && strncmp(class, "Llama", 5) == 0;
+}
+
+/* Whether a space is put before a text: for a pre_tokenizer that is ByteLevel alone, transformers takes it
+ * from here, and puts none where the key is missing; null leaves it to tokenizer.json. */
+static int apply_prefix_space(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
+{
+  const json_t *flag = json_object_get(config, "add_prefix_space");
+  if (!tok->byte_level_alone || is_llama_class(config) || json_is_null(flag)) return TPO_OK;
+  if (flag && !json_is_boolean(flag))
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: tokenizer_config.json: add_prefix_space must be true, false or null", tok->place);
+  tok->pre.prefix_space = json_is_true(flag);
+  return TPO_OK;
+}
+
 /* Llama's tokenizer classes put BOS and EOS as these flags say, whatever the post_processor says. */
 static int apply_flags(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
 {
-  const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
-  if (!class || strncmp(class, "Llama", 5) != 0) return TPO_OK;
+  if (!is_llama_class(config)) return TPO_OK;
   struct {
     const char *key;
     int32_t id;
@@ -101,6 +119,7 @@ static int load_config(struct tpo_tokenizer *tok, const json_t *config, struct t
   if (status < 0) return status;
   find_all_named(tok, config);
   status = apply_flags(tok, config, err);
+  if (status == TPO_OK) status = apply_prefix_space(tok, config, err);
   return status < 0 ? status : take_template(tok, json_object_get(config, "chat_template"), err);
 }
 

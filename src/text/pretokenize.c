@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "text/vocab.h"
 
 const char tpo_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -17,7 +18,7 @@ int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size
   if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0)
     return TPO_E_MEMORY;
   struct tpo_split *split = &pre->splits[pre->n_splits];
-  *split = (struct tpo_split){.behavior = behavior, .invert = invert};
+  *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
   int status = tpo_regex_compile(&split->regex, pattern, len, place, err);
   if (status == TPO_OK) pre->n_splits++;
   return status;
@@ -37,6 +38,7 @@ void tpo_pre_scratch_free(struct tpo_pre_scratch *scratch)
   free(scratch->parts.items);
   free(scratch->next.items);
   tpo_buf_free(&scratch->text);
+  tpo_buf_free(&scratch->glyphs);
   *scratch = (struct tpo_pre_scratch){0};
 }
 
@@ -175,6 +177,52 @@ static const char *change_text(const struct tpo_pretokenizer *pre, const char *t
   return out->data ? out->data : "";
 }
 
+/* The splits that look at the text, or those that look at its glyphs. */
+static int split_pieces(const struct tpo_pretokenizer *pre, bool glyphs, struct tpo_pre_scratch *scratch,
+                        const char *text, struct tpo_error *err)
+{
+  for (size_t s = 0; s < pre->n_splits; s++) {
+    if (pre->splits[s].glyphs != glyphs) continue;
+    scratch->next.n = 0;
+    for (size_t i = 0; i < scratch->pieces.n; i++) {
+      int status = split_piece(&pre->splits[s], scratch, text, scratch->pieces.items[i], err);
+      if (status < 0) return status;
+    }
+    struct tpo_pieces swap = scratch->pieces;
+    scratch->pieces = scratch->next;
+    scratch->next = swap;
+  }
+  return TPO_OK;
+}
+
+/* Places in the text become places in its glyphs, of which each byte has one, or the other way round. */
+static void move_pieces(struct tpo_pieces *pieces, const char *glyphs, bool back)
+{
+  size_t byte = 0, glyph = 0;
+  for (size_t i = 0; i < pieces->n; i++) {
+    size_t *ends[2] = {&pieces->items[i].begin, &pieces->items[i].end};
+    for (int k = 0; k < 2; k++) {
+      while ((back ? glyph : byte) < *ends[k]) {
+        glyph += (glyphs[glyph] & 0x80) ? 2 : 1;
+        byte++;
+      }
+      *ends[k] = back ? byte : glyph;
+    }
+  }
+}
+
+static int split_glyphs(const struct tpo_pretokenizer *pre, struct tpo_pre_scratch *scratch, const char *text,
+                        size_t len, struct tpo_error *err)
+{
+  tpo_buf_clear(&scratch->glyphs);
+  for (size_t i = 0; i < len; i++) tpo_alphabet_append(&scratch->glyphs, (uint8_t)text[i]);
+  if (scratch->glyphs.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for a text of %zu bytes", len);
+  move_pieces(&scratch->pieces, scratch->glyphs.data, false);
+  int status = split_pieces(pre, true, scratch, scratch->glyphs.data, err);
+  move_pieces(&scratch->pieces, scratch->glyphs.data, true);
+  return status;
+}
+
 int tpo_pretokenize(const struct tpo_pretokenizer *pre, const char *text, size_t len, bool at_start,
                     bool begins, struct tpo_pre_scratch *scratch, const char **out, struct tpo_error *err)
 {
@@ -183,15 +231,7 @@ int tpo_pretokenize(const struct tpo_pretokenizer *pre, const char *text, size_t
   scratch->pieces.n = 0;
   if (len == 0) return TPO_OK;
   if (add_piece(&scratch->pieces, 0, len, err) < 0) return TPO_E_MEMORY;
-  for (size_t s = 0; s < pre->n_splits; s++) {
-    scratch->next.n = 0;
-    for (size_t i = 0; i < scratch->pieces.n; i++) {
-      int status = split_piece(&pre->splits[s], scratch, *out, scratch->pieces.items[i], err);
-      if (status < 0) return status;
-    }
-    struct tpo_pieces swap = scratch->pieces;
-    scratch->pieces = scratch->next;
-    scratch->next = swap;
-  }
-  return TPO_OK;
+  int status = split_pieces(pre, false, scratch, *out, err);
+  bool glyphs = pre->n_splits > 0 && pre->splits[pre->n_splits - 1].glyphs;
+  return status < 0 || !glyphs ? status : split_glyphs(pre, scratch, *out, len, err);
 }

@@ -21,13 +21,15 @@ struct tpo_split {
   struct tpo_regex regex;
   enum tpo_split_behavior behavior;
   bool invert;
+  bool glyphs; /* looks at ByteLevel's alphabet, not at the text */
 };
 
 struct tpo_pretokenizer {
   bool metaspace;           /* spaces become U+2581 */
   enum tpo_prepend prepend; /* metaspace: where one is put before a text that does not begin with one */
   bool prefix_space;        /* ByteLevel's add_prefix_space */
-  struct tpo_split *splits;
+  bool glyphs;              /* splits added from here on stand after ByteLevel */
+  struct tpo_split *splits; /* those that look at glyphs last */
   size_t n_splits, capacity;
 };
 
@@ -51,7 +53,7 @@ extern const char tpo_gpt2_pattern[];
 struct tpo_pre_scratch {
   struct tpo_regex_scratch regex;
   struct tpo_pieces pieces, parts, next;
-  struct tpo_buf text;
+  struct tpo_buf text, glyphs;
 };
 void tpo_pre_scratch_free(struct tpo_pre_scratch *scratch);
 

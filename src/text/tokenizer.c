@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/utf8.h"
 #include "tpo/store.h"
 
 enum { MAX_FILE_BYTES = 512 << 20 };
@@ -12,11 +13,34 @@ const char *const tpo_tokenizer_file_names[TPO_N_FILES] = {"tokenizer.json", "to
                                                            "generation_config.json",
                                                            "special_tokens_map.json", "chat_template.jinja"};
 
+/* Whether an added token is the model's token of that id as well, of which text is made whatever else it is:
+ * not a special one, or one that is a single symbol, without which its byte or character would be lost. Text
+ * is not made of other special tokens, whatever the merges say. */
+static bool is_text_too(const struct tpo_tokenizer *tok, const char *name, size_t len,
+                        struct tpo_added_token token, struct tpo_buf *work)
+{
+  if ((size_t)token.id >= tok->vocab.n) return false;
+  const struct tpo_token *own = &tok->vocab.tokens[token.id];
+  enum tpo_token_kind kind = tpo_token_read(tok->bpe.byte_level, work, &name, &len);
+  if (work->failed || kind == TPO_TOKEN_LITERAL || tpo_token_text_kind(own) != kind || own->len != len ||
+      memcmp(own->bytes, name, len) != 0)
+    return false;
+  uint32_t cp;
+  return !token.special || len == 1 ||
+         (!tok->bpe.byte_level && tpo_utf8_decode((const uint8_t *)name, len, &cp) == (int)len);
+}
+
 int tpo_tokenizer_add(struct tpo_tokenizer *tok, const char *name, size_t len, struct tpo_added_token token,
                       struct tpo_error *err)
 {
   int kind = token.special ? TPO_TOKEN_CONTROL : TPO_TOKEN_USER;
-  int status = tpo_vocab_set(&tok->vocab, token.id, name, len, kind, tok->place, err);
+  int status = TPO_OK;
+  struct tpo_buf work = {0};
+  if (is_text_too(tok, name, len, token, &work))
+    tpo_vocab_mark(&tok->vocab, token.id, kind);
+  else
+    status = tpo_vocab_set(&tok->vocab, token.id, name, len, kind, tok->place, err);
+  tpo_buf_free(&work);
   if (status == TPO_OK) status = tpo_added_put(&tok->specials, name, len, token, err);
   if (status < 0 || !token.normalized)
     return status < 0 ? status : tpo_added_put(&tok->added, name, len, token, err);
@@ -50,8 +74,11 @@ int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err)
   for (size_t id = 0; id < tok->vocab.n; id++) {
     struct tpo_token *token = &tok->vocab.tokens[id];
     int wanted = tok->bpe.byte_level ? TPO_TOKEN_NORMAL : TPO_TOKEN_BYTE;
-    if (token->kind == wanted && token->len == 1) tok->bpe.byte_ids[(uint8_t)token->bytes[0]] = (int32_t)id;
-    if (!tok->visible_space || (token->kind != TPO_TOKEN_NORMAL && token->kind != TPO_TOKEN_USER)) continue;
+    int kind = tpo_token_text_kind(token);
+    bool single = kind == wanted && token->len == 1;
+    int32_t *byte_id = single ? &tok->bpe.byte_ids[(uint8_t)token->bytes[0]] : NULL;
+    if (single && (*byte_id < 0 || token->kind == wanted)) *byte_id = (int32_t)id;
+    if (!tok->visible_space || (kind != TPO_TOKEN_NORMAL && token->kind != TPO_TOKEN_USER)) continue;
     int status = show_spaces(tok, token, err);
     if (status < 0) return status;
   }
@@ -177,12 +204,21 @@ int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok)
   return tok->eos;
 }
 
+bool tpo_tokenizer_is_silent(const struct tpo_tokenizer *tok, int32_t id)
+{
+  const struct tpo_token *token = &tok->vocab.tokens[id];
+  if (token->kind != TPO_TOKEN_CONTROL) return false;
+  bool ends = id == tok->bos || id == tok->eos;
+  for (size_t i = 0; i < tok->ends.n; i++) ends = ends || tok->ends.ids[i] == id;
+  return ends || tpo_token_text_kind(token) == TPO_TOKEN_ABSENT;
+}
+
 const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len, bool *special)
 {
   if (id < 0 || (size_t)id >= tok->vocab.n || tok->vocab.tokens[id].kind == TPO_TOKEN_ABSENT) return NULL;
   const struct tpo_token *token = &tok->vocab.tokens[id];
   if (len) *len = token->shown_len;
-  if (special) *special = token->kind == TPO_TOKEN_CONTROL;
+  if (special) *special = tpo_tokenizer_is_silent(tok, id);
   return token->shown;
 }
 

@@ -36,6 +36,7 @@ struct tpo_tokenizer {
   struct tpo_added added;            /* found in the text as it is */
   struct tpo_added added_normalized; /* found in the normalised text */
   struct tpo_added specials;         /* all of both, for templates and tpo_tokenizer_find */
+  bool byte_level_alone;             /* pre_tokenizer is ByteLevel itself, not a sequence of steps */
   bool visible_space;                /* SentencePiece: U+2581 in a token is a space */
   bool strip_space;                  /* decoding takes away the space that encoding put before the text */
   bool strip_each;                   /* and before each stretch between added tokens */
@@ -71,8 +72,11 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
 /* Enters the merge of two tokens into the token of both their bytes. `bytes` is memory to work in. */
 int tpo_tokenizer_put_merge(struct tpo_tokenizer *tok, int32_t left, int32_t right, size_t rank,
                             struct tpo_buf *bytes, struct tpo_error *err);
-/* Once the vocabulary is complete: the tokens of single bytes, and
- * what tokens with visible spaces decode to. */
+/* A special token that says nothing where special tokens are not shown. One that text is made of too (padding
+ * set to `!`) says its text, unless it begins or ends a text. id: of a token that there is. */
+bool tpo_tokenizer_is_silent(const struct tpo_tokenizer *tok, int32_t id);
+/* Once the vocabulary is complete: the tokens of single bytes,
+ * and what tokens with visible spaces decode to. */
 int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err);
 
 /* Splits of a GGUF's pre-tokenizer by name; NULL: not one of ours. patterns end with NULL. */

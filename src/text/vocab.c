@@ -28,6 +28,44 @@ int tpo_vocab_set(struct tpo_vocab *vocab, int64_t id, const char *bytes, size_t
   return TPO_OK;
 }
 
+void tpo_vocab_mark(struct tpo_vocab *vocab, int64_t id, enum tpo_token_kind kind)
+{
+  struct tpo_token *token = &vocab->tokens[id];
+  token->text_kind = (uint8_t)tpo_token_text_kind(token);
+  token->kind = (uint8_t)kind;
+}
+
+enum tpo_token_kind tpo_token_text_kind(const struct tpo_token *token)
+{
+  bool added = token->kind == TPO_TOKEN_CONTROL || token->kind == TPO_TOKEN_USER;
+  return (enum tpo_token_kind)(added ? token->text_kind : token->kind);
+}
+
+static int hex_digit(char c)
+{
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+enum tpo_token_kind tpo_token_read(bool byte_level, struct tpo_buf *work, const char **bytes, size_t *len)
+{
+  tpo_buf_clear(work);
+  tpo_buf_append(work, *bytes, *len);
+  if (work->failed || *len == 0) return TPO_TOKEN_NORMAL;
+  if (byte_level) {
+    int64_t n = tpo_alphabet_decode(*bytes, *len, work->data);
+    if (n < 0) return TPO_TOKEN_LITERAL;
+    *len = (size_t)n;
+  } else {
+    const char *c = *bytes;
+    if (*len != 6 || memcmp(c, "<0x", 3) != 0 || c[5] != '>' || hex_digit(c[3]) < 0 || hex_digit(c[4]) < 0)
+      return TPO_TOKEN_NORMAL;
+    work->data[0] = (char)(hex_digit(c[3]) * 16 + hex_digit(c[4]));
+    *len = 1;
+  }
+  *bytes = work->data;
+  return byte_level ? TPO_TOKEN_NORMAL : TPO_TOKEN_BYTE;
+}
+
 int tpo_vocab_put(struct tpo_vocab *vocab, int64_t id, const char *bytes, size_t len,
                   enum tpo_token_kind kind, const char *place, struct tpo_error *err)
 {
@@ -35,6 +73,13 @@ int tpo_vocab_put(struct tpo_vocab *vocab, int64_t id, const char *bytes, size_t
     return tpo_fail(err, TPO_E_INPUT, "%s: two tokens have the id %lld: \"%s\" and \"%.*s\"", place,
                     (long long)id, vocab->tokens[id].bytes, (int)(len < 80 ? len : 80), bytes);
   return tpo_vocab_set(vocab, id, bytes, len, kind, place, err);
+}
+
+/* Of two tokens alike, text is made of the one of the model's vocabulary, then of one that is added too. */
+static int claim(const struct tpo_token *token)
+{
+  if (token->kind == TPO_TOKEN_NORMAL) return 2;
+  return tpo_token_text_kind(token) == TPO_TOKEN_NORMAL ? 1 : 0;
 }
 
 int tpo_vocab_index(struct tpo_vocab *vocab, const char *place, struct tpo_error *err)
@@ -55,14 +100,11 @@ int tpo_vocab_index(struct tpo_vocab *vocab, const char *place, struct tpo_error
       if (other->len == token->len && memcmp(other->bytes, token->bytes, token->len) == 0) break;
       at = (at + 1) & vocab->mask;
     }
-    if (vocab->slots[at] < 0) {
-      vocab->slots[at] = (int32_t)id;
-    } else if (token->kind == TPO_TOKEN_NORMAL) {
-      if (vocab->tokens[vocab->slots[at]].kind == TPO_TOKEN_NORMAL)
-        return tpo_fail(err, TPO_E_INPUT, "%s: tokens %d and %zu are the same, \"%.*s\"", place,
-                        vocab->slots[at], id, (int)(token->len < 80 ? token->len : 80), token->bytes);
-      vocab->slots[at] = (int32_t)id;
-    }
+    const struct tpo_token *other = vocab->slots[at] < 0 ? NULL : &vocab->tokens[vocab->slots[at]];
+    if (other && claim(other) == 2 && claim(token) == 2)
+      return tpo_fail(err, TPO_E_INPUT, "%s: tokens %d and %zu are the same, \"%.*s\"", place,
+                      vocab->slots[at], id, (int)(token->len < 80 ? token->len : 80), token->bytes);
+    if (!other || claim(token) > claim(other)) vocab->slots[at] = (int32_t)id;
   }
   return TPO_OK;
 }
@@ -97,6 +139,13 @@ uint32_t tpo_alphabet_of_byte(uint8_t byte)
   if (byte <= 0x20) return 0x100u + byte;
   if (byte <= 0xa0) return 0x100u + 33 + (byte - 0x7fu);
   return 0x100u + 67; /* 0xad */
+}
+
+void tpo_alphabet_append(struct tpo_buf *out, uint8_t byte)
+{
+  uint32_t cp = tpo_alphabet_of_byte(byte);
+  if (cp >= 0x80) tpo_buf_putc(out, (char)(0xc0 | cp >> 6));
+  tpo_buf_putc(out, (char)(cp >= 0x80 ? 0x80 | (cp & 0x3f) : cp));
 }
 
 static int byte_of_alphabet(uint32_t cp)

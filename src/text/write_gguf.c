@@ -8,14 +8,11 @@ static void add_token_text(const struct tpo_tokenizer *tok, const struct tpo_tok
                            struct tpo_buf *out)
 {
   struct tpo_buf text = {0};
-  if (token->kind == TPO_TOKEN_BYTE) {
+  enum tpo_token_kind kind = tpo_token_text_kind(token);
+  if (kind == TPO_TOKEN_BYTE) {
     tpo_buf_printf(&text, "<0x%02X>", (uint8_t)token->bytes[0]);
-  } else if (tok->bpe.byte_level && token->kind == TPO_TOKEN_NORMAL) {
-    for (uint32_t i = 0; i < token->len; i++) {
-      uint32_t cp = tpo_alphabet_of_byte((uint8_t)token->bytes[i]);
-      if (cp >= 0x80) tpo_buf_putc(&text, (char)(0xc0 | cp >> 6));
-      tpo_buf_putc(&text, (char)(cp >= 0x80 ? 0x80 | (cp & 0x3f) : cp));
-    }
+  } else if (tok->bpe.byte_level && kind == TPO_TOKEN_NORMAL) {
+    for (uint32_t i = 0; i < token->len; i++) tpo_alphabet_append(&text, (uint8_t)token->bytes[i]);
   } else {
     tpo_buf_append(&text, token->bytes, token->len);
   }
@@ -37,7 +34,7 @@ static void write_added(const struct tpo_tokenizer *tok, struct tpo_buf *out)
     const struct tpo_token *token = &tok->vocab.tokens[id];
     if (!is_added(token)) continue;
     tpo_buf_printf(out, "%s{\"id\":%zu,\"content\":", separator, id);
-    tpo_json_append_string(out, token->bytes, token->len);
+    add_token_text(tok, token, out);
     tpo_buf_printf(
         out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":%s}",
         token->kind == TPO_TOKEN_CONTROL ? "true" : "false");

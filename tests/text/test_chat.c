@@ -2,6 +2,7 @@
 #include "text_test.h"
 #include "base/philox.h"
 #include "text/chat/template.h"
+#include "text/tokenizer.h"
 
 /* The tokenizer of a fixture with a chat template of its own. */
 static struct tpo_tokenizer *with_template(const char *dir, const char *folder, const char *template)
@@ -89,6 +90,41 @@ static void llama2_trims_and_takes_turns(void **state)
 static void llama3_trims(void **state)
 {
   (void)state, check_fixture("llama3");
+}
+
+/* A template may write BOS out; then the tokenizer's bos_token, null or another, has no say. */
+static void a_bos_that_the_template_writes_out_is_rendered(void **state)
+{
+  (void)state;
+  static const char template[] =
+      "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
+      "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + "
+      "'<|eot_id|>' %}{% if loop.first %}{% set content = BOS + content %}{% endif %}{{ content }}"
+      "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
+  const char *hole = strstr(template, "BOS");
+  const struct tpo_message user = {"user", "Hi"};
+  for (int spelled = 0; spelled < 2; spelled++) {
+    struct tpo_buf text = {0};
+    tpo_buf_append(&text, template, (size_t)(hole - template));
+    tpo_buf_puts(&text, spelled ? "'<|begin_of_text|>'" : "bos_token");
+    tpo_buf_puts(&text, hole + 3);
+    struct tpo_tokenizer *tok = with_template(make_dir(), "llama3", text.data);
+    struct tpo_ids ids = {0};
+    int32_t bos = tok->bos;
+    tok->bos = -1; /* null in tokenizer_config.json */
+    struct tpo_template *t = open_template(tok);
+    tpo_buf_clear(&text);
+    assert_int_equal(tpo_template_render(t, &user, 1, false, &text, &test_error), 0);
+    assert_string_equal(text.data,
+                        spelled ? "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+                                : "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>");
+    assert_int_equal(tpo_template_encode(t, &user, 1, false, &ids, &test_error), 0);
+    assert_int_equal(ids.ids[0], spelled ? bos : tpo_tokenizer_find(tok, "<|start_header_id|>"));
+    tpo_ids_free(&ids);
+    tpo_buf_free(&text);
+    tpo_template_close(t);
+    tpo_tokenizer_close(tok);
+  }
 }
 
 static void llama31_dates_its_header(void **state)
@@ -362,6 +398,7 @@ int main(void)
       cmocka_unit_test(chatml_without_one),
       cmocka_unit_test(llama2_trims_and_takes_turns),
       cmocka_unit_test(llama3_trims),
+      cmocka_unit_test(a_bos_that_the_template_writes_out_is_rendered),
       cmocka_unit_test(llama31_dates_its_header),
       cmocka_unit_test(smollm2s_own_template_is_recognised),
       cmocka_unit_test(unknown_templates_are_refused),

@@ -55,6 +55,9 @@ static void tokenizer_json_faults_are_named(void **state)
       {WITH("\"version\":\"1.0\""), TPO_E_UNSUPPORTED, "byte_fallback"},
       {WITH("\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"), TPO_E_UNSUPPORTED, "BertPreTokenizer"},
       {WITH("\"pre_tokenizer\":{}"), TPO_E_UNSUPPORTED, "without a type"},
+      {WITH("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},"
+            "{\"type\":\"ByteLevel\"}]}"),
+       TPO_E_UNSUPPORTED, "after another, a pre_tokenizer of type ByteLevel"},
       {WITH("\"normalizer\":{\"type\":\"BertNormalizer\"}"), TPO_E_UNSUPPORTED, "BertNormalizer"},
       {WITH(PRE ",\"post_processor\":{\"type\":\"RobertaProcessing\"}"), TPO_E_UNSUPPORTED,
        "RobertaProcessing"},
@@ -111,6 +114,8 @@ static void settings_faults_are_named(void **state)
       {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", "not a token id"},
       {"tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":true}",
        "add_bos_token"},
+      {"tokenizer_config.json", "{\"add_prefix_space\":\"yes\"}",
+       "add_prefix_space must be true, false or null"},
       {"generation_config.json", "{\"eos_token_id\":\"x\"}", "eos_token_id"},
       {"generation_config.json", "{\"eos_token_id\":[1,-5]}", "eos_token_id"},
       {"config.json", "{\"eos_token_id\":[1,-5]}", "config.json: eos_token_id"},
@@ -180,11 +185,11 @@ struct gguf_case {
 static void write_gguf(const struct gguf_case *c, const char *dir)
 {
   struct tpo_buf keys = {0}, file = {0};
-  uint64_t n_tokens = 0, n_merges = 0, n_keys = 3;
+  uint64_t n_tokens = 0, n_merges = 0, n_keys = 2;
   while (n_tokens < 6 && c->tokens[n_tokens]) n_tokens++;
   while (n_merges < 3 && c->merges[n_merges]) n_merges++;
   add_text(&keys, "tokenizer.ggml.model", c->model);
-  add_text(&keys, "tokenizer.ggml.pre", c->pre);
+  if (c->pre) add_text(&keys, "tokenizer.ggml.pre", c->pre), n_keys++;
   add_texts(&keys, "tokenizer.ggml.tokens", c->tokens, n_tokens);
   if (n_merges) add_texts(&keys, "tokenizer.ggml.merges", c->merges, n_merges), n_keys++;
   if (c->n_types)
@@ -212,6 +217,7 @@ static void gguf_faults_are_named(void **state)
   static const struct gguf_case cases[] = {
       {.model = "bert", .pre = "x", .tokens = {"a"}, .code = TPO_E_UNSUPPORTED, .part = "\"bert\""},
       {.model = "gpt2", .pre = "qwen9", .tokens = {"a"}, .code = TPO_E_UNSUPPORTED, .part = "\"qwen9\""},
+      {.model = "gpt2", .tokens = {"a"}, .code = TPO_E_UNSUPPORTED, .part = "tokenizer.ggml.pre is missing"},
       {.model = "gpt2", .pre = "gpt-2", .tokens = {"a"}, .code = TPO_E_INPUT, .part = "merges"},
       {.model = "gpt2",
        .pre = "gpt-2",
@@ -329,6 +335,57 @@ static void a_small_gguf_works(void **state)
   remove_dir(dir);
 }
 
+static int put_beside(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err)
+{
+  (void)err;
+  put_file(arg, name, bytes, len);
+  return 0;
+}
+
+/* From the GGUF, and from the files that are written of it. */
+static void check_gguf(const struct gguf_case *c, const struct expected_ids *cases, size_t n)
+{
+  const char *dir = make_dir();
+  char path[512];
+  snprintf(path, sizeof path, "%s/vocab.gguf", dir);
+  write_gguf(c, dir);
+  struct tpo_tokenizer *tok = open_tokenizer(path);
+  check_ids(tok, cases, n);
+  assert_int_equal(tpo_tokenizer_each_file(tok, put_beside, (void *)dir, &test_error), 0);
+  tpo_tokenizer_close(tok);
+  tok = open_tokenizer(dir);
+  check_ids(tok, cases, n);
+  tpo_tokenizer_close(tok);
+  remove_dir(dir);
+}
+
+static void a_gguf_makes_text_of_marked_symbols_too(void **state)
+{
+  (void)state;
+  static const struct gguf_case c = {.model = "gpt2",
+                                     .pre = "gpt-2",
+                                     .tokens = {"<e>", "!", "a", "!!", "b"},
+                                     .merges = {"! !"},
+                                     .types = {3, 3, 1, 1, 4},
+                                     .n_types = 5};
+  static const struct expected_ids cases[] = {
+      {"a!", 0, {2, 1}, 2}, {"!!!b", 0, {3, 1, 4}, 3}, {"!!<e>", TPO_ENCODE_SPECIAL, {1, 1, 0}, 3}};
+  check_gguf(&c, cases, 3);
+}
+
+static void a_gguf_names_its_bytes(void **state)
+{
+  (void)state;
+  static const struct gguf_case c = {.model = "llama",
+                                     .tokens = {"<unk>", "<0x41>", "<0xC3>", "<0xA9>", "a", "\xe2\x96\x81"},
+                                     .types = {2, 1, 6, 3, 3, 1},
+                                     .n_types = 6,
+                                     .scores = {0},
+                                     .n_scores = 6};
+  static const struct expected_ids cases[] = {{"A", 0, {5, 1}, 2}, {"\u00e9 a", 0, {5, 2, 3, 5, 4}, 5}};
+  check_gguf(&c, cases, 2);
+}
+
 /* Bytes of a good tokenizer.json are changed, removed or doubled: it loads or fails with a message. */
 static void mutated_files_never_crash(void **state)
 {
@@ -381,6 +438,8 @@ int main(void)
       cmocka_unit_test(settings_faults_are_named),
       cmocka_unit_test(gguf_faults_are_named),
       cmocka_unit_test(a_small_gguf_works),
+      cmocka_unit_test(a_gguf_makes_text_of_marked_symbols_too),
+      cmocka_unit_test(a_gguf_names_its_bytes),
       cmocka_unit_test(mutated_files_never_crash),
   };
   return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);

@@ -115,6 +115,33 @@ __attribute__((unused)) static int differs(const struct tpo_tokenizer *tok, cons
   return !same;
 }
 
+/* The tokenizer of a tokenizer.json. */
+__attribute__((unused)) static struct tpo_tokenizer *from_json(const char *json)
+{
+  const char *dir = make_dir();
+  put_file(dir, "tokenizer.json", json, strlen(json));
+  struct tpo_tokenizer *tok = open_tokenizer(dir);
+  remove_dir(dir);
+  return tok;
+}
+
+struct expected_ids {
+  const char *text;
+  unsigned flags;
+  int32_t ids[8], n;
+};
+
+__attribute__((unused)) static void check_ids(const struct tpo_tokenizer *tok,
+                                              const struct expected_ids *cases, size_t n)
+{
+  int bad = 0;
+  for (size_t i = 0; i < n; i++) {
+    struct tpo_ids ids = {.ids = (int32_t *)cases[i].ids, .n = (size_t)cases[i].n};
+    bad += differs(tok, cases[i].text, strlen(cases[i].text), cases[i].flags, &ids);
+  }
+  assert_int_equal(bad, 0);
+}
+
 /* Every line of a vectors.jsonl: text, ids, plain. Returns the number of texts. */
 __attribute__((unused)) static int check_vectors(const struct tpo_tokenizer *tok, const char *path)
 {

@@ -13,23 +13,25 @@ struct known {
   enum tpo_template_family family;
   bool header;        /* Llama 3.1's dated system header */
   bool always_prompt; /* ends with a generation prompt whether asked for or not */
+  const char *bos;    /* written out in the template, whatever the tokenizer's is; NULL: the tokenizer's */
 };
 
 static const struct known known[] = {
-    {0xa997cff186c77fcd, TPO_TEMPLATE_CHATML, false, false}, /* no default system message */
-    {0x08d06187ec005cef, TPO_TEMPLATE_CHATML, false,
-     false}, /* the same, and add_generation_prompt's default said */
-    {0x94f59058be7e39a8, TPO_TEMPLATE_CHATML, false, false}, /* with one: SmolLM2 and others */
-    {0xeafa5de36d8e028b, TPO_TEMPLATE_LLAMA2, false, false},
-    {0xa0451494e374a7ed, TPO_TEMPLATE_LLAMA2, false,
-     false}, /* and a branch for system turns, never reached */
-    {0x2da4b20f281f1585, TPO_TEMPLATE_LLAMA2, false, false}, /* and a default system message, switched off */
-    {0x6261f3303a7818b7, TPO_TEMPLATE_LLAMA3, false, false},
-    {0xa9ff6aa7da1fbb72, TPO_TEMPLATE_LLAMA3, false, false}, /* BOS by its name */
-    {0xb4649a6eb1a904eb, TPO_TEMPLATE_LLAMA3, false,
-     true}, /* the first release, and reward models made of it */
-    {0x0add54f40dd46a1b, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.1, 3.3 */
-    {0x80ee2cad7369a348, TPO_TEMPLATE_LLAMA3, true, false}, /* 3.2 */
+    {.hash = 0xa997cff186c77fcd, .family = TPO_TEMPLATE_CHATML}, /* no default system message */
+    /* the same, and add_generation_prompt's default said */
+    {.hash = 0x08d06187ec005cef, .family = TPO_TEMPLATE_CHATML},
+    {.hash = 0x94f59058be7e39a8, .family = TPO_TEMPLATE_CHATML}, /* with one: SmolLM2 and others */
+    {.hash = 0xeafa5de36d8e028b, .family = TPO_TEMPLATE_LLAMA2},
+    {.hash = 0xa0451494e374a7ed,
+     .family = TPO_TEMPLATE_LLAMA2}, /* a branch for system turns, never reached */
+    /* and a default system message, switched off */
+    {.hash = 0x2da4b20f281f1585, .family = TPO_TEMPLATE_LLAMA2},
+    {.hash = 0x6261f3303a7818b7, .family = TPO_TEMPLATE_LLAMA3},
+    {.hash = 0xa9ff6aa7da1fbb72, .family = TPO_TEMPLATE_LLAMA3, .bos = "<|begin_of_text|>"},
+    /* the first release, and reward models made of it */
+    {.hash = 0xb4649a6eb1a904eb, .family = TPO_TEMPLATE_LLAMA3, .always_prompt = true},
+    {.hash = 0x0add54f40dd46a1b, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.1, 3.3 */
+    {.hash = 0x80ee2cad7369a348, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.2 */
 };
 
 static const struct known *recognise(const struct tpo_canon *canon)
@@ -71,6 +73,7 @@ static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, b
   if (k) {
     t->family = k->family;
     t->always_prompt = k->always_prompt;
+    if (k->bos) t->bos = k->bos;
     if (canon.has_system) t->default_system = keep(t, &canon.system);
     if (k->header) t->knowledge = keep(t, &canon.knowledge);
     if (k->header) t->date = keep(t, &canon.date);
