@@ -11,7 +11,7 @@
 #include "base/philox.h"
 
 /* A test asks for more memory than there can be; AddressSanitizer would otherwise end the process. */
-const char *__asan_default_options(void);
+TPO_API const char *__asan_default_options(void); /* visible to the sanitizer's library */
 const char *__asan_default_options(void)
 {
   return "allocator_may_return_null=1";
