@@ -62,6 +62,9 @@ struct tpo_output {
   const uint8_t *inserted; /* [n] */
   int n;
   int n_thought; /* tokens up to and including the response marker; 0 without one */
+  /* Of TPO_FINISH_STOP_STRING, the last tokens that reach behind the response that is judged, which ends with
+   * its last character before the stop string that is no white space; otherwise 0. */
+  int n_unjudged;
   enum tpo_finish finish;
   /* Prefill + what the tokens say, special ones left out; of TPO_FINISH_STOP_STRING what is before that
    * string. UTF-8 without NUL: any byte that is none (of a code point cut off at the last token) is U+FFFD

@@ -93,7 +93,7 @@ const struct config_key config_keys[] = {
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
     TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again. "
+         "Text that begins the response, which ends where it comes again, as at a stop string. "
          "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
@@ -129,7 +129,8 @@ const struct config_key config_keys[] = {
     INT("sampling.slots", sampling.slots, 1, 65536, "64",
         "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
     {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,
-     "Strings that end a sample where they appear; they are cut off. One string or a list."},
+     "Strings that end a sample where they appear; they are cut off, and tokens that reach behind the "
+     "response, which the judge did not see, carry no loss. One string or a list."},
 
     TEXT("judge.kind", judge.kind, "rule",
          "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "

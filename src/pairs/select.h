@@ -43,8 +43,8 @@ struct selection {
   bool unjudged; /* a response of the prompt has no score */
 };
 
-/* Whether some token of the row was sampled; inserted ones carry no loss in a rejected output. */
-bool has_sampled_token(const struct tpo_sample_row *row);
+/* Whether some token of the row would carry loss in a rejected output, where inserted ones have none. */
+bool has_loss_token(const struct tpo_sample_row *row);
 /* Fills selection->choices for one prompt; *outcome tells why when there are none. */
 int select_prompt(struct selection *selection, const struct tpo_samples *samples, struct prompt_group group,
                   const struct tpo_pairs_config *config, double rho, enum outcome *outcome,
