@@ -88,7 +88,8 @@ struct tpo_engine_client {
 TPO_API int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model,
                             const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
                             const struct tpo_engine_options *options, struct tpo_error *err);
-/* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN
+/* A prompt that leaves no room for a token in the context, or for what an inserted response marker takes
+ * (tpo_config_check_room), is an error naming its id and both lengths. NaN
  * logits are TPO_E_NUMERIC naming the prompt and position. */
 TPO_API int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *client,
                            struct tpo_error *err);

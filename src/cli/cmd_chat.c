@@ -184,7 +184,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   c.messages = json_array();
-  status = tpo_policy_open(&c.policy, &s.session, path, false, err);
+  status = tpo_comm_agree(s.session.comm, tpo_policy_check_budgets(&in->config, path, err), err);
+  if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, false, err);
   if (status == 0) {
     struct tpo_engine_options engine_options = {
         .sampling = &in->config.sampling, .thought = c.thought, .seed = in->config.seed};

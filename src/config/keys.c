@@ -124,8 +124,8 @@ const struct config_key config_keys[] = {
          "Divides the positive logits of tokens that occurred before, "
          "and multiplies the negative ones; 1 is off."),
     INT("sampling.max_tokens", sampling.max_tokens, 1, 10000000, "1024",
-        "Most generated tokens of a sample, thought and response together. "
-        "A response marker that is inserted can go past it."),
+        "Most generated tokens of a sample, thought and response together. Under `on_budget: force` it must "
+        "hold the thought's budget, the marker that is inserted and a token of the response."),
     INT("sampling.slots", sampling.slots, 1, 65536, "64",
         "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
     {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,

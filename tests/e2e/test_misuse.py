@@ -13,7 +13,7 @@ from conftest import BUILD, ROOT, command, environment
 
 COMMANDS = ["run", "generate", "judge", "pairs", "dpo", "synth", "report", "chat", "export", "inspect", "config", "tokenize",
             "detokenize", "template", "logprobs"]
-GENERATE = ["--k", 2, "--max-tokens", 4]
+GENERATE = ["--k", 2, "--max-tokens", 4, "--thought", "none"]
 
 
 def one_line(text, *words):
@@ -130,7 +130,8 @@ def test_metrics_on_standard_output(tpo, tiny_model, files, tmp_path):
 PRINTING = [["--help"], ["--version"], ["run", "--help"], ["config"], ["config", "--reference"], ["inspect", "samples.h5"],
             ["synth", "--constraints", "--n", "300", "--out", "-"], ["tokenize", "--model", "MODEL"], ["detokenize", "--model", "MODEL"],
             ["logprobs", "--model", "MODEL"], ["chat", "--model", "MODEL"],
-            ["generate", "--model", "MODEL", "--prompts", "prompts.jsonl", "--out", "-", "--jsonl", "--k", "1", "--max-tokens", "3"]]
+            ["generate", "--model", "MODEL", "--prompts", "prompts.jsonl", "--out", "-", "--jsonl", "--k", "1", "--max-tokens", "3",
+             "--thought", "none"]]
 
 
 @pytest.mark.parametrize("where", ["full", "closed", "gone"])
@@ -154,7 +155,7 @@ def test_closed_standard_streams_stay_out_of_files(tpo, tiny_model, files, tmp_p
     out = tmp_path / "o.h5"
     line = '"$0" "$@" <&- >&- 2>&-'
     subprocess.run(["sh", "-c", line, BUILD / "tpo", "generate", "--model", tiny_model, "--prompts", files / "prompts.jsonl",
-                    "--out", out, "--k", "2", "--max-tokens", "4"], check=True, env=environment())
+                    "--out", out, "--k", "2", "--max-tokens", "4", "--thought", "none"], check=True, env=environment())
     assert "16 samples of 8 prompts" in tpo.ok("inspect", out)
 
 
