@@ -85,9 +85,11 @@ const struct config_key config_keys[] = {
         "So many bad rows of a file of instructions or pairs are left out, each told with its line; one more, "
         "and the file is refused."),
 
-    TEXT("thought.name", thought.name, "generic",
-         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
-         "of the file that names it. Beside a `prompt` it is a label only, and nothing is read."),
+    TEXT(
+        "thought.name", thought.name, "generic",
+        "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
+        "of the file that names it. Beside a `prompt`, in a file or given by `--set`, it is a label only, and "
+        "nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
@@ -220,7 +222,9 @@ const struct config_key config_keys[] = {
           "nearly all pairs would teach the layout and few the response."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
-           "The preference loss: the logistic one of DPO, or IPO's squared one."),
+           "The preference loss: the logistic one of DPO, or IPO's squared one. Both are of the sums of an "
+           "output's token log-probabilities. Some programs give IPO their means: a beta from there is "
+           "to be divided by the outputs' length in tokens."),
     REAL("train.beta", train.beta, 0, 1000, KEY_ABOVE_MIN, "0.1",
          "How strongly the model is held to the reference; larger is closer."),
     REAL("train.label_smoothing", train.label_smoothing, 0, 0.5, KEY_BELOW_MAX, "0",

@@ -238,3 +238,14 @@ def test_messages_do_not_steer_the_terminal(tpo):
         for args in (["inspect", name], ["config", name], ["generate", name], ["config", "--set", name + "=1"], [name]):
             result = tpo(*args)
             assert result.returncode == 2 and not steering(result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("prompt_first", [True, False])
+def test_a_name_beside_a_prompt_is_a_label_in_any_order(tpo, tmp_path, prompt_first):
+    settings = ["thought.prompt=Q: {instruction}", "thought.name=mine"]
+    config = tmp_path / "c.yaml"
+    config.write_text("seed: 1\n")
+    args = [part for setting in (settings if prompt_first else settings[::-1]) for part in ("--set", setting)]
+    text = tpo.ok("config", config, *args)
+    assert re.search(r"name: mine +# --set", text) and re.search(r"prompt: .*Q: \{instruction\}.* # --set", text)
+    assert "mine" in tpo.fails("config", config, "--set", "thought.name=mine", code=2)
