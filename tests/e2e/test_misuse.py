@@ -249,3 +249,13 @@ def test_a_name_beside_a_prompt_is_a_label_in_any_order(tpo, tmp_path, prompt_fi
     text = tpo.ok("config", config, *args)
     assert re.search(r"name: mine +# --set", text) and re.search(r"prompt: .*Q: \{instruction\}.* # --set", text)
     assert "mine" in tpo.fails("config", config, "--set", "thought.name=mine", code=2)
+
+
+def test_a_chat_warns_once_where_the_layout_is_not_kept(tpo, tiny_model):
+    """With on_budget: stop the tiny model never comes to the response."""
+    args = ["chat", "--model", tiny_model, "--max-tokens", 8]
+    stop = ["--set", "thought.on_budget=stop"]
+    for more, words in ((stop, "hidden (--show-thoughts shows it)"), (stop + ["--show-thoughts"], "taken for a thought and left")):
+        log = tpo(*args, *more, stdin=b"Hello\nAgain\nMore\n").stderr.decode()
+        assert log.count("did not keep to the thought layout") == 1 and words in log and "--thought none switches" in log, log
+    assert "layout" not in tpo(*args, "--thought", "none", stdin=b"Hello\nAgain\n").stderr.decode()
