@@ -339,6 +339,21 @@ bool journal_exists(const char *folder)
   return n > 0;
 }
 
+int journal_refuse(const char *path, struct tpo_error *err)
+{
+  bool is_one = tpo_is_dir(path) && journal_exists(path);
+  struct tpo_map map;
+  if (tpo_is_regular(path) && tpo_map_open(&map, path, NULL) == 0) {
+    const char *work;
+    size_t len;
+    is_one = journal_read_head(&map, &work, &len);
+    tpo_map_close(&map);
+  }
+  if (!is_one) return 0;
+  return tpo_fail(err, TPO_E_USAGE,
+                  "%s: a journal of unfinished work: the command that began it goes on with --resume", path);
+}
+
 int journal_remove(const char *folder, struct tpo_error *err)
 {
   struct dirent **names;
