@@ -91,10 +91,8 @@ static int refuse_work(const struct journal *j, const char *work, size_t len, st
     const char *a = strchrnul(ours, '\n'), *b = memchr(theirs, '\n', (size_t)(end - theirs));
     if (!b) b = end;
     if (!*a || b == end || a - ours != b - theirs || memcmp(ours, theirs, (size_t)(a - ours)) != 0)
-      return tpo_fail(err, TPO_E_STATE,
-                      "%s: holds work of another kind: `%.*s` there, `%.*s` now; go on as it was begun, or "
-                      "remove the folder to begin anew",
-                      j->folder, (int)(b - theirs < 200 ? b - theirs : 200), theirs,
+      return tpo_fail(err, TPO_E_STATE, "%s: holds work of another kind: `%.*s` there, `%.*s` now", j->folder,
+                      (int)(b - theirs < 200 ? b - theirs : 200), theirs,
                       (int)(a - ours < 200 ? a - ours : 200), ours);
     ours = a + 1;
     theirs = b + 1;
