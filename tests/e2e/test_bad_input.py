@@ -191,10 +191,10 @@ def test_a_full_disk_leaves_no_file(tiny_model, prompts, tmp_path):
 
     out = tmp_path / "o.h5"
     result = subprocess.run(command(["generate", "--model", tiny_model, "--prompts", prompts, "--out", out, "--max-tokens",
-                                     "8", "--k", "2", "--thought", "none"]), capture_output=True, env=environment(), preexec_fn=limit, check=False)
+                                     "40", "--k", "2"]), capture_output=True, env=environment(), preexec_fn=limit, check=False)
     assert result.returncode == 1, result.stderr.decode()
     assert "o.h5" in result.stderr.decode()
-    assert not list(tmp_path.glob("o.h5*"))
+    assert {path.name for path in tmp_path.glob("o.h5*")} <= {"o.h5.journal"}  # what was drawn is kept
 
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "other", "missing"])
