@@ -106,6 +106,7 @@ struct tpo_pairs_config {  /* pairs: */
   double margin;            /* least difference of raw scores for a pair, default 0 (exclusive) */
   int max_pairs_per_prompt; /* mode all; 0 = no limit */
   bool reject_failures;     /* an output that does not parse is rejected; false: it is left out */
+  double max_failure_share; /* in [0, 1]: most pairs whose rejected output does not parse, of all pairs */
 };
 
 enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };

@@ -217,6 +217,11 @@ const struct config_key config_keys[] = {
           "Whether an output that does not parse is rejected, before any that does. "
           "`false` leaves it out: where many outputs fail, "
           "nearly all pairs would teach the layout and few the response."),
+    REAL(
+        "pairs.max_failure_share", pairs.max_failure_share, 0, 1, 0, "1",
+        "Most pairs whose rejected output does not parse, as a share of an iteration's pairs. Where there would be "
+        "more, a keyed draw decides which instructions keep theirs; the others are paired as if theirs weren't "
+        "there, by score alone."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
            "The preference loss: the logistic one of DPO, or IPO's squared one."),

@@ -156,10 +156,10 @@ static bool single_valued(const struct selection *s)
 }
 
 int select_prompt(struct selection *s, const struct tpo_samples *samples, struct prompt_group group,
-                  const struct tpo_pairs_config *config, double rho, enum outcome *outcome,
+                  const struct tpo_pairs_config *config, double rho, bool failures, enum outcome *outcome,
                   struct tpo_error *err)
 {
-  int status = gather(s, samples, group, config->reject_failures, rho, err);
+  int status = gather(s, samples, group, failures, rho, err);
   if (status < 0) return status;
   *outcome = OUTCOME_UNJUDGED;
   if (s->unjudged) return 0;

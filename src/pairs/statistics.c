@@ -20,7 +20,8 @@ json_t *pair_statistics_object(const struct tpo_pair_statistics *s)
                 {"unscored", s->unscored},
                 {"no_tokens", s->no_tokens},
                 {"parse_failures", s->parse_failures},
-                {"rejected_parse_failures", s->rejected_parse_failures}};
+                {"rejected_parse_failures", s->rejected_parse_failures},
+                {"failures_passed_over", s->failures_passed_over}};
   const struct {
     const char *name;
     double value;

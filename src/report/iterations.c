@@ -318,6 +318,8 @@ static const struct row rows[] = {
     NUMBER_ROW("format failures", "samples without a response", EVENT_PAIRS, "parse_failures", 0),
     NUMBER_ROW("rejected for format", "pairs whose rejected output is a format failure", EVENT_PAIRS,
                "rejected_parse_failures", 0),
+    NUMBER_ROW("failures passed over", "prompts whose format failures pairs.max_failure_share left out",
+               EVENT_PAIRS, "failures_passed_over", 0),
     {"Training", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("steps", NULL, put_steps),
     OWN_ROW("loss, first → last", "before each update; ln 2 = 0.6931 at the start of DPO", put_loss),

@@ -103,13 +103,15 @@ int step_judge(struct loop *loop, struct tpo_error *err)
 
 static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_STATE,
-                  "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
-                  "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
-                  "and %zu were not judged in full; more samples (sampling.k), "
-                  "other instructions or a judge that fails less often are needed",
-                  loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin,
-                  s->unjudged);
+  return tpo_fail(
+      err, TPO_E_STATE,
+      "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
+      "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
+      "and %zu were not judged in full; of %zu the samples that don't parse were left out because of "
+      "pairs.max_failure_share; more samples (sampling.k), "
+      "other instructions or a judge that fails less often are needed",
+      loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin, s->unjudged,
+      s->failures_passed_over);
 }
 
 /* Selection, on rank 0. */
@@ -118,16 +120,21 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
   struct tpo_pair_statistics statistics = {0};
   struct length_difference difference;
   struct tpo_pairs *pairs = &loop->pairs;
-  int status = tpo_select_pairs(pairs, &loop->samples, &loop->config->pairs,
-                                loop->config->thought.train_forced, &statistics, err);
+  const struct tpo_pair_options options = {.config = &loop->config->pairs,
+                                           .train_forced = loop->config->thought.train_forced,
+                                           .seed = loop->config->seed,
+                                           .iteration = (uint32_t)loop->iteration};
+  int status = tpo_select_pairs(pairs, &loop->samples, &options, &statistics, err);
   if (status == 0 && pairs->n == 0) status = no_pair(loop, &statistics, err);
   if (status < 0) return status;
   pairs->statistics = tpo_pair_statistics_json(&statistics);
   pairs->config = strdup(loop->config_yaml);
   status = length_difference(&loop->samples, pairs, &difference, err);
   if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
-  tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration, statistics.pairs,
-          statistics.prompts, statistics.rho);
+  tpo_log(TPO_LOG_INFO,
+          "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
+          loop->iteration, statistics.pairs, statistics.prompts, statistics.rho,
+          statistics.rejected_parse_failures);
   return status;
 }
 

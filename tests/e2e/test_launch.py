@@ -52,7 +52,7 @@ def test_paper_configuration_has_the_papers_values(tpo, path):
     effective = tpo.ok("config", path)
     for line in ["k: 8", "temperature: 0.8", "top_p: 0.95", "prompts_per_iteration: 5000", "validation_prompts: 1500",
                  "iterations: 4", "epochs: 10", "validate_each_epoch: true", "length_penalty: auto", "mode: best-worst",
-                 "on_budget: stop"]:
+                 "on_budget: stop", "max_failure_share: 0.1"]:
         assert f"  {line}  #" in effective, line
 
 

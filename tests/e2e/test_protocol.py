@@ -25,11 +25,11 @@ def run(tpo, tiny_model, tmp_path):
     tiny.write_prompts(train, "train", 6)
     tiny.write_prompts(validation, "validation", 8)
 
-    def go(name, resample, temperature=1, k=2, ranks=0):
+    def go(name, resample, *options, temperature=1, k=2, ranks=0):
         config, run_dir = tmp_path / f"{name}.yaml", tmp_path / name
         config.write_text(CONFIG.format(model=tiny_model, train=train, validation=validation, run_dir=run_dir,
                                         temperature=temperature, k=k, resample=resample))
-        tpo.ok("run", config, ranks=ranks)
+        tpo.ok("run", config, *options, ranks=ranks)
         return run_dir
 
     return go
@@ -89,6 +89,23 @@ def test_training_keeps_what_does_not_parse_as_rejected_or_leaves_it_out(tpo, ru
         without = json.loads(f.attrs["statistics"])
         assert all(scored["format_ok"][f["rejected"][:]]), "both outputs of each pair parse"
     assert without["rejected_parse_failures"] == 0 and without["parse_failures"] == pairs["parse_failures"]
+
+
+def test_what_does_not_parse_is_at_most_a_share_of_the_rejected(tpo, run, tmp_path):
+    run_dir = run("share", 1, "--set", "pairs.max_failure_share=0.6", ranks=2)
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    counts = next(e for e in lines if e["event"] == "pairs")
+    assert 0 < counts["rejected_parse_failures"] <= 0.6 * counts["pairs"]
+    assert counts["failures_passed_over"] > 0
+    tpo.ok("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "pairs.h5", "--seed", 5,
+           "--iteration", 1, "--max-failure-share", 0.6)
+    with h5py.File(tmp_path / "pairs.h5") as ours, h5py.File(run_dir / "iter-001/pairs.h5") as of_run:
+        assert all((ours[name][:] == of_run[name][:]).all() for name in ("chosen", "rejected"))
+        assert json.loads(ours.attrs["statistics"]) == json.loads(of_run.attrs["statistics"])
+    assert "failures_passed_over" in tpo.ok("inspect", tmp_path / "pairs.h5")
+    assert "failures passed over" in (run_dir / "report.html").read_text()
+    tpo.fails("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "no.h5",
+              "--max-failure-share", 1.5, code=2)
 
 
 JUDGE = """

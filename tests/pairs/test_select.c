@@ -16,6 +16,7 @@ static struct tpo_samples samples;
 static struct tpo_pairs pairs;
 static struct tpo_pair_statistics statistics;
 static struct tpo_pairs_config config;
+static struct tpo_pair_options options;
 
 static const int32_t prompt_tokens[] = {5, 6, 7};
 static const int32_t tokens[] = {1, 2, 3, 4};
@@ -25,7 +26,9 @@ static int set_up(void **state)
 {
   (void)state;
   samples = (struct tpo_samples){.rows = rows, .is_scored = true};
-  config = (struct tpo_pairs_config){.mode = TPO_PAIRS_BEST_WORST, .reject_failures = true};
+  config = (struct tpo_pairs_config){
+      .mode = TPO_PAIRS_BEST_WORST, .reject_failures = true, .max_failure_share = 1};
+  options = (struct tpo_pair_options){.config = &config, .train_forced = true};
   statistics = (struct tpo_pair_statistics){0};
   return 0;
 }
@@ -64,14 +67,14 @@ static void run(void)
 {
   struct tpo_error err = {0};
   tpo_pairs_free(&pairs);
-  if (tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_select_pairs(&pairs, &samples, &options, &statistics, &err) < 0) fail_msg("%s", err.message);
   assert_int_equal(statistics.pairs, pairs.n);
 }
 
 static void refuse(int code, const char *expected)
 {
   struct tpo_error err = {0};
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err), code);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, &statistics, &err), code);
   if (!strstr(err.message, expected)) fail_msg("'%s' does not tell '%s'", err.message, expected);
   assert_int_equal(pairs.n, 0);
 }
@@ -338,13 +341,14 @@ static void inserted_tokens_carry_loss_in_the_chosen_output_only(void **state)
   run();
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
+  options.train_forced = false;
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, sampled, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
   rows[0].inserted = NULL; /* nothing was inserted */
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
 }
 
@@ -370,6 +374,11 @@ static void settings_out_of_range_are_refused(void **state)
   config.margin = NAN;
   refuse(TPO_E_USAGE, "margin");
   config.margin = 0;
+  for (size_t i = 0; i < 4; i++) {
+    config.max_failure_share = i == 1 ? 1.01 : wrong[i];
+    refuse(TPO_E_USAGE, "max_failure_share");
+  }
+  config.max_failure_share = 1;
   config.max_pairs_per_prompt = -1;
   refuse(TPO_E_USAGE, "max_pairs_per_prompt");
 }
@@ -413,7 +422,7 @@ static void statistics_are_written_as_json(void **state)
       json,
       "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
       "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,"
-      "\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
+      "\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
   free(json);
 }
 
