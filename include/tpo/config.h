@@ -43,16 +43,21 @@ struct tpo_data_config { /* data: */
   int skip_bad; /* bad rows of a file of prompts or pairs that are left out before the file is refused */
 };
 
-struct tpo_thought_config { /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
-  char *name;               /* as given */
-  char *prompt;             /* user turn; holds {instruction} exactly once */
-  char *system;             /* system message, or empty: the chat template's own default */
-  char *thought_marker;     /* text that begins the thought, or empty */
-  char *response_marker;    /* text that begins the response; empty: all of the output is response */
-  char *prefill;            /* text that the assistant's turn is begun with, or empty */
-  int thought_tokens;       /* budget of the thought; 0: see tpo_config_thought_limit */
-  int response_tokens;      /* budget of the response; 0 = no limit of its own */
-  bool force;               /* on_budget: force (insert the response marker) | stop */
+enum tpo_parse_rule {
+  TPO_PARSE_STRICT, /* both markers, in order, each once */
+  TPO_PARSE_SEARCH  /* the first thought marker, and the first response marker after it */
+};
+struct tpo_thought_config {  /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
+  char *name;                /* as given */
+  char *prompt;              /* user turn; holds {instruction} exactly once */
+  char *system;              /* system message, or empty: the chat template's own default */
+  char *thought_marker;      /* text that begins the thought, or empty */
+  char *response_marker;     /* text that begins the response; empty: all of the output is response */
+  char *prefill;             /* text that the assistant's turn is begun with, or empty */
+  enum tpo_parse_rule parse; /* strict | search: which outputs have the layout; sampling is the same */
+  int thought_tokens;        /* budget of the thought; 0: see tpo_config_thought_limit */
+  int response_tokens;       /* budget of the response; 0 = no limit of its own */
+  bool force;                /* on_budget: force (insert the response marker) | stop */
   /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
   bool train_forced;
 };

@@ -97,6 +97,12 @@ const struct config_key config_keys[] = {
          "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
+    CHOICE(
+        "thought.parse", thought.parse, "strict|search", "strict",
+        "Which outputs have the layout. `strict`: those with both markers in order, each once. "
+        "`search`: the first thought marker and the first response marker after it count, whatever stands "
+        "before, and a thought marker that comes again is text. Either way thought and response must not be "
+        "empty. Sampling is the same: it ends where the response marker comes a second time."),
     INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
         "Budget of the thought in tokens. "
         "0: half of `sampling.max_tokens` under `on_budget: force`, no limit of its own under `stop`."),
@@ -217,11 +223,10 @@ const struct config_key config_keys[] = {
           "Whether an output that does not parse is rejected, before any that does. "
           "`false` leaves it out: where many outputs fail, "
           "nearly all pairs would teach the layout and few the response."),
-    REAL(
-        "pairs.max_failure_share", pairs.max_failure_share, 0, 1, 0, "1",
-        "Most pairs whose rejected output does not parse, as a share of an iteration's pairs. Where there would be "
-        "more, a keyed draw decides which instructions keep theirs; the others are paired as if theirs weren't "
-        "there, by score alone."),
+    REAL("pairs.max_failure_share", pairs.max_failure_share, 0, 1, 0, "1",
+         "Most pairs whose rejected output does not parse, as a share of an iteration's pairs. "
+         "Where there would be more, a keyed draw decides which instructions keep theirs; "
+         "the others are paired as if theirs weren't there, by score alone."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
            "The preference loss: the logistic one of DPO, or IPO's squared one."),

@@ -12,6 +12,7 @@
 #include "tpo/judge.h"
 #include "tpo/pairs.h"
 #include "tpo/report.h"
+#include "tpo/text.h"
 #include "tpo/train.h"
 
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
@@ -28,6 +29,18 @@ int step_prompts(struct loop *loop, struct tpo_error *err)
   return status < 0 ? status : tpo_instructions_write(&loop->prompts, path, err);
 }
 
+static struct parse_counts count_parsed(const struct tpo_samples *samples,
+                                        const struct tpo_thought_config *thought)
+{
+  struct parse_counts counts = {0};
+  for (size_t i = 0; i < samples->n; i++) {
+    const char *text = samples->rows[i].text;
+    counts.strict += tpo_thought_parses(thought, TPO_PARSE_STRICT, text, strlen(text));
+    counts.search += tpo_thought_parses(thought, TPO_PARSE_SEARCH, text, strlen(text));
+  }
+  return counts;
+}
+
 /* What was sampled, to the file and into the metrics. Rank 0. */
 static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
 {
@@ -40,7 +53,9 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
   int status = loop_path(loop, loop->iteration, "samples.h5", path, err);
   if (status == 0) status = tpo_samples_write(samples, path, err);
   if (status == 0) status = sample_dynamics(samples, 0, &dynamics, err);
-  if (status == 0) status = loop_event(loop, "sample", event_sample(&summary, &dynamics, stats), err);
+  const struct parse_counts parsed = count_parsed(samples, &loop->config->thought);
+  if (status == 0)
+    status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &parsed, stats), err);
   if (status == 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
             loop->iteration, samples->n, summary.prompts,

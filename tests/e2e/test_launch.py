@@ -67,7 +67,7 @@ def test_the_direct_baseline_differs_in_the_thought_alone(tpo, thinking, direct)
     differing = {line.split(":")[0].strip() for line in ours ^ baseline}
     assert "name" in differing and "  name: none" in baseline
     assert differing <= {"name", "prompt", "system", "thought_marker", "response_marker", "prefill", "thought_tokens",
-                         "response_tokens", "on_budget", "train_forced", "dir", "baseline"}
+                         "response_tokens", "on_budget", "parse", "train_forced", "dir", "baseline"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)

@@ -33,7 +33,7 @@ run: {{dir: {run_dir}, iterations: {iterations}, validation_temperature: 1, vali
 """
 THOUGHT = "{name: letter, prompt: \"{instruction}\", response_marker: \"Q\", on_budget: force, thought_tokens: 20, response_tokens: 16}"
 FIELDS = {
-    "sample": ["format_rate", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
+    "sample": ["format_rate", "parsed_strict", "parsed_search", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
                "mean_response_tokens", "response_tokens_25", "response_tokens_50", "response_tokens_75", "repetition"],
     "judge": ["mean_score", "best_score", "worst_score", "score_25", "score_50", "score_75"],
     "pairs": ["rho", "ties", "single_valued", "too_few", "below_margin", "unjudged", "tie_share", "unpaired_share",

@@ -108,6 +108,39 @@ def test_what_does_not_parse_is_at_most_a_share_of_the_rejected(tpo, run, tmp_pa
               "--max-failure-share", 1.5, code=2)
 
 
+def parts(text, rule):
+    """Thought and response of "...a thought e response", or None."""
+    thought = text.find("a")
+    response = text.find("e", thought)
+    if thought < 0 or response < 0 or rule == "strict" and (text.count("a") > 1 or text.count("e") > 1):
+        return None
+    found = text[thought + 1:response].strip(), text[response + 1:].strip()
+    return found if all(found) else None
+
+
+def test_either_rule_of_parsing_is_counted_and_samples_alike(tpo, run, tmp_path, tiny_model):
+    layout = ["--set", "thought.thought_marker=a", "--set", "pairs.reject_failures=false", "--set", "sampling.k=16"]
+    run_dir = run("search", 0, *layout, "--set", "thought.parse=search", ranks=2)
+    with h5py.File(run_dir / "iter-001/samples.h5") as f:
+        names = ["text", "thought", "response", "format_ok"]
+        rows = list(zip(*[[v.decode() if isinstance(v, bytes) else bool(v) for v in f[name]] for name in names]))
+    for text, thought, response, ok in rows:
+        assert ok == bool(parts(text, "search")) and (not ok or (thought, response) == parts(text, "search")), text
+    counts = {rule: sum(bool(parts(row[0], rule)) for row in rows) for rule in ("strict", "search")}
+    assert 0 < counts["strict"] < counts["search"] < len(rows)
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    event = next(e for e in lines if e["event"] == "sample")
+    assert {rule: event[f"parsed_{rule}"] for rule in counts} == counts
+    assert "kept, search" in (run_dir / "report.html").read_text()
+    (tmp_path / "layout.yaml").write_text('prompt: "{instruction}"\nthought_marker: "a"\nresponse_marker: "e"\nparse: strict\n')
+    out = tpo.ok("generate", "--model", tiny_model, "--prompts", run_dir / "iter-001/prompts.jsonl", "--jsonl", "--out", "-",
+                 "--thought", tmp_path / "layout.yaml", "--seed", 5, "--iteration", 1, "--k", 16, "--temperature", 1,
+                 "--top-p", 1, "--max-tokens", 40, "--set", "model.dtype=fp32")
+    strict = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in strict] == [row[0] for row in rows], "the rule changes no sample"
+    assert sum(row["format_ok"] for row in strict) == counts["strict"]
+
+
 JUDGE = """
 import json, sys
 for line in sys.stdin:

@@ -117,8 +117,8 @@ static void the_share_holds_whatever_the_samples(void **state)
   }
 }
 
-/* One pair a prompt: one that was passed over and then kept its failure would add one to the failures, and one
- * to the pairs if it has none without. */
+/* One pair a prompt: one that was passed over and then kept its failure would add one to the failures, and to
+ * the pairs if it has none without. */
 static void no_prompt_that_was_passed_over_fits_in(void **state)
 {
   (void)state;
