@@ -103,14 +103,16 @@ struct tpo_judge_config { /* judge: */
   int retries;        /* http: attempts after the first */
 };
 
+enum tpo_length_unit { TPO_LENGTH_CHARACTERS, TPO_LENGTH_TOKENS };
 enum tpo_pair_mode { TPO_PAIRS_BEST_WORST, TPO_PAIRS_ALL };
 struct tpo_pairs_config {  /* pairs: */
   enum tpo_pair_mode mode; /* best-worst | all (every pair whose margin is above `margin`) */
   double length_penalty;   /* rho in [0, 0.5] of s = z(score) - rho * z(length); `auto` sets length_auto */
   bool length_auto;
-  double margin;            /* least difference of raw scores for a pair, default 0 (exclusive) */
-  int max_pairs_per_prompt; /* mode all; 0 = no limit */
-  bool reject_failures;     /* an output that does not parse is rejected; false: it is left out */
+  enum tpo_length_unit length_unit; /* of the response: code points | tpo_sample_response_tokens */
+  double margin;                    /* least difference of raw scores for a pair, default 0 (exclusive) */
+  int max_pairs_per_prompt;         /* mode all; 0 = no limit */
+  bool reject_failures;             /* an output that does not parse is rejected; false: it is left out */
   double max_failure_share; /* in [0, 1]: most pairs whose rejected output does not parse, of all pairs */
 };
 

@@ -31,14 +31,14 @@ struct tpo_pair_statistics {
   size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
   size_t failures_passed_over;    /* prompts whose failures were left out to keep to max_failure_share */
   double rho;                     /* used */
-  /* Of responses, in code points; over the pairs whose outputs both have a response. NaN when there is no
-   * such pair. */
-  double mean_chosen_length, mean_rejected_length;
+  /* Of responses, in code points and in tokens (tpo_sample_response_tokens); over the pairs whose outputs
+   * both have a response. NaN when there is no such pair. */
+  double mean_chosen_length, mean_rejected_length, mean_chosen_tokens, mean_rejected_tokens;
 };
 
 /* z(s) over the K samples of a prompt (population standard deviation; all zero when it is 0), in double.
- * Length is the response's code points. The pair is the sample with the highest z(score) - rho * z(length)
- * and the one with the lowest.
+ * Length is the response's code points or tokens, as length_unit says. The pair is the sample with the highest
+ * z(score) - rho * z(length) and the one with the lowest.
  *
  * A sample whose format failed is never chosen; it is the rejected one whenever its prompt has a usable
  * chosen (best-worst mode: the lowest-k such sample; mode all: each such sample pairs with the best), and

@@ -8,6 +8,7 @@ static const struct option options[] = {
     {"--samples", 0, "FILE", NULL, "scored samples, HDF5"},
     {"--out", 'o', "FILE", NULL, "pairs, HDF5"},
     {"--length-penalty", 0, "RHO|auto", "pairs.length_penalty", "rho of length control, in [0, 0.5]"},
+    {"--length-unit", 0, "UNIT", "pairs.length_unit", "what it counts in: characters or tokens"},
     {"--mode", 0, "best-worst|all", "pairs.mode", "one pair a prompt, or every pair above --margin"},
     {"--margin", 0, "M", "pairs.margin", "least difference of scores"},
     {"--max-failure-share", 0, "SHARE", "pairs.max_failure_share",

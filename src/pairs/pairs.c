@@ -127,13 +127,6 @@ static int add_pair(struct tpo_pairs *pairs, const struct tpo_samples *samples, 
   return status;
 }
 
-static double length_of(const struct selection *s, size_t row)
-{
-  for (size_t i = 0; i < s->n_candidates; i++)
-    if (s->candidates[i].row == row) return s->candidates[i].length;
-  return 0;
-}
-
 static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome outcome)
 {
   statistics->ties += outcome == OUTCOME_TIE;
@@ -143,6 +136,29 @@ static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome o
   statistics->unjudged += outcome == OUTCOME_UNJUDGED;
 }
 
+/* What is summed becomes a mean, NaN of nothing. */
+static void divide_lengths(struct tpo_pair_statistics *s)
+{
+  size_t n = s->pairs - s->rejected_parse_failures;
+  double *const sums[] = {&s->mean_chosen_length, &s->mean_rejected_length, &s->mean_chosen_tokens,
+                          &s->mean_rejected_tokens};
+  for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) *sums[i] = n ? *sums[i] / (double)n : NAN;
+}
+
+static void count_choice(struct tpo_pair_statistics *s, const struct tpo_samples *samples,
+                         const struct choice *choice)
+{
+  const struct tpo_sample_row *chosen = &samples->rows[choice->chosen],
+                              *rejected = &samples->rows[choice->rejected];
+  s->pairs++;
+  s->rejected_parse_failures += choice->parse_failure;
+  if (choice->parse_failure) return;
+  s->mean_chosen_length += response_length(chosen, TPO_LENGTH_CHARACTERS);
+  s->mean_rejected_length += response_length(rejected, TPO_LENGTH_CHARACTERS);
+  s->mean_chosen_tokens += response_length(chosen, TPO_LENGTH_TOKENS);
+  s->mean_rejected_tokens += response_length(rejected, TPO_LENGTH_TOKENS);
+}
+
 /* Selects with one rho; pairs NULL: only the statistics. */
 static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct groups *groups,
                       const struct tpo_pair_options *options, double rho,
@@ -150,7 +166,6 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
 {
   struct selection s = {0};
   struct tpo_pair_statistics counts = {.prompts = groups->n, .rho = rho};
-  size_t n_lengths = 0;
   bool *keep = tpo_calloc(groups->n, sizeof *keep, err);
   int status = keep
                    ? keep_failures(keep, &counts.failures_passed_over, &s, samples, groups, options, rho, err)
@@ -161,21 +176,13 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
     if (status < 0) break;
     count_outcome(&counts, outcome);
     for (size_t c = 0; c < s.n_choices && status == 0; c++) {
-      counts.pairs++;
-      if (s.choices[c].parse_failure) {
-        counts.rejected_parse_failures++;
-      } else {
-        counts.mean_chosen_length += length_of(&s, s.choices[c].chosen);
-        counts.mean_rejected_length += length_of(&s, s.choices[c].rejected);
-        n_lengths++;
-      }
+      count_choice(&counts, samples, &s.choices[c]);
       if (pairs) status = add_pair(pairs, samples, &s.choices[c], options->train_forced, err);
     }
   }
   selection_free(&s);
   free(keep);
-  counts.mean_chosen_length = n_lengths ? counts.mean_chosen_length / (double)n_lengths : NAN;
-  counts.mean_rejected_length = n_lengths ? counts.mean_rejected_length / (double)n_lengths : NAN;
+  divide_lengths(&counts);
   *statistics = counts;
   return status;
 }
@@ -183,17 +190,21 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
 static int find_rho(double *rho, const struct tpo_samples *samples, const struct groups *groups,
                     const struct tpo_pair_options *options, struct tpo_error *err)
 {
-  struct tpo_pair_statistics statistics;
+  struct tpo_pair_statistics s;
+  bool tokens = options->config->length_unit == TPO_LENGTH_TOKENS;
+  double chosen = NAN, rejected = NAN;
   for (int step = 0; step <= 10; step++) {
     *rho = step / 20.0;
-    int status = select_all(NULL, samples, groups, options, *rho, &statistics, err);
+    int status = select_all(NULL, samples, groups, options, *rho, &s, err);
     if (status < 0) return status;
-    if (!(statistics.mean_chosen_length > statistics.mean_rejected_length)) return 0;
+    chosen = tokens ? s.mean_chosen_tokens : s.mean_chosen_length;
+    rejected = tokens ? s.mean_rejected_tokens : s.mean_rejected_length;
+    if (!(chosen > rejected)) return 0;
   }
   tpo_log(TPO_LOG_WARN,
           "length control: chosen responses are longer than rejected ones (%.1f "
-          "and %.1f characters on average) even with the greatest length penalty, 0.5",
-          statistics.mean_chosen_length, statistics.mean_rejected_length);
+          "and %.1f %s on average) even with the greatest length penalty, 0.5",
+          chosen, rejected, tokens ? "tokens" : "characters");
   return 0;
 }
 

@@ -17,7 +17,7 @@ struct groups {
 struct candidate {
   size_t row;
   double score;  /* raw */
-  double length; /* code points of the response */
+  double length; /* of the response, in length_unit */
   double z_score, z_length;
   double controlled; /* z_score - rho * z_length */
 };
@@ -48,6 +48,8 @@ struct selection {
   bool unjudged; /* a response of the prompt has no score */
 };
 
+/* Of the row's response. */
+double response_length(const struct tpo_sample_row *row, enum tpo_length_unit unit);
 /* Whether some token of the row was sampled; inserted ones carry no loss in a rejected output. */
 bool has_sampled_token(const struct tpo_sample_row *row);
 /* Fills selection->choices for one prompt; *outcome tells why when there are none. failures: samples whose

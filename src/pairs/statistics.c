@@ -27,7 +27,9 @@ json_t *pair_statistics_object(const struct tpo_pair_statistics *s)
     double value;
   } numbers[] = {{"rho", s->rho},
                  {"mean_chosen_length", s->mean_chosen_length},
-                 {"mean_rejected_length", s->mean_rejected_length}};
+                 {"mean_rejected_length", s->mean_rejected_length},
+                 {"mean_chosen_tokens", s->mean_chosen_tokens},
+                 {"mean_rejected_tokens", s->mean_rejected_tokens}};
   json_t *object = json_object();
   bool failed = !object;
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)

@@ -125,18 +125,45 @@ def test_pairs_tell_length_differences_and_ties(finished):
     _, run_dir, _ = finished
     for i in (1, 2):
         folder = run_dir / f"iter-{i:03d}"
-        response, offset, thought, ok = read(folder / "scored.h5", "response", "token_offset", "n_thought_tokens",
-                                             "format_ok")
+        response, offset, thought, ok, finish = read(folder / "scored.h5", "response", "token_offset",
+                                                     "n_thought_tokens", "format_ok", "finish_reason")
         chosen, rejected = read(folder / "pairs.h5", "chosen", "rejected")
         both = [(c, r) for c, r in zip(chosen, rejected) if ok[c] and ok[r]]
-        tokens = numpy.diff(offset) - numpy.array(thought)
+        tokens = numpy.diff(offset) - numpy.array(thought) - [f == "stop" for f in finish]
         found = event(run_dir, "pairs", i)
+        assert found["mean_chosen_tokens"] == pytest.approx(numpy.mean([tokens[c] for c, _ in both]))
+        assert found["mean_rejected_tokens"] == pytest.approx(numpy.mean([tokens[r] for _, r in both]))
         assert found["length_difference"] == pytest.approx(
             numpy.mean([len(response[c]) - len(response[r]) for c, r in both]))
         assert found["length_difference_tokens"] == pytest.approx(
             numpy.mean([tokens[c] - tokens[r] for c, r in both]))
         assert found["tie_share"] == pytest.approx((found["ties"] + found["single_valued"]) / 8)
         assert found["unpaired_share"] == pytest.approx(1 - len(chosen) / 8)
+
+
+def z(values):
+    values = numpy.array(values, dtype=float)
+    return numpy.zeros(len(values)) if numpy.ptp(values) == 0 else (values - values.mean()) / values.std()
+
+
+@pytest.mark.parametrize("unit", ["characters", "tokens"])
+def test_length_control_counts_in_its_unit(tpo, finished, tmp_path, unit):
+    _, run_dir, _ = finished
+    scored, out = run_dir / "iter-001/scored.h5", tmp_path / "pairs.h5"
+    options = [] if unit == "characters" else ["--length-unit", unit]
+    tpo.ok("pairs", "--samples", scored, "--out", out, "--length-penalty", 0.5, "--max-failure-share", 0, *options)
+    prompt, response, offset, thought, ok, finish, score = read(scored, "prompt_id", "response", "token_offset",
+                                                                "n_thought_tokens", "format_ok", "finish_reason", "score")
+    tokens = numpy.diff(offset) - numpy.array(thought) - [f == "stop" for f in finish]
+    length = tokens if unit == "tokens" else [len(r) for r in response]
+    expected = []
+    for name in dict.fromkeys(prompt):
+        rows = [i for i, p in enumerate(prompt) if p == name and ok[i]]
+        value = z([score[i] for i in rows]) - 0.5 * z([length[i] for i in rows])
+        best, worst = (rows[i] for i in (value.argmax(), value.argmin()))
+        if score[best] > score[worst] and value.max() > value.min():
+            expected.append((best, worst))
+    assert len(expected) > 1 and list(zip(*read(out, "chosen", "rejected"))) == expected
 
 
 def logprobs(tpo, model, rows):

@@ -137,6 +137,41 @@ static void length_control_can_change_the_choice(void **state)
   expect_pair(0, 0, 2);
 }
 
+/* The same lengths in tokens, while the characters are all alike. */
+static void length_control_can_count_tokens(void **state)
+{
+  (void)state;
+  static const int32_t many[50] = {0};
+  static const int counts[] = {2, 40, 20};
+  add("a", 9, 7), add("a", 10, 7), add("a", 0, 7);
+  for (int i = 0; i < 3; i++) {
+    rows[i].token_ids = many;
+    rows[i].inserted = NULL;
+    rows[i].n_thought_tokens = i;
+    rows[i].finish = i == 0 ? TPO_FINISH_STOP : TPO_FINISH_LENGTH; /* an end token is none of the response */
+    rows[i].n_tokens = i + counts[i] + (i == 0);
+  }
+  config.length_penalty = 0.5;
+  run();
+  expect_pair(0, 1, 2);
+  assert_close(statistics.mean_chosen_tokens, 40);
+  assert_close(statistics.mean_rejected_tokens, 20);
+  config.length_unit = TPO_LENGTH_TOKENS;
+  run();
+  expect_pair(0, 0, 2);
+  assert_close(statistics.mean_chosen_length, 7);
+  assert_close(statistics.mean_chosen_tokens, 2);
+  double z = 1 / sqrt((pow(8.0 / 3, 2) + pow(11.0 / 3, 2) + pow(19.0 / 3, 2)) / 3), mean = 62.0 / 3,
+         deviation = sqrt((pow(2 - mean, 2) + pow(40 - mean, 2) + pow(20 - mean, 2)) / 3);
+  assert_close(pairs.rows[0].margin, 9 * z - 0.5 * (2 - 20) / deviation);
+  config.length_auto = true; /* balances what it controls */
+  run();
+  assert_close(statistics.rho, 0.1);
+  config.length_unit = TPO_LENGTH_CHARACTERS;
+  run();
+  assert_close(statistics.rho, 0);
+}
+
 static void auto_takes_the_smallest_rho_that_balances_lengths(void **state)
 {
   (void)state;
@@ -422,7 +457,8 @@ static void statistics_are_written_as_json(void **state)
       json,
       "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
       "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,"
-      "\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
+      "\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0,"
+      "\"mean_chosen_tokens\":3.0,\"mean_rejected_tokens\":3.0}");
   free(json);
 }
 
@@ -433,6 +469,7 @@ int main(void)
       TEST(best_and_worst_score_make_the_pair),
       TEST(length_control_subtracts_rho_times_z_of_length),
       TEST(length_control_can_change_the_choice),
+      TEST(length_control_can_count_tokens),
       TEST(auto_takes_the_smallest_rho_that_balances_lengths),
       TEST(auto_is_zero_when_nothing_needs_control),
       TEST(auto_stops_at_one_half),
