@@ -61,6 +61,7 @@ def settings(tpo, name):
 
 
 @pytest.mark.parametrize("thinking, direct", [("llama3-8b-armorm.yaml", "llama3-8b-direct.yaml"),
+                                              ("llama3-8b-armorm-specific.yaml", "llama3-8b-direct.yaml"),
                                               ("smollm2-study.yaml", "smollm2-study-direct.yaml")])
 def test_the_direct_baseline_differs_in_the_thought_alone(tpo, thinking, direct):
     ours, baseline = settings(tpo, thinking), settings(tpo, direct)
