@@ -199,6 +199,16 @@ TPO_API int tpo_config_check(const struct tpo_config *config, unsigned parts, ch
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
  * not. */
 TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
+/* Where a response marker of marker_tokens may be inserted (0: none is), an output must hold the thought's
+ * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message names
+ * the place where it was set, the keys, and the least that works. */
+TPO_API int tpo_config_check_marker(const struct tpo_config *config, int marker_tokens,
+                                    struct tpo_error *err);
+/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an output;
+ * without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes behind the
+ * prompt's name. */
+TPO_API int tpo_config_check_room(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
+                                  size_t n_prompt, int context, struct tpo_error *err);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
  * loaded again, gives the same config. free() the result; NULL when memory is short. */

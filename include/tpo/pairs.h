@@ -20,14 +20,15 @@ struct tpo_pair_options {
 
 struct tpo_pair_statistics {
   size_t prompts, pairs;
-  size_t ties;           /* prompts skipped: chosen and rejected have equal (controlled or raw) scores */
-  size_t single_valued;  /* prompts skipped: all raw scores equal */
-  size_t too_few;        /* prompts skipped: fewer than two usable samples, or none that could be chosen */
-  size_t below_margin;   /* prompts skipped: raw score difference not above the margin */
-  size_t unjudged;       /* prompts skipped: a judge failed on some of their responses */
-  size_t unscored;       /* samples that a judge failed on */
-  size_t no_tokens;      /* samples left out: no token was sampled, so nothing would carry loss */
-  size_t parse_failures; /* samples whose format failed */
+  size_t ties;            /* prompts skipped: chosen and rejected have equal (controlled or raw) scores */
+  size_t single_valued;   /* prompts skipped: all raw scores equal */
+  size_t too_few;         /* prompts skipped: fewer than two usable samples, or none that could be chosen */
+  size_t below_margin;    /* prompts skipped: raw score difference not above the margin */
+  size_t unjudged;        /* prompts skipped: a judge failed on some of their responses */
+  size_t unscored;        /* samples that a judge failed on */
+  size_t no_tokens;       /* samples left out: none of their tokens would carry loss */
+  size_t unjudged_tokens; /* of the pairs' outputs, without loss: they reach behind what was judged */
+  size_t parse_failures;  /* samples whose format failed */
   size_t rejected_parse_failures; /* pairs whose rejected output is one of those */
   size_t failures_passed_over;    /* prompts whose failures were left out to keep to max_failure_share */
   double rho;                     /* used */
@@ -62,7 +63,8 @@ struct tpo_pair_statistics {
  * length_auto: the smallest rho of 0, 0.05, ..., 0.5 for which mean chosen length <= mean rejected length
  * (0.5 when none does, with a warning); which failures are kept is asked anew for each. Pairs are appended
  * to `pairs`; their reference log-probabilities are NaN. Masks: inserted tokens are 0 in the rejected output,
- * and in the chosen one too unless train_forced.
+ * and in the chosen one too unless train_forced; in both, tokens that reach behind what was judged
+ * (n_unjudged_tokens of a sample) are 0.
  *
  * Errors: rho outside [0, 0.5], a share outside [0, 1], unscored or ungrouped samples, prompts that all have
  * one sample (K = 1), prompt tokens that differ between the samples of a prompt, a score that is not finite.

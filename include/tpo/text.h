@@ -99,6 +99,10 @@ TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const s
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
+TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
+                                      const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
+
 struct tpo_parsed {
   bool format_ok;
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */

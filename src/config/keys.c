@@ -85,15 +85,17 @@ const struct config_key config_keys[] = {
         "So many bad rows of a file of instructions or pairs are left out, each told with its line; one more, "
         "and the file is refused."),
 
-    TEXT("thought.name", thought.name, "generic",
-         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
-         "of the file that names it. Beside a `prompt` it is a label only, and nothing is read."),
+    TEXT(
+        "thought.name", thought.name, "generic",
+        "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
+        "of the file that names it. Beside a `prompt`, in a file or given by `--set`, it is a label only, and "
+        "nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
     TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again. "
+         "Text that begins the response, which ends where it comes again, as at a stop string. "
          "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
@@ -130,12 +132,13 @@ const struct config_key config_keys[] = {
          "Divides the positive logits of tokens that occurred before, "
          "and multiplies the negative ones; 1 is off."),
     INT("sampling.max_tokens", sampling.max_tokens, 1, 10000000, "1024",
-        "Most generated tokens of a sample, thought and response together. "
-        "A response marker that is inserted can go past it."),
+        "Most generated tokens of a sample, thought and response together. Under `on_budget: force` it must "
+        "hold the thought's budget, the marker that is inserted and a token of the response."),
     INT("sampling.slots", sampling.slots, 1, 65536, "64",
         "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
     {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,
-     "Strings that end a sample where they appear; they are cut off. One string or a list."},
+     "Strings that end a sample where they appear; they are cut off, and tokens that reach behind the "
+     "response, which the judge did not see, carry no loss. One string or a list."},
 
     TEXT("judge.kind", judge.kind, "rule",
          "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "
@@ -234,7 +237,9 @@ const struct config_key config_keys[] = {
          "the others are paired as if theirs weren't there, by score alone."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
-           "The preference loss: the logistic one of DPO, or IPO's squared one."),
+           "The preference loss: the logistic one of DPO, or IPO's squared one. Both are of the sums of an "
+           "output's token log-probabilities. Some programs give IPO their means: a beta from there is "
+           "to be divided by the outputs' length in tokens."),
     REAL("train.beta", train.beta, 0, 1000, KEY_ABOVE_MIN, "0.1",
          "How strongly the model is held to the reference; larger is closer."),
     REAL("train.label_smoothing", train.label_smoothing, 0, 0.5, KEY_BELOW_MAX, "0",

@@ -53,6 +53,10 @@ static int check_prompt_tokens(const struct tpo_samples *samples, struct prompt_
   const struct tpo_sample_row *first = &samples->rows[group.first];
   for (size_t i = group.first; i < group.first + group.n; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
+    if (row->n_unjudged_tokens < 0 || row->n_unjudged_tokens > row->n_tokens)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "prompt %s, sample %d: %d of %d tokens were not judged; expected from 0 to all of them",
+                      row->prompt_id, row->k, row->n_unjudged_tokens, row->n_tokens);
     if (row->n_prompt <= 0 || row->n_tokens < 0)
       return tpo_fail(
           err, TPO_E_INPUT,
@@ -87,11 +91,11 @@ static int find_groups(struct groups *groups, const struct tpo_samples *samples,
   return check_grouped(samples, groups, err);
 }
 
-/* tokens that carry loss: 1 */
+/* tokens that carry loss: 1; behind what was judged there is none */
 static uint8_t *make_mask(const struct tpo_sample_row *row, bool train_inserted, struct tpo_error *err)
 {
   uint8_t *mask = tpo_calloc((size_t)row->n_tokens, 1, err);
-  for (int32_t i = 0; mask && i < row->n_tokens; i++)
+  for (int32_t i = 0; mask && i < row->n_tokens - row->n_unjudged_tokens; i++)
     mask[i] = train_inserted || !row->inserted || !row->inserted[i];
   return mask;
 }
@@ -125,6 +129,12 @@ static int add_pair(struct tpo_pairs *pairs, const struct tpo_samples *samples, 
   free(chosen_mask);
   free(rejected_mask);
   return status;
+}
+
+static size_t unjudged_tokens(const struct tpo_samples *samples, const struct choice *choice)
+{
+  return (size_t)samples->rows[choice->chosen].n_unjudged_tokens +
+         (size_t)samples->rows[choice->rejected].n_unjudged_tokens;
 }
 
 static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome outcome)
@@ -177,6 +187,7 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
     count_outcome(&counts, outcome);
     for (size_t c = 0; c < s.n_choices && status == 0; c++) {
       count_choice(&counts, samples, &s.choices[c]);
+      counts.unjudged_tokens += unjudged_tokens(samples, &s.choices[c]);
       if (pairs) status = add_pair(pairs, samples, &s.choices[c], options->train_forced, err);
     }
   }
@@ -213,7 +224,7 @@ static void count_samples(struct tpo_pair_statistics *statistics, const struct t
   for (size_t i = 0; i < samples->n; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
     statistics->parse_failures += !row->format_ok;
-    if (!has_sampled_token(row))
+    if (!has_loss_token(row))
       statistics->no_tokens++;
     else if (row->format_ok && !row->scored)
       statistics->unscored++;

@@ -6,9 +6,9 @@
 #include "base/utf8.h"
 #include "pairs/select.h"
 
-bool has_sampled_token(const struct tpo_sample_row *row)
+bool has_loss_token(const struct tpo_sample_row *row)
 {
-  for (int32_t i = 0; i < row->n_tokens; i++)
+  for (int32_t i = 0; i < row->n_tokens - row->n_unjudged_tokens; i++)
     if (!row->inserted || !row->inserted[i]) return true;
   return false;
 }
@@ -71,7 +71,7 @@ static int gather(struct selection *s, const struct tpo_samples *samples, struct
   int status = 0;
   for (size_t i = group.first; i < group.first + group.n && status == 0; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
-    if (!has_sampled_token(row)) continue;
+    if (!has_loss_token(row)) continue;
     if (!row->format_ok)
       status = failures ? add_failure(s, i, err) : 0;
     else if (row->scored)

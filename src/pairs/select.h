@@ -50,8 +50,8 @@ struct selection {
 
 /* Of the row's response. */
 double response_length(const struct tpo_sample_row *row, enum tpo_length_unit unit);
-/* Whether some token of the row was sampled; inserted ones carry no loss in a rejected output. */
-bool has_sampled_token(const struct tpo_sample_row *row);
+/* Whether some token of the row would carry loss in a rejected output, where inserted ones have none. */
+bool has_loss_token(const struct tpo_sample_row *row);
 /* Fills selection->choices for one prompt; *outcome tells why when there are none. failures: samples whose
  * format failed are rejected; otherwise they are not there. */
 int select_prompt(struct selection *selection, const struct tpo_samples *samples, struct prompt_group group,

@@ -19,6 +19,7 @@ json_t *pair_statistics_object(const struct tpo_pair_statistics *s)
                 {"unjudged", s->unjudged},
                 {"unscored", s->unscored},
                 {"no_tokens", s->no_tokens},
+                {"unjudged_tokens", s->unjudged_tokens},
                 {"parse_failures", s->parse_failures},
                 {"rejected_parse_failures", s->rejected_parse_failures},
                 {"failures_passed_over", s->failures_passed_over}};

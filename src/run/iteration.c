@@ -101,9 +101,11 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
     tpo_log(TPO_LOG_WARN,
             "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
             loop->iteration, failures, dynamics.unjudged, s.prompts);
-  if (status == 0)
+  if (status == 0 && s.scored > 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
             loop->iteration, s.mean_score, s.best_score, s.worst_score);
+  if (status == 0 && s.scored == 0)
+    tpo_log(TPO_LOG_WARN, "iteration %d: none of the %zu outputs has a score", loop->iteration, s.samples);
   return status;
 }
 

@@ -387,6 +387,34 @@ static void inserted_tokens_carry_loss_in_the_chosen_output_only(void **state)
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
 }
 
+/* Four tokens, of which the second and third were inserted where they are there. */
+static void tokens_behind_what_was_judged_carry_no_loss(void **state)
+{
+  (void)state;
+  static const uint8_t two[] = {1, 1, 0, 0}, one[] = {1, 0, 0, 0}, all[] = {1, 1, 1, 1};
+  add("a", 1, 5)->n_unjudged_tokens = 2;
+  add("a", 0, 5)->n_unjudged_tokens = 1;
+  run();
+  assert_memory_equal(pairs.rows[0].chosen_mask, two, 4);
+  assert_memory_equal(pairs.rows[0].rejected_mask, one, 4);
+  assert_int_equal(pairs.rows[0].n_chosen, 4); /* the tokens themselves stay */
+  assert_int_equal(statistics.unjudged_tokens, 3);
+  rows[0].n_unjudged_tokens = 0; /* an end token, or the budget: all of it was judged */
+  run();
+  assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
+  assert_int_equal(statistics.unjudged_tokens, 1);
+}
+
+static void a_sample_without_a_judged_token_is_left_out(void **state)
+{
+  (void)state;
+  add("a", 5, 5)->n_unjudged_tokens = 4;
+  add("a", 1, 5), add("a", 0, 5);
+  run();
+  expect_pair(0, 1, 2);
+  assert_int_equal(statistics.no_tokens, 1);
+}
+
 static void one_sample_a_prompt_is_refused(void **state)
 {
   (void)state;
@@ -454,11 +482,10 @@ static void statistics_are_written_as_json(void **state)
   run();
   char *json = tpo_pair_statistics_json(&statistics);
   assert_string_equal(
-      json,
-      "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
-      "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,"
-      "\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0,"
-      "\"mean_chosen_tokens\":3.0,\"mean_rejected_tokens\":3.0}");
+      json, "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
+            "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"unjudged_tokens\":0,\"parse_failures\":0,"
+            "\"rejected_parse_failures\":0,\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,"
+            "\"mean_rejected_length\":8.0,\"mean_chosen_tokens\":3.0,\"mean_rejected_tokens\":3.0}");
   free(json);
 }
 
@@ -484,6 +511,8 @@ int main(void)
       TEST(empty_samples_are_left_out_and_counted),
       TEST(all_mode_pairs_everything_above_the_margin),
       TEST(inserted_tokens_carry_loss_in_the_chosen_output_only),
+      TEST(tokens_behind_what_was_judged_carry_no_loss),
+      TEST(a_sample_without_a_judged_token_is_left_out),
       TEST(one_sample_a_prompt_is_refused),
       TEST(settings_out_of_range_are_refused),
       TEST(bad_samples_are_refused),

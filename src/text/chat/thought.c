@@ -91,6 +91,17 @@ int tpo_thought_render(const struct tpo_thought_config *thought, const struct tp
   return status;
 }
 
+int tpo_thought_marker_tokens(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                              int *n, struct tpo_error *err)
+{
+  const char *marker = thought->force && thought->response_marker ? thought->response_marker : "";
+  struct tpo_ids ids = {0};
+  int status = tpo_tokenizer_encode(tok, marker, strlen(marker), TPO_ENCODE_CONTINUE, &ids, err);
+  *n = (int)ids.n;
+  tpo_ids_free(&ids);
+  return status;
+}
+
 struct markers {
   size_t n_thought, n_response;
   struct tpo_span thought, response; /* the first of each */
