@@ -55,8 +55,8 @@ struct tpo_sample_row {
 };
 
 /* Tokens of the response: those after the one that completes the response marker (all of them where there is
- * no marker), without the token that ended the turn. A token that holds the marker's end and the response's
- * beginning is the marker's. */
+ * no marker), without the token that ended the turn and without those behind what is judged. A token that
+ * holds the marker's end and the response's beginning is the marker's. */
 TPO_API int32_t tpo_sample_response_tokens(const struct tpo_sample_row *row);
 
 struct tpo_samples {

@@ -222,7 +222,7 @@ const struct config_key config_keys[] = {
         "pairs.length_unit", pairs.length_unit, "characters|tokens", "characters",
         "What the length of a response is counted in, for length control: characters (code points), or tokens. "
         "Those are the tokens behind the response marker; "
-        "the one that completes it and one that ends the turn don't count."),
+        "the one that completes it, one that ends the turn and those behind what is judged don't count."),
     REAL("pairs.margin", pairs.margin, 0, 1e9, 0, "0",
          "A pair's scores must differ by more than this, before any length penalty."),
     INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",

@@ -19,7 +19,8 @@ const char *tpo_finish_name(enum tpo_finish finish)
 
 int32_t tpo_sample_response_tokens(const struct tpo_sample_row *row)
 {
-  int32_t n = row->n_tokens - row->n_thought_tokens - (row->finish == TPO_FINISH_STOP);
+  int32_t n =
+      row->n_tokens - row->n_thought_tokens - row->n_unjudged_tokens - (row->finish == TPO_FINISH_STOP);
   return n > 0 ? n : 0;
 }
 

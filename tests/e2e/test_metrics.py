@@ -155,15 +155,20 @@ def test_nothing_scored_has_no_mean(tpo, tiny_model, tmp_path):
     assert "score    none scored" in tpo.ok("inspect", tmp_path / "o.h5")
 
 
+def response_tokens(path):
+    """Of each output, behind its marker and within what is judged; an end token is none."""
+    offset, thought, unjudged, finish = read(path, "token_offset", "n_thought_tokens", "n_unjudged_tokens", "finish_reason")
+    return numpy.maximum(numpy.diff(offset) - thought - unjudged - [f == "stop" for f in finish], 0)
+
+
 def test_pairs_tell_length_differences_and_ties(finished):
     _, run_dir, _ = finished
     for i in (1, 2):
         folder = run_dir / f"iter-{i:03d}"
-        response, offset, thought, ok, finish = read(folder / "scored.h5", "response", "token_offset",
-                                                     "n_thought_tokens", "format_ok", "finish_reason")
+        response, ok = read(folder / "scored.h5", "response", "format_ok")
         chosen, rejected = read(folder / "pairs.h5", "chosen", "rejected")
         both = [(c, r) for c, r in zip(chosen, rejected) if ok[c] and ok[r]]
-        tokens = numpy.diff(offset) - numpy.array(thought) - [f == "stop" for f in finish]
+        tokens = response_tokens(folder / "scored.h5")
         found = event(run_dir, "pairs", i)
         assert found["mean_chosen_tokens"] == pytest.approx(numpy.mean([tokens[c] for c, _ in both]))
         assert found["mean_rejected_tokens"] == pytest.approx(numpy.mean([tokens[r] for _, r in both]))
@@ -186,10 +191,8 @@ def test_length_control_counts_in_its_unit(tpo, finished, tmp_path, unit):
     scored, out = run_dir / "iter-001/scored.h5", tmp_path / "pairs.h5"
     options = [] if unit == "characters" else ["--length-unit", unit]
     tpo.ok("pairs", "--samples", scored, "--out", out, "--length-penalty", 0.5, "--max-failure-share", 0, *options)
-    prompt, response, offset, thought, ok, finish, score = read(scored, "prompt_id", "response", "token_offset",
-                                                                "n_thought_tokens", "format_ok", "finish_reason", "score")
-    tokens = numpy.diff(offset) - numpy.array(thought) - [f == "stop" for f in finish]
-    length = tokens if unit == "tokens" else [len(r) for r in response]
+    prompt, response, ok, score = read(scored, "prompt_id", "response", "format_ok", "score")
+    length = response_tokens(scored) if unit == "tokens" else [len(r) for r in response]
     expected = []
     for name in dict.fromkeys(prompt):
         rows = [i for i, p in enumerate(prompt) if p == name and ok[i]]

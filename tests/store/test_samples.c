@@ -567,14 +567,18 @@ static void response_tokens_are_behind_the_marker_and_before_the_end(void **stat
 {
   (void)state;
   static const struct {
-    int32_t tokens, thought, expected;
+    int32_t tokens, thought, unjudged, expected;
     enum tpo_finish finish;
-  } cases[] = {{10, 0, 10, TPO_FINISH_LENGTH}, {10, 0, 9, TPO_FINISH_STOP},    {10, 4, 6, TPO_FINISH_CONTEXT},
-               {10, 4, 5, TPO_FINISH_STOP},    {10, 10, 0, TPO_FINISH_LENGTH}, {10, 9, 0, TPO_FINISH_STOP},
-               {0, 0, 0, TPO_FINISH_STOP}};
+  } cases[] = {{10, 0, 0, 10, TPO_FINISH_LENGTH},     {10, 0, 0, 9, TPO_FINISH_STOP},
+               {10, 4, 0, 6, TPO_FINISH_CONTEXT},     {10, 4, 0, 5, TPO_FINISH_STOP},
+               {10, 10, 0, 0, TPO_FINISH_LENGTH},     {10, 9, 0, 0, TPO_FINISH_STOP},
+               {10, 4, 3, 3, TPO_FINISH_STOP_STRING}, {10, 9, 2, 0, TPO_FINISH_STOP_STRING},
+               {0, 0, 0, 0, TPO_FINISH_STOP}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    const struct tpo_sample_row row = {
-        .n_tokens = cases[i].tokens, .n_thought_tokens = cases[i].thought, .finish = cases[i].finish};
+    const struct tpo_sample_row row = {.n_tokens = cases[i].tokens,
+                                       .n_thought_tokens = cases[i].thought,
+                                       .n_unjudged_tokens = cases[i].unjudged,
+                                       .finish = cases[i].finish};
     assert_int_equal(tpo_sample_response_tokens(&row), cases[i].expected);
   }
 }
