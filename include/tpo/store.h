@@ -54,6 +54,11 @@ struct tpo_sample_row {
   const char *score_detail; /* JSON object; "{}" when none */
 };
 
+/* Tokens of the response: those after the one that completes the response marker (all of them where there is
+ * no marker), without the token that ended the turn and without those behind what is judged. A token that
+ * holds the marker's end and the response's beginning is the marker's. */
+TPO_API int32_t tpo_sample_response_tokens(const struct tpo_sample_row *row);
+
 struct tpo_samples {
   size_t n, capacity;
   struct tpo_sample_row *rows;   /* grouped by prompt, k ascending within a prompt */

@@ -99,6 +99,12 @@ const struct config_key config_keys[] = {
          "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
+    CHOICE(
+        "thought.parse", thought.parse, "strict|search", "strict",
+        "Which outputs have the layout. `strict`: those with both markers in order, each once. "
+        "`search`: the first thought marker and the first response marker after it count, whatever stands "
+        "before, and a thought marker that comes again is text. Either way thought and response must not be "
+        "empty. Sampling is the same: it ends where the response marker comes a second time."),
     INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
         "Budget of the thought in tokens. "
         "0: half of `sampling.max_tokens` under `on_budget: force`, no limit of its own under `stop`."),
@@ -212,6 +218,11 @@ const struct config_key config_keys[] = {
      NULL,
      "The rho of z(score) - rho * z(length), both standardised over an instruction's samples. "
      "`auto` takes the smallest one for which chosen responses are on average no longer than rejected ones."},
+    CHOICE(
+        "pairs.length_unit", pairs.length_unit, "characters|tokens", "characters",
+        "What the length of a response is counted in, for length control: characters (code points), or tokens. "
+        "Those are the tokens behind the response marker; "
+        "the one that completes it, one that ends the turn and those behind what is judged don't count."),
     REAL("pairs.margin", pairs.margin, 0, 1e9, 0, "0",
          "A pair's scores must differ by more than this, before any length penalty."),
     INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",
@@ -220,6 +231,10 @@ const struct config_key config_keys[] = {
           "Whether an output that does not parse is rejected, before any that does. "
           "`false` leaves it out: where many outputs fail, "
           "nearly all pairs would teach the layout and few the response."),
+    REAL("pairs.max_failure_share", pairs.max_failure_share, 0, 1, 0, "1",
+         "Most pairs whose rejected output does not parse, as a share of an iteration's pairs. "
+         "Where there would be more, a keyed draw decides which instructions keep theirs; "
+         "the others are paired as if theirs weren't there, by score alone."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
            "The preference loss: the logistic one of DPO, or IPO's squared one. Both are of the sums of an "

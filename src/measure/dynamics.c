@@ -151,8 +151,7 @@ int length_difference(const struct tpo_samples *samples, const struct tpo_pairs 
     if (!chosen->format_ok || !rejected->format_ok) continue;
     out->pairs++;
     out->chars += length(chosen) - length(rejected);
-    out->tokens +=
-        chosen->n_tokens - chosen->n_thought_tokens - (rejected->n_tokens - rejected->n_thought_tokens);
+    out->tokens += tpo_sample_response_tokens(chosen) - tpo_sample_response_tokens(rejected);
   }
   double n = out->pairs ? (double)out->pairs : NAN;
   out->chars /= n;

@@ -37,13 +37,15 @@ static json_t *with_fields(json_t *object, const struct field *fields, size_t n)
 #define FIELDS(object, fields) with_fields(object, fields, sizeof(fields) / sizeof *(fields))
 
 json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
-                     const struct tpo_generate_stats *stats)
+                     const struct parse_counts *parsed, const struct tpo_generate_stats *stats)
 {
   const struct field fields[] = {COUNT("prompts", s->prompts),
                                  COUNT("samples", s->samples),
                                  REAL("tokens", stats->sampled_tokens),
                                  REAL("seconds", stats->seconds),
                                  REAL("format_rate", s->format_rate),
+                                 COUNT("parsed_strict", parsed->strict),
+                                 COUNT("parsed_search", parsed->search),
                                  REAL("mean_thought_tokens", s->mean_thought_tokens),
                                  QUARTILES("thought_tokens", d->thought_tokens),
                                  REAL("mean_response_tokens", s->mean_response_tokens),

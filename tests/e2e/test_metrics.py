@@ -35,7 +35,7 @@ run: {{dir: {run_dir}, iterations: {iterations}, validation_temperature: 1, vali
 """
 THOUGHT = "{name: letter, prompt: \"{instruction}\", response_marker: \"Q\", on_budget: force, thought_tokens: 20, response_tokens: 16}"
 FIELDS = {
-    "sample": ["format_rate", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
+    "sample": ["format_rate", "parsed_strict", "parsed_search", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
                "mean_response_tokens", "response_tokens_25", "response_tokens_50", "response_tokens_75", "repetition"],
     "judge": ["mean_score", "best_score", "worst_score", "score_25", "score_50", "score_75"],
     "pairs": ["rho", "ties", "single_valued", "too_few", "below_margin", "unjudged", "tie_share", "unpaired_share",
@@ -155,22 +155,52 @@ def test_nothing_scored_has_no_mean(tpo, tiny_model, tmp_path):
     assert "score    none scored" in tpo.ok("inspect", tmp_path / "o.h5")
 
 
+def response_tokens(path):
+    """Of each output, behind its marker and within what is judged; an end token is none."""
+    offset, thought, unjudged, finish = read(path, "token_offset", "n_thought_tokens", "n_unjudged_tokens", "finish_reason")
+    return numpy.maximum(numpy.diff(offset) - thought - unjudged - [f == "stop" for f in finish], 0)
+
+
 def test_pairs_tell_length_differences_and_ties(finished):
     _, run_dir, _ = finished
     for i in (1, 2):
         folder = run_dir / f"iter-{i:03d}"
-        response, offset, thought, ok = read(folder / "scored.h5", "response", "token_offset", "n_thought_tokens",
-                                             "format_ok")
+        response, ok = read(folder / "scored.h5", "response", "format_ok")
         chosen, rejected = read(folder / "pairs.h5", "chosen", "rejected")
         both = [(c, r) for c, r in zip(chosen, rejected) if ok[c] and ok[r]]
-        tokens = numpy.diff(offset) - numpy.array(thought)
+        tokens = response_tokens(folder / "scored.h5")
         found = event(run_dir, "pairs", i)
+        assert found["mean_chosen_tokens"] == pytest.approx(numpy.mean([tokens[c] for c, _ in both]))
+        assert found["mean_rejected_tokens"] == pytest.approx(numpy.mean([tokens[r] for _, r in both]))
         assert found["length_difference"] == pytest.approx(
             numpy.mean([len(response[c]) - len(response[r]) for c, r in both]))
         assert found["length_difference_tokens"] == pytest.approx(
             numpy.mean([tokens[c] - tokens[r] for c, r in both]))
         assert found["tie_share"] == pytest.approx((found["ties"] + found["single_valued"]) / 8)
         assert found["unpaired_share"] == pytest.approx(1 - len(chosen) / 8)
+
+
+def z(values):
+    values = numpy.array(values, dtype=float)
+    return numpy.zeros(len(values)) if numpy.ptp(values) == 0 else (values - values.mean()) / values.std()
+
+
+@pytest.mark.parametrize("unit", ["characters", "tokens"])
+def test_length_control_counts_in_its_unit(tpo, finished, tmp_path, unit):
+    _, run_dir, _ = finished
+    scored, out = run_dir / "iter-001/scored.h5", tmp_path / "pairs.h5"
+    options = [] if unit == "characters" else ["--length-unit", unit]
+    tpo.ok("pairs", "--samples", scored, "--out", out, "--length-penalty", 0.5, "--max-failure-share", 0, *options)
+    prompt, response, ok, score = read(scored, "prompt_id", "response", "format_ok", "score")
+    length = response_tokens(scored) if unit == "tokens" else [len(r) for r in response]
+    expected = []
+    for name in dict.fromkeys(prompt):
+        rows = [i for i, p in enumerate(prompt) if p == name and ok[i]]
+        value = z([score[i] for i in rows]) - 0.5 * z([length[i] for i in rows])
+        best, worst = (rows[i] for i in (value.argmax(), value.argmin()))
+        if score[best] > score[worst] and value.max() > value.min():
+            expected.append((best, worst))
+    assert len(expected) > 1 and list(zip(*read(out, "chosen", "rejected"))) == expected
 
 
 def logprobs(tpo, model, rows):

@@ -563,6 +563,26 @@ static void json_lines_hold_the_documented_fields(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+static void response_tokens_are_behind_the_marker_and_before_the_end(void **state)
+{
+  (void)state;
+  static const struct {
+    int32_t tokens, thought, unjudged, expected;
+    enum tpo_finish finish;
+  } cases[] = {{10, 0, 0, 10, TPO_FINISH_LENGTH},     {10, 0, 0, 9, TPO_FINISH_STOP},
+               {10, 4, 0, 6, TPO_FINISH_CONTEXT},     {10, 4, 0, 5, TPO_FINISH_STOP},
+               {10, 10, 0, 0, TPO_FINISH_LENGTH},     {10, 9, 0, 0, TPO_FINISH_STOP},
+               {10, 4, 3, 3, TPO_FINISH_STOP_STRING}, {10, 9, 2, 0, TPO_FINISH_STOP_STRING},
+               {0, 0, 0, 0, TPO_FINISH_STOP}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct tpo_sample_row row = {.n_tokens = cases[i].tokens,
+                                       .n_thought_tokens = cases[i].thought,
+                                       .n_unjudged_tokens = cases[i].unjudged,
+                                       .finish = cases[i].finish};
+    assert_int_equal(tpo_sample_response_tokens(&row), cases[i].expected);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -584,6 +604,7 @@ int main(void)
       IN_FOLDER(samples_that_contradict_themselves_are_not_written),
       IN_FOLDER(a_full_disk_is_one_error_and_the_old_file_stays),
       IN_FOLDER(on_a_small_disk_each_size_is_written_whole_or_not_at_all),
+      cmocka_unit_test(response_tokens_are_behind_the_marker_and_before_the_end),
       cmocka_unit_test(sorting_follows_the_prompts_order_and_then_k),
       cmocka_unit_test(packed_rows_unpack_to_the_same_and_cut_ones_are_refused),
       cmocka_unit_test(json_lines_hold_the_documented_fields),
