@@ -91,7 +91,7 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
 
 int tpo_atomic_open(const struct tpo_atomic *file)
 {
-  return open(file->temp_path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+  return open(file->temp_path, O_RDWR | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int sync_path(const char *path, int flags)

@@ -43,7 +43,8 @@ struct tpo_atomic {
   char temp_path[4160]; /* for libraries that open by name */
 };
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
-/* A descriptor for writing the file, which is empty then; -1 with errno set. The caller closes it. */
+/* A descriptor for writing the file, and reading it again, which is empty then; -1 with errno set. The caller closes
+ * it. */
 int tpo_atomic_open(const struct tpo_atomic *file);
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
 void tpo_atomic_abort(struct tpo_atomic *file);
