@@ -200,7 +200,8 @@ static int refuse_used(const struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
   int status = loop_path(loop, -1, "manifest.json", path, err);
-  if (status < 0 || !tpo_file_exists(path)) return status;
+  if (status == 0) status = tpo_look_for(path, err);
+  if (status <= 0) return status;
   if (is_locked(loop)) return another_runs(loop, err);
   return tpo_fail(err, TPO_E_USAGE, "%s holds a run already; go on with --resume, or name another --run-dir",
                   loop->config->run.dir);
@@ -253,7 +254,8 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
 {
   char path[4096];
   int status = loop_path(loop, -1, "manifest.json", path, err);
-  if (status == 0 && tpo_file_exists(path)) status = open_metrics(loop, err);
+  if (status == 0) status = tpo_look_for(path, err);
+  if (status > 0) status = open_metrics(loop, err);
   if (status == 0) status = manifest_load(&loop->manifest, loop->config->run.dir, err);
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);

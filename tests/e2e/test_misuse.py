@@ -69,7 +69,7 @@ def test_a_section_is_no_key(tpo):
     one_line(tpo.fails("config", "--set", "train=5", code=2), "train is a section")
 
 
-OUTPUTS = [("missing/o.h5", ["missing/o.h5", "No such file"]), ("prompts.jsonl", ["prompts.jsonl", "that is read"]), (".", ["folder"]),
+OUTPUTS = [("missing/o.h5", ["missing/o.h5", "there is no folder"]), ("prompts.jsonl", ["prompts.jsonl", "that is read"]), (".", ["folder"]),
            ("/dev/full", ["device"]), ("/proc/o.h5", ["/proc/o.h5"]), ("a" * 300, ["name"]), ("hanging", ["link to nothing"]),
            ("-", ["--jsonl"])]
 
