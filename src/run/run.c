@@ -119,6 +119,8 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++)
+    if (*step->files[i] != '/') loop_drop_journal(loop, step->files[i]);
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
@@ -278,6 +280,7 @@ static int settle(struct loop *loop, bool resume, const char *hash, struct tpo_e
   char path[4096];
   if (!loop->first) return 0;
   if (resume) loop_clear_leftovers(loop);
+  if (resume) loop_clear_journals(loop);
   int status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);

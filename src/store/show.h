@@ -11,8 +11,8 @@ struct tpo_shown {
 };
 struct tpo_shown tpo_show_name(const void *bytes, size_t len);
 
-/* Text on one line as base/visible.h writes it, and past `limit` characters "... (N bytes)". Nothing that comes
- * out can move a terminal's cursor or change its colours. */
+/* Text on one line as base/visible.h writes it, and past `limit` characters "... (N bytes)". Nothing that
+ * comes out can move a terminal's cursor or change its colours. */
 void tpo_show_text(FILE *out, const void *bytes, size_t len, size_t limit);
 
 #endif

@@ -1,4 +1,5 @@
-/* What goes wrong on the disk under an HDF5 file is told by its own name, and the library lets go of the file. */
+/* What goes wrong on the disk under an HDF5 file is told by its reason, and the library lets go of the
+ * file. */
 #include "store/hdf5_files.h"
 #include <errno.h>
 

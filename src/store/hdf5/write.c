@@ -260,8 +260,8 @@ int tpo_h5_put_attribute(struct tpo_h5_writer *w, const char *name, const char *
   return status;
 }
 
-/* Gives back the reserved room past the end, and the descriptor: a disk in the network may tell only then that
- * it is full. */
+/* Gives back the reserved room past the end, and the descriptor: a network's disk may tell only then that it
+ * is full. */
 static bool end_file(struct tpo_h5_writer *w)
 {
   struct tpo_h5_disk *disk = w->disk;
