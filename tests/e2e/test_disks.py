@@ -96,6 +96,13 @@ def test_a_model_whose_first_bytes_cannot_be_read(tpo, files, failing, tmp_path)
     assert f"checkpoint.h5: reading failed: {os.strerror(errno.EIO)}" in line
 
 
+def test_a_tokenizer_that_cannot_be_read_is_not_left_out_of_a_checkpoint(tpo, tiny_model, files, failing, tmp_path):
+    folder, _ = files
+    line = told(tpo.fails("dpo", "--model", tiny_model, "--pairs", folder / "pairs.h5", "--out", tmp_path / "o.h5",
+                          env=failing("read", "model/tokenizer.json"), code=1))
+    assert f"{tiny_model}/tokenizer.json: reading failed" in line and not list(tmp_path.iterdir())
+
+
 def test_weights_that_are_cut_while_they_are_read(tpo, tiny_model, files, failing, tmp_path):
     folder, _ = files
     model = shutil.copytree(tiny_model, tmp_path / "model")
