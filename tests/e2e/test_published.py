@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+import reward_models
+
 
 def test_prompts_are_read_as_published(tpo, tiny_model, tmp_path):
     h5py = pytest.importorskip("h5py")
@@ -52,3 +54,19 @@ def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
     assert "p.jsonl:1" in tpo.fails(*args, code=1)
     result = tpo(*args, "--skip-bad", 1)
     assert result.returncode == 0 and b"p.jsonl:1: " in result.stderr, result.stderr
+
+
+def test_template_and_score_read_content_in_parts(tpo, tiny_model, tmp_path):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Name "}, {"type": "text", "text": "a bird."}]}]
+    plain = [{"role": "user", "content": "Name a bird."}]
+    picture = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {}}]}]
+    call = [{"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}]
+    template = ["template", "--model", tiny_model]
+    assert tpo.ok(*template, stdin=json.dumps(parts)) == tpo.ok(*template, stdin=json.dumps(plain))
+    score = ["score", "--judge", f"reward:{reward_models.make_seqcls(tmp_path / 'reward')}"]
+    both = tpo.ok(*score, stdin="".join(json.dumps({"messages": m}) + "\n" for m in (parts, plain))).splitlines()
+    assert both[0] == both[1] and "score" in json.loads(both[0])
+    for command, wrap in ((template, lambda m: m), (score, lambda m: {"messages": m})):
+        for chat, name in ((picture, "image_url"), (call, "tool_calls"), ([{"role": "user"}], "content"), ([], "messages")):
+            text = tpo.fails(*command, stdin=json.dumps(wrap(chat)) + "\n", code=1)
+            assert "standard input" in text and name in text and text.count("standard input") == 1, text
