@@ -95,6 +95,12 @@ struct tpo_pair_row {
   int32_t n_prompt, n_chosen, n_rejected;
   const uint8_t *chosen_mask, *rejected_mask;      /* [n_chosen], [n_rejected] */
   double chosen_ref_logprob, rejected_ref_logprob; /* sums over masked tokens; NaN until computed */
+  int64_t place; /* in the file that it was read from: line, from 1, or row, from 0 */
+};
+enum tpo_pairs_origin {
+  TPO_PAIRS_MADE,  /* here: they have no place */
+  TPO_PAIRS_LINES, /* JSON Lines */
+  TPO_PAIRS_ROWS,  /* HDF5 */
 };
 struct tpo_pairs {
   size_t n, capacity;
@@ -103,6 +109,7 @@ struct tpo_pairs {
   char *config;
   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char *statistics;
+  enum tpo_pairs_origin origin;
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
 /* Appends a copy (deep). A mask that is NULL: every token carries loss. */

@@ -143,7 +143,11 @@ static int read_rows(struct tpo_pairs *pairs, const struct tpo_h5_reader *r, str
   status = tpo_h5_get_rows(r, columns, N_COLUMNS, pairs->rows, sizeof *pairs->rows, n, &arena, err);
   pairs->arena = arena.blocks;
   pairs->n = pairs->capacity = n;
-  for (size_t i = 0; i < n && status == 0; i++) status = check_row(&pairs->rows[i], r->path, i, err);
+  pairs->origin = TPO_PAIRS_ROWS;
+  for (size_t i = 0; i < n && status == 0; i++) {
+    pairs->rows[i].place = (int64_t)i;
+    status = check_row(&pairs->rows[i], r->path, i, err);
+  }
   return status;
 }
 

@@ -70,3 +70,27 @@ def test_template_and_score_read_content_in_parts(tpo, tiny_model, tmp_path):
         for chat, name in ((picture, "image_url"), (call, "tool_calls"), ([{"role": "user"}], "content"), ([], "messages")):
             text = tpo.fails(*command, stdin=json.dumps(wrap(chat)) + "\n", code=1)
             assert "standard input" in text and name in text and text.count("standard input") == 1, text
+
+
+def test_over_long_pairs_are_listed_or_their_prompts_cut(tpo, tiny_model, tmp_path):
+    long = list(range(3, 43))
+    rows = [{"id": "long", "prompt_ids": long, "chosen_ids": [60, 61, 2], "rejected_ids": [62, 63, 64, 65, 2]},
+            {"id": "short", "prompt_ids": [3, 4, 5], "chosen_ids": [70, 2], "rejected_ids": [71, 72, 2]},
+            {"id": "all", "prompt_ids": [3], "chosen_ids": [80] * 30, "rejected_ids": [81, 2]}]
+    path, cut = tmp_path / "p.jsonl", tmp_path / "cut.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cut.write_text("".join(json.dumps(row) + "\n" for row in [dict(rows[0], prompt_ids=long[-15:]), rows[1]]))
+
+    def train(pairs, *more):
+        result = tpo("dpo", "--model", tiny_model, "--pairs", pairs, "--out", tmp_path / "c.h5", "--batch", 1, "--epochs", 2,
+                     "--lr", 1e-3, "--dtype", "fp32", "--metrics", "-", "--set", "train.max_pair_tokens=20", *more, ranks=2)
+        assert result.returncode == 0, result.stderr
+        return [{k: v for k, v in json.loads(m).items() if k != "seconds"} for m in result.stdout.splitlines()], result.stderr.decode()
+
+    steps, told = train(path)
+    assert len(steps) == 2 and f'{path}:1: pair "long" is left out: 45 tokens are more than 20, train.max_pair_tokens' in told
+    assert f'{path}:3: pair "all" is left out: 31 tokens' in told and "2 of 3 pairs are left out: 2 too long" in told
+    steps, told = train(path, "--truncate", "left")
+    assert steps == train(cut)[0] and len(steps) == 4 and steps[0]["margin"] == 0
+    assert "the prompts of 1 of 3 pairs are cut to their last tokens, to fit 20" in told
+    assert 'pair "all" is left out: 31 tokens (its output alone leaves no room for a prompt)' in told
