@@ -136,7 +136,7 @@ static int read_rows(struct tpo_pairs *pairs, const struct tpo_h5_reader *r, str
 {
   struct tpo_arena arena = {0};
   uint64_t n = 0;
-  int status = tpo_h5_length(r, columns[0].name, columns[0].type, &n, err);
+  int status = tpo_h5_row_count(r, columns[0].name, columns[0].type, &n, err);
   if (status < 0) return status;
   pairs->rows = tpo_calloc(n, sizeof *pairs->rows, err);
   if (!pairs->rows) return TPO_E_MEMORY;

@@ -108,7 +108,7 @@ static int finish(const struct filter *f, struct tpo_pairs *pairs, size_t kept, 
            c->no_response, c->identical);
   if (left_out > MOST_TOLD)
     tpo_log(TPO_LOG_WARN, "%s: and %zu more pairs are left out", f->name, left_out - MOST_TOLD);
-  if (left_out > 0)
+  if (left_out > 0 && kept > 0)
     tpo_log(TPO_LOG_WARN, "%s: %zu of %zu pairs are left out: %s", f->name, left_out, n, reasons);
   if (c->cut > 0) {
     pairs->ref_model[0] = '\0'; /* log-probabilities that the file has are those of the whole prompts */
