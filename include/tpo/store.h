@@ -7,9 +7,9 @@
  *
  * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash. content_hash
  * covers all datasets (names, types, shapes, bytes) but no attribute, so it is equal for equal contents
- * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Read are also
- * files that another program wrote again: data sets in any order, contiguous or in chunks, filtered by gzip,
- * lzf, shuffle or fletcher32, and texts of a fixed length. Only one thread may use this layer. */
+ * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Read are
+ * also files that another program wrote again: data sets in any order, contiguous or in chunks, filtered by
+ * gzip, lzf, shuffle or fletcher32, and texts of a fixed length. Only one thread may use this layer. */
 #ifndef TPO_STORE_H
 #define TPO_STORE_H
 

@@ -177,3 +177,11 @@ def test_damaged_chunks_are_refused(files, tmp_path):
         result = run_bounded("inspect", "--verify", bad)
         assert result.returncode in (0, 1) and (result.returncode == 0 or b"bad.h5: " in result.stderr), result.stderr
         assert result.returncode == 1 or bytes(damaged) == data, "a changed byte passed"
+
+
+def test_texts_of_attributes_that_are_kept_elsewhere_are_refused(files, tmp_path):
+    rewrite(files / "samples.h5", tmp_path / "bad.h5", latest=True)
+    with h5py.File(tmp_path / "bad.h5", "r+", libver=("v110", "v110")) as file:
+        for i in range(9):
+            file.attrs[f"mine {i}"] = i
+    refused("inspect", tmp_path / "bad.h5", words=["bad.h5", "attribute 'tpo_format'", "dense storage"], code=(1,))
