@@ -58,6 +58,7 @@ static void rewrite_dataset(hid_t file, const char *name)
     H5Dwrite(new, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     H5Dclose(new);
     H5Pclose(creation);
+    if (H5Tis_variable_str(type) > 0) H5Dvlen_reclaim(type, space, H5P_DEFAULT, data);
   }
   free(data);
   H5Sclose(space);
