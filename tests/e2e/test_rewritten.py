@@ -135,10 +135,10 @@ REFUSED = {
     "a hole": ("logprob", lambda f, name, _: f.create_dataset(name, (32,), "<f8", chunks=(16,)).__setitem__(slice(16), 1.0),
                "'logprob'"),
     "rows without end": ("prompt_id", lambda f, name, _: f.create_dataset(name, (2 ** 60,), TEXT, chunks=(1024,),
-                                                                          compression="gzip"), "claims"),
+                                                                          compression="gzip"), "claims 1152921504606846976 elements"),
     "a first chunk alone": ("prompt_id", lambda f, name, _: f.create_dataset(
-        name, (2 ** 60,), TEXT, chunks=(1024,), compression="gzip").__setitem__(slice(1024), "x"), "claims"),
-    "a chunk for all": ("k", lambda f, name, _: f.create_dataset(name, (32,), "<i4", chunks=(2 ** 28,), maxshape=(None,)), "'k'"),
+        name, (2 ** 60,), TEXT, chunks=(1024,), compression="gzip").__setitem__(slice(1024), "x"), "claims 1152921504606846976 elements"),
+    "a chunk for all": ("k", lambda f, name, _: f.create_dataset(name, (32,), "<i4", chunks=(2 ** 28,), maxshape=(None,)), "claims 32 elements"),
     "millions of no texts": ("prompt_id", lambda f, name, _: f.create_dataset(
         name, data=np.full(1 << 20, b"", dtype="S1"), compression="gzip"), "claims 1048576 rows"),
     "a NUL within": ("text", lambda f, name, _: f.create_dataset(name, data=np.array([b"a\0b"] * 32, dtype="S3")), "row 0"),
