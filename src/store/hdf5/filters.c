@@ -79,7 +79,7 @@ static bool expand_lzf(const uint8_t *in, size_t n_in, uint8_t *out, size_t n_ou
   return used == n_out;
 }
 
-/* From all first bytes of the elements, all second ones, ...; what is less than an element stays at the end. */
+/* The elements' first bytes, then their second ones, ...; what is less than an element stays at the end. */
 static void unshuffle(const uint8_t *in, size_t n, uint32_t element, uint8_t *out)
 {
   size_t count = element ? n / element : 0;
