@@ -96,32 +96,50 @@ TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_sampl
  *     while ((status = tpo_dpo_step(dpo, &metrics, &err)) == 1) print(&metrics);
  *     tpo_dpo_end_epoch(dpo, NAN, -1, &err);
  *   }
+ *   tpo_dpo_finish(dpo, &err);
+ *   tpo_dpo_forget(out, &err); // rank 0
  *
- * What a rank does between these calls can fail: tpo_comm_agree before the next one. */
+ * What a rank does between these calls can fail: tpo_comm_agree before the next one.
+ *
+ * While it goes on, the folder `OUT.journal` holds its state, of the end of an epoch, of each
+ * train.state_minutes and of the step before a signal, and the best epoch's checkpoint so far. `out` itself
+ * appears when all of it is done. */
 struct tpo_dpo;
 struct tpo_dpo_options {
-  const char *out; /* checkpoint */
-  /* Written after each epoch but the last, and taken up again when it is there; NULL: none. */
-  const char *state;
+  const char *out;  /* checkpoint */
+  bool drop_others; /* a state of other training goes, with a warning; false: it is an error, TPO_E_STATE */
   const char *config_yaml;
 };
 struct tpo_dpo_progress {
   int epochs_done; /* those of the state that was taken up, too */
-  int64_t mark;    /* that the state was kept with; -1: none was taken up */
+  int64_t mark;    /* that the state which was taken up was kept with; -1: none was */
   int64_t steps;
   int best_epoch;
   double best_score, first_loss, last_loss;
 };
+/* Goes on from the state in the folder where there is one. */
 TPO_API int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
                          const struct tpo_pairs *pairs, const struct tpo_dpo_options *options,
                          struct tpo_error *err);
+/* A number that is kept with states inside an epoch from now on, such as the size of a file that a line was
+ * added to after the last step; rank 0's counts. */
+TPO_API void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark);
 /* 1: a step is made, and *metrics tells of it; 0: the epoch has no more. */
 TPO_API int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* score: of the weights that are in place now, NaN for none. The best epoch's weights are the ones saved, the
- * first of equals; without scores the last epoch's. mark: a number to keep in the state; rank 0's counts. */
+ * first of equals; without scores the last epoch's. mark: as above, once the epoch is over. */
 TPO_API int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err);
+/* After the last epoch: what was saved becomes `out`. */
+TPO_API int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err);
+/* After an interruption (TPO_E_INTERRUPTED on all ranks, between two steps or in what the caller does there):
+ * keeps the state, and adds to the message what is kept. Returns status. */
+TPO_API int tpo_dpo_stop(struct tpo_dpo *dpo, int status, struct tpo_error *err);
 TPO_API const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
 TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
+/* Whether there is something to go on from of training whose result is `out`, and after how many steps; and
+ * removing it. On one rank. */
+TPO_API bool tpo_dpo_kept(const char *out, int64_t *steps);
+TPO_API int tpo_dpo_forget(const char *out, struct tpo_error *err);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,

@@ -81,6 +81,25 @@ TPO_API int tpo_trainer_save(struct tpo_trainer *t, const char *path, const stru
                              struct tpo_error *err);
 TPO_API int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
 
+/* The state while training goes on, kept in a folder that all ranks see; each rank writes its own shard, and
+ * any number of ranks reads it. A state counts when all of it is on the disk, and only then takes the place
+ * of the one before. work: of tpo_trainer_work; extra as above. weights false: the JSON alone, where nothing
+ * is trained any more. A failure leaves the state that was there. */
+TPO_API int tpo_trainer_keep(struct tpo_trainer *t, const char *folder, const char *work, const char *extra,
+                             bool weights, struct tpo_error *err);
+/* 1: the newest state is taken up, and *state is its JSON (free() it); 0: there is none. TPO_E_STATE: it is
+ * of other training, and the message tells in what it differs; TPO_E_INPUT: it is damaged; the trainer is as
+ * before then. */
+TPO_API int tpo_trainer_take_up(struct tpo_trainer *t, const char *folder, const char *work, char **state,
+                                struct tpo_error *err);
+/* What training depends on beside its settings, for the two above: lines of model and pairs, before the first
+ * step; free() it. On this rank alone. */
+TPO_API int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char **work,
+                             struct tpo_error *err);
+/* Whether a state is there, after how many steps; and removing all of them. On this rank alone. */
+TPO_API bool tpo_trainer_kept(const char *folder, int64_t *steps);
+TPO_API int tpo_trainer_forget(const char *folder, struct tpo_error *err);
+
 /* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as public sets have it (tokenizer and
  * tmpl are then needed), where the shared beginning of two chats is the prompt and loss is on the assistant's
  * turns alone. What would change the meaning and isn't read (tool calls, images) is refused by name. Pairs

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -30,6 +32,9 @@ static const struct option options[] = {
     {"--label-smoothing", 0, "E", "train.label_smoothing", "share of labels taken to be flipped"},
     {"--micro-batch-tokens", 0, "N", "train.micro_batch_tokens", "most tokens in one packed forward pass"},
     {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
+    {"--resume", 0, NULL, NULL, "go on from what OUT.journal holds of the same training"},
+    {"--state-minutes", 0, "N", "train.state_minutes",
+     "between two states that are kept; 0: each epoch's alone"},
     {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
     OPTION_DTYPE,
@@ -136,14 +141,53 @@ static bool is_stdout(const char *path)
   return strcmp(path, "-") == 0;
 }
 
-static int open_metrics(const struct training *t, FILE **metrics, struct tpo_error *err)
+/* Found out before anything is computed. A pipe is opened once only. */
+static int check_metrics_file(const struct training *t, struct tpo_error *err)
+{
+  int status = 0;
+  const char *path = t->metrics_path;
+  if (cli_first_rank(t->s) && path && !is_stdout(path) && (!tpo_file_exists(path) || tpo_is_regular(path))) {
+    FILE *file = fopen(path, "ae");
+    if (!file) status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", path);
+    if (file) fclose(file);
+  }
+  return tpo_comm_agree(t->s->session.comm, status, err);
+}
+
+/* The file as it was when the state was kept: lines of steps that training doesn't go on from go. */
+static int cut_metrics(const struct training *t, FILE *file, int64_t size, struct tpo_error *err)
+{
+  struct stat now;
+  if (fstat(fileno(file), &now) < 0) return tpo_fail(err, TPO_E_IO, "--metrics %s: %m", t->metrics_path);
+  if (!S_ISREG(now.st_mode)) return 0;
+  if (now.st_size < size)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "--metrics %s is not the file that this training wrote: it has %lld bytes, and %lld were "
+                    "written",
+                    t->metrics_path, (long long)now.st_size, (long long)size);
+  if (ftruncate(fileno(file), size) < 0 || fseek(file, 0, SEEK_END) < 0)
+    return tpo_fail(err, TPO_E_IO, "--metrics %s: %m", t->metrics_path);
+  return 0;
+}
+
+static int open_metrics(const struct training *t, int64_t mark, FILE **metrics, struct tpo_error *err)
 {
   int status = 0;
   *metrics = NULL;
-  if (cli_first_rank(t->s) && t->metrics_path &&
-      !(*metrics = is_stdout(t->metrics_path) ? stdout : fopen(t->metrics_path, "we")))
-    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
+  if (cli_first_rank(t->s) && t->metrics_path) {
+    *metrics = is_stdout(t->metrics_path) ? stdout : fopen(t->metrics_path, "ae");
+    if (!*metrics)
+      status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
+    else if (*metrics != stdout)
+      status = cut_metrics(t, *metrics, mark < 0 ? 0 : mark, err);
+  }
   return tpo_comm_agree(t->s->session.comm, status, err);
+}
+
+/* How far the file has come, to be kept with the state; -1: it isn't one. */
+static int64_t metrics_mark(const struct training *t, FILE *metrics)
+{
+  return metrics && !is_stdout(t->metrics_path) ? ftell(metrics) : -1;
 }
 
 static int close_metrics(const struct training *t, FILE *metrics, struct tpo_error *err)
@@ -171,38 +215,67 @@ static int run_epoch(struct training *t, struct tpo_dpo *dpo, FILE *metrics, str
   while ((status = tpo_dpo_step(dpo, &m, err)) == 1) {
     status = tpo_comm_agree(t->s->session.comm, metrics ? print_step(metrics, &m, err) : 0, err);
     if (status < 0) break;
+    tpo_dpo_mark(dpo, metrics_mark(t, metrics));
   }
-  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, -1, err);
+  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, metrics_mark(t, metrics), err);
 }
 
-static int run_epochs(struct training *t, FILE *metrics, struct tpo_error *err)
+static int run_epochs(struct training *t, struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  struct tpo_dpo *dpo = NULL;
-  char *yaml = tpo_config_print(&t->in->config, false);
-  const struct tpo_dpo_options given = {.out = t->out, .config_yaml = yaml};
-  int status = tpo_dpo_open(&dpo, &t->s->session, &t->policy, &t->pairs, &given, err);
-  for (int epoch = 0; status == 0 && epoch < t->in->config.train.epochs; epoch++)
-    status = run_epoch(t, dpo, metrics, err);
+  const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+  FILE *metrics;
+  int64_t before = p->steps;
+  int status = open_metrics(t, p->mark, &metrics, err);
+  while (status == 0 && p->epochs_done < t->in->config.train.epochs) status = run_epoch(t, dpo, metrics, err);
   progress_end(&t->s->bar);
-  if (status == 0 && cli_first_rank(t->s)) {
-    const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+  if (status < 0) status = tpo_dpo_stop(dpo, status, err);
+  if (status == 0) status = tpo_dpo_finish(dpo, err);
+  if (status == 0 && cli_first_rank(t->s))
     tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)p->steps, t->pairs.n,
             p->first_loss, p->last_loss, t->out);
-  }
-  tpo_dpo_close(dpo);
-  free(yaml);
-  return status;
+  if (status == 0 && cli_first_rank(t->s) && before > 0)
+    tpo_log(TPO_LOG_INFO, "%lld of them were made before it was resumed", (long long)before);
+  int closed = close_metrics(t, metrics, status == 0 ? err : NULL);
+  return status < 0 ? status : closed;
+}
+
+/* The state is of other training: that is for the command's user to settle. */
+static int as_usage(int status, struct tpo_error *err)
+{
+  if (status != TPO_E_STATE) return status;
+  err->code = TPO_E_USAGE;
+  return TPO_E_USAGE;
 }
 
 static int train(struct training *t, struct tpo_error *err)
 {
-  FILE *metrics = NULL;
+  struct tpo_dpo *dpo = NULL;
+  char *yaml = tpo_config_print(&t->in->config, false);
+  const struct tpo_dpo_options given = {.out = t->out, .config_yaml = yaml};
   int status = open_policy(t, err);
-  if (status == 0) status = open_metrics(t, &metrics, err);
+  if (status == 0) status = check_metrics_file(t, err);
   if (status == 0) status = have_reference(t, err);
-  if (status == 0) status = run_epochs(t, metrics, err);
-  int closed = close_metrics(t, metrics, status == 0 ? err : NULL);
-  return status < 0 ? status : closed;
+  if (status == 0)
+    status = as_usage(tpo_dpo_open(&dpo, &t->s->session, &t->policy, &t->pairs, &given, err), err);
+  if (status == 0) status = tpo_comm_agree(t->s->session.comm, run_epochs(t, dpo, err), err);
+  tpo_dpo_close(dpo);
+  free(yaml);
+  return status == 0 && cli_first_rank(t->s) ? tpo_dpo_forget(t->out, err) : status;
+}
+
+/* Rank 0: what is kept of unfinished training is neither taken up nor lost unasked. */
+static int check_kept(const struct training *t, struct tpo_error *err)
+{
+  int64_t steps;
+  bool kept = tpo_dpo_kept(t->out, &steps), resumes = option_value(t->in, "--resume");
+  if (resumes && !kept)
+    tpo_log(TPO_LOG_INFO, "%s.journal holds nothing to go on from; training begins", t->out);
+  if (resumes || !kept) return 0;
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "tpo dpo: %s.journal holds unfinished training, of which %lld steps are done; --resume goes on "
+      "with it, removing the folder begins anew",
+      t->out, (long long)steps);
 }
 
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */
@@ -232,6 +305,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", t.out, t.pairs_path, err);
+  if (status == 0)
+    status = tpo_comm_agree(in->comm, tpo_comm_rank(in->comm) == 0 ? check_kept(&t, err) : 0, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
@@ -253,5 +328,7 @@ const struct command cmd_dpo = {
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
         "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
-        "whose chosen and rejected are identical are left out and told.",
+        "whose chosen and rejected are identical are left out and told.\n"
+        "While training goes on, OUT.journal keeps its state: of each epoch's end, of each --state-minutes, and of the\n"
+        "step before a signal; OUT appears when all is done. With --resume the file of --metrics goes on, too.",
 };

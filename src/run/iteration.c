@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -210,6 +209,7 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
   while ((status = tpo_dpo_step(dpo, &metrics, err)) == 1) {
     status = loop_agree(loop, loop_event(loop, "step", event_step(&metrics), err), err);
     if (status < 0) break;
+    if (loop->first) tpo_dpo_mark(dpo, ftell(loop->metrics));
   }
   bool more = loop->config->train.epochs > 1; /* than one: its end is the step's own */
   if (status == 0 && more && loop->config->run.validate_each_epoch)
@@ -231,6 +231,8 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
   status = loop_agree(loop, status, err);
   while (status == 0 && progress->epochs_done < loop->config->train.epochs)
     status = train_epoch(loop, dpo, progress->epochs_done + 1, err);
+  if (status < 0) status = tpo_dpo_stop(dpo, status, err);
+  if (status == 0) status = tpo_dpo_finish(dpo, err);
   if (status < 0 || !loop->first) return status;
   if (loop->config->train.epochs > 1)
     status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", progress->best_epoch), err);
@@ -241,11 +243,11 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
 
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096], out[4096], state[4096];
+  char policy[4096], out[4096];
   struct tpo_dpo *dpo = NULL;
-  const struct tpo_dpo_options options = {.out = out, .state = state, .config_yaml = loop->config_yaml};
+  const struct tpo_dpo_options options = {
+      .out = out, .drop_others = loop->allow_changes, .config_yaml = loop->config_yaml};
   int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_have_pairs(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);
@@ -254,6 +256,5 @@ int step_dpo(struct loop *loop, struct tpo_error *err)
   tpo_dpo_close(dpo);
   tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
   tpo_pairs_free(&loop->pairs);
-  if (status == 0 && loop->first) unlink(state);
   return loop_agree(loop, status, err);
 }

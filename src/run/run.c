@@ -103,10 +103,19 @@ static int record(struct loop *loop, const struct step *step, double seconds, st
                       err);
 }
 
+/* What training kept while it went on; only now is its result on record. */
+static int drop_training(const struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  int status = loop_path(loop, loop->iteration, "checkpoint.h5", path, err);
+  return status < 0 ? status : tpo_dpo_forget(path, err);
+}
+
 static int run_step(struct loop *loop, const struct step *step, struct tpo_error *err)
 {
   bool done;
   int status = is_done(loop, loop->iteration, step->name, &done, err);
+  if (status == 0 && done && loop->first && step->run == step_dpo) drop_training(loop, NULL);
   if (status < 0 || done) return status;
   double begin = tpo_seconds();
   tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
@@ -118,6 +127,7 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  if (status == 0 && loop->first && step->run == step_dpo) status = drop_training(loop, err);
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
@@ -284,8 +294,10 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
             struct tpo_error *err)
 {
   struct tpo_session own = *given, *session = &own;
-  struct loop loop = {
-      .session = session, .config = session->config, .first = tpo_comm_rank(session->comm) == 0};
+  struct loop loop = {.session = session,
+                      .config = session->config,
+                      .first = tpo_comm_rank(session->comm) == 0,
+                      .allow_changes = allow_changes};
   char hash[33];
   session->judge_dir = session->config->run.dir;
   config_hash(session->config, hash);

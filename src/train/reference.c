@@ -14,10 +14,8 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
   struct micro_batch mb = {0};
   int status = 0;
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
-    if (tpo_interrupted()) {
-      status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
-      break;
-    }
+    status = train_interrupted(err);
+    if (status < 0) break;
     status = micro_batch_fill(&mb, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
     if (status < 0) break;
     struct tpo_batch batch = micro_batch_view(&mb);

@@ -183,10 +183,17 @@ static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   return tpo_comm_agree(t->comm, status, err);
 }
 
+int train_interrupted(struct tpo_error *err)
+{
+  int number = tpo_interrupted();
+  const char *name = number ? sigabbrev_np(number) : NULL;
+  if (!number) return 0;
+  return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by %s%s", name ? "SIG" : "a signal", name ? name : "");
+}
+
 static int end_epoch(struct tpo_trainer *t, struct tpo_error *err)
 {
-  int status = tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal") : 0;
-  status = tpo_comm_agree(t->comm, status, err);
+  int status = tpo_comm_agree(t->comm, train_interrupted(err), err);
   release_between_epochs(t);
   if (status < 0) return status;
   t->epoch++;
