@@ -127,7 +127,7 @@ struct tpo_train_config {                  /* train: */
   int micro_batch_tokens;                  /* most tokens in one packed forward pass, 4096 */
   int max_pair_tokens; /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
   bool save_optimizer; /* true: checkpoints carry m and v (and master weights, as a bf16 model's always do) */
-  int state_minutes;   /* between two states kept inside an epoch, 30; 0: none there */
+  double state_minutes; /* between two states kept inside an epoch, 30; 0: none there */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };

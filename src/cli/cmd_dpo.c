@@ -33,7 +33,7 @@ static const struct option options[] = {
     {"--micro-batch-tokens", 0, "N", "train.micro_batch_tokens", "most tokens in one packed forward pass"},
     {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
     {"--resume", 0, NULL, NULL, "go on from what OUT.journal holds of the same training"},
-    {"--state-minutes", 0, "N", "train.state_minutes",
+    {"--state-minutes", 0, "M", "train.state_minutes",
      "between two states that are kept; 0: each epoch's alone"},
     {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
@@ -314,6 +314,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   tpo_policy_close(&t.policy);
   tpo_pairs_free(&t.pairs);
   cli_session_close(&s);
+  if (status == TPO_E_INTERRUPTED)
+    tpo_fail(err, status, "%s: the same command with --resume goes on", strdupa(err->message));
   return status;
 }
 

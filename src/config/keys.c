@@ -254,7 +254,8 @@ const struct config_key config_keys[] = {
     TRUTH("train.save_optimizer", train.save_optimizer, "true",
           "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); "
           "a bf16 model's fp32 master weights are kept in any case."),
-    INT("train.state_minutes", train.state_minutes, 0, 100000, "30",
+    REAL(
+        "train.state_minutes", train.state_minutes, 0, 100000, 0, "30",
         "Minutes of an epoch after which the state of training (12 bytes a parameter) is kept, so that `--resume` "
         "goes on from there; it is kept at the end of an epoch and after a signal in any case. "
         "0 keeps it only then."),

@@ -228,9 +228,9 @@ void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark)
 static int keep_when_due(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   const struct tpo_dpo_progress *p = &dpo->progress;
-  int minutes = dpo->session->config->train.state_minutes;
+  double minutes = dpo->session->config->train.state_minutes;
   if (minutes == 0 || p->steps == 0) return 0;
-  double due = tpo_comm_rank(dpo->session->comm) == 0 && tpo_seconds() - dpo->kept >= 60.0 * minutes;
+  double due = tpo_comm_rank(dpo->session->comm) == 0 && tpo_seconds() - dpo->kept >= 60 * minutes;
   int status = tpo_comm_allreduce_max_f64(dpo->session->comm, &due, 1, err);
   return status == 0 && due > 0 ? keep_or_warn(dpo, err) : status;
 }
@@ -259,8 +259,8 @@ static int keep_and_tell(struct tpo_dpo *dpo, int status, struct tpo_error *err)
   int64_t steps =
       tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n) * dpo->session->config->train.epochs;
   if (dpo->kept_steps >= 0)
-    snprintf(kept, sizeof kept, "; %lld of %lld steps are kept in %s: the same command with --resume goes on",
-             (long long)dpo->kept_steps, (long long)steps, dpo->folder);
+    snprintf(kept, sizeof kept, "; %lld of %lld steps are kept in %s", (long long)dpo->kept_steps,
+             (long long)steps, dpo->folder);
   if (keeping < 0)
     tpo_fail(err, status, "%s; the state after %lld steps can't be kept: %s%s", failed.message,
              (long long)p->steps, why.message, kept);

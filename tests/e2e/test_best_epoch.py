@@ -141,7 +141,7 @@ def test_stopped_while_an_epoch_is_validated_its_training_is_not_done_again(tpo,
     result = tpo("run", folder / "run.yaml", ranks=ranks)
     text = result.stderr.decode()
     journal = folder / "run/iter-001/checkpoint.h5.journal"
-    assert result.returncode != 0 and f"6 of 6 steps are kept in {journal}: the same command with --resume" in text
+    assert result.returncode != 0 and f"6 of 6 steps are kept in {journal}" in text
     assert sorted(p.name for p in journal.iterdir()) == ["best-002.h5", "state-000003.6"]
     steps = [json.dumps(e) for e in events(folder, "step")]
     tpo.ok("run", folder / "run.yaml", "--resume", ranks=ranks)

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import time
@@ -114,6 +115,15 @@ def test_killed_it_goes_on_from_the_last_epoch(tpo, work, whole, tmp_path):
     assert result.returncode == 0, result.stderr.decode()
     assert any(f"{n} of them were made before" in result.stderr.decode() for n in (2 * STEPS, STEPS))
     is_whole(tmp_path, whole(2))
+
+
+def test_killed_inside_an_epoch_it_goes_on_from_the_latest_minutes(tpo, work, whole, tmp_path):
+    often = ("--state-minutes", "0.0001")
+    stop(work, tmp_path, signal.SIGKILL, STEPS + 7, *often)
+    result = tpo(*arguments(work, tmp_path, "--resume"), ranks=2, env=DATED)
+    assert result.returncode == 0, result.stderr.decode()
+    assert int(re.search(r"(\d+) of them were made before", result.stderr.decode()).group(1)) > STEPS
+    assert lines(tmp_path) == lines(whole(2))
 
 
 @pytest.mark.parametrize("ranks", [0, 3])
