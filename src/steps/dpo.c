@@ -83,6 +83,23 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
   return tpo_comm_agree(comm, status, err);
 }
 
+/* Optimizer steps of all epochs. */
+static void tell_steps(const struct tpo_dpo *dpo)
+{
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  int epochs = dpo->session->config->train.epochs;
+  int64_t per_epoch = tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n);
+  int64_t epoch = per_epoch > 0 && p->steps > 0 ? (p->steps - 1) / per_epoch + 1 : 1;
+  char note[64];
+  int len = snprintf(note, sizeof note, "epoch %lld of %d", (long long)epoch, epochs);
+  if (p->steps > 0) snprintf(note + len, sizeof note - (size_t)len, ", loss %.4f", p->last_loss);
+  tpo_session_tell(dpo->session, &(struct tpo_progress){.phase = "training",
+                                                        .unit = "steps",
+                                                        .done = (double)p->steps,
+                                                        .total = (double)per_epoch * epochs,
+                                                        .note = note});
+}
+
 int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
                  const struct tpo_pairs *pairs, const struct tpo_dpo_options *options, struct tpo_error *err)
 {
@@ -103,6 +120,7 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
     tpo_dpo_close(dpo);
     return status;
   }
+  tell_steps(dpo);
   *out = dpo;
   return 0;
 }
@@ -119,14 +137,6 @@ const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo)
   return &dpo->progress;
 }
 
-static void show_progress(const struct tpo_session *session, const struct tpo_train_metrics *m)
-{
-  char note[64];
-  if (!session->progress) return;
-  snprintf(note, sizeof note, "loss %.4f", m->loss);
-  session->progress(session->progress_arg, "training", m->epoch, session->config->train.epochs, note);
-}
-
 int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err)
 {
   struct tpo_dpo_progress *p = &dpo->progress;
@@ -135,7 +145,7 @@ int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct 
   if (p->steps == 0) p->first_loss = metrics->loss;
   p->last_loss = metrics->loss;
   p->steps++;
-  show_progress(dpo->session, metrics);
+  tell_steps(dpo);
   return 1;
 }
 
@@ -152,5 +162,6 @@ int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tp
   }
   if (status == 0 && dpo->options.state && p->epochs_done < train->epochs)
     status = save(dpo, dpo->options.state, mark, true, err);
+  if (status == 0 && p->epochs_done < train->epochs) tell_steps(dpo); /* goes on after a validation */
   return status;
 }
