@@ -85,10 +85,8 @@ struct tpo_watch {
   void (*tell)(void *arg, double share);
   void *arg;
 };
-static inline void tpo_watch_tell(const struct tpo_watch *watch, double share)
-{
-  if (watch && watch->tell) watch->tell(watch->arg, share);
-}
+/* watch may be NULL, too. */
+TPO_API void tpo_watch_tell(const struct tpo_watch *watch, double share);
 
 /* The signal (SIGINT, SIGTERM, SIGUSR1) that asked this process to stop, or 0. Long loops poll it and return
  * TPO_E_INTERRUPTED at their next safe point. tpo_interrupt_install makes the handlers. */

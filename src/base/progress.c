@@ -15,6 +15,11 @@ enum { FEWEST_CELLS = 8, MOST_CELLS = 30 };
 static const double draw_every = 0.1, line_every = 10, later_line_every = 60, later = 600,
                     step_of_line = 0.05, step_every = 2;
 
+void tpo_watch_tell(const struct tpo_watch *watch, double share)
+{
+  if (watch && watch->tell) watch->tell(watch->arg, share);
+}
+
 void progress_begin(struct progress *p, enum progress_kind kind, int fd, double (*clock)(void))
 {
   *p = (struct progress){.kind = kind,

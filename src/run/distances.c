@@ -101,7 +101,7 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
   return status;
 }
 
-/* Outputs of one pass; the other ranks are as far with theirs. */
+/* Outputs of one pass; the other ranks are taken to be as far with theirs. */
 static void tell_outputs(const struct loop *loop, const struct outputs *o, size_t done)
 {
   tpo_session_tell(loop->session, &(struct tpo_progress){.phase = "distances",
@@ -130,9 +130,11 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, bo
     }
     if (status == 0) status = forward(loop, o, first, end, (int)tokens, out, err);
     out += generated;
-    tell_outputs(loop, o, end);
+    if (status == 0 && end < o->set->n) tell_outputs(loop, o, end);
   }
-  return loop_agree(loop, status, err);
+  status = loop_agree(loop, status, err);
+  if (status == 0) tell_outputs(loop, o, o->set->n);
+  return status;
 }
 
 /* Both models' log-probabilities; that model goes first which is open. A policy that is opened after the

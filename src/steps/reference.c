@@ -13,20 +13,27 @@ struct listener {
   double pairs;
 };
 
-/* All ranks have about as many tokens, so this one's share is taken for theirs. */
-static void tell_pairs(void *arg, double share)
+static void tell_pairs(const struct listener *l, double done)
 {
-  const struct listener *l = arg;
-  double done = floor(share * l->pairs);
   tpo_session_tell(l->session, &(struct tpo_progress){
                                    .phase = "reference", .unit = "pairs", .done = done, .total = l->pairs});
+}
+
+/* All ranks have about as many tokens, so this one's share is taken for theirs; all is done when they say so. */
+static void tell_share(void *arg, double share)
+{
+  const struct listener *l = arg;
+  tell_pairs(l, fmax(fmin(floor(share * l->pairs), l->pairs - 1), 0));
 }
 
 int tpo_reference_logprobs(const struct tpo_session *session, struct tpo_model *reference,
                            struct tpo_pairs *pairs, struct tpo_error *err)
 {
   struct listener listener = {session, (double)pairs->n};
-  struct tpo_watch watch = {tell_pairs, &listener};
+  struct tpo_watch watch = {tell_share, &listener};
   tell_pairs(&listener, 0);
-  return tpo_train_reference_logprobs(reference, session->comm, &session->config->train, pairs, &watch, err);
+  int status =
+      tpo_train_reference_logprobs(reference, session->comm, &session->config->train, pairs, &watch, err);
+  if (status == 0) tell_pairs(&listener, listener.pairs);
+  return status;
 }
