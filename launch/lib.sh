@@ -48,13 +48,18 @@ compile() {
   (cd "$root" && cmake --build "$@" -j "$(nproc)") | { grep -v '^\[\|^make\[' || true; }
 }
 
-# build PRESET [CMAKE OPTION...]: configures and builds build/PRESET.
-build() {
+# configure PRESET [CMAKE OPTION...]: makes build/PRESET ready for `compile --preset PRESET`.
+configure() {
   (cd "$root" && cmake --preset "$@" >"$root/build-$1.log" 2>&1) || {
     cat "$root/build-$1.log" >&2
     rm -f "$root/build-$1.log"
     fail "cmake could not configure"
   }
   rm -f "$root/build-$1.log"
+}
+
+# build PRESET [CMAKE OPTION...]: configures and builds build/PRESET.
+build() {
+  configure "$@"
   compile --preset "$1" || fail "the build in build/$1 failed"
 }

@@ -13,6 +13,7 @@ function(tpo_mpi_program layer target source)
   target_link_libraries(${target} PRIVATE tpo_${layer} tpo_flags)
   target_compile_definitions(${target} PRIVATE TPO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  tpo_group_test(${target} ${layer} mpi)
 endfunction()
 
 function(tpo_mpi_test name ranks)

@@ -25,6 +25,7 @@ function(tpo_emulation_program name)
   target_compile_options(${name} PRIVATE ${ARGN})
   target_link_libraries(${name} PRIVATE tpo_emulation PkgConfig::CMOCKA)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  tpo_group_test(${name} emulation ${name})
 endfunction()
 
 function(tpo_emulation_test name)

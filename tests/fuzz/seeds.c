@@ -1,8 +1,9 @@
-/* seeds FOLDER: writes files of each HDF5 kind into FOLDER/samples, FOLDER/pairs and FOLDER/checkpoint, for
- * the fuzz targets to begin with. What they hold is what the store's tests hold. */
+/* seeds FOLDER: writes files of each HDF5 kind into FOLDER/samples, FOLDER/pairs and FOLDER/checkpoint, and
+ * a journal into FOLDER/journal, for the fuzz targets to begin with. What they hold is what the store's tests hold. */
 #include "store/hdf5_files.h"
 #include "backend/backend.h"
 #include "model/model.h"
+#include "store/journal/journal.h"
 #include "tpo/model.h"
 #include "tpo/text.h"
 
@@ -49,6 +50,18 @@ static void write_pairs(void)
   tpo_pairs_free(&pairs);
 }
 
+static void write_journal(void)
+{
+  struct journal *journal;
+  char path[512];
+  snprintf(path, sizeof path, "%s/journal", root);
+  CHECK(journal_open(&journal, path, "fuzzed: yes\n", 0, JOURNAL_WRITE, &err));
+  CHECK(journal_append(journal, "first", 5, "one", 3, &err));
+  CHECK(journal_append(journal, "second", 6, "", 0, &err));
+  CHECK(journal_append(journal, "first", 5, "once more", 9, &err));
+  journal_close(journal);
+}
+
 /* A whole model with its vocabulary, as small as one can be. */
 static void write_model(void)
 {
@@ -91,5 +104,6 @@ int main(int argc, char **argv)
   write_pairs();
   write_small_checkpoint(path_of("checkpoint", "small"));
   write_model();
+  write_journal();
   return 0;
 }

@@ -1,0 +1,139 @@
+/* A step's journal over the ranks. */
+#include "steps/kept.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+/* Rank 0's, which reads what there is. */
+static int open_first(struct kept *kept, const char *work, enum kept_other other, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  int status = journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, &why);
+  if (status == TPO_E_STATE && other == KEPT_DROP) {
+    tpo_log(TPO_LOG_WARN, "%s; it is begun anew", why.message);
+    status = journal_remove(kept->folder, err);
+    return status < 0 ? status : journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);
+  }
+  if (status == 0) return 0;
+  return tpo_fail(err, status == TPO_E_STATE ? TPO_E_USAGE : status, "%s", why.message);
+}
+
+/* An empty file in the folder by which other ranks know it; it looks like a journal's, so that it is removed
+ * with it where this process is killed before it does so. */
+static int put_mark(const struct kept *kept, char mark[64], struct tpo_error *err)
+{
+  char path[4096];
+  unsigned long long number;
+  if (getrandom(&number, sizeof number, 0) != sizeof number)
+    return tpo_fail(err, TPO_E_IO, "%s: no random number for a file's name: %m", kept->folder);
+  snprintf(mark, 64, "seen-%016llx.journal", number);
+  int status = tpo_path_join(path, sizeof path, kept->folder, mark, err);
+  if (status < 0) return status;
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (fd < 0) return tpo_fail(err, TPO_E_IO, "%s: can't be made: %m", path);
+  close(fd);
+  return 0;
+}
+
+static int see_mark(const struct kept *kept, const char *mark, struct tpo_error *err)
+{
+  char path[4096], host[256] = "";
+  int status = tpo_path_join(path, sizeof path, kept->folder, mark, err);
+  if (status < 0 || access(path, F_OK) == 0) return status;
+  gethostname(host, sizeof host - 1);
+  return tpo_fail(err, TPO_E_USAGE,
+                  "%s: rank 0 made this folder, and it is not seen on %s; every rank keeps there what it has "
+                  "finished, so that the output must be on a file system that all ranks see",
+                  kept->folder, *host ? host : "this host");
+}
+
+/* The other ranks', once it is known that it is the same folder. */
+static int open_others(struct kept *kept, const char *work, struct tpo_error *err)
+{
+  char mark[64] = "", path[4096];
+  int rank = tpo_comm_rank(kept->comm);
+  if (tpo_comm_size(kept->comm) == 1) return 0;
+  int status = tpo_comm_agree(kept->comm, rank == 0 ? put_mark(kept, mark, err) : 0, err);
+  if (status == 0) status = tpo_comm_bcast(kept->comm, mark, sizeof mark, 0, err);
+  if (status == 0 && rank > 0) {
+    status = see_mark(kept, mark, err);
+    if (status == 0) status = journal_open(&kept->journal, kept->folder, work, rank, JOURNAL_WRITE, err);
+  }
+  status = tpo_comm_agree(kept->comm, status, err);
+  if (rank == 0 && *mark && tpo_path_join(path, sizeof path, kept->folder, mark, NULL) == 0) unlink(path);
+  return status;
+}
+
+/* Rank 0's text, for all; free() it. */
+static int share_text(struct tpo_comm *comm, const char *text, char **out, struct tpo_error *err)
+{
+  bool first = tpo_comm_rank(comm) == 0;
+  void *bytes = first ? strdup(text) : NULL;
+  size_t len = bytes ? strlen(bytes) + 1 : 0;
+  int status = tpo_comm_agree(comm, first && !bytes ? tpo_fail(err, TPO_E_MEMORY, "out of memory") : 0, err);
+  if (status == 0) status = tpo_comm_bcast_bytes(comm, &bytes, &len, 0, err);
+  *out = bytes;
+  return status;
+}
+
+int kept_open(struct kept **out, struct tpo_comm *comm, const char *folder, const char *work,
+              enum kept_other other, struct tpo_error *err)
+{
+  char *shared = NULL;
+  struct kept *kept = tpo_calloc(1, sizeof *kept, err);
+  int status = kept ? 0 : TPO_E_MEMORY;
+  *out = NULL;
+  if (kept) {
+    *kept = (struct kept){.comm = comm, .folder = strdup(folder)};
+    if (!kept->folder) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  }
+  if (status == 0 && tpo_comm_rank(comm) == 0) status = open_first(kept, work, other, err);
+  status = tpo_comm_agree(comm, status, err);
+  if (status == 0) status = share_text(comm, work, &shared, err);
+  if (status == 0) status = open_others(kept, shared, err);
+  free(shared);
+  if (status == 0)
+    *out = kept;
+  else
+    kept_close(kept);
+  return status;
+}
+
+void kept_close(struct kept *kept)
+{
+  if (!kept) return;
+  journal_close(kept->journal);
+  if (kept->folder && tpo_comm_rank(kept->comm) == 0) rmdir(kept->folder); /* where nothing is in it */
+  free(kept->folder);
+  free(kept);
+}
+
+/* "1,234" */
+static const char *grouped(double value, char out[32])
+{
+  char digits[32];
+  int n = snprintf(digits, sizeof digits, "%.0f", value), at = 0;
+  for (int i = 0; i < n && at < 30; i++) {
+    if (i > 0 && (n - i) % 3 == 0) out[at++] = ',';
+    out[at++] = digits[i];
+  }
+  out[at] = '\0';
+  return out;
+}
+
+int kept_tell(const struct kept *kept, int status, double mine, double all, const char *what,
+              struct tpo_error *err)
+{
+  char some[32], of[32];
+  if (status == 0 || status == TPO_E_COMM) return status; /* after that, nobody can be asked */
+  if (tpo_comm_allreduce_sum_f64(kept->comm, &mine, 1, NULL) < 0 || mine == 0 || !err) return status;
+  return tpo_fail(err, status, "%s; %s of %s %s are kept in %s", strdupa(err->message), grouped(mine, some),
+                  grouped(all, of), what, kept->folder);
+}
