@@ -192,6 +192,9 @@ TPO_API int tpo_config_check(const struct tpo_config *config, unsigned parts, ch
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
  * not. */
 TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
+/* Most tokens of such a sample: the thought's limit and the response's, where both have one, at most
+ * max_tokens. */
+TPO_API int tpo_config_output_limit(const struct tpo_thought_config *thought, int max_tokens);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
  * loaded again, gives the same config. free() the result; NULL when memory is short. */

@@ -29,10 +29,13 @@ struct tpo_session {
   struct tpo_comm *comm;
   struct tpo_backend *backend; /* NULL where no model is computed */
   const char *judge_dir;       /* where a judge keeps its answers and scales; NULL: nowhere */
-  /* May be NULL. done of total (0: unknown). */
-  void (*progress)(void *arg, const char *what, double done, double total, const char *note);
+  /* NULL: nobody is told, as on all ranks but one. Called from the rank's own thread, at most some dozen times a
+   * second but for the ends of phases; what `at` points at is borrowed. */
+  void (*progress)(void *arg, const struct tpo_progress *at);
   void *progress_arg;
 };
+/* For what is built of these steps: tells the session's progress, if anybody listens. */
+TPO_API void tpo_session_tell(const struct tpo_session *session, const struct tpo_progress *at);
 
 /* A model with what turns text into its tokens. */
 struct tpo_policy {
@@ -49,7 +52,7 @@ struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;
   const struct tpo_thought_config *thought;
   uint32_t iteration;  /* keys the randomness */
-  const char *what;    /* for the progress bar */
+  const char *what;    /* the phase that progress tells; NULL: "sampling" */
   const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
   int k_first;         /* number of each instruction's first sample */
 };
@@ -88,6 +91,10 @@ TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samp
  * share, since the judge failed on one of the two. */
 TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                              const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
+
+/* tpo_train_reference_logprobs with the session's settings and its progress. */
+TPO_API int tpo_reference_logprobs(const struct tpo_session *session, struct tpo_model *reference,
+                                   struct tpo_pairs *pairs, struct tpo_error *err);
 
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
  * are there; both are borrowed until it is closed. Epoch by epoch, its steps and then its end:

@@ -131,7 +131,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
   if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
-    status = tpo_train_reference_logprobs(reference, session->comm, &session->config->train, &t->pairs, err);
+    status = tpo_reference_logprobs(session, reference, &t->pairs, err);
   if (reference != t->policy.model) tpo_model_close(reference);
   return status;
 }
@@ -213,7 +213,9 @@ static int run_epoch(struct training *t, struct tpo_dpo *dpo, FILE *metrics, str
   struct tpo_train_metrics m;
   int status;
   while ((status = tpo_dpo_step(dpo, &m, err)) == 1) {
+    if (metrics) progress_hide(&t->s->bar); /* the line may go to the same terminal */
     status = tpo_comm_agree(t->s->session.comm, metrics ? print_step(metrics, &m, err) : 0, err);
+    progress_show(&t->s->bar);
     if (status < 0) break;
     tpo_dpo_mark(dpo, metrics_mark(t, metrics));
   }

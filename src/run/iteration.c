@@ -146,9 +146,7 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
     status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
                       loop->iteration, dropped);
   status = loop_agree(loop, status, err);
-  if (status == 0)
-    status = tpo_train_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train,
-                                          pairs, err);
+  if (status == 0) status = tpo_reference_logprobs(loop->session, loop->policy.model, pairs, err);
   if (status == 0 && loop->first && dropped)
     tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
             dropped);

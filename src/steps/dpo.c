@@ -171,6 +171,23 @@ static int open_state(struct tpo_dpo *dpo, struct tpo_error *err)
   return status;
 }
 
+/* Optimizer steps of all epochs. */
+static void tell_steps(const struct tpo_dpo *dpo)
+{
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  int epochs = dpo->session->config->train.epochs;
+  int64_t per_epoch = tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n);
+  int64_t epoch = per_epoch > 0 && p->steps > 0 ? (p->steps - 1) / per_epoch + 1 : 1;
+  char note[64];
+  int len = snprintf(note, sizeof note, "epoch %lld of %d", (long long)epoch, epochs);
+  if (p->steps > 0) snprintf(note + len, sizeof note - (size_t)len, ", loss %.4f", p->last_loss);
+  tpo_session_tell(dpo->session, &(struct tpo_progress){.phase = "training",
+                                                        .unit = "steps",
+                                                        .done = (double)p->steps,
+                                                        .total = (double)per_epoch * epochs,
+                                                        .note = note});
+}
+
 int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
                  const struct tpo_pairs *pairs, const struct tpo_dpo_options *options, struct tpo_error *err)
 {
@@ -194,6 +211,7 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
     tpo_dpo_close(dpo);
     return status;
   }
+  tell_steps(dpo);
   *out = dpo;
   return 0;
 }
@@ -209,14 +227,6 @@ void tpo_dpo_close(struct tpo_dpo *dpo)
 const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo)
 {
   return &dpo->progress;
-}
-
-static void show_progress(const struct tpo_session *session, const struct tpo_train_metrics *m)
-{
-  char note[64];
-  if (!session->progress) return;
-  snprintf(note, sizeof note, "loss %.4f", m->loss);
-  session->progress(session->progress_arg, "training", m->epoch, session->config->train.epochs, note);
 }
 
 void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark)
@@ -244,7 +254,7 @@ int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct 
   if (p->steps == 0) p->first_loss = metrics->loss;
   p->last_loss = metrics->loss;
   p->steps++;
-  show_progress(dpo->session, metrics);
+  tell_steps(dpo);
   return 1;
 }
 
@@ -284,7 +294,10 @@ int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tp
     return keep_and_tell(dpo, status, err);
   }
   dpo->mark = mark;
-  return status < 0 ? status : keep_or_warn(dpo, err);
+  if (status == 0) status = keep_or_warn(dpo, err);
+  if (status == 0 && p->epochs_done < dpo->session->config->train.epochs)
+    tell_steps(dpo); /* goes on after a validation */
+  return status;
 }
 
 int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err)

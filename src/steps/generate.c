@@ -1,4 +1,5 @@
 /* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "steps/forecast.h"
 #include "tpo/engine.h"
 #include "tpo/steps.h"
 
@@ -13,6 +15,17 @@ struct prompt {
   struct tpo_request request;
   struct tpo_ids ids;
   char *text;
+  int open; /* outputs that have not ended, where the prompt is this rank's */
+};
+
+/* What progress is told from; counts of this rank where nothing else is said. */
+struct sampled {
+  struct forecast forecast;
+  struct forecast_seen seen;
+  int64_t counted;                       /* prompts of the queue whose outputs are in seen.taken */
+  int64_t prompts, ended;                /* taken, and those of them whose outputs have all ended */
+  int64_t tokens, ended_tokens, look_at; /* the clock is looked at again at so many tokens */
+  double begin, told;
 };
 
 struct sampling {
@@ -24,8 +37,7 @@ struct sampling {
   uint32_t *order;        /* [instructions->n] longest prompt first */
   struct tpo_comm_queue *queue;
   struct tpo_samples *local;
-  double begin;
-  int64_t tokens; /* drawn on this rank */
+  struct sampled sampled;
 };
 
 static int render_prompts(struct sampling *s, struct tpo_error *err)
@@ -55,6 +67,8 @@ static int render_prompts(struct sampling *s, struct tpo_error *err)
                                       .k_count = s->options->k_counts ? s->options->k_counts[i]
                                                                       : s->options->sampling->k,
                                       .index = i};
+    p->open = p->request.k_count;
+    s->sampled.forecast.outputs += p->open;
     s->order[i] = (uint32_t)i;
   }
   return 0;
@@ -73,33 +87,61 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
   struct sampling *s = arg;
   int64_t job;
   int status = tpo_comm_queue_next(s->queue, &job, err);
-  if (status == 1) *request = &s->prompts[s->order[job]].request;
-  return status;
+  if (status != 1) return status;
+  *request = &s->prompts[s->order[job]].request;
+  s->sampled.prompts++;
+  s->sampled.seen.own_taken += (*request)->k_count;
+  return 1;
 }
 
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
 {
   struct sampling *s = arg;
   const struct tpo_instruction *item = &s->instructions->items[output->request->index];
-  const struct prompt *p = &s->prompts[output->request->index];
+  struct prompt *p = &s->prompts[output->request->index];
   struct tpo_instruction_view view = {
       .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
+  s->sampled.seen.ended++;
+  s->sampled.ended_tokens += output->n;
+  s->sampled.ended += --p->open == 0;
   return tpo_engine_make_row(output, &view, s->local, err);
 }
 
+static void tell_tokens(const struct sampling *s, double done, double total, double prompts)
+{
+  char note[64];
+  snprintf(note, sizeof note, "%.0f of %zu prompts", floor(prompts), s->instructions->n);
+  tpo_session_tell(s->session,
+                   &(struct tpo_progress){.phase = s->options->what ? s->options->what : "sampling",
+                                          .unit = "tokens",
+                                          .done = done,
+                                          .total = total,
+                                          .note = note});
+}
+
+static void tell_progress(struct sampling *s)
+{
+  struct sampled *of = &s->sampled;
+  double done, total, now = tpo_seconds();
+  int64_t taken = tpo_comm_queue_taken(s->queue);
+  while (of->counted < taken) of->seen.taken += s->prompts[s->order[of->counted++]].request.k_count;
+  of->seen.tokens = (double)of->tokens;
+  of->seen.ended_tokens = (double)of->ended_tokens;
+  forecast(&of->forecast, &of->seen, &done, &total);
+  tell_tokens(s, done, total, forecast_for_all((double)of->ended, (double)taken, (double)of->prompts));
+  of->told = now;
+}
+
+/* Called very often: looks at the clock some fifty times a second, and tells at most ten times. */
 static void count_token(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len)
 {
   struct sampling *s = arg;
+  struct sampled *of = &s->sampled;
   (void)request, (void)k, (void)bytes, (void)len;
-  s->tokens++;
-  if (!s->session->progress || s->tokens % 16 != 0) return;
-  char note[64];
-  double seconds = tpo_seconds() - s->begin, n = (double)s->instructions->n;
-  double taken = (double)tpo_comm_queue_taken(s->queue), size = tpo_comm_size(s->session->comm);
-  snprintf(note, sizeof note, "%.0f tokens/s a rank", (double)s->tokens / (seconds > 0 ? seconds : 1));
-  double done = (double)s->local->n * size / s->options->sampling->k;
-  s->session->progress(s->session->progress_arg, s->options->what ? s->options->what : "sampling",
-                       done < taken ? done : taken, n, note);
+  if (++of->tokens < of->look_at || !s->session->progress) return;
+  double now = tpo_seconds(), seconds = now - of->begin;
+  of->look_at = of->tokens + 1 + (int64_t)((double)of->tokens / (seconds > 0.02 ? 50 * seconds : 1));
+  if (now - of->told >= 0.1) tell_progress(s);
 }
 
 /* Every rank's rows as bytes to rank 0, which unpacks them. */
@@ -130,6 +172,18 @@ static int sort_rows(const struct sampling *s, struct tpo_samples *samples, stru
   return status;
 }
 
+static void begin_progress(struct sampling *s)
+{
+  const struct tpo_sampling_config *sampling = s->options->sampling;
+  struct forecast *f = &s->sampled.forecast;
+  int limit = tpo_config_output_limit(s->options->thought, sampling->max_tokens),
+      context = tpo_model_arch(s->policy->model)->context;
+  f->budget = limit < context ? limit : context;
+  f->at_once = sampling->slots < f->outputs ? sampling->slots : f->outputs;
+  s->sampled.begin = tpo_seconds();
+  tell_tokens(s, 0, f->outputs * f->budget, 0);
+}
+
 static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, struct tpo_error *err)
 {
   struct tpo_engine *engine;
@@ -142,7 +196,7 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
   if (status < 0) return status;
   struct tpo_engine_client client = {
       .arg = s, .next = next_request, .output = take_output, .token = count_token};
-  s->begin = tpo_seconds();
+  begin_progress(s);
   status = tpo_engine_run(engine, &client, err);
   struct tpo_engine_stats counts;
   tpo_engine_stats(engine, &counts);
@@ -199,6 +253,10 @@ int tpo_generate(const struct tpo_session *session, const struct tpo_policy *pol
     if (status == 0) status = destroyed;
   }
   if (status == 0) status = add_stats(session, stats, err);
+  if (status == 0) {
+    double tokens = stats->sampled_tokens + stats->inserted_tokens;
+    tell_tokens(&s, tokens, tokens, (double)instructions->n);
+  }
   if (status == 0) status = gather_rows(&s, samples, err);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = sort_rows(&s, samples, err);
   free_prompts(&s);

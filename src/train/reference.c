@@ -9,7 +9,7 @@
 
 static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *config,
                         const struct tpo_pairs *pairs, const struct share *share,
-                        struct pair_outcome *outcomes, struct tpo_error *err)
+                        struct pair_outcome *outcomes, const struct tpo_watch *watch, struct tpo_error *err)
 {
   struct micro_batch mb = {0};
   int status = 0;
@@ -32,13 +32,15 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
                           share->rows[at + (size_t)j], pairs->rows[share->rows[at + (size_t)j]].prompt_id,
                           found.chosen, found.rejected);
     }
+    tpo_watch_tell(watch, (double)(at + (size_t)mb.n_pairs) / (double)share->n);
   }
   micro_batch_free(&mb);
   return status;
 }
 
 int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
-                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes, struct tpo_error *err)
+                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes,
+                   const struct tpo_watch *watch, struct tpo_error *err)
 {
   struct share share = {0};
   uint32_t *rows = tpo_calloc(pairs->n, sizeof *rows, err);
@@ -48,7 +50,7 @@ int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct 
     memset(outcomes, 0, pairs->n * sizeof *outcomes);
     status = share_pairs(&share, comm, pairs, rows, pairs->n, err);
   }
-  if (status == 0) status = own_outcomes(model, config, pairs, &share, outcomes, err);
+  if (status == 0) status = own_outcomes(model, config, pairs, &share, outcomes, watch, err);
   share_free(&share);
   free(rows);
   status = tpo_comm_agree(comm, status, err);
@@ -58,11 +60,11 @@ int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct 
 
 int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                  const struct tpo_train_config *config, struct tpo_pairs *pairs,
-                                 struct tpo_error *err)
+                                 const struct tpo_watch *watch, struct tpo_error *err)
 {
   struct pair_outcome *outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err);
   int status = tpo_comm_agree(comm, outcomes ? 0 : TPO_E_MEMORY, err);
-  if (status == 0) status = train_outcomes(reference, comm, config, pairs, outcomes, err);
+  if (status == 0) status = train_outcomes(reference, comm, config, pairs, outcomes, watch, err);
   if (status == 0) {
     for (size_t i = 0; i < pairs->n; i++) {
       pairs->rows[i].chosen_ref_logprob = outcomes[i].chosen;

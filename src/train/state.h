@@ -89,9 +89,10 @@ static inline bool pair_is_correct(const struct pair_outcome *outcome)
   return outcome->margin > 0;
 }
 /* Of all pairs, outcomes [pairs->n], equal on all ranks whatever their number. Loss and margin are numbers
- * where the pairs' references are. */
+ * where the pairs' references are. watch (may be NULL): of this rank's share. */
 int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
-                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes, struct tpo_error *err);
+                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes,
+                   const struct tpo_watch *watch, struct tpo_error *err);
 
 /* save.c */
 /* The JSON state, with what the caller adds (may be NULL); free() it. */

@@ -243,7 +243,7 @@ int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, d
   struct pair_outcome *outcomes = NULL;
   if (status == 0 && !(outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err))) status = TPO_E_MEMORY;
   status = tpo_comm_agree(t->comm, status, err);
-  if (status == 0) status = train_outcomes(t->model, t->comm, &t->config, pairs, outcomes, err);
+  if (status == 0) status = train_outcomes(t->model, t->comm, &t->config, pairs, outcomes, NULL, err);
   for (size_t i = 0; i < pairs->n && status == 0; i++) {
     *loss += outcomes[i].loss / (double)pairs->n;
     *accuracy += pair_is_correct(&outcomes[i]) / (double)pairs->n;

@@ -285,7 +285,7 @@ static void loss_is_ln_2_before_the_first_update_and_only_then(void)
   struct tpo_train_config config = fixture_config();
   config.batch = 10;
   struct setup s = setup_open(comm, &config);
-  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, NULL, &err) == 0);
   CHECK(strcmp(s.pairs.ref_model, tpo_model_hash(s.model)) == 0);
   double loss, accuracy;
   CHECK(tpo_trainer_evaluate(s.trainer, &s.pairs, &loss, &accuracy, &err) == 0);
@@ -322,14 +322,14 @@ static void reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count(void
 {
   struct tpo_train_config config = fixture_config();
   struct setup s = setup_open(comm, &config);
-  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, NULL, &err) == 0);
   double together[20];
   for (int i = 0; i < 10; i++) {
     together[2 * i] = s.pairs.rows[i].chosen_ref_logprob;
     together[2 * i + 1] = s.pairs.rows[i].rejected_ref_logprob;
   }
   config.micro_batch_tokens = 1000;
-  CHECK(tpo_train_reference_logprobs(s.model, alone, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, alone, &config, &s.pairs, NULL, &err) == 0);
   for (int i = 0; i < 10; i++) {
     CHECK(together[2 * i] == s.pairs.rows[i].chosen_ref_logprob);
     CHECK(together[2 * i + 1] == s.pairs.rows[i].rejected_ref_logprob);

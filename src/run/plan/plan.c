@@ -131,18 +131,6 @@ static int plan_instructions(struct plan *plan, int iteration, struct tpo_error 
   return status;
 }
 
-/* Tokens that are drawn for an output at most: the thought's budget and the response's, where both have one,
- * else sampling.max_tokens. */
-static int output_budget(const struct tpo_config *config)
-{
-  const struct tpo_thought_config *t = &config->thought;
-  int most = config->sampling.max_tokens, thought = tpo_config_thought_limit(t, most);
-  bool has_thought = given(t->response_marker);
-  if (t->response_tokens == 0 || (has_thought && thought == 0)) return most;
-  int64_t sum = (int64_t)t->response_tokens + (has_thought ? thought : 0);
-  return sum < most ? (int)sum : most;
-}
-
 static int open_texts(struct plan *plan, struct tpo_error *err)
 {
   const char *path = plan->config->model.path, *marker = plan->config->thought.response_marker;
@@ -152,7 +140,7 @@ static int open_texts(struct plan *plan, struct tpo_error *err)
     status = tpo_template_open(&plan->tmpl, plan->tokenizer, &plan->config->template_pieces, err);
   plan->yaml = tpo_config_print(plan->config, false);
   if (status == 0 && !plan->yaml) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
-  plan->budget = output_budget(plan->config);
+  plan->budget = tpo_config_output_limit(&plan->config->thought, plan->config->sampling.max_tokens);
   if (status == 0 && plan->config->thought.force && given(marker)) {
     struct tpo_ids ids = {0};
     status = tpo_tokenizer_encode(plan->tokenizer, marker, strlen(marker), TPO_ENCODE_CONTINUE, &ids, err);
