@@ -92,9 +92,13 @@ TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samp
 TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                              const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
-/* tpo_train_reference_logprobs with the session's settings and its progress. */
+/* tpo_train_reference_logprobs with the session's settings and its progress. journal: the folder that keeps
+ * what is computed, where an earlier attempt is gone on from; it stays there. drop_others: what it holds of
+ * other pairs or of another model goes, with a warning; false: that is an error, TPO_E_USAGE. After a failure
+ * the message tells how many are kept. */
 TPO_API int tpo_reference_logprobs(const struct tpo_session *session, struct tpo_model *reference,
-                                   struct tpo_pairs *pairs, struct tpo_error *err);
+                                   struct tpo_pairs *pairs, const char *journal, bool drop_others,
+                                   struct tpo_error *err);
 
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
  * are there; both are borrowed until it is closed. Epoch by epoch, its steps and then its end:

@@ -2,7 +2,7 @@
  *
  *   struct tpo_trainer *t; // its model was opened with keep_master, of this rank's shard
  *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
- *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, &err);
+ *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, &err);
  *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
  *     while (tpo_trainer_step(t, &pairs, epoch, &metrics, &err) == 1) printf("loss %f\n", metrics.loss);
  *
@@ -58,12 +58,23 @@ struct tpo_trainer;
 TPO_API int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
                              const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
 TPO_API void tpo_trainer_close(struct tpo_trainer *t);
+/* For pairs that an earlier attempt has come to. */
+struct tpo_train_keeper {
+  const double *known; /* [n_pairs, 2] of chosen and rejected, the same on all ranks; NaN: not known */
+  /* Called for each pair that this rank has computed. */
+  int (*keep)(void *arg, size_t pair, double chosen, double rejected, struct tpo_error *err);
+  void *arg;
+};
 /* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
- * first step), split over ranks, by the code path that the training forward takes. watch (may be NULL) is told
- * of this rank's share. */
+ * first step), split over ranks, by the code path that the training forward takes. keeper may be NULL, and so
+ * may watch, which is told of this rank's share. */
 TPO_API int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                          const struct tpo_train_config *config, struct tpo_pairs *pairs,
-                                         const struct tpo_watch *watch, struct tpo_error *err);
+                                         const struct tpo_train_keeper *keeper, const struct tpo_watch *watch,
+                                         struct tpo_error *err);
+/* What they depend on: lines of model and pairs, as tpo_trainer_work has them. On this rank alone. */
+TPO_API int tpo_train_reference_work(struct tpo_model *reference, const struct tpo_pairs *pairs, char **work,
+                                     struct tpo_error *err);
 /* Drops pairs without a response token or longer than allowed;
  * *dropped counts them. Call before the reference. */
 TPO_API int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config,

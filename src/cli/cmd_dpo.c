@@ -45,6 +45,7 @@ struct training {
   struct invocation *in;
   struct cli_session *s;
   const char *pairs_path, *out, *metrics_path, *reference;
+  char journal[4096]; /* folder of what is kept while it goes on */
   struct tpo_pairs pairs;
   struct tpo_policy policy;
 };
@@ -131,7 +132,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
   if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
-    status = tpo_reference_logprobs(session, reference, &t->pairs, err);
+    status = tpo_reference_logprobs(session, reference, &t->pairs, t->journal, false, err);
   if (reference != t->policy.model) tpo_model_close(reference);
   return status;
 }
@@ -268,7 +269,7 @@ static int train(struct training *t, struct tpo_error *err)
 /* Rank 0: what is kept of unfinished training is neither taken up nor lost unasked. */
 static int check_kept(const struct training *t, struct tpo_error *err)
 {
-  int64_t steps;
+  int64_t steps = 0;
   bool kept = tpo_dpo_kept(t->out, &steps), resumes = option_value(t->in, "--resume");
   if (resumes && !kept)
     tpo_log(TPO_LOG_INFO, "%s.journal holds nothing to go on from; training begins", t->out);
@@ -307,6 +308,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", t.out, t.pairs_path, err);
+  if (status == 0 && (size_t)snprintf(t.journal, sizeof t.journal, "%s.journal", t.out) >= sizeof t.journal)
+    status = tpo_fail(err, TPO_E_USAGE, "tpo dpo: --out is too long");
   if (status == 0)
     status = tpo_comm_agree(in->comm, tpo_comm_rank(in->comm) == 0 ? check_kept(&t, err) : 0, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);

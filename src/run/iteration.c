@@ -133,11 +133,12 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
 /* Of the pairs that can be trained on. */
 static int reference_logprobs(struct loop *loop, struct tpo_error *err)
 {
-  char model[4096];
+  char model[4096], journal[4096];
   bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
   struct tpo_pairs *pairs = &loop->pairs;
   size_t dropped = 0;
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5.journal", journal, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
   if (status < 0) return status;
   status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
@@ -146,7 +147,9 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
     status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
                       loop->iteration, dropped);
   status = loop_agree(loop, status, err);
-  if (status == 0) status = tpo_reference_logprobs(loop->session, loop->policy.model, pairs, err);
+  if (status == 0)
+    status =
+        tpo_reference_logprobs(loop->session, loop->policy.model, pairs, journal, loop->allow_changes, err);
   if (status == 0 && loop->first && dropped)
     tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
             dropped);

@@ -103,19 +103,24 @@ static int record(struct loop *loop, const struct step *step, double seconds, st
                       err);
 }
 
-/* What training kept while it went on; only now is its result on record. */
-static int drop_training(const struct loop *loop, struct tpo_error *err)
+/* What a step kept while it went on; only now is its result on record. */
+static int drop_journals(const struct loop *loop, const struct step *step, struct tpo_error *err)
 {
-  char path[4096];
-  int status = loop_path(loop, loop->iteration, "checkpoint.h5", path, err);
-  return status < 0 ? status : tpo_dpo_forget(path, err);
+  int status = 0;
+  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++) {
+    char path[4096];
+    if (*step->files[i] == '/') continue;
+    status = loop_path(loop, loop->iteration, step->files[i], path, err);
+    if (status == 0) status = tpo_dpo_forget(path, err);
+  }
+  return status;
 }
 
 static int run_step(struct loop *loop, const struct step *step, struct tpo_error *err)
 {
   bool done;
   int status = is_done(loop, loop->iteration, step->name, &done, err);
-  if (status == 0 && done && loop->first && step->run == step_dpo) drop_training(loop, NULL);
+  if (status == 0 && done && loop->first) drop_journals(loop, step, NULL);
   if (status < 0 || done) return status;
   double begin = tpo_seconds();
   tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
@@ -127,7 +132,7 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
-  if (status == 0 && loop->first && step->run == step_dpo) status = drop_training(loop, err);
+  if (status == 0 && loop->first) status = drop_journals(loop, step, err);
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }

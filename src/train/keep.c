@@ -91,10 +91,10 @@ int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char 
   char hash[33];
   struct tpo_buf text = {0};
   const char *model = tpo_model_hash(t->model);
-  int status = train_pairs_hash(pairs, hash, err);
+  int status = train_pairs_hash(pairs, true, hash, err);
   if (status < 0) return status;
-  tpo_buf_printf(&text, "work: training\nmodel: %s\nmodel.dtype: %s\nreference model: %s\npairs: %s\n",
-                 model ? model : "", tpo_model_dtype(t->model) == TPO_DTYPE_BF16 ? "bf16" : "fp32",
+  tpo_buf_printf(&text, "work: training\nmodel.dtype: %s\nmodel: %s\nreference model: %s\npairs: %s\n",
+                 tpo_model_dtype(t->model) == TPO_DTYPE_BF16 ? "bf16" : "fp32", model ? model : "",
                  pairs->ref_model, hash);
   if (text.failed || !model) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the state of training");
   if (status == 0)

@@ -140,8 +140,8 @@ int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
 /* One whole step on a global batch. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
-/* Over what training depends on: tokens, masks and reference log-probabilities. */
-int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err);
+/* Over what training depends on: tokens, masks and reference log-probabilities, or without these. */
+int train_pairs_hash(const struct tpo_pairs *pairs, bool with_reference, char hex[33], struct tpo_error *err);
 
 /* 0, or TPO_E_INTERRUPTED after a signal that asked to stop, by its name. */
 int train_interrupted(struct tpo_error *err);

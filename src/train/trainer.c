@@ -134,7 +134,7 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
                       row->prompt_id);
   }
   char hash[33];
-  int status = train_pairs_hash(pairs, hash, err);
+  int status = train_pairs_hash(pairs, true, hash, err);
   if (status < 0) return status;
   if (t->pairs_hash[0] && (t->epoch > 0 || t->position > 0) && strcmp(t->pairs_hash, hash) != 0)
     return tpo_fail(

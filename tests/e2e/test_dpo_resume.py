@@ -151,7 +151,7 @@ def test_other_work_is_refused_and_a_damaged_state_begins_anew(tpo, work, whole,
     other_model = tiny.make(tmp_path / "model", seed=2)
     for change, words in [(["--lr", "2e-3"], "train.learning_rate = 0.001, now it is 0.002"),
                           (["--seed", 9], "with the seed 0, now it is 9"),
-                          (["--pairs", other_pairs], "`pairs: "), (["--model", other_model], "`model: "),
+                          (["--pairs", other_pairs], "`pairs: "), (["--model", other_model], "`reference model: "),
                           (["--reference", other_model], "`reference model: ")]:
         text = tpo.fails(*arguments(work, tmp_path, "--resume", *change), code=2)
         assert words in text and "out.h5.journal" in text, text
@@ -204,3 +204,33 @@ def test_where_the_checkpoint_finds_no_room_the_state_is_kept(tpo, work, whole, 
     assert f"{STEPS} of {EPOCHS * STEPS} steps are kept in" in result.stderr.decode()
     tpo.ok(*arguments(work, tmp_path, "--resume"), env=DATED)
     is_whole(tmp_path, whole(0))
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_reference_log_probabilities_are_not_computed_again(tpo, work, whole, tmp_path, ranks):
+    """A model's reference takes many passes of a pair each; the job is killed among them."""
+    journal = tmp_path / "out.h5.journal"
+    args = arguments(work, tmp_path, "--micro-batch-tokens", 1)
+    process = subprocess.Popen(command(args, 2), env=environment(DATED), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while sum(p.stat().st_size for p in journal.glob("0*.journal")) < 52 * 2 * STEPS:  # about half
+        assert process.poll() is None
+        time.sleep(0.001)
+    for pid in ranks_of(process):
+        os.kill(pid, signal.SIGSTOP)  # so that neither gets to the end
+    for pid in ranks_of(process):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    if any(journal.glob("state-*")):
+        pytest.skip("training had begun already")
+    before = {p: p.read_bytes() for p in journal.glob("0*.journal")}
+    assert "unfinished training, of which 0 steps are done" in tpo.fails(*args, code=2)
+    changed = tpo.fails(*args, "--resume", "--dtype", "bf16", code=2)
+    assert "`model.dtype: fp32` there, `model.dtype: bf16` now" in changed
+    stop(work, tmp_path, signal.SIGTERM, 5, "--micro-batch-tokens", 1, "--resume", ranks=ranks)
+    after = {p: p.read_bytes() for p in journal.glob("0*.journal")}
+    assert all(after[p] == text for p, text in before.items())
+    pairs = sum(text.count(b"FRME") for text in after.values())
+    assert pairs == 4 * STEPS, "each pair once"
+    if ranks == 0:
+        tpo.ok(*args, "--resume", env=DATED)
+        assert lines(tmp_path)[0] == lines(whole(0))[0]
