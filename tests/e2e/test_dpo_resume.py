@@ -207,7 +207,7 @@ def test_where_the_checkpoint_finds_no_room_the_state_is_kept(tpo, work, whole, 
 
 
 @pytest.mark.parametrize("ranks", [0, 3])
-def test_reference_log_probabilities_are_not_computed_again(tpo, work, whole, tmp_path, ranks):
+def test_reference_log_probabilities_are_not_computed_again(tpo, work, tmp_path, ranks):
     """A model's reference takes many passes of a pair each; the job is killed among them."""
     journal = tmp_path / "out.h5.journal"
     args = arguments(work, tmp_path, "--micro-batch-tokens", 1)
@@ -233,4 +233,4 @@ def test_reference_log_probabilities_are_not_computed_again(tpo, work, whole, tm
     assert pairs == 4 * STEPS, "each pair once"
     if ranks == 0:
         tpo.ok(*args, "--resume", env=DATED)
-        assert lines(tmp_path)[0] == lines(whole(0))[0]
+        assert lines(tmp_path)[0]["margin"] == 0, "policy and reference are the same model"
