@@ -34,7 +34,7 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
                           share->rows[at + (size_t)j], pairs->rows[share->rows[at + (size_t)j]].prompt_id,
                           found.chosen, found.rejected);
     }
-    tpo_watch_tell(watch, (double)(at + (size_t)mb.n_pairs) / (double)share->n);
+    if (status == 0) tpo_watch_tell(watch, (double)(at + (size_t)mb.n_pairs) / (double)share->n);
   }
   micro_batch_free(&mb);
   return status;
