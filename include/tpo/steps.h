@@ -55,12 +55,19 @@ struct tpo_generate_options {
   const char *what;    /* the phase that progress tells; NULL: "sampling" */
   const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
   int k_first;         /* number of each instruction's first sample */
+  /* Folder that finished samples are kept in, and taken from where an earlier call left some; NULL: none. It
+   * stays there: who has written the samples elsewhere removes it. All ranks must see it. */
+  const char *journal;
+  bool
+      drop_other; /* samples of other work in the journal are dropped with a warning; else that is an error */
 };
-struct tpo_generate_stats { /* on all ranks */
-  double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
+struct tpo_generate_stats {                        /* on all ranks */
+  double samples, sampled_tokens, inserted_tokens; /* of all samples */
+  double kept;                                     /* samples that were taken from the journal */
+  double prompt_tokens, drawn_tokens, seconds;     /* what this call computed */
 };
-/* K samples of each instruction; every rank holds the same
- * instructions. Rank 0's samples are in their order. */
+/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their
+ * order. After a failure the message tells how many are kept in the journal. */
 TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                          const struct tpo_instructions *instructions,
                          const struct tpo_generate_options *options, struct tpo_samples *samples,
@@ -69,7 +76,8 @@ TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_pol
 /* Outputs that don't parse are drawn again, as the paper evaluates: up to `attempts` times, with new keys
  * (attempt a of K samples takes the numbers a K and up, so that the same draws come each time). A draw that
  * parses takes the place, and the number k, of one that doesn't. options: those that the samples were drawn
- * with; where its temperature is 0, another draw would be the same and `temperature` is used. */
+ * with, the journal too; where its temperature is 0, another draw would be the same and `temperature` is
+ * used. */
 struct tpo_redraw_counts { /* on rank 0 */
   size_t resampled;        /* draws that were made again */
   size_t unparsed;         /* outputs that still don't parse */

@@ -44,19 +44,22 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
   if (status == 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
             loop->iteration, samples->n, summary.prompts,
-            stats->seconds > 0 ? stats->sampled_tokens / stats->seconds : 0, 100 * summary.format_rate);
+            stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0, 100 * summary.format_rate);
   return status;
 }
 
 int step_sample(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096];
+  char policy[4096], journal[4096];
   struct tpo_generate_stats stats = {0};
   const struct tpo_generate_options options = {.sampling = &loop->config->sampling,
                                                .thought = &loop->config->thought,
                                                .iteration = (uint32_t)loop->iteration,
-                                               .what = "sampling"};
+                                               .what = "sampling",
+                                               .journal = journal,
+                                               .drop_other = true};
   int status = loop_policy_path(loop, loop->iteration, policy, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "samples.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_have_prompts(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
   if (status == 0)
@@ -215,7 +218,9 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
   if (status == 0 && more) status = loop_tensorboard(loop, err);
   status = loop_agree(loop, status, err);
   if (status < 0) return status;
-  return tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+  status = tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+  if (status == 0) loop_drop_journal(loop, "validation.h5");
+  return status;
 }
 
 /* Events of epochs that training does not go on from are cut off. */

@@ -118,6 +118,8 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++)
+    if (*step->files[i] != '/') loop_drop_journal(loop, step->files[i]);
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
@@ -233,6 +235,7 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);
   if (status < 0) return status;
+  loop_clear_journals(loop);
   if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
     if (!allow_changes)
       return tpo_fail(err, TPO_E_STATE,
