@@ -55,12 +55,19 @@ struct tpo_generate_options {
   const char *what;    /* the phase that progress tells; NULL: "sampling" */
   const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
   int k_first;         /* number of each instruction's first sample */
+  /* Folder that finished samples are kept in, and taken from where an earlier call left some; NULL: none. It
+   * stays there: who has written the samples elsewhere removes it. All ranks must see it. */
+  const char *journal;
+  bool
+      drop_other; /* samples of other work in the journal are dropped with a warning; else that is an error */
 };
-struct tpo_generate_stats { /* on all ranks */
-  double samples, prompt_tokens, sampled_tokens, inserted_tokens, seconds;
+struct tpo_generate_stats {                        /* on all ranks */
+  double samples, sampled_tokens, inserted_tokens; /* of all samples */
+  double kept;                                     /* samples that were taken from the journal */
+  double prompt_tokens, drawn_tokens, seconds;     /* what this call computed */
 };
-/* K samples of each instruction; every rank holds the same
- * instructions. Rank 0's samples are in their order. */
+/* K samples of each instruction; every rank holds the same instructions. Rank 0's samples are in their
+ * order. After a failure the message tells how many are kept in the journal. */
 TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
                          const struct tpo_instructions *instructions,
                          const struct tpo_generate_options *options, struct tpo_samples *samples,
@@ -69,7 +76,8 @@ TPO_API int tpo_generate(const struct tpo_session *session, const struct tpo_pol
 /* Outputs that don't parse are drawn again, as the paper evaluates: up to `attempts` times, with new keys
  * (attempt a of K samples takes the numbers a K and up, so that the same draws come each time). A draw that
  * parses takes the place, and the number k, of one that doesn't. options: those that the samples were drawn
- * with; where its temperature is 0, another draw would be the same and `temperature` is used. */
+ * with, the journal too; where its temperature is 0, another draw would be the same and `temperature` is
+ * used. */
 struct tpo_redraw_counts { /* on rank 0 */
   size_t resampled;        /* draws that were made again */
   size_t unparsed;         /* outputs that still don't parse */
@@ -108,16 +116,17 @@ TPO_API int tpo_reference_logprobs(const struct tpo_session *session, struct tpo
  *     tpo_dpo_end_epoch(dpo, NAN, -1, &err);
  *   }
  *   tpo_dpo_finish(dpo, &err);
- *   tpo_dpo_forget(out, &err); // rank 0
+ *   tpo_dpo_forget(journal, &err); // rank 0
  *
  * What a rank does between these calls can fail: tpo_comm_agree before the next one.
  *
- * While it goes on, the folder `OUT.journal` holds its state, of the end of an epoch, of each
+ * While it goes on, the journal's folder holds its state, of the end of an epoch, of each
  * train.state_minutes and of the step before a signal, and the best epoch's checkpoint so far. `out` itself
  * appears when all of it is done. */
 struct tpo_dpo;
 struct tpo_dpo_options {
-  const char *out;  /* checkpoint */
+  const char *out;     /* checkpoint */
+  const char *journal; /* folder of what is kept while training goes on; all ranks must see it */
   bool drop_others; /* a state of other training goes, with a warning; false: it is an error, TPO_E_STATE */
   const char *config_yaml;
 };
@@ -147,10 +156,10 @@ TPO_API int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err);
 TPO_API int tpo_dpo_stop(struct tpo_dpo *dpo, int status, struct tpo_error *err);
 TPO_API const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
 TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
-/* Whether there is something to go on from of training whose result is `out`, and after how many steps; and
- * removing it. On one rank. */
-TPO_API bool tpo_dpo_kept(const char *out, int64_t *steps);
-TPO_API int tpo_dpo_forget(const char *out, struct tpo_error *err);
+/* Whether the folder has something to go on from, and after how many steps; and removing all that a step of a
+ * run may have kept there, of training or other. On one rank. */
+TPO_API bool tpo_dpo_kept(const char *journal, int64_t *steps);
+TPO_API int tpo_dpo_forget(const char *journal, struct tpo_error *err);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,

@@ -129,7 +129,7 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   struct tpo_buf text = {0};
   int status = decode(asking->chat->tokenizer, output, &text, err);
   if (status == 0) status = set_answer(prompt->answer, true, &text, err);
-  tpo_watch_tell(asking->watch, (double)++asking->settled / (double)asking->questions);
+  if (status == 0) tpo_watch_tell(asking->watch, (double)++asking->settled / (double)asking->questions);
   asking->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
   tpo_buf_free(&text);
   return status;

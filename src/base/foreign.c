@@ -34,6 +34,8 @@ static const struct format formats[] = {
     FORMAT("SQLite format 3", "an SQLite database",
            "; convert: sqlite3 -json FILE 'select * from TABLE' | jq -c '.[]'"),
     FORMAT("GGUF", "a GGUF file, which holds a model", ""),
+    FORMAT("TPOJRNL1", "part of a journal of unfinished work",
+           "; the command that began it goes on with --resume"),
     FORMAT("version https://git-lfs", "a pointer of Git LFS, and not the file that it stands for",
            "; fetch that: git lfs pull"),
     FORMAT("\xff\xfe", "text in UTF-16", "; convert: iconv -f UTF-16 -t UTF-8 FILE"),

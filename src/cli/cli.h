@@ -35,6 +35,15 @@ int check_output(const struct invocation *in, const char *option, const char *pa
 /* The second half of it alone, for what may go to a device too. */
 int check_distinct(const struct invocation *in, const char *option, const char *path, const char *input,
                    struct tpo_error *err);
+/* The folder, "<out>.journal", that keeps what is finished of `out` while the command works. All ranks. Usage
+ * error where an earlier command left something there and it is not to go on with it (resume); what: "finished
+ * samples". */
+int check_journal(const struct invocation *in, const char *out, bool resume, const char *what,
+                  char folder[4096], struct tpo_error *err);
+/* Once `out` is whole (rank 0). */
+void drop_journal(const char *folder);
+/* After an interruption: what to do; returns status. */
+int tell_to_resume(int status, struct tpo_error *err);
 /* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the
  * first. */
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err);

@@ -254,7 +254,7 @@ static int train(struct training *t, struct tpo_error *err)
 {
   struct tpo_dpo *dpo = NULL;
   char *yaml = tpo_config_print(&t->in->config, false);
-  const struct tpo_dpo_options given = {.out = t->out, .config_yaml = yaml};
+  const struct tpo_dpo_options given = {.out = t->out, .journal = t->journal, .config_yaml = yaml};
   int status = open_policy(t, err);
   if (status == 0) status = check_metrics_file(t, err);
   if (status == 0) status = have_reference(t, err);
@@ -263,22 +263,29 @@ static int train(struct training *t, struct tpo_error *err)
   if (status == 0) status = tpo_comm_agree(t->s->session.comm, run_epochs(t, dpo, err), err);
   tpo_dpo_close(dpo);
   free(yaml);
-  return status == 0 && cli_first_rank(t->s) ? tpo_dpo_forget(t->out, err) : status;
+  return status == 0 && cli_first_rank(t->s) ? tpo_dpo_forget(t->journal, err) : status;
 }
 
-/* Rank 0: what is kept of unfinished training is neither taken up nor lost unasked. */
-static int check_kept(const struct training *t, struct tpo_error *err)
+/* What is kept of unfinished training is neither taken up nor lost unasked. All ranks. */
+static int check_kept(struct training *t, struct tpo_error *err)
 {
-  int64_t steps = 0;
-  bool kept = tpo_dpo_kept(t->out, &steps), resumes = option_value(t->in, "--resume");
-  if (resumes && !kept)
-    tpo_log(TPO_LOG_INFO, "%s.journal holds nothing to go on from; training begins", t->out);
-  if (resumes || !kept) return 0;
-  return tpo_fail(
-      err, TPO_E_USAGE,
-      "tpo dpo: %s.journal holds unfinished training, of which %lld steps are done; --resume goes on "
-      "with it, removing the folder begins anew",
-      t->out, (long long)steps);
+  int status = 0;
+  bool resumes = option_value(t->in, "--resume") != NULL;
+  if ((size_t)snprintf(t->journal, sizeof t->journal, "%s.journal", t->out) >= sizeof t->journal)
+    return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --out is too long");
+  if (tpo_comm_rank(t->in->comm) == 0) {
+    int64_t steps = 0;
+    bool kept = tpo_dpo_kept(t->journal, &steps);
+    if (kept && !resumes)
+      status =
+          tpo_fail(err, TPO_E_USAGE,
+                   "tpo dpo: %s holds training of an earlier command that did not end, %lld steps of it: "
+                   "--resume goes on with it; without that folder it begins anew",
+                   t->journal, (long long)steps);
+    if (!kept && resumes)
+      tpo_log(TPO_LOG_INFO, "%s: nothing is kept there, so this begins at the beginning", t->journal);
+  }
+  return tpo_comm_agree(t->in->comm, status, err);
 }
 
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */
@@ -308,10 +315,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", t.out, t.pairs_path, err);
-  if (status == 0 && (size_t)snprintf(t.journal, sizeof t.journal, "%s.journal", t.out) >= sizeof t.journal)
-    status = tpo_fail(err, TPO_E_USAGE, "tpo dpo: --out is too long");
-  if (status == 0)
-    status = tpo_comm_agree(in->comm, tpo_comm_rank(in->comm) == 0 ? check_kept(&t, err) : 0, err);
+  if (status == 0) status = check_kept(&t, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
@@ -319,9 +323,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   tpo_policy_close(&t.policy);
   tpo_pairs_free(&t.pairs);
   cli_session_close(&s);
-  if (status == TPO_E_INTERRUPTED)
-    tpo_fail(err, status, "%s: the same command with --resume goes on", strdupa(err->message));
-  return status;
+  return tell_to_resume(status, err);
 }
 
 const struct command cmd_dpo = {

@@ -23,6 +23,7 @@ static const struct option options[] = {
     {"--min-p", 0, "P", "sampling.min_p", "0 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens a sample at most"},
     {"--slots", 0, "N", "sampling.slots", "sequences generated at once on a rank"},
+    {"--resume", 0, NULL, NULL, "go on with the samples that an interrupted command left in OUT.journal"},
     {"--iteration", 0, "N", NULL, "keys the randomness together with the seed (default 0)"},
     OPTION_DTYPE,
     OPTION_END,
@@ -48,30 +49,47 @@ static int write_samples(const struct tpo_samples *samples, const char *path, bo
   return status;
 }
 
-static int generate(struct cli_session *s, const char *prompts, const char *out, bool jsonl,
-                    int64_t iteration, struct tpo_error *err)
+/* What was asked for. */
+struct request {
+  const char *prompts, *out;
+  bool jsonl, resume;
+  int64_t iteration;
+  char journal[4096]; /* "": standard output is no file to go on with */
+};
+
+static void tell(const struct tpo_samples *samples, size_t n_prompts, const struct tpo_generate_stats *stats)
+{
+  char kept[64] = "";
+  if (stats->kept > 0) snprintf(kept, sizeof kept, " (%.0f of them kept from before)", stats->kept);
+  tpo_log(TPO_LOG_INFO, "%zu samples of %zu prompts%s, %.0f tokens in %.1f s: %.0f tokens/s", samples->n,
+          n_prompts, kept, stats->drawn_tokens, stats->seconds,
+          stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0);
+}
+
+static int generate(struct cli_session *s, const struct request *request, struct tpo_error *err)
 {
   const struct tpo_config *config = s->session.config;
   struct tpo_instructions set = {0};
   struct tpo_samples samples = {0};
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
-  int status = tpo_comm_agree(s->session.comm,
-                              tpo_instructions_read_some(&set, prompts, config->data.skip_bad, err), err);
+  int status = tpo_comm_agree(
+      s->session.comm, tpo_instructions_read_some(&set, request->prompts, config->data.skip_bad, err), err);
   if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, false, err);
   if (status == 0)
-    status = tpo_generate(&s->session, &policy, &set,
-                          &(struct tpo_generate_options){.sampling = &config->sampling,
-                                                         .thought = &config->thought,
-                                                         .iteration = (uint32_t)iteration},
-                          &samples, &stats, err);
+    status =
+        tpo_generate(&s->session, &policy, &set,
+                     &(struct tpo_generate_options){.sampling = &config->sampling,
+                                                    .thought = &config->thought,
+                                                    .iteration = (uint32_t)request->iteration,
+                                                    .journal = *request->journal ? request->journal : NULL},
+                     &samples, &stats, err);
   progress_end(&s->bar);
   if (status == 0 && cli_first_rank(s)) {
     samples.config = tpo_config_print(config, false);
-    status = write_samples(&samples, out, jsonl, err);
-    tpo_log(TPO_LOG_INFO, "%zu samples of %zu prompts, %.0f tokens in %.1f s: %.0f tokens/s", samples.n,
-            set.n, stats.sampled_tokens, stats.seconds,
-            stats.seconds > 0 ? stats.sampled_tokens / stats.seconds : 0);
+    status = write_samples(&samples, request->out, request->jsonl, err);
+    if (status == 0 && *request->journal) drop_journal(request->journal);
+    tell(&samples, set.n, &stats);
   }
   tpo_policy_close(&policy);
   tpo_samples_free(&samples);
@@ -79,29 +97,40 @@ static int generate(struct cli_session *s, const char *prompts, const char *out,
   return tpo_comm_agree(s->session.comm, status, err);
 }
 
+static int check_request(struct invocation *in, struct request *r, struct tpo_error *err)
+{
+  bool to_file = strcmp(r->out, "-") != 0;
+  if (tpo_comm_size(in->comm) > 1 && strcmp(r->prompts, "-") == 0)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo generate: --prompts - works on one rank only; name a file that all ranks can read");
+  if (!r->jsonl && !to_file)
+    return tpo_fail(err, TPO_E_USAGE, "tpo generate: --out - goes with --jsonl; HDF5 needs a file");
+  if (r->resume && !to_file)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo generate: --resume goes with a file; nothing is kept of what goes to --out -");
+  int status = check_config(in, TPO_CHECK_SAMPLING, err);
+  if (status == 0) status = check_output(in, "--out", r->out, r->prompts, err);
+  if (status == 0 && to_file)
+    status = check_journal(in, r->out, r->resume, "finished samples", r->journal, err);
+  return status;
+}
+
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
-  const char *model, *prompts, *out;
-  int64_t iteration;
-  bool jsonl = option_value(in, "--jsonl") != NULL;
+  struct request request = {.jsonl = option_value(in, "--jsonl") != NULL,
+                            .resume = option_value(in, "--resume") != NULL};
+  const char *model;
   int status = require_model(in, &model, err);
-  if (status == 0) status = option_require(in, "--prompts", &prompts, err);
-  if (status == 0) status = option_require(in, "--out", &out, err);
-  if (status == 0) status = option_int(in, "--iteration", 0, UINT32_MAX, 0, &iteration, err);
-  if (status == 0 && tpo_comm_size(in->comm) > 1 && strcmp(prompts, "-") == 0)
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "tpo generate: --prompts - works on one rank only; name a file that all ranks can read");
-  if (status == 0 && !jsonl && strcmp(out, "-") == 0)
-    status = tpo_fail(err, TPO_E_USAGE, "tpo generate: --out - goes with --jsonl; HDF5 needs a file");
-  if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
-  if (status == 0) status = check_output(in, "--out", out, prompts, err);
+  if (status == 0) status = option_require(in, "--prompts", &request.prompts, err);
+  if (status == 0) status = option_require(in, "--out", &request.out, err);
+  if (status == 0) status = option_int(in, "--iteration", 0, UINT32_MAX, 0, &request.iteration, err);
+  if (status == 0) status = check_request(in, &request, err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
-  if (status == 0) status = generate(&s, prompts, out, jsonl, iteration, err);
+  if (status == 0) status = generate(&s, &request, err);
   cli_session_close(&s);
-  return status;
+  return *request.journal ? tell_to_resume(status, err) : status;
 }
 
 const struct command cmd_generate = {

@@ -58,7 +58,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     status = tpo_run(&s.session, resume, allow, &summary, err);
     progress_end(&s.bar);
     if (status == 0 && cli_first_rank(&s)) fputs(summary, stdout);
-    if (status == TPO_E_INTERRUPTED) tpo_fail(err, status, "%s; go on with --resume", strdupa(err->message));
+    tell_to_resume(status, err);
   }
   free(summary);
   cli_session_close(&s);

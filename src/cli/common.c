@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "store/journal/journal.h"
 
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
 {
@@ -49,6 +50,39 @@ int check_output(const struct invocation *in, const char *option, const char *pa
       tpo_fail_prefix(err, "tpo %s: %s", in->command->name, option);
   }
   return in->comm ? tpo_comm_agree(in->comm, status, err) : status;
+}
+
+int check_journal(const struct invocation *in, const char *out, bool resume, const char *what,
+                  char folder[4096], struct tpo_error *err)
+{
+  int status = 0;
+  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
+  if ((size_t)snprintf(folder, 4096, "%s.journal", out) >= 4096)
+    status = tpo_fail(err, TPO_E_USAGE, "tpo %s: --out is too long", in->command->name);
+  if (status == 0 && first) {
+    bool there = journal_exists(folder);
+    if (there && !resume)
+      status =
+          tpo_fail(err, TPO_E_USAGE,
+                   "tpo %s: %s holds %s of an earlier command that did not end: --resume goes on with them; "
+                   "without that folder it begins anew",
+                   in->command->name, folder, what);
+    else if (!there && resume)
+      tpo_log(TPO_LOG_INFO, "%s: nothing is kept there, so this begins at the beginning", folder);
+  }
+  return in->comm ? tpo_comm_agree(in->comm, status, err) : status;
+}
+
+void drop_journal(const char *folder)
+{
+  struct tpo_error err = {0};
+  if (journal_remove(folder, &err) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
+}
+
+int tell_to_resume(int status, struct tpo_error *err)
+{
+  if (status != TPO_E_INTERRUPTED) return status;
+  return tpo_fail(err, status, "%s: the same command with --resume goes on", strdupa(err->message));
 }
 
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)

@@ -123,7 +123,7 @@ static int rule_score(void *state, const struct tpo_judge_item *items, int n_ite
   for (int i = 0; i < n_items && status == 0; i++) {
     status = score_item(rule, &items[i], results, err);
     results += items[i].n_responses;
-    tpo_watch_tell(&rule->watch, (i + 1.0) / n_items);
+    if (status == 0) tpo_watch_tell(&rule->watch, (i + 1.0) / n_items);
   }
   return status;
 }

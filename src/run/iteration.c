@@ -43,19 +43,22 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
   if (status == 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
             loop->iteration, samples->n, summary.prompts,
-            stats->seconds > 0 ? stats->sampled_tokens / stats->seconds : 0, 100 * summary.format_rate);
+            stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0, 100 * summary.format_rate);
   return status;
 }
 
 int step_sample(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096];
+  char policy[4096], journal[4096];
   struct tpo_generate_stats stats = {0};
   const struct tpo_generate_options options = {.sampling = &loop->config->sampling,
                                                .thought = &loop->config->thought,
                                                .iteration = (uint32_t)loop->iteration,
-                                               .what = "sampling"};
+                                               .what = "sampling",
+                                               .journal = journal,
+                                               .drop_other = true};
   int status = loop_policy_path(loop, loop->iteration, policy, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "samples.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_have_prompts(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, false, err);
   if (status == 0)
@@ -138,7 +141,7 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
   struct tpo_pairs *pairs = &loop->pairs;
   size_t dropped = 0;
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5.journal", journal, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
   if (status < 0) return status;
   status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
@@ -218,7 +221,9 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
   if (status == 0 && more) status = loop_tensorboard(loop, err);
   status = loop_agree(loop, status, err);
   if (status < 0) return status;
-  return tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+  status = tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+  if (status == 0) loop_drop_journal(loop, "validation.h5");
+  return status;
 }
 
 /* Events of epochs that training does not go on from are cut off. */
@@ -244,11 +249,12 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
 
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096], out[4096];
+  char policy[4096], out[4096], journal[4096];
   struct tpo_dpo *dpo = NULL;
   const struct tpo_dpo_options options = {
-      .out = out, .drop_others = loop->allow_changes, .config_yaml = loop->config_yaml};
+      .out = out, .journal = journal, .drop_others = loop->allow_changes, .config_yaml = loop->config_yaml};
   int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_have_pairs(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);

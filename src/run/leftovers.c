@@ -1,5 +1,5 @@
 /* What a killed attempt left of files that it was writing: "<name>.tmp.<16 hex digits>" beside the
- * finished ones. */
+ * finished ones, and journals of files that are finished. */
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,4 +37,34 @@ static void clear_folder(const char *dir, bool inner)
 void loop_clear_leftovers(const struct loop *loop)
 {
   clear_folder(loop->config->run.dir, false);
+}
+
+/* What can't be removed does no harm. */
+static void drop(const char *journal)
+{
+  struct tpo_error err = {0};
+  if (tpo_dpo_forget(journal, &err) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
+}
+
+void loop_drop_journal(const struct loop *loop, const char *name)
+{
+  char path[4096], inner[256];
+  snprintf(inner, sizeof inner, "%s" LOOP_JOURNAL, name);
+  if (loop->first && loop_path(loop, loop->iteration, inner, path, NULL) == 0) drop(path);
+}
+
+void loop_clear_journals(const struct loop *loop)
+{
+  size_t i, j;
+  json_t *step, *file;
+  json_array_foreach(json_object_get(loop->manifest.root, "steps"), i, step)
+  {
+    json_array_foreach(json_object_get(step, "files"), j, file)
+    {
+      char path[4096], inner[512];
+      const char *name = json_string_value(json_object_get(file, "path"));
+      if (!name || (size_t)snprintf(inner, sizeof inner, "%s" LOOP_JOURNAL, name) >= sizeof inner) continue;
+      if (loop_path(loop, -1, inner, path, NULL) == 0) drop(path);
+    }
+  }
 }

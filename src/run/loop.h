@@ -66,6 +66,14 @@ int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 /* Removes temporary files that a killed attempt left (rank 0, while it holds the run folder's lock). */
 void loop_clear_leftovers(const struct loop *loop);
 
+/* A file of a step has beside it, while the step works on it, a folder of this name and suffix (a journal) with
+ * what is finished, to go on from. */
+#define LOOP_JOURNAL ".journal"
+/* Removes that of iter-NNN/<name> (rank 0; nothing on others). */
+void loop_drop_journal(const struct loop *loop, const char *name);
+/* Those of finished steps' files, which an attempt that was killed right after one left (rank 0). */
+void loop_clear_journals(const struct loop *loop);
+
 /* tpo_comm_agree on the session's ranks. */
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
 /* The instructions of loop->iteration, of validation for 0: from their file's keyed shuffle, which is read

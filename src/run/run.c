@@ -103,24 +103,10 @@ static int record(struct loop *loop, const struct step *step, double seconds, st
                       err);
 }
 
-/* What a step kept while it went on; only now is its result on record. */
-static int drop_journals(const struct loop *loop, const struct step *step, struct tpo_error *err)
-{
-  int status = 0;
-  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++) {
-    char path[4096];
-    if (*step->files[i] == '/') continue;
-    status = loop_path(loop, loop->iteration, step->files[i], path, err);
-    if (status == 0) status = tpo_dpo_forget(path, err);
-  }
-  return status;
-}
-
 static int run_step(struct loop *loop, const struct step *step, struct tpo_error *err)
 {
   bool done;
   int status = is_done(loop, loop->iteration, step->name, &done, err);
-  if (status == 0 && done && loop->first) drop_journals(loop, step, NULL);
   if (status < 0 || done) return status;
   double begin = tpo_seconds();
   tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
@@ -132,7 +118,8 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
-  if (status == 0 && loop->first) status = drop_journals(loop, step, err);
+  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++)
+    if (*step->files[i] != '/') loop_drop_journal(loop, step->files[i]);
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
@@ -248,6 +235,7 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);
   if (status < 0) return status;
+  loop_clear_journals(loop);
   if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
     if (!allow_changes)
       return tpo_fail(err, TPO_E_STATE,

@@ -47,15 +47,20 @@ int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **
 int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_redraw_counts *counts,
                            struct tpo_error *err)
 {
+  char journal[4096];
   const struct tpo_instructions *set = &loop->validation;
   struct tpo_generate_stats stats = {0};
   const struct tpo_run_config *run = &loop->config->run;
   struct tpo_sampling_config sampling = loop->config->sampling;
   sampling.k = run->validation_k;
   sampling.temperature = run->validation_temperature;
-  struct tpo_generate_options options = {
-      .sampling = &sampling, .thought = &loop->config->thought, .what = "validating"};
-  int status = loop_have_validation(loop, err);
+  struct tpo_generate_options options = {.sampling = &sampling,
+                                         .thought = &loop->config->thought,
+                                         .what = "validating",
+                                         .journal = journal,
+                                         .drop_other = true};
+  int status = loop_path(loop, loop->iteration, "validation.h5" LOOP_JOURNAL, journal, err);
+  if (status == 0) status = loop_have_validation(loop, err);
   if (status == 0) status = tpo_generate(loop->session, &loop->policy, set, &options, samples, &stats, err);
   if (status == 0)
     status = tpo_redraw(loop->session, &loop->policy, set, &options, run->validation_resample,

@@ -21,7 +21,7 @@ struct tpo_dpo {
   struct tpo_dpo_options options;
   struct tpo_trainer *trainer;
   struct tpo_dpo_progress progress;
-  char folder[4096];  /* the journal's */
+  const char *folder; /* the journal's */
   char *work;         /* what its states are of */
   int64_t mark;       /* for the next state */
   double kept;        /* when the last state was kept, on the clock; at first: when training was opened */
@@ -162,8 +162,7 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 
 static int open_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  int status = dpo_folder(dpo->folder, dpo->options.out, err);
-  if (status == 0) status = tpo_trainer_work(dpo->trainer, dpo->pairs, &dpo->work, err);
+  int status = tpo_trainer_work(dpo->trainer, dpo->pairs, &dpo->work, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
   if (status == 0) status = take_up_state(dpo, err);
   if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0)
@@ -199,6 +198,7 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
                             .policy = policy,
                             .pairs = pairs,
                             .options = *options,
+                            .folder = options->journal,
                             .mark = -1,
                             .kept = tpo_seconds(),
                             .kept_steps = -1,

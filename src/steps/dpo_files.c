@@ -12,12 +12,6 @@
 #include "store/journal/journal.h"
 #include "tpo/steps.h"
 
-int dpo_folder(char folder[4096], const char *out, struct tpo_error *err)
-{
-  if (snprintf(folder, 4096, "%s.journal", out) < 4096) return 0;
-  return tpo_fail(err, TPO_E_USAGE, "%.60s...: the file's name is too long", out);
-}
-
 int dpo_best_path(char path[4096], const char *folder, int epoch, struct tpo_error *err)
 {
   char name[40];
@@ -77,19 +71,14 @@ int dpo_move(const char *from, const char *to, struct tpo_error *err)
   return status;
 }
 
-bool tpo_dpo_kept(const char *out, int64_t *steps)
+bool tpo_dpo_kept(const char *journal, int64_t *steps)
 {
-  char folder[4096];
-  *steps = 0;
-  if (dpo_folder(folder, out, NULL) < 0) return false;
-  return tpo_trainer_kept(folder, steps) || journal_exists(folder);
+  return tpo_trainer_kept(journal, steps) || journal_exists(journal);
 }
 
-int tpo_dpo_forget(const char *out, struct tpo_error *err)
+int tpo_dpo_forget(const char *journal, struct tpo_error *err)
 {
-  char folder[4096];
-  int status = dpo_folder(folder, out, err);
-  if (status == 0) status = tpo_trainer_forget(folder, err);
-  if (status == 0) dpo_drop_files(folder, -1);
-  return status < 0 ? status : journal_remove(folder, err);
+  int status = tpo_trainer_forget(journal, err);
+  if (status == 0) dpo_drop_files(journal, -1);
+  return status < 0 ? status : journal_remove(journal, err);
 }

@@ -1,10 +1,9 @@
-/* The folder that holds what is kept of training, OUT.journal, and the checkpoints in it. All on one rank. */
+/* Checkpoints in the folder that holds what is kept of training. All on one rank. */
 #ifndef TPO_STEPS_DPO_FILES_H
 #define TPO_STEPS_DPO_FILES_H
 
 #include "tpo/base.h"
 
-int dpo_folder(char folder[4096], const char *out, struct tpo_error *err);
 /* "best-EPOCH.h5" */
 int dpo_best_path(char path[4096], const char *folder, int epoch, struct tpo_error *err);
 /* Removes checkpoints of other epochs, and what was left of writing one; what can't be removed does no harm. */

@@ -1,13 +1,12 @@
-/* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. */
-#include <math.h>
-#include <stdio.h>
+/* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. Of
+ * a prompt whose samples are kept in part, what is missing. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/memory.h"
-#include "steps/forecast.h"
+#include "steps/kept_samples.h"
+#include "steps/sampled.h"
 #include "tpo/engine.h"
 #include "tpo/steps.h"
 
@@ -15,17 +14,7 @@ struct prompt {
   struct tpo_request request;
   struct tpo_ids ids;
   char *text;
-  int open; /* outputs that have not ended, where the prompt is this rank's */
-};
-
-/* What progress is told from; counts of this rank where nothing else is said. */
-struct sampled {
-  struct forecast forecast;
-  struct forecast_seen seen;
-  int64_t counted;                       /* prompts of the queue whose outputs are in seen.taken */
-  int64_t prompts, ended;                /* taken, and those of them whose outputs have all ended */
-  int64_t tokens, ended_tokens, look_at; /* the clock is looked at again at so many tokens */
-  double begin, told;
+  size_t first; /* of its samples among all, counted prompt by prompt */
 };
 
 struct sampling {
@@ -33,8 +22,13 @@ struct sampling {
   const struct tpo_policy *policy;
   const struct tpo_instructions *instructions;
   const struct tpo_generate_options *options;
-  struct prompt *prompts; /* [instructions->n], in their order */
-  uint32_t *order;        /* [instructions->n] longest prompt first */
+  struct prompt *prompts;   /* [instructions->n], in their order */
+  uint32_t *order;          /* [instructions->n] longest prompt first */
+  size_t n_samples;         /* of all prompts */
+  struct kept *kept;        /* NULL: nothing is kept */
+  size_t n_kept;            /* samples that were there */
+  struct tpo_request *jobs; /* [n_jobs] samples that follow each other and are to be drawn */
+  size_t n_jobs, jobs_capacity;
   struct tpo_comm_queue *queue;
   struct tpo_samples *local;
   struct sampled sampled;
@@ -67,8 +61,8 @@ static int render_prompts(struct sampling *s, struct tpo_error *err)
                                       .k_count = s->options->k_counts ? s->options->k_counts[i]
                                                                       : s->options->sampling->k,
                                       .index = i};
-    p->open = p->request.k_count;
-    s->sampled.forecast.outputs += p->open;
+    p->first = s->n_samples;
+    s->n_samples += (size_t)p->request.k_count;
     s->order[i] = (uint32_t)i;
   }
   return 0;
@@ -82,15 +76,73 @@ static int longer_first(const void *a, const void *b, void *arg)
   return difference != 0 ? difference : (i > j) - (i < j);
 }
 
+/* Rank 0's, of what is wanted, to samples; done [n_samples]: 1 where it is there. */
+static int find_kept(struct sampling *s, uint8_t *done, struct tpo_samples *samples, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; i < s->instructions->n && status >= 0; i++) {
+    const struct prompt *p = &s->prompts[i];
+    for (int j = 0; j < p->request.k_count && status >= 0; j++) {
+      status = kept_sample_find(s->kept, p->request.id, p->request.k_first + j,
+                                s->options->sampling->temperature, samples, err);
+      done[p->first + (size_t)j] = status == 1;
+    }
+  }
+  return status < 0 ? status : 0;
+}
+
+static int take_kept(struct sampling *s, uint8_t *done, struct tpo_samples *samples, struct tpo_error *err)
+{
+  struct tpo_comm *comm = s->session->comm;
+  bool first = tpo_comm_rank(comm) == 0;
+  if (!s->kept) return 0;
+  int status = tpo_comm_agree(comm, first ? find_kept(s, done, samples, err) : 0, err);
+  if (status == 0) status = tpo_comm_bcast(comm, done, s->n_samples, 0, err);
+  for (size_t i = 0; i < s->n_samples && status == 0; i++) s->n_kept += done[i];
+  if (s->n_kept > 0 && first)
+    tpo_log(TPO_LOG_INFO, "%s: %zu of %zu samples are kept there; the rest is drawn", s->kept->folder,
+            s->n_kept, s->n_samples);
+  return status;
+}
+
+/* Of a prompt, each row of samples that are not there. */
+static int add_jobs(struct sampling *s, const struct prompt *p, const uint8_t *done, struct tpo_error *err)
+{
+  int n = p->request.k_count, status = 0;
+  for (int k = 0, end; k < n && status == 0; k = end) {
+    end = k + 1;
+    if (done[p->first + (size_t)k]) continue;
+    while (end < n && !done[p->first + (size_t)end]) end++;
+    status = tpo_grow(&s->jobs, &s->jobs_capacity, s->n_jobs + 1, sizeof *s->jobs, err);
+    if (status < 0) break;
+    struct tpo_request *job = &s->jobs[s->n_jobs++];
+    *job = p->request;
+    job->k_first += k;
+    job->k_count = end - k;
+  }
+  return status;
+}
+
+/* What is kept, and jobs for the rest, the same on all ranks. */
+static int plan_jobs(struct sampling *s, struct tpo_samples *samples, struct tpo_error *err)
+{
+  uint8_t *done = tpo_calloc(s->n_samples, sizeof *done, err);
+  int status = tpo_comm_agree(s->session->comm, done ? 0 : TPO_E_MEMORY, err);
+  if (status == 0) status = take_kept(s, done, samples, err);
+  for (size_t i = 0; i < s->instructions->n && status == 0; i++)
+    status = add_jobs(s, &s->prompts[s->order[i]], done, err);
+  free(done);
+  return tpo_comm_agree(s->session->comm, status, err);
+}
+
 static int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
 {
   struct sampling *s = arg;
   int64_t job;
   int status = tpo_comm_queue_next(s->queue, &job, err);
   if (status != 1) return status;
-  *request = &s->prompts[s->order[job]].request;
-  s->sampled.prompts++;
-  s->sampled.seen.own_taken += (*request)->k_count;
+  *request = &s->jobs[job];
+  sampled_take(&s->sampled, *request);
   return 1;
 }
 
@@ -98,50 +150,20 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
 {
   struct sampling *s = arg;
   const struct tpo_instruction *item = &s->instructions->items[output->request->index];
-  struct prompt *p = &s->prompts[output->request->index];
+  const struct prompt *p = &s->prompts[output->request->index];
   struct tpo_instruction_view view = {
       .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
-  s->sampled.seen.ended++;
-  s->sampled.ended_tokens += output->n;
-  s->sampled.ended += --p->open == 0;
-  return tpo_engine_make_row(output, &view, s->local, err);
+  sampled_output(&s->sampled, output);
+  int status = tpo_engine_make_row(output, &view, s->local, err);
+  if (status < 0 || !s->kept) return status;
+  return kept_sample_add(s->kept, &s->local->rows[s->local->n - 1], s->options->sampling->temperature, err);
 }
 
-static void tell_tokens(const struct sampling *s, double done, double total, double prompts)
-{
-  char note[64];
-  snprintf(note, sizeof note, "%.0f of %zu prompts", floor(prompts), s->instructions->n);
-  tpo_session_tell(s->session,
-                   &(struct tpo_progress){.phase = s->options->what ? s->options->what : "sampling",
-                                          .unit = "tokens",
-                                          .done = done,
-                                          .total = total,
-                                          .note = note});
-}
-
-static void tell_progress(struct sampling *s)
-{
-  struct sampled *of = &s->sampled;
-  double done, total, now = tpo_seconds();
-  int64_t taken = tpo_comm_queue_taken(s->queue);
-  while (of->counted < taken) of->seen.taken += s->prompts[s->order[of->counted++]].request.k_count;
-  of->seen.tokens = (double)of->tokens;
-  of->seen.ended_tokens = (double)of->ended_tokens;
-  forecast(&of->forecast, &of->seen, &done, &total);
-  tell_tokens(s, done, total, forecast_for_all((double)of->ended, (double)taken, (double)of->prompts));
-  of->told = now;
-}
-
-/* Called very often: looks at the clock some fifty times a second, and tells at most ten times. */
 static void count_token(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len)
 {
   struct sampling *s = arg;
-  struct sampled *of = &s->sampled;
   (void)request, (void)k, (void)bytes, (void)len;
-  if (++of->tokens < of->look_at || !s->session->progress) return;
-  double now = tpo_seconds(), seconds = now - of->begin;
-  of->look_at = of->tokens + 1 + (int64_t)((double)of->tokens / (seconds > 0.02 ? 50 * seconds : 1));
-  if (now - of->told >= 0.1) tell_progress(s);
+  sampled_token(&s->sampled);
 }
 
 /* Every rank's rows as bytes to rank 0, which unpacks them. */
@@ -172,16 +194,16 @@ static int sort_rows(const struct sampling *s, struct tpo_samples *samples, stru
   return status;
 }
 
-static void begin_progress(struct sampling *s)
+static int begin_progress(struct sampling *s, struct tpo_error *err)
 {
   const struct tpo_sampling_config *sampling = s->options->sampling;
-  struct forecast *f = &s->sampled.forecast;
   int limit = tpo_config_output_limit(s->options->thought, sampling->max_tokens),
       context = tpo_model_arch(s->policy->model)->context;
-  f->budget = limit < context ? limit : context;
-  f->at_once = sampling->slots < f->outputs ? sampling->slots : f->outputs;
-  s->sampled.begin = tpo_seconds();
-  tell_tokens(s, 0, f->outputs * f->budget, 0);
+  s->sampled.queue = s->queue;
+  s->sampled.jobs = s->jobs;
+  s->sampled.forecast.budget = limit < context ? limit : context;
+  s->sampled.forecast.at_once = sampling->slots;
+  return sampled_begin(&s->sampled, s->n_jobs, err);
 }
 
 static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, struct tpo_error *err)
@@ -196,29 +218,49 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
   if (status < 0) return status;
   struct tpo_engine_client client = {
       .arg = s, .next = next_request, .output = take_output, .token = count_token};
-  begin_progress(s);
-  status = tpo_engine_run(engine, &client, err);
+  status = begin_progress(s, err);
+  if (status == 0) status = tpo_engine_run(engine, &client, err);
   struct tpo_engine_stats counts;
   tpo_engine_stats(engine, &counts);
-  *stats = (struct tpo_generate_stats){.samples = (double)s->local->n,
-                                       .prompt_tokens = (double)counts.prompt_tokens,
-                                       .sampled_tokens = (double)counts.sampled_tokens,
-                                       .inserted_tokens = (double)counts.inserted_tokens,
-                                       .seconds = counts.seconds};
+  stats->prompt_tokens = (double)counts.prompt_tokens;
+  stats->drawn_tokens = (double)counts.sampled_tokens;
+  stats->seconds = counts.seconds;
   tpo_engine_close(engine);
   return status;
 }
 
-static int add_stats(const struct tpo_session *session, struct tpo_generate_stats *stats,
-                     struct tpo_error *err)
+/* All jobs, over the ranks. */
+static int draw(struct sampling *s, struct tpo_generate_stats *stats, struct tpo_error *err)
 {
-  double sums[] = {stats->samples, stats->prompt_tokens, stats->sampled_tokens, stats->inserted_tokens};
-  int status = tpo_comm_allreduce_sum_f64(session->comm, sums, 4, err);
-  if (status == 0) status = tpo_comm_allreduce_max_f64(session->comm, &stats->seconds, 1, err);
-  stats->samples = sums[0];
-  stats->prompt_tokens = sums[1];
-  stats->sampled_tokens = sums[2];
-  stats->inserted_tokens = sums[3];
+  struct tpo_comm *comm = s->session->comm;
+  if (s->n_jobs == 0) return 0; /* all is kept */
+  int status = tpo_comm_queue_create(comm, &s->queue, (int64_t)s->n_jobs, err);
+  if (status < 0) return status;
+  status = tpo_comm_agree(comm, run_engine(s, stats, err), err);
+  int destroyed = tpo_comm_queue_destroy(s->queue, status == 0 ? err : NULL);
+  return status < 0 ? status : destroyed;
+}
+
+/* Of what was drawn over the ranks, and of rank 0's samples, which is all of them. */
+static int add_stats(const struct sampling *s, const struct tpo_samples *samples,
+                     struct tpo_generate_stats *stats, struct tpo_error *err)
+{
+  double inserted = 0, tokens = 0;
+  for (size_t i = 0; i < samples->n; i++) {
+    tokens += samples->rows[i].n_tokens;
+    for (int32_t t = 0; t < samples->rows[i].n_tokens; t++) inserted += samples->rows[i].inserted[t];
+  }
+  double sums[] = {(double)samples->n, tokens - inserted, inserted, stats->prompt_tokens,
+                   stats->drawn_tokens};
+  int status = tpo_comm_allreduce_sum_f64(s->session->comm, sums, sizeof sums / sizeof *sums, err);
+  if (status == 0) status = tpo_comm_allreduce_max_f64(s->session->comm, &stats->seconds, 1, err);
+  *stats = (struct tpo_generate_stats){.samples = sums[0],
+                                       .sampled_tokens = sums[1],
+                                       .inserted_tokens = sums[2],
+                                       .kept = (double)s->n_kept,
+                                       .prompt_tokens = sums[3],
+                                       .drawn_tokens = sums[4],
+                                       .seconds = stats->seconds};
   return status;
 }
 
@@ -230,36 +272,50 @@ static void free_prompts(struct sampling *s)
   }
   free(s->prompts);
   free(s->order);
+  free(s->jobs);
 }
 
-int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
-                 const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-                 struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err)
+int generate_kept(const struct tpo_session *session, const struct tpo_policy *policy,
+                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
+                  struct kept *kept, struct tpo_samples *samples, struct tpo_generate_stats *stats,
+                  struct tpo_error *err)
 {
   struct tpo_samples local = {0};
   struct sampling s = {.session = session,
                        .policy = policy,
                        .instructions = instructions,
                        .options = options,
-                       .local = &local};
+                       .kept = kept,
+                       .local = &local,
+                       .sampled = {.session = session,
+                                   .phase = options->what ? options->what : "sampling",
+                                   .n_prompts = instructions->n}};
+  *stats = (struct tpo_generate_stats){0};
   int status = render_prompts(&s, err);
   if (status == 0) qsort_r(s.order, instructions->n, sizeof *s.order, longer_first, &s);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = tpo_comm_queue_create(session->comm, &s.queue, (int64_t)instructions->n, err);
-  if (status == 0) {
-    status = run_engine(&s, stats, err);
-    status = tpo_comm_agree(session->comm, status, err);
-    int destroyed = tpo_comm_queue_destroy(s.queue, status == 0 ? err : NULL);
-    if (status == 0) status = destroyed;
-  }
-  if (status == 0) status = add_stats(session, stats, err);
-  if (status == 0) {
-    double tokens = stats->sampled_tokens + stats->inserted_tokens;
-    tell_tokens(&s, tokens, tokens, (double)instructions->n);
-  }
+  if (status == 0) status = plan_jobs(&s, samples, err);
+  for (size_t i = 0; i < samples->n; i++) s.sampled.before += samples->rows[i].n_tokens;
+  if (status == 0) status = draw(&s, stats, err);
+  if (status < 0 && kept)
+    status = kept_tell(kept, status, (double)(local.n + samples->n), (double)s.n_samples, "samples", err);
   if (status == 0) status = gather_rows(&s, samples, err);
+  if (status == 0) status = add_stats(&s, samples, stats, err);
+  if (status == 0) sampled_end(&s.sampled, stats->sampled_tokens + stats->inserted_tokens);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = sort_rows(&s, samples, err);
   free_prompts(&s);
+  sampled_free(&s.sampled);
   tpo_samples_free(&local);
   return tpo_comm_agree(session->comm, status, err);
+}
+
+int tpo_generate(const struct tpo_session *session, const struct tpo_policy *policy,
+                 const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
+                 struct tpo_samples *samples, struct tpo_generate_stats *stats, struct tpo_error *err)
+{
+  struct kept *kept;
+  int status = kept_samples_open(&kept, session, policy, instructions, options, err);
+  if (status == 0) status = generate_kept(session, policy, instructions, options, kept, samples, stats, err);
+  kept_close(kept);
+  return status;
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "tpo/steps.h"
+#include "steps/kept_samples.h"
 
 /* How many of each instruction's outputs don't parse; samples stand in the instructions' order. */
 static size_t count_unparsed(const struct tpo_instructions *instructions, const struct tpo_samples *samples,
@@ -80,8 +80,8 @@ static int replace(struct tpo_samples *samples, const struct tpo_samples *drawn,
 /* One attempt; *left is what did not parse before it, on all ranks. */
 static int attempt(const struct tpo_session *session, const struct tpo_policy *policy,
                    const struct tpo_instructions *instructions, struct tpo_generate_options options,
-                   struct tpo_samples *samples, struct tpo_redraw_counts *redrawn, bool *left,
-                   struct tpo_error *err)
+                   struct kept *kept, struct tpo_samples *samples, struct tpo_redraw_counts *redrawn,
+                   bool *left, struct tpo_error *err)
 {
   struct tpo_instructions some = {0};
   struct tpo_samples drawn = {0};
@@ -97,7 +97,7 @@ static int attempt(const struct tpo_session *session, const struct tpo_policy *p
   if (*left) {
     status = tpo_comm_agree(session->comm, take_unparsed(instructions, counts, &some, err), err);
     options.k_counts = counts;
-    if (status == 0) status = tpo_generate(session, policy, &some, &options, &drawn, &stats, err);
+    if (status == 0) status = generate_kept(session, policy, &some, &options, kept, &drawn, &stats, err);
     if (status == 0 && first) status = replace(samples, &drawn, err);
     redrawn->resampled += total;
     status = tpo_comm_agree(session->comm, status, err);
@@ -115,15 +115,18 @@ int tpo_redraw(const struct tpo_session *session, const struct tpo_policy *polic
 {
   struct tpo_sampling_config sampling = *options->sampling;
   struct tpo_generate_options again = *options;
+  struct kept *kept = NULL;
   bool left = true;
-  int status = 0, k = sampling.k;
+  int k = sampling.k;
   *counts = (struct tpo_redraw_counts){0};
   if (sampling.temperature == 0) sampling.temperature = temperature;
   again.sampling = &sampling;
+  int status = attempts > 0 ? kept_samples_open(&kept, session, policy, instructions, options, err) : 0;
   for (int a = 1; a <= attempts && left && status == 0; a++) {
     again.k_first = a * k;
-    status = attempt(session, policy, instructions, again, samples, counts, &left, err);
+    status = attempt(session, policy, instructions, again, kept, samples, counts, &left, err);
   }
+  kept_close(kept);
   for (size_t i = 0; status == 0 && i < samples->n; i++) counts->unparsed += !samples->rows[i].format_ok;
   return status;
 }

@@ -1,4 +1,5 @@
-/* Samples as bytes, for sending between ranks of one program: a length, the numbers, then texts and arrays in
+/* Samples as bytes, for sending between ranks and keeping in a journal, whose format it is part of: another layout
+ * needs another MAGIC, so that the old one is drawn again. A length, the numbers, then texts and arrays in
  * a fixed order, all in this machine's byte order. */
 #include <string.h>
 #include "base/buf.h"

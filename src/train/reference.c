@@ -44,7 +44,7 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
       status =
           micro_batch_losses(&mb, tpo_model_backend(model), config, pairs->n, tpo_model_wanted(model), err);
     if (status == 0) status = take_results(&mb, pairs, share->rows + at, outcomes, keeper, err);
-    tpo_watch_tell(watch, (double)(at + (size_t)mb.n_pairs) / (double)share->n);
+    if (status == 0) tpo_watch_tell(watch, (double)(at + (size_t)mb.n_pairs) / (double)share->n);
   }
   micro_batch_free(&mb);
   return status;

@@ -102,7 +102,7 @@ def test_stopped_by_a_signal_only_the_rest_is_trained(tpo, work, whole, tmp_path
     assert f"stopped by SIGTERM; {kept} of {EPOCHS * STEPS} steps are kept in {tmp_path}/out.h5.journal: " in text
     assert "the same command with --resume goes on" in text and text.count("stopped by") == 1
     text = tpo.fails(*arguments(work, tmp_path), ranks=2, code=2)
-    assert f"{kept} steps are done; --resume goes on" in text and "removing the folder begins anew" in text
+    assert f"did not end, {kept} steps of it: --resume goes on" in text and "without that folder it begins anew" in text
     result = tpo(*arguments(work, tmp_path, "--resume"), ranks=2, env=DATED)
     assert result.returncode == 0 and f"{kept} of them were made before" in result.stderr.decode()
     is_whole(tmp_path, whole(2))
@@ -141,7 +141,7 @@ def test_another_number_of_ranks_goes_on(tpo, work, whole, tmp_path, ranks):
 def test_where_nothing_is_kept_training_begins(tpo, work, whole, tmp_path):
     (tmp_path / "m.jsonl").write_text("something else\n")
     result = tpo(*arguments(work, tmp_path, "--resume"), env=DATED)
-    assert result.returncode == 0 and "holds nothing to go on from; training begins" in result.stderr.decode()
+    assert result.returncode == 0 and "nothing is kept there, so this begins at the beginning" in result.stderr.decode()
     is_whole(tmp_path, whole(0))
 
 
@@ -223,7 +223,7 @@ def test_reference_log_probabilities_are_not_computed_again(tpo, work, tmp_path,
     if any(journal.glob("state-*")):
         pytest.skip("training had begun already")
     before = {p: p.read_bytes() for p in journal.glob("0*.journal")}
-    assert "unfinished training, of which 0 steps are done" in tpo.fails(*args, code=2)
+    assert "did not end, 0 steps of it" in tpo.fails(*args, code=2)
     changed = tpo.fails(*args, "--resume", "--dtype", "bf16", code=2)
     assert "`model.dtype: fp32` there, `model.dtype: bf16` now" in changed
     stop(work, tmp_path, signal.SIGTERM, 5, "--micro-batch-tokens", 1, "--resume", ranks=ranks)

@@ -106,6 +106,15 @@ static void other_ranks_count_by_what_they_took(void **state)
   assert_true(forecast_for_all(3, 40, 10) == 12);
   assert_true(forecast_for_all(3, 0, 0) == 3);
   assert_true(forecast_for_all(3, 5, 10) == 3); /* seen before this rank's own last ones */
+  struct forecast f = {.outputs = 100, .budget = 10, .at_once = 4};
+  struct forecast_seen seen = {.taken = 40, .own_taken = 10, .tokens = 20};
+  double done, total, now;
+  forecast(&f, &seen, &done, &total);
+  assert_true(done == 80);
+  seen.own_taken = 20; /* this rank took more, the others did not: it was ahead of them */
+  seen.tokens++;
+  forecast(&f, &seen, &now, &total);
+  assert_true(now == done);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <signal.h>
 #include "store/files.h"
+#include "tpo/store.h"
 
 #define WORK "model: 12\nseed: 0\n"
 
@@ -302,6 +303,28 @@ static void removing_takes_the_journal_alone(void **state)
   assert_int_equal(journal_remove(folder, &err), 0);
 }
 
+/* Its folder and its files, and nothing else. */
+static void a_journal_is_no_result(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  struct tpo_samples samples;
+  struct tpo_buf bytes = {0};
+  assert_int_equal(journal_refuse(folder, &err), 0);
+  write_three(&bytes);
+  const char *paths[] = {folder, only_file()};
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(tpo_samples_read(&samples, paths[i], &err), TPO_E_USAGE);
+    assert_non_null(strstr(err.message, ": a journal of unfinished work"));
+    assert_int_equal(tpo_inspect(paths[i], 1, stdout, &err), TPO_E_USAGE);
+    assert_non_null(strstr(err.message, ": a journal of unfinished work"));
+  }
+  bytes.data[0] ^= 1;
+  put_back(bytes.data, bytes.len);
+  assert_int_equal(journal_refuse(only_file(), &err), 0);
+  tpo_buf_free(&bytes);
+}
+
 #define JOURNAL_TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_journal)
 
 int main(void)
@@ -317,6 +340,7 @@ int main(void)
       JOURNAL_TEST(a_failed_write_leaves_what_was_there),
       JOURNAL_TEST(keys_have_bounds),
       JOURNAL_TEST(removing_takes_the_journal_alone),
+      JOURNAL_TEST(a_journal_is_no_result),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,7 +250,7 @@ static int ask_open(struct asking *w, struct tpo_error *err)
     if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
     while (status == 0 && (x = http_client_next(w->chat->client)))
       status = take_exchange(w, &w->slots[x->number], err);
-    tpo_watch_tell(w->watch, (double)(w->settled + w->n - w->n_open) / (double)w->n);
+    if (status == 0) tpo_watch_tell(w->watch, (double)(w->settled + w->n - w->n_open) / (double)w->n);
   }
   return status;
 }

@@ -217,7 +217,7 @@ static int take_answer(void *arg, size_t i, const char *line, size_t len, struct
     k++;
   }
   questions->command->prompts += status == 0;
-  tpo_watch_tell(&questions->command->watch, (double)(i + 1) / (double)questions->n);
+  if (status == 0) tpo_watch_tell(&questions->command->watch, (double)(i + 1) / (double)questions->n);
   json_decref(answer);
   return status;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/utf8.h"
 #include "store/hdf5/h5.h"
+#include "store/journal/journal.h"
 #include "store/show.h"
 
 enum { TEXT_BATCH = 64 }; /* texts read at a time */
@@ -25,9 +26,10 @@ static int check_signature(struct tpo_h5_reader *r, const char *path, struct tpo
   bool is_regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   ssize_t got = is_regular ? pread(fd, start, sizeof start, 0) : 0;
   close(fd);
+  bool is_hdf5 = is_regular && got == sizeof start && memcmp(start, signature, sizeof start) == 0;
+  if (!is_hdf5 && journal_refuse(path, err) < 0) return TPO_E_USAGE;
   if (!is_regular) return tpo_fail(err, TPO_E_USAGE, "%s: expected a regular file", path);
-  if (got != sizeof start || memcmp(start, signature, sizeof start) != 0)
-    return tpo_fail(err, TPO_E_INPUT, "%s: not an HDF5 file", path);
+  if (!is_hdf5) return tpo_fail(err, TPO_E_INPUT, "%s: not an HDF5 file", path);
   r->size = (uint64_t)info.st_size;
   return 0;
 }

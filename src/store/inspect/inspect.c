@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "store/hdf5/h5.h"
+#include "store/journal/journal.h"
 #include "store/show.h"
 #include "tpo/store.h"
 
@@ -138,8 +139,10 @@ static int inspect_file(const char *path, int limit, FILE *out, struct tpo_error
 
 int tpo_inspect(const char *path, int limit, FILE *out, struct tpo_error *err)
 {
-  int status =
-      tpo_is_dir(path) ? tpo_inspect_safetensors(path, limit, out, err) : inspect_file(path, limit, out, err);
+  int status = journal_refuse(path, err);
+  if (status == 0)
+    status = tpo_is_dir(path) ? tpo_inspect_safetensors(path, limit, out, err)
+                              : inspect_file(path, limit, out, err);
   if (status == 0 && (fflush(out) != 0 || ferror(out)))
     status = tpo_fail(err, TPO_E_IO, "%s: what is in it can't be printed: %s", path, strerror(errno));
   return status;

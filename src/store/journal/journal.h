@@ -59,6 +59,8 @@ int journal_sync(struct journal *journal, struct tpo_error *err);
 
 /* Whether the folder is there and has a journal's file. */
 bool journal_exists(const char *folder);
+/* For what reads results: an error (usage) that says so where path is a journal's folder or a file of one. */
+int journal_refuse(const char *path, struct tpo_error *err);
 /* Removes a journal's files, and the folder when nothing else is in it; no error where there is none. */
 int journal_remove(const char *folder, struct tpo_error *err);
 
