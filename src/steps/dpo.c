@@ -75,7 +75,6 @@ static int save_best(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   char path[4096], *extra = NULL;
   int status = best_path(dpo, path, err);
-  if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0) status = tpo_make_dirs(dpo->folder, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
   if (status == 0) status = progress_text(dpo, -1, &extra, err);
   if (status == 0)
@@ -160,10 +159,26 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
   return tpo_comm_agree(comm, status, err);
 }
 
+/* Found out before training, not at its first state. */
+static int make_folder(const struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  struct tpo_comm *comm = dpo->session->comm;
+  int status = tpo_comm_rank(comm) == 0 ? tpo_make_dirs(dpo->folder, err) : 0;
+  status = tpo_comm_agree(comm, status, err);
+  if (status == 0 && !tpo_is_dir(dpo->folder))
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "%s: the folder that rank 0 made is not there; it must be on a file system that all ranks "
+                 "see",
+                 dpo->folder);
+  return tpo_comm_agree(comm, status, err);
+}
+
 static int open_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   int status = tpo_trainer_work(dpo->trainer, dpo->pairs, &dpo->work, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
+  if (status == 0) status = make_folder(dpo, err);
   if (status == 0) status = take_up_state(dpo, err);
   if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0)
     dpo_drop_files(dpo->folder, dpo->progress.best_epoch);
@@ -220,6 +235,7 @@ void tpo_dpo_close(struct tpo_dpo *dpo)
 {
   if (!dpo) return;
   tpo_trainer_close(dpo->trainer);
+  if (dpo->session && tpo_comm_rank(dpo->session->comm) == 0) rmdir(dpo->folder); /* where nothing is in it */
   free(dpo->work);
   free(dpo);
 }

@@ -103,6 +103,9 @@ def test_stopped_by_a_signal_only_the_rest_is_trained(tpo, work, whole, tmp_path
     assert "the same command with --resume goes on" in text and text.count("stopped by") == 1
     text = tpo.fails(*arguments(work, tmp_path), ranks=2, code=2)
     assert f"did not end, {kept} steps of it: --resume goes on" in text and "without that folder it begins anew" in text
+    for place in ("", "/state-*", "/state-*/*"):
+        path, *_ = tmp_path.glob("out.h5.journal" + place)
+        assert "a journal of unfinished work: the command" in tpo.fails("inspect", path, code=2)
     result = tpo(*arguments(work, tmp_path, "--resume"), ranks=2, env=DATED)
     assert result.returncode == 0 and f"{kept} of them were made before" in result.stderr.decode()
     is_whole(tmp_path, whole(2))
