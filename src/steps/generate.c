@@ -37,7 +37,9 @@ struct sampling {
 static int render_prompts(struct sampling *s, struct tpo_error *err)
 {
   size_t n = s->instructions->n;
-  int context = tpo_model_arch(s->policy->model)->context;
+  int context = tpo_model_arch(s->policy->model)->context, marker_tokens;
+  int encoded = tpo_thought_marker_tokens(s->options->thought, s->policy->tokenizer, &marker_tokens, err);
+  if (encoded < 0) return encoded;
   s->prompts = tpo_calloc(n, sizeof *s->prompts, err);
   s->order = tpo_calloc(n, sizeof *s->order, err);
   if (!s->prompts || !s->order) return TPO_E_MEMORY;
@@ -50,10 +52,9 @@ static int render_prompts(struct sampling *s, struct tpo_error *err)
     p->text = tpo_buf_take(&text);
     if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
     if (!p->text) return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
-    if (p->ids.n >= (size_t)context)
-      return tpo_fail(err, TPO_E_INPUT,
-                      "prompt %s has %zu tokens; the model's context of %d leaves no room for an answer",
-                      item->id, p->ids.n, context);
+    status = tpo_config_check_room(s->options->thought, s->options->sampling->max_tokens, marker_tokens,
+                                   p->ids.n, context, err);
+    if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
     p->request = (struct tpo_request){.id = item->id,
                                       .prompt_ids = p->ids.ids,
                                       .n_prompt = (int)p->ids.n,
@@ -76,18 +77,35 @@ static int longer_first(const void *a, const void *b, void *arg)
   return difference != 0 ? difference : (i > j) - (i < j);
 }
 
+/* Of a sample that is wanted: 1 where it was kept, 0 where it is to be drawn. */
+static int find_one(struct sampling *s, const struct tpo_request *request, int k, struct tpo_samples *samples,
+                    size_t *unreadable, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  int found = kept_sample_find(s->kept, request->id, k, s->options->sampling->temperature, samples, &why);
+  if (found >= 0) return found;
+  if (found != TPO_E_INPUT) return tpo_fail(err, found, "%s", why.message);
+  if (++*unreadable == 1)
+    tpo_log(TPO_LOG_WARN, "%s: sample %d of prompt %s can't be read: %s", s->kept->folder, k, request->id,
+            why.message);
+  return 0;
+}
+
 /* Rank 0's, of what is wanted, to samples; done [n_samples]: 1 where it is there. */
 static int find_kept(struct sampling *s, uint8_t *done, struct tpo_samples *samples, struct tpo_error *err)
 {
   int status = 0;
+  size_t unreadable = 0;
   for (size_t i = 0; i < s->instructions->n && status >= 0; i++) {
     const struct prompt *p = &s->prompts[i];
     for (int j = 0; j < p->request.k_count && status >= 0; j++) {
-      status = kept_sample_find(s->kept, p->request.id, p->request.k_first + j,
-                                s->options->sampling->temperature, samples, err);
+      status = find_one(s, &p->request, p->request.k_first + j, samples, &unreadable, err);
       done[p->first + (size_t)j] = status == 1;
     }
   }
+  if (unreadable > 0)
+    tpo_log(TPO_LOG_WARN, "%s: %zu samples there can't be read and are drawn again", s->kept->folder,
+            unreadable);
   return status < 0 ? status : 0;
 }
 
