@@ -258,26 +258,21 @@ static void a_state_is_the_same_on_another_number_of_ranks(void)
 {
   static float together[3][8192], by_one[3][8192];
   char path[4200], *state;
-  in_folder(path, "ranks");
-  keep_after(comm, TPO_DTYPE_FP32, 4, path, true);
   struct tpo_train_config config = shuffled();
   struct tpo_comm *ranks[] = {comm, alone};
-  for (int i = 0; i < 2; i++) {
-    struct setup s = setup_open(ranks[i], &config);
-    CHECK(take_up(&s, path, &state, &err) == 1);
-    free(state);
-    whole_state(&s, i ? by_one : together);
-    setup_close(&s);
+  for (int writer = 0; writer < 2; writer++) {
+    in_folder(path, writer ? "by-one" : "by-all");
+    if (writer == 0 || tpo_comm_rank(comm) == 0) keep_after(ranks[writer], TPO_DTYPE_FP32, 4, path, true);
+    CHECK(tpo_comm_barrier(comm, &err) == 0);
+    for (int reader = 0; reader < 2; reader++) {
+      struct setup s = setup_open(ranks[reader], &config);
+      CHECK(take_up(&s, path, &state, &err) == 1);
+      free(state);
+      whole_state(&s, reader ? by_one : together);
+      setup_close(&s);
+    }
+    CHECK(memcmp(together, by_one, sizeof together) == 0 && together[2][7] != 0);
   }
-  CHECK(memcmp(together, by_one, sizeof together) == 0 && together[2][7] != 0);
-  char own[4300]; /* and the reverse */
-  snprintf(own, sizeof own, "%s/alone", path);
-  if (tpo_comm_rank(comm) == 0) keep_after(alone, TPO_DTYPE_FP32, 4, own, true);
-  CHECK(tpo_comm_barrier(comm, &err) == 0);
-  struct setup s = setup_open(comm, &config);
-  CHECK(take_up(&s, own, &state, &err) == 1);
-  free(state);
-  setup_close(&s);
 }
 
 /* Of other pairs, of other settings: refused by name, and the trainer is as it was. */
