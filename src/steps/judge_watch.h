@@ -15,7 +15,7 @@ struct judge_jobs {
 
 struct judge_watch {
   const struct tpo_session *session;
-  struct tpo_comm_queue *queue;
+  struct tpo_comm_queue *queue; /* set by the caller, after judge_watch_begin */
   const char *unit;
   double *work; /* [n_jobs + 1] units of all jobs before each; NULL: nobody listens */
   size_t n_jobs;
