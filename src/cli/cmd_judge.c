@@ -32,6 +32,15 @@ static void log_counts(const char *counts)
   json_decref(object);
 }
 
+static void log_scores(const struct tpo_sample_summary *sum, size_t failures)
+{
+  char scored[80] = "none of the responses scored";
+  if (sum->scored > 0)
+    snprintf(scored, sizeof scored, "%zu responses scored, mean %.3f", sum->scored, sum->mean_score);
+  tpo_log(TPO_LOG_INFO, "%s; %zu without format, %zu failures of the judge", scored,
+          sum->samples - sum->scored - failures, failures);
+}
+
 static int run(struct invocation *in, struct tpo_error *err)
 {
   const char *path, *out;
@@ -56,8 +65,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     struct tpo_sample_summary sum;
     tpo_summarize(&samples, &sum);
     status = tpo_samples_write(&samples, out, err);
-    tpo_log(TPO_LOG_INFO, "%zu responses scored, mean %.3f; %zu without format, %zu failures of the judge",
-            sum.scored, sum.mean_score, samples.n - sum.scored - failures, failures);
+    log_scores(&sum, failures);
     log_counts(samples.judge_counts);
   }
   tpo_samples_free(&samples);
