@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/utf8.h"
+#include "base/visible.h"
 
 static _Atomic int log_level = TPO_LOG_INFO;
 static _Atomic bool log_json = false;
@@ -65,7 +65,7 @@ static void write_line(const struct tpo_buf *line)
 static void log_message(enum tpo_log_level level, const char *fields, const char *format, va_list args)
 {
   if ((int)level > log_level || (log_rank != 0 && level != TPO_LOG_ERROR)) return;
-  struct tpo_buf message = {0}, line = {0};
+  struct tpo_buf message = {0}, shown = {0}, line = {0};
   va_list again;
   va_copy(again, args);
   char text[4096];
@@ -76,14 +76,15 @@ static void log_message(enum tpo_log_level level, const char *fields, const char
     vsnprintf(message.data, (size_t)len + 1, format, again);
   va_end(again);
   if (len < 0) return;
-  char *shown = message.data ? message.data : text;
-  tpo_utf8_tame(shown);
+  const char *whole = message.data ? message.data : text;
+  tpo_visible_append(&shown, whole, strlen(whole));
   if (log_json)
-    append_json(&line, level, fields, shown);
+    append_json(&line, level, fields, shown.data ? shown.data : "");
   else
-    append_plain(&line, level, shown);
+    append_plain(&line, level, shown.data ? shown.data : "");
   write_line(&line);
   tpo_buf_free(&line);
+  tpo_buf_free(&shown);
   tpo_buf_free(&message);
 }
 

@@ -1,6 +1,5 @@
 /* Judging over ranks: rank 0 shares its samples, prompts are jobs of a shared queue that ranks take batches
  * from, scores are gathered. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +9,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "judge/scales.h"
-#include "steps/forecast.h"
 #include "steps/judge_item.h"
+#include "steps/judge_watch.h"
 #include "steps/judging.h"
 #include "tpo/judge.h"
 
@@ -113,17 +112,7 @@ enum {
   OF_DEADLINE = 10 /* a batch takes a tenth of run.deadline */
 };
 
-/* What progress is told from. */
-struct judged {
-  const char *unit;
-  double *work;         /* [n_prompts + 1] units in all prompts before it; NULL: nobody listens */
-  double batch;         /* units of the batch */
-  double taken, scored; /* of this rank's batches, and of those before this one */
-  double done, told;    /* what was told last, and when */
-};
-
 struct judging {
-  const struct tpo_session *session;
   const struct tpo_samples *samples;
   bool couples;   /* each two rows are a prompt's; else those of the same id are */
   size_t *firsts; /* [n_prompts + 1] the row that each begins at; last: samples->n */
@@ -133,7 +122,7 @@ struct judging {
   double pace;     /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   struct tpo_comm_queue *queue;
   struct batch batch;
-  struct judged judged;
+  struct judge_watch watch;
 };
 
 static int list_prompts(struct judging *j, struct tpo_error *err)
@@ -148,59 +137,6 @@ static int list_prompts(struct judging *j, struct tpo_error *err)
   }
   j->firsts[j->n_prompts] = samples->n;
   return 0;
-}
-
-/* What there is to do is counted in comparisons where the judge makes nothing else, else in responses. */
-static int count_work(struct judging *j, struct tpo_error *err)
-{
-  const struct tpo_judge_config *config = &j->session->config->judge;
-  bool compares = tpo_judge_compares(config) && !tpo_judge_mixes(config);
-  j->judged.unit = compares ? "comparisons" : "responses";
-  if (!j->session->progress) return 0;
-  j->judged.work = tpo_calloc(j->n_prompts + 1, sizeof *j->judged.work, err);
-  if (!j->judged.work) return TPO_E_MEMORY;
-  for (size_t p = 0; p < j->n_prompts; p++) {
-    int n = 0;
-    for (size_t i = j->firsts[p]; i < j->firsts[p + 1]; i++) n += j->samples->rows[i].format_ok;
-    struct tpo_judge_item item = judge_item_of_sample(&j->samples->rows[j->firsts[p]]);
-    double work = compares ? tpo_judge_cost(config, &item, n, config->comparisons).calls : n;
-    j->judged.work[p + 1] = j->judged.work[p] + work;
-  }
-  return 0;
-}
-
-static void tell_work(const struct judging *j, double done)
-{
-  if (j->judged.work)
-    tpo_session_tell(j->session, &(struct tpo_progress){.phase = "judging",
-                                                        .unit = j->judged.unit,
-                                                        .done = done,
-                                                        .total = j->judged.work[j->n_prompts]});
-}
-
-/* A share of the batch is done. The other ranks are taken to be as far as this one with what they took; all is
- * done only when all say so. */
-static void tell_share(void *arg, double share)
-{
-  struct judging *j = arg;
-  struct judged *of = &j->judged;
-  double now = tpo_seconds();
-  if (!of->work || now - of->told < 0.1) return;
-  double taken = of->work[tpo_comm_queue_taken(j->queue)], total = of->work[j->n_prompts];
-  double done = floor(forecast_for_all(of->scored + share * of->batch, taken, of->taken));
-  of->done = fmax(of->done, fmin(done, total - 1));
-  of->told = now;
-  tell_work(j, of->done);
-}
-
-/* The batch of n prompts is about to be scored. */
-static void begin_batch(struct judging *j, size_t n)
-{
-  struct judged *of = &j->judged;
-  of->scored = of->taken;
-  of->batch = 0;
-  for (size_t p = 0; p < n && of->work; p++) of->batch += of->work[j->taken[p] + 1] - of->work[j->taken[p]];
-  of->taken += of->batch;
 }
 
 /* Prompts of the next batch, of those that are left: at first many, for a judge that computes much at once,
@@ -223,9 +159,11 @@ static int take_batch(struct judging *j, size_t *n, struct tpo_error *err)
   int64_t job;
   int more = 1;
   *n = 0;
+  judge_watch_next(&j->watch);
   for (size_t size = 1; *n < size && (more = tpo_comm_queue_next(j->queue, &job, err)) == 1;) {
     if (*n == 0) size = batch_size(j, j->n_prompts - (size_t)job);
     j->taken[(*n)++] = (size_t)job;
+    judge_watch_take(&j->watch, job);
   }
   return more < 0 ? more : 0;
 }
@@ -256,7 +194,6 @@ static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_
   int status = allocate_batch(&j->batch, j->samples->n, err);
   while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) {
     double begin = tpo_seconds();
-    begin_batch(j, n);
     status = score_batch(j, judge, n, out, err);
     j->pace = (tpo_seconds() - begin) / (double)n;
   }
@@ -277,7 +214,7 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
                               .rank = tpo_comm_rank(session->comm),
                               .size = tpo_comm_size(session->comm),
                               .cache_dir = cache_dir(session, cache),
-                              .watch = {tell_share, j}};
+                              .watch = {judge_watch_tell, &j->watch}};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = score_batches(j, judge, out, err);
@@ -294,26 +231,27 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
 static int score_share(const struct tpo_session *session, const struct tpo_samples *samples, bool couples,
                        struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
 {
-  struct judging j = {.session = session,
-                      .samples = samples,
+  struct judging j = {.samples = samples,
                       .couples = couples,
                       .ranks = (size_t)tpo_comm_size(session->comm),
                       .deadline = session->config->run.deadline,
                       .pace = -1};
   int status = list_prompts(&j, err);
-  if (status == 0) status = count_work(&j, err);
+  struct judge_jobs jobs = {
+      .samples = samples, .firsts = j.firsts, .n_prompts = j.n_prompts, .n_jobs = j.n_prompts};
+  if (status == 0) status = judge_watch_begin(&j.watch, session, &jobs, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = tpo_comm_queue_create(session->comm, &j.queue, (int64_t)j.n_prompts, err);
+  j.watch.queue = j.queue;
   if (status == 0) {
-    tell_work(&j, 0);
     status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
-    if (status == 0) tell_work(&j, j.judged.work ? j.judged.work[j.n_prompts] : 0);
+    if (status == 0) judge_watch_end(&j.watch);
     int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
     if (status == 0) status = destroyed;
   }
   free(j.firsts);
   free(j.taken);
-  free(j.judged.work);
+  judge_watch_free(&j.watch);
   free_batch(&j.batch);
   return status;
 }
