@@ -371,9 +371,9 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   if (status == 0) status = make_model(&model, &arch, &options, err);
   if (status == 0) status = make_pairs(&pairs, s, arch.vocab_size, err);
   if (status == 0)
-    status = tpo_train_reference_logprobs(model, comm, &config.train, &pairs, err); /* warms up */
+    status = tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, err); /* warms up */
   double start = tpo_seconds();
-  if (status == 0) status = tpo_train_reference_logprobs(model, comm, &config.train, &pairs, err);
+  if (status == 0) status = tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, err);
   double reference = tpo_seconds() - start;
   if (status == 0) status = tpo_trainer_open(&trainer, model, comm, &config.train, 1, err);
   for (int epoch = 0; status == 0 && epoch < s->steps; epoch++)

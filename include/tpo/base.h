@@ -69,6 +69,25 @@ TPO_API void tpo_log_setup(enum tpo_log_level level, bool json, int rank);
 TPO_API enum tpo_log_level tpo_log_level(void);
 TPO_API void tpo_log(enum tpo_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* How far a piece of work is, for people who wait. A phase begins when its name is told first, or again after
+ * its end or with less done; it ends where done reaches total. Within a phase neither done nor done / total
+ * goes back, but for an estimate that the end replaces with the count. */
+struct tpo_progress {
+  const char *phase;  /* "sampling" */
+  const char *unit;   /* what is counted, in the plural: "tokens" */
+  double done, total; /* total 0: unknown */
+  const char *note;   /* more, in a few ASCII words; NULL: none */
+};
+
+/* Told how much of one call's work is done, a share from 0 to 1 that never goes back; any number of times.
+ * tell NULL: nobody listens. */
+struct tpo_watch {
+  void (*tell)(void *arg, double share);
+  void *arg;
+};
+/* watch may be NULL, too. */
+TPO_API void tpo_watch_tell(const struct tpo_watch *watch, double share);
+
 /* The signal (SIGINT, SIGTERM, SIGUSR1) that asked this process to stop, or 0. Long loops poll it and return
  * TPO_E_INTERRUPTED at their next safe point. tpo_interrupt_install makes the handlers. */
 TPO_API int tpo_interrupted(void);

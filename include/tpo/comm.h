@@ -41,6 +41,10 @@ TPO_API const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks 
  * ranks), every rank gets. */
 TPO_API int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
+/* After a signal, waiting for the other ranks ends within seconds. With `patient`, only at the deadline: for
+ * what is done because of the signal and takes longer, such as keeping a state. Each rank sets its own. */
+TPO_API void tpo_comm_set_patient(struct tpo_comm *comm, bool patient);
+
 TPO_API int tpo_comm_barrier(struct tpo_comm *comm, struct tpo_error *err);
 /* Any number of bytes. */
 TPO_API int tpo_comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, struct tpo_error *err);

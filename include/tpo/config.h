@@ -140,6 +140,7 @@ struct tpo_train_config {                  /* train: */
   int max_pair_tokens;                     /* of a sequence (prompt + output); 0 = context length */
   enum tpo_truncate truncate;              /* none | left: what becomes of a longer sequence */
   bool save_optimizer; /* true: checkpoints carry m and v (and master weights, as a bf16 model's always do) */
+  double state_minutes; /* between two states kept inside an epoch, 30; 0: none there */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
@@ -204,6 +205,9 @@ TPO_API int tpo_config_check(const struct tpo_config *config, unsigned parts, ch
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
  * not. */
 TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
+/* Most tokens of such a sample: the thought's limit and the response's, where both have one, at most
+ * max_tokens. */
+TPO_API int tpo_config_output_limit(const struct tpo_thought_config *thought, int max_tokens);
 /* Where a response marker of marker_tokens may be inserted (0: none is), an output must hold the thought's
  * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message names
  * the place where it was set, the keys, and the least that works. */

@@ -35,8 +35,9 @@ struct tpo_judge_env {
   struct tpo_backend *backend;  /* for kinds that compute with a model */
   enum tpo_compute_dtype dtype; /* of such a model */
   uint64_t seed;
-  int rank, size;        /* this process among those that judge at the same time; size 0 counts as 1 */
-  const char *cache_dir; /* where answers are kept; NULL: nowhere */
+  int rank, size;         /* this process among those that judge at the same time; size 0 counts as 1 */
+  const char *cache_dir;  /* where answers are kept; NULL: nowhere */
+  struct tpo_watch watch; /* told how much of a call of tpo_judge_score is done */
 };
 
 /* config->kind is KIND[:ARG]. An unknown kind is refused with the list of those there are. */

@@ -203,8 +203,9 @@ struct tpo_reward_options {
   enum tpo_compute_dtype dtype;
   /* the score head's tensor, without ".weight"; NULL or "": what config.json names, or "score" */
   const char *head;
-  int batch_tokens; /* most tokens in one forward pass; 0: 4096 */
-  size_t kv_bytes;  /* of the KV cache at most; 0: half of the free memory (of a GPU, nine tenths) */
+  int batch_tokens;       /* most tokens in one forward pass; 0: 4096 */
+  size_t kv_bytes;        /* of the KV cache at most; 0: half of the free memory (of a GPU, nine tenths) */
+  struct tpo_watch watch; /* told how much of a call of tpo_reward_score is done */
 };
 
 /* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.

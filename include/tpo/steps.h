@@ -29,10 +29,13 @@ struct tpo_session {
   struct tpo_comm *comm;
   struct tpo_backend *backend; /* NULL where no model is computed */
   const char *judge_dir;       /* where a judge keeps its answers and scales; NULL: nowhere */
-  /* May be NULL. done of total (0: unknown). */
-  void (*progress)(void *arg, const char *what, double done, double total, const char *note);
+  /* NULL: nobody is told, as on all ranks but one. Called from the rank's own thread, at most some dozen times a
+   * second but for the ends of phases; what `at` points at is borrowed. */
+  void (*progress)(void *arg, const struct tpo_progress *at);
   void *progress_arg;
 };
+/* For what is built of these steps: tells the session's progress, if anybody listens. */
+TPO_API void tpo_session_tell(const struct tpo_session *session, const struct tpo_progress *at);
 
 /* A model with what turns text into its tokens. */
 struct tpo_policy {
@@ -53,7 +56,7 @@ struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;
   const struct tpo_thought_config *thought;
   uint32_t iteration;  /* keys the randomness */
-  const char *what;    /* for the progress bar */
+  const char *what;    /* the phase that progress tells; NULL: "sampling" */
   const int *k_counts; /* [instructions->n] samples of each; NULL: sampling->k */
   int k_first;         /* number of each instruction's first sample */
   /* Folder that finished samples are kept in, and taken from where an earlier call left some; NULL: none. It
@@ -101,6 +104,14 @@ TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samp
 TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
                              const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
 
+/* tpo_train_reference_logprobs with the session's settings and its progress. journal: the folder that keeps
+ * what is computed, where an earlier attempt is gone on from; it stays there. drop_others: what it holds of
+ * other pairs or of another model goes, with a warning; false: that is an error, TPO_E_USAGE. After a failure
+ * the message tells how many are kept. */
+TPO_API int tpo_reference_logprobs(const struct tpo_session *session, struct tpo_model *reference,
+                                   struct tpo_pairs *pairs, const char *journal, bool drop_others,
+                                   struct tpo_error *err);
+
 /* Trains policy (opened with keep_master) on pairs, the same on all ranks, whose reference log-probabilities
  * are there; both are borrowed until it is closed. Epoch by epoch, its steps and then its end:
  *
@@ -108,32 +119,51 @@ TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_sampl
  *     while ((status = tpo_dpo_step(dpo, &metrics, &err)) == 1) print(&metrics);
  *     tpo_dpo_end_epoch(dpo, NAN, -1, &err);
  *   }
+ *   tpo_dpo_finish(dpo, &err);
+ *   tpo_dpo_forget(journal, &err); // rank 0
  *
- * What a rank does between these calls can fail: tpo_comm_agree before the next one. */
+ * What a rank does between these calls can fail: tpo_comm_agree before the next one.
+ *
+ * While it goes on, the journal's folder holds its state, of the end of an epoch, of each
+ * train.state_minutes and of the step before a signal, and the best epoch's checkpoint so far. `out` itself
+ * appears when all of it is done. */
 struct tpo_dpo;
 struct tpo_dpo_options {
-  const char *out; /* checkpoint */
-  /* Written after each epoch but the last, and taken up again when it is there; NULL: none. */
-  const char *state;
+  const char *out;     /* checkpoint */
+  const char *journal; /* folder of what is kept while training goes on; all ranks must see it */
+  bool drop_others; /* a state of other training goes, with a warning; false: it is an error, TPO_E_STATE */
   const char *config_yaml;
 };
 struct tpo_dpo_progress {
   int epochs_done; /* those of the state that was taken up, too */
-  int64_t mark;    /* that the state was kept with; -1: none was taken up */
+  int64_t mark;    /* that the state which was taken up was kept with; -1: none was */
   int64_t steps;
   int best_epoch;
   double best_score, first_loss, last_loss;
 };
+/* Goes on from the state in the folder where there is one. */
 TPO_API int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
                          const struct tpo_pairs *pairs, const struct tpo_dpo_options *options,
                          struct tpo_error *err);
+/* A number that is kept with states inside an epoch from now on, such as the size of a file that a line was
+ * added to after the last step; rank 0's counts. */
+TPO_API void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark);
 /* 1: a step is made, and *metrics tells of it; 0: the epoch has no more. */
 TPO_API int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* score: of the weights that are in place now, NaN for none. The best epoch's weights are the ones saved, the
- * first of equals; without scores the last epoch's. mark: a number to keep in the state; rank 0's counts. */
+ * first of equals; without scores the last epoch's. mark: as above, once the epoch is over. */
 TPO_API int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err);
+/* After the last epoch: what was saved becomes `out`. */
+TPO_API int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err);
+/* After an interruption (TPO_E_INTERRUPTED on all ranks, between two steps or in what the caller does there):
+ * keeps the state, and adds to the message what is kept. Returns status. */
+TPO_API int tpo_dpo_stop(struct tpo_dpo *dpo, int status, struct tpo_error *err);
 TPO_API const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
 TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
+/* Whether the folder has something to go on from, and after how many steps; and removing all that a step of a
+ * run may have kept there, of training or other. On one rank. */
+TPO_API bool tpo_dpo_kept(const char *journal, int64_t *steps);
+TPO_API int tpo_dpo_forget(const char *journal, struct tpo_error *err);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,

@@ -2,7 +2,7 @@
  *
  *   struct tpo_trainer *t; // its model was opened with keep_master, of this rank's shard
  *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
- *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, &err);
+ *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, &err);
  *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
  *     while (tpo_trainer_step(t, &pairs, epoch, &metrics, &err) == 1) printf("loss %f\n", metrics.loss);
  *
@@ -59,11 +59,23 @@ struct tpo_trainer;
 TPO_API int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
                              const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
 TPO_API void tpo_trainer_close(struct tpo_trainer *t);
+/* For pairs that an earlier attempt has come to. */
+struct tpo_train_keeper {
+  const double *known; /* [n_pairs, 2] of chosen and rejected, the same on all ranks; NaN: not known */
+  /* Called for each pair that this rank has computed. */
+  int (*keep)(void *arg, size_t pair, double chosen, double rejected, struct tpo_error *err);
+  void *arg;
+};
 /* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
- * first step), split over ranks, by the code path that the training forward takes. */
+ * first step), split over ranks, by the code path that the training forward takes. keeper may be NULL, and so
+ * may watch, which is told of this rank's share. */
 TPO_API int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                          const struct tpo_train_config *config, struct tpo_pairs *pairs,
+                                         const struct tpo_train_keeper *keeper, const struct tpo_watch *watch,
                                          struct tpo_error *err);
+/* What they depend on: lines of model and pairs, as tpo_trainer_work has them. On this rank alone. */
+TPO_API int tpo_train_reference_work(struct tpo_model *reference, const struct tpo_pairs *pairs, char **work,
+                                     struct tpo_error *err);
 /* What tpo_train_filter_pairs did. */
 struct tpo_train_filtered {
   size_t too_long, no_response, identical; /* pairs that it left out */
@@ -91,6 +103,25 @@ TPO_API int tpo_trainer_save(struct tpo_trainer *t, const char *path, const stru
                              const char *config_yaml, const char *extra, bool with_optimizer,
                              struct tpo_error *err);
 TPO_API int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err);
+
+/* The state while training goes on, kept in a folder that all ranks see; each rank writes its own shard, and
+ * any number of ranks reads it. A state counts when all of it is on the disk, and only then takes the place
+ * of the one before. work: of tpo_trainer_work; extra as above. weights false: the JSON alone, where nothing
+ * is trained any more. A failure leaves the state that was there. */
+TPO_API int tpo_trainer_keep(struct tpo_trainer *t, const char *folder, const char *work, const char *extra,
+                             bool weights, struct tpo_error *err);
+/* 1: the newest state is taken up, and *state is its JSON (free() it); 0: there is none. TPO_E_STATE: it is
+ * of other training, and the message tells in what it differs; TPO_E_INPUT: it is damaged; the trainer is as
+ * before then. */
+TPO_API int tpo_trainer_take_up(struct tpo_trainer *t, const char *folder, const char *work, char **state,
+                                struct tpo_error *err);
+/* What training depends on beside its settings, for the two above: lines of model and pairs, before the first
+ * step; free() it. On this rank alone. */
+TPO_API int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char **work,
+                             struct tpo_error *err);
+/* Whether a state is there, after how many steps; and removing all of them. On this rank alone. */
+TPO_API bool tpo_trainer_kept(const char *folder, int64_t *steps);
+TPO_API int tpo_trainer_forget(const char *folder, struct tpo_error *err);
 
 /* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as public sets have it (tokenizer and
  * tmpl are then needed), where the shared beginning of two chats is the prompt and loss is on the assistant's

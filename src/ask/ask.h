@@ -29,9 +29,10 @@ struct ask_answer {
 struct ask_chat {
   void *state;
   /* answers [n], in the order of the questions. A question that stays without an answer has ok = false;
-   * a negative status ends it all. Looks at tpo_interrupted() between steps. */
+   * a negative status ends it all. Looks at tpo_interrupted() between steps. watch (may be NULL) is told of the
+   * questions that are settled. */
   int (*ask)(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
-             struct tpo_error *err);
+             const struct tpo_watch *watch, struct tpo_error *err);
   json_t *(*counts)(const void *state);
   void (*close)(void *state);
 };
@@ -73,6 +74,8 @@ struct ask_batch;
 /* chat and system (may be NULL) are borrowed; take gets arg. */
 int ask_batch_open(struct ask_batch **out, const struct ask_chat *chat, const char *system, ask_take *take,
                    void *arg, struct tpo_error *err);
+/* watch (borrowed; may be NULL) is told how many of `total` questions are settled, of the batch's whole life. */
+void ask_batch_watch(struct ask_batch *batch, const struct tpo_watch *watch, size_t total);
 /* Takes question, also when it fails; NULL is an error, memory was short. A full batch is asked. */
 int ask_batch_add(struct ask_batch *batch, char *question, struct ask_place place, struct tpo_error *err);
 int ask_batch_run(struct ask_batch *batch, struct tpo_error *err); /* those that still wait */

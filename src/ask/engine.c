@@ -33,6 +33,8 @@ struct asking {
   struct engine_chat *chat;
   struct prompt *prompts; /* [n] those that the engine is given, longest first */
   size_t n, next;
+  const struct tpo_watch *watch;
+  size_t settled, questions; /* those without room in the context are settled at once */
 };
 
 static int hash_question(const struct ask_question *question, char id[33], struct tpo_error *err)
@@ -127,18 +129,20 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   struct tpo_buf text = {0};
   int status = decode(asking->chat->tokenizer, output, &text, err);
   if (status == 0) status = set_answer(prompt->answer, true, &text, err);
+  if (status == 0) tpo_watch_tell(asking->watch, (double)++asking->settled / (double)asking->questions);
   asking->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
   tpo_buf_free(&text);
   return status;
 }
 
 static int engine_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
-                      struct tpo_error *err)
+                      const struct tpo_watch *watch, struct tpo_error *err)
 {
-  struct asking asking = {.chat = state};
+  struct asking asking = {.chat = state, .watch = watch, .questions = n};
   asking.prompts = tpo_calloc(n, sizeof *asking.prompts, err);
   int status = asking.prompts ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; i < n && status == 0; i++) status = add_prompt(&asking, &questions[i], &answers[i], err);
+  asking.settled = n - asking.n;
   if (status == 0) qsort(asking.prompts, asking.n, sizeof *asking.prompts, longer_first);
   struct tpo_engine_client client = {.arg = &asking, .next = next_request, .output = take_output};
   if (status == 0 && asking.n > 0) status = tpo_engine_run(asking.chat->engine, &client, err);

@@ -48,14 +48,4 @@ int tell_to_resume(int status, struct tpo_error *err);
  * first. */
 int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err);
 
-/* A progress bar on standard error when it is a terminal and --quiet is not given, and on rank 0 only. */
-struct progress_bar {
-  bool shown;
-  double begin, last;
-};
-void progress_begin(struct progress_bar *bar, const struct invocation *in);
-/* done of total (total 0: unknown) and a note such as "312 tokens/s". Redrawn at most ten times a second. */
-void progress_update(void *bar, const char *what, double done, double total, const char *note);
-void progress_end(struct progress_bar *bar);
-
 #endif

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -32,6 +34,9 @@ static const struct option options[] = {
     {"--truncate", 0, "none|left", "train.truncate",
      "over-long pairs: left out, or their prompts cut from the left"},
     {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
+    {"--resume", 0, NULL, NULL, "go on from what OUT.journal holds of the same training"},
+    {"--state-minutes", 0, "M", "train.state_minutes",
+     "between two states that are kept; 0: each epoch's alone"},
     {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
     OPTION_DTYPE,
@@ -42,6 +47,7 @@ struct training {
   struct invocation *in;
   struct cli_session *s;
   const char *pairs_path, *out, *metrics_path, *reference;
+  char journal[4096]; /* folder of what is kept while it goes on */
   struct tpo_pairs pairs;
   struct tpo_policy policy;
 };
@@ -125,7 +131,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
   if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
-    status = tpo_train_reference_logprobs(reference, session->comm, &session->config->train, &t->pairs, err);
+    status = tpo_reference_logprobs(session, reference, &t->pairs, t->journal, false, err);
   if (reference != t->policy.model) tpo_model_close(reference);
   return status;
 }
@@ -135,14 +141,53 @@ static bool is_stdout(const char *path)
   return strcmp(path, "-") == 0;
 }
 
-static int open_metrics(const struct training *t, FILE **metrics, struct tpo_error *err)
+/* Found out before anything is computed. A pipe is opened once only. */
+static int check_metrics_file(const struct training *t, struct tpo_error *err)
+{
+  int status = 0;
+  const char *path = t->metrics_path;
+  if (cli_first_rank(t->s) && path && !is_stdout(path) && (!tpo_file_exists(path) || tpo_is_regular(path))) {
+    FILE *file = fopen(path, "ae");
+    if (!file) status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", path);
+    if (file) fclose(file);
+  }
+  return tpo_comm_agree(t->s->session.comm, status, err);
+}
+
+/* The file as it was when the state was kept: lines of steps that training doesn't go on from go. */
+static int cut_metrics(const struct training *t, FILE *file, int64_t size, struct tpo_error *err)
+{
+  struct stat now;
+  if (fstat(fileno(file), &now) < 0) return tpo_fail(err, TPO_E_IO, "--metrics %s: %m", t->metrics_path);
+  if (!S_ISREG(now.st_mode)) return 0;
+  if (now.st_size < size)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "--metrics %s is not the file that this training wrote: it has %lld bytes, and %lld were "
+                    "written",
+                    t->metrics_path, (long long)now.st_size, (long long)size);
+  if (ftruncate(fileno(file), size) < 0 || fseek(file, 0, SEEK_END) < 0)
+    return tpo_fail(err, TPO_E_IO, "--metrics %s: %m", t->metrics_path);
+  return 0;
+}
+
+static int open_metrics(const struct training *t, int64_t mark, FILE **metrics, struct tpo_error *err)
 {
   int status = 0;
   *metrics = NULL;
-  if (cli_first_rank(t->s) && t->metrics_path &&
-      !(*metrics = is_stdout(t->metrics_path) ? stdout : fopen(t->metrics_path, "we")))
-    status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
+  if (cli_first_rank(t->s) && t->metrics_path) {
+    *metrics = is_stdout(t->metrics_path) ? stdout : fopen(t->metrics_path, "ae");
+    if (!*metrics)
+      status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
+    else if (*metrics != stdout)
+      status = cut_metrics(t, *metrics, mark < 0 ? 0 : mark, err);
+  }
   return tpo_comm_agree(t->s->session.comm, status, err);
+}
+
+/* How far the file has come, to be kept with the state; -1: it isn't one. */
+static int64_t metrics_mark(const struct training *t, FILE *metrics)
+{
+  return metrics && !is_stdout(t->metrics_path) ? ftell(metrics) : -1;
 }
 
 static int close_metrics(const struct training *t, FILE *metrics, struct tpo_error *err)
@@ -168,40 +213,78 @@ static int run_epoch(struct training *t, struct tpo_dpo *dpo, FILE *metrics, str
   struct tpo_train_metrics m;
   int status;
   while ((status = tpo_dpo_step(dpo, &m, err)) == 1) {
+    if (metrics) progress_hide(&t->s->bar); /* the line may go to the same terminal */
     status = tpo_comm_agree(t->s->session.comm, metrics ? print_step(metrics, &m, err) : 0, err);
+    progress_show(&t->s->bar);
     if (status < 0) break;
+    tpo_dpo_mark(dpo, metrics_mark(t, metrics));
   }
-  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, -1, err);
+  return status < 0 ? status : tpo_dpo_end_epoch(dpo, NAN, metrics_mark(t, metrics), err);
 }
 
-static int run_epochs(struct training *t, FILE *metrics, struct tpo_error *err)
+static int run_epochs(struct training *t, struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  struct tpo_dpo *dpo = NULL;
-  char *yaml = tpo_config_print(&t->in->config, false);
-  const struct tpo_dpo_options given = {.out = t->out, .config_yaml = yaml};
-  int status = tpo_dpo_open(&dpo, &t->s->session, &t->policy, &t->pairs, &given, err);
-  for (int epoch = 0; status == 0 && epoch < t->in->config.train.epochs; epoch++)
-    status = run_epoch(t, dpo, metrics, err);
+  const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+  FILE *metrics;
+  int64_t before = p->steps;
+  int status = open_metrics(t, p->mark, &metrics, err);
+  while (status == 0 && p->epochs_done < t->in->config.train.epochs) status = run_epoch(t, dpo, metrics, err);
   progress_end(&t->s->bar);
-  if (status == 0 && cli_first_rank(t->s)) {
-    const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
+  if (status < 0) status = tpo_dpo_stop(dpo, status, err);
+  if (status == 0) status = tpo_dpo_finish(dpo, err);
+  if (status == 0 && cli_first_rank(t->s))
     tpo_log(TPO_LOG_INFO, "%lld steps over %zu pairs, loss %.4f to %.4f: %s", (long long)p->steps, t->pairs.n,
             p->first_loss, p->last_loss, t->out);
-  }
-  tpo_dpo_close(dpo);
-  free(yaml);
-  return status;
+  if (status == 0 && cli_first_rank(t->s) && before > 0)
+    tpo_log(TPO_LOG_INFO, "%lld of them were made before it was resumed", (long long)before);
+  int closed = close_metrics(t, metrics, status == 0 ? err : NULL);
+  return status < 0 ? status : closed;
+}
+
+/* The state is of other training: that is for the command's user to settle. */
+static int as_usage(int status, struct tpo_error *err)
+{
+  if (status != TPO_E_STATE) return status;
+  err->code = TPO_E_USAGE;
+  return TPO_E_USAGE;
 }
 
 static int train(struct training *t, struct tpo_error *err)
 {
-  FILE *metrics = NULL;
+  struct tpo_dpo *dpo = NULL;
+  char *yaml = tpo_config_print(&t->in->config, false);
+  const struct tpo_dpo_options given = {.out = t->out, .journal = t->journal, .config_yaml = yaml};
   int status = open_policy(t, err);
-  if (status == 0) status = open_metrics(t, &metrics, err);
+  if (status == 0) status = check_metrics_file(t, err);
   if (status == 0) status = have_reference(t, err);
-  if (status == 0) status = run_epochs(t, metrics, err);
-  int closed = close_metrics(t, metrics, status == 0 ? err : NULL);
-  return status < 0 ? status : closed;
+  if (status == 0)
+    status = as_usage(tpo_dpo_open(&dpo, &t->s->session, &t->policy, &t->pairs, &given, err), err);
+  if (status == 0) status = tpo_comm_agree(t->s->session.comm, run_epochs(t, dpo, err), err);
+  tpo_dpo_close(dpo);
+  free(yaml);
+  return status == 0 && cli_first_rank(t->s) ? tpo_dpo_forget(t->journal, err) : status;
+}
+
+/* What is kept of unfinished training is neither taken up nor lost unasked. All ranks. */
+static int check_kept(struct training *t, struct tpo_error *err)
+{
+  int status = 0;
+  bool resumes = option_value(t->in, "--resume") != NULL;
+  if ((size_t)snprintf(t->journal, sizeof t->journal, "%s.journal", t->out) >= sizeof t->journal)
+    return tpo_fail(err, TPO_E_USAGE, "tpo dpo: --out is too long");
+  if (tpo_comm_rank(t->in->comm) == 0) {
+    int64_t steps = 0;
+    bool kept = tpo_dpo_kept(t->journal, &steps);
+    if (kept && !resumes)
+      status =
+          tpo_fail(err, TPO_E_USAGE,
+                   "tpo dpo: %s holds training of an earlier command that did not end, %lld steps of it: "
+                   "--resume goes on with it; without that folder it begins anew",
+                   t->journal, (long long)steps);
+    if (!kept && resumes)
+      tpo_log(TPO_LOG_INFO, "%s: nothing is kept there, so this begins at the beginning", t->journal);
+  }
+  return tpo_comm_agree(t->in->comm, status, err);
 }
 
 /* The metrics may go to a pipe, but not over a file that this command reads or writes. */
@@ -231,6 +314,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", t.out, t.pairs_path, err);
+  if (status == 0) status = check_kept(&t, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
@@ -238,7 +322,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   tpo_policy_close(&t.policy);
   tpo_pairs_free(&t.pairs);
   cli_session_close(&s);
-  return status;
+  return tell_to_resume(status, err);
 }
 
 const struct command cmd_dpo = {
@@ -253,5 +337,7 @@ const struct command cmd_dpo = {
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
         "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
         "whose chosen and rejected are identical, that have no response or are too long (but see --truncate) are\n"
-        "left out, each told with its line or row and its id.",
+        "left out, each told with its line or row and its id.\n"
+        "While training goes on, OUT.journal keeps its state: of each epoch's end, of each --state-minutes, and of the\n"
+        "step before a signal; OUT appears when all is done. With --resume the file of --metrics goes on, too.",
 };

@@ -45,17 +45,22 @@ static int run(struct invocation *in, struct tpo_error *err)
 {
   const char *path, *out;
   struct tpo_samples samples = {0};
-  struct cli_session s = {.session = {.config = &in->config, .comm = in->comm}};
+  struct cli_session s;
   size_t failures = 0;
   bool first = tpo_comm_rank(in->comm) == 0;
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
   if (status == 0) status = check_output(in, "--out", out, path, err);
-  if (status == 0 && tpo_judge_needs_model(&in->config.judge)) status = cli_session_open(&s, in, err);
+  if (status < 0) return status;
+  if (tpo_judge_needs_model(&in->config.judge))
+    status = cli_session_open(&s, in, err);
+  else
+    cli_session_open_plain(&s, in);
   if (status < 0) return status;
   if (first) status = tpo_samples_read(&samples, path, err);
   status = tpo_comm_agree(in->comm, status, err);
   if (status == 0) status = tpo_score_samples(&s.session, &samples, &failures, err);
+  progress_end(&s.bar);
   if (status == 0 && first) {
     struct tpo_sample_summary sum;
     tpo_summarize(&samples, &sum);
@@ -64,7 +69,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     log_counts(samples.judge_counts);
   }
   tpo_samples_free(&samples);
-  if (s.session.backend) cli_session_close(&s);
+  cli_session_close(&s);
   return tpo_comm_agree(in->comm, status, err);
 }
 

@@ -1,10 +1,8 @@
-/* What several commands do alike: checks before any work, and the progress bar. */
+/* What several commands do alike: checks before any work. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "store/journal/journal.h"
@@ -96,45 +94,4 @@ int check_config(const struct invocation *in, unsigned parts, struct tpo_error *
     fprintf(stderr, "%s", report);
   free(report);
   return status;
-}
-
-void progress_begin(struct progress_bar *bar, const struct invocation *in)
-{
-  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
-  *bar = (struct progress_bar){.shown = first && !in->quiet && !in->log_json && isatty(STDERR_FILENO),
-                               .begin = tpo_seconds()};
-}
-
-static void print_time_left(double seconds)
-{
-  if (seconds < 100)
-    fprintf(stderr, "  %.0f s left", seconds);
-  else
-    fprintf(stderr, "  %.0f min left", seconds / 60);
-}
-
-void progress_update(void *arg, const char *what, double done, double total, const char *note)
-{
-  struct progress_bar *bar = arg;
-  double now = tpo_seconds();
-  if (!bar->shown) return;
-  if (done <= 0) bar->begin = now;
-  if (now - bar->last < 0.1 && done < total) return;
-  bar->last = now;
-  fprintf(stderr, "\r\033[K%-10s ", what);
-  if (total > 0) {
-    double share = done > total ? 1 : done / total;
-    char cells[31];
-    for (int i = 0; i < 30; i++) cells[i] = i < (int)(share * 30) ? '#' : '.';
-    cells[30] = '\0';
-    fprintf(stderr, "[%s] %3.0f %%", cells, 100 * share);
-    if (share > 0.02 && share < 1) print_time_left((now - bar->begin) * (1 - share) / share);
-  }
-  if (note && *note) fprintf(stderr, "  %s", note);
-  fflush(stderr);
-}
-
-void progress_end(struct progress_bar *bar)
-{
-  if (bar->shown && bar->last > 0) fprintf(stderr, "\r\033[K");
 }

@@ -16,9 +16,9 @@ static const struct option common_options[] = {
     {"--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"},
     {"--seed", 's', "S", "seed", "seed of all randomness"},
     {"--set", 0, "KEY=VALUE", NULL, "override one configuration key; may be repeated"},
-    {"--quiet", 'q', NULL, NULL, "print warnings and errors only"},
+    {"--quiet", 'q', NULL, NULL, "print warnings and errors only, no progress"},
     {"--verbose", 'v', NULL, NULL, "print more"},
-    {"--log-json", 0, NULL, NULL, "log one JSON object a line"},
+    {"--log-json", 0, NULL, NULL, "log one JSON object a line, progress too"},
     {"--help", 'h', NULL, NULL, "show this help"},
     {NULL, 0, NULL, NULL, NULL},
 };

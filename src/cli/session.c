@@ -2,7 +2,9 @@
 #include "cli/session.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Cores that this rank may use: those of its affinity mask, shared with the ranks beside it when the mask
  * holds them all. */
@@ -14,12 +16,32 @@ static int share_of_cores(const struct tpo_comm *comm)
   return share < 1 ? 1 : share;
 }
 
+/* A bar where there is a terminal that can take it away again. */
+static enum progress_kind kind_of_progress(const struct invocation *in)
+{
+  const char *terminal = getenv("TERM");
+  if (in->quiet || (in->comm && tpo_comm_rank(in->comm) != 0)) return PROGRESS_NONE;
+  bool dumb = terminal && strcmp(terminal, "dumb") == 0;
+  return in->log_json || dumb || !isatty(STDERR_FILENO) ? PROGRESS_LINES : PROGRESS_BAR;
+}
+
+void cli_session_open_plain(struct cli_session *s, struct invocation *in)
+{
+  enum progress_kind kind = kind_of_progress(in);
+  *s = (struct cli_session){.session = {.config = &in->config, .comm = in->comm}};
+  progress_begin(&s->bar, kind, STDERR_FILENO, NULL);
+  if (kind == PROGRESS_NONE) return;
+  s->session.progress = progress_update;
+  s->session.progress_arg = &s->bar;
+}
+
 int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_error *err)
 {
   *s = (struct cli_session){0};
   const struct tpo_config *config = &in->config;
   int status = in->comm ? 0 : tpo_comm_open_alone(&in->comm, err);
   if (status < 0) return status;
+  cli_session_open_plain(s, in);
   int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
   struct tpo_backend_options options = {.kind = config->model.backend,
                                         .threads = threads,
@@ -29,12 +51,10 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   if (status == TPO_E_UNSUPPORTED) /* a backend that is not there was asked for: the settings are at fault */
     status = tpo_fail(err, TPO_E_USAGE, "model.backend: %s", strdupa(err->message));
   status = tpo_comm_agree(in->comm, status, err);
-  if (status < 0) return status;
-  s->session.config = config;
-  s->session.comm = in->comm;
-  s->session.progress = progress_update;
-  s->session.progress_arg = &s->bar;
-  progress_begin(&s->bar, in);
+  if (status < 0) {
+    progress_end(&s->bar);
+    return status;
+  }
   tpo_log(TPO_LOG_DEBUG, "%s; %s", tpo_backend_describe(s->session.backend), tpo_comm_describe(in->comm));
   return 0;
 }

@@ -33,6 +33,11 @@ int comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, enum c
   return 0;
 }
 
+void tpo_comm_set_patient(struct tpo_comm *comm, bool patient)
+{
+  comm->patient = patient;
+}
+
 int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err)
 {
   if (comm->size == 1) return status;

@@ -34,6 +34,7 @@ struct tpo_comm {
   int rank, size, local_rank, local_size;
   double deadline; /* seconds */
   bool owns_mpi;   /* MPI was initialised here */
+  bool patient;    /* a signal doesn't end waiting */
   MPI_Comm world;  /* all ranks; a duplicate, so that a host program's messages never meet ours */
   int64_t *words;  /* [COMM_WORDS], which the other ranks may read and add to at any time */
   MPI_Win window;  /* words in shared memory, when all ranks are on one host */

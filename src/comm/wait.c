@@ -207,7 +207,7 @@ int comm_wait_for(struct tpo_comm *comm, comm_poll *poll, void *arg, enum comm_k
     sleep_us = sleep_us * 2 < SLEEP_LAST_US ? sleep_us * 2 : SLEEP_LAST_US;
     double now = tpo_seconds();
     int signal_number = tpo_interrupted();
-    if (signal_number == SIGINT || signal_number == SIGTERM) {
+    if (!comm->patient && (signal_number == SIGINT || signal_number == SIGTERM)) {
       if (signalled == 0) signalled = now;
       if (now - signalled > INTERRUPT_SECONDS)
         return comm_break(comm, TPO_E_INTERRUPTED, "stopped by a signal while waiting for the other ranks",

@@ -378,3 +378,12 @@ int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_t
   if (thought->thought_tokens > 0) return thought->thought_tokens;
   return thought->force && given(thought->response_marker) ? max_tokens / 2 : 0;
 }
+
+int tpo_config_output_limit(const struct tpo_thought_config *thought, int max_tokens)
+{
+  int of_thought = tpo_config_thought_limit(thought, max_tokens);
+  bool has_thought = given(thought->response_marker);
+  if (thought->response_tokens == 0 || (has_thought && of_thought == 0)) return max_tokens;
+  int64_t sum = (int64_t)thought->response_tokens + (has_thought ? of_thought : 0);
+  return sum < max_tokens ? (int)sum : max_tokens;
+}

@@ -278,6 +278,11 @@ const struct config_key config_keys[] = {
     TRUTH("train.save_optimizer", train.save_optimizer, "true",
           "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); "
           "a bf16 model's fp32 master weights are kept in any case."),
+    REAL(
+        "train.state_minutes", train.state_minutes, 0, 100000, 0, "30",
+        "Minutes of an epoch after which the state of training (12 bytes a parameter) is kept, so that `--resume` "
+        "goes on from there; it is kept at the end of an epoch and after a signal in any case. "
+        "0 keeps it only then."),
 
     TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
     INT("run.iterations", run.iterations, 1, 10000, "4",
@@ -350,9 +355,10 @@ const char *config_key_name(int key)
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
-      "model.threads",     "sampling.slots", "judge.max_failed", "judge.slots",  "judge.batch_tokens",
-      "judge.concurrency", "judge.timeout",  "judge.retries",    "judge.cache",  "judge.key_env",
-      "run.dir",           "run.iterations", "run.deadline",     "run.baseline", "run.tensorboard"};
+      "model.threads",      "sampling.slots",    "judge.max_failed",    "judge.slots",
+      "judge.batch_tokens", "judge.concurrency", "judge.timeout",       "judge.retries",
+      "judge.cache",        "judge.key_env",     "train.state_minutes", "run.dir",
+      "run.iterations",     "run.deadline",      "run.baseline",        "run.tensorboard"};
   for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
     if (strcmp(config_keys[key].path, free_keys[i]) == 0) return false;
   return true;

@@ -39,6 +39,7 @@ struct http {
   struct judge_pairwise *pairwise; /* NULL: absolute scores, for which the rest is */
   struct ask_chat chat;
   struct judge_texts texts;
+  struct tpo_watch watch;
   json_int_t responses, failed, unparsable;
   bool warned;
 };
@@ -98,8 +99,9 @@ static int open_parts(struct http *http, const char *argument, const struct tpo_
   if (status == 0) status = ask_open_http(&chat, url, &options, err);
   free(url);
   if (status < 0) return status;
-  if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env->seed, err);
+  if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env, err);
   http->chat = chat;
+  http->watch = env->watch;
   return judge_texts_open(&http->texts, config, builtin_system, builtin_prompt, err);
 }
 
@@ -218,6 +220,9 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
   if (http->pairwise) return judge_pairwise_score(http->pairwise, items, n_items, results, err);
   struct ask_batch *batch;
   int status = ask_batch_open(&batch, &http->chat, http->texts.system, take_answer, http, err);
+  size_t total = 0;
+  for (int i = 0; i < n_items; i++) total += (size_t)items[i].n_responses;
+  if (status == 0) ask_batch_watch(batch, &http->watch, total);
   for (int i = 0; i < n_items && status == 0; i++) {
     status = add_item(http, batch, &items[i], results, err);
     results += items[i].n_responses;

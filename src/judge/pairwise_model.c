@@ -25,7 +25,7 @@ static int pairwise_open(void **state, const char *argument, const struct tpo_ju
   struct ask_options options = judge_ask_options(config, env);
   struct judge_pairwise *pairwise;
   int status = ask_open_engine(&chat, argument, &options, err);
-  if (status == 0) status = judge_pairwise_open(&pairwise, chat, config, env->seed, err);
+  if (status == 0) status = judge_pairwise_open(&pairwise, chat, config, env, err);
   if (status == 0) *state = pairwise;
   return status;
 }

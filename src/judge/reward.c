@@ -15,7 +15,15 @@ struct reward {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
   json_int_t refused; /* responses whose chat can't be rendered; the model counts what it gets alone */
+  struct tpo_watch watch;
+  double before, waiting, all; /* responses that are done with, that the model has, and all of the call */
 };
+
+static void tell_texts(void *arg, double share)
+{
+  const struct reward *reward = arg;
+  tpo_watch_tell(&reward->watch, (reward->before + share * reward->waiting) / reward->all);
+}
 
 static int find_folder(const char *argument, struct tpo_error *err)
 {
@@ -59,7 +67,9 @@ static int open_parts(struct reward *reward, const char *folder, const struct tp
   struct tpo_reward_options options = {.backend = env->backend,
                                        .dtype = env->dtype,
                                        .head = config->head,
-                                       .batch_tokens = config->batch_tokens};
+                                       .batch_tokens = config->batch_tokens,
+                                       .watch = {tell_texts, reward}};
+  reward->watch = env->watch;
   int status = open_text(reward, folder, err);
   return status < 0 ? status : tpo_reward_open(&reward->model, folder, &options, err);
 }
@@ -167,7 +177,9 @@ static int score_waiting(struct reward *reward, struct waiting *waiting, struct 
   int status = texts && found ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; status == 0 && i < waiting->n; i++)
     texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n};
+  reward->waiting = (double)waiting->n;
   if (status == 0) status = tpo_reward_score(reward->model, texts, waiting->n, found, err);
+  reward->before += reward->waiting;
   for (size_t i = 0; status == 0 && i < waiting->n; i++)
     status = found[i].ok ? judge_set_score(waiting->results[i], found[i].score,
                                            make_detail(reward->model, &found[i]), err)
@@ -203,6 +215,8 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   struct waiting waiting = {0};
   size_t total = 0;
   for (int i = 0; i < n_items; i++) total += (size_t)items[i].n_responses;
+  reward->before = 0;
+  reward->all = (double)total;
   waiting.ids = tpo_calloc(total, sizeof *waiting.ids, err);
   waiting.results = tpo_calloc(total, sizeof *waiting.results, err);
   int status = waiting.ids && waiting.results ? 0 : TPO_E_MEMORY;

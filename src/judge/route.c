@@ -10,7 +10,15 @@ struct router {
   struct routes routes;
   struct tpo_judge **judges; /* [n_judges] */
   json_int_t *prompts;       /* [n routes + 1] that took each route; last: none */
+  struct tpo_watch watch;    /* of all judges' items; each judge tells of its own */
+  double before, part, all;  /* responses of the parts that are scored, of the one under way, of all */
 };
+
+static void tell_part(void *arg, double share)
+{
+  const struct router *router = arg;
+  if (router->all > 0) tpo_watch_tell(&router->watch, (router->before + share * router->part) / router->all);
+}
 
 static int name_route(const struct routes *routes, int judge, struct tpo_error *err)
 {
@@ -93,11 +101,14 @@ static int open_judges(struct router *router, const struct tpo_judge_config *con
   int status = routes_open(&router->routes, config, err);
   if (status < 0) return status;
   size_t n = (size_t)router->routes.n_judges;
+  struct tpo_judge_env own = *env;
+  router->watch = env->watch;
+  own.watch = (struct tpo_watch){tell_part, router};
   router->judges = tpo_calloc(n, sizeof *router->judges, err);
   router->prompts = tpo_calloc((size_t)router->routes.n + 1, sizeof *router->prompts, err);
   if (!router->judges || !router->prompts) return TPO_E_MEMORY;
   for (int j = 0; j < (int)n && status == 0; j++) {
-    status = tpo_judge_open(&router->judges[j], &router->routes.judges[j], env, err);
+    status = tpo_judge_open(&router->judges[j], &router->routes.judges[j], &own, err);
     if (status < 0) name_route(&router->routes, j, err);
   }
   return status;
@@ -213,10 +224,14 @@ static int route_score(void *state, const struct tpo_judge_item *items, int n_it
   int *choices = tpo_calloc((size_t)n_items, sizeof *choices, err);
   if (!choices) return TPO_E_MEMORY;
   int status = choose(router, items, n_items, choices, results, err);
+  router->before = router->all = 0;
+  for (int i = 0; i < n_items; i++) router->all += items[i].n_responses;
   for (int j = 0; j < router->routes.n_judges && status == 0; j++) {
     struct part part = {0};
     status = collect_part(router, j, choices, items, n_items, results, &part, err);
+    router->part = (double)part.n_results;
     if (status == 0) status = score_part(router, j, &part, err);
+    router->before += router->part;
     free_part(&part);
   }
   free(choices);

@@ -10,6 +10,7 @@
 struct rule {
   bool loose;
   double repetition_penalty, empty_score;
+  struct tpo_watch watch;
 };
 
 static int rule_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
@@ -22,12 +23,13 @@ static int rule_check(const char *argument, const struct tpo_judge_config *confi
 static int rule_open(void **state, const char *argument, const struct tpo_judge_config *config,
                      const struct tpo_judge_env *env, struct tpo_error *err)
 {
-  (void)argument, (void)env;
+  (void)argument;
   struct rule *rule = tpo_calloc(1, sizeof *rule, err);
   if (!rule) return TPO_E_MEMORY;
   rule->loose = !config->strict;
   rule->repetition_penalty = config->repetition_penalty;
   rule->empty_score = config->empty_score;
+  rule->watch = env->watch;
   *state = rule;
   return 0;
 }
@@ -116,10 +118,12 @@ static int score_item(const struct rule *rule, const struct tpo_judge_item *item
 static int rule_score(void *state, const struct tpo_judge_item *items, int n_items,
                       struct tpo_judge_result *results, struct tpo_error *err)
 {
+  const struct rule *rule = state;
   int status = 0;
   for (int i = 0; i < n_items && status == 0; i++) {
-    status = score_item(state, &items[i], results, err);
+    status = score_item(rule, &items[i], results, err);
     results += items[i].n_responses;
+    if (status == 0) tpo_watch_tell(&rule->watch, (i + 1.0) / n_items);
   }
   return status;
 }

@@ -101,12 +101,22 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
   return status;
 }
 
+/* Outputs of one pass; the other ranks are taken to be as far with theirs. */
+static void tell_outputs(const struct loop *loop, const struct outputs *o, size_t done)
+{
+  tpo_session_tell(loop->session, &(struct tpo_progress){.phase = "distances",
+                                                         .unit = "outputs",
+                                                         .done = (double)done,
+                                                         .total = (double)o->set->n});
+}
+
 /* The model of `path` over this rank's outputs, packed as the trainer packs. */
 static int pass(struct loop *loop, const struct outputs *o, const char *path, bool keep_master, float *out,
                 struct tpo_error *err)
 {
   int status = loop_open_policy(loop, path, keep_master, err);
   if (status < 0) return status;
+  tell_outputs(loop, o, 0);
   for (size_t first = 0, end; first < o->set->n && status == 0; first = end) {
     int64_t tokens = 0, generated = 0;
     if (tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
@@ -120,8 +130,11 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, bo
     }
     if (status == 0) status = forward(loop, o, first, end, (int)tokens, out, err);
     out += generated;
+    if (status == 0 && end < o->set->n) tell_outputs(loop, o, end);
   }
-  return loop_agree(loop, status, err);
+  status = loop_agree(loop, status, err);
+  if (status == 0) tell_outputs(loop, o, o->set->n);
+  return status;
 }
 
 /* Both models' log-probabilities; that model goes first which is open. A policy that is opened after the

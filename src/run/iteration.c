@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -161,12 +160,13 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
 /* Of the pairs that can be trained on. */
 static int reference_logprobs(struct loop *loop, struct tpo_error *err)
 {
-  char model[4096];
+  char model[4096], journal[4096];
   bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
   struct tpo_pairs *pairs = &loop->pairs;
   char name[40];
   struct tpo_train_filtered filtered;
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
   if (status < 0) return status;
   snprintf(name, sizeof name, "iteration %d", loop->iteration);
@@ -175,8 +175,8 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = loop_event(loop, "left_out", event_left_out(&filtered), err);
   status = loop_agree(loop, status, err);
   if (status == 0)
-    status = tpo_train_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train,
-                                          pairs, err);
+    status =
+        tpo_reference_logprobs(loop->session, loop->policy.model, pairs, journal, loop->allow_changes, err);
   return status;
 }
 
@@ -234,6 +234,7 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
   while ((status = tpo_dpo_step(dpo, &metrics, err)) == 1) {
     status = loop_agree(loop, loop_event(loop, "step", event_step(&metrics), err), err);
     if (status < 0) break;
+    if (loop->first) tpo_dpo_mark(dpo, ftell(loop->metrics));
   }
   bool more = loop->config->train.epochs > 1; /* than one: its end is the step's own */
   if (status == 0 && more && loop->config->run.validate_each_epoch)
@@ -257,6 +258,8 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
   status = loop_agree(loop, status, err);
   while (status == 0 && progress->epochs_done < loop->config->train.epochs)
     status = train_epoch(loop, dpo, progress->epochs_done + 1, err);
+  if (status < 0) status = tpo_dpo_stop(dpo, status, err);
+  if (status == 0) status = tpo_dpo_finish(dpo, err);
   if (status < 0 || !loop->first) return status;
   if (loop->config->train.epochs > 1)
     status = loop_event(loop, "selected", json_pack("{s:i}", "epoch", progress->best_epoch), err);
@@ -267,11 +270,12 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
 
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096], out[4096], state[4096];
+  char policy[4096], out[4096], journal[4096];
   struct tpo_dpo *dpo = NULL;
-  const struct tpo_dpo_options options = {.out = out, .state = state, .config_yaml = loop->config_yaml};
+  const struct tpo_dpo_options options = {
+      .out = out, .journal = journal, .drop_others = loop->allow_changes, .config_yaml = loop->config_yaml};
   int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "trainer.h5", state, err);
+  if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_have_pairs(loop, err);
   if (status == 0) status = loop_open_policy(loop, policy, true, err);
@@ -280,6 +284,5 @@ int step_dpo(struct loop *loop, struct tpo_error *err)
   tpo_dpo_close(dpo);
   tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
   tpo_pairs_free(&loop->pairs);
-  if (status == 0 && loop->first) unlink(state);
   return loop_agree(loop, status, err);
 }

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "run/loop.h"
-#include "store/journal/journal.h"
 
 static bool is_temporary(const char *name)
 {
@@ -66,7 +65,7 @@ void loop_clear_leftovers(const struct loop *loop)
 static void drop(const char *journal)
 {
   struct tpo_error err = {0};
-  if (journal_remove(journal, &err) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
+  if (tpo_dpo_forget(journal, &err) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
 }
 
 void loop_drop_journal(const struct loop *loop, const char *name)

@@ -25,7 +25,8 @@ struct won {
 struct loop {
   const struct tpo_session *session;
   const struct tpo_config *config;
-  bool first; /* this is rank 0 */
+  bool first;         /* this is rank 0 */
+  bool allow_changes; /* what is kept of a step that was begun with another configuration goes */
   char *config_yaml;
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */

@@ -316,8 +316,10 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
             struct tpo_error *err)
 {
   struct tpo_session own = *given, *session = &own;
-  struct loop loop = {
-      .session = session, .config = session->config, .first = tpo_comm_rank(session->comm) == 0};
+  struct loop loop = {.session = session,
+                      .config = session->config,
+                      .first = tpo_comm_rank(session->comm) == 0,
+                      .allow_changes = allow_changes};
   char hash[33];
   session->judge_dir = session->config->run.dir;
   config_hash(session->config, hash);

@@ -1,12 +1,17 @@
-/* Training over all epochs, with the best one kept, and a state file to go on from after an interruption. */
+/* Training over all epochs, with the best one kept, and a state to go on from after an interruption. */
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "steps/dpo_files.h"
 #include "tpo/steps.h"
 
 struct tpo_dpo {
@@ -16,6 +21,12 @@ struct tpo_dpo {
   struct tpo_dpo_options options;
   struct tpo_trainer *trainer;
   struct tpo_dpo_progress progress;
+  const char *folder; /* the journal's */
+  char *work;         /* what its states are of */
+  int64_t mark;       /* for the next state */
+  double kept;        /* when the last state was kept, on the clock; at first: when training was opened */
+  int64_t kept_steps; /* of the state that stands in the folder; -1: none */
+  int kept_epochs;
 };
 
 /* What is known here beside the trainer, kept in the state's JSON. */
@@ -30,57 +41,165 @@ static char *progress_json(const struct tpo_dpo_progress *p, int64_t mark)
   return text;
 }
 
-static int read_progress(const char *path, struct tpo_dpo_progress *p, struct tpo_error *err)
+static int read_progress(const char *text, const char *place, struct tpo_dpo_progress *p,
+                         struct tpo_error *err)
 {
-  struct tpo_checkpoint *c;
-  int status = tpo_checkpoint_open(&c, path, err);
-  if (status < 0) return status;
-  char *text = NULL;
-  size_t len = 0;
-  status = tpo_checkpoint_get_blob(c, "state", &text, &len, err);
-  tpo_checkpoint_close(c);
-  if (status == 0) return tpo_fail(err, TPO_E_INPUT, "%s: /state is missing", path);
-  json_t *o = status > 0 ? tpo_json_parse(text, len, path, err) : NULL;
-  free(text);
-  if (!o) return status < 0 ? status : TPO_E_INPUT;
+  json_t *o = tpo_json_parse(text, strlen(text), place, err);
+  if (!o) return TPO_E_INPUT;
   int64_t done = 0, best = 0;
-  status = tpo_json_get_int(o, "epochs_done", 0, 1 << 20, &done, path, err);
-  if (status == 0) status = tpo_json_get_int(o, "best_epoch", 0, 1 << 20, &best, path, err);
-  if (status == 0) status = tpo_json_get_int(o, "steps_done", 0, INT64_MAX, &p->steps, path, err);
-  if (status == 0) status = tpo_json_get_double(o, "best_score", &p->best_score, path, err);
-  if (status == 0) status = tpo_json_get_double(o, "first_loss", &p->first_loss, path, err);
-  if (status == 0) status = tpo_json_get_double(o, "last_loss", &p->last_loss, path, err);
-  if (status == 0) status = tpo_json_get_int(o, "mark", -1, INT64_MAX, &p->mark, path, err);
+  int status = tpo_json_get_int(o, "epochs_done", 0, 1 << 20, &done, place, err);
+  if (status == 0) status = tpo_json_get_int(o, "best_epoch", 0, 1 << 20, &best, place, err);
+  if (status == 0) status = tpo_json_get_int(o, "steps_done", 0, INT64_MAX, &p->steps, place, err);
+  if (status == 0) status = tpo_json_get_double(o, "best_score", &p->best_score, place, err);
+  if (status == 0) status = tpo_json_get_double(o, "first_loss", &p->first_loss, place, err);
+  if (status == 0) status = tpo_json_get_double(o, "last_loss", &p->last_loss, place, err);
+  if (status == 0) status = tpo_json_get_int(o, "mark", -1, INT64_MAX, &p->mark, place, err);
   json_decref(o);
   p->epochs_done = (int)done;
   p->best_epoch = (int)best;
   return status;
 }
 
-static int save(struct tpo_dpo *dpo, const char *path, int64_t mark, bool with_optimizer,
-                struct tpo_error *err)
+static int best_path(const struct tpo_dpo *dpo, char out[4096], struct tpo_error *err)
 {
-  char *extra = progress_json(&dpo->progress, mark);
-  int status = extra ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  return dpo_best_path(out, dpo->folder, dpo->progress.best_epoch, err);
+}
+
+static int progress_text(struct tpo_dpo *dpo, int64_t mark, char **text, struct tpo_error *err)
+{
+  *text = progress_json(&dpo->progress, mark);
+  return tpo_comm_agree(dpo->session->comm, *text ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory"), err);
+}
+
+static int save_best(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  char path[4096], *extra = NULL;
+  int status = best_path(dpo, path, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
+  if (status == 0) status = progress_text(dpo, -1, &extra, err);
   if (status == 0)
     status = tpo_trainer_save(dpo->trainer, path, dpo->policy->tokenizer, dpo->options.config_yaml, extra,
-                              with_optimizer, err);
+                              dpo->session->config->train.save_optimizer, err);
   free(extra);
   return status;
 }
 
-/* Goes on from the state file when there is one, and the best checkpoint that it speaks of. */
+/* The state as it is now; checkpoints that it doesn't speak of go. */
+static int keep_state(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  struct tpo_comm *comm = dpo->session->comm;
+  char *extra = NULL;
+  bool more = dpo->progress.epochs_done < dpo->session->config->train.epochs;
+  int status = progress_text(dpo, dpo->mark, &extra, err);
+  tpo_comm_set_patient(comm, true);
+  if (status == 0) status = tpo_trainer_keep(dpo->trainer, dpo->folder, dpo->work, extra, more, err);
+  tpo_comm_set_patient(comm, false);
+  free(extra);
+  dpo->kept = tpo_seconds();
+  if (status < 0) return status;
+  dpo->kept_steps = dpo->progress.steps;
+  dpo->kept_epochs = dpo->progress.epochs_done;
+  if (tpo_comm_rank(comm) == 0) dpo_drop_files(dpo->folder, dpo->progress.best_epoch);
+  return 0;
+}
+
+/* Training can go on where there is no room for a second state, with less to go on from. */
+static int keep_or_warn(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  int status = keep_state(dpo, &why);
+  if (status == TPO_E_IO) {
+    if (tpo_comm_rank(dpo->session->comm) == 0)
+      tpo_log(TPO_LOG_WARN, "the state of training after %lld steps is not kept: %s",
+              (long long)dpo->progress.steps, why.message);
+    return 0;
+  }
+  return status < 0 ? tpo_fail(err, status, "%s", why.message) : 0;
+}
+
+/* The best epoch's checkpoint is where the state says, or all was done and `out` has it. */
+static int check_best(const struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  char path[4096];
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  if (p->best_epoch == 0) return 0;
+  int status = best_path(dpo, path, err);
+  if (status < 0 || tpo_file_exists(path)) return status;
+  if (p->epochs_done == dpo->session->config->train.epochs && tpo_file_exists(dpo->options.out)) return 0;
+  return tpo_fail(err, TPO_E_STATE, "%s is missing, which the state beside it needs; removing %s begins anew",
+                  path, dpo->folder);
+}
+
+/* Of a state that can't be gone on from. Rank 0. */
+static int drop_state(const struct tpo_dpo *dpo, const char *why, struct tpo_error *err)
+{
+  if (tpo_comm_rank(dpo->session->comm) != 0) return 0;
+  tpo_log(TPO_LOG_WARN, "%s; training begins anew", why);
+  return tpo_trainer_forget(dpo->folder, err);
+}
+
+/* Goes on from the state in the folder when there is one. */
 static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  const struct tpo_dpo_options *options = &dpo->options;
   struct tpo_comm *comm = dpo->session->comm;
-  double missing = !options->state || !tpo_file_exists(options->state) || !tpo_file_exists(options->out);
-  int status = tpo_comm_allreduce_max_f64(comm, &missing, 1, err);
-  if (status < 0 || missing > 0) return status;
-  status = tpo_trainer_load(dpo->trainer, options->state, err);
-  if (status == 0) status = read_progress(options->state, &dpo->progress, err);
+  struct tpo_error why = {0};
+  char *text = NULL;
+  int found = tpo_trainer_take_up(dpo->trainer, dpo->folder, dpo->work, &text, &why);
+  bool drops = found == TPO_E_INPUT || (found == TPO_E_STATE && dpo->options.drop_others);
+  if (drops) return tpo_comm_agree(comm, drop_state(dpo, why.message, err), err);
+  int status = found < 0 ? tpo_fail(err, found, "%s", why.message) : 0;
+  if (found == 1) {
+    status = read_progress(text, dpo->folder, &dpo->progress, err);
+    dpo->mark = dpo->progress.mark;
+    dpo->kept_steps = dpo->progress.steps;
+    dpo->kept_epochs = dpo->progress.epochs_done;
+    if (status == 0) status = tpo_comm_rank(comm) == 0 ? check_best(dpo, err) : 0;
+  }
+  free(text);
   return tpo_comm_agree(comm, status, err);
+}
+
+/* Found out before training, not at its first state. */
+static int make_folder(const struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  struct tpo_comm *comm = dpo->session->comm;
+  int status = tpo_comm_rank(comm) == 0 ? tpo_make_dirs(dpo->folder, err) : 0;
+  status = tpo_comm_agree(comm, status, err);
+  if (status == 0 && !tpo_is_dir(dpo->folder))
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "%s: the folder that rank 0 made is not there; it must be on a file system that all ranks "
+                 "see",
+                 dpo->folder);
+  return tpo_comm_agree(comm, status, err);
+}
+
+static int open_state(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  int status = tpo_trainer_work(dpo->trainer, dpo->pairs, &dpo->work, err);
+  status = tpo_comm_agree(dpo->session->comm, status, err);
+  if (status == 0) status = make_folder(dpo, err);
+  if (status == 0) status = take_up_state(dpo, err);
+  if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0)
+    dpo_drop_files(dpo->folder, dpo->progress.best_epoch);
+  return status;
+}
+
+/* Optimizer steps of all epochs. */
+static void tell_steps(const struct tpo_dpo *dpo)
+{
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  int epochs = dpo->session->config->train.epochs;
+  int64_t per_epoch = tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n);
+  int64_t epoch = per_epoch > 0 && p->steps > 0 ? (p->steps - 1) / per_epoch + 1 : 1;
+  char note[64];
+  int len = snprintf(note, sizeof note, "epoch %lld of %d", (long long)epoch, epochs);
+  if (p->steps > 0) snprintf(note + len, sizeof note - (size_t)len, ", loss %.4f", p->last_loss);
+  tpo_session_tell(dpo->session, &(struct tpo_progress){.phase = "training",
+                                                        .unit = "steps",
+                                                        .done = (double)p->steps,
+                                                        .total = (double)per_epoch * epochs,
+                                                        .note = note});
 }
 
 int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,
@@ -94,15 +213,20 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
                             .policy = policy,
                             .pairs = pairs,
                             .options = *options,
+                            .folder = options->journal,
+                            .mark = -1,
+                            .kept = tpo_seconds(),
+                            .kept_steps = -1,
                             .progress = {.mark = -1, .best_score = NAN}};
     status = tpo_trainer_open(&dpo->trainer, policy->model, session->comm, &session->config->train,
                               session->config->seed, err);
   }
-  if (status == 0) status = take_up_state(dpo, err);
+  if (status == 0) status = open_state(dpo, err);
   if (status < 0) {
     tpo_dpo_close(dpo);
     return status;
   }
+  tell_steps(dpo);
   *out = dpo;
   return 0;
 }
@@ -111,6 +235,8 @@ void tpo_dpo_close(struct tpo_dpo *dpo)
 {
   if (!dpo) return;
   tpo_trainer_close(dpo->trainer);
+  if (dpo->session && tpo_comm_rank(dpo->session->comm) == 0) rmdir(dpo->folder); /* where nothing is in it */
+  free(dpo->work);
   free(dpo);
 }
 
@@ -119,38 +245,88 @@ const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo)
   return &dpo->progress;
 }
 
-static void show_progress(const struct tpo_session *session, const struct tpo_train_metrics *m)
+void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark)
 {
-  char note[64];
-  if (!session->progress) return;
-  snprintf(note, sizeof note, "loss %.4f", m->loss);
-  session->progress(session->progress_arg, "training", m->epoch, session->config->train.epochs, note);
+  dpo->mark = mark;
+}
+
+/* By rank 0's clock. */
+static int keep_when_due(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  double minutes = dpo->session->config->train.state_minutes;
+  if (minutes == 0 || p->steps == 0) return 0;
+  double due = tpo_comm_rank(dpo->session->comm) == 0 && tpo_seconds() - dpo->kept >= 60 * minutes;
+  int status = tpo_comm_allreduce_max_f64(dpo->session->comm, &due, 1, err);
+  return status == 0 && due > 0 ? keep_or_warn(dpo, err) : status;
 }
 
 int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err)
 {
   struct tpo_dpo_progress *p = &dpo->progress;
-  int status = tpo_trainer_step(dpo->trainer, dpo->pairs, p->epochs_done, metrics, err);
+  int status = keep_when_due(dpo, err);
+  if (status == 0) status = tpo_trainer_step(dpo->trainer, dpo->pairs, p->epochs_done, metrics, err);
   if (status != 1) return status;
   if (p->steps == 0) p->first_loss = metrics->loss;
   p->last_loss = metrics->loss;
   p->steps++;
-  show_progress(dpo->session, metrics);
+  tell_steps(dpo);
   return 1;
+}
+
+/* After a failure that all ranks agreed on: keeps the state, and adds to the message what is kept. */
+static int keep_and_tell(struct tpo_dpo *dpo, int status, struct tpo_error *err)
+{
+  const struct tpo_dpo_progress *p = &dpo->progress;
+  struct tpo_error failed = *err, why = {0};
+  char kept[4400] = "";
+  bool is_new = p->steps != (dpo->kept_steps < 0 ? 0 : dpo->kept_steps) || p->epochs_done != dpo->kept_epochs;
+  int keeping = is_new ? keep_state(dpo, &why) : 0;
+  int64_t steps =
+      tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n) * dpo->session->config->train.epochs;
+  if (dpo->kept_steps >= 0)
+    snprintf(kept, sizeof kept, "; %lld of %lld steps are kept in %s", (long long)dpo->kept_steps,
+             (long long)steps, dpo->folder);
+  if (keeping < 0)
+    tpo_fail(err, status, "%s; the state after %lld steps can't be kept: %s%s", failed.message,
+             (long long)p->steps, why.message, kept);
+  else
+    tpo_fail(err, status, "%s%s", failed.message, kept);
+  return tpo_comm_agree(dpo->session->comm, status, err);
 }
 
 int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err)
 {
-  const struct tpo_train_config *train = &dpo->session->config->train;
-  struct tpo_dpo_progress *p = &dpo->progress;
+  struct tpo_dpo_progress *p = &dpo->progress, before = *p;
   int status = 0;
   p->epochs_done++;
   if (isnan(score) || isnan(p->best_score) || score > p->best_score) {
     p->best_epoch = p->epochs_done;
     p->best_score = score;
-    status = save(dpo, dpo->options.out, -1, train->save_optimizer, err);
+    status = save_best(dpo, err);
   }
-  if (status == 0 && dpo->options.state && p->epochs_done < train->epochs)
-    status = save(dpo, dpo->options.state, mark, true, err);
+  if (status == TPO_E_IO) { /* no room: the epoch's end comes again */
+    *p = before;
+    return keep_and_tell(dpo, status, err);
+  }
+  dpo->mark = mark;
+  if (status == 0) status = keep_or_warn(dpo, err);
+  if (status == 0 && p->epochs_done < dpo->session->config->train.epochs)
+    tell_steps(dpo); /* goes on after a validation */
   return status;
+}
+
+int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err)
+{
+  char best[4096];
+  int status = best_path(dpo, best, err);
+  /* Otherwise it was moved before this training was taken up. */
+  if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0 && tpo_file_exists(best))
+    status = dpo_move(best, dpo->options.out, err);
+  return tpo_comm_agree(dpo->session->comm, status, err);
+}
+
+int tpo_dpo_stop(struct tpo_dpo *dpo, int status, struct tpo_error *err)
+{
+  return status == TPO_E_INTERRUPTED ? keep_and_tell(dpo, status, err) : status;
 }

@@ -1,13 +1,12 @@
 /* Sampling over ranks: prompts are jobs of a shared queue, longest first; samples are gathered to rank 0. Of
  * a prompt whose samples are kept in part, what is missing. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/memory.h"
 #include "steps/kept_samples.h"
+#include "steps/sampled.h"
 #include "tpo/engine.h"
 #include "tpo/steps.h"
 
@@ -32,8 +31,7 @@ struct sampling {
   size_t n_jobs, jobs_capacity;
   struct tpo_comm_queue *queue;
   struct tpo_samples *local;
-  double begin;
-  int64_t tokens; /* drawn on this rank */
+  struct sampled sampled;
 };
 
 static int render_prompts(struct sampling *s, struct tpo_error *err)
@@ -160,8 +158,10 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
   struct sampling *s = arg;
   int64_t job;
   int status = tpo_comm_queue_next(s->queue, &job, err);
-  if (status == 1) *request = &s->jobs[job];
-  return status;
+  if (status != 1) return status;
+  *request = &s->jobs[job];
+  sampled_take(&s->sampled, *request);
+  return 1;
 }
 
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
@@ -171,6 +171,7 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   const struct prompt *p = &s->prompts[output->request->index];
   struct tpo_instruction_view view = {
       .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
+  sampled_output(&s->sampled, output);
   int status = tpo_engine_make_row(output, &view, s->local, err);
   if (status < 0 || !s->kept) return status;
   return kept_sample_add(s->kept, &s->local->rows[s->local->n - 1], s->options->sampling->temperature, err);
@@ -180,15 +181,7 @@ static void count_token(void *arg, const struct tpo_request *request, int k, con
 {
   struct sampling *s = arg;
   (void)request, (void)k, (void)bytes, (void)len;
-  s->tokens++;
-  if (!s->session->progress || s->tokens % 16 != 0) return;
-  char note[64];
-  double seconds = tpo_seconds() - s->begin, n = (double)s->n_jobs;
-  double taken = (double)tpo_comm_queue_taken(s->queue), size = tpo_comm_size(s->session->comm);
-  snprintf(note, sizeof note, "%.0f tokens/s a rank", (double)s->tokens / (seconds > 0 ? seconds : 1));
-  double done = (double)s->local->n * size * n / (double)(s->n_samples - s->n_kept);
-  s->session->progress(s->session->progress_arg, s->options->what ? s->options->what : "sampling",
-                       done < taken ? done : taken, n, note);
+  sampled_token(&s->sampled);
 }
 
 /* Every rank's rows as bytes to rank 0, which unpacks them. */
@@ -219,6 +212,18 @@ static int sort_rows(const struct sampling *s, struct tpo_samples *samples, stru
   return status;
 }
 
+static int begin_progress(struct sampling *s, struct tpo_error *err)
+{
+  const struct tpo_sampling_config *sampling = s->options->sampling;
+  int limit = tpo_config_output_limit(s->options->thought, sampling->max_tokens),
+      context = tpo_model_arch(s->policy->model)->context;
+  s->sampled.queue = s->queue;
+  s->sampled.jobs = s->jobs;
+  s->sampled.forecast.budget = limit < context ? limit : context;
+  s->sampled.forecast.at_once = sampling->slots;
+  return sampled_begin(&s->sampled, s->n_jobs, err);
+}
+
 static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, struct tpo_error *err)
 {
   struct tpo_engine *engine;
@@ -231,8 +236,8 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
   if (status < 0) return status;
   struct tpo_engine_client client = {
       .arg = s, .next = next_request, .output = take_output, .token = count_token};
-  s->begin = tpo_seconds();
-  status = tpo_engine_run(engine, &client, err);
+  status = begin_progress(s, err);
+  if (status == 0) status = tpo_engine_run(engine, &client, err);
   struct tpo_engine_stats counts;
   tpo_engine_stats(engine, &counts);
   stats->prompt_tokens = (double)counts.prompt_tokens;
@@ -299,19 +304,25 @@ int generate_kept(const struct tpo_session *session, const struct tpo_policy *po
                        .instructions = instructions,
                        .options = options,
                        .kept = kept,
-                       .local = &local};
+                       .local = &local,
+                       .sampled = {.session = session,
+                                   .phase = options->what ? options->what : "sampling",
+                                   .n_prompts = instructions->n}};
   *stats = (struct tpo_generate_stats){0};
   int status = render_prompts(&s, err);
   if (status == 0) qsort_r(s.order, instructions->n, sizeof *s.order, longer_first, &s);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = plan_jobs(&s, samples, err);
+  for (size_t i = 0; i < samples->n; i++) s.sampled.before += samples->rows[i].n_tokens;
   if (status == 0) status = draw(&s, stats, err);
   if (status < 0 && kept)
     status = kept_tell(kept, status, (double)(local.n + samples->n), (double)s.n_samples, "samples", err);
   if (status == 0) status = gather_rows(&s, samples, err);
   if (status == 0) status = add_stats(&s, samples, stats, err);
+  if (status == 0) sampled_end(&s.sampled, stats->sampled_tokens + stats->inserted_tokens);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = sort_rows(&s, samples, err);
   free_prompts(&s);
+  sampled_free(&s.sampled);
   tpo_samples_free(&local);
   return tpo_comm_agree(session->comm, status, err);
 }

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "judge/scales.h"
 #include "steps/judge_item.h"
+#include "steps/judge_watch.h"
 #include "steps/judging.h"
 #include "tpo/judge.h"
 
@@ -121,6 +122,7 @@ struct judging {
   double pace;     /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   struct tpo_comm_queue *queue;
   struct batch batch;
+  struct judge_watch watch;
 };
 
 static int list_prompts(struct judging *j, struct tpo_error *err)
@@ -157,9 +159,11 @@ static int take_batch(struct judging *j, size_t *n, struct tpo_error *err)
   int64_t job;
   int more = 1;
   *n = 0;
+  judge_watch_next(&j->watch);
   for (size_t size = 1; *n < size && (more = tpo_comm_queue_next(j->queue, &job, err)) == 1;) {
     if (*n == 0) size = batch_size(j, j->n_prompts - (size_t)job);
     j->taken[(*n)++] = (size_t)job;
+    judge_watch_take(&j->watch, job);
   }
   return more < 0 ? more : 0;
 }
@@ -209,7 +213,8 @@ static int score_jobs(const struct tpo_session *session, struct judging *j, stru
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),
                               .size = tpo_comm_size(session->comm),
-                              .cache_dir = cache_dir(session, cache)};
+                              .cache_dir = cache_dir(session, cache),
+                              .watch = {judge_watch_tell, &j->watch}};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = score_batches(j, judge, out, err);
@@ -232,15 +237,21 @@ static int score_share(const struct tpo_session *session, const struct tpo_sampl
                       .deadline = session->config->run.deadline,
                       .pace = -1};
   int status = list_prompts(&j, err);
+  struct judge_jobs jobs = {
+      .samples = samples, .firsts = j.firsts, .n_prompts = j.n_prompts, .n_jobs = j.n_prompts};
+  if (status == 0) status = judge_watch_begin(&j.watch, session, &jobs, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = tpo_comm_queue_create(session->comm, &j.queue, (int64_t)j.n_prompts, err);
+  j.watch.queue = j.queue;
   if (status == 0) {
     status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
+    if (status == 0) judge_watch_end(&j.watch);
     int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
     if (status == 0) status = destroyed;
   }
   free(j.firsts);
   free(j.taken);
+  judge_watch_free(&j.watch);
   free_batch(&j.batch);
   return status;
 }

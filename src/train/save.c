@@ -40,8 +40,8 @@ static void list_settings(const struct tpo_train_config *c, struct setting out[N
   memcpy(out, settings, sizeof settings);
 }
 
-static int state_json(const struct tpo_trainer *t, const char *extra, bool with_optimizer, char **out,
-                      struct tpo_error *err)
+int train_state_json(const struct tpo_trainer *t, const char *extra, bool with_optimizer, char **out,
+                     struct tpo_error *err)
 {
   json_t *state = extra ? tpo_json_parse(extra, strlen(extra), "the state's additions", err) : json_object();
   if (!state) return extra ? TPO_E_INPUT : tpo_fail(err, TPO_E_MEMORY, "out of memory for the state");
@@ -112,7 +112,7 @@ static int begin_save(struct tpo_trainer *t, struct tpo_checkpoint_writer **w, c
                       bool with_optimizer, struct tpo_error *err)
 {
   char *state = NULL;
-  int status = state_json(t, extra, with_optimizer, &state, err);
+  int status = train_state_json(t, extra, with_optimizer, &state, err);
   if (status == 0) status = tpo_checkpoint_create(w, path, config_yaml ? config_yaml : "", err);
   if (status == 0) status = tpo_model_save(t->model, NULL, tokenizer, *w, err);
   if (status == 0) status = tpo_checkpoint_put_blob(*w, "state", state, strlen(state), err);
@@ -218,26 +218,13 @@ static int check_settings(const struct tpo_trainer *t, const json_t *train, cons
   return 0;
 }
 
-struct saved_state {
-  int64_t step, epoch, position;
-  char pairs[33];
-};
-
-static int read_state(const struct tpo_trainer *t, struct tpo_checkpoint *c, const char *path,
-                      struct saved_state *out, struct tpo_error *err)
+int train_read_state(const struct tpo_trainer *t, const char *text, size_t len, const char *place,
+                     struct train_saved *out, struct tpo_error *err)
 {
-  char place[4200];
-  snprintf(place, sizeof place, "%.4096s: /state", path);
-  char *text = NULL;
-  size_t len = 0;
-  int found = tpo_checkpoint_get_blob(c, "state", &text, &len, err);
-  if (found < 0) return found;
-  if (found == 0) return tpo_fail(err, TPO_E_STATE, "%s is missing; training cannot go on from here", place);
   json_t *state = tpo_json_parse(text, len, place, err);
-  free(text);
   if (!state) return TPO_E_INPUT;
   const char *seed = "", *pairs = "";
-  *out = (struct saved_state){.step = -1, .epoch = -1, .position = -1};
+  *out = (struct train_saved){.step = -1, .epoch = -1, .position = -1};
   int status = json_is_object(state) ? 0 : tpo_fail(err, TPO_E_INPUT, "%s: a JSON object is expected", place);
   if (status == 0) status = tpo_json_get_int(state, "step", 0, INT64_MAX, &out->step, place, err);
   if (status == 0) status = tpo_json_get_int(state, "epoch", 0, INT32_MAX - 1, &out->epoch, place, err);
@@ -253,15 +240,41 @@ static int read_state(const struct tpo_trainer *t, struct tpo_checkpoint *c, con
     status = tpo_fail(err, TPO_E_STATE, "%s: training was begun with the seed %.20s, now it is %s", place,
                       seed, expected);
   if (status == 0) status = check_settings(t, train, place, err);
+  out->optimizer = json_is_true(json_object_get(state, "optimizer"));
   snprintf(out->pairs, sizeof out->pairs, "%.32s", pairs);
   json_decref(state);
+  return status;
+}
+
+void train_set_state(struct tpo_trainer *t, const struct train_saved *saved)
+{
+  free(t->order); /* of the epoch that was going on */
+  t->order = NULL;
+  t->step = saved->step;
+  t->epoch = (int)saved->epoch;
+  t->position = saved->position;
+  snprintf(t->pairs_hash, sizeof t->pairs_hash, "%s", saved->pairs);
+}
+
+static int read_state(const struct tpo_trainer *t, struct tpo_checkpoint *c, const char *path,
+                      struct train_saved *out, struct tpo_error *err)
+{
+  char place[4200];
+  snprintf(place, sizeof place, "%.4096s: /state", path);
+  char *text = NULL;
+  size_t len = 0;
+  int found = tpo_checkpoint_get_blob(c, "state", &text, &len, err);
+  if (found < 0) return found;
+  if (found == 0) return tpo_fail(err, TPO_E_STATE, "%s is missing; training cannot go on from here", place);
+  int status = train_read_state(t, text, len, place, out, err);
+  free(text);
   return status;
 }
 
 int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *err)
 {
   struct tpo_checkpoint *c = NULL;
-  struct saved_state saved;
+  struct train_saved saved;
   int status = tpo_checkpoint_open(&c, path, err);
   if (status == 0) status = read_state(t, c, path, &saved, err);
   if (status == 0) status = get_group(t, c, path, "optimizer/m", t->m, NULL, err);
@@ -271,12 +284,6 @@ int tpo_trainer_load(struct tpo_trainer *t, const char *path, struct tpo_error *
   if (status == 0) status = tpo_ops(t->backend)->check(t->backend, err);
   status = tpo_comm_agree(t->comm, status, err);
   if (status == 0) status = exchange_weights(t, t->weights ? t->weights : t->master, err);
-  if (status < 0) return status;
-  free(t->order); /* of the epoch that was going on */
-  t->order = NULL;
-  t->step = saved.step;
-  t->epoch = (int)saved.epoch;
-  t->position = saved.position;
-  snprintf(t->pairs_hash, sizeof t->pairs_hash, "%s", saved.pairs);
-  return 0;
+  if (status == 0) train_set_state(t, &saved);
+  return status;
 }

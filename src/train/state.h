@@ -89,9 +89,25 @@ static inline bool pair_is_correct(const struct pair_outcome *outcome)
   return outcome->margin > 0;
 }
 /* Of all pairs, outcomes [pairs->n], equal on all ranks whatever their number. Loss and margin are numbers
- * where the pairs' references are. */
+ * where the pairs' references are. watch (may be NULL): of this rank's share. */
 int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct tpo_train_config *config,
-                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes, struct tpo_error *err);
+                   const struct tpo_pairs *pairs, struct pair_outcome *outcomes,
+                   const struct tpo_watch *watch, struct tpo_error *err);
+
+/* save.c */
+/* The JSON state, with what the caller adds (may be NULL); free() it. */
+int train_state_json(const struct tpo_trainer *t, const char *extra, bool with_optimizer, char **out,
+                     struct tpo_error *err);
+struct train_saved {
+  int64_t step, epoch, position;
+  bool optimizer; /* its moments and the master weights are there too */
+  char pairs[33];
+};
+/* Refuses (TPO_E_STATE) a state of another seed or of settings under which the next step would be another. */
+int train_read_state(const struct tpo_trainer *t, const char *text, size_t len, const char *place,
+                     struct train_saved *out, struct tpo_error *err);
+void train_set_state(struct tpo_trainer *t, const struct train_saved *saved);
+
 /* memory.c */
 /* Whether there is room for what the trainer is about to allocate, and for what its passes will need. */
 int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err);
@@ -124,8 +140,11 @@ int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
 /* One whole step on a global batch. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
-/* Over what training depends on: tokens, masks and reference log-probabilities. */
-int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err);
+/* Over what training depends on: tokens, masks and reference log-probabilities, or without these. */
+int train_pairs_hash(const struct tpo_pairs *pairs, bool with_reference, char hex[33], struct tpo_error *err);
+
+/* 0, or TPO_E_INTERRUPTED after a signal that asked to stop, by its name. */
+int train_interrupted(struct tpo_error *err);
 
 /* Mean loss and accuracy on pairs without an update. */
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,

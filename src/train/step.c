@@ -174,7 +174,7 @@ int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint3
   double start = tpo_seconds();
   struct pair_outcome *outcomes = tpo_calloc(n, sizeof *outcomes, err);
   int status = outcomes ? 0 : TPO_E_MEMORY;
-  if (status == 0 && tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
+  if (status == 0) status = train_interrupted(err);
   status = tpo_comm_agree(t->comm, status, err);
   if (status == 0) status = train_gradient(t, pairs, rows, n, outcomes, err);
   *metrics = (struct tpo_train_metrics){.step = t->step, .lr = lr};

@@ -134,7 +134,7 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
                       row->prompt_id);
   }
   char hash[33];
-  int status = train_pairs_hash(pairs, hash, err);
+  int status = train_pairs_hash(pairs, true, hash, err);
   if (status < 0) return status;
   if (t->pairs_hash[0] && (t->epoch > 0 || t->position > 0) && strcmp(t->pairs_hash, hash) != 0)
     return tpo_fail(
@@ -183,10 +183,17 @@ static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   return tpo_comm_agree(t->comm, status, err);
 }
 
+int train_interrupted(struct tpo_error *err)
+{
+  int number = tpo_interrupted();
+  const char *name = number ? sigabbrev_np(number) : NULL;
+  if (!number) return 0;
+  return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by %s%s", name ? "SIG" : "a signal", name ? name : "");
+}
+
 static int end_epoch(struct tpo_trainer *t, struct tpo_error *err)
 {
-  int status = tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal") : 0;
-  status = tpo_comm_agree(t->comm, status, err);
+  int status = tpo_comm_agree(t->comm, train_interrupted(err), err);
   release_between_epochs(t);
   if (status < 0) return status;
   t->epoch++;
@@ -236,7 +243,7 @@ int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, d
   struct pair_outcome *outcomes = NULL;
   if (status == 0 && !(outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err))) status = TPO_E_MEMORY;
   status = tpo_comm_agree(t->comm, status, err);
-  if (status == 0) status = train_outcomes(t->model, t->comm, &t->config, pairs, outcomes, err);
+  if (status == 0) status = train_outcomes(t->model, t->comm, &t->config, pairs, outcomes, NULL, err);
   for (size_t i = 0; i < pairs->n && status == 0; i++) {
     *loss += outcomes[i].loss / (double)pairs->n;
     *accuracy += pair_is_correct(&outcomes[i]) / (double)pairs->n;

@@ -2,6 +2,7 @@
 #include "model/model.h"
 #include "engine/byte_tokenizer.h"
 #include "ask/ask.h"
+#include "heard.h"
 #include "model/fixture.h"
 #include "tpo/store.h"
 #include "tpo/text.h"
@@ -66,6 +67,8 @@ static json_t *ask(const char *folder, int vocab, int context, int max_tokens,
       {NULL, "One?"}, {NULL, "Two?"}, {"Be brief.", "Three?"}, {NULL, "Which is better?"}};
   struct tpo_error err = {0};
   struct ask_chat chat;
+  struct heard heard = {0};
+  struct tpo_watch watch = {hear, &heard};
   struct tpo_backend *be = open_backend(CPU);
   struct tpo_judge_config config = {.temperature = 1, .max_tokens = max_tokens, .slots = 3};
   struct ask_options options = {.config = &config, .backend = be, .dtype = TPO_DTYPE_FP32, .seed = 5};
@@ -73,7 +76,8 @@ static json_t *ask(const char *folder, int vocab, int context, int max_tokens,
   const char *path = write_model(folder, be, vocab, context);
   assert_ok(ask_check_engine(path, &err));
   assert_ok(ask_open_engine(&chat, path, &options, &err));
-  assert_ok(chat.ask(chat.state, questions, N_QUESTIONS, answers, &err));
+  assert_ok(chat.ask(chat.state, questions, N_QUESTIONS, answers, &watch, &err));
+  if (heard.n > 0) assert_true(heard.last == 1); /* none of them had no room for an answer */
   json_t *counts = chat.counts(chat.state);
   chat.close(chat.state);
   tpo_backend_close(be);

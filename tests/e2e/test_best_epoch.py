@@ -20,9 +20,9 @@ pairs: {{length_penalty: 0}}
 train: {{learning_rate: 1e-3, schedule: constant, warmup: 0, batch: 4, epochs: {epochs}}}
 run: {{dir: {folder}/run, iterations: 1, validation_temperature: 1, validate_each_epoch: {validate}, deadline: 60}}
 """
-# With a file `kill`, the rank that judges epoch 3 is killed before it gets a score.
+# With a file `kill`, the rank that judges epoch 3 gets the signal in it before it gets a score.
 JUDGE = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 folder = os.path.dirname(os.path.abspath(__file__))
 for line in sys.stdin:
     item = json.loads(line)
@@ -31,8 +31,10 @@ for line in sys.stdin:
             f.write(".")
             epoch = f.tell() - 1
         if epoch == 3 and os.path.exists(os.path.join(folder, "kill")):
+            number = int(open(os.path.join(folder, "kill")).read())
             os.unlink(os.path.join(folder, "kill"))
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getppid(), number)
+            time.sleep(60 if number == signal.SIGTERM else 0)
             sys.exit(1)
         scores = [{score}] * len(item["responses"])
     else:
@@ -124,10 +126,35 @@ def test_of_equal_scores_the_first_is_kept(tpo, prepare, after):
 @pytest.mark.parametrize("best, ranks", [(1, 2), (2, 0)])
 def test_killed_after_two_epochs_and_resumed_the_best_one_is_still_known(tpo, prepare, after, best, ranks):
     folder = prepare(best_is(best))
-    (folder / "kill").touch()
+    (folder / "kill").write_text(str(int(signal.SIGKILL)))
     code = tpo("run", folder / "run.yaml", ranks=ranks).returncode
     assert code in (-signal.SIGKILL, 128 + signal.SIGKILL) and not (folder / "kill").exists()
-    assert [e["epoch"] for e in events(folder, "epoch")] == [1, 2] and (folder / "run/iter-001/trainer.h5").exists()
+    assert [e["epoch"] for e in events(folder, "epoch")] == [1, 2] and not (folder / "run/iter-001/checkpoint.h5").exists()
     tpo.ok("run", folder / "run.yaml", "--resume", ranks=ranks)
     assert [e["epoch"] for e in events(folder, "epoch")] == [1, 2, 3] and kept(folder) == [best]
     assert weights(folder) == weights(after(best, ranks)) and responses(folder) == responses(after(best, ranks))
+
+
+def test_stopped_while_an_epoch_is_validated_its_training_is_not_done_again(tpo, prepare, after):
+    ranks, folder = 2, prepare(best_is(3))
+    (folder / "kill").write_text(str(int(signal.SIGTERM)))
+    result = tpo("run", folder / "run.yaml", ranks=ranks)
+    text = result.stderr.decode()
+    journal = folder / "run/iter-001/checkpoint.h5.journal"
+    assert result.returncode != 0 and f"6 of 6 steps are kept in {journal}" in text
+    assert sorted(p.name for p in journal.iterdir()) == ["best-002.h5", "state-000003.6"]
+    steps = [json.dumps(e) for e in events(folder, "step")]
+    tpo.ok("run", folder / "run.yaml", "--resume", ranks=ranks)
+    assert [json.dumps(e) for e in events(folder, "step")] == steps, "with their times"
+    assert [e["epoch"] for e in events(folder, "epoch")] == [1, 2, 3] and kept(folder) == [3]
+    assert weights(folder) == weights(after(3, ranks)) and not journal.exists()
+
+
+def test_a_state_of_another_configuration_goes_with_allow_changes(tpo, prepare):
+    folder = prepare(best_is(3))
+    (folder / "kill").write_text(str(int(signal.SIGKILL)))
+    tpo("run", folder / "run.yaml")
+    result = tpo("run", folder / "run.yaml", "--resume", "--allow-changes", "--set", "train.beta=0.3")
+    assert result.returncode == 0
+    assert "with train.beta = 0.1, now it is 0.3" in result.stderr.decode() and "begins anew" in result.stderr.decode()
+    assert len(events(folder, "step")) == 6

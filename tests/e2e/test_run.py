@@ -85,7 +85,7 @@ def test_the_run_folder_is_complete(finished):
     events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert {e["event"] for e in events} == {"sample", "judge", "pairs", "left_out", "logprob_gap", "kl", "step", "epoch", "selected",
                                             "validate", "win_rate"}
-    assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("trainer.h5"))
+    assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("*.journal"))
 
 
 def test_pairs_of_identical_outputs_are_left_out(tpo, tiny_model, tmp_path):

@@ -1,6 +1,7 @@
 /* Comparing responses through a chat whose rule is known. */
 #include <math.h>
 #include <jansson.h>
+#include "heard.h"
 #include "judge/compare/pairwise.h"
 #include "unit.h"
 
@@ -16,7 +17,7 @@ struct fake {
 };
 
 static int fake_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
-                    struct tpo_error *err)
+                    const struct tpo_watch *watch, struct tpo_error *err)
 {
   struct fake *fake = state;
   fake->calls++;
@@ -28,6 +29,7 @@ static int fake_ask(void *state, const struct ask_question *questions, size_t n,
     answers[i].ok = verdict != NULL;
     answers[i].text = strdup(verdict ? verdict : "the line is dead");
     fake->asked++;
+    tpo_watch_tell(watch, (double)(i + 1) / (double)n);
     if (fake->n_seen + strlen(questions[i].user) + 2 < sizeof fake->seen)
       fake->n_seen += (size_t)snprintf(fake->seen + fake->n_seen, sizeof fake->seen - fake->n_seen, "%s\n",
                                        questions[i].user);
@@ -101,7 +103,7 @@ static struct judge_pairwise *open_with(struct fake *fake, const struct tpo_judg
   struct judge_pairwise *p;
   struct ask_chat chat = {.state = fake, .ask = fake_ask, .counts = fake_counts, .close = fake_close};
   struct tpo_error err = {0};
-  assert_int_equal(judge_pairwise_open(&p, chat, config, 5, &err), 0);
+  assert_int_equal(judge_pairwise_open(&p, chat, config, &(struct tpo_judge_env){.seed = 5}, &err), 0);
   return p;
 }
 
@@ -441,6 +443,31 @@ static void score_does_not_depend_on_other_prompts(void **state)
   }
 }
 
+/* More than are asked at once. */
+static void how_far_it_is_counts_all_comparisons(void **state)
+{
+  (void)state;
+  enum { N = 70 };
+  const char *responses[N];
+  struct heard heard = {0};
+  struct fake fake = {.rule = longer_wins};
+  struct judge_pairwise *p;
+  struct ask_chat chat = {.state = &fake, .ask = fake_ask, .counts = fake_counts, .close = fake_close};
+  struct tpo_judge_env env = {.seed = 5, .watch = {hear, &heard}};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_result results[N] = {0};
+  struct tpo_error err = {0};
+  for (int i = 0; i < N; i++) responses[i] = i % 2 ? "aaa" : "bb";
+  struct tpo_judge_item item = {"p", "Do it.", "{}", N, responses};
+  assert_int_equal(judge_pairwise_open(&p, chat, &config, &env, &err), 0);
+  assert_int_equal(judge_pairwise_score(p, &item, 1, results, &err), 0);
+  assert_int_equal(fake.calls, 2);
+  assert_int_equal(heard.n, N * (N - 1));
+  assert_true(heard.last == 1);
+  for (int i = 0; i < N; i++) free(results[i].detail);
+  judge_pairwise_close(p);
+}
+
 static void chat_that_ends_ends_the_judging(void **state)
 {
   (void)state;
@@ -471,7 +498,7 @@ static void bad_prompts_and_patterns_are_usage_errors_and_close_the_chat(void **
     struct judge_pairwise *p;
     struct tpo_error err = {0};
     assert_int_equal(judge_pairwise_check(&bad[i], &err), TPO_E_USAGE);
-    assert_int_equal(judge_pairwise_open(&p, chat, &bad[i], 0, &err), TPO_E_USAGE);
+    assert_int_equal(judge_pairwise_open(&p, chat, &bad[i], &(struct tpo_judge_env){0}, &err), TPO_E_USAGE);
     assert_contains(err.message, "judge.");
     assert_null(p);
     assert_true(fake->closed);
@@ -581,6 +608,7 @@ int main(void)
       cmocka_unit_test(builtin_question_shows_all_three_texts),
       cmocka_unit_test(broken_meta_fails_its_prompt_alone),
       cmocka_unit_test(score_does_not_depend_on_other_prompts),
+      cmocka_unit_test(how_far_it_is_counts_all_comparisons),
       cmocka_unit_test(chat_that_ends_ends_the_judging),
       cmocka_unit_test(bad_prompts_and_patterns_are_usage_errors_and_close_the_chat),
       cmocka_unit_test(enough_comparisons_are_all_of_them),

@@ -1,5 +1,6 @@
 /* The judge `reward`: what the model gets to see, and what becomes of its scores. */
 #include "judge/reward.h"
+#include "heard.h"
 #include "judge/reward_folder.h"
 
 static void check_number(double got, const json_t *row, const char *key, double tolerance)
@@ -9,19 +10,24 @@ static void check_number(double got, const json_t *row, const char *key, double 
 }
 
 /* The judge on the folder. */
-static struct tpo_judge *open_judge(const char *folder, struct tpo_backend *be)
+static struct tpo_judge *open_watched(const char *folder, struct tpo_backend *be, struct tpo_watch watch)
 {
   char kind[4200];
   struct tpo_error err = {0};
   struct tpo_judge *judge;
   snprintf(kind, sizeof kind, "reward:%s", folder);
   struct tpo_judge_config config = {.kind = kind, .batch_tokens = 100};
-  struct tpo_judge_env env = {.backend = be, .dtype = TPO_DTYPE_FP32, .size = 1};
+  struct tpo_judge_env env = {.backend = be, .dtype = TPO_DTYPE_FP32, .size = 1, .watch = watch};
   assert_true(tpo_judge_needs_model(&config));
   assert_false(tpo_judge_compares(&config));
   assert_ok(tpo_judge_check(&config, &err));
   assert_ok(tpo_judge_open(&judge, &config, &env, &err));
   return judge;
+}
+
+static struct tpo_judge *open_judge(const char *folder, struct tpo_backend *be)
+{
+  return open_watched(folder, be, (struct tpo_watch){0});
 }
 
 static const char *text_of(const json_t *messages, size_t i)
@@ -114,6 +120,32 @@ static void the_judge_gives_scores_with_their_details(void **state)
   tpo_backend_close(be);
 }
 
+static void how_far_it_is_is_told_after_each_pass(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_backend *be = open_backend(CPU);
+  struct heard heard = {0};
+  struct tpo_judge_result results[12];
+  char text[12][60];
+  const char *responses[12];
+  for (int i = 0; i < 12; i++) {
+    memset(text[i], 'a' + i, sizeof text[i] - 1);
+    text[i][sizeof text[i] - 1] = '\0';
+    responses[i] = text[i];
+  }
+  const struct tpo_judge_item items[] = {
+      {.id = "1", .instruction = "Write.", .meta = "{}", .n_responses = 8, .responses = responses},
+      {.id = "2", .instruction = "Write more.", .meta = "{}", .n_responses = 4, .responses = responses + 8},
+  };
+  put_reward_folder(*state, "armorm", NULL);
+  struct tpo_judge *judge = open_watched(*state, be, (struct tpo_watch){hear, &heard});
+  assert_ok(tpo_judge_score(judge, items, 2, results, &err));
+  assert_true(heard.n >= 3 && heard.last == 1);
+  for (int i = 0; i < 12; i++) free(results[i].detail);
+  tpo_judge_close(judge);
+  tpo_backend_close(be);
+}
+
 static void the_judge_fails_on_what_it_cannot_score_alone(void **state)
 {
   struct tpo_error err = {0};
@@ -182,6 +214,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(the_model_gets_the_chat_and_the_response_alone),
       IN_FOLDER(the_judge_gives_scores_with_their_details),
+      IN_FOLDER(how_far_it_is_is_told_after_each_pass),
       IN_FOLDER(the_judge_fails_on_what_it_cannot_score_alone),
       IN_FOLDER(the_judge_refuses_folders_before_anything_is_computed),
   };

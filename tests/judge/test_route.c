@@ -3,6 +3,7 @@
 #include <math.h>
 #include <sys/stat.h>
 #include "base/json.h"
+#include "heard.h"
 #include "judge/routes.h"
 
 static const struct tpo_judge_env env = {.size = 1};
@@ -115,6 +116,33 @@ static void write_counter(const char *folder, char out[4200])
   fclose(f);
   assert_int_equal(chmod(path, 0755), 0);
   snprintf(out, 4200, "command:%s", path);
+}
+
+static void how_far_it_is_counts_all_judges(void **state)
+{
+  (void)state;
+  char route[400];
+  struct heard heard = {0};
+  struct tpo_judge_env watched = {.size = 1, .watch = {hear, &heard}};
+  struct tpo_judge_result results[7];
+  struct tpo_error err = {0};
+  struct tpo_judge *judge;
+  const char *const two[] = {"four", "five"};
+  const struct tpo_judge_item mixed[] = {
+      {"p", "2 + 2?", "{\"reference\":\"4\"}", 2, two},
+      {"q", "Say a number.", "{\"category\":\"chat\"}", 2, two},
+      {"r", "3 + 1?", "{\"reference\":\"4\"}", 2, two},
+      {"s", "Nobody's.", "{}", 1, two},
+  };
+  snprintf(route, sizeof route,
+           "category=chat -> command:sh -c 'read a; echo \"{\\\"id\\\":\\\"q\\\",\\\"scores\\\":[1,2]}\"'");
+  struct tpo_judge_config config = config_of((const char *const[]){"reference -> rule", route}, 2);
+  if (tpo_judge_open(&judge, &config, &watched, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_judge_score(judge, mixed, 4, results, &err) < 0) fail_msg("%s", err.message);
+  assert_int_equal(heard.n, 3); /* two prompts of the rule judge, one of the program */
+  assert_true(fabs(heard.last - 6. / 7) < 1e-12);
+  for (int i = 0; i < 7; i++) free(results[i].detail);
+  tpo_judge_close(judge);
 }
 
 static void results_come_back_in_order_and_name_their_judge(void **state)
@@ -251,6 +279,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_route_that_cannot_be_is_refused_by_name),
       cmocka_unit_test(the_first_route_that_fits_is_taken),
+      cmocka_unit_test(how_far_it_is_counts_all_judges),
       cmocka_unit_test_setup_teardown(results_come_back_in_order_and_name_their_judge, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(a_kind_is_opened_once_and_its_items_are_scored_together, make_folder,

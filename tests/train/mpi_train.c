@@ -285,7 +285,7 @@ static void loss_is_ln_2_before_the_first_update_and_only_then(void)
   struct tpo_train_config config = fixture_config();
   config.batch = 10;
   struct setup s = setup_open(comm, &config);
-  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, NULL, NULL, &err) == 0);
   CHECK(strcmp(s.pairs.ref_model, tpo_model_hash(s.model)) == 0);
   double loss, accuracy;
   CHECK(tpo_trainer_evaluate(s.trainer, &s.pairs, &loss, &accuracy, &err) == 0);
@@ -322,14 +322,14 @@ static void reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count(void
 {
   struct tpo_train_config config = fixture_config();
   struct setup s = setup_open(comm, &config);
-  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, NULL, NULL, &err) == 0);
   double together[20];
   for (int i = 0; i < 10; i++) {
     together[2 * i] = s.pairs.rows[i].chosen_ref_logprob;
     together[2 * i + 1] = s.pairs.rows[i].rejected_ref_logprob;
   }
   config.micro_batch_tokens = 1000;
-  CHECK(tpo_train_reference_logprobs(s.model, alone, &config, &s.pairs, &err) == 0);
+  CHECK(tpo_train_reference_logprobs(s.model, alone, &config, &s.pairs, NULL, NULL, &err) == 0);
   for (int i = 0; i < 10; i++) {
     CHECK(together[2 * i] == s.pairs.rows[i].chosen_ref_logprob);
     CHECK(together[2 * i + 1] == s.pairs.rows[i].rejected_ref_logprob);
@@ -421,6 +421,45 @@ static void shares_cover_a_batch_once_and_evenly(void)
   tpo_pairs_free(&pairs);
 }
 
+struct kept_pairs {
+  double values[16][2];
+  size_t n;
+};
+
+static int keep_one(void *arg, size_t pair, double chosen, double rejected, struct tpo_error *e)
+{
+  struct kept_pairs *kept = arg;
+  (void)e;
+  kept->n++;
+  kept->values[pair][0] = chosen;
+  kept->values[pair][1] = rejected;
+  return 0;
+}
+
+/* What is known is taken as it is, and only the rest is computed: so that it can be seen, the known is wrong. */
+static void known_reference_logprobs_are_not_computed_again(void)
+{
+  struct tpo_train_config config = fixture_config();
+  struct setup s = setup_open(comm, &config);
+  struct tpo_pairs expected = fixture_pairs();
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &expected, NULL, NULL, &err) == 0);
+  struct kept_pairs kept = {.n = 0};
+  double known[16][2];
+  for (int i = 0; i < 16; i++) known[i][0] = known[i][1] = i % 3 == 0 ? -1000 - i : NAN;
+  const struct tpo_train_keeper keeper = {.known = known[0], .keep = keep_one, .arg = &kept};
+  CHECK(tpo_train_reference_logprobs(s.model, comm, &config, &s.pairs, &keeper, NULL, &err) == 0);
+  double n = (double)kept.n, left = 0;
+  for (size_t i = 0; i < s.pairs.n; i++) {
+    double chosen = s.pairs.rows[i].chosen_ref_logprob;
+    CHECK(i % 3 == 0 ? chosen == -1000 - (double)i : chosen == expected.rows[i].chosen_ref_logprob);
+    CHECK(kept.values[i][0] == 0 || kept.values[i][0] == chosen);
+    left += i % 3 != 0;
+  }
+  CHECK(tpo_comm_allreduce_sum_f64(comm, &n, 1, &err) == 0 && n == left);
+  tpo_pairs_free(&expected);
+  setup_close(&s);
+}
+
 int main(void)
 {
   CHECK(tpo_comm_open(&comm, 30, &err) == 0);
@@ -428,6 +467,7 @@ int main(void)
   shares_cover_a_batch_once_and_evenly();
   the_reference_is_known_by_the_weights_before_the_first_step();
   reference_logprobs_are_pytorch_s_and_the_same_at_any_rank_count();
+  known_reference_logprobs_are_not_computed_again();
   losses_and_gradients_are_pytorch_s();
   weights_after_six_steps_are_pytorch_s();
   a_repeated_run_gives_the_same_bits();

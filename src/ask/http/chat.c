@@ -13,7 +13,6 @@
 enum {
   LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
   DEAD_AFTER = 100,      /* questions without an answer in a row, after which the server counts as gone */
-  TELL_EVERY = 30,       /* seconds between two lines on how far it is */
   LOOK_UP_EVERY_MS = 100 /* for signals */
 };
 
@@ -51,7 +50,7 @@ struct asking {
   struct job **open;  /* [n_open] those to be asked */
   struct slot *slots; /* [n_slots] */
   size_t n, n_open, n_slots, next, settled;
-  double told;
+  const struct tpo_watch *watch;
 };
 
 static int no_memory(struct tpo_error *err)
@@ -239,18 +238,9 @@ static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
   return status;
 }
 
-static void tell_progress(struct asking *w)
-{
-  double now = tpo_seconds();
-  if (now - w->told < TELL_EVERY) return;
-  w->told = now;
-  tpo_log(TPO_LOG_INFO, "judge: %zu of %zu questions are answered", w->settled + w->n - w->n_open, w->n);
-}
-
 static int ask_open(struct asking *w, struct tpo_error *err)
 {
   int status = 0;
-  w->told = tpo_seconds();
   while (status == 0 && w->settled < w->n_open) {
     double seconds;
     struct http_exchange *x;
@@ -260,7 +250,7 @@ static int ask_open(struct asking *w, struct tpo_error *err)
     if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
     while (status == 0 && (x = http_client_next(w->chat->client)))
       status = take_exchange(w, &w->slots[x->number], err);
-    tell_progress(w);
+    if (status == 0) tpo_watch_tell(w->watch, (double)(w->settled + w->n - w->n_open) / (double)w->n);
   }
   return status;
 }
@@ -351,9 +341,9 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
 }
 
 static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
-                    struct tpo_error *err)
+                    const struct tpo_watch *watch, struct tpo_error *err)
 {
-  struct asking w = {.chat = state, .questions = questions, .answers = answers, .n = n};
+  struct asking w = {.chat = state, .questions = questions, .answers = answers, .n = n, .watch = watch};
   int status = open_work(&w, err);
   if (status == 0) status = ask_open(&w, err);
   if (status == 0) status = copy_equal(&w, err);

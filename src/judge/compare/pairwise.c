@@ -45,6 +45,7 @@ struct judge_pairwise {
   int limit;
   double prior;
   uint64_t seed;
+  struct tpo_watch watch;
   struct tally_counts counts;
   double max_gradient_norm;
   bool warned; /* of answers without a verdict */
@@ -61,7 +62,8 @@ int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error
 }
 
 int judge_pairwise_open(struct judge_pairwise **out, struct ask_chat chat,
-                        const struct tpo_judge_config *config, uint64_t seed, struct tpo_error *err)
+                        const struct tpo_judge_config *config, const struct tpo_judge_env *env,
+                        struct tpo_error *err)
 {
   *out = NULL;
   struct judge_pairwise *p = tpo_calloc(1, sizeof *p, err);
@@ -69,8 +71,11 @@ int judge_pairwise_open(struct judge_pairwise **out, struct ask_chat chat,
     chat.close(chat.state);
     return TPO_E_MEMORY;
   }
-  *p = (struct judge_pairwise){
-      .chat = chat, .limit = config->comparisons, .prior = config->elo_prior, .seed = seed};
+  *p = (struct judge_pairwise){.chat = chat,
+                               .limit = config->comparisons,
+                               .prior = config->elo_prior,
+                               .seed = env->seed,
+                               .watch = env->watch};
   int status = judge_pairwise_check(config, err);
   if (status == 0) status = judge_texts_open(&p->texts, config, builtin_system, builtin_prompt, err);
   if (status < 0) {
@@ -198,15 +203,15 @@ static int take_answer(void *arg, struct ask_place place, struct ask_answer *ans
 
 static int ask_all(struct judge_pairwise *p, struct contest *contests, int n, struct tpo_error *err)
 {
-  size_t total = 0, added = 0;
+  size_t total = 0;
   struct ask_batch *batch;
   int status = ask_batch_open(&batch, &p->chat, p->texts.system, take_answer, p, err);
   for (int i = 0; i < n; i++) total += contests[i].n;
+  if (status == 0) ask_batch_watch(batch, &p->watch, total);
   for (int i = 0; i < n && status == 0; i++)
     for (size_t at = 0; at < contests[i].n && status == 0; at++) {
       struct ask_place place = {&contests[i], at};
       status = ask_batch_add(batch, write_question(p, &contests[i], at), place, err);
-      if (++added % ASK_AT_ONCE == 0) tpo_log(TPO_LOG_INFO, "judge: %zu of %zu comparisons", added, total);
     }
   if (status == 0) status = ask_batch_run(batch, err);
   ask_batch_close(batch);

@@ -8,9 +8,10 @@
 
 struct judge_pairwise;
 int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error *err);
-/* Takes the chat, also when it fails. seed keys which responses are compared where not all are. */
+/* Takes the chat, also when it fails. env->seed keys which responses are compared where not all are. */
 int judge_pairwise_open(struct judge_pairwise **out, struct ask_chat chat,
-                        const struct tpo_judge_config *config, uint64_t seed, struct tpo_error *err);
+                        const struct tpo_judge_config *config, const struct tpo_judge_env *env,
+                        struct tpo_error *err);
 int judge_pairwise_score(struct judge_pairwise *pairwise, const struct tpo_judge_item *items, int n_items,
                          struct tpo_judge_result *results, struct tpo_error *err);
 json_t *judge_pairwise_counts(const struct judge_pairwise *pairwise); /* the chat's among them */

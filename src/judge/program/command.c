@@ -13,6 +13,7 @@ struct command {
   const char *line; /* borrowed from the configuration */
   struct judge_process *process;
   json_int_t prompts, responses, failed; /* sent, and of these without a score */
+  struct tpo_watch watch;
 };
 
 /* The words of the command and the file to execute. */
@@ -43,11 +44,11 @@ static int name_program(const struct command *command, struct tpo_error *err)
 static int command_open(void **state, const char *argument, const struct tpo_judge_config *config,
                         const struct tpo_judge_env *env, struct tpo_error *err)
 {
-  (void)env;
   char **words = NULL, file[4096];
   struct command *command = tpo_calloc(1, sizeof *command, err);
   if (!command) return TPO_E_MEMORY;
   command->line = argument;
+  command->watch = env->watch;
   int status = find_program(argument, &words, file, err);
   if (status == 0) {
     struct judge_process_options options = {
@@ -216,6 +217,7 @@ static int take_answer(void *arg, size_t i, const char *line, size_t len, struct
     k++;
   }
   questions->command->prompts += status == 0;
+  if (status == 0) tpo_watch_tell(&questions->command->watch, (double)(i + 1) / (double)questions->n);
   json_decref(answer);
   return status;
 }

@@ -73,6 +73,7 @@ int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tp
   if (!reward) return TPO_E_MEMORY;
   reward->batch_tokens = options->batch_tokens > 0 ? options->batch_tokens : 4096;
   reward->kv_bytes = options->kv_bytes;
+  reward->watch = options->watch;
   int status = open_files(&source, &reward->head, folder, options->head, err);
   if (status == 0) {
     status = tpo_source_load(&reward->model, &source, &model, err);

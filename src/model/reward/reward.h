@@ -55,6 +55,7 @@ struct tpo_reward {
   struct reward_head head;
   int batch_tokens;
   size_t kv_bytes;
+  struct tpo_watch watch;
   struct tpo_reward_stats stats;
 
   /* Made by the first texts, and again by longer ones. */

@@ -296,6 +296,7 @@ static int run_passes(struct run *r, struct tpo_error *err)
     reward->stats.passes++;
     take_states(r);
     free_finished(r);
+    tpo_watch_tell(&reward->watch, (double)(r->next - r->open) / (double)r->plan->n_texts);
   }
   return 0;
 }

@@ -130,18 +130,6 @@ static int plan_instructions(struct plan *plan, struct loop *loop, int iteration
   return status;
 }
 
-/* Tokens that are drawn for an output at most: the thought's budget and the response's, where both have one,
- * else sampling.max_tokens. */
-static int output_budget(const struct tpo_config *config)
-{
-  const struct tpo_thought_config *t = &config->thought;
-  int most = config->sampling.max_tokens, thought = tpo_config_thought_limit(t, most);
-  bool has_thought = given(t->response_marker);
-  if (t->response_tokens == 0 || (has_thought && thought == 0)) return most;
-  int64_t sum = (int64_t)t->response_tokens + (has_thought ? thought : 0);
-  return sum < most ? (int)sum : most;
-}
-
 static int open_texts(struct plan *plan, struct tpo_error *err)
 {
   const char *path = plan->config->model.path;
@@ -151,7 +139,7 @@ static int open_texts(struct plan *plan, struct tpo_error *err)
     status = tpo_template_open(&plan->tmpl, plan->tokenizer, &plan->config->template_pieces, err);
   plan->yaml = tpo_config_print(plan->config, false);
   if (status == 0 && !plan->yaml) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
-  plan->budget = output_budget(plan->config);
+  plan->budget = tpo_config_output_limit(&plan->config->thought, plan->config->sampling.max_tokens);
   if (status == 0)
     status = tpo_thought_marker_tokens(&plan->config->thought, plan->tokenizer, &plan->marker_tokens, err);
   return status < 0 ? status : tpo_config_check_marker(plan->config, plan->marker_tokens, err);

@@ -48,7 +48,7 @@ struct plan {
   struct plan_judge *judges; /* [routes.n_judges] */
   struct plan_set *train;    /* [iterations] */
   struct plan_set validation;
-  double checkpoint, trainer; /* bytes of checkpoint.h5 and trainer.h5 */
+  double checkpoint, state; /* bytes of checkpoint.h5, and of one state of training in its journal */
 };
 
 /* sizes.c */

@@ -47,11 +47,16 @@ static int checkpoint_bytes(const struct plan *plan, bool with_optimizer, double
   return status;
 }
 
+/* As tpo_trainer_keep writes it: master weights and moments, with a little for heads and keys. */
+static double state_bytes(const struct tpo_arch *arch)
+{
+  return 3.0 * sizeof(float) * (double)tpo_arch_param_count(arch) + 4096;
+}
+
 int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err)
 {
   int status = checkpoint_bytes(plan, plan->config->train.save_optimizer, &plan->checkpoint, err);
-  if (status == 0 && plan->config->train.epochs > 1)
-    status = checkpoint_bytes(plan, true, &plan->trainer, err);
+  plan->state = state_bytes(&plan->arch);
   return status;
 }
 
@@ -92,13 +97,15 @@ void plan_file_sizes(const struct plan *plan, const struct plan_set *set, bool m
   };
 }
 
-/* What training adds at its fullest: a file replaces another only once it is whole, so of checkpoint.h5 and
- * trainer.h5 (written between epochs) one stands there twice. */
+/* What training adds at its fullest: a state goes once the next one is whole, and then the checkpoint of the
+ * best epoch that it spoke of; between epochs both may stand there twice. */
 static double training_peak(const struct plan *plan)
 {
+  double checkpoint = plan->checkpoint, state = plan->state;
   int epochs = plan->config->train.epochs;
-  double once = plan->checkpoint + plan->trainer, twice = epochs > 2 ? plan->trainer : plan->checkpoint;
-  return epochs == 1 ? plan->checkpoint : once + (twice > plan->checkpoint ? twice : plan->checkpoint);
+  if (epochs > 2) return 2 * checkpoint + 2 * state;
+  double smaller = checkpoint < state ? checkpoint : state;
+  return epochs == 2 ? 2 * checkpoint + 2 * state - smaller : checkpoint + 2 * state - smaller;
 }
 
 /* A validation's journal, which has every draw, until its results are written. */

@@ -162,8 +162,8 @@ static void print_files(const struct plan *plan, struct tpo_buf *out)
                  : "",
            all ? " and two moments" : "");
   file_line(out, "iter-001/checkpoint.h5", plan->checkpoint, plan->checkpoint, note);
-  if (plan->trainer > 0)
-    file_line(out, "iter-001/trainer.h5", plan->trainer, plan->trainer, "between epochs, then removed");
+  file_line(out, "iter-001/checkpoint.h5.journal", plan->state, plan->state,
+            "a state, while training goes on");
   if (plan->validation.n > 0) file_line(out, "iter-001/validation.h5", f.validation, m.validation, "");
 }
 

@@ -126,11 +126,17 @@ static int read_map(struct journal *j, const struct tpo_map *map, const char *pa
   return status;
 }
 
-static int is_ours(const struct dirent *entry)
+static bool is_named(const char *name)
 {
   static const char suffix[] = ".journal";
-  size_t len = strlen(entry->d_name), n = sizeof suffix - 1;
-  return len > n && strcmp(entry->d_name + len - n, suffix) == 0;
+  size_t len = strlen(name), n = sizeof suffix - 1;
+  while (len > 1 && name[len - 1] == '/') len--;
+  return len > n && strncmp(name + len - n, suffix, n) == 0;
+}
+
+static int is_ours(const struct dirent *entry)
+{
+  return is_named(entry->d_name);
 }
 
 static int read_files(struct journal *j, struct dirent **names, int n, struct tpo_error *err)
@@ -348,7 +354,7 @@ bool journal_exists(const char *folder)
 
 int journal_refuse(const char *path, struct tpo_error *err)
 {
-  bool is_one = tpo_is_dir(path) && journal_exists(path);
+  bool is_one = tpo_is_dir(path) && (is_named(path) || journal_exists(path));
   struct tpo_map map;
   if (tpo_is_regular(path) && tpo_map_open(&map, path, NULL) == 0) {
     const char *work;
