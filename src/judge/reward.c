@@ -135,6 +135,10 @@ int judge_reward_encode(const struct tpo_template *tmpl, const struct tpo_judge_
 struct waiting {
   struct tpo_ids *ids; /* [capacity] */
   struct tpo_judge_result **results;
+  /* [capacity] An item's first: items share nothing, so that what is computed doesn't depend on which are
+   * judged at once. */
+  bool *firsts;
+  const struct tpo_judge_item *last; /* of the last one */
   size_t n, capacity, tokens;
 };
 
@@ -166,7 +170,7 @@ static int score_waiting(struct reward *reward, struct waiting *waiting, struct 
   struct tpo_reward_result *found = tpo_calloc(waiting->n, sizeof *found, err);
   int status = texts && found ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; status == 0 && i < waiting->n; i++)
-    texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n};
+    texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n, waiting->firsts[i]};
   if (status == 0) status = tpo_reward_score(reward->model, texts, waiting->n, found, err);
   for (size_t i = 0; status == 0 && i < waiting->n; i++)
     status = found[i].ok ? judge_set_score(waiting->results[i], found[i].score,
@@ -191,6 +195,8 @@ static int add_response(struct reward *reward, struct waiting *waiting, const st
     reward->refused++;
     return judge_set_failure(result, problem.message, err);
   }
+  waiting->firsts[waiting->n] = waiting->last != item;
+  waiting->last = item;
   waiting->results[waiting->n++] = result;
   waiting->tokens += ids->n;
   return 0;
@@ -205,7 +211,8 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   for (int i = 0; i < n_items; i++) total += (size_t)items[i].n_responses;
   waiting.ids = tpo_calloc(total, sizeof *waiting.ids, err);
   waiting.results = tpo_calloc(total, sizeof *waiting.results, err);
-  int status = waiting.ids && waiting.results ? 0 : TPO_E_MEMORY;
+  waiting.firsts = tpo_calloc(total, sizeof *waiting.firsts, err);
+  int status = waiting.ids && waiting.results && waiting.firsts ? 0 : TPO_E_MEMORY;
   for (int i = 0; i < n_items && status == 0; results += items[i++].n_responses) {
     for (int k = 0; k < items[i].n_responses && status == 0; k++)
       status = items[i].responses[k]
@@ -217,6 +224,7 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   clear(&waiting);
   free(waiting.ids);
   free(waiting.results);
+  free(waiting.firsts);
   return status;
 }
 
