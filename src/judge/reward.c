@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "judge/identity.h"
 #include "judge/judge.h"
 #include "judge/messages.h"
 
@@ -85,6 +86,13 @@ static bool reward_needs_model(const struct tpo_judge_config *config)
 {
   (void)config;
   return true;
+}
+
+static int reward_identify(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                           struct tpo_error *err)
+{
+  (void)config;
+  return judge_identify_model(argument, out, err);
 }
 
 static struct tpo_judge_cost reward_cost(const struct tpo_judge_config *config,
@@ -234,4 +242,5 @@ const struct judge_kind judge_kind_reward = {.check = reward_check,
                                              .close = reward_close,
                                              .counts = reward_counts,
                                              .cost = reward_cost,
-                                             .needs_model = reward_needs_model};
+                                             .needs_model = reward_needs_model,
+                                             .identify = reward_identify};

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
   if (status == 0) status = tpo_config_set(&config, "pairs.length_penalty=auto", "judge_and_pair.c", &err);
   if (status == 0) status = tpo_comm_open_alone(&session.comm, &err);
   if (status == 0) status = tpo_samples_read(&samples, argv[1], &err);
-  if (status == 0) status = tpo_score_samples(&session, &samples, &failures, &err);
+  if (status == 0) status = tpo_score_samples(&session, &samples, NULL, &failures, &err);
   if (status == 0)
     status =
         tpo_select_pairs(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
