@@ -21,8 +21,9 @@ static int open_first(struct kept *kept, const char *work, enum kept_other other
     status = journal_remove(kept->folder, err);
     return status < 0 ? status : journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);
   }
-  if (status == 0) return 0;
-  return tpo_fail(err, status == TPO_E_STATE ? TPO_E_USAGE : status, "%s", why.message);
+  if (status != TPO_E_STATE) return status == 0 ? 0 : tpo_fail(err, status, "%s", why.message);
+  return tpo_fail(err, TPO_E_USAGE, "%s; go on as it was begun, or remove the folder to begin anew",
+                  why.message);
 }
 
 /* An empty file in the folder by which other ranks know it; it looks like a journal's, so that it is removed

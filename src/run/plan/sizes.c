@@ -101,6 +101,12 @@ static double training_peak(const struct plan *plan)
   return epochs == 1 ? plan->checkpoint : once + (twice > plan->checkpoint ? twice : plan->checkpoint);
 }
 
+/* A validation's journal, which has every draw, until its results are written. */
+static double drawn_bytes(const struct plan *plan, const struct plan_files *files, bool most)
+{
+  return files->validation * (most ? 1 + plan->config->run.validation_resample : 1);
+}
+
 void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
 {
   struct plan_files files;
@@ -110,8 +116,10 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
   for (int i = 0; i < plan->config->run.iterations; i++) {
     plan_file_sizes(plan, &plan->train[i], most, &files);
     *end += files.prompts + files.samples + files.scored + files.pairs;
-    if (*end + training_peak(plan) > *peak) *peak = *end + training_peak(plan);
+    double drawn = drawn_bytes(plan, &files, most); /* after each epoch, and after training */
+    *peak = fmax(*peak, *end + training_peak(plan) + drawn);
     *end += plan->checkpoint + files.validation;
+    *peak = fmax(*peak, *end + drawn);
   }
   if (*end > *peak) *peak = *end;
 }

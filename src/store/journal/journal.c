@@ -83,6 +83,16 @@ static int add(struct journal *j, const struct entry *entry, struct tpo_error *e
   return 0;
 }
 
+/* Bytes of a line that a message has room for, whole characters. */
+static int shown(const char *line, size_t len)
+{
+  enum { LONGEST = 200 };
+  if (len <= LONGEST) return (int)len;
+  len = LONGEST;
+  while (len > 0 && ((unsigned char)line[len] & 0xc0) == 0x80) len--;
+  return (int)len;
+}
+
 /* The first line in which the works differ. */
 static int refuse_work(const struct journal *j, const char *work, size_t len, struct tpo_error *err)
 {
@@ -91,11 +101,8 @@ static int refuse_work(const struct journal *j, const char *work, size_t len, st
     const char *a = strchrnul(ours, '\n'), *b = memchr(theirs, '\n', (size_t)(end - theirs));
     if (!b) b = end;
     if (!*a || b == end || a - ours != b - theirs || memcmp(ours, theirs, (size_t)(a - ours)) != 0)
-      return tpo_fail(err, TPO_E_STATE,
-                      "%s: holds work of another kind: `%.*s` there, `%.*s` now; go on as it was begun, or "
-                      "remove the folder to begin anew",
-                      j->folder, (int)(b - theirs < 200 ? b - theirs : 200), theirs,
-                      (int)(a - ours < 200 ? a - ours : 200), ours);
+      return tpo_fail(err, TPO_E_STATE, "%s: holds work of another kind: `%.*s` there, `%.*s` now", j->folder,
+                      shown(theirs, (size_t)(b - theirs)), theirs, shown(ours, (size_t)(a - ours)), ours);
     ours = a + 1;
     theirs = b + 1;
   }
