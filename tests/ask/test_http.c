@@ -533,7 +533,8 @@ static void folder_of_other_work_is_refused(void **state)
   assert_int_equal(journal_open(&journal, *state, "what: samples\n", 0, JOURNAL_WRITE, &err), 0);
   assert_int_equal(journal_append(journal, "a", 1, "b", 1, &err), 0);
   journal_close(journal);
-  assert_int_equal(http_cache_open(&cache, *state, NULL, 0, &err), TPO_E_STATE);
+  assert_int_equal(http_cache_open(&cache, *state, NULL, 0, &err), TPO_E_USAGE);
+  assert_contains(err.message, "name another folder in judge.cache");
   assert_contains(err.message, "what: samples");
 }
 

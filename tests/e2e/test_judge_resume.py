@@ -107,6 +107,23 @@ def test_other_work_is_begun_anew_or_refused(judge, program, tmp_path):
     assert result.returncode == 0 and b"nothing is kept there" in result.stderr and len(asked(program)) == N
 
 
+def test_unfinished_work_of_another_command_is_not_removed(tpo, tiny_model, judge, samples, tmp_path):
+    """Samples that `tpo generate` keeps for the same name."""
+    args = ["generate", "--model", tiny_model, "--prompts", samples.parent / "prompts.jsonl", "--out", tmp_path / "out.h5", "--k", 8,
+            "--max-tokens", 200, "--set", "sampling.slots=4"]
+    job = subprocess.Popen(command(args), env=environment(PLAIN), stderr=subprocess.PIPE)
+    end = time.time() + 40
+    while not (journal(tmp_path).exists() and list(journal(tmp_path).iterdir())):
+        assert time.time() < end and job.poll() is None
+        time.sleep(0.02)
+    job.send_signal(signal.SIGTERM)
+    job.communicate(timeout=20)
+    before = {path: path.read_bytes() for path in journal(tmp_path).iterdir()}
+    result = judge("out.h5")
+    assert result.returncode == 2 and b"`what: samples` there, `what: judgements` now" in result.stderr
+    assert before and {path: path.read_bytes() for path in journal(tmp_path).iterdir()} == before
+
+
 def test_damage_costs_the_damaged_batch_alone(judge, program, tmp_path):
     assert judge("whole.h5").returncode == 0
     stop(judge, program, signal.SIGKILL, 2, limit=30)

@@ -76,6 +76,8 @@ int http_cache_open(struct http_cache **out, const char *folder, const char *wor
   *cache = (struct http_cache){.folder = strdup(folder), .work = work ? strdup(work) : NULL, .rank = rank};
   int status = cache->folder && (cache->work || !work) ? 0 : no_memory(err);
   if (status == 0) status = tpo_file_exists(folder) ? open_journal(cache, err) : check_parent(folder, err);
+  if (status == TPO_E_STATE)
+    tpo_fail(err, status = TPO_E_USAGE, "%s; name another folder in judge.cache", strdupa(err->message));
   if (status == 0 && cache->journal) warn_of_old(folder);
   if (status == 0)
     *out = cache;
