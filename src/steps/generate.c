@@ -78,18 +78,35 @@ static int longer_first(const void *a, const void *b, void *arg)
   return difference != 0 ? difference : (i > j) - (i < j);
 }
 
+/* Of a sample that is wanted: 1 where it was kept, 0 where it is to be drawn. */
+static int find_one(struct sampling *s, const struct tpo_request *request, int k, struct tpo_samples *samples,
+                    size_t *unreadable, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  int found = kept_sample_find(s->kept, request->id, k, s->options->sampling->temperature, samples, &why);
+  if (found >= 0) return found;
+  if (found != TPO_E_INPUT) return tpo_fail(err, found, "%s", why.message);
+  if (++*unreadable == 1)
+    tpo_log(TPO_LOG_WARN, "%s: sample %d of prompt %s can't be read: %s", s->kept->folder, k, request->id,
+            why.message);
+  return 0;
+}
+
 /* Rank 0's, of what is wanted, to samples; done [n_samples]: 1 where it is there. */
 static int find_kept(struct sampling *s, uint8_t *done, struct tpo_samples *samples, struct tpo_error *err)
 {
   int status = 0;
+  size_t unreadable = 0;
   for (size_t i = 0; i < s->instructions->n && status >= 0; i++) {
     const struct prompt *p = &s->prompts[i];
     for (int j = 0; j < p->request.k_count && status >= 0; j++) {
-      status = kept_sample_find(s->kept, p->request.id, p->request.k_first + j,
-                                s->options->sampling->temperature, samples, err);
+      status = find_one(s, &p->request, p->request.k_first + j, samples, &unreadable, err);
       done[p->first + (size_t)j] = status == 1;
     }
   }
+  if (unreadable > 0)
+    tpo_log(TPO_LOG_WARN, "%s: %zu samples there can't be read and are drawn again", s->kept->folder,
+            unreadable);
   return status < 0 ? status : 0;
 }
 

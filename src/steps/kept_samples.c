@@ -192,10 +192,6 @@ int kept_sample_find(struct kept *kept, const char *prompt_id, int k, double tem
     found = status < 0 ? status : 1;
   }
   tpo_buf_free(&key);
-  if (found != TPO_E_INPUT) return found;
-  tpo_log(TPO_LOG_WARN, "%s: sample %d of prompt %s can't be read (%s); it is drawn again", kept->folder, k,
-          prompt_id, err ? err->message : "damaged");
-  samples->n = before;
-  if (err) *err = (struct tpo_error){0};
-  return 0;
+  if (found < 0) samples->n = before;
+  return found;
 }

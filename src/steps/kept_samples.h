@@ -14,7 +14,7 @@ int kept_samples_open(struct kept **out, const struct tpo_session *session, cons
  * for drawing again can be another. */
 int kept_sample_add(struct kept *kept, const struct tpo_sample_row *row, double temperature,
                     struct tpo_error *err);
-/* Rank 0. 1: it was kept, and is added to samples; 0: it was not, or can't be read. */
+/* Rank 0. 1: it was kept, and is added to samples; 0: it was not; TPO_E_INPUT: it can't be read. */
 int kept_sample_find(struct kept *kept, const char *prompt_id, int k, double temperature,
                      struct tpo_samples *samples, struct tpo_error *err);
 
