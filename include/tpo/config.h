@@ -43,16 +43,21 @@ struct tpo_data_config { /* data: */
   int skip_bad; /* bad rows of a file of prompts or pairs that are left out before the file is refused */
 };
 
-struct tpo_thought_config { /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
-  char *name;               /* as given */
-  char *prompt;             /* user turn; holds {instruction} exactly once */
-  char *system;             /* system message, or empty: the chat template's own default */
-  char *thought_marker;     /* text that begins the thought, or empty */
-  char *response_marker;    /* text that begins the response; empty: all of the output is response */
-  char *prefill;            /* text that the assistant's turn is begun with, or empty */
-  int thought_tokens;       /* budget of the thought; 0: see tpo_config_thought_limit */
-  int response_tokens;      /* budget of the response; 0 = no limit of its own */
-  bool force;               /* on_budget: force (insert the response marker) | stop */
+enum tpo_parse_rule {
+  TPO_PARSE_STRICT, /* both markers, in order, each once */
+  TPO_PARSE_SEARCH  /* the first thought marker, and the first response marker after it */
+};
+struct tpo_thought_config {  /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
+  char *name;                /* as given */
+  char *prompt;              /* user turn; holds {instruction} exactly once */
+  char *system;              /* system message, or empty: the chat template's own default */
+  char *thought_marker;      /* text that begins the thought, or empty */
+  char *response_marker;     /* text that begins the response; empty: all of the output is response */
+  char *prefill;             /* text that the assistant's turn is begun with, or empty */
+  enum tpo_parse_rule parse; /* strict | search: which outputs have the layout; sampling is the same */
+  int thought_tokens;        /* budget of the thought; 0: see tpo_config_thought_limit */
+  int response_tokens;       /* budget of the response; 0 = no limit of its own */
+  bool force;                /* on_budget: force (insert the response marker) | stop */
   /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
   bool train_forced;
 };
@@ -98,14 +103,17 @@ struct tpo_judge_config { /* judge: */
   int retries;        /* http: attempts after the first */
 };
 
+enum tpo_length_unit { TPO_LENGTH_CHARACTERS, TPO_LENGTH_TOKENS };
 enum tpo_pair_mode { TPO_PAIRS_BEST_WORST, TPO_PAIRS_ALL };
 struct tpo_pairs_config {  /* pairs: */
   enum tpo_pair_mode mode; /* best-worst | all (every pair whose margin is above `margin`) */
   double length_penalty;   /* rho in [0, 0.5] of s = z(score) - rho * z(length); `auto` sets length_auto */
   bool length_auto;
-  double margin;            /* least difference of raw scores for a pair, default 0 (exclusive) */
-  int max_pairs_per_prompt; /* mode all; 0 = no limit */
-  bool reject_failures;     /* an output that does not parse is rejected; false: it is left out */
+  enum tpo_length_unit length_unit; /* of the response: code points | tpo_sample_response_tokens */
+  double margin;                    /* least difference of raw scores for a pair, default 0 (exclusive) */
+  int max_pairs_per_prompt;         /* mode all; 0 = no limit */
+  bool reject_failures;             /* an output that does not parse is rejected; false: it is left out */
+  double max_failure_share; /* in [0, 1]: most pairs whose rejected output does not parse, of all pairs */
 };
 
 enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };
@@ -191,6 +199,16 @@ TPO_API int tpo_config_check(const struct tpo_config *config, unsigned parts, ch
  * otherwise half of max_tokens when the response marker is forced, and 0, no limit of its own, when it is
  * not. */
 TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens);
+/* Where a response marker of marker_tokens may be inserted (0: none is), an output must hold the thought's
+ * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message names
+ * the place where it was set, the keys, and the least that works. */
+TPO_API int tpo_config_check_marker(const struct tpo_config *config, int marker_tokens,
+                                    struct tpo_error *err);
+/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an output;
+ * without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes behind the
+ * prompt's name. */
+TPO_API int tpo_config_check_room(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
+                                  size_t n_prompt, int context, struct tpo_error *err);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
  * loaded again, gives the same config. free() the result; NULL when memory is short. */

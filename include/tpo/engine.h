@@ -62,6 +62,9 @@ struct tpo_output {
   const uint8_t *inserted; /* [n] */
   int n;
   int n_thought; /* tokens up to and including the response marker; 0 without one */
+  /* Of TPO_FINISH_STOP_STRING, the last tokens that reach behind the response that is judged, which ends with
+   * its last character before the stop string that is no white space; otherwise 0. */
+  int n_unjudged;
   enum tpo_finish finish;
   /* Prefill + what the tokens say, special ones left out; of TPO_FINISH_STOP_STRING what is before that
    * string. UTF-8 without NUL: any byte that is none (of a code point cut off at the last token) is U+FFFD
@@ -85,7 +88,8 @@ struct tpo_engine_client {
 TPO_API int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model,
                             const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
                             const struct tpo_engine_options *options, struct tpo_error *err);
-/* A prompt that leaves no room for a token in the context is an error naming its id and both lengths. NaN
+/* A prompt that leaves no room for a token in the context, or for what an inserted response marker takes
+ * (tpo_config_check_room), is an error naming its id and both lengths. NaN
  * logits are TPO_E_NUMERIC naming the prompt and position. */
 TPO_API int tpo_engine_run(struct tpo_engine *engine, const struct tpo_engine_client *client,
                            struct tpo_error *err);

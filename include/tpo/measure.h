@@ -10,11 +10,11 @@
 #include "tpo/base.h"
 #include "tpo/store.h"
 
-/* Means over samples, for metrics and the final table. */
+/* Means over samples, for metrics and the final table; NaN of none. */
 struct tpo_sample_summary {
   size_t prompts, samples, scored, failures;
   double format_rate, mean_thought_tokens, mean_response_tokens, mean_response_chars;
-  double mean_score, best_score, worst_score; /* best and worst: means over prompts */
+  double mean_score, best_score, worst_score; /* over scored outputs; best and worst: means over prompts */
 };
 TPO_API void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary *out);
 

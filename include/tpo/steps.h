@@ -44,6 +44,10 @@ struct tpo_policy {
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                             bool keep_master, struct tpo_error *err);
 TPO_API void tpo_policy_close(struct tpo_policy *policy);
+/* Refuses budgets that can't hold the response marker which is inserted into outputs of the model at path,
+ * whose weights are not read. Of the functions here the one that a rank calls for itself. */
+TPO_API int tpo_policy_check_budgets(const struct tpo_config *config, const char *path,
+                                     struct tpo_error *err);
 
 struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;

@@ -45,11 +45,19 @@ struct tpo_sample_row {
   const uint8_t *inserted;     /* [n_tokens] 1 where the budget's marker was inserted, not sampled */
   int32_t n_tokens;
   int32_t n_thought_tokens; /* tokens up to and including the response marker's last */
-  double logprob;           /* sum of token_logprobs over sampled tokens */
-  bool scored;              /* false: no score (an unscored file, or a judge's failure) */
+  /* The last tokens, of an output that ended at a stop string or a marker that came again: those that say
+   * something behind the response that is judged, be it in part. They carry no loss. */
+  int32_t n_unjudged_tokens;
+  double logprob; /* sum of token_logprobs over sampled tokens */
+  bool scored;    /* false: no score (an unscored file, or a judge's failure) */
   double score;
   const char *score_detail; /* JSON object; "{}" when none */
 };
+
+/* Tokens of the response: those after the one that completes the response marker (all of them where there is
+ * no marker), without the token that ended the turn and without those behind what is judged. A token that
+ * holds the marker's end and the response's beginning is the marker's. */
+TPO_API int32_t tpo_sample_response_tokens(const struct tpo_sample_row *row);
 
 struct tpo_samples {
   size_t n, capacity;
@@ -75,8 +83,8 @@ TPO_API int tpo_samples_sort(struct tpo_samples *samples, const char *const *pro
 /* Rows must be grouped by prompt with k ascending. Bytes of texts that
  * are not UTF-8 become U+FFFD; tokens keep all. */
 TPO_API int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
-/* samples is overwritten. All of these readers check types, lengths,
- * offsets and ranges, and say what they expected. */
+/* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they
+ * expected. A file of before n_unjudged_tokens was kept has 0 of them. */
 TPO_API int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
 TPO_API int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);

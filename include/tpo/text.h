@@ -99,16 +99,25 @@ TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const s
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
+TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
+                                      const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
+
 struct tpo_parsed {
   bool format_ok;
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */
   size_t response_begin, response_end;
 };
-/* text: prefill + output. format_ok: both markers, in order, each once, a thought and a response that are not
- * empty (a prompt without markers: a response that is not empty). Otherwise the offsets are what could be
- * told; always thought before response, within the text, and on code points of valid UTF-8. Never fails; any
- * bytes are accepted. */
+/* text: prefill + output. format_ok: a thought and a response that are not empty, between markers as
+ * thought->parse asks: both, in order, each once (strict), or the first thought marker and the first response
+ * marker after it, wherever they stand (search). Without a thought marker in the layout, the thought is what
+ * stands before the response marker; without either, all of the output is response. Otherwise the offsets are
+ * what could be told; always thought before response, within the text, and on code points of valid UTF-8.
+ * Never fails; any bytes are accepted. */
 TPO_API void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,
                                struct tpo_parsed *out);
+/* Whether the text has the layout by that rule, whatever thought->parse says. */
+TPO_API bool tpo_thought_parses(const struct tpo_thought_config *thought, enum tpo_parse_rule rule,
+                                const char *text, size_t len);
 
 #endif

@@ -8,7 +8,8 @@
  *
  * loss = mean over the global batch of -log sigmoid(beta * ((pi_c - ref_c) - (pi_r - ref_r))) (Rafailov et
  * al. 2023, eq. 7), with label smoothing (conservative DPO), IPO (Azar et al. 2023, eq. 17) or an added NLL
- * term (IRPO). */
+ * term (IRPO). pi and ref are sums of log-probabilities over an output's tokens that carry loss, in IPO as in
+ * DPO, so that IPO's target, 1 / (2 beta), is of whole outputs; the NLL term is the chosen output's mean. */
 #ifndef TPO_TRAIN_H
 #define TPO_TRAIN_H
 

@@ -3,7 +3,7 @@
  *
  * h = (chosen - ref_chosen) - (rejected - ref_rejected).
  * DPO:  -(1 - s) log sigmoid(beta h) - s log sigmoid(-beta h), s the label smoothing.
- * IPO:  (h - 1 / (2 beta))^2.
+ * IPO:  (h - 1 / (2 beta))^2, of sums like DPO, not of means a token.
  * NLL:  - nll * chosen / nll_tokens, added to either. */
 #ifndef TPO_BACKEND_PREFERENCE_LOSS_H
 #define TPO_BACKEND_PREFERENCE_LOSS_H

@@ -16,6 +16,7 @@ enum tpo_stream {
   TPO_STREAM_INIT = 5,    /* random weights */
   TPO_STREAM_COMPARE = 6, /* which responses of a prompt a judge compares */
   TPO_STREAM_PAUSE = 7,   /* how long a server is left alone before it is asked again */
+  TPO_STREAM_FAILURE = 8, /* which prompts keep a format failure as rejected: (seed, prompt, iteration) */
 };
 
 /* What one sampled token is keyed by. prompt is tpo_hash64 of the prompt's id. */

@@ -13,7 +13,8 @@
 static const struct option options[] = {
     OPTION_MODEL,
     {"--show-thoughts", 0, NULL, NULL, "show the thought before the response"},
-    {"--thought", 0, "NAME|FILE", "thought", "thought prompt: generic, specific, none or a YAML file"},
+    {"--thought", 0, "NAME|FILE", "thought",
+     "thought prompt: generic, specific, a YAML file, or none for a model that keeps to no layout"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens an answer at most"},
@@ -34,6 +35,7 @@ struct chat {
   size_t shown;        /* bytes of it that were dealt with */
   bool in_response;
   struct tpo_buf response;
+  bool warned; /* that the layout isn't kept */
 };
 
 /* Terminal-safe: control characters but newline and tab are left out, malformed bytes become U+FFFD. */
@@ -100,6 +102,23 @@ static void take_token(void *arg, const struct tpo_request *request, int k, cons
   show_new(c, false);
 }
 
+/* Once a chat: a model that keeps no layout keeps it in no answer. */
+static void warn_of_layout(struct chat *c)
+{
+  if (c->warned) return;
+  c->warned = true;
+  const char *fate = c->in_response ? "is left out of the chat's next turns"
+                     : c->show_thoughts
+                         ? "is taken for a thought and left out of the chat's next turns"
+                         : "is taken for a thought, hidden (--show-thoughts shows it) and left "
+                           "out of the chat's next turns";
+  tpo_log(
+      TPO_LOG_WARN,
+      "the model did not keep to the thought layout \"%s\", so its answer %s; --thought none switches the "
+      "layout off",
+      c->thought->name ? c->thought->name : "", fate);
+}
+
 static int take_output(void *arg, const struct tpo_output *output, struct tpo_error *err)
 {
   struct chat *c = arg;
@@ -110,8 +129,8 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   if (parsed->format_ok)
     tpo_buf_append(&c->response, output->text + parsed->response_begin,
                    parsed->response_end - parsed->response_begin);
-  else
-    tpo_log(TPO_LOG_WARN, "the answer did not keep the thought prompt's format");
+  else if (c->thought->response_marker && *c->thought->response_marker)
+    warn_of_layout(c);
   return c->response.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for an answer") : 0;
 }
 
@@ -184,7 +203,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   c.messages = json_array();
-  status = tpo_policy_open(&c.policy, &s.session, path, false, err);
+  status = tpo_comm_agree(s.session.comm, tpo_policy_check_budgets(&in->config, path, err), err);
+  if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, false, err);
   if (status == 0) {
     struct tpo_engine_options engine_options = {
         .sampling = &in->config.sampling, .thought = c.thought, .seed = in->config.seed};

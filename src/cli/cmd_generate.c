@@ -73,8 +73,9 @@ static int generate(struct cli_session *s, const struct request *request, struct
   struct tpo_samples samples = {0};
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
-  int status = tpo_comm_agree(
-      s->session.comm, tpo_instructions_read_some(&set, request->prompts, config->data.skip_bad, err), err);
+  int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  if (status == 0) status = tpo_instructions_read_some(&set, request->prompts, config->data.skip_bad, err);
+  status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, false, err);
   if (status == 0)
     status =

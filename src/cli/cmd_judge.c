@@ -36,6 +36,15 @@ static void log_counts(const char *counts)
   json_decref(object);
 }
 
+static void log_scores(const struct tpo_sample_summary *sum, size_t failures)
+{
+  char scored[80] = "none of the responses scored";
+  if (sum->scored > 0)
+    snprintf(scored, sizeof scored, "%zu responses scored, mean %.3f", sum->scored, sum->mean_score);
+  tpo_log(TPO_LOG_INFO, "%s; %zu without format, %zu failures of the judge", scored,
+          sum->samples - sum->scored - failures, failures);
+}
+
 /* Answers of a server are paid for: they are kept beside what they become, unless another place is given. */
 static int choose_cache(struct invocation *in, const char *out, struct tpo_error *err)
 {
@@ -80,8 +89,7 @@ static int keep(const struct tpo_samples *samples, const char *out, const char *
   if (status < 0) return status;
   if (journal_remove(journal, &left) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", left.message);
   tpo_summarize(samples, &sum);
-  tpo_log(TPO_LOG_INFO, "%zu responses scored, mean %.3f; %zu without format, %zu failures of the judge",
-          sum.scored, sum.mean_score, samples->n - sum.scored - failures, failures);
+  log_scores(&sum, failures);
   log_counts(samples->judge_counts);
   return 0;
 }

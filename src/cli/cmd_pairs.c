@@ -8,8 +8,12 @@ static const struct option options[] = {
     {"--samples", 0, "FILE", NULL, "scored samples, HDF5"},
     {"--out", 'o', "FILE", NULL, "pairs, HDF5"},
     {"--length-penalty", 0, "RHO|auto", "pairs.length_penalty", "rho of length control, in [0, 0.5]"},
+    {"--length-unit", 0, "UNIT", "pairs.length_unit", "what it counts in: characters or tokens"},
     {"--mode", 0, "best-worst|all", "pairs.mode", "one pair a prompt, or every pair above --margin"},
     {"--margin", 0, "M", "pairs.margin", "least difference of scores"},
+    {"--max-failure-share", 0, "SHARE", "pairs.max_failure_share",
+     "most pairs whose rejected output does not parse, in [0, 1]"},
+    {"--iteration", 0, "N", NULL, "with the seed, keys which prompts keep such an output (default 0)"},
     OPTION_END,
 };
 
@@ -19,14 +23,17 @@ static int run(struct invocation *in, struct tpo_error *err)
   struct tpo_samples samples = {0};
   struct tpo_pairs pairs = {0};
   struct tpo_pair_statistics statistics = {0};
+  struct tpo_pair_options settings = {
+      .config = &in->config.pairs, .train_forced = in->config.thought.train_forced, .seed = in->config.seed};
+  int64_t iteration;
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
+  if (status == 0) status = option_int(in, "--iteration", 0, UINT32_MAX, 0, &iteration, err);
+  if (status == 0) settings.iteration = (uint32_t)iteration;
   if (status == 0) status = check_config(in, TPO_CHECK_PAIRS, err);
   if (status == 0) status = check_output(in, "--out", out, path, err);
   if (status == 0) status = tpo_samples_read(&samples, path, err);
-  if (status == 0)
-    status = tpo_select_pairs(&pairs, &samples, &in->config.pairs, in->config.thought.train_forced,
-                              &statistics, err);
+  if (status == 0) status = tpo_select_pairs(&pairs, &samples, &settings, &statistics, err);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);
     pairs.config = tpo_config_print(&in->config, false);
@@ -34,9 +41,10 @@ static int run(struct invocation *in, struct tpo_error *err)
   }
   if (status == 0)
     tpo_log(TPO_LOG_INFO,
-            "%zu pairs of %zu prompts (rho %.2f); skipped: %zu single-valued, %zu ties, %zu too few samples",
-            statistics.pairs, statistics.prompts, statistics.rho, statistics.single_valued, statistics.ties,
-            statistics.too_few);
+            "%zu pairs of %zu prompts (rho %.2f), %zu with a rejected output that does not parse; skipped: "
+            "%zu single-valued, %zu ties, %zu too few samples",
+            statistics.pairs, statistics.prompts, statistics.rho, statistics.rejected_parse_failures,
+            statistics.single_valued, statistics.ties, statistics.too_few);
   tpo_samples_free(&samples);
   tpo_pairs_free(&pairs);
   return status;

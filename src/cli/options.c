@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "config/keys.h"
 
 static const struct option common_options[] = {
@@ -83,6 +84,21 @@ static int apply(struct invocation *in, int index, const char *value, bool confi
   return o->key ? set_key(in, o, o->argument ? value : "true", err) : 0;
 }
 
+/* `--set thought.name=mine` with a prompt that is set behind it: as in a file, the order doesn't matter, and a
+ * name that no layout has waits until the prompt is there. */
+static bool is_waiting_label(const char *value, int n_rest, char **rest)
+{
+  const char *key = "thought.name=", *name = value + strlen(key);
+  if (strncmp(value, key, strlen(key)) != 0 || config_is_builtin_thought(name) || tpo_file_exists(name))
+    return false;
+  for (int i = 0; i < n_rest && strcmp(rest[i], "--") != 0; i++) {
+    const char *set = strncmp(rest[i], "--set=", 6) == 0 ? rest[i] + 6 : "";
+    if (strcmp(rest[i], "--set") == 0 && i + 1 < n_rest) set = rest[i + 1];
+    if (strncmp(set, "thought.prompt=", strlen("thought.prompt=")) == 0) return true;
+  }
+  return false;
+}
+
 static int unknown(const struct command *command, const char *name, size_t len, struct tpo_error *err)
 {
   const char *nearest = NULL;
@@ -104,6 +120,7 @@ static int pass(struct invocation *in, int argc, char **argv, bool config_pass, 
 {
   in->n_positional = 0;
   bool only_positional = false;
+  const char *label = NULL;
   for (int i = 0; i < argc; i++) {
     const char *arg = argv[i];
     if (!only_positional && strcmp(arg, "--") == 0) {
@@ -132,10 +149,13 @@ static int pass(struct invocation *in, int argc, char **argv, bool config_pass, 
                         o->name, o->argument);
       value = argv[++i];
     }
-    int status = apply(in, index, value, config_pass, err);
+    bool waits =
+        !config_pass && strcmp(o->name, "--set") == 0 && is_waiting_label(value, argc - i - 1, argv + i + 1);
+    if (waits) label = value;
+    int status = waits ? 0 : apply(in, index, value, config_pass, err);
     if (status < 0) return status;
   }
-  return 0;
+  return label ? tpo_config_set(&in->config, label, "--set", err) : 0;
 }
 
 int options_parse(struct invocation *in, int argc, char **argv, struct tpo_error *err)

@@ -313,6 +313,66 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
   return config_report_end(&check.report, report, err);
 }
 
+/* What an output must hold, told. */
+static void tell_forced(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
+                        struct tpo_buf *out)
+{
+  if (thought->thought_tokens > 0)
+    tpo_buf_printf(out, "thought.thought_tokens (%d)", thought->thought_tokens);
+  else
+    tpo_buf_printf(out, "a thought of half of sampling.max_tokens (%d; thought.thought_tokens is 0)",
+                   max_tokens / 2);
+  tpo_buf_printf(
+      out, ", the %d tokens of the response marker that thought.on_budget: force inserts, and a token of ",
+      marker_tokens);
+  if (thought->response_tokens > 0)
+    tpo_buf_printf(out, "thought.response_tokens (%d)", thought->response_tokens);
+  else
+    tpo_buf_puts(out, "the response");
+}
+
+/* Of the whole output; the least max_tokens where the thought has half of it. */
+static int64_t least_max_tokens(const struct tpo_thought_config *thought, int marker_tokens)
+{
+  return thought->thought_tokens > 0 ? (int64_t)thought->thought_tokens + marker_tokens + 1
+                                     : 2 * (int64_t)marker_tokens + 1;
+}
+
+int tpo_config_check_marker(const struct tpo_config *config, int marker_tokens, struct tpo_error *err)
+{
+  struct check check = {.config = config};
+  const struct tpo_thought_config *t = &config->thought;
+  int max_tokens = config->sampling.max_tokens;
+  int64_t least = least_max_tokens(t, marker_tokens);
+  if (marker_tokens == 0 || max_tokens >= least) return 0;
+  struct tpo_buf forced = {0};
+  tell_forced(t, max_tokens, marker_tokens, &forced);
+  PROBLEM(&check, "sampling.max_tokens",
+          "sampling.max_tokens (%d) can't hold %s: expected at least %lld, or "
+          "a layout that inserts nothing (thought: none)",
+          max_tokens, forced.data ? forced.data : "", (long long)least);
+  tpo_buf_free(&forced);
+  return config_report_end(&check.report, NULL, err);
+}
+
+int tpo_config_check_room(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
+                          size_t n_prompt, int context, struct tpo_error *err)
+{
+  if (n_prompt >= (size_t)context)
+    return tpo_fail(err, TPO_E_INPUT, "%zu tokens; the model's context of %d leaves no room for an answer",
+                    n_prompt, context);
+  int64_t room = context - (int64_t)n_prompt, least = 1;
+  if (marker_tokens > 0) least += (int64_t)tpo_config_thought_limit(thought, max_tokens) + marker_tokens;
+  if (room >= least) return 0;
+  struct tpo_buf forced = {0};
+  tell_forced(thought, max_tokens, marker_tokens, &forced);
+  tpo_fail(err, TPO_E_INPUT,
+           "%zu tokens; the model's context of %d leaves %lld, which can't hold %s: expected at least %lld",
+           n_prompt, context, (long long)room, forced.data ? forced.data : "", (long long)least);
+  tpo_buf_free(&forced);
+  return TPO_E_INPUT;
+}
+
 int tpo_config_thought_limit(const struct tpo_thought_config *thought, int max_tokens)
 {
   if (thought->thought_tokens > 0) return thought->thought_tokens;

@@ -85,18 +85,26 @@ const struct config_key config_keys[] = {
         "So many bad rows of a file of instructions or pairs are left out, each told with its line; one more, "
         "and the file is refused."),
 
-    TEXT("thought.name", thought.name, "generic",
-         "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
-         "of the file that names it. Beside a `prompt` it is a label only, and nothing is read."),
+    TEXT(
+        "thought.name", thought.name, "generic",
+        "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
+        "of the file that names it. Beside a `prompt`, in a file or given by `--set`, it is a label only, and "
+        "nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
     TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again. "
+         "Text that begins the response, which ends where it comes again, as at a stop string. "
          "Empty: all of the output is the response."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
+    CHOICE(
+        "thought.parse", thought.parse, "strict|search", "strict",
+        "Which outputs have the layout. `strict`: those with both markers in order, each once. "
+        "`search`: the first thought marker and the first response marker after it count, whatever stands "
+        "before, and a thought marker that comes again is text. Either way thought and response must not be "
+        "empty. Sampling is the same: it ends where the response marker comes a second time."),
     INT("thought.thought_tokens", thought.thought_tokens, 0, 10000000, "0",
         "Budget of the thought in tokens. "
         "0: half of `sampling.max_tokens` under `on_budget: force`, no limit of its own under `stop`."),
@@ -124,12 +132,13 @@ const struct config_key config_keys[] = {
          "Divides the positive logits of tokens that occurred before, "
          "and multiplies the negative ones; 1 is off."),
     INT("sampling.max_tokens", sampling.max_tokens, 1, 10000000, "1024",
-        "Most generated tokens of a sample, thought and response together. "
-        "A response marker that is inserted can go past it."),
+        "Most generated tokens of a sample, thought and response together. Under `on_budget: force` it must "
+        "hold the thought's budget, the marker that is inserted and a token of the response."),
     INT("sampling.slots", sampling.slots, 1, 65536, "64",
         "Sequences that a rank generates at once. It changes speed and memory, never the samples."),
     {"sampling.stop", KEY_LIST, AT(sampling.stop), AT(sampling.n_stop), 0, 0, 0, "", NULL,
-     "Strings that end a sample where they appear; they are cut off. One string or a list."},
+     "Strings that end a sample where they appear; they are cut off, and tokens that reach behind the "
+     "response, which the judge did not see, carry no loss. One string or a list."},
 
     TEXT("judge.kind", judge.kind, "rule",
          "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "
@@ -209,6 +218,11 @@ const struct config_key config_keys[] = {
      NULL,
      "The rho of z(score) - rho * z(length), both standardised over an instruction's samples. "
      "`auto` takes the smallest one for which chosen responses are on average no longer than rejected ones."},
+    CHOICE(
+        "pairs.length_unit", pairs.length_unit, "characters|tokens", "characters",
+        "What the length of a response is counted in, for length control: characters (code points), or tokens. "
+        "Those are the tokens behind the response marker; "
+        "the one that completes it, one that ends the turn and those behind what is judged don't count."),
     REAL("pairs.margin", pairs.margin, 0, 1e9, 0, "0",
          "A pair's scores must differ by more than this, before any length penalty."),
     INT("pairs.max_pairs_per_prompt", pairs.max_pairs_per_prompt, 0, 1000000, "0",
@@ -217,9 +231,15 @@ const struct config_key config_keys[] = {
           "Whether an output that does not parse is rejected, before any that does. "
           "`false` leaves it out: where many outputs fail, "
           "nearly all pairs would teach the layout and few the response."),
+    REAL("pairs.max_failure_share", pairs.max_failure_share, 0, 1, 0, "1",
+         "Most pairs whose rejected output does not parse, as a share of an iteration's pairs. "
+         "Where there would be more, a keyed draw decides which instructions keep theirs; "
+         "the others are paired as if theirs weren't there, by score alone."),
 
     CHOICE("train.loss", train.loss, "dpo|ipo", "dpo",
-           "The preference loss: the logistic one of DPO, or IPO's squared one."),
+           "The preference loss: the logistic one of DPO, or IPO's squared one. Both are of the sums of an "
+           "output's token log-probabilities. Some programs give IPO their means: a beta from there is "
+           "to be divided by the outputs' length in tokens."),
     REAL("train.beta", train.beta, 0, 1000, KEY_ABOVE_MIN, "0.1",
          "How strongly the model is held to the reference; larger is closer."),
     REAL("train.label_smoothing", train.label_smoothing, 0, 0.5, KEY_BELOW_MAX, "0",

@@ -49,7 +49,8 @@ extern const int config_n_builtins;
 
 /* Where values came from: NULL is the default. */
 struct tpo_config_origins {
-  char *of[160]; /* by the key's place in the table */
+  char *of[160];   /* by the key's place in the table */
+  bool own_prompt; /* thought.prompt was given by itself, not by a layout */
 };
 const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
 void config_set_origin(struct tpo_config *config, int key, const char *origin);
@@ -100,6 +101,8 @@ void config_problem(struct config_report *report, int code, const char *place, i
  * to err; returns 0 when there were none. */
 int config_report_end(struct config_report *report, char **out, struct tpo_error *err);
 
+/* Whether it is the name of a built-in layout. */
+bool config_is_builtin_thought(const char *name);
 /* `thought: NAME`: resets the section, then reads the built-in or the file. dir (may be NULL) is where a
  * relative path starts. Problems go to report at place:line. */
 void config_load_thought(struct tpo_config *config, const char *name, const char *dir, const char *place,

@@ -11,6 +11,7 @@ struct loader {
   const char *place;  /* the file's name, or what stands for it */
   const char *dir;    /* where relative layout files are looked up, or NULL */
   const char *origin; /* for --set: the origin instead of place:line */
+  bool layout;        /* a layout is read, not what a person gave beside it */
   struct config_report *report;
 };
 
@@ -71,9 +72,11 @@ static void store_node(struct loader *in, int key, const struct tree_node *node)
     int i = 0;
     for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = value_of(item);
   }
-  if (config_store(in->config, key, values, n, &text) == 0)
+  if (config_store(in->config, key, values, n, &text) == 0) {
     mark_origin(in, key, node->line);
-  else
+    if (in->config->origins && strcmp(config_keys[key].path, "thought.prompt") == 0)
+      in->config->origins->own_prompt = !in->layout;
+  } else
     problem_at(in, node->line, text.failed ? "out of memory" : text.data);
   free(values);
   tpo_buf_free(&text);
@@ -261,7 +264,7 @@ static void load_layout_file(struct tpo_config *config, const char *path, const 
 {
   struct tpo_buf text = {0};
   struct tpo_error why = {0};
-  struct loader in = {.config = config, .place = path, .report = report};
+  struct loader in = {.config = config, .place = path, .layout = true, .report = report};
   if (tpo_read_file(path, MAX_FILE_BYTES, &text, &why) == 0)
     walk_layout(&in, text.data, text.len);
   else
@@ -270,16 +273,24 @@ static void load_layout_file(struct tpo_config *config, const char *path, const 
   tpo_buf_free(&text);
 }
 
+bool config_is_builtin_thought(const char *name)
+{
+  for (int i = 0; i < config_n_builtins; i++)
+    if (strcmp(config_builtins[i].name, name) == 0) return true;
+  return false;
+}
+
 void config_load_thought(struct tpo_config *config, const char *name, const char *dir, const char *place,
                          int line, struct config_report *report)
 {
   for (int key = 0; key < config_n_keys; key++)
     if (config_in_section(key, "thought")) config_reset(config, key);
+  if (config->origins) config->origins->own_prompt = false;
   for (int i = 0; i < config_n_builtins; i++) {
     if (strcmp(config_builtins[i].name, name) != 0) continue;
     char label[64];
     snprintf(label, sizeof label, "built-in %s", name);
-    struct loader in = {.config = config, .place = label, .origin = label, .report = report};
+    struct loader in = {.config = config, .place = label, .origin = label, .layout = true, .report = report};
     walk_layout(&in, config_builtins[i].yaml, strlen(config_builtins[i].yaml));
     return;
   }
@@ -309,6 +320,14 @@ int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, 
   store_node(&in, config_find_key("thought.name", strlen("thought.name")), &node);
   free(name);
   return config_report_end(&problems, NULL, err);
+}
+
+/* The name alone, beside a prompt of its own: a label. `thought=NAME` is a layout always. */
+static bool is_label(const struct tpo_config *config, const char *path, size_t len)
+{
+  const char *name = "thought.name";
+  return config->origins && config->origins->own_prompt && len == strlen(name) &&
+         strncmp(path, name, len) == 0;
 }
 
 /* The key that a --set path means: itself, or a section's shorthand. */
@@ -354,7 +373,8 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   }
   if (problems.count == 0) {
     node->line = 0;
-    bool layout = strcmp(config_keys[key].path, "thought.name") == 0 && node->kind == TREE_SCALAR;
+    bool layout = strcmp(config_keys[key].path, "thought.name") == 0 && node->kind == TREE_SCALAR &&
+                  !is_label(config, assignment, len);
     if (layout) config_load_thought(config, node->text, NULL, origin, 0, &problems);
     store_node(&in, key, node);
   }

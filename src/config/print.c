@@ -63,6 +63,34 @@ static void append_table(struct tpo_buf *out, const char *section)
     if (config_in_section(key, section)) append_row(out, key);
 }
 
+/* Where the instructions of configs/llama3-8b-*.yaml come from. */
+static const char instructions_recipe[] =
+    "\n## Instructions for the paper's runs\n\n"
+    "`llama3-8b-*.yaml` read `data/instructions.jsonl` (4 iterations of 5000) and `data/validation.jsonl` (1500), "
+    "which this makes of UltraFeedback's instructions, as the paper's later runs had them. The data set is "
+    "[openbmb/UltraFeedback](https://huggingface.co/datasets/openbmb/UltraFeedback): six JSON Lines files, 63,967 rows, "
+    "all of them its one split, `train`. Of each row the field `instruction` is taken, nothing else. "
+    "The paper draws its validation from the same set at random; which rows it drew isn't known, so the draw here is ours, "
+    "and so are the limit of 6000 characters, which leaves room for an output within `train.max_pair_tokens`, "
+    "and that an instruction that comes twice is taken once.\n\n"
+    "```python\n"
+    "# git clone https://huggingface.co/datasets/openbmb/UltraFeedback   (with Git LFS), then here:\n"
+    "import json, os, random\n"
+    "names = [\"evol_instruct\", \"false_qa\", \"flan\", \"sharegpt\", \"truthful_qa\", \"ultrachat\"]\n"
+    "texts = set()\n"
+    "for name in names:\n"
+    "    with open(f\"UltraFeedback/{name}.jsonl\", encoding=\"utf-8\") as rows:\n"
+    "        texts.update(json.loads(row)[\"instruction\"].strip() for row in rows)\n"
+    "texts = sorted(text for text in texts if 0 < len(text) <= 6000)\n"
+    "random.Random(1).shuffle(texts)\n"
+    "os.makedirs(\"data\", exist_ok=True)\n"
+    "for path, part in (\"data/validation.jsonl\", texts[:1500]), (\"data/instructions.jsonl\", texts[1500:21500]):\n"
+    "    with open(path, \"w\", encoding=\"utf-8\") as out:\n"
+    "        out.writelines(json.dumps({\"instruction\": text}) + \"\\n\" for text in part)\n"
+    "```\n\n"
+    "`truthful_qa` and `false_qa` are those benchmarks' own questions: "
+    "leave the two names out where a model is to be tested on them.\n";
+
 char *tpo_config_reference(void)
 {
   struct tpo_buf out = {0};
@@ -86,5 +114,6 @@ char *tpo_config_reference(void)
                          "without any `thought` in the file, the layout is `generic`.\n\n");
     append_table(&out, config_sections[section].name);
   }
+  tpo_buf_puts(&out, instructions_recipe);
   return tpo_buf_take(&out);
 }

@@ -207,10 +207,11 @@ static int check_request(const struct tpo_engine *e, const struct tpo_request *r
   if (request->n_prompt < 1) return tpo_fail(err, TPO_E_INPUT, "prompt %s has no token", request->id);
   if (request->k_count < 1)
     return tpo_fail(err, TPO_E_USAGE, "prompt %s: no sample is asked for", request->id);
-  if (request->n_prompt >= e->context)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "prompt %s has %d tokens; the model's context of %d leaves no room for an answer",
-                    request->id, request->n_prompt, e->context);
+  int max_tokens = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
+  int inserted = e->has_marker && e->thought->force ? (int)e->marker_ids.n : 0;
+  int status =
+      tpo_config_check_room(e->thought, max_tokens, inserted, (size_t)request->n_prompt, e->context, err);
+  if (status < 0) return tpo_fail_prefix(err, "prompt %s", request->id);
   for (int i = 0; i < request->n_prompt; i++)
     if (request->prompt_ids[i] < 0 || request->prompt_ids[i] >= e->vocab)
       return tpo_fail(err, TPO_E_INPUT,

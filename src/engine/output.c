@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
 #include "engine/state.h"
+#include "text/chat/space.h"
 
 /* Bytes that are no UTF-8 (a code point cut off at the last token) become U+FFFD. */
 static void append_valid(struct tpo_buf *out, const char *text, size_t len)
@@ -19,6 +20,30 @@ static void append_valid(struct tpo_buf *out, const char *text, size_t len)
       tpo_buf_append(out, text + at, (size_t)n);
     at += n == 0 ? 1 : (size_t)n;
   }
+}
+
+int tokens_behind(const struct tpo_tokenizer *tokenizer, const int32_t *tokens, int n, size_t text_len,
+                  size_t end)
+{
+  int behind = 0;
+  while (behind < n) {
+    size_t len;
+    token_bytes(tokenizer, tokens[n - 1 - behind], &len);
+    if (text_len < end || (text_len == end && len > 0)) break;
+    text_len -= len;
+    behind++;
+  }
+  return behind;
+}
+
+/* What is judged ends where white space before the stop string begins. A response of nothing else was not
+ * judged; the marker before it keeps its loss. */
+static int count_unjudged(const struct tpo_engine *e, const struct sequence *s)
+{
+  if (s->text_end == SIZE_MAX || s->text_end >= s->text.len) return 0;
+  size_t begin = s->phase_text, end = s->text_end;
+  tpo_trim(s->text.data, &begin, &end);
+  return tokens_behind(e->tokenizer, s->tokens, s->n_tokens, s->text.len, begin < end ? end : s->phase_text);
 }
 
 /* The layout is read from the whole text, not from where the thought's budget was found to end: markers of
@@ -38,6 +63,7 @@ int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_o
                              .inserted = s->inserted,
                              .n = s->n_tokens,
                              .n_thought = s->n_thought,
+                             .n_unjudged = count_unjudged(e, s),
                              .finish = s->finish,
                              .text = text->data ? text->data : ""};
   tpo_thought_parse(e->thought ? e->thought : &no_thought, out->text, text->len, &out->parsed);
@@ -80,6 +106,7 @@ int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_instru
                                .inserted = output->inserted,
                                .n_tokens = output->n,
                                .n_thought_tokens = output->n_thought,
+                               .n_unjudged_tokens = output->n_unjudged,
                                .logprob = sum_of_sampled(output),
                                .score_detail = "{}"};
   int status = thought && response ? tpo_samples_add(samples, &row, err)

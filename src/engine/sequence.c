@@ -94,11 +94,10 @@ bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s)
   return !e->thought || e->thought->response_tokens <= 0 || s->phase_tokens + 1 < e->thought->response_tokens;
 }
 
-/* The bytes that a token says; special tokens say nothing. */
-static const char *bytes_of(const struct tpo_engine *e, int32_t token, size_t *len)
+const char *token_bytes(const struct tpo_tokenizer *tokenizer, int32_t token, size_t *len)
 {
   bool special;
-  const char *bytes = tpo_tokenizer_token(e->tokenizer, token, len, &special);
+  const char *bytes = tpo_tokenizer_token(tokenizer, token, len, &special);
   if (bytes && !special) return bytes;
   *len = 0;
   return "";
@@ -115,7 +114,7 @@ static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token,
   s->feed[s->n_feed++] = token;
   mark_seen(s, token);
   size_t len;
-  const char *bytes = bytes_of(e, token, &len);
+  const char *bytes = token_bytes(e->tokenizer, token, &len);
   tpo_buf_append(&s->text, bytes, len);
   if (s->text.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for the text of a sample");
   if (inserted)

@@ -129,7 +129,14 @@ struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struc
  * whichever it is. */
 bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s);
 
+/* The bytes that a token says (borrowed), *len of them; special ones say nothing. */
+const char *token_bytes(const struct tpo_tokenizer *tokenizer, int32_t token, size_t *len);
+
 /* output.c */
+/* How many of the last of n tokens, whose bytes end `text_len` bytes into the text, reach behind byte `end`, or
+ * stand behind it without saying anything. */
+int tokens_behind(const struct tpo_tokenizer *tokenizer, const int32_t *tokens, int n, size_t text_len,
+                  size_t end);
 /* What a sequence that has ended gives to the client; the next one's takes the place of the text. */
 int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
                     struct tpo_error *err);

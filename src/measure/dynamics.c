@@ -104,6 +104,15 @@ static int mean_repetition(const struct tpo_samples *samples, double *out, struc
   return 0;
 }
 
+/* Scratch: values [samples->n]. */
+static struct quartiles scored_quartiles(const struct tpo_samples *samples, double *values)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    if (samples->rows[i].scored) values[n++] = samples->rows[i].score;
+  return quartiles_of(values, n);
+}
+
 int sample_dynamics(const struct tpo_samples *samples, double unparsed, struct sample_dynamics *out,
                     struct tpo_error *err)
 {
@@ -114,6 +123,7 @@ int sample_dynamics(const struct tpo_samples *samples, double unparsed, struct s
   for (size_t i = 0; i < samples->n; i++)
     values[i] = samples->rows[i].n_tokens - samples->rows[i].n_thought_tokens;
   out->response_tokens = quartiles_of(values, samples->n);
+  out->scored = scored_quartiles(samples, values);
   size_t prompts = prompt_scores(samples, unparsed, values, &out->unjudged);
   out->mean_score = mean_and_error(values, prompts, &out->score_se);
   out->score = quartiles_of(values, prompts);
@@ -141,8 +151,7 @@ int length_difference(const struct tpo_samples *samples, const struct tpo_pairs 
     if (!chosen->format_ok || !rejected->format_ok) continue;
     out->pairs++;
     out->chars += length(chosen) - length(rejected);
-    out->tokens +=
-        chosen->n_tokens - chosen->n_thought_tokens - (rejected->n_tokens - rejected->n_thought_tokens);
+    out->tokens += tpo_sample_response_tokens(chosen) - tpo_sample_response_tokens(rejected);
   }
   double n = out->pairs ? (double)out->pairs : NAN;
   out->chars /= n;

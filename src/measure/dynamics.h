@@ -13,6 +13,7 @@ struct quartiles {
 };
 struct sample_dynamics {
   struct quartiles thought_tokens, response_tokens; /* over outputs */
+  struct quartiles scored;                          /* over the scores of outputs that have one */
   struct quartiles score;                           /* over prompts' mean scores, as prompt_score has them */
   double mean_score;                                /* their mean; NaN of none */
   double score_se;                                  /* its standard error; NaN of fewer than two prompts */

@@ -47,8 +47,8 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
     add_prompt(samples, first, end, out, &t);
     out->prompts++;
   }
-  double n = samples->n ? (double)samples->n : 1, scored = out->scored ? (double)out->scored : 1;
-  double prompts = t.best_prompts ? (double)t.best_prompts : 1;
+  double n = samples->n ? (double)samples->n : NAN, scored = out->scored ? (double)out->scored : NAN;
+  double prompts = t.best_prompts ? (double)t.best_prompts : NAN;
   out->format_rate = t.format / n;
   out->mean_thought_tokens = t.thought_tokens / n;
   out->mean_response_tokens = t.response_tokens / n;

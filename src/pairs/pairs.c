@@ -6,11 +6,6 @@
 #include "base/memory.h"
 #include "pairs/select.h"
 
-struct groups {
-  struct prompt_group *items;
-  size_t n, capacity;
-};
-
 static int check_config(const struct tpo_pairs_config *config, struct tpo_error *err)
 {
   if (!config->length_auto && !(config->length_penalty >= 0 && config->length_penalty <= 0.5))
@@ -18,6 +13,9 @@ static int check_config(const struct tpo_pairs_config *config, struct tpo_error 
                     config->length_penalty);
   if (!(config->margin >= 0) || !isfinite(config->margin))
     return tpo_fail(err, TPO_E_USAGE, "pairs.margin is %g, expected a number of 0 or more", config->margin);
+  if (!(config->max_failure_share >= 0 && config->max_failure_share <= 1))
+    return tpo_fail(err, TPO_E_USAGE, "pairs.max_failure_share is %g, expected a number from 0 to 1",
+                    config->max_failure_share);
   if (config->max_pairs_per_prompt < 0)
     return tpo_fail(err, TPO_E_USAGE, "pairs.max_pairs_per_prompt is %d, expected 0 or more",
                     config->max_pairs_per_prompt);
@@ -55,6 +53,10 @@ static int check_prompt_tokens(const struct tpo_samples *samples, struct prompt_
   const struct tpo_sample_row *first = &samples->rows[group.first];
   for (size_t i = group.first; i < group.first + group.n; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
+    if (row->n_unjudged_tokens < 0 || row->n_unjudged_tokens > row->n_tokens)
+      return tpo_fail(err, TPO_E_INPUT,
+                      "prompt %s, sample %d: %d of %d tokens were not judged; expected from 0 to all of them",
+                      row->prompt_id, row->k, row->n_unjudged_tokens, row->n_tokens);
     if (row->n_prompt <= 0 || row->n_tokens < 0)
       return tpo_fail(
           err, TPO_E_INPUT,
@@ -89,11 +91,11 @@ static int find_groups(struct groups *groups, const struct tpo_samples *samples,
   return check_grouped(samples, groups, err);
 }
 
-/* tokens that carry loss: 1 */
+/* tokens that carry loss: 1; behind what was judged there is none */
 static uint8_t *make_mask(const struct tpo_sample_row *row, bool train_inserted, struct tpo_error *err)
 {
   uint8_t *mask = tpo_calloc((size_t)row->n_tokens, 1, err);
-  for (int32_t i = 0; mask && i < row->n_tokens; i++)
+  for (int32_t i = 0; mask && i < row->n_tokens - row->n_unjudged_tokens; i++)
     mask[i] = train_inserted || !row->inserted || !row->inserted[i];
   return mask;
 }
@@ -129,11 +131,10 @@ static int add_pair(struct tpo_pairs *pairs, const struct tpo_samples *samples, 
   return status;
 }
 
-static double length_of(const struct selection *s, size_t row)
+static size_t unjudged_tokens(const struct tpo_samples *samples, const struct choice *choice)
 {
-  for (size_t i = 0; i < s->n_candidates; i++)
-    if (s->candidates[i].row == row) return s->candidates[i].length;
-  return 0;
+  return (size_t)samples->rows[choice->chosen].n_unjudged_tokens +
+         (size_t)samples->rows[choice->rejected].n_unjudged_tokens;
 }
 
 static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome outcome)
@@ -145,53 +146,76 @@ static void count_outcome(struct tpo_pair_statistics *statistics, enum outcome o
   statistics->unjudged += outcome == OUTCOME_UNJUDGED;
 }
 
+/* What is summed becomes a mean, NaN of nothing. */
+static void divide_lengths(struct tpo_pair_statistics *s)
+{
+  size_t n = s->pairs - s->rejected_parse_failures;
+  double *const sums[] = {&s->mean_chosen_length, &s->mean_rejected_length, &s->mean_chosen_tokens,
+                          &s->mean_rejected_tokens};
+  for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) *sums[i] = n ? *sums[i] / (double)n : NAN;
+}
+
+static void count_choice(struct tpo_pair_statistics *s, const struct tpo_samples *samples,
+                         const struct choice *choice)
+{
+  const struct tpo_sample_row *chosen = &samples->rows[choice->chosen],
+                              *rejected = &samples->rows[choice->rejected];
+  s->pairs++;
+  s->rejected_parse_failures += choice->parse_failure;
+  if (choice->parse_failure) return;
+  s->mean_chosen_length += response_length(chosen, TPO_LENGTH_CHARACTERS);
+  s->mean_rejected_length += response_length(rejected, TPO_LENGTH_CHARACTERS);
+  s->mean_chosen_tokens += response_length(chosen, TPO_LENGTH_TOKENS);
+  s->mean_rejected_tokens += response_length(rejected, TPO_LENGTH_TOKENS);
+}
+
 /* Selects with one rho; pairs NULL: only the statistics. */
 static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples, const struct groups *groups,
-                      const struct tpo_pairs_config *config, double rho, bool train_forced,
+                      const struct tpo_pair_options *options, double rho,
                       struct tpo_pair_statistics *statistics, struct tpo_error *err)
 {
   struct selection s = {0};
   struct tpo_pair_statistics counts = {.prompts = groups->n, .rho = rho};
-  size_t n_lengths = 0;
-  int status = 0;
+  bool *keep = tpo_calloc(groups->n, sizeof *keep, err);
+  int status = keep
+                   ? keep_failures(keep, &counts.failures_passed_over, &s, samples, groups, options, rho, err)
+                   : TPO_E_MEMORY;
   for (size_t g = 0; g < groups->n && status == 0; g++) {
     enum outcome outcome;
-    status = select_prompt(&s, samples, groups->items[g], config, rho, &outcome, err);
+    status = select_prompt(&s, samples, groups->items[g], options->config, rho, keep[g], &outcome, err);
     if (status < 0) break;
     count_outcome(&counts, outcome);
     for (size_t c = 0; c < s.n_choices && status == 0; c++) {
-      counts.pairs++;
-      if (s.choices[c].parse_failure) {
-        counts.rejected_parse_failures++;
-      } else {
-        counts.mean_chosen_length += length_of(&s, s.choices[c].chosen);
-        counts.mean_rejected_length += length_of(&s, s.choices[c].rejected);
-        n_lengths++;
-      }
-      if (pairs) status = add_pair(pairs, samples, &s.choices[c], train_forced, err);
+      count_choice(&counts, samples, &s.choices[c]);
+      counts.unjudged_tokens += unjudged_tokens(samples, &s.choices[c]);
+      if (pairs) status = add_pair(pairs, samples, &s.choices[c], options->train_forced, err);
     }
   }
   selection_free(&s);
-  counts.mean_chosen_length = n_lengths ? counts.mean_chosen_length / (double)n_lengths : NAN;
-  counts.mean_rejected_length = n_lengths ? counts.mean_rejected_length / (double)n_lengths : NAN;
+  free(keep);
+  divide_lengths(&counts);
   *statistics = counts;
   return status;
 }
 
 static int find_rho(double *rho, const struct tpo_samples *samples, const struct groups *groups,
-                    const struct tpo_pairs_config *config, struct tpo_error *err)
+                    const struct tpo_pair_options *options, struct tpo_error *err)
 {
-  struct tpo_pair_statistics statistics;
+  struct tpo_pair_statistics s;
+  bool tokens = options->config->length_unit == TPO_LENGTH_TOKENS;
+  double chosen = NAN, rejected = NAN;
   for (int step = 0; step <= 10; step++) {
     *rho = step / 20.0;
-    int status = select_all(NULL, samples, groups, config, *rho, false, &statistics, err);
+    int status = select_all(NULL, samples, groups, options, *rho, &s, err);
     if (status < 0) return status;
-    if (!(statistics.mean_chosen_length > statistics.mean_rejected_length)) return 0;
+    chosen = tokens ? s.mean_chosen_tokens : s.mean_chosen_length;
+    rejected = tokens ? s.mean_rejected_tokens : s.mean_rejected_length;
+    if (!(chosen > rejected)) return 0;
   }
   tpo_log(TPO_LOG_WARN,
           "length control: chosen responses are longer than rejected ones (%.1f "
-          "and %.1f characters on average) even with the greatest length penalty, 0.5",
-          statistics.mean_chosen_length, statistics.mean_rejected_length);
+          "and %.1f %s on average) even with the greatest length penalty, 0.5",
+          chosen, rejected, tokens ? "tokens" : "characters");
   return 0;
 }
 
@@ -200,7 +224,7 @@ static void count_samples(struct tpo_pair_statistics *statistics, const struct t
   for (size_t i = 0; i < samples->n; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
     statistics->parse_failures += !row->format_ok;
-    if (!has_sampled_token(row))
+    if (!has_loss_token(row))
       statistics->no_tokens++;
     else if (row->format_ok && !row->scored)
       statistics->unscored++;
@@ -208,9 +232,10 @@ static void count_samples(struct tpo_pair_statistics *statistics, const struct t
 }
 
 int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
-                     const struct tpo_pairs_config *config, bool train_forced,
-                     struct tpo_pair_statistics *statistics, struct tpo_error *err)
+                     const struct tpo_pair_options *options, struct tpo_pair_statistics *statistics,
+                     struct tpo_error *err)
 {
+  const struct tpo_pairs_config *config = options->config;
   int status = check_config(config, err);
   if (status < 0) return status;
   if (!samples->is_scored)
@@ -222,8 +247,8 @@ int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
   struct tpo_pair_statistics found = {0};
   double rho = config->length_penalty;
   status = find_groups(&groups, samples, err);
-  if (status == 0 && config->length_auto) status = find_rho(&rho, samples, &groups, config, err);
-  if (status == 0) status = select_all(pairs, samples, &groups, config, rho, train_forced, &found, err);
+  if (status == 0 && config->length_auto) status = find_rho(&rho, samples, &groups, options, err);
+  if (status == 0) status = select_all(pairs, samples, &groups, options, rho, &found, err);
   free(groups.items);
   if (status < 0) return status;
   count_samples(&found, samples);

@@ -6,11 +6,18 @@
 #include "base/utf8.h"
 #include "pairs/select.h"
 
-bool has_sampled_token(const struct tpo_sample_row *row)
+bool has_loss_token(const struct tpo_sample_row *row)
 {
-  for (int32_t i = 0; i < row->n_tokens; i++)
+  for (int32_t i = 0; i < row->n_tokens - row->n_unjudged_tokens; i++)
     if (!row->inserted || !row->inserted[i]) return true;
   return false;
+}
+
+double response_length(const struct tpo_sample_row *row, enum tpo_length_unit unit)
+{
+  const char *response = row->response ? row->response : "";
+  return unit == TPO_LENGTH_TOKENS ? tpo_sample_response_tokens(row)
+                                   : (double)tpo_utf8_count(response, strlen(response));
 }
 
 /* Mean and population standard deviation of one field (at `offset`) of the candidates; its z-scores go to the
@@ -43,33 +50,32 @@ static int add_failure(struct selection *s, size_t row, struct tpo_error *err)
 }
 
 static int add_candidate(struct selection *s, const struct tpo_sample_row *row, size_t index,
-                         struct tpo_error *err)
+                         enum tpo_length_unit unit, struct tpo_error *err)
 {
   if (!isfinite(row->score))
     return tpo_fail(err, TPO_E_NUMERIC, "prompt %s, sample %d: the score is not a finite number",
                     row->prompt_id, row->k);
   if (tpo_grow(&s->candidates, &s->candidates_capacity, s->n_candidates + 1, sizeof *s->candidates, err) < 0)
     return TPO_E_MEMORY;
-  const char *response = row->response ? row->response : "";
-  s->candidates[s->n_candidates++] = (struct candidate){
-      .row = index, .score = row->score, .length = (double)tpo_utf8_count(response, strlen(response))};
+  s->candidates[s->n_candidates++] =
+      (struct candidate){.row = index, .score = row->score, .length = response_length(row, unit)};
   return 0;
 }
 
 /* Sorts a prompt's samples into candidates and format failures. */
 static int gather(struct selection *s, const struct tpo_samples *samples, struct prompt_group group,
-                  bool failures, double rho, struct tpo_error *err)
+                  enum tpo_length_unit unit, bool failures, double rho, struct tpo_error *err)
 {
   s->n_candidates = s->n_failures = s->n_choices = 0;
   s->unjudged = false;
   int status = 0;
   for (size_t i = group.first; i < group.first + group.n && status == 0; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
-    if (!has_sampled_token(row)) continue;
+    if (!has_loss_token(row)) continue;
     if (!row->format_ok)
       status = failures ? add_failure(s, i, err) : 0;
     else if (row->scored)
-      status = add_candidate(s, row, i, err);
+      status = add_candidate(s, row, i, unit, err);
     else
       s->unjudged = true;
   }
@@ -156,10 +162,10 @@ static bool single_valued(const struct selection *s)
 }
 
 int select_prompt(struct selection *s, const struct tpo_samples *samples, struct prompt_group group,
-                  const struct tpo_pairs_config *config, double rho, enum outcome *outcome,
+                  const struct tpo_pairs_config *config, double rho, bool failures, enum outcome *outcome,
                   struct tpo_error *err)
 {
-  int status = gather(s, samples, group, config->reject_failures, rho, err);
+  int status = gather(s, samples, group, config->length_unit, failures, rho, err);
   if (status < 0) return status;
   *outcome = OUTCOME_UNJUDGED;
   if (s->unjudged) return 0;

@@ -19,14 +19,18 @@ json_t *pair_statistics_object(const struct tpo_pair_statistics *s)
                 {"unjudged", s->unjudged},
                 {"unscored", s->unscored},
                 {"no_tokens", s->no_tokens},
+                {"unjudged_tokens", s->unjudged_tokens},
                 {"parse_failures", s->parse_failures},
-                {"rejected_parse_failures", s->rejected_parse_failures}};
+                {"rejected_parse_failures", s->rejected_parse_failures},
+                {"failures_passed_over", s->failures_passed_over}};
   const struct {
     const char *name;
     double value;
   } numbers[] = {{"rho", s->rho},
                  {"mean_chosen_length", s->mean_chosen_length},
-                 {"mean_rejected_length", s->mean_rejected_length}};
+                 {"mean_rejected_length", s->mean_rejected_length},
+                 {"mean_chosen_tokens", s->mean_chosen_tokens},
+                 {"mean_rejected_tokens", s->mean_rejected_tokens}};
   json_t *object = json_object();
   bool failed = !object;
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)

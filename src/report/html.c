@@ -147,6 +147,13 @@ void html_number(struct tpo_buf *out, double value, int decimals)
   put_number(out, value, decimals, false);
 }
 
+void html_error(struct tpo_buf *out, double error, int decimals)
+{
+  if (!isfinite(error)) return;
+  tpo_buf_puts(out, " ± ");
+  html_number(out, error, decimals);
+}
+
 void html_signed(struct tpo_buf *out, double value, int decimals)
 {
   put_number(out, value, decimals, true);

@@ -17,6 +17,8 @@ void html_capped(struct tpo_buf *out, const char *text, size_t limit);
 
 /* Numbers: a dash when not finite, a real minus sign, thousands apart from 10,000 on. */
 void html_number(struct tpo_buf *out, double value, int decimals);
+/* " ± 0.012"; nothing where there is no such error. */
+void html_error(struct tpo_buf *out, double error, int decimals);
 void html_signed(struct tpo_buf *out, double value, int decimals); /* with + or − */
 void html_percent(struct tpo_buf *out, double share, int decimals);
 void html_duration(struct tpo_buf *out, double seconds); /* "9.4 s", "3 min 05 s", "2 h 07 min" */

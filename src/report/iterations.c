@@ -31,8 +31,7 @@ static bool put_difference(struct tpo_buf *out, const struct context *c)
   double difference = report_event_number(c->it, EVENT_VALIDATE, "difference");
   if (c->it->number == 0 || !isfinite(difference)) return false;
   html_signed(out, difference, 3);
-  tpo_buf_puts(out, " ± ");
-  html_number(out, report_event_number(c->it, EVENT_VALIDATE, "difference_se"), 3);
+  html_error(out, report_event_number(c->it, EVENT_VALIDATE, "difference_se"), 3);
   return true;
 }
 
@@ -162,8 +161,7 @@ static bool put_win_rate(struct tpo_buf *out, const struct context *c, enum repo
   double rate = report_event_number(c->it, event, "win_rate");
   if (!isfinite(rate)) return false;
   html_percent(out, rate, 1);
-  tpo_buf_puts(out, " ± ");
-  html_number(out, 100 * report_event_number(c->it, event, "standard_error"), 1);
+  html_error(out, 100 * report_event_number(c->it, event, "standard_error"), 1);
   return true;
 }
 
@@ -177,14 +175,15 @@ static bool put_win_baseline(struct tpo_buf *out, const struct context *c)
   return put_win_rate(out, c, EVENT_WIN_BASELINE);
 }
 
-static bool put_quartiles(struct tpo_buf *out, const struct context *c, const char *const keys[3])
+static bool put_quartiles(struct tpo_buf *out, const struct context *c, enum report_event event,
+                          const char *const keys[3], int decimals)
 {
   bool any = false;
   for (int q = 0; q < 3; q++) {
-    double value = report_event_number(c->it, EVENT_SAMPLE, keys[q]);
+    double value = report_event_number(c->it, event, keys[q]);
     any |= isfinite(value);
     if (q > 0) tpo_buf_puts(out, " / ");
-    html_number(out, value, 0);
+    html_number(out, value, decimals);
   }
   return any;
 }
@@ -192,13 +191,19 @@ static bool put_quartiles(struct tpo_buf *out, const struct context *c, const ch
 static bool put_thought_quartiles(struct tpo_buf *out, const struct context *c)
 {
   static const char *const keys[] = {"thought_tokens_25", "thought_tokens_50", "thought_tokens_75"};
-  return put_quartiles(out, c, keys);
+  return put_quartiles(out, c, EVENT_SAMPLE, keys, 0);
 }
 
 static bool put_response_quartiles(struct tpo_buf *out, const struct context *c)
 {
   static const char *const keys[] = {"response_tokens_25", "response_tokens_50", "response_tokens_75"};
-  return put_quartiles(out, c, keys);
+  return put_quartiles(out, c, EVENT_SAMPLE, keys, 0);
+}
+
+static bool put_score_quartiles(struct tpo_buf *out, const struct context *c)
+{
+  static const char *const keys[] = {"score_25", "score_50", "score_75"};
+  return put_quartiles(out, c, EVENT_JUDGE, keys, 3);
 }
 
 static bool put_kl_output(struct tpo_buf *out, const struct context *c)
@@ -206,8 +211,7 @@ static bool put_kl_output(struct tpo_buf *out, const struct context *c)
   double kl = report_event_number(c->it, EVENT_KL, "per_output");
   if (!isfinite(kl)) return false;
   html_number(out, kl, 3);
-  tpo_buf_puts(out, " ± ");
-  html_number(out, report_event_number(c->it, EVENT_KL, "per_output_se"), 3);
+  html_error(out, report_event_number(c->it, EVENT_KL, "per_output_se"), 3);
   return true;
 }
 
@@ -274,6 +278,10 @@ static const struct row rows[] = {
     NUMBER_ROW("prompts", NULL, EVENT_SAMPLE, "prompts", 0),
     NUMBER_ROW("samples", NULL, EVENT_SAMPLE, "samples", 0),
     PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_SAMPLE, "format_rate"),
+    NUMBER_ROW("kept, strict", "samples that thought.parse: strict takes: each marker once, in order",
+               EVENT_SAMPLE, "parsed_strict", 0),
+    NUMBER_ROW("kept, search", "samples that thought.parse: search takes: the first markers in order",
+               EVENT_SAMPLE, "parsed_search", 0),
     NUMBER_ROW("thought, tokens", NULL, EVENT_SAMPLE, "mean_thought_tokens", 1),
     OWN_ROW("thought, quartiles", "tokens below which are 25, 50 and 75 % of outputs", put_thought_quartiles),
     NUMBER_ROW("response, tokens", NULL, EVENT_SAMPLE, "mean_response_tokens", 1),
@@ -284,7 +292,9 @@ static const struct row rows[] = {
                 "repetition"),
     OWN_ROW("tokens/s", "sampled, all ranks together", put_sampling_rate),
     {"Judge", NULL, 0, NULL, 0, OWN, NULL},
-    NUMBER_ROW("mean score", NULL, EVENT_JUDGE, "mean_score", 3),
+    NUMBER_ROW("mean score", "over outputs that have a score", EVENT_JUDGE, "mean_score", 3),
+    OWN_ROW("score, quartiles", "scores below which are 25, 50 and 75 % of outputs that have one",
+            put_score_quartiles),
     NUMBER_ROW("best of a prompt", "mean over prompts of the best sample's score", EVENT_JUDGE, "best_score",
                3),
     NUMBER_ROW("worst of a prompt", "mean over prompts of the worst sample's score", EVENT_JUDGE,
@@ -297,6 +307,9 @@ static const struct row rows[] = {
     NUMBER_ROW("chosen, characters", "mean length of chosen responses", EVENT_PAIRS, "mean_chosen_length", 1),
     NUMBER_ROW("rejected, characters", "mean length of rejected responses", EVENT_PAIRS,
                "mean_rejected_length", 1),
+    NUMBER_ROW("chosen, tokens", "the same in tokens of the responses", EVENT_PAIRS, "mean_chosen_tokens", 1),
+    NUMBER_ROW("rejected, tokens", "the same in tokens of the responses", EVENT_PAIRS, "mean_rejected_tokens",
+               1),
     NUMBER_ROW("chosen − rejected, characters", "mean over pairs whose outputs both parse", EVENT_PAIRS,
                "length_difference", 1),
     NUMBER_ROW("chosen − rejected, tokens", "the same in tokens of the responses", EVENT_PAIRS,
@@ -318,6 +331,8 @@ static const struct row rows[] = {
     NUMBER_ROW("format failures", "samples without a response", EVENT_PAIRS, "parse_failures", 0),
     NUMBER_ROW("rejected for format", "pairs whose rejected output is a format failure", EVENT_PAIRS,
                "rejected_parse_failures", 0),
+    NUMBER_ROW("failures passed over", "prompts whose format failures pairs.max_failure_share left out",
+               EVENT_PAIRS, "failures_passed_over", 0),
     {"Training", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("steps", NULL, put_steps),
     OWN_ROW("loss, first → last", "before each update; ln 2 = 0.6931 at the start of DPO", put_loss),

@@ -166,8 +166,8 @@ static void win_rate(struct tpo_buf *out, const struct report_iteration *it, enu
   html_number(out, report_event_number(it, event, "baseline_iteration"), 0);
   tpo_buf_puts(out, " on <strong>");
   html_percent(out, rate, 1);
-  tpo_buf_puts(out, "</strong> ± ");
-  html_number(out, 100 * report_event_number(it, event, "standard_error"), 1);
+  tpo_buf_puts(out, "</strong>");
+  html_error(out, 100 * report_event_number(it, event, "standard_error"), 1);
   tpo_buf_puts(out, " of ");
   html_number(out, report_event_number(it, event, "n"), 0);
   tpo_buf_puts(out, " instructions, ties counting half.");
@@ -203,9 +203,10 @@ static void put_comparison(struct tpo_buf *out, const struct report_iteration *b
   }
   tpo_buf_puts(out, "Paired difference <strong>");
   html_signed(out, report_event_number(after, EVENT_VALIDATE, "difference"), 3);
-  tpo_buf_puts(out, "</strong> ± ");
-  html_number(out, report_event_number(after, EVENT_VALIDATE, "difference_se"), 3);
-  tpo_buf_puts(out, " (standard error). ");
+  tpo_buf_puts(out, "</strong>");
+  double se = report_event_number(after, EVENT_VALIDATE, "difference_se");
+  html_error(out, se, 3);
+  tpo_buf_puts(out, isfinite(se) ? " (standard error). " : ". ");
 }
 
 void part_result(struct tpo_buf *out, const struct report *report)

@@ -11,9 +11,16 @@
 
 static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
 {
-  tpo_buf_printf(out, "  paired difference        %+.3f ± %.3f (standard error, %zu instructions)\n",
-                 difference, se, n);
-  if (n > 0 && difference == 0)
+  if (n == 0) {
+    tpo_buf_puts(out, "  paired difference        none: no instruction was judged both times\n");
+    return;
+  }
+  tpo_buf_printf(out, "  paired difference        %+.3f", difference);
+  if (isfinite(se))
+    tpo_buf_printf(out, " ± %.3f (standard error, %zu instructions)\n", se, n);
+  else
+    tpo_buf_puts(out, " (one instruction, so without a standard error)\n");
+  if (difference == 0 && n > 1)
     tpo_buf_puts(out, "  That is no difference.\n");
   else if (n < 2 || !(se > 0))
     tpo_buf_puts(out, "  Too few instructions, or too little spread among them, "
@@ -28,9 +35,9 @@ static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
 
 static void row(struct tpo_buf *out, const char *name, const char *format, double before, double after)
 {
-  char a[32], b[32];
-  snprintf(a, sizeof a, format, before);
-  snprintf(b, sizeof b, format, after);
+  char a[32] = "none", b[32] = "none";
+  if (isfinite(before)) snprintf(a, sizeof a, format, before);
+  if (isfinite(after)) snprintf(b, sizeof b, format, after);
   tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
 }
 
@@ -116,6 +123,23 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
   return status;
 }
 
+/* As a shell takes it for one word. */
+static void put_word(struct tpo_buf *out, const char *word)
+{
+  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%";
+  if (*word && strspn(word, plain) == strlen(word)) {
+    tpo_buf_puts(out, word);
+    return;
+  }
+  tpo_buf_putc(out, '\'');
+  for (; *word; word++)
+    if (*word == '\'')
+      tpo_buf_puts(out, "'\\''");
+    else
+      tpo_buf_putc(out, *word);
+  tpo_buf_putc(out, '\'');
+}
+
 char *loop_closing_text(struct loop *loop, struct tpo_error *err)
 {
   char report[4096], checkpoint[4096];
@@ -125,8 +149,11 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
   if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
   if (status == 0) {
     tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
-    tpo_buf_printf(&out, "try next     %s chat --model %s --show-thoughts\n", program_invocation_name,
-                   checkpoint);
+    tpo_buf_puts(&out, "try next     ");
+    put_word(&out, program_invocation_name);
+    tpo_buf_puts(&out, " chat --model ");
+    put_word(&out, checkpoint);
+    tpo_buf_puts(&out, " --show-thoughts\n");
   }
   if (status == 0 && out.failed) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status < 0) tpo_buf_free(&out);

@@ -176,12 +176,13 @@ static int tell(struct loop *loop, const struct measured *of, size_t n, struct t
   if (status == 0) {
     kl_of(sums, n, scratch, &kl);
     status = loop_event(loop, "logprob_gap",
-                        event_logprob_gap(largest, kl.tokens ? gap / (double)kl.tokens : 0), err);
+                        event_logprob_gap(largest, kl.tokens ? gap / (double)kl.tokens : NAN), err);
   }
   if (status == 0 && loop->config->run.kl_outputs > 0) {
     status = loop_event(loop, "kl", event_kl(&kl), err);
-    tpo_log(TPO_LOG_INFO, "iteration %d: KL to the start model %.4g nats a token (%zu outputs)",
-            loop->iteration, kl.per_token, kl.outputs);
+    if (kl.tokens > 0)
+      tpo_log(TPO_LOG_INFO, "iteration %d: KL to the start model %.4g nats a token (%zu outputs)",
+              loop->iteration, kl.per_token, kl.outputs);
   }
   free(sums);
   free(scratch);

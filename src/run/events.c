@@ -37,13 +37,15 @@ static json_t *with_fields(json_t *object, const struct field *fields, size_t n)
 #define FIELDS(object, fields) with_fields(object, fields, sizeof(fields) / sizeof *(fields))
 
 json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
-                     const struct tpo_generate_stats *stats)
+                     const struct parse_counts *parsed, const struct tpo_generate_stats *stats)
 {
   const struct field fields[] = {COUNT("prompts", s->prompts),
                                  COUNT("samples", s->samples),
                                  REAL("tokens", stats->sampled_tokens),
                                  REAL("seconds", stats->seconds),
                                  REAL("format_rate", s->format_rate),
+                                 COUNT("parsed_strict", parsed->strict),
+                                 COUNT("parsed_search", parsed->search),
                                  REAL("mean_thought_tokens", s->mean_thought_tokens),
                                  QUARTILES("thought_tokens", d->thought_tokens),
                                  REAL("mean_response_tokens", s->mean_response_tokens),
@@ -63,10 +65,9 @@ static bool add_counts(json_t *event, const char *counts)
 json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dynamics *d, size_t failures,
                     const char *counts)
 {
-  const struct field fields[] = {REAL("mean_score", s->scored ? s->mean_score : NAN),
-                                 REAL("best_score", s->scored ? s->best_score : NAN),
-                                 REAL("worst_score", s->scored ? s->worst_score : NAN),
-                                 QUARTILES("score", d->score), COUNT("failures", failures)};
+  const struct field fields[] = {COUNT("scored", s->scored),        REAL("mean_score", s->mean_score),
+                                 REAL("best_score", s->best_score), REAL("worst_score", s->worst_score),
+                                 QUARTILES("score", d->scored),     COUNT("failures", failures)};
   json_t *event = FIELDS(json_object(), fields);
   if (add_counts(event, counts)) return event;
   json_decref(event);

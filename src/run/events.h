@@ -9,8 +9,13 @@
 #include "tpo/pairs.h"
 #include "tpo/steps.h"
 
+/* Outputs that have the layout by each rule of thought.parse. */
+struct parse_counts {
+  size_t strict, search;
+};
+
 json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
-                     const struct tpo_generate_stats *stats);
+                     const struct parse_counts *parsed, const struct tpo_generate_stats *stats);
 /* counts: what the judge counted, JSON; may be NULL. */
 json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dynamics *d, size_t failures,
                     const char *counts);

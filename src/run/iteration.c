@@ -12,6 +12,7 @@
 #include "tpo/judge.h"
 #include "tpo/pairs.h"
 #include "tpo/report.h"
+#include "tpo/text.h"
 #include "tpo/train.h"
 
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err)
@@ -28,6 +29,18 @@ int step_prompts(struct loop *loop, struct tpo_error *err)
   return status < 0 ? status : tpo_instructions_write(&loop->prompts, path, err);
 }
 
+static struct parse_counts count_parsed(const struct tpo_samples *samples,
+                                        const struct tpo_thought_config *thought)
+{
+  struct parse_counts counts = {0};
+  for (size_t i = 0; i < samples->n; i++) {
+    const char *text = samples->rows[i].text;
+    counts.strict += tpo_thought_parses(thought, TPO_PARSE_STRICT, text, strlen(text));
+    counts.search += tpo_thought_parses(thought, TPO_PARSE_SEARCH, text, strlen(text));
+  }
+  return counts;
+}
+
 /* What was sampled, to the file and into the metrics. Rank 0. */
 static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
 {
@@ -40,7 +53,9 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
   int status = loop_path(loop, loop->iteration, "samples.h5", path, err);
   if (status == 0) status = tpo_samples_write(samples, path, err);
   if (status == 0) status = sample_dynamics(samples, 0, &dynamics, err);
-  if (status == 0) status = loop_event(loop, "sample", event_sample(&summary, &dynamics, stats), err);
+  const struct parse_counts parsed = count_parsed(samples, &loop->config->thought);
+  if (status == 0)
+    status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &parsed, stats), err);
   if (status == 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
             loop->iteration, samples->n, summary.prompts,
@@ -89,9 +104,11 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
     tpo_log(TPO_LOG_WARN,
             "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
             loop->iteration, failures, dynamics.unjudged, s.prompts);
-  if (status == 0)
+  if (status == 0 && s.scored > 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
             loop->iteration, s.mean_score, s.best_score, s.worst_score);
+  if (status == 0 && s.scored == 0)
+    tpo_log(TPO_LOG_WARN, "iteration %d: none of the %zu outputs has a score", loop->iteration, s.samples);
   return status;
 }
 
@@ -118,13 +135,15 @@ int step_judge(struct loop *loop, struct tpo_error *err)
 
 static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_STATE,
-                  "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
-                  "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
-                  "and %zu were not judged in full; more samples (sampling.k), "
-                  "other instructions or a judge that fails less often are needed",
-                  loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin,
-                  s->unjudged);
+  return tpo_fail(
+      err, TPO_E_STATE,
+      "iteration %d gave no preference pair: of %zu prompts %zu had equal scores only, "
+      "%zu too few usable samples, %zu a score difference that pairs.margin excludes, "
+      "and %zu were not judged in full; of %zu the samples that don't parse were left out because of "
+      "pairs.max_failure_share; more samples (sampling.k), "
+      "other instructions or a judge that fails less often are needed",
+      loop->iteration, s->prompts, s->single_valued + s->ties, s->too_few, s->below_margin, s->unjudged,
+      s->failures_passed_over);
 }
 
 /* Selection, on rank 0. */
@@ -133,16 +152,21 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
   struct tpo_pair_statistics statistics = {0};
   struct length_difference difference;
   struct tpo_pairs *pairs = &loop->pairs;
-  int status = tpo_select_pairs(pairs, &loop->samples, &loop->config->pairs,
-                                loop->config->thought.train_forced, &statistics, err);
+  const struct tpo_pair_options options = {.config = &loop->config->pairs,
+                                           .train_forced = loop->config->thought.train_forced,
+                                           .seed = loop->config->seed,
+                                           .iteration = (uint32_t)loop->iteration};
+  int status = tpo_select_pairs(pairs, &loop->samples, &options, &statistics, err);
   if (status == 0 && pairs->n == 0) status = no_pair(loop, &statistics, err);
   if (status < 0) return status;
   pairs->statistics = tpo_pair_statistics_json(&statistics);
   pairs->config = strdup(loop->config_yaml);
   status = length_difference(&loop->samples, pairs, &difference, err);
   if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
-  tpo_log(TPO_LOG_INFO, "iteration %d: %zu pairs of %zu prompts, rho %.2f", loop->iteration, statistics.pairs,
-          statistics.prompts, statistics.rho);
+  tpo_log(TPO_LOG_INFO,
+          "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
+          loop->iteration, statistics.pairs, statistics.prompts, statistics.rho,
+          statistics.rejected_parse_failures);
   return status;
 }
 

@@ -118,6 +118,20 @@ static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
   return status < 0 ? status : tpo_instructions_write(&loop->validation, path, err);
 }
 
+static void tell_score(const struct loop *loop, double score, double difference, double se)
+{
+  char name[32], against[80] = "";
+  snprintf(name, sizeof name, loop->iteration == 0 ? "start model" : "iteration %d", loop->iteration);
+  if (loop->iteration > 0 && isfinite(se))
+    snprintf(against, sizeof against, " (%+.3f ± %.3f against the start)", difference, se);
+  else if (loop->iteration > 0 && isfinite(difference))
+    snprintf(against, sizeof against, " (%+.3f against the start, by one instruction)", difference);
+  if (isfinite(score))
+    tpo_log(TPO_LOG_INFO, "%s: validation score %.3f%s", name, score, against);
+  else
+    tpo_log(TPO_LOG_WARN, "%s: no validation score, since the judge failed on every instruction", name);
+}
+
 static int validation_event(struct loop *loop, const struct tpo_samples *samples,
                             const struct tpo_redraw_counts *counts, struct tpo_error *err)
 {
@@ -131,11 +145,7 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   if (status < 0) return status;
   tpo_summarize(samples, &s);
   tpo_paired_difference(before, samples, unparsed, &difference, &se, &mean_before, &mean_now);
-  if (loop->iteration == 0)
-    tpo_log(TPO_LOG_INFO, "start model: validation score %.3f", dynamics.mean_score);
-  else
-    tpo_log(TPO_LOG_INFO, "iteration %d: validation score %.3f (%+.3f ± %.3f against the start)",
-            loop->iteration, dynamics.mean_score, difference, se);
+  tell_score(loop, dynamics.mean_score, difference, se);
   if (s.failures)
     tpo_log(TPO_LOG_WARN, "the judge failed on %zu validation responses; their %zu instructions are left out",
             s.failures, dynamics.unjudged);

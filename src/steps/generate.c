@@ -39,7 +39,9 @@ struct sampling {
 static int render_prompts(struct sampling *s, struct tpo_error *err)
 {
   size_t n = s->instructions->n;
-  int context = tpo_model_arch(s->policy->model)->context;
+  int context = tpo_model_arch(s->policy->model)->context, marker_tokens;
+  int encoded = tpo_thought_marker_tokens(s->options->thought, s->policy->tokenizer, &marker_tokens, err);
+  if (encoded < 0) return encoded;
   s->prompts = tpo_calloc(n, sizeof *s->prompts, err);
   s->order = tpo_calloc(n, sizeof *s->order, err);
   if (!s->prompts || !s->order) return TPO_E_MEMORY;
@@ -52,10 +54,9 @@ static int render_prompts(struct sampling *s, struct tpo_error *err)
     p->text = tpo_buf_take(&text);
     if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
     if (!p->text) return tpo_fail(err, TPO_E_MEMORY, "no memory for prompt %s", item->id);
-    if (p->ids.n >= (size_t)context)
-      return tpo_fail(err, TPO_E_INPUT,
-                      "prompt %s has %zu tokens; the model's context of %d leaves no room for an answer",
-                      item->id, p->ids.n, context);
+    status = tpo_config_check_room(s->options->thought, s->options->sampling->max_tokens, marker_tokens,
+                                   p->ids.n, context, err);
+    if (status < 0) return tpo_fail_prefix(err, "prompt %s", item->id);
     p->request = (struct tpo_request){.id = item->id,
                                       .prompt_ids = p->ids.ids,
                                       .n_prompt = (int)p->ids.n,

@@ -30,6 +30,18 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
   return status;
 }
 
+int tpo_policy_check_budgets(const struct tpo_config *config, const char *path, struct tpo_error *err)
+{
+  struct tpo_tokenizer *tokenizer;
+  int marker_tokens = 0;
+  if (!config->thought.force) return 0;
+  int status = tpo_tokenizer_open(&tokenizer, path, err);
+  if (status < 0) return status;
+  status = tpo_thought_marker_tokens(&config->thought, tokenizer, &marker_tokens, err);
+  tpo_tokenizer_close(tokenizer);
+  return status < 0 ? status : tpo_config_check_marker(config, marker_tokens, err);
+}
+
 void tpo_policy_close(struct tpo_policy *policy)
 {
   tpo_model_close(policy->model);

@@ -17,6 +17,13 @@ const char *tpo_finish_name(enum tpo_finish finish)
   return "unknown";
 }
 
+int32_t tpo_sample_response_tokens(const struct tpo_sample_row *row)
+{
+  int32_t n =
+      row->n_tokens - row->n_thought_tokens - row->n_unjudged_tokens - (row->finish == TPO_FINISH_STOP);
+  return n > 0 ? n : 0;
+}
+
 /* Copies *text (or `missing`) to the arena. When `before`, the last row's text, is the same, it is shared: a
  * prompt's samples repeat much. */
 static bool own_text(struct tpo_arena *arena, const char **text, const char *before, const char *missing)

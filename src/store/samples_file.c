@@ -32,6 +32,7 @@ static const struct tpo_h5_column columns[] = {
     {"token_logprob", TPO_H5_RAGGED, TPO_H5_F32, AT(token_logprobs)},
     {"inserted", TPO_H5_RAGGED, TPO_H5_U8, AT(inserted)},
     {"n_thought_tokens", TPO_H5_VALUES, TPO_H5_I32, AT(n_thought_tokens)},
+    {"n_unjudged_tokens", TPO_H5_NEWER, TPO_H5_I32, AT(n_unjudged_tokens)},
     {"logprob", TPO_H5_VALUES, TPO_H5_F64, AT(logprob)},
     /* Scored files only, from here on. */
     {"scored", TPO_H5_VALUES, TPO_H5_U8, offsetof(struct file_row, scored)},
@@ -83,6 +84,8 @@ static int check_row(const struct tpo_sample_row *row, const char *path, size_t 
   if (row->k < 0) return bad_row(path, i, "its k is below 0", err);
   if (row->n_thought_tokens < 0 || row->n_thought_tokens > row->n_tokens)
     return bad_row(path, i, "n_thought_tokens must be from 0 to its number of tokens", err);
+  if (row->n_unjudged_tokens < 0 || row->n_unjudged_tokens > row->n_tokens)
+    return bad_row(path, i, "n_unjudged_tokens must be from 0 to its number of tokens", err);
   if (row->scored && !isfinite(row->score)) return bad_row(path, i, "its score is not a finite number", err);
   for (int32_t t = 0; t < row->n_prompt; t++)
     if (row->prompt_ids[t] < 0) return bad_row(path, i, "prompt_token_ids has an id below 0", err);

@@ -6,13 +6,13 @@
 #include "base/memory.h"
 #include "tpo/store.h"
 
-enum { N_TEXTS = 8, MAGIC = 0x53504d31 };
+enum { N_TEXTS = 8, MAGIC = 0x53504d32 };
 
 struct packed {
   uint32_t magic;
   uint32_t text_bytes[N_TEXTS]; /* without NUL */
-  int32_t k, n_prompt, n_tokens, n_thought_tokens, finish;
-  uint8_t format_ok, scored, unused[6]; /* no hole in the struct, so its bytes are all set */
+  int32_t k, n_prompt, n_tokens, n_thought_tokens, n_unjudged_tokens, finish;
+  uint8_t format_ok, scored, unused[2]; /* no hole in the struct, so its bytes are all set */
   double logprob, score;
 };
 
@@ -36,6 +36,7 @@ int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struc
                         .n_prompt = row->n_prompt,
                         .n_tokens = row->n_tokens,
                         .n_thought_tokens = row->n_thought_tokens,
+                        .n_unjudged_tokens = row->n_unjudged_tokens,
                         .finish = (int32_t)row->finish,
                         .format_ok = row->format_ok,
                         .scored = row->scored,
@@ -106,6 +107,7 @@ static bool unpack_row(struct input *in, struct tpo_sample_row *row)
                                  .n_prompt = head.n_prompt,
                                  .n_tokens = head.n_tokens,
                                  .n_thought_tokens = head.n_thought_tokens,
+                                 .n_unjudged_tokens = head.n_unjudged_tokens,
                                  .logprob = head.logprob,
                                  .scored = head.scored,
                                  .score = head.score};

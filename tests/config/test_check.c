@@ -86,6 +86,59 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
   }
 }
 
+/* A marker of 7 tokens: a thought, it, and one token of the response. */
+static void budgets_must_hold_an_inserted_marker_and_a_token(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *yaml, *report; /* NULL: accepted */
+  } cases[] = {
+      {"thought: {thought_tokens: 12}\nsampling: {max_tokens: 20}", NULL},
+      {"thought: {thought_tokens: 12}\nsampling: {max_tokens: 19}",
+       "c.yaml:2: sampling.max_tokens (19) can't hold thought.thought_tokens (12), the 7 tokens of the "
+       "response marker that thought.on_budget: force inserts, and a token of the response: expected at "
+       "least 20, or a layout that inserts nothing (thought: none)"},
+      {"thought: {thought_tokens: 12, response_tokens: 4}\nsampling: {max_tokens: 16}",
+       "and a token of thought.response_tokens (4): expected at least 20"},
+      {"sampling: {max_tokens: 15}", NULL}, /* 7, 7 and 1 */
+      {"sampling: {max_tokens: 14}", "half of sampling.max_tokens (7; thought.thought_tokens is 0), the 7 "
+                                     "tokens of the response marker that thought.on_budget: force inserts, "
+                                     "and a token of the response: expected at least 15"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_config config;
+    struct tpo_error err = {0};
+    tpo_config_default(&config);
+    assert_int_equal(
+        tpo_config_load_text(&config, cases[i].yaml, strlen(cases[i].yaml), "c.yaml", NULL, &err), 0);
+    int status = tpo_config_check_marker(&config, 7, &err);
+    assert_int_equal(status, cases[i].report ? TPO_E_USAGE : 0);
+    if (cases[i].report) assert_contains(err.message, cases[i].report);
+    assert_int_equal(tpo_config_check_marker(&config, 0, &err), 0); /* nothing is inserted */
+    tpo_config_free(&config);
+  }
+}
+
+static void the_context_must_hold_an_inserted_marker_and_a_token(void **state)
+{
+  (void)state;
+  const struct tpo_thought_config forced = {.response_marker = (char *)"R", .force = true},
+                                  budget = {
+                                      .response_marker = (char *)"R", .thought_tokens = 12, .force = true};
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_config_check_room(&budget, 64, 7, 44, 64, &err), 0);
+  assert_int_equal(tpo_config_check_room(&budget, 64, 7, 45, 64, &err), TPO_E_INPUT);
+  assert_string_equal(err.message, "45 tokens; the model's context of 64 leaves 19, which can't hold "
+                                   "thought.thought_tokens (12), the 7 tokens of the response marker that "
+                                   "thought.on_budget: force inserts, and a token of the response: expected "
+                                   "at least 20");
+  assert_int_equal(tpo_config_check_room(&forced, 64, 7, 24, 64, &err), 0); /* 32, 7 and 1 */
+  assert_int_equal(tpo_config_check_room(&forced, 64, 7, 25, 64, &err), TPO_E_INPUT);
+  assert_int_equal(tpo_config_check_room(NULL, 64, 0, 63, 64, &err), 0);
+  assert_int_equal(tpo_config_check_room(NULL, 64, 0, 64, 64, &err), TPO_E_INPUT);
+  assert_contains(err.message, "64 tokens; the model's context of 64 leaves no room for an answer");
+}
+
 static void problems_of_several_keys_come_together(void **state)
 {
   (void)state;
@@ -157,6 +210,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults_are_possible),
       cmocka_unit_test(every_impossible_combination_is_named_with_its_line),
+      cmocka_unit_test(budgets_must_hold_an_inserted_marker_and_a_token),
+      cmocka_unit_test(the_context_must_hold_an_inserted_marker_and_a_token),
       cmocka_unit_test(problems_of_several_keys_come_together),
       cmocka_unit_test(one_sample_is_enough_where_no_pairs_are_made),
       cmocka_unit_test(every_kind_of_judge_is_accepted_with_its_argument),

@@ -161,6 +161,40 @@ static void set_thought_resets_what_an_earlier_layout_left(void **state)
   tpo_config_free(&c);
 }
 
+/* As in a file: what is beside the name counts, and no layout is read. */
+static void a_name_set_beside_a_prompt_is_a_label(void **state)
+{
+  (void)state;
+  struct tpo_config c;
+  struct tpo_error err = {0};
+  char *report = NULL;
+  put(state, "c.yaml", "thought: {prompt: 'Q: {instruction}', response_marker: 'A:'}\n");
+  if (load(state, "c.yaml", &c, &report) < 0) fail_msg("%s", report);
+  static const char *const names[] = {"mine", "specific"};
+  for (int i = 0; i < 2; i++) {
+    char assignment[40];
+    snprintf(assignment, sizeof assignment, "thought.name=%s", names[i]);
+    if (tpo_config_set(&c, assignment, "--set", &err) < 0) fail_msg("%s", err.message);
+    assert_string_equal(c.thought.name, names[i]);
+    assert_string_equal(c.thought.prompt, "Q: {instruction}");
+    assert_string_equal(c.thought.response_marker, "A:");
+  }
+  assert_int_equal(tpo_config_set(&c, "thought=none", "--set", &err), 0); /* a layout always */
+  assert_string_equal(c.thought.prompt, "{instruction}");
+  assert_int_equal(tpo_config_set(&c, "thought.name=mine", "--set", &err),
+                   TPO_E_USAGE); /* the layout's own */
+  tpo_config_free(&c);
+  tpo_config_default(&c);
+  assert_int_equal(tpo_config_set(&c, "thought.name=specific", "--set", &err), 0); /* no prompt beside it */
+  assert_string_equal(c.thought.name, "specific");
+  assert_contains(c.thought.prefill, "Draft:");
+  assert_int_equal(tpo_config_set(&c, "thought.prompt=P {instruction}", "--set", &err), 0);
+  assert_int_equal(tpo_config_set(&c, "thought.name=mine", "--set", &err), 0);
+  assert_string_equal(c.thought.prompt, "P {instruction}");
+  assert_contains(c.thought.prefill, "Draft:");
+  tpo_config_free(&c);
+}
+
 static void thought_limit_is_half_under_force_only(void **state)
 {
   (void)state;
@@ -185,6 +219,7 @@ int main(void)
       with_folder(printed_layouts_need_their_file_no_more),
       with_folder(mistakes_in_a_layout_are_placed_in_its_file),
       cmocka_unit_test(set_thought_resets_what_an_earlier_layout_left),
+      with_folder(a_name_set_beside_a_prompt_is_a_label),
       cmocka_unit_test(thought_limit_is_half_under_force_only),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

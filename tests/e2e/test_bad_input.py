@@ -144,6 +144,46 @@ def test_k_of_one_makes_no_run(tpo, tiny_model, tmp_path):
     assert "sampling.k" in tpo.fails("run", config, code=2)
 
 
+def test_budgets_must_hold_an_inserted_marker(tpo, tiny_model, prompts, tmp_path):
+    """Ten tokens of a thought, the sixteen of the marker, and one of the response."""
+    config = tmp_path / "c.yaml"
+    config.write_text(f"model: {{path: {tiny_model}}}\nthought: {{name: generic, thought_tokens: 10}}\nsampling: {{max_tokens: 26}}\n"
+                      f"run: {{dir: {tmp_path / 'r'}}}\n")
+    words = ["c.yaml:3: sampling.max_tokens (26) can't hold thought.thought_tokens (10), the 16 tokens", "expected at least 27"]
+    generate = ["generate", "--config", config, "--prompts", prompts, "--out", tmp_path / "o.h5", "--k", 2]
+    one_message(tpo.fails(*generate, code=2), *words)
+    one_message(tpo.fails("chat", "--config", config, stdin="Hi\n", code=2), *words)
+    one_message(tpo.fails("run", config, "--plan-only", code=2), *words)
+    for ranks in (0, 2):
+        text = tpo.fails("run", config, ranks=ranks, code=2)
+        assert words[0] in text and text.count("can't hold") == 1
+    assert not (tmp_path / "r").exists()
+    tpo.ok(*generate, "--max-tokens", 27)
+    tpo.ok("chat", "--config", config, "--max-tokens", 27, stdin="Hi\n")
+    assert "--max-tokens: sampling.max_tokens (2)" in tpo.fails("chat", "--model", tiny_model, "--max-tokens", 2, stdin="Hi\n", code=2)
+
+
+def test_the_context_must_hold_an_inserted_marker(tpo, tmp_path, prompts):
+    """The prompts have some hundreds of tokens, and the context leaves the longest of them too few."""
+    h5py = pytest.importorskip("h5py")
+    model, args = tiny.make(tmp_path / "model"), ["--prompts", prompts, "--k", 1, "--max-tokens", 40, "--dtype", "fp32"]
+    tpo.ok("generate", "--model", model, *args, "--out", tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5") as f:
+        longest = max(b - a for a, b in zip(f["prompt_token_offset"], f["prompt_token_offset"][1:]))
+    for room, works in ((37, True), (36, False)):  # half of 40, 16 and 1
+        short = changed(model, tmp_path / str(room), max_position_embeddings=int(longest) + room)
+        config = tmp_path / "c.yaml"
+        config.write_text(f"model: {{path: {short}, dtype: fp32}}\nsampling: {{max_tokens: 40}}\nrun: {{dir: {tmp_path / 'r'}}}\n"
+                          f"data: {{train: {prompts}, prompts_per_iteration: 6, validation_prompts: 0}}\n")
+        for command in (["generate", "--model", short, *args, "--out", tmp_path / "o.h5"],
+                        ["run", config, "--plan-only", "--set", "run.iterations=1", "--set", "run.validate_each_epoch=false"]):
+            if works:
+                tpo.ok(*command)
+            else:
+                one_message(tpo.fails(*command, code=1), "prompt ", f": {longest} tokens; the model's context of {longest + 36} leaves 36",
+                            "half of sampling.max_tokens (20; thought.thought_tokens is 0), the 16 tokens", "expected at least 37")
+
+
 def test_a_full_disk_leaves_no_file(tiny_model, prompts, tmp_path):
     """A limit on file sizes stands for the full disk: the write fails in the middle."""
     def limit():
@@ -151,17 +191,18 @@ def test_a_full_disk_leaves_no_file(tiny_model, prompts, tmp_path):
 
     out = tmp_path / "o.h5"
     result = subprocess.run(command(["generate", "--model", tiny_model, "--prompts", prompts, "--out", out, "--max-tokens",
-                                     "8", "--k", "2"]), capture_output=True, env=environment(), preexec_fn=limit, check=False)
+                                     "40", "--k", "2"]), capture_output=True, env=environment(), preexec_fn=limit, check=False)
     assert result.returncode == 1, result.stderr.decode()
     assert "o.h5" in result.stderr.decode()
-    assert not list(tmp_path.glob("o.h5*"))
+    assert {path.name for path in tmp_path.glob("o.h5*")} <= {"o.h5.journal"}  # what was drawn is kept
 
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "other", "missing"])
 def test_bad_samples_files(tpo, tiny_model, prompts, tmp_path, kind):
     path = tmp_path / "s.h5"
     if kind == "truncated":
-        tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", path, "--k", 2, "--max-tokens", 4)
+        tpo.ok("generate", "--model", tiny_model, "--prompts", prompts, "--out", path, "--k", 2, "--max-tokens", 4, "--thought",
+               "none")
         path.write_bytes(path.read_bytes()[:-700])
     elif kind == "text":
         path.write_text("not HDF5 at all\n")

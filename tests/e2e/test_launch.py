@@ -52,7 +52,7 @@ def test_paper_configuration_has_the_papers_values(tpo, path):
     effective = tpo.ok("config", path)
     for line in ["k: 8", "temperature: 0.8", "top_p: 0.95", "prompts_per_iteration: 5000", "validation_prompts: 1500",
                  "iterations: 4", "epochs: 10", "validate_each_epoch: true", "length_penalty: auto", "mode: best-worst",
-                 "on_budget: stop"]:
+                 "on_budget: stop", "max_failure_share: 0.1"]:
         assert f"  {line}  #" in effective, line
 
 
@@ -61,13 +61,14 @@ def settings(tpo, name):
 
 
 @pytest.mark.parametrize("thinking, direct", [("llama3-8b-armorm.yaml", "llama3-8b-direct.yaml"),
+                                              ("llama3-8b-armorm-specific.yaml", "llama3-8b-direct.yaml"),
                                               ("smollm2-study.yaml", "smollm2-study-direct.yaml")])
 def test_the_direct_baseline_differs_in_the_thought_alone(tpo, thinking, direct):
     ours, baseline = settings(tpo, thinking), settings(tpo, direct)
     differing = {line.split(":")[0].strip() for line in ours ^ baseline}
     assert "name" in differing and "  name: none" in baseline
     assert differing <= {"name", "prompt", "system", "thought_marker", "response_marker", "prefill", "thought_tokens",
-                         "response_tokens", "on_budget", "train_forced", "dir", "baseline"}
+                         "response_tokens", "on_budget", "parse", "train_forced", "dir", "baseline"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)

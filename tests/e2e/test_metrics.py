@@ -3,6 +3,8 @@ TensorBoard's own reader, and the comparison with a direct baseline."""
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,7 +35,7 @@ run: {{dir: {run_dir}, iterations: {iterations}, validation_temperature: 1, vali
 """
 THOUGHT = "{name: letter, prompt: \"{instruction}\", response_marker: \"Q\", on_budget: force, thought_tokens: 20, response_tokens: 16}"
 FIELDS = {
-    "sample": ["format_rate", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
+    "sample": ["format_rate", "parsed_strict", "parsed_search", "mean_thought_tokens", "thought_tokens_25", "thought_tokens_50", "thought_tokens_75",
                "mean_response_tokens", "response_tokens_25", "response_tokens_50", "response_tokens_75", "repetition"],
     "judge": ["mean_score", "best_score", "worst_score", "score_25", "score_50", "score_75"],
     "pairs": ["rho", "ties", "single_valued", "too_few", "below_margin", "unjudged", "tie_share", "unpaired_share",
@@ -106,37 +108,99 @@ def test_every_number_is_recorded_in_every_iteration(finished):
 def test_lengths_and_scores_are_those_of_the_samples(finished):
     _, run_dir, _ = finished
     for i in (1, 2):
-        tokens, thought, score, prompt, ok, scored = read(run_dir / f"iter-{i:03d}/scored.h5", "token_offset",
-                                                          "n_thought_tokens", "score", "prompt_id", "format_ok", "scored")
+        tokens, thought, score, ok, scored = read(run_dir / f"iter-{i:03d}/scored.h5", "token_offset", "n_thought_tokens",
+                                                  "score", "format_ok", "scored")
         tokens, thought, score = numpy.diff(tokens), numpy.array(thought), numpy.array(score)
-        score, scored = numpy.where(scored, score, -1), numpy.array(scored) != 0  # judge.empty_score
+        score = score[numpy.array(scored) != 0]
+        assert len(score) < len(ok) or all(ok)
         found = event(run_dir, "sample", i)
         assert found["format_rate"] == pytest.approx(numpy.mean(ok))
         for key, values in [("thought_tokens", thought), ("response_tokens", tokens - thought)]:
             assert found[f"mean_{key}"] == pytest.approx(values.mean())
             assert [found[f"{key}_{q}"] for q in (25, 50, 75)] == pytest.approx(numpy.percentile(values, [25, 50, 75]))
-        by_prompt = numpy.array([score[[p == q for p in prompt]].mean() for q in dict.fromkeys(prompt)])
         found = event(run_dir, "judge", i)
-        assert found["mean_score"] == pytest.approx(score[scored].mean())
-        assert [found[f"score_{q}"] for q in (25, 50, 75)] == pytest.approx(numpy.percentile(by_prompt, [25, 50, 75]))
+        assert found["scored"] == len(score) and found["mean_score"] == pytest.approx(score.mean())
+        assert [found[f"score_{q}"] for q in (25, 50, 75)] == pytest.approx(numpy.percentile(score, [25, 50, 75]))
+
+
+def test_numbers_that_do_not_exist_are_not_told_as_numbers(tpo, configure, tmp_path):
+    """One validation instruction has no standard error; the folder's name has what a shell takes apart."""
+    folder = tmp_path / "it's one"
+    folder.mkdir()
+    config, run_dir = configure(folder, "run", iterations=1, more="pairs: {reject_failures: true}")
+    result = tpo("run", config, "--set", "data.validation_prompts=1", "--set", "run.validation_k=1", "--set", "train.epochs=1",
+                 "--set", "run.validate_each_epoch=false", ranks=2)
+    text, log = result.stdout.decode(), result.stderr.decode()
+    assert result.returncode == 0, log
+    assert "(one instruction, so without a standard error)" in text and "Too few instructions" in text
+    assert "against the start, by one instruction)" in log
+    page = (run_dir / "report.html").read_text()
+    visible = page[page.index("</style>"):page.rindex("<script")]
+    shown = [tpo.ok("inspect", run_dir / "iter-001" / name) for name in ("samples.h5", "scored.h5", "pairs.h5")]
+    for words in (text, log, visible, *shown):
+        assert not re.search(r"\bnan\b", words, re.I) and "± –" not in words
+    assert "in z units of a prompt's samples" in shown[2]
+    line = next(line for line in text.splitlines() if line.startswith("try next"))
+    words = shlex.split(line.removeprefix("try next"))
+    assert words[1:] == ["chat", "--model", str(run_dir / "iter-001" / "checkpoint.h5"), "--show-thoughts"]
+    tpo.ok(*words[1:], "--max-tokens", 40, stdin="Hello\n")
+
+
+def test_nothing_scored_has_no_mean(tpo, tiny_model, tmp_path):
+    tiny.write_prompts(tmp_path / "p.jsonl", "p", 2)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "p.jsonl", "--k", 2, "--max-tokens", 8, "--set",
+           "thought.on_budget=stop", "--out", tmp_path / "s.h5")
+    result = tpo("judge", "--samples", tmp_path / "s.h5", "--judge", "rule", "--out", tmp_path / "o.h5")
+    assert result.returncode == 0 and b"none of the responses scored; 4 without format" in result.stderr, result.stderr
+    assert "score    none scored" in tpo.ok("inspect", tmp_path / "o.h5")
+
+
+def response_tokens(path):
+    """Of each output, behind its marker and within what is judged; an end token is none."""
+    offset, thought, unjudged, finish = read(path, "token_offset", "n_thought_tokens", "n_unjudged_tokens", "finish_reason")
+    return numpy.maximum(numpy.diff(offset) - thought - unjudged - [f == "stop" for f in finish], 0)
 
 
 def test_pairs_tell_length_differences_and_ties(finished):
     _, run_dir, _ = finished
     for i in (1, 2):
         folder = run_dir / f"iter-{i:03d}"
-        response, offset, thought, ok = read(folder / "scored.h5", "response", "token_offset", "n_thought_tokens",
-                                             "format_ok")
+        response, ok = read(folder / "scored.h5", "response", "format_ok")
         chosen, rejected = read(folder / "pairs.h5", "chosen", "rejected")
         both = [(c, r) for c, r in zip(chosen, rejected) if ok[c] and ok[r]]
-        tokens = numpy.diff(offset) - numpy.array(thought)
+        tokens = response_tokens(folder / "scored.h5")
         found = event(run_dir, "pairs", i)
+        assert found["mean_chosen_tokens"] == pytest.approx(numpy.mean([tokens[c] for c, _ in both]))
+        assert found["mean_rejected_tokens"] == pytest.approx(numpy.mean([tokens[r] for _, r in both]))
         assert found["length_difference"] == pytest.approx(
             numpy.mean([len(response[c]) - len(response[r]) for c, r in both]))
         assert found["length_difference_tokens"] == pytest.approx(
             numpy.mean([tokens[c] - tokens[r] for c, r in both]))
         assert found["tie_share"] == pytest.approx((found["ties"] + found["single_valued"]) / 8)
         assert found["unpaired_share"] == pytest.approx(1 - len(chosen) / 8)
+
+
+def z(values):
+    values = numpy.array(values, dtype=float)
+    return numpy.zeros(len(values)) if numpy.ptp(values) == 0 else (values - values.mean()) / values.std()
+
+
+@pytest.mark.parametrize("unit", ["characters", "tokens"])
+def test_length_control_counts_in_its_unit(tpo, finished, tmp_path, unit):
+    _, run_dir, _ = finished
+    scored, out = run_dir / "iter-001/scored.h5", tmp_path / "pairs.h5"
+    options = [] if unit == "characters" else ["--length-unit", unit]
+    tpo.ok("pairs", "--samples", scored, "--out", out, "--length-penalty", 0.5, "--max-failure-share", 0, *options)
+    prompt, response, ok, score = read(scored, "prompt_id", "response", "format_ok", "score")
+    length = response_tokens(scored) if unit == "tokens" else [len(r) for r in response]
+    expected = []
+    for name in dict.fromkeys(prompt):
+        rows = [i for i, p in enumerate(prompt) if p == name and ok[i]]
+        value = z([score[i] for i in rows]) - 0.5 * z([length[i] for i in rows])
+        best, worst = (rows[i] for i in (value.argmax(), value.argmin()))
+        if score[best] > score[worst] and value.max() > value.min():
+            expected.append((best, worst))
+    assert len(expected) > 1 and list(zip(*read(out, "chosen", "rejected"))) == expected
 
 
 def logprobs(tpo, model, rows):

@@ -13,7 +13,7 @@ from conftest import BUILD, ROOT, command, environment
 
 COMMANDS = ["run", "generate", "judge", "pairs", "dpo", "synth", "report", "chat", "export", "inspect", "config", "tokenize",
             "detokenize", "template", "logprobs"]
-GENERATE = ["--k", 2, "--max-tokens", 4]
+GENERATE = ["--k", 2, "--max-tokens", 4, "--thought", "none"]
 
 
 def one_line(text, *words):
@@ -130,7 +130,8 @@ def test_metrics_on_standard_output(tpo, tiny_model, files, tmp_path):
 PRINTING = [["--help"], ["--version"], ["run", "--help"], ["config"], ["config", "--reference"], ["inspect", "samples.h5"],
             ["synth", "--constraints", "--n", "300", "--out", "-"], ["tokenize", "--model", "MODEL"], ["detokenize", "--model", "MODEL"],
             ["logprobs", "--model", "MODEL"], ["chat", "--model", "MODEL"],
-            ["generate", "--model", "MODEL", "--prompts", "prompts.jsonl", "--out", "-", "--jsonl", "--k", "1", "--max-tokens", "3"]]
+            ["generate", "--model", "MODEL", "--prompts", "prompts.jsonl", "--out", "-", "--jsonl", "--k", "1", "--max-tokens", "3",
+             "--thought", "none"]]
 
 
 @pytest.mark.parametrize("where", ["full", "closed", "gone"])
@@ -154,7 +155,7 @@ def test_closed_standard_streams_stay_out_of_files(tpo, tiny_model, files, tmp_p
     out = tmp_path / "o.h5"
     line = '"$0" "$@" <&- >&- 2>&-'
     subprocess.run(["sh", "-c", line, BUILD / "tpo", "generate", "--model", tiny_model, "--prompts", files / "prompts.jsonl",
-                    "--out", out, "--k", "2", "--max-tokens", "4"], check=True, env=environment())
+                    "--out", out, "--k", "2", "--max-tokens", "4", "--thought", "none"], check=True, env=environment())
     assert "16 samples of 8 prompts" in tpo.ok("inspect", out)
 
 
@@ -237,3 +238,24 @@ def test_messages_do_not_steer_the_terminal(tpo):
         for args in (["inspect", name], ["config", name], ["generate", name], ["config", "--set", name + "=1"], [name]):
             result = tpo(*args)
             assert result.returncode == 2 and not steering(result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("prompt_first", [True, False])
+def test_a_name_beside_a_prompt_is_a_label_in_any_order(tpo, tmp_path, prompt_first):
+    settings = ["thought.prompt=Q: {instruction}", "thought.name=mine"]
+    config = tmp_path / "c.yaml"
+    config.write_text("seed: 1\n")
+    args = [part for setting in (settings if prompt_first else settings[::-1]) for part in ("--set", setting)]
+    text = tpo.ok("config", config, *args)
+    assert re.search(r"name: mine +# --set", text) and re.search(r"prompt: .*Q: \{instruction\}.* # --set", text)
+    assert "mine" in tpo.fails("config", config, "--set", "thought.name=mine", code=2)
+
+
+def test_a_chat_warns_once_where_the_layout_is_not_kept(tpo, tiny_model):
+    """With on_budget: stop the tiny model never comes to the response."""
+    args = ["chat", "--model", tiny_model, "--max-tokens", 8]
+    stop = ["--set", "thought.on_budget=stop"]
+    for more, words in ((stop, "hidden (--show-thoughts shows it)"), (stop + ["--show-thoughts"], "taken for a thought and left")):
+        log = tpo(*args, *more, stdin=b"Hello\nAgain\nMore\n").stderr.decode()
+        assert log.count("did not keep to the thought layout") == 1 and words in log and "--thought none switches" in log, log
+    assert "layout" not in tpo(*args, "--thought", "none", stdin=b"Hello\nAgain\n").stderr.decode()

@@ -1,10 +1,13 @@
 """`tpo run --plan-only`: what it tells is compared with what a run then takes."""
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 import tiny
+from conftest import ROOT
 
 CONFIG = """
 seed: 5
@@ -336,3 +339,35 @@ def test_expect_tokens_alone_is_refused(tpo, tiny_model, tmp_path):
     config, run_dir = write_config(tmp_path, tiny_model)
     assert "--plan-only" in tpo.fails("run", config, "--expect-tokens", 5, code=2)
     assert not run_dir.exists()
+
+
+PAPER = sorted((ROOT / "configs").glob("llama3-8b-*.yaml"))
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_each_number_of_the_papers_configurations_says_where_it_is_from(path):
+    numbers = re.compile(r"^ *\w+: +-?[\d.]+(e-?\d+)?( |$)")
+    lines = [line for line in path.read_text().splitlines() if numbers.match(line)]
+    assert len(lines) > 15
+    assert not [line for line in lines if not re.search(r"# (paper|ours)\b", line)]
+
+
+def test_the_papers_instructions_are_made_as_the_reference_page_tells(tpo, tiny_model, tmp_path):
+    """UltraFeedback's six files, of which 21,500 instructions become what the configurations name."""
+    recipe = re.search(r"```python\n(.*?)```", (ROOT / "configs/README.md").read_text(), re.S).group(1)
+    (tmp_path / "UltraFeedback").mkdir()
+    for i, name in enumerate(["evol_instruct", "false_qa", "flan", "sharegpt", "truthful_qa", "ultrachat"]):
+        rows = [{"source": name, "instruction": f" Say \u201c{i}\u201d\n{j} times. ", "completions": []} for j in range(3600)]
+        rows += [rows[0], {"source": name, "instruction": " "}, {"source": name, "instruction": "long " * 2000}]
+        (tmp_path / "UltraFeedback" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True)
+    made = {name: [json.loads(line)["instruction"] for line in (tmp_path / f"data/{name}.jsonl").read_text().splitlines()]
+            for name in ("instructions", "validation")}
+    assert len(made["instructions"]) == 20000 and len(made["validation"]) == 1500
+    assert len({*made["instructions"], *made["validation"]}) == 21500, "nothing twice, nothing in both"
+    assert all(re.fullmatch("Say \u201c\\d\u201d\n\\d+ times.", text) for text in made["instructions"])
+    few = ["run.iterations=1", "data.prompts_per_iteration=50", "data.validation_prompts=20", "sampling.max_tokens=20",
+           f"data.train={tmp_path / 'data/instructions.jsonl'}", f"data.validation={tmp_path / 'data/validation.jsonl'}",
+           f"model.path={tiny_model}", "judge.kind=rule"]
+    out = plan(tpo, ROOT / "configs/llama3-8b-armorm-specific.yaml", "--backend", "cpu", *[x for key in few for x in ("--set", key)])
+    assert sampling(out)["1"]["prompts"] == 50

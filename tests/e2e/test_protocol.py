@@ -25,11 +25,11 @@ def run(tpo, tiny_model, tmp_path):
     tiny.write_prompts(train, "train", 6)
     tiny.write_prompts(validation, "validation", 8)
 
-    def go(name, resample, temperature=1, k=2, ranks=0):
+    def go(name, resample, *options, temperature=1, k=2, ranks=0):
         config, run_dir = tmp_path / f"{name}.yaml", tmp_path / name
         config.write_text(CONFIG.format(model=tiny_model, train=train, validation=validation, run_dir=run_dir,
                                         temperature=temperature, k=k, resample=resample))
-        tpo.ok("run", config, ranks=ranks)
+        tpo.ok("run", config, *options, ranks=ranks)
         return run_dir
 
     return go
@@ -89,6 +89,56 @@ def test_training_keeps_what_does_not_parse_as_rejected_or_leaves_it_out(tpo, ru
         without = json.loads(f.attrs["statistics"])
         assert all(scored["format_ok"][f["rejected"][:]]), "both outputs of each pair parse"
     assert without["rejected_parse_failures"] == 0 and without["parse_failures"] == pairs["parse_failures"]
+
+
+def test_what_does_not_parse_is_at_most_a_share_of_the_rejected(tpo, run, tmp_path):
+    run_dir = run("share", 1, "--set", "pairs.max_failure_share=0.6", ranks=2)
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    counts = next(e for e in lines if e["event"] == "pairs")
+    assert 0 < counts["rejected_parse_failures"] <= 0.6 * counts["pairs"]
+    assert counts["failures_passed_over"] > 0
+    tpo.ok("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "pairs.h5", "--seed", 5,
+           "--iteration", 1, "--max-failure-share", 0.6)
+    with h5py.File(tmp_path / "pairs.h5") as ours, h5py.File(run_dir / "iter-001/pairs.h5") as of_run:
+        assert all((ours[name][:] == of_run[name][:]).all() for name in ("chosen", "rejected"))
+        assert json.loads(ours.attrs["statistics"]) == json.loads(of_run.attrs["statistics"])
+    assert "failures_passed_over" in tpo.ok("inspect", tmp_path / "pairs.h5")
+    assert "failures passed over" in (run_dir / "report.html").read_text()
+    tpo.fails("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "no.h5",
+              "--max-failure-share", 1.5, code=2)
+
+
+def parts(text, rule):
+    """Thought and response of "...a thought e response", or None."""
+    thought = text.find("a")
+    response = text.find("e", thought)
+    if thought < 0 or response < 0 or rule == "strict" and (text.count("a") > 1 or text.count("e") > 1):
+        return None
+    found = text[thought + 1:response].strip(), text[response + 1:].strip()
+    return found if all(found) else None
+
+
+def test_either_rule_of_parsing_is_counted_and_samples_alike(tpo, run, tmp_path, tiny_model):
+    layout = ["--set", "thought.thought_marker=a", "--set", "pairs.reject_failures=false", "--set", "sampling.k=16"]
+    run_dir = run("search", 0, *layout, "--set", "thought.parse=search", ranks=2)
+    with h5py.File(run_dir / "iter-001/samples.h5") as f:
+        names = ["text", "thought", "response", "format_ok"]
+        rows = list(zip(*[[v.decode() if isinstance(v, bytes) else bool(v) for v in f[name]] for name in names]))
+    for text, thought, response, ok in rows:
+        assert ok == bool(parts(text, "search")) and (not ok or (thought, response) == parts(text, "search")), text
+    counts = {rule: sum(bool(parts(row[0], rule)) for row in rows) for rule in ("strict", "search")}
+    assert 0 < counts["strict"] < counts["search"] < len(rows)
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    event = next(e for e in lines if e["event"] == "sample")
+    assert {rule: event[f"parsed_{rule}"] for rule in counts} == counts
+    assert "kept, search" in (run_dir / "report.html").read_text()
+    (tmp_path / "layout.yaml").write_text('prompt: "{instruction}"\nthought_marker: "a"\nresponse_marker: "e"\nparse: strict\n')
+    out = tpo.ok("generate", "--model", tiny_model, "--prompts", run_dir / "iter-001/prompts.jsonl", "--jsonl", "--out", "-",
+                 "--thought", tmp_path / "layout.yaml", "--seed", 5, "--iteration", 1, "--k", 16, "--temperature", 1,
+                 "--top-p", 1, "--max-tokens", 40, "--set", "model.dtype=fp32")
+    strict = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in strict] == [row[0] for row in rows], "the rule changes no sample"
+    assert sum(row["format_ok"] for row in strict) == counts["strict"]
 
 
 JUDGE = """

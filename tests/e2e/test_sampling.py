@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-COMMON = ["--k", 3, "--max-tokens", 24, "--seed", 7, "--dtype", "fp32"]
+COMMON = ["--k", 3, "--max-tokens", 24, "--set", "thought.thought_tokens=4", "--seed", 7, "--dtype", "fp32"]
 
 
 def generate(tpo, model, prompts, out, *more, ranks=0):
@@ -114,5 +114,5 @@ def test_sampler_and_trainer_agree(tpo, tiny_model, expected, tmp_path):
 def test_what_one_rank_does_alone_ends_under_mpirun(tpo, tiny_model):
     out = tpo.ok("logprobs", "--model", tiny_model, stdin='{"ids":[1,2,3]}\n', ranks=2, timeout=60)
     assert len(json.loads(out)["logprobs"]) == 2
-    tpo.ok("chat", "--model", tiny_model, "--max-tokens", 4, stdin="Hello\n", ranks=2, timeout=60)
+    tpo.ok("chat", "--model", tiny_model, "--max-tokens", 4, "--thought", "none", stdin="Hello\n", ranks=2, timeout=60)
     assert tpo.ok("--version", ranks=2).count("libraries:") == 1

@@ -152,7 +152,7 @@ def test_the_seed_matters(tpo, model, made, tmp_path):
 
 
 def test_the_result_can_be_read_as_prompts_and_as_seeds(tpo, model, made, tmp_path):
-    tpo.ok("generate", "--model", model, "--prompts", made[0], "--k", 1, "--max-tokens", 4, "--jsonl", "--out",
+    tpo.ok("generate", "--model", model, "--prompts", made[0], "--k", 1, "--max-tokens", 4, "--thought", "none", "--jsonl", "--out",
            tmp_path / "s.jsonl")
     result = synth(tpo, model, tmp_path / "o.jsonl", seeds=made[0], n=3)  # the same draws give the seeds again
     assert result.returncode == 1 and counts(result.stderr)["like a seed"] > 5

@@ -268,7 +268,10 @@ static void bad_requests_are_refused_by_id(void **state)
   w.requests[1].n_prompt = 128;
   assert_int_equal(run_with((struct tpo_engine_options){0}, NULL, &err), TPO_E_INPUT);
   assert_non_null(strstr(err.message, "128"));
-  w.requests[1] = good;
+  w.requests[1] = good; /* 14 tokens; the marker is three */
+  set_thought(true, 111, 0);
+  assert_int_equal(run_with((struct tpo_engine_options){0}, NULL, &err), TPO_E_INPUT);
+  assert_non_null(strstr(err.message, "prompt b: 14 tokens; the model's context of 128 leaves 114"));
 }
 
 static void an_engine_runs_again_after_an_error(void **state)

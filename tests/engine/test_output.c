@@ -2,11 +2,12 @@
  * nothing but the tokens, they give the same text and the same parts, whatever ended it. */
 #include "engine/world.h"
 #include "base/utf8.h"
+#include "engine/state.h"
 
 enum { N_FINISHES = TPO_FINISH_CONTEXT + 1, RUNS = 4 };
 
 static struct {
-  int finishes[N_FINISHES], kept, broken, mended, special, inserted;
+  int finishes[N_FINISHES], kept, broken, mended, special, inserted, judged, blank_tail;
 } seen;
 
 static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
@@ -23,11 +24,11 @@ static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
   }
 }
 
-/* Prefill and the tokens' bytes, as they are. */
-static void decode(const struct tpo_output *output, struct tpo_buf *raw)
+/* Prefill and the bytes of the first n tokens, as they are. */
+static void decode(const struct tpo_output *output, int n, struct tpo_buf *raw)
 {
   if (w.thought.prefill) tpo_buf_puts(raw, w.thought.prefill);
-  for (int i = 0; i < output->n; i++) {
+  for (int i = 0; i < n; i++) {
     size_t len;
     bool special;
     const char *bytes = tpo_tokenizer_token(w.tok, output->tokens[i], &len, &special);
@@ -56,12 +57,30 @@ static void assert_parts(const struct tpo_parsed *a, const struct tpo_parsed *b)
   assert_int_equal(a->response_end, b->response_end);
 }
 
+/* Of an output that parses, all tokens but those behind the response say its text to the response's end. */
+static void assert_judged(const struct tpo_output *output)
+{
+  struct tpo_buf raw = {0}, text = {0};
+  if (output->finish != TPO_FINISH_STOP_STRING) assert_int_equal(output->n_unjudged, 0);
+  if (output->finish != TPO_FINISH_STOP_STRING || !output->parsed.format_ok) return;
+  assert_true(output->n_unjudged > 0);
+  decode(output, output->n - output->n_unjudged, &raw);
+  put_mended(&text, raw.data, raw.len);
+  assert_int_equal(text.len, output->parsed.response_end);
+  size_t len;
+  token_bytes(w.tok, output->tokens[output->n - output->n_unjudged], &len); /* the first without loss */
+  seen.blank_tail += len == 1 && strchr(" \n\t\r", output->text[text.len]) && output->text[text.len];
+  seen.judged++;
+  tpo_buf_free(&raw);
+  tpo_buf_free(&text);
+}
+
 static void look(const struct tpo_output *output)
 {
   struct tpo_buf raw = {0}, text = {0};
   struct tpo_parsed parsed;
   size_t len = strlen(output->text);
-  decode(output, &raw);
+  decode(output, output->n, &raw);
   put_mended(&text, raw.data ? raw.data : "", raw.len);
   const char *whole = text.data ? text.data : "";
   assert_true(len <= text.len);
@@ -72,6 +91,7 @@ static void look(const struct tpo_output *output)
     assert_int_equal(len, text.len);
   tpo_thought_parse(&w.thought, output->text, len, &parsed);
   assert_parts(&parsed, &output->parsed);
+  assert_judged(output);
   seen.finishes[output->finish]++;
   *(parsed.format_ok ? &seen.kept : &seen.broken) += 1;
   tpo_buf_free(&raw);
@@ -153,6 +173,30 @@ static void nothing_was_left_out(void **state)
   for (int i = 0; i < N_FINISHES; i++) assert_true(seen.finishes[i] > 50);
   assert_true(seen.kept > 50 && seen.broken > 50);
   assert_true(seen.mended > 1000 && seen.special > 100 && seen.inserted > 100);
+  assert_true(seen.judged > 50 && seen.blank_tail > 0);
+}
+
+/* " banana" and " rain" of seven and five bytes, and a special token, which says nothing. */
+static void a_token_that_straddles_the_end_stands_behind_it(void **state)
+{
+  (void)state;
+  static const struct {
+    int n, behind;
+    size_t end;
+  } cases[] = {{2, 0, 12}, {2, 0, 20}, {2, 1, 11}, {2, 1, 8}, {2, 1, 7}, {2, 2, 6},
+               {2, 2, 0},  {3, 1, 12}, {3, 0, 13}, {3, 2, 9}, {0, 0, 0}};
+  struct tpo_tokenizer *tok;
+  struct tpo_ids ids = {0};
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_tokenizer_open(&tok, TPO_SOURCE_DIR "/tests/text/fixtures/smollm", &err), 0);
+  assert_int_equal(tpo_tokenizer_encode(tok, " banana rain<|im_start|>", 24, TPO_ENCODE_SPECIAL, &ids, &err),
+                   0);
+  assert_int_equal(ids.n, 3);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    assert_int_equal(tokens_behind(tok, ids.ids, cases[i].n, cases[i].n ? 12 : 0, cases[i].end),
+                     cases[i].behind);
+  tpo_ids_free(&ids);
+  tpo_tokenizer_close(tok);
 }
 
 int main(void)
@@ -160,6 +204,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(outputs_are_what_their_tokens_say, reset),
       cmocka_unit_test_setup(nothing_was_left_out, reset),
+      cmocka_unit_test(a_token_that_straddles_the_end_stands_behind_it),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

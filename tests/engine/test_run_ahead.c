@@ -66,7 +66,7 @@ static void running_ahead_changes_nothing_where_markers_are_forced(void **state)
     set_thought(true, thought, 12);
     compare_run_ahead();
   }
-  set_thought(true, 80, 0); /* end tokens before it, so that the marker takes their place */
+  set_thought(true, 70, 0); /* end tokens before it, so that the marker takes their place */
   compare_run_ahead();
   set_thought(false, 30, 3);
   compare_run_ahead();

@@ -22,18 +22,18 @@ int main(int argc, char **argv)
   struct tpo_session session = {.config = &config}; /* no backend: the rule judge computes without a model */
   struct tpo_samples samples = {0};
   struct tpo_pairs pairs = {0};
+  struct tpo_pair_options options = {.config = &config.pairs};
   struct tpo_pair_statistics statistics;
   size_t failures;
 
   tpo_config_default(&config);
   int status = tpo_config_set(&config, "judge.kind=rule", "judge_and_pair.c", &err);
   if (status == 0) status = tpo_config_set(&config, "pairs.length_penalty=auto", "judge_and_pair.c", &err);
+  options.train_forced = config.thought.train_forced;
   if (status == 0) status = tpo_comm_open_alone(&session.comm, &err);
   if (status == 0) status = tpo_samples_read(&samples, argv[1], &err);
   if (status == 0) status = tpo_score_samples(&session, &samples, NULL, &failures, &err);
-  if (status == 0)
-    status =
-        tpo_select_pairs(&pairs, &samples, &config.pairs, config.thought.train_forced, &statistics, &err);
+  if (status == 0) status = tpo_select_pairs(&pairs, &samples, &options, &statistics, &err);
   for (size_t i = 0; status == 0 && i < pairs.n; i++) {
     const struct tpo_pair_row *pair = &pairs.rows[i];
     printf("%s\n", samples.rows[pair->chosen_row].instruction);

@@ -50,15 +50,27 @@ static void parse(const struct tpo_thought_config *thought, struct part part)
   if (both) space_around_is_nothing(thought, part, &p);
 }
 
+static void parse_by_both_rules(struct tpo_thought_config *thought, struct part part)
+{
+  const char *text = (const char *)part.data;
+  for (int rule = TPO_PARSE_STRICT; rule <= TPO_PARSE_SEARCH; rule++) {
+    thought->parse = (enum tpo_parse_rule)rule;
+    parse(thought, part);
+  }
+  CLAIM(tpo_thought_parses(thought, TPO_PARSE_SEARCH, text, part.len) ||
+            !tpo_thought_parses(thought, TPO_PARSE_STRICT, text, part.len),
+        "strict takes what search doesn't");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   struct part parts[3];
   fuzz_parts(data, size, parts, 3);
   char *first = fuzz_string(parts[1]), *second = fuzz_string(parts[2]);
   struct tpo_thought_config thought = {.thought_marker = first, .response_marker = second};
-  parse(&thought, parts[0]);
+  parse_by_both_rules(&thought, parts[0]);
   first[0] = second[0] = '\0'; /* without a layout */
-  parse(&thought, parts[0]);
+  parse_by_both_rules(&thought, parts[0]);
   free(first);
   free(second);
   return 0;

@@ -46,7 +46,9 @@ static void spreads_are_over_outputs_and_over_prompts(void **state)
   assert_near(d.thought_tokens.q50, 3);  /* 0 2 4 6 */
   assert_near(d.response_tokens.q25, 4); /* 4 4 6 30 */
   assert_near(d.response_tokens.q75, 12);
-  assert_near(d.score.q50, 3); /* prompts: (1 - 1) / 2 and 6 */
+  assert_near(d.score.q50, 3);  /* prompts: (1 - 1) / 2 and 6 */
+  assert_near(d.scored.q25, 3); /* outputs that have a score: 1 5 7, as the mean of tpo_summarize */
+  assert_near(d.scored.q75, 6);
   assert_near(d.score_se, 3);
   assert_near(d.repetition, 0);
   tpo_samples_free(&samples);
@@ -88,7 +90,23 @@ static void repetition_is_the_judges_over_what_parses(void **state)
   tpo_samples_free(&samples);
 
   assert_int_equal(sample_dynamics(&samples, 0, &d, &err), 0); /* no samples at all */
-  assert_true(isnan(d.repetition) && isnan(d.score.q50) && isnan(d.score_se));
+  assert_true(isnan(d.repetition) && isnan(d.score.q50) && isnan(d.score_se) && isnan(d.scored.q50));
+}
+
+static void nothing_scored_has_no_mean(void **state)
+{
+  (void)state;
+  struct tpo_samples samples = {0};
+  struct tpo_error err = {0};
+  struct sample_dynamics d;
+  struct tpo_sample_summary s;
+  SKETCH(&samples, ROW("a", NAN, NULL, 4, 10), ROW("a", NAN, NULL, 0, 30));
+  assert_int_equal(sample_dynamics(&samples, -1, &d, &err), 0);
+  tpo_summarize(&samples, &s);
+  assert_int_equal(s.scored, 0);
+  assert_true(isnan(s.mean_score) && isnan(s.best_score) && isnan(s.worst_score) && isnan(d.scored.q25));
+  assert_near(s.mean_thought_tokens, 2);
+  tpo_samples_free(&samples);
 }
 
 static void lengths_are_compared_where_both_outputs_parse(void **state)
@@ -159,6 +177,7 @@ int main(void)
       cmocka_unit_test(spreads_are_over_outputs_and_over_prompts),
       cmocka_unit_test(a_failed_judgement_is_no_number),
       cmocka_unit_test(repetition_is_the_judges_over_what_parses),
+      cmocka_unit_test(nothing_scored_has_no_mean),
       cmocka_unit_test(lengths_are_compared_where_both_outputs_parse),
       cmocka_unit_test(the_paired_difference_matches_prompts),
   };

@@ -16,6 +16,7 @@ static struct tpo_samples samples;
 static struct tpo_pairs pairs;
 static struct tpo_pair_statistics statistics;
 static struct tpo_pairs_config config;
+static struct tpo_pair_options options;
 
 static const int32_t prompt_tokens[] = {5, 6, 7};
 static const int32_t tokens[] = {1, 2, 3, 4};
@@ -25,7 +26,9 @@ static int set_up(void **state)
 {
   (void)state;
   samples = (struct tpo_samples){.rows = rows, .is_scored = true};
-  config = (struct tpo_pairs_config){.mode = TPO_PAIRS_BEST_WORST, .reject_failures = true};
+  config = (struct tpo_pairs_config){
+      .mode = TPO_PAIRS_BEST_WORST, .reject_failures = true, .max_failure_share = 1};
+  options = (struct tpo_pair_options){.config = &config, .train_forced = true};
   statistics = (struct tpo_pair_statistics){0};
   return 0;
 }
@@ -64,14 +67,14 @@ static void run(void)
 {
   struct tpo_error err = {0};
   tpo_pairs_free(&pairs);
-  if (tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err) < 0) fail_msg("%s", err.message);
+  if (tpo_select_pairs(&pairs, &samples, &options, &statistics, &err) < 0) fail_msg("%s", err.message);
   assert_int_equal(statistics.pairs, pairs.n);
 }
 
 static void refuse(int code, const char *expected)
 {
   struct tpo_error err = {0};
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, true, &statistics, &err), code);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, &statistics, &err), code);
   if (!strstr(err.message, expected)) fail_msg("'%s' does not tell '%s'", err.message, expected);
   assert_int_equal(pairs.n, 0);
 }
@@ -132,6 +135,41 @@ static void length_control_can_change_the_choice(void **state)
   config.length_penalty = 0.5;
   run();
   expect_pair(0, 0, 2);
+}
+
+/* The same lengths in tokens, while the characters are all alike. */
+static void length_control_can_count_tokens(void **state)
+{
+  (void)state;
+  static const int32_t many[50] = {0};
+  static const int counts[] = {2, 40, 20};
+  add("a", 9, 7), add("a", 10, 7), add("a", 0, 7);
+  for (int i = 0; i < 3; i++) {
+    rows[i].token_ids = many;
+    rows[i].inserted = NULL;
+    rows[i].n_thought_tokens = i;
+    rows[i].finish = i == 0 ? TPO_FINISH_STOP : TPO_FINISH_LENGTH; /* an end token is none of the response */
+    rows[i].n_tokens = i + counts[i] + (i == 0);
+  }
+  config.length_penalty = 0.5;
+  run();
+  expect_pair(0, 1, 2);
+  assert_close(statistics.mean_chosen_tokens, 40);
+  assert_close(statistics.mean_rejected_tokens, 20);
+  config.length_unit = TPO_LENGTH_TOKENS;
+  run();
+  expect_pair(0, 0, 2);
+  assert_close(statistics.mean_chosen_length, 7);
+  assert_close(statistics.mean_chosen_tokens, 2);
+  double z = 1 / sqrt((pow(8.0 / 3, 2) + pow(11.0 / 3, 2) + pow(19.0 / 3, 2)) / 3), mean = 62.0 / 3,
+         deviation = sqrt((pow(2 - mean, 2) + pow(40 - mean, 2) + pow(20 - mean, 2)) / 3);
+  assert_close(pairs.rows[0].margin, 9 * z - 0.5 * (2 - 20) / deviation);
+  config.length_auto = true; /* balances what it controls */
+  run();
+  assert_close(statistics.rho, 0.1);
+  config.length_unit = TPO_LENGTH_CHARACTERS;
+  run();
+  assert_close(statistics.rho, 0);
 }
 
 static void auto_takes_the_smallest_rho_that_balances_lengths(void **state)
@@ -338,14 +376,43 @@ static void inserted_tokens_carry_loss_in_the_chosen_output_only(void **state)
   run();
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
+  options.train_forced = false;
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, sampled, 4);
   assert_memory_equal(pairs.rows[0].rejected_mask, sampled, 4);
   rows[0].inserted = NULL; /* nothing was inserted */
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_select_pairs(&pairs, &samples, &config, false, NULL, NULL), 0);
+  assert_int_equal(tpo_select_pairs(&pairs, &samples, &options, NULL, NULL), 0);
   assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
+}
+
+/* Four tokens, of which the second and third were inserted where they are there. */
+static void tokens_behind_what_was_judged_carry_no_loss(void **state)
+{
+  (void)state;
+  static const uint8_t two[] = {1, 1, 0, 0}, one[] = {1, 0, 0, 0}, all[] = {1, 1, 1, 1};
+  add("a", 1, 5)->n_unjudged_tokens = 2;
+  add("a", 0, 5)->n_unjudged_tokens = 1;
+  run();
+  assert_memory_equal(pairs.rows[0].chosen_mask, two, 4);
+  assert_memory_equal(pairs.rows[0].rejected_mask, one, 4);
+  assert_int_equal(pairs.rows[0].n_chosen, 4); /* the tokens themselves stay */
+  assert_int_equal(statistics.unjudged_tokens, 3);
+  rows[0].n_unjudged_tokens = 0; /* an end token, or the budget: all of it was judged */
+  run();
+  assert_memory_equal(pairs.rows[0].chosen_mask, all, 4);
+  assert_int_equal(statistics.unjudged_tokens, 1);
+}
+
+static void a_sample_without_a_judged_token_is_left_out(void **state)
+{
+  (void)state;
+  add("a", 5, 5)->n_unjudged_tokens = 4;
+  add("a", 1, 5), add("a", 0, 5);
+  run();
+  expect_pair(0, 1, 2);
+  assert_int_equal(statistics.no_tokens, 1);
 }
 
 static void one_sample_a_prompt_is_refused(void **state)
@@ -370,6 +437,11 @@ static void settings_out_of_range_are_refused(void **state)
   config.margin = NAN;
   refuse(TPO_E_USAGE, "margin");
   config.margin = 0;
+  for (size_t i = 0; i < 4; i++) {
+    config.max_failure_share = i == 1 ? 1.01 : wrong[i];
+    refuse(TPO_E_USAGE, "max_failure_share");
+  }
+  config.max_failure_share = 1;
   config.max_pairs_per_prompt = -1;
   refuse(TPO_E_USAGE, "max_pairs_per_prompt");
 }
@@ -410,10 +482,10 @@ static void statistics_are_written_as_json(void **state)
   run();
   char *json = tpo_pair_statistics_json(&statistics);
   assert_string_equal(
-      json,
-      "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
-      "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"parse_failures\":0,\"rejected_parse_failures\":0,"
-      "\"rho\":0.0,\"mean_chosen_length\":5.0,\"mean_rejected_length\":8.0}");
+      json, "{\"prompts\":1,\"pairs\":1,\"ties\":0,\"single_valued\":0,\"too_few\":0,\"below_margin\":0,"
+            "\"unjudged\":0,\"unscored\":0,\"no_tokens\":0,\"unjudged_tokens\":0,\"parse_failures\":0,"
+            "\"rejected_parse_failures\":0,\"failures_passed_over\":0,\"rho\":0.0,\"mean_chosen_length\":5.0,"
+            "\"mean_rejected_length\":8.0,\"mean_chosen_tokens\":3.0,\"mean_rejected_tokens\":3.0}");
   free(json);
 }
 
@@ -424,6 +496,7 @@ int main(void)
       TEST(best_and_worst_score_make_the_pair),
       TEST(length_control_subtracts_rho_times_z_of_length),
       TEST(length_control_can_change_the_choice),
+      TEST(length_control_can_count_tokens),
       TEST(auto_takes_the_smallest_rho_that_balances_lengths),
       TEST(auto_is_zero_when_nothing_needs_control),
       TEST(auto_stops_at_one_half),
@@ -438,6 +511,8 @@ int main(void)
       TEST(empty_samples_are_left_out_and_counted),
       TEST(all_mode_pairs_everything_above_the_margin),
       TEST(inserted_tokens_carry_loss_in_the_chosen_output_only),
+      TEST(tokens_behind_what_was_judged_carry_no_loss),
+      TEST(a_sample_without_a_judged_token_is_left_out),
       TEST(one_sample_a_prompt_is_refused),
       TEST(settings_out_of_range_are_refused),
       TEST(bad_samples_are_refused),

@@ -37,7 +37,7 @@ static void a_finished_run_is_all_there(void **state)
                                       "2: <strong>0.452</strong> kept",
                                       "0.0123 / 0.0011",
                                       "56.2 % ± 8.8",
-                                      "62.5 % ± –",
+                                      "<td>62.5 %</td>",
                                       "those of iteration 1 on <strong>56.2 %</strong> ± 8.8 of 32",
                                       "baseline’s of iteration 2 on <strong>62.5 %",
                                       "21 / 32 / 43",

@@ -44,6 +44,7 @@ def check_samples(file, is_scored):
         assert tokens[i].dtype == np.int32 and (tokens[i] >= 0).all() and (prompts[i] >= 0).all()
         assert len(logprobs[i]) == len(inserted[i]) == len(tokens[i])
         assert 0 <= file["n_thought_tokens"][i] <= len(tokens[i])
+        assert 0 <= file["n_unjudged_tokens"][i] <= len(tokens[i])
     assert file["logprob"].dtype == np.float64
     assert ("score" in file) == is_scored
     if is_scored:

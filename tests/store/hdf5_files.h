@@ -33,6 +33,7 @@ static inline void add_sample(struct tpo_samples *samples, int p, int k)
                                      .inserted = inserted,
                                      .n_tokens = 2 + k,
                                      .n_thought_tokens = 1,
+                                     .n_unjudged_tokens = k == 1 ? 2 : 0,
                                      .logprob = -0.75 - k,
                                      .scored = k != 2,
                                      .score = 0.5 + k,

@@ -56,8 +56,45 @@ static void pairs_are_shown_with_margins_and_statistics(void **state)
   make_pairs(&pairs);
   assert_int_equal(tpo_pairs_write(&pairs, in_folder("p.h5"), NULL), 0);
   tpo_pairs_free(&pairs);
-  assert_shows(in_folder("p.h5"), -1, "3 pairs", "1.5000 mean", "of 2 pairs, model 0123456789abcdef",
-               "rho      0.25", "prompts  2", "-20.25", "none", "3.0000  b");
+  assert_shows(in_folder("p.h5"), -1, "3 pairs",
+               "margin   1.5000 mean of 3, in z units of a prompt's samples: z(score) - 0.25 z(length)\n",
+               "of 2 pairs, model 0123456789abcdef", "rho      0.25", "prompts  2", "-20.25", "none",
+               "3.0000  b");
+}
+
+/* Pairs whose rejected output failed to parse have no margin; a file may tell of no selection. */
+static void what_has_no_score_is_shown_as_none(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs;
+  struct tpo_samples samples;
+  make_pairs(&pairs);
+  for (int i = 0; i < 2; i++) pairs.rows[i].margin = pairs.rows[i].rejected_score = NAN;
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("some.h5"), NULL), 0);
+  assert_shows(in_folder("some.h5"), -1,
+               "margin   3.0000 mean of 1, in z units of a prompt's samples: z(score) - 0.25 z(length); 2 "
+               "pairs have none\n");
+  free(pairs.statistics);
+  pairs.statistics = NULL;
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("given.h5"), NULL), 0);
+  assert_shows(in_folder("given.h5"), -1, "margin   3.0000 mean of 1; 2 pairs have none\n");
+  pairs.rows[2].margin = NAN;
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("none.h5"), NULL), 0);
+  assert_shows(in_folder("none.h5"), -1, "margin   none\n");
+  tpo_pairs_free(&pairs);
+  make_samples(&samples);
+  samples.is_scored = true;
+  for (size_t i = 0; i < samples.n; i++) samples.rows[i].scored = false;
+  assert_int_equal(tpo_samples_write(&samples, in_folder("s.h5"), NULL), 0);
+  tpo_samples_free(&samples);
+  assert_shows(in_folder("s.h5"), -1, "  score    none scored\n");
+  static const char *const files[] = {"some.h5", "given.h5", "none.h5", "s.h5"};
+  for (int i = 0; i < 4; i++) {
+    struct tpo_error err = {0};
+    char *text = inspect(in_folder(files[i]), -1, &err);
+    if (strstr(text, "nan")) fail_msg("%s", text);
+    free(text);
+  }
 }
 
 static void a_checkpoint_is_shown_with_state_shapes_and_norms(void **state)
@@ -182,6 +219,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(samples_are_shown_by_prompt_with_thought_response_and_score),
       IN_FOLDER(pairs_are_shown_with_margins_and_statistics),
+      IN_FOLDER(what_has_no_score_is_shown_as_none),
       IN_FOLDER(a_checkpoint_is_shown_with_state_shapes_and_norms),
       cmocka_unit_test(containers_are_shown_with_metadata_and_tensors),
       IN_FOLDER(text_of_a_model_cannot_reach_the_terminal),

@@ -26,6 +26,7 @@ static void assert_same_row(const struct tpo_sample_row *a, const struct tpo_sam
   assert_memory_equal(a->token_logprobs, b->token_logprobs, (size_t)a->n_tokens * 4);
   assert_memory_equal(a->inserted, b->inserted, (size_t)a->n_tokens);
   assert_int_equal(a->n_thought_tokens, b->n_thought_tokens);
+  assert_int_equal(a->n_unjudged_tokens, b->n_unjudged_tokens);
   assert_true(a->logprob == b->logprob);
 }
 
@@ -206,12 +207,29 @@ static void contradictory_datasets_are_refused(void **state)
   refused_with("token_ids", H5T_STD_I32LE, 17, ids, "'token_ids' has 17 elements");
   refused_with("token_ids", H5T_STD_I32LE, 18, ids, "below 0");
   refused_with("n_thought_tokens", H5T_STD_I32LE, 6, thoughts, "n_thought_tokens");
+  refused_with("n_unjudged_tokens", H5T_STD_I32LE, 6, thoughts, "n_unjudged_tokens");
+  refused_with("n_unjudged_tokens", H5T_STD_I32LE, 5, k, "has 5 elements, expected 6");
   refused_with("format_ok", H5T_STD_U8LE, 6, flags, "format_ok");
   refused_with("scored", H5T_STD_U8LE, 6, flags, "scored");
   refused_with("score", H5T_IEEE_F64LE, 6, scores, "finite");
   refused_with("finish_reason", text, 6, reasons, "'tired'");
   refused_with("logprob", H5T_IEEE_F64LE, 1L << 58, NULL, "'logprob'"); /* no such file can exist */
   H5Tclose(text);
+}
+
+static void a_file_of_before_unjudged_tokens_is_read(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  make_samples(&samples);
+  const char *path = in_folder("s.h5");
+  assert_int_equal(tpo_samples_write(&samples, path, NULL), 0);
+  tpo_samples_free(&samples);
+  replace(path, "n_unjudged_tokens", H5T_STD_I32LE, -1, NULL);
+  read_ok(&samples, path);
+  assert_int_equal(samples.n, 6);
+  for (size_t i = 0; i < samples.n; i++) assert_int_equal(samples.rows[i].n_unjudged_tokens, 0);
+  tpo_samples_free(&samples);
 }
 
 static void wrong_files_are_refused_by_name(void **state)
@@ -391,6 +409,9 @@ static void samples_that_contradict_themselves_are_not_written(void **state)
   samples.rows[1].prompt_id = samples.rows[0].prompt_id;
   samples.rows[1].n_thought_tokens = 1000;
   assert_refused(tpo_samples_write(&samples, in_folder("s.h5"), &err), err, "n_thought_tokens");
+  samples.rows[1].n_thought_tokens = 1;
+  samples.rows[1].n_unjudged_tokens = 4;
+  assert_refused(tpo_samples_write(&samples, in_folder("s.h5"), &err), err, "n_unjudged_tokens");
   assert_int_equal(count_files(folder), 0);
   tpo_samples_free(&samples);
 }
@@ -542,6 +563,26 @@ static void json_lines_hold_the_documented_fields(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+static void response_tokens_are_behind_the_marker_and_before_the_end(void **state)
+{
+  (void)state;
+  static const struct {
+    int32_t tokens, thought, unjudged, expected;
+    enum tpo_finish finish;
+  } cases[] = {{10, 0, 0, 10, TPO_FINISH_LENGTH},     {10, 0, 0, 9, TPO_FINISH_STOP},
+               {10, 4, 0, 6, TPO_FINISH_CONTEXT},     {10, 4, 0, 5, TPO_FINISH_STOP},
+               {10, 10, 0, 0, TPO_FINISH_LENGTH},     {10, 9, 0, 0, TPO_FINISH_STOP},
+               {10, 4, 3, 3, TPO_FINISH_STOP_STRING}, {10, 9, 2, 0, TPO_FINISH_STOP_STRING},
+               {0, 0, 0, 0, TPO_FINISH_STOP}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct tpo_sample_row row = {.n_tokens = cases[i].tokens,
+                                       .n_thought_tokens = cases[i].thought,
+                                       .n_unjudged_tokens = cases[i].unjudged,
+                                       .finish = cases[i].finish};
+    assert_int_equal(tpo_sample_response_tokens(&row), cases[i].expected);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -552,6 +593,7 @@ int main(void)
       IN_FOLDER(content_hash_covers_data_and_no_attribute),
       IN_FOLDER(verify_finds_one_changed_number_or_letter),
       IN_FOLDER(contradictory_datasets_are_refused),
+      IN_FOLDER(a_file_of_before_unjudged_tokens_is_read),
       IN_FOLDER(wrong_files_are_refused_by_name),
       IN_FOLDER(links_out_of_the_file_are_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
@@ -562,6 +604,7 @@ int main(void)
       IN_FOLDER(samples_that_contradict_themselves_are_not_written),
       IN_FOLDER(a_full_disk_is_one_error_and_the_old_file_stays),
       IN_FOLDER(on_a_small_disk_each_size_is_written_whole_or_not_at_all),
+      cmocka_unit_test(response_tokens_are_behind_the_marker_and_before_the_end),
       cmocka_unit_test(sorting_follows_the_prompts_order_and_then_k),
       cmocka_unit_test(packed_rows_unpack_to_the_same_and_cut_ones_are_refused),
       cmocka_unit_test(json_lines_hold_the_documented_fields),

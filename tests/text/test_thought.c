@@ -44,6 +44,57 @@ static void a_wrong_layout_is_no_format(void **state)
   expect(&two, "x\nAnswer: c Think: d", false, "x", "c Think: d");
 }
 
+static void search_takes_the_first_markers_in_order(void **state)
+{
+  (void)state;
+  struct tpo_thought_config search = two;
+  search.parse = TPO_PARSE_SEARCH;
+  static const struct {
+    const char *text;
+    bool strict, search;
+    const char *thought, *response; /* by search */
+  } cases[] = {
+      {"Think: hm \n\nAnswer:  42 \n", true, true, "hm", "42"},
+      {"so\nThink:a\nAnswer:b", true, true, "a", "b"},
+      {"Think: a\nThink: b\nAnswer: c", false, true, "a\nThink: b", "c"},
+      {"Think: a\nAnswer: b Think: c", false, true, "a", "b Think: c"},
+      {"Think: a\nAnswer: b\nAnswer: c", false, true, "a", "b\nAnswer: c"},
+      {"x\nAnswer: y\nThink: a\nAnswer: b", false, true, "a", "b"},
+      {"x\nAnswer: c Think: d", false, false, "x", "c Think: d"},
+      {"x\nAnswer: y", false, false, "x", "y"},
+      {"Think: only", false, false, "only", ""},
+      {"no markers", false, false, "", ""},
+      {"Think: \nAnswer: c", false, false, "", "c"},
+      {"Think: a\nAnswer: \n", false, false, "a", ""},
+      {"", false, false, "", ""},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    expect(&search, cases[i].text, cases[i].search, cases[i].thought, cases[i].response);
+    size_t len = strlen(cases[i].text);
+    for (int own = 0; own < 2; own++) { /* whatever the layout's own rule */
+      const struct tpo_thought_config *config = own ? &search : &two;
+      assert_int_equal(tpo_thought_parses(config, TPO_PARSE_STRICT, cases[i].text, len), cases[i].strict);
+      assert_int_equal(tpo_thought_parses(config, TPO_PARSE_SEARCH, cases[i].text, len), cases[i].search);
+    }
+  }
+}
+
+static void a_response_marker_alone_parses_by_either_rule(void **state)
+{
+  (void)state;
+  struct tpo_thought_config one = {.response_marker = answer};
+  for (int rule = TPO_PARSE_STRICT; rule <= TPO_PARSE_SEARCH; rule++) {
+    one.parse = (enum tpo_parse_rule)rule;
+    expect(&one, " a\nAnswer: b", true, "a", "b");
+    expect(&one, "Think: a\nAnswer: b", true, "Think: a", "b");
+    expect(&one, "a", false, "", "");
+    expect(&one, "\nAnswer: b", false, "", "b");
+    expect(&one, "a\nAnswer: b\nAnswer: c", rule == TPO_PARSE_SEARCH, "a", "b\nAnswer: c");
+    struct tpo_thought_config nothing = {.parse = one.parse};
+    expect(&nothing, " hello ", true, "", "hello");
+  }
+}
+
 static void without_markers_all_is_response(void **state)
 {
   (void)state;
@@ -57,6 +108,9 @@ static void a_marker_within_the_other_counts_as_the_longer(void **state)
   static char small[] = "<t>", large[] = "<t><r>";
   const struct tpo_thought_config nested = {.thought_marker = small, .response_marker = large};
   expect(&nested, "<t>a<t><r>b", true, "a", "b");
+  struct tpo_thought_config search = nested;
+  search.parse = TPO_PARSE_SEARCH;
+  expect(&search, "<t>a<t><r>b", true, "a", "b");
 }
 
 static void offsets_hold_for_any_bytes(void **state)
@@ -78,7 +132,11 @@ static void offsets_hold_for_any_bytes(void **state)
     }
     struct tpo_parsed p;
     const char *bytes = text.data ? text.data : "";
-    tpo_thought_parse(k % 7 ? &two : &none, bytes, text.len, &p);
+    struct tpo_thought_config config = k % 7 ? two : none;
+    config.parse = k % 2 ? TPO_PARSE_SEARCH : TPO_PARSE_STRICT;
+    tpo_thought_parse(&config, bytes, text.len, &p);
+    if (tpo_thought_parses(&config, TPO_PARSE_STRICT, bytes, text.len))
+      assert_true(tpo_thought_parses(&config, TPO_PARSE_SEARCH, bytes, text.len));
     assert_true(p.thought_begin <= p.thought_end && p.thought_end <= p.response_begin);
     assert_true(p.response_begin <= p.response_end && p.response_end <= text.len);
     if (tpo_utf8_valid(bytes, text.len, NULL)) {
@@ -170,6 +228,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(both_parts_are_found_and_trimmed),
       cmocka_unit_test(a_wrong_layout_is_no_format),
+      cmocka_unit_test(search_takes_the_first_markers_in_order),
+      cmocka_unit_test(a_response_marker_alone_parses_by_either_rule),
       cmocka_unit_test(without_markers_all_is_response),
       cmocka_unit_test(a_marker_within_the_other_counts_as_the_longer),
       cmocka_unit_test(offsets_hold_for_any_bytes),

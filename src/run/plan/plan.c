@@ -90,12 +90,11 @@ static int add_prompt(struct plan *plan, struct plan_set *set, const struct tpo_
 {
   struct tpo_ids ids = {0};
   struct tpo_buf text = {0};
-  int context = plan->arch.context;
   int status = tpo_thought_render(&plan->config->thought, plan->tmpl, item->instruction, item->messages, &ids,
                                   &text, err);
-  if (status == 0 && ids.n >= (size_t)context)
-    status = tpo_fail(err, TPO_E_INPUT, "%zu tokens; the model's context of %d leaves no room for an answer",
-                      ids.n, context);
+  if (status == 0)
+    status = tpo_config_check_room(&plan->config->thought, plan->config->sampling.max_tokens,
+                                   plan->marker_tokens, ids.n, plan->arch.context, err);
   if (status == 0) {
     add_tokens(plan, set, ids.n);
     add_bytes(set, item, ids.n, (double)text.len);
@@ -145,7 +144,7 @@ static int output_budget(const struct tpo_config *config)
 
 static int open_texts(struct plan *plan, struct tpo_error *err)
 {
-  const char *path = plan->config->model.path, *marker = plan->config->thought.response_marker;
+  const char *path = plan->config->model.path;
   int status = tpo_arch_read(&plan->arch, path, err);
   if (status == 0) status = tpo_tokenizer_open(&plan->tokenizer, path, err);
   if (status == 0)
@@ -153,13 +152,9 @@ static int open_texts(struct plan *plan, struct tpo_error *err)
   plan->yaml = tpo_config_print(plan->config, false);
   if (status == 0 && !plan->yaml) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   plan->budget = output_budget(plan->config);
-  if (status == 0 && plan->config->thought.force && given(marker)) {
-    struct tpo_ids ids = {0};
-    status = tpo_tokenizer_encode(plan->tokenizer, marker, strlen(marker), TPO_ENCODE_CONTINUE, &ids, err);
-    plan->marker_tokens = (int)ids.n;
-    tpo_ids_free(&ids);
-  }
-  return status;
+  if (status == 0)
+    status = tpo_thought_marker_tokens(&plan->config->thought, plan->tokenizer, &plan->marker_tokens, err);
+  return status < 0 ? status : tpo_config_check_marker(plan->config, plan->marker_tokens, err);
 }
 
 int plan_validations(const struct plan *plan, int iteration)

@@ -60,7 +60,7 @@ int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err)
 static double samples_bytes(const struct plan *plan, const struct plan_set *set, double k, bool scored,
                             bool most)
 {
-  enum { COLUMNS = 18, SCORE_COLUMNS = 3, ROW_NUMBERS = 33, SCORE_NUMBERS = 9, TOKEN_BYTES = 9 };
+  enum { COLUMNS = 19, SCORE_COLUMNS = 3, ROW_NUMBERS = 37, SCORE_NUMBERS = 9, TOKEN_BYTES = 9 };
   double rows = (double)set->n * k, tokens = k * (most ? set->most : set->expected);
   if (rows == 0) return 0;
   double inserted = rows * plan->marker_tokens, text = set->text_bytes / set->prompt_tokens;

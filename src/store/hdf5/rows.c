@@ -85,7 +85,8 @@ int tpo_h5_put_rows(struct tpo_h5_writer *w, const struct tpo_h5_column *columns
   for (int c = 0; c < n_columns && status == 0; c++) {
     switch (columns[c].kind) {
     case TPO_H5_TEXTS:
-    case TPO_H5_VALUES: status = put_column(w, &columns[c], &t, err); break;
+    case TPO_H5_VALUES:
+    case TPO_H5_NEWER: status = put_column(w, &columns[c], &t, err); break;
     case TPO_H5_OFFSETS:
       counts_at = columns[c].at;
       status = put_offsets(w, &columns[c], &t, err);
@@ -118,6 +119,9 @@ static int get_values(const struct tpo_h5_reader *r, const struct tpo_h5_column 
 {
   size_t size = tpo_h5_type_size(column->type);
   uint64_t length = 0;
+  struct tpo_h5_shape shape;
+  int found = column->kind == TPO_H5_NEWER ? tpo_h5_shape(r, column->name, &shape, err) : 1;
+  if (found <= 0) return found;
   /* The length is checked before memory is asked for: n is another dataset's. */
   int status = tpo_h5_length(r, column->name, column->type, &length, err);
   if (status < 0) return status;
@@ -188,7 +192,8 @@ int tpo_h5_get_rows(const struct tpo_h5_reader *r, const struct tpo_h5_column *c
     struct text_target target = {.t = &t, .at = columns[c].at, .arena = arena};
     switch (columns[c].kind) {
     case TPO_H5_TEXTS: status = tpo_h5_get_texts(r, columns[c].name, n, take_text, &target, err); break;
-    case TPO_H5_VALUES: status = get_values(r, &columns[c], &t, err); break;
+    case TPO_H5_VALUES:
+    case TPO_H5_NEWER: status = get_values(r, &columns[c], &t, err); break;
     case TPO_H5_OFFSETS:
       counts_at = columns[c].at;
       status = get_offsets(r, &columns[c], &t, err);

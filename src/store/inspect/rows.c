@@ -1,4 +1,5 @@
 /* `tpo inspect` of samples and pairs. */
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,10 @@ static void show_totals(FILE *out, const struct tpo_samples *samples)
       between = ", ";
     }
   fprintf(out, "\n  tokens   %.1f a sample, %.1f of them thought\n", tokens / n, thought / n);
-  if (scored > 0) fprintf(out, "  score    %.4f mean of %zu scored\n", score / (double)scored, scored);
+  if (scored > 0)
+    fprintf(out, "  score    %.4f mean of %zu scored\n", score / (double)scored, scored);
+  else if (samples->is_scored)
+    fputs("  score    none scored\n", out);
 }
 
 static void show_text_line(FILE *out, const char *label, const char *text, int limit)
@@ -96,22 +100,50 @@ int tpo_inspect_samples(const char *path, int limit, FILE *out, struct tpo_error
   return status;
 }
 
+/* The length penalty that a selection used; NaN where the file tells of none. */
+static double selected_with(const struct tpo_pairs *pairs)
+{
+  json_t *statistics = pairs->statistics ? json_loads(pairs->statistics, 0, NULL) : NULL;
+  const json_t *rho = json_object_get(statistics, "rho");
+  double value = json_is_number(rho) ? json_number_value(rho) : NAN;
+  json_decref(statistics);
+  return value;
+}
+
+/* A selection's margins are in z units; a rejected output without a score, whose format failed, has none. */
+static void show_margins(FILE *out, const struct tpo_pairs *pairs)
+{
+  double sum = 0, rho = selected_with(pairs);
+  size_t n = 0;
+  for (size_t i = 0; i < pairs->n; i++) {
+    if (isnan(pairs->rows[i].margin)) continue;
+    sum += pairs->rows[i].margin;
+    n++;
+  }
+  fputs("  margin   ", out);
+  if (n == 0) fputs("none", out);
+  if (n > 0) fprintf(out, "%.4f mean of %zu", sum / (double)n, n);
+  if (n > 0 && isfinite(rho))
+    fprintf(out, ", in z units of a prompt's samples: z(score) - %g z(length)", rho);
+  if (n > 0 && n < pairs->n) fprintf(out, "; %zu pairs have none", pairs->n - n);
+  fputc('\n', out);
+}
+
 static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, int limit)
 {
-  double prompt = 0, chosen = 0, rejected = 0, margin = 0;
+  double prompt = 0, chosen = 0, rejected = 0;
   size_t with_reference = 0;
   for (size_t i = 0; i < pairs->n; i++) {
     const struct tpo_pair_row *row = &pairs->rows[i];
     prompt += row->n_prompt;
     chosen += row->n_chosen;
     rejected += row->n_rejected;
-    margin += row->margin;
     with_reference += !isnan(row->chosen_ref_logprob) && !isnan(row->rejected_ref_logprob);
   }
   double n = pairs->n > 0 ? (double)pairs->n : 1;
   fprintf(out, "  tokens   mean prompt %.1f, chosen %.1f, rejected %.1f\n", prompt / n, chosen / n,
           rejected / n);
-  fprintf(out, "  margin   %.4f mean\n", margin / n);
+  show_margins(out, pairs);
   fprintf(out, "  reference log-probabilities of %zu pairs", with_reference);
   if (pairs->ref_model[0])
     fprintf(out, ", model %s", tpo_show_name(pairs->ref_model, strlen(pairs->ref_model)).text);
@@ -122,13 +154,27 @@ static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, int limit
   }
 }
 
-/* A log-probability, or "none" where it was not computed. */
-static void show_logprob(FILE *out, double logprob)
+/* A number, or "none" where there is none: a log-probability that was not computed, a score not given. */
+static void show_value(FILE *out, int width, int decimals, double value)
 {
-  if (isnan(logprob))
-    fprintf(out, "  %12s", "none");
+  if (isnan(value))
+    fprintf(out, "  %*s", width, "none");
   else
-    fprintf(out, "  %12.2f", logprob);
+    fprintf(out, "  %*.*f", width, decimals, value);
+}
+
+static void show_pair(FILE *out, size_t i, const struct tpo_pair_row *row)
+{
+  fprintf(out, "  %5zu  %6d", i, row->chosen_row);
+  show_value(out, 8, 4, row->chosen_score);
+  fprintf(out, " %6d", row->n_chosen);
+  show_value(out, 12, 2, row->chosen_ref_logprob);
+  fprintf(out, "  %6d", row->rejected_row);
+  show_value(out, 8, 4, row->rejected_score);
+  fprintf(out, " %6d", row->n_rejected);
+  show_value(out, 12, 2, row->rejected_ref_logprob);
+  show_value(out, 8, 4, row->margin);
+  fprintf(out, "  %s\n", tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
 }
 
 int tpo_inspect_pairs(const char *path, int limit, FILE *out, struct tpo_error *err)
@@ -148,14 +194,7 @@ int tpo_inspect_pairs(const char *path, int limit, FILE *out, struct tpo_error *
           "\n         ------------- chosen --------------  ------------ rejected -------------\n"
           "  pair      row     score tokens     logprob     row     score tokens     logprob    margin  prompt\n",
           out);
-    for (size_t i = 0; i < shown; i++) {
-      const struct tpo_pair_row *row = &pairs.rows[i];
-      fprintf(out, "  %5zu  %6d  %8.4f %6d", i, row->chosen_row, row->chosen_score, row->n_chosen);
-      show_logprob(out, row->chosen_ref_logprob);
-      fprintf(out, "  %6d  %8.4f %6d", row->rejected_row, row->rejected_score, row->n_rejected);
-      show_logprob(out, row->rejected_ref_logprob);
-      fprintf(out, "  %8.4f  %s\n", row->margin, tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
-    }
+    for (size_t i = 0; i < shown; i++) show_pair(out, i, &pairs.rows[i]);
     tpo_inspect_rest(out, pairs.n, shown, "pairs");
   }
   tpo_pairs_free(&pairs);

@@ -91,9 +91,22 @@ int tpo_thought_render(const struct tpo_thought_config *thought, const struct tp
   return status;
 }
 
+int tpo_thought_marker_tokens(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                              int *n, struct tpo_error *err)
+{
+  const char *marker = thought->force && thought->response_marker ? thought->response_marker : "";
+  struct tpo_ids ids = {0};
+  int status = tpo_tokenizer_encode(tok, marker, strlen(marker), TPO_ENCODE_CONTINUE, &ids, err);
+  *n = (int)ids.n;
+  tpo_ids_free(&ids);
+  return status;
+}
+
 struct markers {
   size_t n_thought, n_response;
   struct tpo_span thought, response; /* the first of each */
+  bool has_after;
+  struct tpo_span after; /* the first response marker with a thought marker before it */
 };
 
 static size_t marker_at(const char *marker, const char *text, size_t left)
@@ -117,8 +130,29 @@ static void find_markers(const struct tpo_thought_config *thought, const char *t
     }
     struct tpo_span *first = response ? &m->response : &m->thought;
     if ((response ? m->n_response++ : m->n_thought++) == 0) *first = (struct tpo_span){at, at + used};
+    if (response && m->n_thought > 0 && !m->has_after) {
+      m->has_after = true;
+      m->after = (struct tpo_span){at, at + used};
+    }
     at += used;
   }
+}
+
+/* False, and nothing is told, where there are no such markers. */
+static bool parse_search(const struct tpo_thought_config *thought, const struct markers *m, const char *text,
+                         size_t len, struct tpo_parsed *out)
+{
+  bool wants_thought = thought->thought_marker && *thought->thought_marker;
+  if (wants_thought ? !m->has_after : m->n_response == 0) return false;
+  const struct tpo_span *response = wants_thought ? &m->after : &m->response;
+  *out = (struct tpo_parsed){.thought_begin = wants_thought ? m->thought.end : 0,
+                             .thought_end = response->begin,
+                             .response_begin = response->end,
+                             .response_end = len};
+  tpo_trim(text, &out->thought_begin, &out->thought_end);
+  tpo_trim(text, &out->response_begin, &out->response_end);
+  out->format_ok = out->thought_begin < out->thought_end && out->response_begin < out->response_end;
+  return true;
 }
 
 void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,
@@ -134,6 +168,7 @@ void tpo_thought_parse(const struct tpo_thought_config *thought, const char *tex
     return;
   }
   find_markers(thought, text, len, &m);
+  if (thought->parse == TPO_PARSE_SEARCH && parse_search(thought, &m, text, len, out)) return;
   bool wants_thought = thought->thought_marker && *thought->thought_marker;
   bool in_order = m.n_response > 0 && (m.n_thought == 0 || m.thought.end <= m.response.begin);
   if (m.n_thought > 0 && (in_order || m.n_response == 0)) out->thought_begin = m.thought.end;
@@ -147,4 +182,14 @@ void tpo_thought_parse(const struct tpo_thought_config *thought, const char *tex
   tpo_trim(text, &out->response_begin, &out->response_end);
   out->format_ok = in_order && m.n_response == 1 && m.n_thought == (wants_thought ? 1 : 0) &&
                    out->thought_begin < out->thought_end && out->response_begin < out->response_end;
+}
+
+bool tpo_thought_parses(const struct tpo_thought_config *thought, enum tpo_parse_rule rule, const char *text,
+                        size_t len)
+{
+  struct tpo_thought_config by_rule = *thought;
+  struct tpo_parsed parsed;
+  by_rule.parse = rule;
+  tpo_thought_parse(&by_rule, text, len, &parsed);
+  return parsed.format_ok;
 }
