@@ -82,7 +82,11 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
   int fd = create_temporary(file);
   if (fd < 0) {
     int why = errno;
+    char folder[4096];
     file->temp_path[0] = '\0';
+    parent_of(folder, file->path);
+    if (why == ENOENT && !tpo_is_dir(folder))
+      return tpo_fail(err, TPO_E_IO, "%s: can't be written: there is no folder %s", path, folder);
     return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", path, strerror(why));
   }
   close(fd);
@@ -91,7 +95,7 @@ int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error
 
 int tpo_atomic_open(const struct tpo_atomic *file)
 {
-  return open(file->temp_path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+  return open(file->temp_path, O_RDWR | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int sync_path(const char *path, int flags)
@@ -196,14 +200,21 @@ int tpo_make_dirs(const char *path, struct tpo_error *err)
     if (part[i] != '/' && part[i] != '\0') continue;
     char kept = part[i];
     part[i] = '\0';
-    if (mkdir(part, 0777) < 0 && !tpo_is_dir(part)) {
-      /* EEXIST: a file stands where the folder should. */
-      const char *why = errno == EEXIST ? "a file of this name exists" : strerror(errno);
-      return tpo_fail(err, TPO_E_IO, "%s: the folder can't be made: %s", part, why);
-    }
+    int why = mkdir(part, 0777) < 0 ? errno : 0;
+    if (why && !tpo_is_dir(part))
+      return tpo_fail(err, TPO_E_IO, "%s: the folder can't be made: %s", part,
+                      why == EEXIST ? "a file of this name exists" : strerror(why));
     part[i] = kept;
   }
   return 0;
+}
+
+int tpo_look_for(const char *path, struct tpo_error *err)
+{
+  struct stat info;
+  if (stat(path, &info) == 0) return 1;
+  if (errno == ENOENT || errno == ENOTDIR) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "%s: can't be looked for: %s", path, strerror(errno));
 }
 
 bool tpo_file_exists(const char *path)

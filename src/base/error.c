@@ -2,17 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/utf8.h"
+#include "base/visible.h"
 #include "tpo/base.h"
 
-/* A message is one line, whatever it quotes, and where it is cut at the buffer's end, no character is. */
-static void make_printable(char *text, size_t capacity)
+/* Where a text was cut at the buffer's end, no character is. */
+static void drop_cut_character(char *text, size_t capacity)
 {
   size_t len = strlen(text);
-  if (len + 1 >= capacity) len -= tpo_utf8_incomplete_tail(text, len);
-  text[len] = '\0';
-  tpo_utf8_tame(text);
-  for (char *c = text; *c; c++)
-    if (*c == '\n') *c = ' ';
+  if (len + 1 >= capacity) text[len - tpo_utf8_incomplete_tail(text, len)] = '\0';
 }
 
 int tpo_fail(struct tpo_error *err, int code, const char *format, ...)
@@ -23,8 +20,8 @@ int tpo_fail(struct tpo_error *err, int code, const char *format, ...)
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  make_printable(text, sizeof text);
-  memcpy(err->message, text, sizeof text);
+  drop_cut_character(text, sizeof text);
+  tpo_visible_copy(err->message, sizeof err->message, text);
   err->code = code;
   return code;
 }

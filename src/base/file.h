@@ -43,7 +43,8 @@ struct tpo_atomic {
   char temp_path[4160]; /* for libraries that open by name */
 };
 int tpo_atomic_begin(struct tpo_atomic *file, const char *path, struct tpo_error *err);
-/* A descriptor for writing the file, which is empty then; -1 with errno set. The caller closes it. */
+/* A descriptor for writing the file, and reading it again, which is empty then; -1 with errno set. The caller
+ * closes it. */
 int tpo_atomic_open(const struct tpo_atomic *file);
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err);
 void tpo_atomic_abort(struct tpo_atomic *file);
@@ -56,7 +57,10 @@ bool tpo_same_file(const char *a, const char *b);
 int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err);
 
 int tpo_make_dirs(const char *path, struct tpo_error *err); /* like mkdir -p */
-bool tpo_file_exists(const char *path);
+/* 1: something of this name is there; 0: nothing is; negative (usage), with err: nobody can tell, since a
+ * folder on the way may not be looked into, say. */
+int tpo_look_for(const char *path, struct tpo_error *err);
+bool tpo_file_exists(const char *path); /* false too where nobody can tell */
 bool tpo_is_dir(const char *path);
 bool tpo_is_regular(const char *path); /* or a link to such a file */
 /* "dir/name" into out[size]; error when it does not fit. */

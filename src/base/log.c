@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/utf8.h"
+#include "base/visible.h"
 
 static _Atomic int log_level = TPO_LOG_INFO;
 static _Atomic bool log_json = false;
@@ -46,7 +46,7 @@ static void append_plain(struct tpo_buf *line, enum tpo_log_level level, const c
 void tpo_log(enum tpo_log_level level, const char *format, ...)
 {
   if ((int)level > log_level || (log_rank != 0 && level != TPO_LOG_ERROR)) return;
-  struct tpo_buf message = {0}, line = {0};
+  struct tpo_buf message = {0}, shown = {0}, line = {0};
   va_list args;
   va_start(args, format);
   char text[4096];
@@ -60,17 +60,18 @@ void tpo_log(enum tpo_log_level level, const char *format, ...)
     vsnprintf(message.data, (size_t)len + 1, format, args);
     va_end(args);
   }
-  char *shown = message.data ? message.data : text;
-  tpo_utf8_tame(shown);
+  const char *whole = message.data ? message.data : text;
+  tpo_visible_append(&shown, whole, strlen(whole));
   if (log_json)
-    append_json(&line, level, shown);
+    append_json(&line, level, shown.data ? shown.data : "");
   else
-    append_plain(&line, level, shown);
+    append_plain(&line, level, shown.data ? shown.data : "");
   /* One write a line, so that lines of several ranks don't mix. There is nobody to tell when it fails. */
   if (line.data && !line.failed) {
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
     (void)written;
   }
   tpo_buf_free(&line);
+  tpo_buf_free(&shown);
   tpo_buf_free(&message);
 }

@@ -1,4 +1,4 @@
-/* UTF-8 is decoded, encoded and checked, and made harmless for a terminal. */
+/* UTF-8 is decoded, encoded and checked, and judged by what it does to a terminal. */
 #include "base/utf8.h"
 
 #include <string.h>
@@ -104,17 +104,4 @@ bool tpo_utf8_is_tame(uint32_t cp)
   bool is_direction =
       cp == 0x200e || cp == 0x200f || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
   return !is_control && !is_direction;
-}
-
-void tpo_utf8_tame(char *text)
-{
-  size_t len = strlen(text);
-  for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    bool is_kept = n > 0 && (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t');
-    size_t width = n > 0 ? (size_t)n : 1;
-    if (!is_kept) memset(text + i, '?', width);
-    i += width;
-  }
 }

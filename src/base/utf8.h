@@ -17,8 +17,5 @@ size_t tpo_utf8_incomplete_tail(const char *text, size_t len);
 /* False for what can move a terminal's cursor, change its colours or reorder the text around it: control
  * characters, newline and tab among them, and marks of writing direction. */
 bool tpo_utf8_is_tame(uint32_t cp);
-/* Messages quote names and values from files that may be hostile: replaces each byte of what is not tame (but
- * newline and tab) or not UTF-8 by '?'. */
-void tpo_utf8_tame(char *text);
 
 #endif

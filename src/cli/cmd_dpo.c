@@ -69,6 +69,9 @@ static int open_policy(struct training *t, struct tpo_error *err)
   struct tpo_error text_error = {0};
   if (tpo_tokenizer_open(&t->policy.tokenizer, path, &text_error) == 0)
     tpo_template_open(&t->policy.tmpl, t->policy.tokenizer, &session->config->template_pieces, &text_error);
+  /* A model may be without a tokenizer; one that can't be read would be missing in the checkpoint. */
+  if (text_error.code == TPO_E_IO)
+    return tpo_comm_agree(session->comm, tpo_fail(err, TPO_E_IO, "%s", text_error.message), err);
   int status = is_hdf5(t->pairs_path)
                    ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
                    : tpo_train_read_some_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl,

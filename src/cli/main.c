@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/lost_map.h"
 #include "cli/cli.h"
 
 static const struct command *const commands[] = {
@@ -75,8 +76,10 @@ static int finish_output(struct tpo_error *err)
 
 static int work(struct invocation *in, struct tpo_error *err)
 {
+  tpo_lost_map_tell();
   if (!in->command->needs_comm) return is_first_rank() ? in->command->run(in, err) : 0;
   int status = tpo_comm_open(&in->comm, in->config.run.deadline, err);
+  tpo_lost_map_tell(); /* again: MPI has a handler of its own */
   if (status < 0) return status;
   tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
   return in->command->run(in, err);

@@ -19,8 +19,6 @@ void config_problem(struct config_report *report, int code, const char *place, i
     tpo_fail(&message, code, "%s:%d: %s", place, line, text);
   else
     tpo_fail(&message, code, "%s: %s", place, text);
-  for (char *c = message.message; *c; c++)
-    if (*c == '\n') *c = ' ';
   if (report->count++ == 0) {
     report->code = code;
     memcpy(report->first, message.message, sizeof report->first);

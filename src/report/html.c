@@ -4,14 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/utf8.h"
+#include "base/visible.h"
 
-/* Marks that reorder what is written after them (and so can disguise it), line separators that
- * only some readers break at, and code points that have no meaning in text. Joiners stay:
- * emoji and scripts need them. */
-static bool is_deceptive(uint32_t cp)
+/* Code points that have no meaning in text. */
+static bool is_nothing(uint32_t cp)
 {
-  return (cp >= 0x200e && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) ||
-         cp == 0x061c || cp == 0xfeff || (cp >= 0xfdd0 && cp <= 0xfdef) || (cp & 0xfffe) == 0xfffe;
+  return (cp >= 0xfdd0 && cp <= 0xfdef) || (cp & 0xfffe) == 0xfffe;
 }
 
 static void put_code_point(struct tpo_buf *out, uint32_t cp)
@@ -28,7 +26,7 @@ static void put_visible(struct tpo_buf *out, uint32_t cp, bool tags)
   else if (cp == 0x7f)
     put_code_point(out, 0x2421);
   else
-    tpo_buf_printf(out, "U+%04X", (unsigned)cp);
+    tpo_buf_printf(out, "\u2039U+%04X\u203a", (unsigned)cp);
   if (tags) tpo_buf_puts(out, "</span>");
 }
 
@@ -43,7 +41,7 @@ static void put_escaped(struct tpo_buf *out, uint32_t cp, bool tags)
   case '\n': tpo_buf_puts(out, tags ? "\n" : "&#10;"); return;
   case '\t': tpo_buf_puts(out, tags ? "\t" : "&#9;"); return;
   }
-  if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || is_deceptive(cp))
+  if (tpo_is_unseen(cp) || is_nothing(cp))
     put_visible(out, cp, tags);
   else
     put_code_point(out, cp);

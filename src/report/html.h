@@ -5,7 +5,8 @@
 #include "base/buf.h"
 
 /* Text between tags: & < > " ' escaped; malformed bytes as U+FFFD; control characters as their pictures, and
- * those that would turn the writing direction as their code points, both in <span class="ctl">. */
+ * what else can't be seen (base/visible.h; joiners within emoji too) as ‹U+200B›, both in
+ * <span class="ctl">. */
 void html_text(struct tpo_buf *out, const char *text);
 void html_text_n(struct tpo_buf *out, const char *text, size_t len);
 /* The same for an attribute's value within double quotes: no tags, and line ends as &#10;. */

@@ -250,9 +250,16 @@ int report_load(struct report *report, const char *dir, struct tpo_error *err)
   bool is_run = false;
   *report = (struct report){.dir = dir};
   tpo_config_default(&report->config);
-  if (!tpo_is_dir(dir)) return tpo_fail(err, TPO_E_USAGE, "%s: expected the folder of a run", dir);
-  for (size_t i = 0; i < sizeof any_of / sizeof any_of[0]; i++)
-    is_run |= tpo_path_join(path, sizeof path, dir, any_of[i], NULL) == 0 && tpo_file_exists(path);
+  int status = tpo_look_for(dir, err);
+  if (status >= 0 && !tpo_is_dir(dir))
+    return tpo_fail(err, TPO_E_USAGE, "%s: expected the folder of a run%s", dir,
+                    status == 0 ? "; there is none of this name" : "");
+  for (size_t i = 0; status >= 0 && i < sizeof any_of / sizeof any_of[0]; i++) {
+    status = tpo_path_join(path, sizeof path, dir, any_of[i], err);
+    if (status == 0) status = tpo_look_for(path, err);
+    is_run |= status > 0;
+  }
+  if (status < 0) return status;
   if (!is_run)
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: not the folder of a run: it has no manifest.json, metrics.jsonl or config.yaml",

@@ -18,7 +18,8 @@ int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], 
 {
   for (*iteration = loop->iteration; *iteration >= 0; --*iteration) {
     int status = validation_path(loop, *iteration, out, err);
-    if (status < 0 || tpo_file_exists(out)) return status;
+    if (status == 0) status = tpo_look_for(out, err);
+    if (status != 0) return status < 0 ? status : 0;
   }
   return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s has no iter-000/validation.h5",
                   loop->config->run.baseline);
@@ -84,19 +85,23 @@ static int check(const struct loop *loop, struct tpo_error *err)
     return tpo_fail(err, TPO_E_USAGE,
                     "run.baseline: responses to validation instructions are compared, "
                     "and data.validation_prompts is 0");
+  int status = tpo_look_for(dir, err);
+  if (status < 0) return status;
   if (!tpo_is_dir(dir)) return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is no folder of a run", dir);
   if (tpo_same_file(dir, loop->config->run.dir))
     return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is this run's own folder", dir);
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
     if (tpo_path_join(path, sizeof path, dir, needed[i], err) < 0) return TPO_E_USAGE;
-    if (!tpo_file_exists(path))
+    status = tpo_look_for(path, err);
+    if (status < 0) return status;
+    if (status == 0)
       return tpo_fail(err, TPO_E_USAGE,
                       "run.baseline: %s has no %s; expected the folder of a run that was validated", dir,
                       needed[i]);
   }
   if (tpo_path_join(path, sizeof path, dir, "config.yaml", err) < 0) return TPO_E_USAGE;
   tpo_config_default(&other);
-  int status = tpo_config_load(&other, path, NULL, err);
+  status = tpo_config_load(&other, path, NULL, err);
   if (status == 0) status = same_validation(loop, &other, err);
   tpo_config_free(&other);
   if (status == 0) status = tpo_path_join(path, sizeof path, dir, "manifest.json", err);

@@ -1,8 +1,10 @@
 /* What a killed attempt left of files that it was writing: "<name>.tmp.<16 hex digits>" beside the
  * finished ones, and journals of files that are finished. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -18,26 +20,46 @@ static bool is_temporary(const char *name)
   return strncmp(mark, ".tmp.", MARK) == 0 && strspn(mark + MARK, "0123456789abcdef") == DIGITS;
 }
 
-/* Checkpoints are large: left there, they would fill the disk. What can't be removed does no harm. */
-static void clear_folder(const char *dir, bool inner)
+static bool is_regular(int folder, const char *name)
 {
-  DIR *folder = opendir(dir);
-  if (!folder) return;
+  struct stat info;
+  return fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+}
+
+static void remove_temporary(int folder, const char *dir, const char *name)
+{
+  if (is_temporary(name) && is_regular(folder, name) && unlinkat(folder, name, 0) == 0)
+    tpo_log(TPO_LOG_INFO, "%s/%s: removed, an earlier attempt did not finish it", dir, name);
+}
+
+/* Takes fd, of the folder `dir`. What is in a folder is reached through fd alone, and never through a link:
+ * one that stands in the run's folder leads to where nothing is the run's. */
+static void clear_folder(int fd, const char *dir, bool inner)
+{
+  DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+  if (!folder) {
+    if (fd >= 0) close(fd);
+    return;
+  }
   for (struct dirent *entry; (entry = readdir(folder));) {
+    const char *name = entry->d_name;
     char path[4096];
-    if (entry->d_name[0] == '.' || tpo_path_join(path, sizeof path, dir, entry->d_name, NULL) < 0) continue;
-    if (is_temporary(entry->d_name) && unlink(path) == 0)
-      tpo_log(TPO_LOG_INFO, "%s: removed, an earlier attempt did not finish it", path);
-    bool is_ours = strncmp(entry->d_name, "iter-", 5) == 0 || strcmp(entry->d_name, "prompts") == 0 ||
-                   strcmp(entry->d_name, "tensorboard") == 0;
-    if (!inner && is_ours) clear_folder(path, true);
+    if (name[0] == '.') continue;
+    remove_temporary(fd, dir, name);
+    bool is_ours =
+        strncmp(name, "iter-", 5) == 0 || strcmp(name, "prompts") == 0 || strcmp(name, "tensorboard") == 0;
+    if (!inner && is_ours && tpo_path_join(path, sizeof path, dir, name, NULL) == 0)
+      clear_folder(openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), path, true);
   }
   closedir(folder);
 }
 
+/* Checkpoints are large: left there, they would fill the disk. What can't be removed does no harm. The run's
+ * folder itself may be a link: whoever named it meant what it leads to. */
 void loop_clear_leftovers(const struct loop *loop)
 {
-  clear_folder(loop->config->run.dir, false);
+  const char *dir = loop->config->run.dir;
+  clear_folder(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir, false);
 }
 
 /* Those of a file; what can't be removed does no harm. */

@@ -62,7 +62,8 @@ int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_e
 /* Cuts metrics.jsonl back to `size` bytes (rank 0). */
 int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 
-/* Removes temporary files that a killed attempt left (rank 0, while it holds the run folder's lock). */
+/* Removes temporary files that a killed attempt left, not through links (rank 0, while it holds the lock of a
+ * folder in which nothing is left that could refuse the run). */
 void loop_clear_leftovers(const struct loop *loop);
 
 /* A file of a step has beside it, while the step works on it, folders (journals) with what is finished, to go on

@@ -34,8 +34,9 @@ int manifest_create(struct manifest *m, const char *dir, const char *config_hash
 int manifest_load(struct manifest *m, const char *dir, struct tpo_error *err)
 {
   int status = set_paths(m, dir, err);
+  if (status == 0) status = tpo_look_for(m->path, err);
   if (status < 0) return status;
-  if (!tpo_file_exists(m->path))
+  if (status == 0)
     return tpo_fail(err, TPO_E_USAGE, "%s holds no run to resume: manifest.json is not there", dir);
   m->root = tpo_json_load(m->path, 64u << 20, err);
   if (!m->root) return TPO_E_INPUT;
@@ -88,9 +89,10 @@ static int verify_file(const struct manifest *m, const json_t *file, struct tpo_
   if (!name || !expected)
     return tpo_fail(err, TPO_E_INPUT, "%s: a file of a step has no path or hash", m->path);
   int status = tpo_path_join(path, sizeof path, m->dir, name, err);
-  if (status == 0 && !tpo_file_exists(path))
+  if (status == 0) status = tpo_look_for(path, err);
+  if (status == 0)
     return tpo_fail(err, TPO_E_STATE, "%s is missing, though the manifest says that it was finished", path);
-  if (status == 0) status = tpo_hash_file(path, hash, &size, err);
+  if (status > 0) status = tpo_hash_file(path, hash, &size, err);
   if (status < 0) return status;
   if (size != (uint64_t)json_integer_value(json_object_get(file, "size")) || strcmp(hash, expected) != 0)
     return tpo_fail(err, TPO_E_STATE,

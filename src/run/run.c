@@ -1,5 +1,6 @@
 /* The loop: which step comes next, the manifest behind each, and taking a run up again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,12 @@ static void config_hash(const struct tpo_config *config, char hex[33])
   tpo_buf_free(&text);
 }
 
+static int another_runs(const struct loop *loop, struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_USAGE, "%s: another process is running in this folder; name another --run-dir",
+                  loop->config->run.dir);
+}
+
 /* The lock on the metrics file lasts as long as this process: two runs
  * in one folder would write over each other. */
 static int open_metrics(struct loop *loop, struct tpo_error *err)
@@ -173,35 +180,54 @@ static int open_metrics(struct loop *loop, struct tpo_error *err)
   if (status < 0) return status;
   loop->metrics = fopen(path, "ae");
   if (!loop->metrics) return tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
-  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) {
-    loop_clear_leftovers(loop);
-    return 0;
-  }
-  if (errno == EWOULDBLOCK)
-    return tpo_fail(err, TPO_E_USAGE, "%s: another process is running in this folder; name another --run-dir",
-                    loop->config->run.dir);
+  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) return 0;
+  if (errno == EWOULDBLOCK) return another_runs(loop, err);
   tpo_log(TPO_LOG_WARN, "%s: can't be locked (%s); nothing else may run in this folder", path,
           strerror(errno));
   return 0;
 }
 
+/* Found out without a trace: the file is not made, and the lock is let go of at once. */
+static bool is_locked(const struct loop *loop)
+{
+  char path[4096];
+  if (loop->metrics || loop_path(loop, -1, "metrics.jsonl", path, NULL) < 0) return false;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  bool is = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  return is;
+}
+
+static int refuse_used(const struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  int status = loop_path(loop, -1, "manifest.json", path, err);
+  if (status == 0) status = tpo_look_for(path, err);
+  if (status <= 0) return status;
+  if (is_locked(loop)) return another_runs(loop, err);
+  return tpo_fail(err, TPO_E_USAGE, "%s holds a run already; go on with --resume, or name another --run-dir",
+                  loop->config->run.dir);
+}
+
+/* In memory: a run that is refused for its instructions or its baseline leaves no folder behind. */
 static int start_fresh(struct loop *loop, const char *hash, struct tpo_error *err)
 {
-  char path[4096], iteration[4096];
+  int status = refuse_used(loop, err);
+  return status < 0 ? status
+                    : manifest_create(&loop->manifest, loop->config->run.dir, hash, loop->config->seed,
+                                      tpo_comm_size(loop->session->comm), err);
+}
+
+static int claim_folder(struct loop *loop, struct tpo_error *err)
+{
+  char iteration[4096];
   const char *dir = loop->config->run.dir;
-  int status = loop_path(loop, -1, "manifest.json", path, err);
-  if (status == 0) status = loop_path(loop, 0, ".", iteration, err);
+  int status = loop_path(loop, 0, ".", iteration, err);
   if (status == 0) status = tpo_make_dirs(iteration, err);
   if (status < 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s", strdupa(err->message));
   if (access(dir, W_OK) != 0) return tpo_fail(err, TPO_E_USAGE, "run.dir: %s can't be written to: %m", dir);
   status = open_metrics(loop, err);
-  if (status == 0 && tpo_file_exists(path))
-    return tpo_fail(err, TPO_E_USAGE,
-                    "%s holds a run already; go on with --resume, or name another --run-dir", dir);
-  if (status == 0)
-    status = manifest_create(&loop->manifest, dir, hash, loop->config->seed,
-                             tpo_comm_size(loop->session->comm), err);
-  return status;
+  return status < 0 ? status : refuse_used(loop, err); /* again, now that nobody else may begin one */
 }
 
 /* metrics.jsonl has the first `size` bytes that this run wrote. */
@@ -230,12 +256,12 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
 {
   char path[4096];
   int status = loop_path(loop, -1, "manifest.json", path, err);
-  if (status == 0 && tpo_file_exists(path)) status = open_metrics(loop, err);
+  if (status == 0) status = tpo_look_for(path, err);
+  if (status > 0) status = open_metrics(loop, err);
   if (status == 0) status = manifest_load(&loop->manifest, loop->config->run.dir, err);
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);
   if (status < 0) return status;
-  loop_clear_journals(loop);
   if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
     if (!allow_changes)
       return tpo_fail(err, TPO_E_STATE,
@@ -247,11 +273,14 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   return 0;
 }
 
-/* Once nothing is left that could refuse it: the configuration that the run goes on with. */
-static int record_config(struct loop *loop, const char *hash, struct tpo_error *err)
+/* Once nothing is left that could refuse it: the folder is this run's to tidy, and the configuration is the
+ * one that it goes on with. */
+static int settle(struct loop *loop, bool resume, const char *hash, struct tpo_error *err)
 {
   char path[4096];
   if (!loop->first) return 0;
+  if (resume) loop_clear_leftovers(loop);
+  if (resume) loop_clear_journals(loop);
   int status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);
@@ -302,8 +331,9 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
+  if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);
   if (status == 0) status = check_model(&loop, err);
-  if (status == 0) status = loop_agree(&loop, record_config(&loop, hash, err), err);
+  if (status == 0) status = loop_agree(&loop, settle(&loop, resume, hash, err), err);
   if (status == 0) status = run_iterations(&loop, err);
   if (status == 0 && loop.first) {
     status = loop_tensorboard(&loop, err);

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/philox.h"
-#include "base/utf8.h"
+#include "base/visible.h"
 #include "data/draft.h"
 #include "data/novelty.h"
 #include "data/words.h"
@@ -231,8 +231,7 @@ static int take_answers(struct synth *s, const struct tpo_samples *samples, stru
     if (status == 0) s->taken++;
     if (status == 0 && fault != DRAFT_GOOD && tpo_log_level() >= TPO_LOG_DEBUG) {
       char shown[200];
-      snprintf(shown, sizeof shown, "%.199s", text);
-      tpo_utf8_tame(shown);
+      tpo_visible_copy(shown, sizeof shown, text);
       tpo_log(TPO_LOG_DEBUG, "request %zu: %s: %s", s->requests + i + 1, draft_fault_name(fault), shown);
     }
     free(text);

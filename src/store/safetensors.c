@@ -319,9 +319,10 @@ static int open_folder(struct tpo_safetensors *st, const char *folder, struct tp
   char single[4096], index[4096];
   int status = tpo_path_join(single, sizeof single, folder, "model.safetensors", err);
   if (status == 0) status = tpo_path_join(index, sizeof index, folder, "model.safetensors.index.json", err);
+  int sharded = status < 0 ? status : tpo_look_for(index, err);
+  status = sharded < 0 ? sharded : tpo_look_for(single, err);
   if (status < 0) return status;
-  bool sharded = tpo_file_exists(index);
-  if (tpo_file_exists(single)) {
+  if (status > 0) {
     if (sharded)
       tpo_log(TPO_LOG_WARN, "%s is not read: model.safetensors stands beside it and goes first", index);
     return open_single(st, single, err);

@@ -197,7 +197,8 @@ int tpo_tokenizer_complete_generation(struct tpo_tokenizer *tok, const char *con
                                       struct tpo_error *err)
 {
   const struct tpo_text_file *file = &tok->files[TPO_FILE_GENERATION_CONFIG];
-  if (!tpo_file_exists(config_path)) return TPO_OK;
+  int there = tpo_look_for(config_path, err);
+  if (there <= 0) return there;
   /* what is wrong with the file is told when it is loaded */
   json_t *generation = file->bytes ? tpo_json_parse(file->bytes, file->len, "", NULL) : json_object();
   const json_t *ends = json_object_get(generation, "eos_token_id");

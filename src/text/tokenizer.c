@@ -97,8 +97,9 @@ static int read_folder(struct tpo_tokenizer *tok, const char *path, struct tpo_e
   for (int i = 0; i < TPO_N_FILES; i++) {
     char name[4096];
     int status = tpo_path_join(name, sizeof name, path, tpo_tokenizer_file_names[i], err);
+    if (status == 0) status = tpo_look_for(name, err);
     if (status < 0) return status;
-    if (!tpo_file_exists(name)) continue;
+    if (status == 0) continue;
     struct tpo_buf bytes = {0};
     status = tpo_read_file(name, MAX_FILE_BYTES, &bytes, err);
     if (status < 0) {

@@ -1,12 +1,15 @@
 /* Mapped files, lines of plain and gzip files, atomic writing. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <signal.h>
 #include <zlib.h>
 #include "unit.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/lost_map.h"
 
 static const char *in(void **state, const char *name)
 {
@@ -278,6 +281,60 @@ static void make_dirs_makes_parents_and_repeats(void **state)
   assert_int_equal(tpo_make_dirs("", &err), TPO_E_USAGE);
 }
 
+static void a_folder_that_cannot_be_made_is_told_by_its_reason(void **state)
+{
+  struct tpo_error err = {0};
+  (void)state;
+  assert_int_equal(tpo_make_dirs("/sys/kernel/nothing", &err),
+                   TPO_E_IO); /* a file system that has no new folders */
+  assert_contains(err.message, "/sys/kernel/nothing: the folder can't be made: ");
+  assert_null(strstr(err.message, strerror(ENOENT)));
+}
+
+static void what_nobody_can_look_for_is_not_absent(void **state)
+{
+  struct tpo_error err = {0};
+  put(in(state, "file"), "x", 1);
+  assert_int_equal(tpo_look_for(in(state, "file"), &err), 1);
+  assert_int_equal(tpo_look_for(in(state, "absent"), &err), 0);
+  assert_int_equal(tpo_look_for(in(state, "file/inside"), &err), 0);
+  assert_int_equal(symlink("round", in(state, "round")), 0);
+  assert_int_equal(tpo_look_for(in(state, "round/and/round"), &err), TPO_E_USAGE);
+  assert_contains(err.message, "round/and/round: can't be looked for: ");
+  assert_contains(err.message, strerror(ELOOP));
+}
+
+/* What a process says, and its exit status, that reads a mapped file after it was cut. */
+static int read_cut_map(const char *path, char *said, size_t size)
+{
+  int pipes[2], status = -1;
+  assert_int_equal(pipe(pipes), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    struct tpo_map map;
+    dup2(pipes[1], STDERR_FILENO);
+    tpo_lost_map_tell();
+    if (tpo_map_open(&map, path, NULL) < 0 || truncate(path, 0) < 0) _exit(126);
+    _exit(*(volatile const uint8_t *)map.data);
+  }
+  close(pipes[1]);
+  ssize_t len = read(pipes[0], said, size - 1);
+  said[len > 0 ? len : 0] = '\0';
+  close(pipes[0]);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+static void a_mapped_file_that_is_lost_is_named(void **state)
+{
+  char said[4300], expected[4300];
+  put(in(state, "weights"), "some bytes", 10);
+  assert_int_equal(read_cut_map(in(state, "weights"), said, sizeof said), 1);
+  snprintf(expected, sizeof expected, "tpo: %s: reading failed: ", in(state, "weights"));
+  assert_contains(said, expected);
+}
+
 static void paths_join_and_are_bounded(void **state)
 {
   (void)state;
@@ -340,6 +397,9 @@ int main(void)
       with_folder(a_link_is_written_through),
       with_folder(failed_write_keeps_the_old_file),
       with_folder(make_dirs_makes_parents_and_repeats),
+      with_folder(a_folder_that_cannot_be_made_is_told_by_its_reason),
+      with_folder(what_nobody_can_look_for_is_not_absent),
+      with_folder(a_mapped_file_that_is_lost_is_named),
       with_folder(paths_join_and_are_bounded),
       with_folder(space_is_checked_at_the_nearest_parent),
       with_folder(hashes_match_known_values_and_files),

@@ -373,7 +373,7 @@ def test_a_run_goes_on_with_the_files_that_it_began_with(tpo, config, tmp_path, 
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
-def test_files_of_instructions_are_looked_through_before_anything_is_computed(tpo, config, tmp_path, ranks):
+def test_files_of_instructions_are_looked_through_before_anything_is_made(tpo, config, tmp_path, ranks):
     path, run_dir = config()
     held_back, train = tmp_path / "validation.jsonl", tmp_path / "train.jsonl"
     bad = tmp_path / "bad.jsonl"
@@ -386,8 +386,7 @@ def test_files_of_instructions_are_looked_through_before_anything_is_computed(tp
             ([f"data.validation={tmp_path}/link.jsonl"], ["data.validation is the same file as data.train"])]:
         text = tpo.fails("run", path, *[word for s in settings for word in ("--set", s)], ranks=ranks)
         assert all(word in text for word in words), text
-        assert not (run_dir / "prompts").exists()
-        shutil.rmtree(run_dir, ignore_errors=True)
+        assert not run_dir.exists()
     copied = tmp_path / "copied.jsonl"
     copied.write_text(train.read_text().splitlines()[2] + "\n" + held_back.read_text())
     result = tpo("run", path, "--set", f"data.validation={copied}", ranks=ranks)

@@ -69,7 +69,7 @@ def test_a_section_is_no_key(tpo):
     one_line(tpo.fails("config", "--set", "train=5", code=2), "train is a section")
 
 
-OUTPUTS = [("missing/o.h5", ["missing/o.h5", "No such file"]), ("prompts.jsonl", ["prompts.jsonl", "that is read"]), (".", ["folder"]),
+OUTPUTS = [("missing/o.h5", ["missing/o.h5", "there is no folder"]), ("prompts.jsonl", ["prompts.jsonl", "that is read"]), (".", ["folder"]),
            ("/dev/full", ["device"]), ("/proc/o.h5", ["/proc/o.h5"]), ("a" * 300, ["name"]), ("hanging", ["link to nothing"]),
            ("-", ["--jsonl"])]
 
@@ -233,11 +233,19 @@ def test_model_text_does_not_steer_the_terminal(tpo, files, tmp_path):
     assert shown.returncode == 0 and len(shown.stdout) > 1000 and not steering(shown.stdout)
 
 
+def test_what_cannot_be_seen_is_labelled(tpo, tiny_model, tmp_path):
+    (tmp_path / "p.jsonl").write_text(json.dumps({"instruction": "Say hi\u200b and\u00ad \u2066go\U000e0041, h\u00e9.\nNow"}) + "\n")
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path / "s.h5", "--k", 1,
+           "--thought", "none", "--max-tokens", 1)
+    assert "Say hi‹U+200B› and‹U+00AD› ‹U+2066›go‹U+E0041›, h\u00e9.\\nNow" in tpo.ok("inspect", tmp_path / "s.h5")
+
+
 def test_messages_do_not_steer_the_terminal(tpo):
-    for name in ("\x1b[31mred", "a\u009bb", "\u202egnp"):
+    for name in ("\x1b[31mred", "a\u009bb", "\u202egnp", "a\r\ntpo: all is well"):
         for args in (["inspect", name], ["config", name], ["generate", name], ["config", "--set", name + "=1"], [name]):
             result = tpo(*args)
             assert result.returncode == 2 and not steering(result.stderr), result.stderr
+            assert result.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize("prompt_first", [True, False])

@@ -194,17 +194,26 @@ def test_resume_of_a_finished_run_says_the_same(tpo, finished):
     assert tpo.ok("run", config, "--resume", ranks=2, env=EPOCH) == out
 
 
-def test_resume_removes_what_a_killed_run_left_and_nothing_else(tpo, finished):
+def test_resume_removes_what_a_killed_run_left_and_nothing_else(tpo, finished, tmp_path):
+    """Not before it is sure of the folder, and not through a link."""
     config, run_dir, _ = finished
     left = [run_dir / "report.html.tmp.0123456789abcdef", run_dir / "iter-001" / "samples.h5.tmp.fedcba9876543210"]
     own = [run_dir / name for name in ("notes.tmp.7", "notes.tmp.0123456789abcdeX", ".tmp.0123456789abcdef", "notes.tmp.")]
-    for path in left + own:
+    elsewhere = tmp_path / "samples.h5.tmp.0123456789abcdef"
+    links = [run_dir / "iter-009", run_dir / "notes.tmp.00000000deadbeef"]
+    for path in [*left, *own, elsewhere]:
         path.write_text("x")
+    links[0].symlink_to(tmp_path)
+    links[1].symlink_to(elsewhere)
+    tpo.fails("run", config, ranks=2, code=2)
+    tpo.fails("run", config, "--resume", "--set", "train.beta=0.5", code=1)
+    tpo.fails("run", config, "--resume", "--allow-changes", "--set", "data.validation_prompts=5", code=2)
+    assert all(path.exists() for path in left), "a folder was tidied by a run that was refused"
     tpo.ok("run", config, "--resume", ranks=2, env=EPOCH)
-    there = [path.exists() for path in left + own]
-    for path in own:
+    there = [path.exists() for path in [*left, *own, elsewhere, *links]]
+    for path in own + links:
         path.unlink(missing_ok=True)
-    assert there == [False] * len(left) + [True] * len(own)
+    assert there == [False] * len(left) + [True] * (len(own) + 3)
 
 
 def test_a_run_is_not_overwritten(tpo, finished):

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
+#include "base/visible.h"
 
 static void put_message(struct tpo_buf *out, const char *role, const char *content)
 {
@@ -56,24 +57,25 @@ static const char *find_message(const json_t *body)
 static void show(const char *text, size_t len, const char *key, char out[HTTP_TEXT])
 {
   struct tpo_buf copy = {0};
+  char raw[HTTP_TEXT];
   size_t n = 0;
   bool blank = true;
   tpo_buf_append(&copy, text, len);
   http_redact(&copy, key);
   for (size_t i = 0; !copy.failed && i < copy.len && n < HTTP_TEXT - 4; i++) {
     bool space = isspace((unsigned char)copy.data[i]) || copy.data[i] == '\0';
-    if (!space || !blank) out[n++] = space ? ' ' : copy.data[i];
+    if (!space || !blank) raw[n++] = space ? ' ' : copy.data[i];
     blank = space;
     if (n == HTTP_TEXT - 4) {
-      n -= tpo_utf8_incomplete_tail(out, n);
-      memcpy(out + n, "...", 3);
+      n -= tpo_utf8_incomplete_tail(raw, n);
+      memcpy(raw + n, "...", 3);
       n += 3;
       break;
     }
   }
-  while (n > 0 && out[n - 1] == ' ') n--;
-  out[n] = '\0';
-  tpo_utf8_tame(out);
+  while (n > 0 && raw[n - 1] == ' ') n--;
+  raw[n] = '\0';
+  tpo_visible_copy(out, HTTP_TEXT, raw);
   tpo_buf_free(&copy);
 }
 

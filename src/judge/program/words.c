@@ -66,9 +66,11 @@ int judge_command_find(const char *program, char out[4096], struct tpo_error *er
       strcpy(out, program);
       return 0;
     }
+    int there = tpo_look_for(program, err);
+    if (there < 0) return there;
     return tpo_fail(err, TPO_E_USAGE, "%.400s %s", program,
-                    tpo_file_exists(program) ? "is not a file that may be executed (chmod +x makes it one)"
-                                             : "does not exist");
+                    there > 0 ? "is not a file that may be executed (chmod +x makes it one)"
+                              : "does not exist");
   }
   const char *path = getenv("PATH");
   for (const char *at = path ? path : "/usr/bin:/bin"; at;) {

@@ -15,8 +15,9 @@
 int tpo_source_load_config(json_t **out, const char *folder, char place[4096], struct tpo_error *err)
 {
   int code = tpo_path_join(place, 4096, folder, "config.json", err);
+  if (code == 0) code = tpo_look_for(place, err);
   if (code < 0) return code;
-  if (!tpo_file_exists(place))
+  if (code == 0)
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: no config.json; a model folder holds config.json and model.safetensors", folder);
   *out = tpo_json_load(place, MAX_CONFIG_BYTES, err);

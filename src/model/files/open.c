@@ -22,7 +22,9 @@ int tpo_source_open(struct tpo_source *source, const char *path, bool weights, s
   if (!file) return tpo_fail(err, TPO_E_USAGE, "%s: cannot open the model: %s", path, strerror(errno));
   unsigned char magic[8] = {0};
   size_t n = fread(magic, 1, sizeof magic, file);
+  int why = ferror(file) ? errno : 0;
   fclose(file);
+  if (why) return tpo_fail(err, TPO_E_IO, "%s: reading failed: %s", path, strerror(why));
   if (n >= 4 && memcmp(magic, "GGUF", 4) == 0) return tpo_source_open_gguf(source, path, weights, err);
   if (n == 8 && memcmp(magic, "\x89HDF\r\n\x1a\n", 8) == 0)
     return tpo_source_open_checkpoint(source, path, weights, err);

@@ -15,9 +15,12 @@ static int open_files(struct tpo_source *source, struct reward_head *head, const
   char place[4096];
   json_t *config;
   struct reward_settings settings;
+  int status = tpo_look_for(folder, err);
+  if (status < 0) return status;
   if (!tpo_is_dir(folder))
-    return tpo_fail(err, TPO_E_USAGE, "%s: expected the Hugging Face folder of a reward model", folder);
-  int status = tpo_source_load_config(&config, folder, place, err);
+    return tpo_fail(err, TPO_E_USAGE, "%s: expected the Hugging Face folder of a reward model%s", folder,
+                    status == 0 ? "; there is none of this name" : "");
+  status = tpo_source_load_config(&config, folder, place, err);
   if (status < 0) return status;
   status = reward_settings_read(&settings, config, name, place, err);
   if (status == 0) status = tpo_source_open_body(source, folder, config, place, err);

@@ -6,6 +6,7 @@
 #include <hdf5.h>
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/hdf5/disk.h"
 #include "tpo/base.h"
 
 /* As they lie in memory, and little-endian in the file. */
@@ -36,6 +37,10 @@ struct tpo_h5_shape {
 void tpo_h5_quiet(void);
 /* Fails with "PATH: WHAT: the library's innermost reason" and forgets the reason. */
 int tpo_h5_fail(struct tpo_error *err, int code, const char *path, const char *what);
+/* The same for a file that is read: an I/O error with the disk's reason where it has one; else the file is to
+ * blame. */
+struct tpo_h5_reader;
+int tpo_h5_fail_read(const struct tpo_h5_reader *r, const char *what, struct tpo_error *err);
 hid_t tpo_h5_memory_type(enum tpo_h5_type type); /* H5Tclose it */
 hid_t tpo_h5_file_type(enum tpo_h5_type type);   /* H5Tclose it */
 
@@ -55,7 +60,7 @@ int tpo_h5_digest_all(struct tpo_h5_digest *digests, size_t n, char hex[33], str
 struct tpo_h5_writer {
   struct tpo_atomic file;
   hid_t id;
-  int fd; /* for reserving space */
+  struct tpo_h5_disk *disk;
   struct tpo_h5_digest *digests;
   size_t n_digests, capacity;
 };
@@ -75,6 +80,7 @@ void tpo_h5_writer_close(struct tpo_h5_writer *w); /* removes what was not commi
 /* --- reading --- */
 struct tpo_h5_reader {
   hid_t id;
+  struct tpo_h5_disk *disk;
   char *path;
   uint64_t size; /* bytes of the file */
   char format[16];

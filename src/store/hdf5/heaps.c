@@ -182,11 +182,11 @@ static int check_references(struct check *c, const struct extent *extent)
   return status;
 }
 
-static int check_all(struct check *c, hid_t file)
+static int check_all(struct check *c, const struct tpo_h5_reader *r)
 {
   int status = 0;
-  if (H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, note_extent, c, H5O_INFO_BASIC) < 0)
-    status = tpo_h5_fail(c->err, TPO_E_INPUT, c->path, "can't be listed; it is truncated or damaged");
+  if (H5Ovisit2(r->id, H5_INDEX_NAME, H5_ITER_NATIVE, note_extent, c, H5O_INFO_BASIC) < 0)
+    status = tpo_h5_fail_read(r, "can't be listed; it is truncated or damaged", c->err);
   H5Eclear2(H5E_DEFAULT);
   if (c->n_extents > 0) qsort(c->extents, c->n_extents, sizeof *c->extents, by_begin);
   uint64_t from = 0, size = c->map.size;
@@ -209,7 +209,7 @@ int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err)
   struct check c = {.path = r->path, .err = err};
   int status = tpo_map_open(&c.map, r->path, err);
   if (status < 0) return status;
-  status = check_all(&c, r->id);
+  status = check_all(&c, r);
   free(c.extents);
   free(c.headers);
   free(c.heaps);

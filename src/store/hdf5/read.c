@@ -16,22 +16,42 @@ enum { TEXT_BATCH = 64 }; /* texts read at a time */
 
 static const char signature[8] = "\x89HDF\r\n\x1a\n";
 
+int tpo_h5_fail_read(const struct tpo_h5_reader *r, const char *what, struct tpo_error *err)
+{
+  int reason = tpo_h5_disk_error(r->disk);
+  if (!reason) return tpo_h5_fail(err, TPO_E_INPUT, r->path, what);
+  H5Eclear2(H5E_DEFAULT);
+  return tpo_fail(err, TPO_E_IO, "%s: reading failed: %s", r->path, strerror(reason));
+}
+
 /* What the library would tell in many words. */
-static int check_signature(struct tpo_h5_reader *r, const char *path, struct tpo_error *err)
+static int check_signature(struct tpo_h5_reader *r, int fd, const char *path, struct tpo_error *err)
 {
   char start[8] = {0};
   struct stat info;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return tpo_fail(err, TPO_E_USAGE, "%s: can't be opened: %s", path, strerror(errno));
   bool is_regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   ssize_t got = is_regular ? pread(fd, start, sizeof start, 0) : 0;
-  close(fd);
+  if (got < 0) return tpo_fail(err, TPO_E_IO, "%s: reading failed: %s", path, strerror(errno));
   bool is_hdf5 = is_regular && got == sizeof start && memcmp(start, signature, sizeof start) == 0;
   if (!is_hdf5 && journal_refuse(path, err) < 0) return TPO_E_USAGE;
   if (!is_regular) return tpo_fail(err, TPO_E_USAGE, "%s: expected a regular file", path);
   if (!is_hdf5) return tpo_fail(err, TPO_E_INPUT, "%s: not an HDF5 file", path);
   r->size = (uint64_t)info.st_size;
   return 0;
+}
+
+/* The file's descriptor, which the reader's disk takes, once it looks like HDF5. */
+static int open_disk(struct tpo_h5_reader *r, const char *path, struct tpo_error *err)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return tpo_fail(err, TPO_E_USAGE, "%s: can't be opened: %s", path, strerror(errno));
+  int status = check_signature(r, fd, path, err);
+  if (status < 0) {
+    close(fd);
+    return status;
+  }
+  r->disk = tpo_h5_disk_open(fd);
+  return r->disk ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", path);
 }
 
 static bool is_known_format(const char *format)
@@ -62,17 +82,19 @@ int tpo_h5_open(struct tpo_h5_reader *r, const char *path, const char *expected,
 {
   tpo_h5_quiet();
   *r = (struct tpo_h5_reader){.id = H5I_INVALID_HID};
-  int status = check_signature(r, path, err);
-  if (status < 0) return status;
-  r->path = strdup(path);
-  if (!r->path) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", path);
+  int status = open_disk(r, path, err);
+  if (status == 0 && !(r->path = strdup(path)))
+    status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", path);
+  if (status < 0) {
+    tpo_h5_reader_close(r);
+    return status;
+  }
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
-      H5Pset_file_locking(access, 0, 1) >= 0)
+  if (access >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && tpo_h5_disk_use(r->disk, access))
     r->id = H5Fopen(path, H5F_ACC_RDONLY, access);
   H5Pclose(access);
   if (r->id < 0)
-    status = tpo_h5_fail(err, TPO_E_INPUT, path, "can't be opened as HDF5; it is truncated or damaged");
+    status = tpo_h5_fail_read(r, "can't be opened as HDF5; it is truncated or damaged", err);
   else
     status = tpo_h5_check_heaps(r, err);
   if (status == 0) status = check_format(r, expected, err);
@@ -84,6 +106,7 @@ void tpo_h5_reader_close(struct tpo_h5_reader *r)
 {
   if (r->id > 0) H5Fclose(r->id);
   H5Eclear2(H5E_DEFAULT);
+  tpo_h5_disk_close(r->disk);
   free(r->path);
   *r = (struct tpo_h5_reader){.id = H5I_INVALID_HID};
 }
@@ -93,7 +116,7 @@ static int bad_dataset(const struct tpo_h5_reader *r, const char *name, const ch
 {
   char text[400];
   snprintf(text, sizeof text, "dataset '%s' %s", tpo_show_name(name, strlen(name)).text, what);
-  return tpo_h5_fail(err, TPO_E_INPUT, r->path, text);
+  return tpo_h5_fail_read(r, text, err);
 }
 
 /* Every step of name is a hard link. 1, or 0 when one is absent. */
@@ -342,14 +365,14 @@ int tpo_h5_get_attribute(const struct tpo_h5_reader *r, const char *name, const 
   htri_t exists = H5Aexists_by_name(r->id, name, attribute, H5P_DEFAULT);
   if (exists == 0) return 0;
   hid_t id = exists > 0 ? H5Aopen_by_name(r->id, name, attribute, H5P_DEFAULT, H5P_DEFAULT) : H5I_INVALID_HID;
-  if (id < 0) return tpo_h5_fail(err, TPO_E_INPUT, r->path, what);
+  if (id < 0) return tpo_h5_fail_read(r, what, err);
   hid_t type = H5Aget_type(id), space = H5Aget_space(id), memory = tpo_h5_memory_type(TPO_H5_TEXT);
   int status = 1;
   if (H5Tis_variable_str(type) <= 0 || H5Tcommitted(type) != 0 || H5Tget_cset(type) != H5T_CSET_UTF8 ||
       H5Sget_simple_extent_npoints(space) != 1)
     status = tpo_fail(err, TPO_E_INPUT, "%s: attribute '%s' must be one UTF-8 text", r->path, attribute);
   else if (H5Aread(id, memory, &value) < 0)
-    status = tpo_h5_fail(err, TPO_E_INPUT, r->path, what);
+    status = tpo_h5_fail_read(r, what, err);
   if (status == 1 && !tpo_utf8_valid(value ? value : "", value ? strlen(value) : 0, NULL))
     status = tpo_fail(err, TPO_E_INPUT, "%s: attribute '%s' is not UTF-8", r->path, attribute);
   if (status == 1) {

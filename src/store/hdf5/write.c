@@ -13,38 +13,60 @@
 /* Bytes kept free past the data, for what HDF5 writes when the file is closed. */
 enum { SLACK_BYTES = 1 << 20, MEMBERS_IN_TABLE = 65535 /* the most that HDF5 allows */ };
 
-/* Makes sure of room for `bytes` more before HDF5 is asked to write them: once a write of the library's has
- * failed, its cache can't be flushed and the file can't be closed. */
+/* The disk's reason where it has one; the library's else. */
+static int fail_to_write(const struct tpo_h5_writer *w, const char *what, struct tpo_error *err)
+{
+  int reason = tpo_h5_disk_error(w->disk);
+  if (!reason) return tpo_h5_fail(err, TPO_E_IO, w->file.path, what);
+  H5Eclear2(H5E_DEFAULT);
+  return tpo_fail(err, TPO_E_IO, "%s: %s: %s", w->file.path, what, strerror(reason));
+}
+
+/* Makes sure of room for `bytes` more before HDF5 is asked to write them: a full disk is told with what is
+ * missing. */
 static int reserve(struct tpo_h5_writer *w, uint64_t bytes, struct tpo_error *err)
 {
   hsize_t size = 0;
   struct rlimit limit;
-  if (H5Fget_filesize(w->id, &size) < 0) return tpo_h5_fail(err, TPO_E_IO, w->file.path, "can't be written");
+  if (H5Fget_filesize(w->id, &size) < 0) return fail_to_write(w, "can't be written", err);
   uint64_t needed = bytes + SLACK_BYTES, end = size + needed;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur)
     return tpo_fail(err, TPO_E_IO,
                     "%s: can't be written: it needs %llu bytes, this process may write files of %llu",
                     w->file.path, (unsigned long long)end, (unsigned long long)limit.rlim_cur);
-  if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)needed) == 0) return 0;
+  if (fallocate(tpo_h5_disk_fd(w->disk), FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)needed) == 0) return 0;
   if (errno == EOPNOTSUPP || errno == ENOSYS) return tpo_check_space(w->file.path, needed, err);
   return tpo_fail(err, TPO_E_IO, "%s: can't be written: no room for %llu more bytes: %s", w->file.path,
                   (unsigned long long)needed, strerror(errno));
 }
 
-static hid_t create_file(const char *path)
+static hid_t create_file(const struct tpo_h5_writer *w)
 {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), id = H5I_INVALID_HID;
   /* Version 1.8's format has checksums on its tables, but not on the heap that a group of many members is
-   * moved to: HDF5 crashes on one that is damaged, so members stay in the table, here and in groups below. No
-   * locks: the name is ours alone, and not all file systems have them. */
+   * moved to: HDF5 crashes on one that is damaged, so members stay in the table, here and in groups below. */
   if (access >= 0 && creation >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
       H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-      H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
-      H5Pset_link_phase_change(creation, MEMBERS_IN_TABLE, 0) >= 0)
-    id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+      H5Pset_obj_track_times(creation, 0) >= 0 &&
+      H5Pset_link_phase_change(creation, MEMBERS_IN_TABLE, 0) >= 0 && tpo_h5_disk_use(w->disk, access))
+    id = H5Fcreate(w->file.temp_path, H5F_ACC_TRUNC, creation, access);
   H5Pclose(access);
   H5Pclose(creation);
   return id;
+}
+
+/* The temporary file, open in the library; *w is as it was zeroed where that fails before there is one. */
+static int begin_file(struct tpo_h5_writer *w, const char *path, struct tpo_error *err)
+{
+  int status = tpo_check_space(path, SLACK_BYTES, err);
+  if (status == 0) status = tpo_atomic_begin(&w->file, path, err);
+  if (status < 0) return status;
+  int fd = tpo_atomic_open(&w->file);
+  if (fd < 0) return tpo_fail(err, TPO_E_IO, "%s: can't be created: %s", path, strerror(errno));
+  w->disk = tpo_h5_disk_open(fd);
+  if (!w->disk) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", path);
+  w->id = create_file(w);
+  return w->id < 0 ? fail_to_write(w, "can't be created", err) : 0;
 }
 
 int tpo_h5_create(struct tpo_h5_writer *w, const char *path, const char *format, const char *config,
@@ -53,17 +75,9 @@ int tpo_h5_create(struct tpo_h5_writer *w, const char *path, const char *format,
   char created[32];
   tpo_h5_quiet();
   w->id = H5I_INVALID_HID;
-  w->fd = -1;
-  int status = tpo_check_space(path, SLACK_BYTES, err);
-  if (status == 0) status = tpo_atomic_begin(&w->file, path, err);
-  if (status < 0) return status;
-  w->fd = tpo_atomic_open(&w->file);
-  w->id = w->fd >= 0 ? create_file(w->file.temp_path) : H5I_INVALID_HID;
-  if (w->id < 0)
-    status = tpo_h5_fail(err, TPO_E_IO, path, "can't be created");
-  else
-    status = reserve(w, config ? strlen(config) : 0, err);
   tpo_timestamp(created);
+  int status = begin_file(w, path, err);
+  if (status == 0) status = reserve(w, config ? strlen(config) : 0, err);
   if (status == 0) status = tpo_h5_put_attribute(w, "/", "tpo_format", format, err);
   if (status == 0) status = tpo_h5_put_attribute(w, "/", "tpo_version", tpo_version(), err);
   if (status == 0) status = tpo_h5_put_attribute(w, "/", "created", created, err);
@@ -142,16 +156,18 @@ static hid_t create_dataset(const struct tpo_h5_writer *w, const char *name, con
 static int write_dataset(struct tpo_h5_writer *w, const char *name, const struct tpo_h5_shape *shape,
                          const void *data, struct tpo_error *err)
 {
+  hid_t dataset = create_dataset(w, name, shape);
+  bool is_written = dataset >= 0;
+  if (is_written && shape->count > 0) {
+    hid_t type = tpo_h5_memory_type(shape->type);
+    is_written = H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
+    H5Tclose(type);
+  }
+  if (dataset >= 0 && H5Dclose(dataset) < 0) is_written = false;
+  if (is_written && !tpo_h5_disk_error(w->disk)) return 0;
   char what[300];
   snprintf(what, sizeof what, "dataset '%.200s' can't be written", name);
-  hid_t dataset = create_dataset(w, name, shape);
-  if (dataset < 0) return tpo_h5_fail(err, TPO_E_IO, w->file.path, what);
-  hid_t type = tpo_h5_memory_type(shape->type);
-  bool is_written = shape->count == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
-  int status = is_written ? 0 : tpo_h5_fail(err, TPO_E_IO, w->file.path, what);
-  H5Tclose(type);
-  if (H5Dclose(dataset) < 0 && status == 0) status = tpo_h5_fail(err, TPO_E_IO, w->file.path, what);
-  return status;
+  return fail_to_write(w, what, err);
 }
 
 static int add_digest(struct tpo_h5_writer *w, const char *name, struct tpo_hash *hash, struct tpo_error *err)
@@ -232,15 +248,27 @@ int tpo_h5_put_attribute(struct tpo_h5_writer *w, const char *name, const char *
   if (status == 0) {
     hid_t type = tpo_h5_file_type(TPO_H5_TEXT), space = H5Screate(H5S_SCALAR);
     hid_t id = H5Acreate_by_name(w->id, name, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    bool is_written = id >= 0 && H5Awrite(id, type, &valid) >= 0;
+    if (id >= 0) H5Aclose(id);
     char what[100];
     snprintf(what, sizeof what, "attribute '%.60s' can't be written", attribute);
-    if (id < 0 || H5Awrite(id, type, &valid) < 0) status = tpo_h5_fail(err, TPO_E_IO, w->file.path, what);
-    if (id >= 0) H5Aclose(id);
+    if (!is_written || tpo_h5_disk_error(w->disk)) status = fail_to_write(w, what, err);
     H5Sclose(space);
     H5Tclose(type);
   }
   tpo_arena_free(&arena);
   return status;
+}
+
+/* Gives back the reserved room past the end, and the descriptor: a network's disk may tell only then that it
+ * is full. */
+static bool end_file(struct tpo_h5_writer *w)
+{
+  struct tpo_h5_disk *disk = w->disk;
+  off_t size = lseek(tpo_h5_disk_fd(disk), 0, SEEK_END);
+  if (size < 0 || ftruncate(tpo_h5_disk_fd(disk), size) < 0) return false;
+  w->disk = NULL;
+  return tpo_h5_disk_close(disk) == 0;
 }
 
 int tpo_h5_commit(struct tpo_h5_writer *w, struct tpo_error *err)
@@ -251,21 +279,21 @@ int tpo_h5_commit(struct tpo_h5_writer *w, struct tpo_error *err)
   if (status < 0) return status;
   hid_t id = w->id;
   w->id = H5I_INVALID_HID;
-  if (H5Fclose(id) < 0) return tpo_h5_fail(err, TPO_E_IO, w->file.path, "can't be written");
-  /* Gives back the reserved room past the end. */
-  off_t size = lseek(w->fd, 0, SEEK_END);
-  if (size < 0 || ftruncate(w->fd, size) < 0)
-    return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", w->file.path, strerror(errno));
+  if (H5Fclose(id) < 0 || tpo_h5_disk_error(w->disk)) return fail_to_write(w, "can't be written", err);
+  if (!end_file(w)) return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", w->file.path, strerror(errno));
   return tpo_atomic_commit(&w->file, err);
 }
 
 void tpo_h5_writer_close(struct tpo_h5_writer *w)
 {
-  if (w->id > 0) H5Fclose(w->id);
+  if (w->id > 0) {
+    tpo_h5_disk_give_up(w->disk);
+    H5Fclose(w->id);
+  }
   H5Eclear2(H5E_DEFAULT);
-  if (w->fd >= 0) close(w->fd);
+  tpo_h5_disk_close(w->disk);
   tpo_atomic_abort(&w->file);
   for (size_t i = 0; i < w->n_digests; i++) free(w->digests[i].name);
   free(w->digests);
-  *w = (struct tpo_h5_writer){.id = H5I_INVALID_HID, .fd = -1};
+  *w = (struct tpo_h5_writer){.id = H5I_INVALID_HID};
 }

@@ -1,0 +1,146 @@
+"""Disks that fail: whatever can't be written or read is told once, by its name and reason, and nothing crashes or is left."""
+import errno
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import tiny
+from conftest import ROOT
+
+SHORT = ["--k", 4, "--temperature", 1, "--top-p", 1, "--max-tokens", 60, "--set", "thought.thought_tokens=10", "--set",
+         "thought.response_tokens=16"]
+RUN = """
+seed: 5
+model: {{path: {model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 8, response_tokens: 12, on_budget: force}}
+data: {{train: {data}/train.jsonl, prompts_per_iteration: 8, validation_prompts: 0}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 40, slots: 8}}
+train: {{learning_rate: 1e-4, batch: 4, epochs: 2, micro_batch_tokens: 4096, warmup: 0}}
+run: {{dir: {run_dir}, iterations: 1, validate_each_epoch: false, deadline: 60}}
+"""
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """The environment in which a disk fails: failing(what, path, after, error)."""
+    library = tmp_path_factory.mktemp("shim") / "failing_disk.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, ROOT / "tests/e2e/failing_disk.c", "-ldl"], check=True)
+    return lambda what, path, after=0, error=errno.EIO: {
+        "LD_PRELOAD": str(library), "FAIL": what, "FAIL_PATH": str(path), "FAIL_AFTER": str(after), "FAIL_ERROR": str(error)}
+
+
+@pytest.fixture(scope="module")
+def files(tpo, tiny_model, tmp_path_factory):
+    """One file of each kind, and by its name how it is made."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny.write_prompts(folder / "p.jsonl", "p", 8)
+    made = {"samples.h5": ["generate", "--model", tiny_model, "--prompts", folder / "p.jsonl", *SHORT],
+            "scored.h5": ["judge", "--judge", "rule", "--samples", folder / "samples.h5"],
+            "pairs.h5": ["pairs", "--samples", folder / "scored.h5"],
+            "checkpoint.h5": ["dpo", "--model", tiny_model, "--pairs", folder / "pairs.h5", "--batch", 2]}
+    for name, args in made.items():
+        tpo.ok(*args, "--out", folder / name)
+    return folder, made
+
+
+def told(text):
+    lines = [line for line in text.splitlines() if line.startswith("tpo")]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+@pytest.mark.parametrize("name, number", [("samples.h5", errno.ENOSPC), ("scored.h5", errno.EIO), ("pairs.h5", errno.EDQUOT),
+                                          ("checkpoint.h5", errno.EDQUOT)])
+def test_a_write_that_fails_anywhere_in_a_file_ends_well(tpo, files, failing, tmp_path, name, number):
+    folder, made = files
+    size = (folder / name).stat().st_size
+    for after in (size * part // 10 for part in (0, 1, 4, 7, 9)):
+        line = told(tpo.fails(*made[name], "--out", tmp_path / "o.h5", env=failing("write", ".tmp.", after, number), code=1))
+        assert str(tmp_path / "o.h5") in line and os.strerror(number) in line
+        shutil.rmtree(tmp_path / "o.h5.journal", ignore_errors=True)  # what sampling keeps, to go on from
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name, ranks", [("samples.h5", 2), ("pairs.h5", 0), ("trainer.h5", 2)])
+def test_a_run_whose_disk_fails_goes_on_later(tpo, tiny_model, failing, tmp_path, name, ranks):
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)
+    config, run_dir = tmp_path / "run.yaml", tmp_path / "run"
+    config.write_text(RUN.format(model=tiny_model, data=tmp_path, run_dir=run_dir))
+    env = failing("write", f"{name}.tmp.", 6000, errno.EDQUOT)
+    line = told(tpo.fails("run", config, ranks=ranks, env=env, code=1))
+    assert name in line and os.strerror(errno.EDQUOT) in line
+    assert not list(run_dir.rglob("*.tmp.*"))
+    tpo.ok("run", config, "--resume", ranks=ranks)
+
+
+@pytest.mark.parametrize("after", [0, 20000])
+@pytest.mark.parametrize("args", [["inspect", "checkpoint.h5"], ["inspect", "--limit", 100, "samples.h5"],
+                                  ["judge", "--judge", "rule", "--samples", "samples.h5"], ["pairs", "--samples", "scored.h5"],
+                                  ["dpo", "--model", "MODEL", "--pairs", "pairs.h5"],
+                                  ["generate", "--model", "checkpoint.h5", "--prompts", "p.jsonl", *SHORT]])
+def test_a_read_that_fails_is_no_damage(tpo, tiny_model, files, failing, tmp_path, args, after):
+    folder, _ = files
+    given = [tiny_model if a == "MODEL" else folder / a if (folder / str(a)).is_file() else a for a in args]
+    out = [] if args[0] == "inspect" else ["--out", tmp_path / "o.h5"]
+    read = next(a for a in args if str(a).endswith(".h5"))
+    line = told(tpo.fails(*given, *out, env=failing("read", folder / read, after), code=1))
+    assert f"{read}: reading failed: {os.strerror(errno.EIO)}" in line and "damaged" not in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_whose_first_bytes_cannot_be_read(tpo, files, failing, tmp_path):
+    folder, _ = files
+    line = told(tpo.fails("logprobs", "--model", folder / "checkpoint.h5", env=failing("read", "checkpoint.h5"), code=1))
+    assert f"checkpoint.h5: reading failed: {os.strerror(errno.EIO)}" in line
+
+
+def test_a_tokenizer_that_cannot_be_read_is_not_left_out_of_a_checkpoint(tpo, tiny_model, files, failing, tmp_path):
+    folder, _ = files
+    line = told(tpo.fails("dpo", "--model", tiny_model, "--pairs", folder / "pairs.h5", "--out", tmp_path / "o.h5",
+                          env=failing("read", "model/tokenizer.json"), code=1))
+    assert f"{tiny_model}/tokenizer.json: reading failed" in line and not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_cut_while_they_are_read(tpo, tiny_model, files, failing, tmp_path):
+    folder, _ = files
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    line = told(tpo.fails("generate", "--model", model, "--prompts", folder / "p.jsonl", "--out", tmp_path / "o.h5", *SHORT,
+                          env=failing("map", "model/model.safetensors"), code=1))
+    assert f"{model}/model.safetensors: reading failed" in line
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A file system that nothing can be written to; skipped where mounting is not allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", folder], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_read_only_disk_is_told_as_one(tpo, tiny_model, files, read_only, tmp_path):
+    folder, made = files
+    config = tmp_path / "run.yaml"
+    shutil.copy(folder / "p.jsonl", tmp_path / "train.jsonl")
+    for place in (read_only / "new", read_only):
+        config.write_text(RUN.format(model=tiny_model, data=tmp_path, run_dir=place))
+        assert os.strerror(errno.EROFS) in told(tpo.fails("run", config, code=2))
+    for args in (made["pairs.h5"], ["synth", "--constraints", "--n", 2]):
+        assert os.strerror(errno.EROFS) in told(tpo.fails(*args, "--out", read_only / "o", code=2))
+
+
+def test_a_file_that_cannot_be_looked_for_is_not_told_as_absent(tpo, tiny_model, files, tmp_path):
+    folder, _ = files
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        model = shutil.copytree(tiny_model, tmp_path / "model")
+        (model / name).unlink()
+        (model / name).symlink_to(name)
+        line = told(tpo.fails("generate", "--model", model, "--prompts", folder / "p.jsonl", "--out", tmp_path / "o.h5"))
+        assert f"{model}/{name}" in line and os.strerror(errno.ELOOP) in line
+        shutil.rmtree(model)
+    (tmp_path / "run").symlink_to("run")
+    assert os.strerror(errno.ELOOP) in told(tpo.fails("report", tmp_path / "run", code=2))
