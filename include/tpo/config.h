@@ -118,6 +118,10 @@ struct tpo_pairs_config {  /* pairs: */
 
 enum tpo_schedule { TPO_SCHEDULE_CONSTANT, TPO_SCHEDULE_LINEAR, TPO_SCHEDULE_COSINE };
 enum tpo_preference_loss { TPO_LOSS_DPO, TPO_LOSS_IPO };
+enum tpo_truncate {
+  TPO_TRUNCATE_NONE, /* its pair is left out */
+  TPO_TRUNCATE_LEFT, /* its prompt loses its oldest tokens */
+};
 struct tpo_train_config {                  /* train: */
   enum tpo_preference_loss loss;           /* dpo | ipo */
   double beta;                             /* 0.1 */
@@ -133,7 +137,8 @@ struct tpo_train_config {                  /* train: */
   int epochs;                              /* 1 */
   bool shuffle;                            /* true */
   int micro_batch_tokens;                  /* most tokens in one packed forward pass, 4096 */
-  int max_pair_tokens; /* longer sequences (prompt + output) are dropped and counted; 0 = context length */
+  int max_pair_tokens;                     /* of a sequence (prompt + output); 0 = context length */
+  enum tpo_truncate truncate;              /* none | left: what becomes of a longer sequence */
   bool save_optimizer; /* true: checkpoints carry m and v (and master weights, as a bf16 model's always do) */
 };
 

@@ -39,6 +39,12 @@ TPO_API int tpo_instructions_read(struct tpo_instructions *set, const char *path
  * an error. */
 TPO_API int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
                                        struct tpo_error *err);
+/* The same, with what else makes a row bad: a negative result of check, whose reason in err then gets the
+ * row's place. check may be NULL; the item is borrowed until it returns. */
+TPO_API int tpo_instructions_read_checked(struct tpo_instructions *set, const char *path, int skip_bad,
+                                          int (*check)(void *arg, const struct tpo_instruction *item,
+                                                       struct tpo_error *err),
+                                          void *arg, struct tpo_error *err);
 TPO_API int tpo_instructions_add(struct tpo_instructions *set, const struct tpo_instruction *item,
                                  struct tpo_error *err);
 /* JSON Lines; path "-" is standard output. */

@@ -7,8 +7,9 @@
  *
  * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash. content_hash
  * covers all datasets (names, types, shapes, bytes) but no attribute, so it is equal for equal contents
- * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Only one
- * thread may use this layer. */
+ * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Read are
+ * also files that another program wrote again: data sets in any order, contiguous or in chunks, filtered by
+ * gzip, lzf, shuffle or fletcher32, and texts of a fixed length. Only one thread may use this layer. */
 #ifndef TPO_STORE_H
 #define TPO_STORE_H
 
@@ -103,6 +104,12 @@ struct tpo_pair_row {
   int32_t n_prompt, n_chosen, n_rejected;
   const uint8_t *chosen_mask, *rejected_mask;      /* [n_chosen], [n_rejected] */
   double chosen_ref_logprob, rejected_ref_logprob; /* sums over masked tokens; NaN until computed */
+  int64_t place; /* in the file that it was read from: line, from 1, or row, from 0 */
+};
+enum tpo_pairs_origin {
+  TPO_PAIRS_MADE,  /* here: they have no place */
+  TPO_PAIRS_LINES, /* JSON Lines */
+  TPO_PAIRS_ROWS,  /* HDF5 */
 };
 struct tpo_pairs {
   size_t n, capacity;
@@ -111,6 +118,7 @@ struct tpo_pairs {
   char *config;
   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char *statistics;
+  enum tpo_pairs_origin origin;
   char ref_model[33]; /* hash of the model that gave the reference log-probabilities; "" when none */
 };
 /* Appends a copy (deep). A mask that is NULL: every token carries loss. */

@@ -64,10 +64,20 @@ TPO_API void tpo_trainer_close(struct tpo_trainer *t);
 TPO_API int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                          const struct tpo_train_config *config, struct tpo_pairs *pairs,
                                          struct tpo_error *err);
-/* Drops pairs without a response token or longer than allowed;
- * *dropped counts them. Call before the reference. */
+/* What tpo_train_filter_pairs did. */
+struct tpo_train_filtered {
+  size_t too_long, no_response, identical; /* pairs that it left out */
+  size_t cut;                              /* pairs that stayed, with a shorter prompt */
+};
+/* Leaves out pairs that nothing can be learned from, or that are longer than train.max_pair_tokens or
+ * `context`, the model's, in tokens. Each is told by a warning with its place, its id and the reason, up to
+ * 20, and all are counted; `name` begins these lines: the pairs' file, or what made them. With
+ * train.truncate: left an over-long prompt loses its oldest tokens instead (BOS among them), as many as
+ * needed; outputs are never cut. Reference log-probabilities of whole prompts are then forgotten: ref_model
+ * becomes "". filtered may be NULL. TPO_E_INPUT when no pair is left. Call before the reference. */
 TPO_API int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config,
-                                   int context, size_t *dropped, struct tpo_error *err);
+                                   int context, const char *name, struct tpo_train_filtered *filtered,
+                                   struct tpo_error *err);
 TPO_API int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
 /* The next step of a pass over the pairs in the epoch's order, from the state's position. 1: it is made, and
  * *metrics, equal on all ranks, tells of it; 0: the epoch is over. What a rank does between two steps can

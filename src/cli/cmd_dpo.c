@@ -29,6 +29,8 @@ static const struct option options[] = {
     {"--loss", 0, "dpo|ipo", "train.loss", "preference loss"},
     {"--label-smoothing", 0, "E", "train.label_smoothing", "share of labels taken to be flipped"},
     {"--micro-batch-tokens", 0, "N", "train.micro_batch_tokens", "most tokens in one packed forward pass"},
+    {"--truncate", 0, "none|left", "train.truncate",
+     "over-long pairs: left out, or their prompts cut from the left"},
     {"--no-shuffle", 0, NULL, NULL, "take the pairs in the file's order"},
     {"--metrics", 0, "FILE", NULL, "a JSON line a step; - for standard output"},
     {"--reference", 0, "M", NULL, "reference model (default: the model that is trained)"},
@@ -111,16 +113,10 @@ static int have_reference(struct training *t, struct tpo_error *err)
 {
   struct tpo_session *session = &t->s->session;
   struct tpo_model *reference = t->policy.model;
-  size_t dropped = 0;
   int status = check_ids(t, err);
   if (status == 0)
     status = tpo_train_filter_pairs(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
-                                    &dropped, err);
-  if (status == 0 && t->pairs.n == 0)
-    status = tpo_fail(err, TPO_E_INPUT, "%s has no pair to train on (%zu were too long or had no response)",
-                      t->pairs_path, dropped);
-  if (status == 0 && dropped)
-    tpo_log(TPO_LOG_WARN, "%zu pairs were too long or had no response, and are left out", dropped);
+                                    t->pairs_path, NULL, err);
   if (status == 0 && t->reference) {
     struct tpo_model_options options = {.backend = session->backend, .dtype = session->config->model.dtype};
     status = tpo_model_open(&reference, t->reference, &options, err);
@@ -256,5 +252,6 @@ const struct command cmd_dpo = {
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
         "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
-        "whose chosen and rejected are identical are left out and told.",
+        "whose chosen and rejected are identical, that have no response or are too long (but see --truncate) are\n"
+        "left out, each told with its line or row and its id.",
 };

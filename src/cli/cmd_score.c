@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/chat.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -53,14 +54,16 @@ static int need_text(struct scorer *s, struct tpo_error *err)
   return status < 0 ? status : tpo_template_open(&s->tmpl, s->tokenizer, NULL, err);
 }
 
-static int read_line(struct scorer *s, const json_t *root, struct tpo_ids *out, struct tpo_error *err)
+/* chat: the line's messages in the one form; NULL where it has none. */
+static int read_line(struct scorer *s, const json_t *root, const json_t *chat, struct tpo_ids *out,
+                     struct tpo_error *err)
 {
   const json_t *ids = json_object_get(root, "ids"), *messages = json_object_get(root, "messages");
   if (!ids == !messages)
     return tpo_fail(err, TPO_E_INPUT, "expected {\"messages\": [...]} or {\"ids\": [...]}");
   if (ids) return read_ids(ids, out, err);
   int status = need_text(s, err);
-  return status < 0 ? status : judge_reward_encode_chat(s->tmpl, messages, NULL, out, err);
+  return status < 0 ? status : judge_reward_encode_chat(s->tmpl, chat, NULL, out, err);
 }
 
 static int add_line(struct scorer *s, const struct tpo_lines *lines, struct tpo_error *err)
@@ -71,7 +74,14 @@ static int add_line(struct scorer *s, const struct tpo_lines *lines, struct tpo_
   if (!root) return TPO_E_INPUT;
   struct tpo_ids *ids = &s->ids[s->n];
   *ids = (struct tpo_ids){0};
-  int status = read_line(s, root, ids, err);
+  const json_t *messages = json_object_get(root, "messages");
+  json_t *chat = messages ? tpo_chat_read(messages, "messages", place, err) : NULL;
+  if (messages && !chat) {
+    json_decref(root);
+    return err->code;
+  }
+  int status = read_line(s, root, chat, ids, err);
+  json_decref(chat);
   json_decref(root);
   if (status < 0) {
     tpo_ids_free(ids);
@@ -195,5 +205,6 @@ const struct command cmd_score = {
     .run = run,
     .notes =
         "Reads {\"messages\": [...]} or {\"ids\": [...]} a line and writes {\"score\": x}; an ArmoRM adds its\n"
-        "\"objectives\" and their \"gating\". Lines that begin alike and follow each other are cheap.",
+        "\"objectives\" and their \"gating\". A message's content is a string, or a list of parts\n"
+        "{\"type\": \"text\", \"text\": ...}. Lines that begin alike and follow each other are cheap.",
 };

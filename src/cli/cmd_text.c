@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/chat.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -105,37 +106,29 @@ static const struct option template_options[] = {
     OPTION_END,
 };
 
-/* NULL unless it is a string without a NUL, which would hide the rest. */
-static const char *text_of(const json_t *value)
+/* The chat on standard input, brought into the one form; messages borrow from it. */
+static int read_messages(json_t **chat, struct tpo_message **messages, size_t *n, struct tpo_error *err)
 {
-  const char *text = json_string_value(value);
-  return text && strlen(text) == json_string_length(value) ? text : NULL;
-}
-
-static int read_messages(json_t **root, struct tpo_message **messages, size_t *n, struct tpo_error *err)
-{
+  static const char place[] = "standard input";
   struct tpo_buf input = {0};
+  json_t *root = NULL;
   int status = tpo_read_file("-", max_input, &input, err);
-  if (status == 0) {
-    *root = tpo_json_parse(input.data ? input.data : "", input.len, "standard input", err);
-    if (!*root) status = TPO_E_INPUT;
-  }
+  if (status == 0 && !(root = tpo_json_parse(input.data ? input.data : "", input.len, place, err)))
+    status = TPO_E_INPUT;
   tpo_buf_free(&input);
+  if (status == 0 && (!json_is_array(root) || json_array_size(root) == 0))
+    status =
+        tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON array of messages {\"role\", \"content\"}", place);
+  if (status == 0 && !(*chat = tpo_chat_read(root, "messages", place, err))) status = err->code;
+  json_decref(root);
   if (status < 0) return status;
-  if (!json_is_array(*root) || json_array_size(*root) == 0)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "standard input: expected a JSON array of messages {\"role\", \"content\"}");
-  *n = json_array_size(*root);
+  *n = json_array_size(*chat);
   *messages = tpo_calloc(*n, sizeof **messages, err);
   if (!*messages) return TPO_E_MEMORY;
   for (size_t i = 0; i < *n; i++) {
-    const json_t *message = json_array_get(*root, i);
-    (*messages)[i].role = text_of(json_object_get(message, "role"));
-    (*messages)[i].content = text_of(json_object_get(message, "content"));
-    if (!(*messages)[i].role || !(*messages)[i].content)
-      return tpo_fail(
-          err, TPO_E_INPUT,
-          "standard input: message %zu: expected strings role and content, without a NUL character", i + 1);
+    const json_t *message = json_array_get(*chat, i);
+    (*messages)[i] = (struct tpo_message){.role = json_string_value(json_object_get(message, "role")),
+                                          .content = json_string_value(json_object_get(message, "content"))};
   }
   return 0;
 }
@@ -146,17 +139,17 @@ static int run_template(struct invocation *in, struct tpo_error *err)
   struct tpo_template *tmpl = NULL;
   struct tpo_message *messages = NULL;
   struct tpo_buf text = {0};
-  json_t *root = NULL;
+  json_t *chat = NULL;
   size_t n = 0;
   bool generation_prompt = !option_value(in, "--no-generation-prompt");
   int status = open_tokenizer(in, &tok, err);
   if (status == 0) status = tpo_template_open(&tmpl, tok, &in->config.template_pieces, err);
-  if (status == 0) status = read_messages(&root, &messages, &n, err);
+  if (status == 0) status = read_messages(&chat, &messages, &n, err);
   if (status == 0) status = tpo_template_render(tmpl, messages, n, generation_prompt, &text, err);
   if (status == 0 && text.len && fwrite(text.data, 1, text.len, stdout) != text.len)
     status = tpo_fail(err, TPO_E_IO, "writing to standard output failed: %m");
   free(messages);
-  json_decref(root);
+  json_decref(chat);
   tpo_buf_free(&text);
   tpo_template_close(tmpl);
   tpo_tokenizer_close(tok);
@@ -169,4 +162,5 @@ const struct command cmd_template = {
     .summary = "a JSON array of messages on standard input to the rendered chat text",
     .options = template_options,
     .run = run_template,
+    .notes = "A message's content is a string, or a list of parts {\"type\": \"text\", \"text\": ...}.",
 };

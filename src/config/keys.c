@@ -269,8 +269,12 @@ const struct config_key config_keys[] = {
     INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
         "Most tokens in one packed forward pass. It changes speed and memory."),
     INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
-        "A pair with a sequence (prompt and output) longer than this is left out and counted; "
-        "0 is the model's context length."),
+        "A pair with a sequence (prompt and output) longer than this is left out and told (but see "
+        "truncate); 0 is the model's context length."),
+    CHOICE(
+        "train.truncate", train.truncate, "none|left", "none",
+        "What becomes of a pair that is too long: none leaves it out, left cuts its prompt's oldest tokens "
+        "until it fits. Outputs are never cut: a pair whose output alone is too long is left out."),
     TRUTH("train.save_optimizer", train.save_optimizer, "true",
           "Keep the optimizer's moments in the checkpoint (8 bytes a parameter); "
           "a bf16 model's fp32 master weights are kept in any case."),

@@ -28,6 +28,8 @@ struct reader {
   char **columns; /* of a tab-separated file; NULL for JSON Lines */
   size_t n_columns;
   size_t n_answers; /* left out at the end of chats */
+  int (*check)(void *arg, const struct tpo_instruction *item, struct tpo_error *err); /* may be NULL */
+  void *arg;
 };
 
 static size_t id_slot(const struct reader *r, const char *id)
@@ -368,6 +370,8 @@ static int read_object(struct reader *r, const json_t *line, struct tpo_error *e
   if (status == 0 && messages && !(chat = tpo_json_dump(messages)))
     status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
   struct tpo_instruction item = {id, q.text, chat, meta};
+  if (status == 0 && r->check && (status = r->check(r->arg, &item, err)) < 0)
+    tpo_fail_prefix(err, "%s: instruction %s", r->place, id);
   if (status == 0) status = add_item(r, &item, err);
   json_decref(q.chat);
   free(chat);
@@ -497,10 +501,19 @@ static int read_lines(struct reader *r, struct tpo_lines *lines, int skip_bad, s
 int tpo_instructions_read_some(struct tpo_instructions *set, const char *path, int skip_bad,
                                struct tpo_error *err)
 {
+  return tpo_instructions_read_checked(set, path, skip_bad, NULL, NULL, err);
+}
+
+int tpo_instructions_read_checked(struct tpo_instructions *set, const char *path, int skip_bad,
+                                  int (*check)(void *arg, const struct tpo_instruction *item,
+                                               struct tpo_error *err),
+                                  void *arg, struct tpo_error *err)
+{
   struct tpo_error local = {0};
   if (!err) err = &local;
   struct tpo_instructions fresh = {0};
-  struct reader r = {.set = &fresh, .path = strcmp(path, "-") == 0 ? "standard input" : path};
+  struct reader r = {
+      .set = &fresh, .path = strcmp(path, "-") == 0 ? "standard input" : path, .check = check, .arg = arg};
   struct tpo_lines lines = {0};
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;

@@ -13,9 +13,10 @@ enum { MOST_ITERATIONS = 1000, MOST_NUMBER = 99999, MOST_STEPS = 10000000 };
 
 static const struct {
   const char *name, *against; /* against: its field of that name; NULL: any */
-} events[N_EVENTS] = {
-    {"sample", NULL},   {"judge", NULL},    {"pairs", NULL},          {"logprob_gap", NULL},   {"kl", NULL},
-    {"validate", NULL}, {"selected", NULL}, {"win_rate", "previous"}, {"win_rate", "baseline"}};
+} events[N_EVENTS] = {{"sample", NULL},        {"judge", NULL},       {"pairs", NULL},
+                      {"left_out", NULL},      {"logprob_gap", NULL}, {"kl", NULL},
+                      {"validate", NULL},      {"selected", NULL},    {"win_rate", "previous"},
+                      {"win_rate", "baseline"}};
 static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample", "judge", "pairs", "dpo"};
 static const char *const field_names[N_FIELDS] = {
     "loss",      "accuracy", "margin", "chosen_logprob", "rejected_logprob",

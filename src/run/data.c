@@ -38,18 +38,21 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
                   source->file, n, loop->config->run.iterations, source->each, source->needed);
 }
 
-/* The whole file: enough for the run, and nothing in it that the judge could not check. */
-static int read_source(const struct loop *loop, const struct instruction_file *source, bool validation,
+static int check_item(void *arg, const struct tpo_instruction *of, struct tpo_error *err)
+{
+  const struct loop *loop = arg;
+  const struct tpo_judge_item item = judge_item_of_instruction(of);
+  return tpo_judge_validate(&loop->config->judge, &item, err);
+}
+
+/* The whole file: enough for the run, and nothing in it that the judge could not check, but for the bad rows
+ * that are allowed. */
+static int read_source(struct loop *loop, const struct instruction_file *source, bool validation,
                        struct tpo_instructions *all, struct tpo_error *err)
 {
-  int status = tpo_instructions_read_some(all, source->file, loop->config->data.skip_bad, err);
+  int status =
+      tpo_instructions_read_checked(all, source->file, loop->config->data.skip_bad, check_item, loop, err);
   if (status == 0 && all->n < source->needed) status = too_few(loop, source, validation, all->n, err);
-  for (size_t i = 0; i < all->n && status == 0; i++) {
-    const struct tpo_instruction *of = &all->items[i];
-    struct tpo_judge_item item = judge_item_of_instruction(of);
-    status = tpo_judge_validate(&loop->config->judge, &item, err);
-    if (status < 0) tpo_fail_prefix(err, "%s: instruction %s", source->file, of->id);
-  }
   return status;
 }
 
@@ -71,35 +74,31 @@ static int choose(const struct loop *loop, const struct instruction_file *source
   return status;
 }
 
-static int read_and_choose(const struct loop *loop, const struct instruction_file *source, bool validation,
-                           struct tpo_instructions *out, struct tpo_error *err)
+/* Reads a file whole, and keeps what the run takes of it. */
+static int read_and_choose(struct loop *loop, bool validation, struct tpo_instructions *all,
+                           struct tpo_error *err)
 {
-  struct tpo_instructions all = {0};
-  int status = read_source(loop, source, validation, &all, err);
-  if (status == 0) status = choose(loop, source, &all, out, err);
-  tpo_instructions_free(&all);
-  return status;
+  const struct instruction_file source = source_of(loop, validation);
+  if (!source.file || source.each == 0) return 0;
+  int status = read_source(loop, &source, validation, all, err);
+  return status < 0 ? status : choose(loop, &source, all, &loop->chosen[validation], err);
 }
 
-int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err)
+int loop_choose_instructions(struct loop *loop, struct tpo_instructions *out, struct tpo_error *err)
 {
   bool validation = loop->iteration == 0;
-  struct instruction_file source = source_of(loop, validation);
+  const struct instruction_file source = source_of(loop, validation);
   size_t first = validation ? 0 : (size_t)(loop->iteration - 1) * source.each;
   if (!source.file)
     return tpo_compose_instructions(out, loop->config->seed,
                                     validation ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, first,
                                     source.each, err);
-  struct tpo_instructions read = {0};
+  struct tpo_instructions all = {0};
   const struct tpo_instructions *chosen = &loop->chosen[validation];
-  int status = 0;
-  if (chosen->n == 0) {
-    status = read_and_choose(loop, &source, validation, &read, err);
-    chosen = &read;
-  }
+  int status = chosen->n == 0 ? read_and_choose(loop, validation, &all, err) : 0;
+  tpo_instructions_free(&all);
   for (size_t i = first; i < first + source.each && status == 0; i++)
     status = tpo_instructions_add(out, &chosen->items[i], err);
-  tpo_instructions_free(&read);
   return status;
 }
 
@@ -154,11 +153,9 @@ int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err
   struct tpo_instructions sets[2] = {0};
   int status = 0;
   for (int validation = 0; loop->first && validation < 2 && status == 0; validation++) {
-    struct instruction_file source = source_of(loop, validation);
-    if (!source.file || source.each == 0) continue;
-    status = read_source(loop, &source, validation, &sets[validation], err);
-    if (status == 0) status = choose(loop, &source, &sets[validation], &loop->chosen[validation], err);
-    if (status == 0) status = same_as_before(loop, source.file, keys[validation], allow_changes, err);
+    status = read_and_choose(loop, validation, &sets[validation], err);
+    if (status == 0 && loop->chosen[validation].n > 0)
+      status = same_as_before(loop, source_of(loop, validation).file, keys[validation], allow_changes, err);
   }
   if (status == 0) status = warn_of_shared(&sets[0], &sets[1], loop->config->data.validation, err);
   tpo_instructions_free(&sets[0]);

@@ -100,6 +100,13 @@ json_t *event_step(const struct tpo_train_metrics *m)
   return FIELDS(json_object(), fields);
 }
 
+json_t *event_left_out(const struct tpo_train_filtered *f)
+{
+  return json_pack("{s:I, s:I, s:I, s:I}", "too_long", (json_int_t)f->too_long, "no_response",
+                   (json_int_t)f->no_response, "identical", (json_int_t)f->identical, "cut",
+                   (json_int_t)f->cut);
+}
+
 json_t *event_logprob_gap(double max, double mean)
 {
   const struct field fields[] = {REAL("max", max), REAL("mean", mean)};

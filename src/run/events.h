@@ -22,6 +22,7 @@ json_t *event_judge(const struct tpo_sample_summary *s, const struct sample_dyna
 json_t *event_pairs(const struct tpo_pair_statistics *s, const struct length_difference *difference);
 /* A step of the optimizer. */
 json_t *event_step(const struct tpo_train_metrics *m);
+json_t *event_left_out(const struct tpo_train_filtered *filtered);
 json_t *event_logprob_gap(double max, double mean);
 json_t *event_kl(const struct kl *kl);
 /* difference: to iteration 0, paired; unparsed: what an output that does not parse counted with; counts: as

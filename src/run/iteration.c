@@ -176,22 +176,19 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
   char model[4096];
   bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
   struct tpo_pairs *pairs = &loop->pairs;
-  size_t dropped = 0;
+  char name[40];
+  struct tpo_train_filtered filtered;
   int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
   if (status == 0) status = loop_open_policy(loop, model, false, err);
   if (status < 0) return status;
+  snprintf(name, sizeof name, "iteration %d", loop->iteration);
   status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
-                                  &dropped, err);
-  if (status == 0 && pairs->n == 0)
-    status = tpo_fail(err, TPO_E_STATE, "iteration %d: all %zu pairs are longer than train.max_pair_tokens",
-                      loop->iteration, dropped);
+                                  name, &filtered, err);
+  if (status == 0) status = loop_event(loop, "left_out", event_left_out(&filtered), err);
   status = loop_agree(loop, status, err);
   if (status == 0)
     status = tpo_train_reference_logprobs(loop->policy.model, loop->session->comm, &loop->config->train,
                                           pairs, err);
-  if (status == 0 && loop->first && dropped)
-    tpo_log(TPO_LOG_WARN, "iteration %d: %zu pairs were too long or empty and dropped", loop->iteration,
-            dropped);
   return status;
 }
 

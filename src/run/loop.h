@@ -83,8 +83,8 @@ int loop_keep_judgements(const struct loop *loop, const char *name, char journal
 /* tpo_comm_agree on the session's ranks. */
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err);
 /* The instructions of loop->iteration, of validation for 0: from their file's keyed shuffle, which is read
- * unless loop_check_data did, or composed (rank 0). */
-int loop_choose_instructions(const struct loop *loop, struct tpo_instructions *out, struct tpo_error *err);
+ * into loop->chosen unless it is there, or composed (rank 0). */
+int loop_choose_instructions(struct loop *loop, struct tpo_instructions *out, struct tpo_error *err);
 /* Before a run: that the files of instructions have enough for all of it, with checks that the judge knows,
  * and are those that the run began with. All ranks. */
 int loop_check_data(struct loop *loop, bool allow_changes, struct tpo_error *err);

@@ -136,14 +136,18 @@ static int read_rows(struct tpo_pairs *pairs, const struct tpo_h5_reader *r, str
 {
   struct tpo_arena arena = {0};
   uint64_t n = 0;
-  int status = tpo_h5_length(r, columns[0].name, columns[0].type, &n, err);
+  int status = tpo_h5_row_count(r, columns[0].name, columns[0].type, &n, err);
   if (status < 0) return status;
   pairs->rows = tpo_calloc(n, sizeof *pairs->rows, err);
   if (!pairs->rows) return TPO_E_MEMORY;
   status = tpo_h5_get_rows(r, columns, N_COLUMNS, pairs->rows, sizeof *pairs->rows, n, &arena, err);
   pairs->arena = arena.blocks;
   pairs->n = pairs->capacity = n;
-  for (size_t i = 0; i < n && status == 0; i++) status = check_row(&pairs->rows[i], r->path, i, err);
+  pairs->origin = TPO_PAIRS_ROWS;
+  for (size_t i = 0; i < n && status == 0; i++) {
+    pairs->rows[i].place = (int64_t)i;
+    status = check_row(&pairs->rows[i], r->path, i, err);
+  }
   return status;
 }
 

@@ -168,7 +168,7 @@ static int take_row(struct tpo_sample_row *out, const struct file_row *in, bool 
 static int read_rows(struct tpo_samples *samples, const struct tpo_h5_reader *r, struct tpo_error *err)
 {
   uint64_t n = 0;
-  int status = tpo_h5_length(r, columns[0].name, columns[0].type, &n, err);
+  int status = tpo_h5_row_count(r, columns[0].name, columns[0].type, &n, err);
   if (status < 0) return status;
   struct tpo_arena arena = {0};
   struct file_row *rows = tpo_calloc(n, sizeof *rows, err);

@@ -45,6 +45,7 @@ struct reader {
   size_t n_same; /* pairs left out because chosen and rejected are identical */
   struct tpo_buf same_names;
   const char *place; /* "file:line" */
+  int64_t number;    /* of the line */
 };
 
 static int add_id(const struct reader *reader, const json_t *item, const char *key, size_t i,
@@ -445,7 +446,7 @@ static int leave_out(struct reader *reader, const char *id)
 static int add_pair(struct tpo_pairs *pairs, struct reader *reader, const json_t *line, struct tpo_error *err)
 {
   char fallback[160];
-  struct tpo_pair_row row = {.chosen_row = -1, .rejected_row = -1};
+  struct tpo_pair_row row = {.chosen_row = -1, .rejected_row = -1, .place = reader->number};
   row.chosen_ref_logprob = row.rejected_ref_logprob = NAN;
   int status = read_pair_id(reader, line, fallback, &row.prompt_id, err);
   if (status == 0) status = read_score(reader, line, &row, err);
@@ -491,6 +492,7 @@ static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo
     char place[4200];
     snprintf(place, sizeof place, "%.4096s:%llu", lines->path, (unsigned long long)lines->number);
     reader->place = place;
+    reader->number = (int64_t)lines->number;
     const char *text = lines->line.data ? lines->line.data : "";
     size_t len = lines->line.len;
     if (lines->number == 1 && len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
@@ -530,6 +532,7 @@ int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
   struct tpo_error local = {0};
   if (!err) err = &local;
   struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl};
+  pairs->origin = TPO_PAIRS_LINES;
   struct tpo_lines lines;
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;

@@ -76,26 +76,6 @@ int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *c
   return status;
 }
 
-int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config, int context,
-                           size_t *dropped, struct tpo_error *err)
-{
-  if (context < 2)
-    return tpo_fail(err, TPO_E_USAGE, "a context of %d tokens: at least 2 are expected", context);
-  int64_t most =
-      config->max_pair_tokens > 0 && config->max_pair_tokens < context ? config->max_pair_tokens : context;
-  size_t kept = 0;
-  for (size_t i = 0; i < pairs->n; i++) {
-    const struct tpo_pair_row *row = &pairs->rows[i];
-    int64_t longest = row->n_chosen > row->n_rejected ? row->n_chosen : row->n_rejected;
-    if (pair_loss_tokens(row, true) == 0 || pair_loss_tokens(row, false) == 0) continue;
-    if (row->n_prompt + longest > most) continue;
-    pairs->rows[kept++] = *row;
-  }
-  *dropped = pairs->n - kept;
-  pairs->n = kept;
-  return 0;
-}
-
 int train_pairs_hash(const struct tpo_pairs *pairs, char hex[33], struct tpo_error *err)
 {
   struct tpo_hash hash;

@@ -382,7 +382,7 @@ def test_files_of_instructions_are_looked_through_before_anything_is_made(tpo, c
     for settings, words in [
             (["run.iterations=3"], [str(train), "has 8 instructions; fresh ones for 3 iterations of 8 need 24"]),
             (["data.validation_prompts=5"], [f"{held_back} has 4 instructions; data.validation_prompts wants 5"]),
-            ([f"data.train={bad}"], [f"{bad}: instruction", "no:such"]),
+            ([f"data.train={bad}"], [f"{bad}:9: instruction 9", "no:such"]),
             ([f"data.validation={tmp_path}/link.jsonl"], ["data.validation is the same file as data.train"])]:
         text = tpo.fails("run", path, *[word for s in settings for word in ("--set", s)], ranks=ranks)
         assert all(word in text for word in words), text

@@ -271,7 +271,6 @@ GOOD = {"prompt_ids": [1, 2, 3], "chosen_ids": [4, 5], "rejected_ids": [6]}
 
 
 @pytest.mark.parametrize("row, words", [
-    (dict(GOOD, chosen_ids=[]), ["no pair"]), (dict(GOOD, prompt_ids=[]), ["no pair"]), (dict(GOOD, chosen_ids=[5] * 5000), ["no pair"]),
     (dict(GOOD, chosen_ids=[4, 9999]), ["pair 1", "chosen_ids[1]", "9999"]), (dict(GOOD, chosen_ids=[-1]), ["q.jsonl:1", "chosen_ids[0]"]),
     (dict(GOOD, chosen_ids=[2 ** 40]), ["chosen_ids[0]"]), (dict(GOOD, chosen_ids=[1.5]), ["chosen_ids[0]"]),
     ({"prompt_ids": [1], "chosen_ids": [2]}, ["rejected_ids"]), ({"prompt_ids": [1], "chosen": "x", "rejected": "y"}, ["chosen_ids"]),
@@ -281,6 +280,17 @@ def test_pairs(tiny_model, tmp_path, row, words):
     path = tmp_path / "q.jsonl"
     path.write_text(json.dumps(row) + "\n")
     refused("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", words=["q.jsonl", *words], code=(1,))
+
+
+@pytest.mark.parametrize("row, word", [(dict(GOOD, chosen_ids=[]), "1 without a response"), (dict(GOOD, prompt_ids=[]), "1 without a response"),
+                                       (dict(GOOD, chosen_ids=[5] * 5000), "1 too long")])
+def test_pairs_of_which_none_can_be_trained_on(tiny_model, tmp_path, row, word):
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    result = run("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5")
+    told, message = result.stderr.decode().splitlines()
+    assert result.returncode == 1 and f'{path}:1: pair "line-1" is left out' in told
+    assert f"{path}: none of 1 pairs can be trained on" in message and word in message
 
 
 def test_pairs_of_a_model_with_another_vocabulary(tpo, tiny_model, model, tmp_path):

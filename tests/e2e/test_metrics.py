@@ -280,7 +280,7 @@ def test_the_report_shows_them(finished):
     page = (run_dir / "report.html").read_text()
     for words in ["Win rate on validation", "against the baseline", "Distance from the start model", "Length penalty",
                   "Prompts without a pair", "Repetition", "Sampled thoughts", "Sampled responses", "Sampler against trainer",
-                  "Scores of sampled outputs", "win rate, baseline", "KL a token, k3", "chosen − rejected, tokens"]:
+                  "Scores of sampled outputs", "pairs of equal outputs", "win rate, baseline", "KL a token, k3", "chosen − rejected, tokens"]:
         assert words in page, words
     assert "Not shown" not in page
     rate = event(run_dir, "win_rate", 2, "baseline")["win_rate"]

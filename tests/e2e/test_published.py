@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+import reward_models
+
 
 def test_prompts_are_read_as_published(tpo, tiny_model, tmp_path):
     h5py = pytest.importorskip("h5py")
@@ -52,3 +54,43 @@ def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
     assert "p.jsonl:1" in tpo.fails(*args, code=1)
     result = tpo(*args, "--skip-bad", 1)
     assert result.returncode == 0 and b"p.jsonl:1: " in result.stderr, result.stderr
+
+
+def test_template_and_score_read_content_in_parts(tpo, tiny_model, tmp_path):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Name "}, {"type": "text", "text": "a bird."}]}]
+    plain = [{"role": "user", "content": "Name a bird."}]
+    picture = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {}}]}]
+    call = [{"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}]
+    template = ["template", "--model", tiny_model]
+    assert tpo.ok(*template, stdin=json.dumps(parts)) == tpo.ok(*template, stdin=json.dumps(plain))
+    score = ["score", "--judge", f"reward:{reward_models.make_seqcls(tmp_path / 'reward')}"]
+    both = tpo.ok(*score, stdin="".join(json.dumps({"messages": m}) + "\n" for m in (parts, plain))).splitlines()
+    assert both[0] == both[1] and "score" in json.loads(both[0])
+    for command, wrap in ((template, lambda m: m), (score, lambda m: {"messages": m})):
+        for chat, name in ((picture, "image_url"), (call, "tool_calls"), ([{"role": "user"}], "content"), ([], "messages")):
+            text = tpo.fails(*command, stdin=json.dumps(wrap(chat)) + "\n", code=1)
+            assert "standard input" in text and name in text and text.count("standard input") == 1, text
+
+
+def test_over_long_pairs_are_listed_or_their_prompts_cut(tpo, tiny_model, tmp_path):
+    long = list(range(3, 43))
+    rows = [{"id": "long", "prompt_ids": long, "chosen_ids": [60, 61, 2], "rejected_ids": [62, 63, 64, 65, 2]},
+            {"id": "short", "prompt_ids": [3, 4, 5], "chosen_ids": [70, 2], "rejected_ids": [71, 72, 2]},
+            {"id": "all", "prompt_ids": [3], "chosen_ids": [80] * 30, "rejected_ids": [81, 2]}]
+    path, cut = tmp_path / "p.jsonl", tmp_path / "cut.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cut.write_text("".join(json.dumps(row) + "\n" for row in [dict(rows[0], prompt_ids=long[-15:]), rows[1]]))
+
+    def train(pairs, *more):
+        result = tpo("dpo", "--model", tiny_model, "--pairs", pairs, "--out", tmp_path / "c.h5", "--batch", 1, "--epochs", 2,
+                     "--lr", 1e-3, "--dtype", "fp32", "--metrics", "-", "--set", "train.max_pair_tokens=20", *more, ranks=2)
+        assert result.returncode == 0, result.stderr
+        return [{k: v for k, v in json.loads(m).items() if k != "seconds"} for m in result.stdout.splitlines()], result.stderr.decode()
+
+    steps, told = train(path)
+    assert len(steps) == 2 and f'{path}:1: pair "long" is left out: 45 tokens are more than 20, train.max_pair_tokens' in told
+    assert f'{path}:3: pair "all" is left out: 31 tokens' in told and "2 of 3 pairs are left out: 2 too long" in told
+    steps, told = train(path, "--truncate", "left")
+    assert steps == train(cut)[0] and len(steps) == 4 and steps[0]["margin"] == 0
+    assert "the prompts of 1 of 3 pairs are cut to their last tokens, to fit 20" in told
+    assert 'pair "all" is left out: 31 tokens (its output alone leaves no room for a prompt)' in told

@@ -95,7 +95,7 @@ def test_a_bad_line_is_told_by_its_number(tpo, armorm):
                       ("{\"ids\": 7}", "at least one"), ("{}", "expected {\"messages\""), ("[]", "expected"),
                       ("{\"ids\": [1], \"messages\": []}", "expected"), ("{\"messages\": []}", "messages"),
                       ("{\"messages\": [{\"role\": \"robot\", \"content\": \"\"}]}", "robot"), ("{", "standard input:3"),
-                      ("{\"messages\": [{\"role\": \"user\"}]}", "message 1"),
+                      ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0]"),
                       ("{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}", "which the gate needs"),
                       ("{\"ids\": [1, 2]}", "which the gate needs"), ("{\"ids\": [128257]}", "outside"),
                       (json.dumps({"ids": [1] * 257}), "context of 256")):

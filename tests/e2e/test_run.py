@@ -83,9 +83,25 @@ def test_the_run_folder_is_complete(finished):
         for file in step["files"]:
             assert (run_dir / file["path"]).stat().st_size == file["size"]
     events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    assert {e["event"] for e in events} == {"sample", "judge", "pairs", "logprob_gap", "kl", "step", "epoch", "selected",
+    assert {e["event"] for e in events} == {"sample", "judge", "pairs", "left_out", "logprob_gap", "kl", "step", "epoch", "selected",
                                             "validate", "win_rate"}
     assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("trainer.h5"))
+
+
+def test_pairs_of_identical_outputs_are_left_out(tpo, tiny_model, tmp_path):
+    config, run_dir = write_config(tmp_path, tiny_model, epochs=1)
+    judge = tmp_path / "judge"
+    judge.write_text("#!/usr/bin/env python3\nimport json, sys\nfor line in sys.stdin:\n    r = json.loads(line)\n    print("
+                     "json.dumps({'id': r['id'], 'scores': [x['k'] for x in r['responses']]}), flush=True)\n")
+    judge.chmod(0o755)
+    layout = tmp_path / "layout.yaml"  # what the most likely tokens alone say may be nothing but space
+    layout.write_text('prompt: "{instruction}"\nprefill: "Yes"\n')
+    text = tpo.fails("run", config, "--set", "run.iterations=1", "--set", f"judge=command:{judge}", "--set", "sampling.top_p=1e-9",
+                     "--set", "data.validation_prompts=0", "--set", "run.validate_each_epoch=false",
+                     "--set", f"thought={layout}", ranks=2, code=1)
+    assert "iteration 1: samples 3 and 0: pair \"train-" in text and "chosen and rejected are identical" in text
+    assert "none of 8 pairs can be trained on: 0 too long, 0 without a response, 8 with chosen and rejected identical" in text
+    assert not (run_dir / "iter-001" / "pairs.h5").exists()
 
 
 def test_loss_starts_at_ln_2_and_leaves_it(finished):

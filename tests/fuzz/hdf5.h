@@ -17,19 +17,37 @@ struct fuzz_extents {
   size_t file; /* bytes */
 };
 
+static inline void fuzz_add_extent(struct fuzz_extents *extents, haddr_t begin, hsize_t bytes)
+{
+  bool inside = begin != HADDR_UNDEF && bytes > 0 && begin < extents->file && bytes <= extents->file - begin;
+  if (inside && extents->n < 64) {
+    extents->begin[extents->n] = (size_t)begin;
+    extents->bytes[extents->n++] = (size_t)bytes;
+  }
+}
+
+/* The first chunks of a data set. */
+static inline void fuzz_note_chunks(struct fuzz_extents *extents, hid_t dataset)
+{
+  hid_t space = H5Dget_space(dataset);
+  hsize_t n = 0, origin[H5S_MAX_RANK], bytes;
+  haddr_t begin;
+  unsigned skipped;
+  if (H5Dget_num_chunks(dataset, space, &n) < 0) n = 0;
+  for (hsize_t i = 0; i < n && i < 4; i++)
+    if (H5Dget_chunk_info(dataset, space, i, origin, &skipped, &begin, &bytes) >= 0)
+      fuzz_add_extent(extents, begin, bytes);
+  H5Sclose(space);
+}
+
 static inline herr_t fuzz_note_extent(hid_t object, const char *name, const H5O_info_t *info, void *arg)
 {
   struct fuzz_extents *extents = arg;
   if (info->type != H5O_TYPE_DATASET) return 0;
   hid_t dataset = H5Dopen2(object, name, H5P_DEFAULT);
   if (dataset < 0) return 0;
-  haddr_t begin = H5Dget_offset(dataset);
-  hsize_t bytes = H5Dget_storage_size(dataset);
-  bool inside = begin != HADDR_UNDEF && bytes > 0 && begin < extents->file && bytes <= extents->file - begin;
-  if (inside && extents->n < 64) {
-    extents->begin[extents->n] = (size_t)begin;
-    extents->bytes[extents->n++] = (size_t)bytes;
-  }
+  fuzz_add_extent(extents, H5Dget_offset(dataset), H5Dget_storage_size(dataset));
+  fuzz_note_chunks(extents, dataset);
   H5Dclose(dataset);
   return 0;
 }

@@ -27,6 +27,58 @@ static const char *path_of(const char *target, const char *name)
   return path;
 }
 
+static char names[256][200];
+static int n_names;
+
+static herr_t note_name(hid_t object, const char *name, const H5O_info_t *info, void *arg)
+{
+  (void)object;
+  (void)arg;
+  if (info->type == H5O_TYPE_DATASET && n_names < 256)
+    snprintf(names[n_names++], sizeof names[0], "%s", name);
+  return 0;
+}
+
+/* One data set again, as another program could write it: in two or more chunks, compressed. */
+static void rewrite_dataset(hid_t file, const char *name)
+{
+  hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
+  hid_t old = H5Dopen2(file, name, H5P_DEFAULT), type = H5Dget_type(old), space = H5Dget_space(old);
+  int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+  hssize_t count = H5Sget_simple_extent_npoints(space);
+  void *data = calloc((size_t)count + 1, H5Tget_size(type));
+  if (rank > 0 && count > 0 && data && H5Dread(old, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0) {
+    for (int i = 0; i < rank; i++) chunk[i] = (dims[i] + 1) / 2;
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, rank, chunk);
+    H5Pset_shuffle(creation);
+    H5Pset_deflate(creation, 6);
+    H5Ldelete(file, name, H5P_DEFAULT);
+    hid_t new = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    H5Dwrite(new, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    H5Dclose(new);
+    H5Pclose(creation);
+    if (H5Tis_variable_str(type) > 0) H5Dvlen_reclaim(type, space, H5P_DEFAULT, data);
+  }
+  free(data);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Dclose(old);
+}
+
+/* path: one of our files, rewritten in place. */
+static void rewrite(const char *path)
+{
+  n_names = 0;
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  if (file < 0 || H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, note_name, NULL, H5O_INFO_BASIC) < 0) {
+    fprintf(stderr, "seeds: %s can't be rewritten\n", path);
+    exit(1);
+  }
+  for (int i = 0; i < n_names; i++) rewrite_dataset(file, names[i]);
+  H5Fclose(file);
+}
+
 static void write_samples(void)
 {
   struct tpo_samples samples;
@@ -35,6 +87,8 @@ static void write_samples(void)
   samples.is_scored = true;
   samples.judge_counts = strdup("{\"asked\":6}");
   CHECK(tpo_samples_write(&samples, path_of("samples", "scored"), &err));
+  CHECK(tpo_samples_write(&samples, path_of("samples", "chunks"), &err));
+  rewrite(path_of("samples", "chunks"));
   samples.n = 1;
   CHECK(tpo_samples_write(&samples, path_of("samples", "one"), &err));
   tpo_samples_free(&samples);
@@ -45,6 +99,8 @@ static void write_pairs(void)
   struct tpo_pairs pairs;
   make_pairs(&pairs);
   CHECK(tpo_pairs_write(&pairs, path_of("pairs", "three"), &err));
+  CHECK(tpo_pairs_write(&pairs, path_of("pairs", "chunks"), &err));
+  rewrite(path_of("pairs", "chunks"));
   pairs.n = 0;
   CHECK(tpo_pairs_write(&pairs, path_of("pairs", "none"), &err));
   tpo_pairs_free(&pairs);
@@ -103,6 +159,8 @@ int main(int argc, char **argv)
   write_samples();
   write_pairs();
   write_small_checkpoint(path_of("checkpoint", "small"));
+  write_small_checkpoint(path_of("checkpoint", "chunks"));
+  rewrite(path_of("checkpoint", "chunks"));
   write_model();
   write_journal();
   return 0;

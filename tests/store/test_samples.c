@@ -280,7 +280,8 @@ static void links_out_of_the_file_are_refused(void **state)
   H5Pclose(creation);
   H5Sclose(space);
   H5Fclose(file);
-  assert_refused(tpo_samples_read(&samples, in_folder("bad.h5"), &err), err, "stored whole and plain");
+  assert_refused(tpo_samples_read(&samples, in_folder("bad.h5"), &err), err,
+                 "'logprob' lies in other files (external storage)");
 }
 
 static void a_file_cut_anywhere_is_refused_with_its_name(void **state)

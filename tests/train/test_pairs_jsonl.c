@@ -422,34 +422,6 @@ static void what_is_no_pair_is_refused_with_its_line(void **state)
                  true, TPO_E_INPUT, "expected \"assistant\"");
 }
 
-static void pairs_without_a_response_or_too_long_are_dropped_and_counted(void **state)
-{
-  (void)state;
-  struct tpo_pairs pairs = {0};
-  assert_int_equal(
-      read_text(
-          &pairs,
-          "{\"id\":\"empty\",\"prompt_ids\":[1],\"chosen_ids\":[],\"rejected_ids\":[3]}\n"
-          "{\"id\":\"good\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-          "{\"id\":\"masked\",\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3],\"rejected_mask\":[0]}\n"
-          "{\"id\":\"unpredicted\",\"prompt_ids\":[],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-          "{\"id\":\"long\",\"prompt_ids\":[1,1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n"
-          "{\"id\":\"just\",\"prompt_ids\":[1,1],\"chosen_ids\":[2],\"rejected_ids\":[3,3,3]}\n",
-          false, NULL),
-      0);
-  struct tpo_train_config config = {.max_pair_tokens = 5};
-  size_t dropped = 0;
-  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 1000, &dropped, NULL), 0);
-  assert_int_equal(dropped, 4);
-  assert_int_equal(pairs.n, 2);
-  assert_string_equal(pairs.rows[0].prompt_id, "good");
-  assert_string_equal(pairs.rows[1].prompt_id, "just");
-  config.max_pair_tokens = 0;
-  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 4, &dropped, NULL), 0); /* the context decides */
-  assert_int_equal(dropped, 1);
-  tpo_pairs_free(&pairs);
-}
-
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -467,7 +439,6 @@ int main(void)
       cmocka_unit_test(identical_answers_are_left_out),
       cmocka_unit_test(so_many_bad_rows_are_left_out),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
-      cmocka_unit_test(pairs_without_a_response_or_too_long_are_dropped_and_counted),
   };
   return cmocka_run_group_tests(tests, make_tokenizer, remove_tokenizer);
 }

@@ -118,12 +118,12 @@ static int add_set(struct plan *plan, struct plan_set *set, const struct tpo_ins
 }
 
 /* The instructions of iteration i, from 1, or of validation, 0: chosen as step_prompts and validation do. */
-static int plan_instructions(struct plan *plan, int iteration, struct tpo_error *err)
+static int plan_instructions(struct plan *plan, struct loop *loop, int iteration, struct tpo_error *err)
 {
-  const struct loop loop = {.config = plan->config, .first = true, .iteration = iteration};
   struct tpo_instructions items = {0};
   if (iteration == 0 && plan->config->data.validation_prompts == 0) return 0;
-  int status = loop_choose_instructions(&loop, &items, err);
+  loop->iteration = iteration;
+  int status = loop_choose_instructions(loop, &items, err);
   if (status == 0)
     status = add_set(plan, iteration > 0 ? &plan->train[iteration - 1] : &plan->validation, &items, err);
   tpo_instructions_free(&items);
@@ -190,10 +190,12 @@ double plan_steps(const struct plan *plan, const struct plan_set *set)
 static int gather(struct plan *plan, struct tpo_error *err)
 {
   int n = plan->config->run.iterations;
+  struct loop loop = {.config = plan->config, .first = true}; /* what a run would choose from */
   plan->train = tpo_calloc((size_t)n, sizeof *plan->train, err);
   int status = plan->train ? open_texts(plan, err) : TPO_E_MEMORY;
   if (status == 0) status = open_judges(plan, err);
-  for (int i = 0; i <= n && status == 0; i++) status = plan_instructions(plan, i, err);
+  for (int i = 0; i <= n && status == 0; i++) status = plan_instructions(plan, &loop, i, err);
+  loop_drop_all(&loop);
   return status < 0 ? status : plan_checkpoint_sizes(plan, err);
 }
 

@@ -18,10 +18,10 @@ enum tpo_h5_type {
   TPO_H5_F16,
   TPO_H5_F32,
   TPO_H5_F64,
-  TPO_H5_TEXT, /* variable-length UTF-8; const char * in memory */
-  TPO_H5_OTHER /* anything that this program does not write */
+  TPO_H5_TEXT, /* UTF-8; const char * in memory. Written of variable length, read also of a fixed one */
+  TPO_H5_OTHER /* anything that is not read */
 };
-enum { TPO_H5_MAX_RANK = 8 };
+enum { TPO_H5_MAX_RANK = 8, TPO_H5_REFERENCE = 16 /* bytes of a reference to a text in a heap */ };
 
 const char *tpo_h5_type_name(enum tpo_h5_type type); /* "int32", ..., "text" */
 size_t tpo_h5_type_size(enum tpo_h5_type type);      /* bytes in memory; 0 for TPO_H5_OTHER */
@@ -78,15 +78,22 @@ int tpo_h5_commit(struct tpo_h5_writer *w, struct tpo_error *err);
 void tpo_h5_writer_close(struct tpo_h5_writer *w); /* removes what was not committed */
 
 /* --- reading --- */
+struct tpo_h5_heap_index;
 struct tpo_h5_reader {
   hid_t id;
   struct tpo_h5_disk *disk;
   char *path;
   uint64_t size; /* bytes of the file */
   char format[16];
+  struct tpo_map map;              /* the file */
+  struct tpo_h5_heap_index *heaps; /* where its texts are */
 };
-/* Error when the file's texts, or the references to them, are damaged; tpo_h5_open does this. */
-int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err);
+/* Maps the file and finds its texts. Error when they, or the references to them, are damaged; tpo_h5_open
+ * does this. */
+int tpo_h5_find_texts(struct tpo_h5_reader *r, struct tpo_error *err);
+void tpo_h5_forget_texts(struct tpo_h5_reader *r);
+/* The text of a reference [TPO_H5_REFERENCE], in the map, without a NUL; false: there is none. */
+bool tpo_h5_text_of(const struct tpo_h5_reader *r, const uint8_t *reference, const char **text, size_t *len);
 /* Calls fn with the place in the file of each reference to a text that an attribute of an object holds, whose
  * header is at `header`; stops at a negative result and returns it. 1: the header has more chunks than any
  * real one. */
@@ -98,17 +105,22 @@ void tpo_h5_reader_close(struct tpo_h5_reader *r);
 /* 1 found, 0 absent. */
 int tpo_h5_shape(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
                  struct tpo_error *err);
-/* As tpo_h5_shape, and where in the file the elements lie,
- * little-endian, one after the other (not for texts). */
-int tpo_h5_place(const struct tpo_h5_reader *r, const char *name, struct tpo_h5_shape *shape,
-                 uint64_t *offset, struct tpo_error *err);
 /* Fails unless the dataset has this type and one dimension; *n is its length. */
 int tpo_h5_length(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t *n,
                   struct tpo_error *err);
+/* The same of a column whose length says how many rows there are: more than the file has bytes, and it is
+ * refused. */
+int tpo_h5_row_count(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t *n,
+                     struct tpo_error *err);
 /* All elements of a dataset that has this type (not text) and count. */
 int tpo_h5_get(const struct tpo_h5_reader *r, const char *name, enum tpo_h5_type type, uint64_t count,
                void *out, struct tpo_error *err);
-/* Calls fn with each text in turn; borrowed until it returns. */
+/* Calls fn once with all n elements of a known type that is not text, little-endian; `first` is 0. */
+int tpo_h5_get_bytes(const struct tpo_h5_reader *r, const char *name,
+                     int (*fn)(void *arg, uint64_t first, uint64_t n, const uint8_t *bytes,
+                               struct tpo_error *err),
+                     void *arg, struct tpo_error *err);
+/* Calls fn with each text in turn; borrowed until it returns. A text with a NUL in it is refused. */
 int tpo_h5_get_texts(const struct tpo_h5_reader *r, const char *name, uint64_t count,
                      int (*fn)(void *arg, uint64_t row, const char *text, struct tpo_error *err), void *arg,
                      struct tpo_error *err);

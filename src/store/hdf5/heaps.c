@@ -1,7 +1,9 @@
 /* Texts of variable length lie in HDF5's global heaps, and a data set of texts is a list of references to
  * them; so is an attribute (headers.c). Neither carries a checksum, and the library believes both: damaged
- * ones make it read past the end, or forever. So they are checked before anything is read. Heaps are found by
- * their signature in what the data sets leave free of the file, which keeps large tensors out.
+ * ones make it read past the end, or forever. So they are checked before anything is read: those of
+ * attributes, which the library then follows, and of contiguous data sets. Those of data sets are followed
+ * here, those in chunks when they are read. Heaps are found by their signature in what the contiguous data
+ * sets leave free of the file, which keeps large tensors out.
  *
  * A heap (HDF5 File Format Specification 3.0, III.E): "GCOL", version 1, 3 zero bytes, its size (8 bytes);
  * then objects: index (2 bytes), references (2), 4 reserved, size (8), and the content padded to 8 bytes.
@@ -15,7 +17,7 @@
 #include "base/memory.h"
 #include "store/hdf5/h5.h"
 
-enum { HEAP_HEAD = 16, OBJECT_HEAD = 16, REFERENCE = 16 };
+enum { HEAP_HEAD = 16, OBJECT_HEAD = 16, REFERENCE = TPO_H5_REFERENCE };
 
 struct extent {
   uint64_t begin, end; /* bytes of the file */
@@ -24,7 +26,7 @@ struct extent {
 
 struct object {
   uint32_t index;
-  uint64_t bytes;
+  uint64_t at, bytes; /* its content in the file */
 };
 
 struct heap {
@@ -32,17 +34,21 @@ struct heap {
   size_t first, n; /* its objects are objects[first .. first + n), by rising index */
 };
 
-struct check {
-  const char *path;
-  struct tpo_map map;
-  struct extent *extents;
-  size_t n_extents, extent_capacity;
-  uint64_t *headers; /* addresses of all objects' headers */
-  size_t n_headers, header_capacity;
+struct tpo_h5_heap_index {
   struct heap *heaps; /* by rising address */
   size_t n_heaps, heap_capacity;
   struct object *objects;
   size_t n_objects, object_capacity;
+};
+
+struct check {
+  const char *path;
+  const struct tpo_map *map;
+  struct tpo_h5_heap_index *index;
+  struct extent *extents;
+  size_t n_extents, extent_capacity;
+  uint64_t *headers; /* addresses of all objects' headers */
+  size_t n_headers, header_capacity;
   struct tpo_error *err;
 };
 
@@ -72,9 +78,11 @@ static int by_index(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* Reads the objects behind the head: 1, or 0 when they are not those of a whole heap. */
-static int note_objects(struct check *c, const uint8_t *heap, uint64_t size, struct heap *noted)
+/* Reads the objects behind the head, which lies at `at`: 1, or 0 when they are not those of a whole heap. */
+static int note_objects(struct check *c, uint64_t at, uint64_t size, struct heap *noted)
 {
+  struct tpo_h5_heap_index *x = c->index;
+  const uint8_t *heap = c->map->data + at;
   for (uint64_t next = HEAP_HEAD; size - next >= OBJECT_HEAD;) {
     unsigned index = heap[next] | (unsigned)heap[next + 1] << 8;
     uint64_t bytes = load_u64(heap + next + 8), room = size - next;
@@ -82,9 +90,9 @@ static int note_objects(struct check *c, const uint8_t *heap, uint64_t size, str
     if (bytes > room - OBJECT_HEAD) return 0;
     uint64_t padded = OBJECT_HEAD + (bytes + 7) / 8 * 8;
     if (padded > room) return 0;
-    if (tpo_grow(&c->objects, &c->object_capacity, c->n_objects + 1, sizeof *c->objects, c->err) < 0)
+    if (tpo_grow(&x->objects, &x->object_capacity, x->n_objects + 1, sizeof *x->objects, c->err) < 0)
       return TPO_E_MEMORY;
-    c->objects[c->n_objects++] = (struct object){index, bytes};
+    x->objects[x->n_objects++] = (struct object){index, at + next + OBJECT_HEAD, bytes};
     noted->n++;
     next += padded;
   }
@@ -94,23 +102,23 @@ static int note_objects(struct check *c, const uint8_t *heap, uint64_t size, str
 /* Notes what may be a heap at `at`, its size to *size: 1, or 0 when it is none. */
 static int note_heap(struct check *c, uint64_t at, uint64_t *size)
 {
-  const uint8_t *heap = c->map.data + at;
-  struct heap noted = {.address = at, .first = c->n_objects};
-  *size = load_u64(heap + 8);
-  if (*size < HEAP_HEAD || *size > c->map.size - at) return 0;
-  int whole = note_objects(c, heap, *size, &noted);
+  struct tpo_h5_heap_index *x = c->index;
+  struct heap noted = {.address = at, .first = x->n_objects};
+  *size = load_u64(c->map->data + at + 8);
+  if (*size < HEAP_HEAD || *size > c->map->size - at) return 0;
+  int whole = note_objects(c, at, *size, &noted);
   if (whole == 1 && noted.n > 0) {
-    struct object *objects = c->objects + noted.first;
+    struct object *objects = x->objects + noted.first;
     qsort(objects, noted.n, sizeof *objects, by_index);
     for (size_t i = 1; i < noted.n; i++)
       if (objects[i].index == objects[i - 1].index) whole = 0;
   }
-  if (whole == 1 && tpo_grow(&c->heaps, &c->heap_capacity, c->n_heaps + 1, sizeof *c->heaps, c->err) < 0)
+  if (whole == 1 && tpo_grow(&x->heaps, &x->heap_capacity, x->n_heaps + 1, sizeof *x->heaps, c->err) < 0)
     return TPO_E_MEMORY;
   if (whole == 1)
-    c->heaps[c->n_heaps++] = noted;
+    x->heaps[x->n_heaps++] = noted;
   else
-    c->n_objects = noted.first;
+    x->n_objects = noted.first;
   return whole;
 }
 
@@ -118,8 +126,8 @@ static int note_heaps_between(struct check *c, uint64_t begin, uint64_t end)
 {
   static const uint8_t head[8] = {'G', 'C', 'O', 'L', 1, 0, 0, 0};
   while (begin + HEAP_HEAD <= end) {
-    const uint8_t *hit = memmem(c->map.data + begin, end - begin, head, sizeof head);
-    uint64_t at = hit ? (uint64_t)(hit - c->map.data) : end, size;
+    const uint8_t *hit = memmem(c->map->data + begin, end - begin, head, sizeof head);
+    uint64_t at = hit ? (uint64_t)(hit - c->map->data) : end, size;
     if (at + HEAP_HEAD > end) break;
     int status = note_heap(c, at, &size);
     if (status < 0) return status;
@@ -160,23 +168,37 @@ static int by_address(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
+static const struct object *find(const struct tpo_h5_heap_index *x, uint64_t address, uint32_t index)
+{
+  const struct heap key = {.address = address};
+  const struct object wanted = {.index = index};
+  const struct heap *heap = x->n_heaps ? bsearch(&key, x->heaps, x->n_heaps, sizeof key, by_address) : NULL;
+  return heap ? bsearch(&wanted, x->objects + heap->first, heap->n, sizeof wanted, by_index) : NULL;
+}
+
+bool tpo_h5_text_of(const struct tpo_h5_reader *r, const uint8_t *reference, const char **text, size_t *len)
+{
+  uint64_t address = load_u64(reference + 4);
+  const struct object *object = address ? find(r->heaps, address, load_u32(reference + 12)) : NULL;
+  *text = object ? (const char *)r->map.data + object->at : "";
+  *len = object ? object->bytes : 0;
+  return address == 0 || (object && object->bytes == load_u32(reference));
+}
+
 /* The reference at a place of the file. */
 static int check_reference(void *arg, uint64_t at)
 {
   const struct check *c = arg;
-  const uint8_t *reference = c->map.data + at;
-  struct heap key = {.address = load_u64(reference + 4)};
-  if (key.address == 0) return 0;
-  const struct heap *heap = c->n_heaps ? bsearch(&key, c->heaps, c->n_heaps, sizeof key, by_address) : NULL;
-  struct object wanted = {.index = load_u32(reference + 12)};
-  const struct object *object =
-      heap ? bsearch(&wanted, c->objects + heap->first, heap->n, sizeof wanted, by_index) : NULL;
+  const uint8_t *reference = c->map->data + at;
+  uint64_t address = load_u64(reference + 4);
+  if (address == 0) return 0;
+  const struct object *object = find(c->index, address, load_u32(reference + 12));
   return object && object->bytes == load_u32(reference) ? 0 : damaged(c, at);
 }
 
 static int check_references(struct check *c, const struct extent *extent)
 {
-  int status = extent->end > c->map.size ? damaged(c, extent->begin) : 0;
+  int status = extent->end > c->map->size ? damaged(c, extent->begin) : 0;
   for (uint64_t at = extent->begin; status == 0 && at + REFERENCE <= extent->end; at += REFERENCE)
     status = check_reference(c, at);
   return status;
@@ -189,7 +211,7 @@ static int check_all(struct check *c, const struct tpo_h5_reader *r)
     status = tpo_h5_fail_read(r, "can't be listed; it is truncated or damaged", c->err);
   H5Eclear2(H5E_DEFAULT);
   if (c->n_extents > 0) qsort(c->extents, c->n_extents, sizeof *c->extents, by_begin);
-  uint64_t from = 0, size = c->map.size;
+  uint64_t from = 0, size = c->map->size;
   for (size_t i = 0; status == 0 && i <= c->n_extents; i++) {
     uint64_t to = i < c->n_extents && c->extents[i].begin < size ? c->extents[i].begin : size;
     if (to > from) status = note_heaps_between(c, from, to);
@@ -198,22 +220,33 @@ static int check_all(struct check *c, const struct tpo_h5_reader *r)
   for (size_t i = 0; status == 0 && i < c->n_extents; i++)
     if (c->extents[i].is_text) status = check_references(c, &c->extents[i]);
   for (size_t i = 0; status == 0 && i < c->n_headers; i++) {
-    status = tpo_h5_each_attribute_text(&c->map, c->headers[i], check_reference, c);
+    status = tpo_h5_each_attribute_text(c->map, c->headers[i], check_reference, c);
     if (status > 0) status = damaged(c, c->headers[i]);
   }
   return status;
 }
 
-int tpo_h5_check_heaps(const struct tpo_h5_reader *r, struct tpo_error *err)
+int tpo_h5_find_texts(struct tpo_h5_reader *r, struct tpo_error *err)
 {
-  struct check c = {.path = r->path, .err = err};
-  int status = tpo_map_open(&c.map, r->path, err);
+  int status = tpo_map_open(&r->map, r->path, err);
   if (status < 0) return status;
+  if (r->map.size != r->size) return tpo_fail(err, TPO_E_IO, "%s: changed while it was read", r->path);
+  r->heaps = tpo_calloc(1, sizeof *r->heaps, err);
+  if (!r->heaps) return TPO_E_MEMORY;
+  struct check c = {.path = r->path, .map = &r->map, .index = r->heaps, .err = err};
   status = check_all(&c, r);
   free(c.extents);
   free(c.headers);
-  free(c.heaps);
-  free(c.objects);
-  tpo_map_close(&c.map);
   return status;
+}
+
+void tpo_h5_forget_texts(struct tpo_h5_reader *r)
+{
+  if (r->heaps) {
+    free(r->heaps->heaps);
+    free(r->heaps->objects);
+    free(r->heaps);
+  }
+  tpo_map_close(&r->map);
+  r->heaps = NULL;
 }
