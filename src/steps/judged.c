@@ -150,7 +150,7 @@ static int later_first(const void *a, const void *b)
 static void drop_overlaps(struct reading *r, bool *done)
 {
   size_t kept = 0;
-  qsort(r->batches, r->n, sizeof *r->batches, later_first);
+  if (r->n > 0) qsort(r->batches, r->n, sizeof *r->batches, later_first);
   for (size_t i = 0; i < r->n; i++) {
     struct batch *batch = &r->batches[i];
     bool again = false;
