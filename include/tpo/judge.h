@@ -35,8 +35,11 @@ struct tpo_judge_env {
   struct tpo_backend *backend;  /* for kinds that compute with a model */
   enum tpo_compute_dtype dtype; /* of such a model */
   uint64_t seed;
-  int rank, size;         /* this process among those that judge at the same time; size 0 counts as 1 */
-  const char *cache_dir;  /* where answers are kept; NULL: nowhere */
+  int rank, size;        /* this process among those that judge at the same time; size 0 counts as 1 */
+  const char *cache_dir; /* where answers are kept; NULL: nowhere */
+  /* Names the work that answers are asked for, alike on all ranks and whenever it is taken up again: those that
+   * it asked for before it was stopped count as asked, not as found in the cache. NULL: is never taken up. */
+  const char *work;
   struct tpo_watch watch; /* told how much of a call of tpo_judge_score is done */
 };
 
@@ -57,6 +60,8 @@ TPO_API bool tpo_judge_needs_model(const struct tpo_judge_config *config);
  * call, and one response alone has 0 without anything being asked. The detail of a score has "wins", "losses"
  * and "comparisons" (both positions counted), all 0 where there was nothing to compare with. */
 TPO_API bool tpo_judge_compares(const struct tpo_judge_config *config);
+/* Whether it keeps what it was told in env.cache_dir. */
+TPO_API bool tpo_judge_keeps_answers(const struct tpo_judge_config *config);
 /* Whether its scores come from several judges, whose scales differ. */
 TPO_API bool tpo_judge_mixes(const struct tpo_judge_config *config);
 

@@ -226,6 +226,7 @@ TPO_API bool tpo_reward_normalises(const struct tpo_reward *reward); /* score = 
 struct tpo_reward_text {
   const int32_t *ids; /* [n] */
   size_t n;
+  bool apart; /* takes nothing over from the text before it */
 };
 struct tpo_reward_result {
   bool ok;

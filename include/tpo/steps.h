@@ -7,7 +7,7 @@
  *   struct tpo_policy policy;
  *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
  *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
- *   tpo_score_samples(&session, &samples, &failures, &err);
+ *   tpo_score_samples(&session, &samples, NULL, &failures, &err);
  *   tpo_policy_close(&policy);
  *
  * All ranks call every function here together; results are on rank 0 unless a comment says otherwise, and all
@@ -91,18 +91,31 @@ TPO_API int tpo_redraw(const struct tpo_session *session, const struct tpo_polic
                        const struct tpo_generate_options *options, int attempts, double temperature,
                        struct tpo_samples *samples, struct tpo_redraw_counts *counts, struct tpo_error *err);
 
+/* Judgements that are kept while others are made, so that a judging that was stopped is taken up again, on
+ * any number of ranks: the scores, details and counts are then those of one that nothing stopped. */
+struct tpo_score_options {
+  /* Folder, by convention OUT.journal, that all ranks see; NULL: none. It stays when all is judged: once the
+   * scores are written, remove it (src/store/journal). A judging of which more than max_failed was left without
+   * a score judges those again when it is taken up. */
+  const char *journal;
+  bool
+      drop_other; /* a journal of other samples, settings or models is dropped with a warning; else an error */
+};
+
 /* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
  * no score. More than the share config.judge.max_failed of the prompts with one is an error that tells the
- * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. */
+ * first reason. What the judge counted, over all ranks, goes to samples->judge_counts. options: may be NULL. */
 TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples,
-                              size_t *failures, struct tpo_error *err);
+                              const struct tpo_score_options *options, size_t *failures,
+                              struct tpo_error *err);
 
 /* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
  * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
  * positions. Who has no response loses against one, and two without are even. failures: samples without a
- * share, since the judge failed on one of the two. */
+ * share, since the judge failed on one of the two. options: may be NULL. */
 TPO_API int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
-                             const struct tpo_samples *before, size_t *failures, struct tpo_error *err);
+                             const struct tpo_samples *before, const struct tpo_score_options *options,
+                             size_t *failures, struct tpo_error *err);
 
 /* tpo_train_reference_logprobs with the session's settings and its progress. journal: the folder that keeps
  * what is computed, where an earlier attempt is gone on from; it stays there. drop_others: what it holds of

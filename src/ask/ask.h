@@ -45,6 +45,7 @@ struct ask_options {
   uint64_t seed;
   int rank, size;        /* this process among those that ask at the same time; size 0 counts as 1 */
   const char *cache_dir; /* where a server's answers are kept; NULL: nowhere */
+  const char *work;      /* as tpo_judge_env's */
 };
 
 /* What can be told of a model without reading its weights: its tensors, its tokenizer, that its chat template

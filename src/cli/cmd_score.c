@@ -130,7 +130,7 @@ static int flush(struct scorer *s, struct tpo_error *err)
   struct tpo_reward_result *results = tpo_calloc(s->n, sizeof *results, err);
   int status = texts && results ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; status == 0 && i < s->n; i++)
-    texts[i] = (struct tpo_reward_text){s->ids[i].ids, s->ids[i].n};
+    texts[i] = (struct tpo_reward_text){.ids = s->ids[i].ids, .n = s->ids[i].n};
   if (status == 0 && s->n > 0) status = tpo_reward_score(s->reward, texts, s->n, results, err);
   for (size_t i = 0; status == 0 && i < s->n; i++)
     status = results[i].ok ? print_result(s, &results[i], err)

@@ -118,6 +118,12 @@ static int http_open(void **state, const char *argument, const struct tpo_judge_
   return status;
 }
 
+static bool keeps_answers(const struct tpo_judge_config *config)
+{
+  (void)config;
+  return true;
+}
+
 static struct tpo_judge_cost http_cost(const struct tpo_judge_config *config,
                                        const struct tpo_judge_item *item, int k, int comparisons)
 {
@@ -239,4 +245,5 @@ const struct judge_kind judge_kind_http = {.check = http_check,
                                            .close = http_close,
                                            .counts = http_counts,
                                            .cost = http_cost,
-                                           .compares = is_pairwise};
+                                           .compares = is_pairwise,
+                                           .keeps_answers = keeps_answers};

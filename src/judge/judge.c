@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "config/judge_kinds.h"
+#include "judge/identity.h"
 #include "judge/judge.h"
 
 static const struct judge_kind *const kinds[] = {
@@ -85,6 +86,19 @@ bool tpo_judge_compares(const struct tpo_judge_config *config)
   return kind && kind->compares && kind->compares(config);
 }
 
+bool tpo_judge_keeps_answers(const struct tpo_judge_config *config)
+{
+  const struct judge_kind *kind = kind_of(config);
+  return kind && kind->keeps_answers && kind->keeps_answers(config);
+}
+
+int judge_identify(const struct tpo_judge_config *config, struct tpo_buf *out, struct tpo_error *err)
+{
+  const char *argument;
+  const struct judge_kind *kind = find(config, &argument);
+  return kind && kind->identify ? kind->identify(argument, config, out, err) : 0;
+}
+
 bool tpo_judge_mixes(const struct tpo_judge_config *config)
 {
   const struct judge_kind *kind = kind_of(config);
@@ -136,7 +150,8 @@ struct ask_options judge_ask_options(const struct tpo_judge_config *config, cons
                               .seed = env->seed,
                               .rank = env->rank,
                               .size = env->size,
-                              .cache_dir = env->cache_dir};
+                              .cache_dir = env->cache_dir,
+                              .work = env->work};
 }
 
 int judge_set_failure(struct tpo_judge_result *result, const char *why, struct tpo_error *err)

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include "ask/ask.h"
+#include "base/buf.h"
 #include "tpo/judge.h"
 
 /* config: whose kind is this one, here and below. */
@@ -22,10 +23,13 @@ struct judge_kind {
   struct tpo_judge_cost (*cost)(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
                                 int k, int comparisons);
   int (*validate)(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
-                  struct tpo_error *err);                     /* NULL: nothing can be wrong with an item */
-  bool (*needs_model)(const struct tpo_judge_config *config); /* NULL: no */
-  bool (*compares)(const struct tpo_judge_config *config);    /* NULL: no */
-  bool mixes; /* its scores come from judges whose scales differ */
+                  struct tpo_error *err);                       /* NULL: nothing can be wrong with an item */
+  bool (*needs_model)(const struct tpo_judge_config *config);   /* NULL: no */
+  bool (*compares)(const struct tpo_judge_config *config);      /* NULL: no */
+  bool (*keeps_answers)(const struct tpo_judge_config *config); /* NULL: no */
+  int (*identify)(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                  struct tpo_error *err); /* as judge_identify (judge/identity.h); NULL: no model */
+  bool mixes;                             /* its scores come from judges whose scales differ */
 };
 extern const struct judge_kind judge_kind_rule;
 extern const struct judge_kind judge_kind_reward;

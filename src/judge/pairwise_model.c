@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "judge/compare/pairwise.h"
 #include "judge/compare/schedule.h"
+#include "judge/identity.h"
 #include "judge/judge.h"
 
 static int pairwise_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
@@ -54,6 +55,13 @@ static struct tpo_judge_cost pairwise_cost(const struct tpo_judge_config *config
       .calls = (double)schedule_size(k, comparisons), .unit = "comparisons", .detail_bytes = 110};
 }
 
+static int pairwise_identify(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                             struct tpo_error *err)
+{
+  (void)config;
+  return judge_identify_model(argument, out, err);
+}
+
 static bool yes(const struct tpo_judge_config *config)
 {
   (void)config;
@@ -67,4 +75,5 @@ const struct judge_kind judge_kind_pairwise = {.check = pairwise_check,
                                                .counts = pairwise_counts,
                                                .cost = pairwise_cost,
                                                .needs_model = yes,
-                                               .compares = yes};
+                                               .compares = yes,
+                                               .identify = pairwise_identify};

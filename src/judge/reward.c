@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "judge/identity.h"
 #include "judge/judge.h"
 #include "judge/messages.h"
 
@@ -97,6 +98,13 @@ static bool reward_needs_model(const struct tpo_judge_config *config)
   return true;
 }
 
+static int reward_identify(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                           struct tpo_error *err)
+{
+  (void)config;
+  return judge_identify_model(argument, out, err);
+}
+
 static struct tpo_judge_cost reward_cost(const struct tpo_judge_config *config,
                                          const struct tpo_judge_item *item, int k, int comparisons)
 {
@@ -145,6 +153,10 @@ int judge_reward_encode(const struct tpo_template *tmpl, const struct tpo_judge_
 struct waiting {
   struct tpo_ids *ids; /* [capacity] */
   struct tpo_judge_result **results;
+  /* [capacity] An item's first: items share nothing, so that what is computed doesn't depend on which are
+   * judged at once. */
+  bool *firsts;
+  const struct tpo_judge_item *last; /* of the last one */
   size_t n, capacity, tokens;
 };
 
@@ -176,7 +188,7 @@ static int score_waiting(struct reward *reward, struct waiting *waiting, struct 
   struct tpo_reward_result *found = tpo_calloc(waiting->n, sizeof *found, err);
   int status = texts && found ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; status == 0 && i < waiting->n; i++)
-    texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n};
+    texts[i] = (struct tpo_reward_text){waiting->ids[i].ids, waiting->ids[i].n, waiting->firsts[i]};
   reward->waiting = (double)waiting->n;
   if (status == 0) status = tpo_reward_score(reward->model, texts, waiting->n, found, err);
   reward->before += reward->waiting;
@@ -203,6 +215,8 @@ static int add_response(struct reward *reward, struct waiting *waiting, const st
     reward->refused++;
     return judge_set_failure(result, problem.message, err);
   }
+  waiting->firsts[waiting->n] = waiting->last != item;
+  waiting->last = item;
   waiting->results[waiting->n++] = result;
   waiting->tokens += ids->n;
   return 0;
@@ -219,7 +233,8 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   reward->all = (double)total;
   waiting.ids = tpo_calloc(total, sizeof *waiting.ids, err);
   waiting.results = tpo_calloc(total, sizeof *waiting.results, err);
-  int status = waiting.ids && waiting.results ? 0 : TPO_E_MEMORY;
+  waiting.firsts = tpo_calloc(total, sizeof *waiting.firsts, err);
+  int status = waiting.ids && waiting.results && waiting.firsts ? 0 : TPO_E_MEMORY;
   for (int i = 0; i < n_items && status == 0; results += items[i++].n_responses) {
     for (int k = 0; k < items[i].n_responses && status == 0; k++)
       status = items[i].responses[k]
@@ -231,6 +246,7 @@ static int reward_score(void *state, const struct tpo_judge_item *items, int n_i
   clear(&waiting);
   free(waiting.ids);
   free(waiting.results);
+  free(waiting.firsts);
   return status;
 }
 
@@ -240,4 +256,5 @@ const struct judge_kind judge_kind_reward = {.check = reward_check,
                                              .close = reward_close,
                                              .counts = reward_counts,
                                              .cost = reward_cost,
-                                             .needs_model = reward_needs_model};
+                                             .needs_model = reward_needs_model,
+                                             .identify = reward_identify};

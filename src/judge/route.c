@@ -1,4 +1,5 @@
 /* The judge that leaves each instruction to another, chosen by the instruction's fields. */
+#include "judge/identity.h"
 #include "judge/routes.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,23 @@ static bool route_needs_model(const struct tpo_judge_config *config)
 static bool route_compares(const struct tpo_judge_config *config)
 {
   return any(config, tpo_judge_compares);
+}
+
+static bool route_keeps_answers(const struct tpo_judge_config *config)
+{
+  return any(config, tpo_judge_keeps_answers);
+}
+
+static int route_identify(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                          struct tpo_error *err)
+{
+  (void)argument;
+  struct routes routes;
+  int status = routes_open(&routes, config, err);
+  for (int j = 0; j < routes.n_judges && status == 0; j++)
+    status = judge_identify(&routes.judges[j], out, err);
+  routes_free(&routes);
+  return status;
 }
 
 static int route_validate(const struct tpo_judge_config *config, const struct tpo_judge_item *item,
@@ -302,4 +320,6 @@ const struct judge_kind judge_kind_route = {.check = route_check,
                                             .validate = route_validate,
                                             .needs_model = route_needs_model,
                                             .compares = route_compares,
+                                            .keeps_answers = route_keeps_answers,
+                                            .identify = route_identify,
                                             .mixes = true};

@@ -111,11 +111,23 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
   return status;
 }
 
+int loop_keep_judgements(const struct loop *loop, const char *name, char journal[4096],
+                         struct tpo_score_options *options, struct tpo_error *err)
+{
+  char file[64];
+  snprintf(file, sizeof file, "%s" LOOP_JOURNAL, name);
+  *options = (struct tpo_score_options){.journal = journal, .drop_other = true};
+  return loop_path(loop, loop->iteration, file, journal, err);
+}
+
 int step_judge(struct loop *loop, struct tpo_error *err)
 {
+  char journal[4096];
   size_t failures = 0;
-  int status = loop_have_samples(loop, "samples.h5", err);
-  if (status == 0) status = tpo_score_samples(loop->session, &loop->samples, &failures, err);
+  struct tpo_score_options options;
+  int status = loop_keep_judgements(loop, "scored.h5", journal, &options, err);
+  if (status == 0) status = loop_have_samples(loop, "samples.h5", err);
+  if (status == 0) status = tpo_score_samples(loop->session, &loop->samples, &options, &failures, err);
   if (status == 0 && loop->first) status = keep_scores(loop, failures, err);
   return loop_agree(loop, status, err);
 }

@@ -61,18 +61,22 @@ void loop_clear_leftovers(const struct loop *loop)
   clear_folder(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir, false);
 }
 
-/* What can't be removed does no harm. */
-static void drop(const char *journal)
+/* Those of a file; what can't be removed does no harm. */
+static void drop(const struct loop *loop, int iteration, const char *name)
 {
-  struct tpo_error err = {0};
-  if (tpo_dpo_forget(journal, &err) < 0) tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
+  static const char *const kinds[] = {"", LOOP_JUDGED, LOOP_AGAINST_PREVIOUS, LOOP_AGAINST_BASELINE};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    char path[4096], inner[512];
+    struct tpo_error err = {0};
+    if ((size_t)snprintf(inner, sizeof inner, "%s%s" LOOP_JOURNAL, name, kinds[i]) >= sizeof inner) continue;
+    if (loop_path(loop, iteration, inner, path, NULL) == 0 && tpo_dpo_forget(path, &err) < 0)
+      tpo_log(TPO_LOG_WARN, "%s; it is no longer needed", err.message);
+  }
 }
 
 void loop_drop_journal(const struct loop *loop, const char *name)
 {
-  char path[4096], inner[256];
-  snprintf(inner, sizeof inner, "%s" LOOP_JOURNAL, name);
-  if (loop->first && loop_path(loop, loop->iteration, inner, path, NULL) == 0) drop(path);
+  if (loop->first) drop(loop, loop->iteration, name);
 }
 
 void loop_clear_journals(const struct loop *loop)
@@ -83,10 +87,8 @@ void loop_clear_journals(const struct loop *loop)
   {
     json_array_foreach(json_object_get(step, "files"), j, file)
     {
-      char path[4096], inner[512];
       const char *name = json_string_value(json_object_get(file, "path"));
-      if (!name || (size_t)snprintf(inner, sizeof inner, "%s" LOOP_JOURNAL, name) >= sizeof inner) continue;
-      if (loop_path(loop, -1, inner, path, NULL) == 0) drop(path);
+      if (name) drop(loop, -1, name);
     }
   }
 }

@@ -67,13 +67,19 @@ int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
  * folder in which nothing is left that could refuse the run). */
 void loop_clear_leftovers(const struct loop *loop);
 
-/* A file of a step has beside it, while the step works on it, a folder of this name and suffix (a journal) with
- * what is finished, to go on from. */
+/* A file of a step has beside it, while the step works on it, folders (journals) with what is finished, to go on
+ * from: "<file>.journal", and of validation one for what was judged, and one for each comparison. */
 #define LOOP_JOURNAL ".journal"
-/* Removes that of iter-NNN/<name> (rank 0; nothing on others). */
+#define LOOP_JUDGED ".judged"
+#define LOOP_AGAINST_PREVIOUS ".previous"
+#define LOOP_AGAINST_BASELINE ".baseline"
+/* Removes those of iter-NNN/<name> (rank 0; nothing on others). */
 void loop_drop_journal(const struct loop *loop, const char *name);
 /* Those of finished steps' files, which an attempt that was killed right after one left (rank 0). */
 void loop_clear_journals(const struct loop *loop);
+/* That judgements are kept in iter-NNN/<name>.journal, whose path goes to journal. */
+int loop_keep_judgements(const struct loop *loop, const char *name, char journal[4096],
+                         struct tpo_score_options *options, struct tpo_error *err);
 
 /* tpo_comm_agree on the session's ranks. */
 int loop_agree(const struct loop *loop, int status, struct tpo_error *err);

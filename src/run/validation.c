@@ -13,10 +13,14 @@
  * definition. */
 static int score_validation(struct loop *loop, struct tpo_samples *samples, struct tpo_error *err)
 {
+  char journal[4096];
   size_t failures = 0;
+  struct tpo_score_options options;
   const struct tpo_samples *start = NULL;
+  int status = loop_keep_judgements(loop, "validation.h5" LOOP_JUDGED, journal, &options, err);
+  if (status < 0) return status;
   if (!tpo_judge_compares(&loop->config->judge))
-    return tpo_score_samples(loop->session, samples, &failures, err);
+    return tpo_score_samples(loop->session, samples, &options, &failures, err);
   if (loop->iteration == 0) { /* this is the start model */
     for (size_t i = 0; i < samples->n; i++) {
       samples->rows[i].scored = true;
@@ -25,8 +29,8 @@ static int score_validation(struct loop *loop, struct tpo_samples *samples, stru
     samples->is_scored = true;
     return 0;
   }
-  int status = loop_agree(loop, loop->first ? loop_validated(loop, 0, &start, err) : 0, err);
-  return status < 0 ? status : tpo_score_versus(loop->session, samples, start, &failures, err);
+  status = loop_agree(loop, loop->first ? loop_validated(loop, 0, &start, err) : 0, err);
+  return status < 0 ? status : tpo_score_versus(loop->session, samples, start, &options, &failures, err);
 }
 
 int loop_validated(struct loop *loop, int iteration, const struct tpo_samples **out, struct tpo_error *err)

@@ -8,12 +8,19 @@
 
 /* before: rank 0's. */
 static int win_rate(struct loop *loop, const struct tpo_samples *now, const struct tpo_samples *before,
-                    struct win_rate *out, struct tpo_error *err)
+                    struct won *won, struct tpo_error *err)
 {
+  char journal[4096];
+  struct tpo_score_options options;
   bool raw = tpo_judge_mixes(&loop->config->judge);
   double unparsed = 0;
   int status = loop_agree(loop, loop->first ? loop_unparsed(loop, raw, &unparsed, err) : 0, err);
-  return status < 0 ? status : win_rate_between(loop->session, now, before, unparsed, out, err);
+  if (status == 0)
+    status = loop_keep_judgements(
+        loop, won->previous ? "validation.h5" LOOP_AGAINST_PREVIOUS : "validation.h5" LOOP_AGAINST_BASELINE,
+        journal, &options, err);
+  if (status < 0) return status;
+  return win_rate_between(loop->session, now, before, unparsed, &options, &won->rate, err);
 }
 
 /* Tells rank 0's rate, and keeps it for the end of the run. */
@@ -38,7 +45,7 @@ static int against(struct loop *loop, const struct tpo_samples *now, const struc
   /* That is what the validation score is. */
   if (won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge))
     return loop_agree(loop, loop->first ? win_rate_of_shares(now, &won->rate, err) : 0, err);
-  return win_rate(loop, now, before, &won->rate, err);
+  return win_rate(loop, now, before, won, err);
 }
 
 static int no_match(const struct loop *loop, const char *path, struct tpo_error *err)

@@ -6,11 +6,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "judge/scales.h"
+#include "steps/counts.h"
+#include "steps/failures.h"
 #include "steps/judge_item.h"
 #include "steps/judge_watch.h"
+#include "steps/judged.h"
 #include "steps/judging.h"
 #include "tpo/judge.h"
 
@@ -43,17 +45,6 @@ static int share_samples(const struct tpo_session *session, struct tpo_samples *
   if (status == 0 && rank != 0) status = tpo_samples_unpack(copy, bytes, len, err);
   free(bytes);
   return tpo_comm_agree(session->comm, status, err);
-}
-
-/* One result on the wire: row, ok, score, length of the detail, detail. */
-static void pack_result(struct tpo_buf *out, uint64_t row, const struct tpo_judge_result *result)
-{
-  uint64_t ok = result->ok, len = result->detail ? strlen(result->detail) : 0;
-  tpo_buf_append(out, &row, sizeof row);
-  tpo_buf_append(out, &ok, sizeof ok);
-  tpo_buf_append(out, &result->score, sizeof result->score);
-  tpo_buf_append(out, &len, sizeof len);
-  tpo_buf_append(out, result->detail, len);
 }
 
 /* Prompts as the judge gets them, and where its results go. */
@@ -106,36 +97,52 @@ static const char *cache_dir(const struct tpo_session *session, char out[4096])
 }
 
 enum {
-  MOST = 256,      /* prompts of a batch */
-  LEAST = 16,      /* responses of one: fewer leave idle what a judge does at once */
-  SHARES = 4,      /* batches that each rank could still take, of the size of the next one */
-  OF_DEADLINE = 10 /* a batch takes a tenth of run.deadline */
+  MOST = 256,       /* prompts of a batch */
+  LEAST = 16,       /* responses of one: fewer leave idle what a judge does at once */
+  SHARES = 4,       /* batches that each rank could still take, of the size of the next one */
+  OF_DEADLINE = 10, /* a batch takes a tenth of run.deadline */
+  LOST = 30         /* seconds of work, about, that are done again after a kill */
 };
 
 struct judging {
-  const struct tpo_samples *samples;
-  bool couples;   /* each two rows are a prompt's; else those of the same id are */
-  size_t *firsts; /* [n_prompts + 1] the row that each begins at; last: samples->n */
-  size_t *taken;  /* [MOST] those of the batch */
-  size_t n_prompts, ranks;
-  double deadline; /* seconds, run.deadline */
-  double pace;     /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
+  const struct tpo_session *session;
+  struct judged_prompts prompts;
+  struct judged judged;
+  size_t *todo;  /* [n_todo] prompts that are not judged yet */
+  size_t *taken; /* [MOST] those of the batch */
+  size_t n_todo, ranks;
+  size_t n_mine;     /* prompts that this rank judged */
+  double deadline;   /* seconds, run.deadline */
+  double pace;       /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
+  bool keeps_itself; /* the judge keeps its answers */
   struct tpo_comm_queue *queue;
   struct batch batch;
   struct judge_watch watch;
+  struct tpo_buf results, counts; /* of this rank; counts: lines */
 };
 
-static int list_prompts(struct judging *j, struct tpo_error *err)
+/* couples: each two rows are a prompt's; else those of the same id are. */
+static int list_prompts(struct judged_prompts *prompts, bool couples, struct tpo_error *err)
 {
-  const struct tpo_samples *samples = j->samples;
-  j->firsts = tpo_calloc(samples->n + 1, sizeof *j->firsts, err);
-  j->taken = tpo_calloc(MOST, sizeof *j->taken, err);
-  if (!j->firsts || !j->taken) return TPO_E_MEMORY;
+  const struct tpo_samples *samples = prompts->samples;
+  size_t *firsts = tpo_calloc(samples->n + 1, sizeof *firsts, err);
+  prompts->firsts = firsts;
+  if (!firsts) return TPO_E_MEMORY;
   for (size_t first = 0; first < samples->n;) {
-    j->firsts[j->n_prompts++] = first;
-    first = j->couples ? first + 2 : tpo_samples_prompt_end(samples, first);
+    firsts[prompts->n++] = first;
+    first = couples ? first + 2 : tpo_samples_prompt_end(samples, first);
   }
-  j->firsts[j->n_prompts] = samples->n;
+  firsts[prompts->n] = samples->n;
+  return 0;
+}
+
+static int list_todo(struct judging *j, struct tpo_error *err)
+{
+  j->todo = tpo_calloc(j->prompts.n, sizeof *j->todo, err);
+  j->taken = tpo_calloc(MOST, sizeof *j->taken, err);
+  if (!j->todo || !j->taken) return TPO_E_MEMORY;
+  for (size_t p = 0; p < j->prompts.n; p++)
+    if (!j->judged.done[p]) j->todo[j->n_todo++] = p;
   return 0;
 }
 
@@ -143,13 +150,17 @@ static int list_prompts(struct judging *j, struct tpo_error *err)
  * and ever fewer, so that the ranks end together. Whoever is done, or failed, waits for the batches of the
  * others, at most run.deadline: so none should take more than a small part of it, by the pace of the rank's
  * batch before. The first one, whose pace is not known, is small; a judge that gets much slower, or takes
- * longer than that for one prompt, can still pass the deadline. */
+ * longer than that for one prompt, can still pass the deadline. What a kill costs is the batch, unless the
+ * judge keeps its answers: so a slow judge's have few prompts, but enough to keep it busy. */
 static size_t batch_size(const struct judging *j, size_t left)
 {
-  size_t n = left / (SHARES * j->ranks), least = (LEAST * j->n_prompts + j->samples->n - 1) / j->samples->n;
-  if (j->ranks == 1) return MOST;
+  size_t rows = j->prompts.samples->n, least = (LEAST * j->prompts.n + rows - 1) / rows;
+  size_t n = j->ranks > 1 ? left / (SHARES * j->ranks) : MOST;
+  if (j->ranks == 1 && j->keeps_itself) return MOST;
+  if (!j->keeps_itself && (double)n * j->pace > LOST) n = (size_t)(LOST / j->pace);
   if (n < least || j->pace < 0) n = least;
-  if ((double)n * j->pace * OF_DEADLINE > j->deadline) n = (size_t)(j->deadline / OF_DEADLINE / j->pace);
+  if (j->ranks > 1 && (double)n * j->pace * OF_DEADLINE > j->deadline)
+    n = (size_t)(j->deadline / OF_DEADLINE / j->pace);
   return n < 1 ? 1 : n > MOST ? MOST : n;
 }
 
@@ -161,215 +172,144 @@ static int take_batch(struct judging *j, size_t *n, struct tpo_error *err)
   *n = 0;
   judge_watch_next(&j->watch);
   for (size_t size = 1; *n < size && (more = tpo_comm_queue_next(j->queue, &job, err)) == 1;) {
-    if (*n == 0) size = batch_size(j, j->n_prompts - (size_t)job);
-    j->taken[(*n)++] = (size_t)job;
+    if (*n == 0) size = batch_size(j, j->n_todo - (size_t)job);
+    j->taken[(*n)++] = j->todo[job];
     judge_watch_take(&j->watch, job);
   }
   return more < 0 ? more : 0;
 }
 
+static void pack_results(struct judging *j)
+{
+  struct batch *batch = &j->batch;
+  for (size_t i = 0; i < batch->n_responses; i++) {
+    const struct tpo_judge_result *result = &batch->results[i];
+    const struct judgement judgement = {.row = batch->rows[i],
+                                        .ok = result->ok,
+                                        .score = result->score,
+                                        .detail = result->detail,
+                                        .n_detail = result->detail ? strlen(result->detail) : 0};
+    judgement_pack(&j->results, &judgement);
+    free(result->detail);
+  }
+}
+
+/* What the judge counted since `before`, which moves on. */
+static int add_counts(struct judging *j, const struct tpo_judge *judge, char **before, struct tpo_error *err)
+{
+  char *now = tpo_judge_counts(judge);
+  int status = now ? counts_between(*before, now, &j->counts, err)
+                   : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
+  free(*before);
+  *before = now;
+  return status;
+}
+
 /* The batch's n prompts. */
-static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, struct tpo_buf *out,
+static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, char **counted,
                        struct tpo_error *err)
 {
   struct batch *batch = &j->batch;
+  size_t had = j->results.len, had_counts = j->counts.len;
   batch->n_items = 0;
   batch->n_responses = 0;
   for (size_t p = 0; p < n; p++)
-    add_prompt(batch, j->samples, j->firsts[j->taken[p]], j->firsts[j->taken[p] + 1]);
+    add_prompt(batch, j->prompts.samples, j->prompts.firsts[j->taken[p]], j->prompts.firsts[j->taken[p] + 1]);
   int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
-  for (size_t i = 0; status == 0 && i < batch->n_responses; i++) {
-    pack_result(out, batch->rows[i], &batch->results[i]);
-    free(batch->results[i].detail);
-  }
+  if (status < 0) return status;
+  pack_results(j);
+  status = add_counts(j, judge, counted, err);
+  if (status == 0 && (j->results.failed || j->counts.failed))
+    status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  if (status == 0)
+    status = judged_append(&j->judged, batch->rows[0], j->results.data + had, j->results.len - had,
+                           j->counts.data + had_counts, err);
+  if (status == 0) j->n_mine += n;
   return status;
 }
 
 /* Batches until there are none. After a failure the others find none left. */
-static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_buf *out,
-                         struct tpo_error *err)
+static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_error *err)
 {
   int64_t job;
   size_t n;
-  int status = allocate_batch(&j->batch, j->samples->n, err);
+  char *counted = tpo_judge_counts(judge);
+  int status = allocate_batch(&j->batch, j->prompts.samples->n, err);
+  if (counted) tpo_buf_printf(&j->counts, "%s\n", counted);
+  if (status == 0 && !counted) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
   while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) {
     double begin = tpo_seconds();
-    status = score_batch(j, judge, n, out, err);
+    status = tpo_interrupted()
+                 ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted())
+                 : score_batch(j, judge, n, &counted, err);
     j->pace = (tpo_seconds() - begin) / (double)n;
   }
   if (status < 0)
     while (tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
+  free(counted);
   return status;
 }
 
-/* Results to `out`, and the judge's counts, a line of JSON, to `counts`. */
-static int score_jobs(const struct tpo_session *session, struct judging *j, struct tpo_buf *out,
-                      struct tpo_buf *counts, struct tpo_error *err)
+static int score_jobs(struct judging *j, struct tpo_error *err)
 {
   char cache[4096];
   struct tpo_judge *judge = NULL;
+  const struct tpo_session *session = j->session;
   struct tpo_judge_env env = {.backend = session->backend,
                               .dtype = session->config->model.dtype,
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),
                               .size = tpo_comm_size(session->comm),
                               .cache_dir = cache_dir(session, cache),
-                              .watch = {judge_watch_tell, &j->watch}};
+                              .watch = {judge_watch_tell, &j->watch},
+                              .work = *j->judged.work ? j->judged.work : NULL};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = score_batches(j, judge, out, err);
-  char *text = status == 0 ? tpo_judge_counts(judge) : NULL;
-  if (text) tpo_buf_printf(counts, "%s\n", text);
-  if (status == 0 && (!text || out->failed || counts->failed))
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
-  free(text);
+  if (status == 0) status = score_batches(j, judge, err);
   tpo_judge_close(judge);
   return status;
 }
 
-/* What this rank came to score. */
-static int score_share(const struct tpo_session *session, const struct tpo_samples *samples, bool couples,
-                       struct tpo_buf *out, struct tpo_buf *counts, struct tpo_error *err)
+/* What this rank came to score. No judge is opened where an earlier attempt judged all. */
+static int score_share(struct judging *j, struct tpo_error *err)
 {
-  struct judging j = {.samples = samples,
-                      .couples = couples,
-                      .ranks = (size_t)tpo_comm_size(session->comm),
-                      .deadline = session->config->run.deadline,
-                      .pace = -1};
-  int status = list_prompts(&j, err);
-  struct judge_jobs jobs = {
-      .samples = samples, .firsts = j.firsts, .n_prompts = j.n_prompts, .n_jobs = j.n_prompts};
-  if (status == 0) status = judge_watch_begin(&j.watch, session, &jobs, err);
-  status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = tpo_comm_queue_create(session->comm, &j.queue, (int64_t)j.n_prompts, err);
-  j.watch.queue = j.queue;
-  if (status == 0) {
-    status = tpo_comm_agree(session->comm, score_jobs(session, &j, out, counts, err), err);
-    if (status == 0) judge_watch_end(&j.watch);
-    int destroyed = tpo_comm_queue_destroy(j.queue, status == 0 ? err : NULL);
-    if (status == 0) status = destroyed;
-  }
-  free(j.firsts);
-  free(j.taken);
-  judge_watch_free(&j.watch);
-  free_batch(&j.batch);
-  return status;
+  struct tpo_comm *comm = j->session->comm;
+  int status = list_todo(j, err);
+  const struct judge_jobs jobs = {.samples = j->prompts.samples,
+                                  .firsts = j->prompts.firsts,
+                                  .n_prompts = j->prompts.n,
+                                  .prompts = j->todo,
+                                  .n_jobs = j->n_todo};
+  if (status == 0) status = judge_watch_begin(&j->watch, j->session, &jobs, err);
+  status = tpo_comm_agree(comm, status, err);
+  if (status < 0 || (j->n_todo == 0 && j->prompts.n > 0)) return status;
+  status = tpo_comm_queue_create(comm, &j->queue, (int64_t)j->n_todo, err);
+  if (status < 0) return status;
+  j->watch.queue = j->queue;
+  status = tpo_comm_agree(comm, score_jobs(j, err), err);
+  if (status == 0) judge_watch_end(&j->watch);
+  int destroyed = tpo_comm_queue_destroy(j->queue, status == 0 ? err : NULL);
+  return status == 0 ? destroyed : status;
 }
 
-/* Rank 0 puts the gathered results into its rows, with their details in the samples' arena. */
+/* Rank 0 puts results into its rows, with their details in the samples' arena. */
 static int take_scores(struct tpo_samples *samples, const char *bytes, size_t len, size_t *failures,
                        struct tpo_error *err)
 {
-  *failures = 0;
-  for (size_t at = 0; at < len;) {
-    uint64_t head[2], detail_len;
-    double score;
-    memcpy(head, bytes + at, 16);
-    memcpy(&score, bytes + at + 16, 8);
-    memcpy(&detail_len, bytes + at + 24, 8);
-    struct tpo_sample_row *row = &samples->rows[head[0]];
+  struct judgement one;
+  for (size_t at = 0; at < len && judgement_unpack(&one, bytes, len, &at);) {
+    struct tpo_sample_row *row = &samples->rows[one.row];
     struct tpo_arena arena = {samples->arena};
-    char *detail = tpo_arena_memdup(&arena, bytes + at + 32, detail_len);
+    char *detail = tpo_arena_memdup(&arena, one.detail, one.n_detail);
     samples->arena = arena.blocks;
     if (!detail) return tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
-    row->scored = head[1] != 0;
-    row->score = score;
-    row->score_detail = detail_len ? detail : "{}";
+    row->scored = one.ok;
+    row->score = one.score;
+    row->score_detail = one.n_detail ? detail : "{}";
     *failures += row->format_ok && !row->scored;
-    at += 32 + detail_len;
   }
   samples->is_scored = true;
   return 0;
-}
-
-/* Numbers of the same name are added, of those that begin with "max_" the largest is taken. */
-static void add_counts(json_t *sum, const json_t *counts)
-{
-  const char *name;
-  json_t *value;
-  json_object_foreach((json_t *)counts, name, value)
-  {
-    const json_t *old = json_object_get(sum, name);
-    bool largest = strncmp(name, "max_", 4) == 0;
-    if (!old)
-      json_object_set(sum, name, value);
-    else if (json_is_integer(old) && json_is_integer(value) && !largest)
-      json_object_set_new(sum, name, json_integer(json_integer_value(old) + json_integer_value(value)));
-    else if (!largest)
-      json_object_set_new(sum, name, json_real(json_number_value(old) + json_number_value(value)));
-    else if (json_number_value(value) > json_number_value(old))
-      json_object_set(sum, name, value);
-  }
-}
-
-/* The ranks' lines of counts, one after another, to one object. */
-static int take_counts(struct tpo_samples *samples, const char *lines, size_t len, struct tpo_error *err)
-{
-  json_t *sum = json_object();
-  int status = sum ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
-  for (size_t at = 0; at < len && status == 0;) {
-    const char *end = memchr(lines + at, '\n', len - at);
-    size_t n = end ? (size_t)(end - (lines + at)) : len - at;
-    json_t *counts = tpo_json_parse(lines + at, n, "counts of a judge", err);
-    if (counts)
-      add_counts(sum, counts);
-    else
-      status = TPO_E_INPUT;
-    json_decref(counts);
-    at += n + 1;
-  }
-  free(samples->judge_counts);
-  samples->judge_counts = status == 0 ? tpo_json_dump(sum) : NULL;
-  json_decref(sum);
-  if (status == 0 && !samples->judge_counts)
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
-  return status;
-}
-
-struct failures {
-  size_t responses, of_responses; /* that have no score, of those that the judge was asked about */
-  size_t prompts, of_prompts;     /* with such a response, of those with any */
-  size_t first;                   /* row of the first one */
-};
-
-static void count_failures(const struct tpo_samples *samples, struct failures *f)
-{
-  *f = (struct failures){.first = samples->n};
-  for (size_t at = 0, end; at < samples->n; at = end) {
-    size_t asked = f->of_responses, failed = f->responses;
-    end = tpo_samples_prompt_end(samples, at);
-    for (size_t i = at; i < end; i++) {
-      bool without = samples->rows[i].format_ok && !samples->rows[i].scored;
-      f->of_responses += samples->rows[i].format_ok;
-      f->responses += without;
-      if (without && f->first == samples->n) f->first = i;
-    }
-    f->of_prompts += f->of_responses > asked;
-    f->prompts += f->responses > failed;
-  }
-}
-
-/* Too many failures are no judging: what went wrong must be seen before more is spent. What is lost are
- * prompts: one response without a score leaves no pair of its prompt. */
-static int check_failures(const struct tpo_session *session, const struct tpo_samples *samples,
-                          struct tpo_error *err)
-{
-  const struct tpo_judge_config *config = &session->config->judge;
-  struct failures f;
-  count_failures(samples, &f);
-  if (f.prompts == 0 || (double)f.prompts <= config->max_failed * (double)f.of_prompts) return 0;
-  const struct tpo_sample_row *row = &samples->rows[f.first];
-  json_t *detail = tpo_json_parse(row->score_detail, strlen(row->score_detail), "detail", NULL);
-  const char *why = json_string_value(json_object_get(detail, "error"));
-  int status =
-      tpo_fail(err, TPO_E_STATE,
-               "the judge %s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
-               "more than the share of prompts that judge.max_failed allows (%g); "
-               "the first, sample %d of prompt %s: %s",
-               config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
-               row->prompt_id, why ? why : "no reason told");
-  json_decref(detail);
-  return status;
 }
 
 /* Judges of one mixture have scales of their own. */
@@ -383,54 +323,102 @@ static int scale(const struct tpo_session *session, struct tpo_samples *samples,
   return status < 0 ? status : scales_apply(samples, session->judge_dir ? path : NULL, err);
 }
 
+/* What earlier attempts found, and the ranks now. Rank 0. */
+static int take_all(struct judging *j, struct tpo_samples *samples, const char *scores, size_t n_scores,
+                    struct tpo_buf *lines, size_t *failures, struct tpo_error *err)
+{
+  const struct judged *judged = &j->judged;
+  int status = take_scores(samples, judged->results.data, judged->results.len, failures, err);
+  if (status == 0) status = take_scores(samples, scores, n_scores, failures, err);
+  if (status < 0) return status;
+  free(samples->judge_counts);
+  samples->judge_counts = counts_sum(lines->data, lines->len, err);
+  if (!samples->judge_counts) return TPO_E_MEMORY;
+  failures_tell(samples);
+  status = failures_check(samples, &j->session->config->judge, err);
+  return status < 0 ? status : scale(j->session, samples, err);
+}
+
 /* Gathers what the ranks found and puts it into rank 0's samples. */
-static int gather_scores(const struct tpo_session *session, struct tpo_samples *samples,
-                         const struct tpo_buf *scores, const struct tpo_buf *counts, size_t *failures,
+static int gather_scores(struct judging *j, struct tpo_samples *samples, size_t *failures,
                          struct tpo_error *err)
 {
-  void *all = NULL, *lines = NULL;
-  size_t len = 0, n_lines = 0;
-  int status = tpo_comm_gather_bytes(session->comm, scores->data, scores->len, &all, &len, err);
+  struct tpo_comm *comm = j->session->comm;
+  void *scores = NULL, *counts = NULL;
+  size_t n_scores = 0, n_counts = 0;
+  int status = tpo_comm_gather_bytes(comm, j->results.data, j->results.len, &scores, &n_scores, err);
   if (status == 0)
-    status = tpo_comm_gather_bytes(session->comm, counts->data, counts->len, &lines, &n_lines, err);
-  if (status == 0 && tpo_comm_rank(session->comm) == 0) {
-    status = take_scores(samples, all, len, failures, err);
-    if (status == 0) status = take_counts(samples, lines, n_lines, err);
-    if (status == 0) status = check_failures(session, samples, err);
-    if (status == 0) status = scale(session, samples, err);
+    status = tpo_comm_gather_bytes(comm, j->counts.data, j->counts.len, &counts, &n_counts, err);
+  if (status == 0 && tpo_comm_rank(comm) == 0) {
+    struct tpo_buf lines = {0};
+    tpo_buf_append(&lines, j->judged.counts.data, j->judged.counts.len);
+    tpo_buf_append(&lines, counts, n_counts);
+    status = lines.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts")
+                          : take_all(j, samples, scores, n_scores, &lines, failures, err);
+    tpo_buf_free(&lines);
   }
-  free(all);
-  free(lines);
-  return tpo_comm_agree(session->comm, status, err);
+  free(scores);
+  free(counts);
+  return tpo_comm_agree(comm, status, err);
+}
+
+static void free_judging(struct judging *j)
+{
+  judged_close(&j->judged);
+  free((size_t *)j->prompts.firsts);
+  judge_watch_free(&j->watch);
+  free(j->todo);
+  free(j->taken);
+  free_batch(&j->batch);
+  tpo_buf_free(&j->results);
+  tpo_buf_free(&j->counts);
+}
+
+/* samples: rank 0's; copy: what the others have of them. */
+static int judge_shared(const struct tpo_session *session, struct tpo_samples *samples,
+                        const struct tpo_samples *copy, bool couples, const struct tpo_score_options *options,
+                        size_t *failures, struct tpo_error *err)
+{
+  bool first = tpo_comm_rank(session->comm) == 0;
+  struct judging j = {.session = session,
+                      .prompts = {.samples = first ? samples : copy},
+                      .ranks = (size_t)tpo_comm_size(session->comm),
+                      .deadline = session->config->run.deadline,
+                      .pace = -1,
+                      .keeps_itself = tpo_judge_keeps_answers(&session->config->judge)};
+  int status = tpo_comm_agree(session->comm, list_prompts(&j.prompts, couples, err), err);
+  if (status == 0)
+    status =
+        judged_open(&j.judged, session, &j.prompts, couples ? "comparisons" : "judgements", options, err);
+  if (status == 0) status = score_share(&j, err);
+  if (status == 0) status = gather_scores(&j, samples, failures, err);
+  status = tpo_comm_agree(session->comm, status, err);
+  if (j.judged.kept)
+    status = kept_tell(j.judged.kept, status, (double)(j.n_mine + (first ? j.judged.n_done : 0)),
+                       (double)j.prompts.n, "prompts' judgements", err);
+  free_judging(&j);
+  return status;
 }
 
 static int judge_all(const struct tpo_session *session, struct tpo_samples *samples, bool couples,
-                     size_t *failures, struct tpo_error *err)
+                     const struct tpo_score_options *options, size_t *failures, struct tpo_error *err)
 {
   struct tpo_samples copy = {0};
-  struct tpo_buf scores = {0}, counts = {0};
   *failures = 0;
   int status = share_samples(session, samples, &copy, err);
-  if (status == 0) {
-    status = score_share(session, tpo_comm_rank(session->comm) == 0 ? samples : &copy, couples, &scores,
-                         &counts, err);
-    status = tpo_comm_agree(session->comm, status, err);
-  }
-  if (status == 0) status = gather_scores(session, samples, &scores, &counts, failures, err);
-  tpo_buf_free(&scores);
-  tpo_buf_free(&counts);
+  if (status == 0) status = judge_shared(session, samples, &copy, couples, options, failures, err);
   tpo_samples_free(&copy);
-  return tpo_comm_agree(session->comm, status, err);
+  return status;
 }
 
-int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples, size_t *failures,
-                      struct tpo_error *err)
+int tpo_score_samples(const struct tpo_session *session, struct tpo_samples *samples,
+                      const struct tpo_score_options *options, size_t *failures, struct tpo_error *err)
 {
-  return judge_all(session, samples, false, failures, err);
+  return judge_all(session, samples, false, options, failures, err);
 }
 
-int score_couples(const struct tpo_session *session, struct tpo_samples *couples, size_t *failures,
-                  struct tpo_error *err)
+int score_couples(const struct tpo_session *session, struct tpo_samples *couples,
+                  const struct tpo_score_options *options, size_t *failures, struct tpo_error *err)
 {
-  return judge_all(session, couples, true, failures, err);
+  return judge_all(session, couples, true, options, failures, err);
 }

@@ -11,12 +11,21 @@
 #include "base/file.h"
 #include "base/memory.h"
 
+/* Whether what the folder keeps is of the same kind, by the first line of both works. */
+static bool is_of_kind(const char *folder, const char *work)
+{
+  char begin[128];
+  journal_begin_of_work(folder, begin, sizeof begin);
+  size_t len = strlen(begin);
+  return strncmp(work, begin, len) == 0 && (work[len] == '\n' || len == 0 || len == sizeof begin - 1);
+}
+
 /* Rank 0's, which reads what there is. */
 static int open_first(struct kept *kept, const char *work, enum kept_other other, struct tpo_error *err)
 {
   struct tpo_error why = {0};
   int status = journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, &why);
-  if (status == TPO_E_STATE && other == KEPT_DROP) {
+  if (status == TPO_E_STATE && other == KEPT_DROP && is_of_kind(kept->folder, work)) {
     tpo_log(TPO_LOG_WARN, "%s; it is begun anew", why.message);
     status = journal_remove(kept->folder, err);
     return status < 0 ? status : journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);

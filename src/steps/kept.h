@@ -24,7 +24,7 @@ struct kept {
 /* What becomes of a journal of other work in the folder. */
 enum kept_other {
   KEPT_REFUSE, /* an error, TPO_E_USAGE, that names what differs */
-  KEPT_DROP    /* removed, with a warning */
+  KEPT_DROP /* removed, with a warning; but one whose first line differs, "what: samples" say, is refused */
 };
 
 /* All ranks. work: lines "NAME: VALUE\n" of all that the results depend on, rank 0's. A rank that doesn't see

@@ -91,7 +91,8 @@ static int take_shares(struct tpo_samples *samples, const struct tpo_samples *co
 }
 
 int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samples,
-                     const struct tpo_samples *before, size_t *failures, struct tpo_error *err)
+                     const struct tpo_samples *before, const struct tpo_score_options *options,
+                     size_t *failures, struct tpo_error *err)
 {
   /* Both positions are asked whatever judge.comparisons says, and raw
    * scores compare as well as scaled ones. */
@@ -106,7 +107,7 @@ int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samp
   int status = first && !rows ? TPO_E_MEMORY : 0;
   if (status == 0 && first) status = make_couples(samples, before, &couples, rows, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (status == 0) status = score_couples(&within, &couples, failures, err);
+  if (status == 0) status = score_couples(&within, &couples, options, failures, err);
   if (status == 0 && first) {
     status = take_shares(samples, &couples, rows, failures, err);
     free(samples->judge_counts);

@@ -23,7 +23,8 @@ static int take_matched(struct tpo_samples *matched, const struct tpo_samples *n
 
 /* The judge itself compares. All ranks; result on rank 0. */
 static int ask_judge(const struct tpo_session *session, const struct tpo_samples *now,
-                     const struct tpo_samples *before, struct win_rate *out, struct tpo_error *err)
+                     const struct tpo_samples *before, const struct tpo_score_options *options,
+                     struct win_rate *out, struct tpo_error *err)
 {
   struct tpo_samples matched = {0};
   size_t failures = 0, unmatched = 0;
@@ -31,7 +32,7 @@ static int ask_judge(const struct tpo_session *session, const struct tpo_samples
   double any = matched.n > 0; /* no judge is opened for nothing */
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = tpo_comm_allreduce_max_f64(session->comm, &any, 1, err);
-  if (status == 0 && any > 0) status = tpo_score_versus(session, &matched, before, &failures, err);
+  if (status == 0 && any > 0) status = tpo_score_versus(session, &matched, before, options, &failures, err);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = win_rate_of_shares(&matched, out, err);
   out->unmatched = unmatched;
   tpo_samples_free(&matched);
@@ -39,11 +40,11 @@ static int ask_judge(const struct tpo_session *session, const struct tpo_samples
 }
 
 int win_rate_between(const struct tpo_session *session, const struct tpo_samples *now,
-                     const struct tpo_samples *before, double unparsed, struct win_rate *out,
-                     struct tpo_error *err)
+                     const struct tpo_samples *before, double unparsed,
+                     const struct tpo_score_options *options, struct win_rate *out, struct tpo_error *err)
 {
   const struct tpo_judge_config *judge = &session->config->judge;
-  if (tpo_judge_compares(judge)) return ask_judge(session, now, before, out, err);
+  if (tpo_judge_compares(judge)) return ask_judge(session, now, before, options, out, err);
   bool raw = tpo_judge_mixes(judge);
   int status =
       tpo_comm_rank(session->comm) == 0 ? win_rate_of_scores(now, before, unparsed, raw, out, err) : 0;

@@ -2,10 +2,12 @@
  * are tested end to end. */
 #include <dirent.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/hash.h"
 #include "base/json.h"
 #include "ask/http/cache.h"
 #include "ask/http/protocol.h"
+#include "store/journal/journal.h"
 #include "unit.h"
 
 static void address_is_completed_and_shown_without_its_query(void **state)
@@ -373,31 +375,42 @@ static void key_of(int i, char key[33])
   tpo_hash_end(&hash, key);
 }
 
-static struct http_cache *open_cache(const char *folder, int rank)
+static struct http_cache *open_cache_of(const char *folder, const char *work, int rank)
 {
   struct http_cache *cache;
   struct tpo_error err = {0};
-  assert_int_equal(http_cache_open(&cache, folder, rank, &err), 0);
+  if (http_cache_open(&cache, folder, work, rank, &err) < 0) fail_msg("%s", err.message);
   return cache;
+}
+
+static struct http_cache *open_cache(const char *folder, int rank)
+{
+  return open_cache_of(folder, NULL, rank);
 }
 
 static void put(struct http_cache *cache, int i, const char *answer)
 {
   char key[33];
   key_of(i, key);
-  assert_int_equal(http_cache_put(cache, key, answer, NULL), 0);
+  const struct http_kept kept = {.text = (char *)answer,
+                                 .requests = 3,
+                                 .prompt_tokens = 11,
+                                 .completion_tokens = 2,
+                                 .truncated = i == 1};
+  assert_int_equal(http_cache_put(cache, key, &kept, NULL), 0);
 }
 
 /* Whether the answer to question i is kept, and is the one given. */
 static bool holds(const struct http_cache *cache, int i, const char *answer)
 {
-  char key[33], *found;
+  char key[33];
+  struct http_kept kept;
   key_of(i, key);
-  int status = http_cache_get(cache, key, &found, NULL);
+  int status = http_cache_get(cache, key, &kept, NULL);
   assert_true(status >= 0);
-  if (status == 0) assert_null(found);
-  bool same = status == 1 && strcmp(found, answer) == 0;
-  free(found);
+  if (status == 0) assert_null(kept.text);
+  bool same = status == 1 && strcmp(kept.text, answer) == 0;
+  free(kept.text);
   return same;
 }
 
@@ -437,87 +450,92 @@ static void all_files_of_a_folder_count(void **state)
   http_cache_close(cache);
 }
 
-static void folder_gets_no_file_without_an_answer(void **state)
+static void folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before(void **state)
 {
-  http_cache_close(open_cache(*state, 0));
-  struct dirent **names;
-  int n = scandir(*state, &names, NULL, NULL);
-  assert_int_equal(n, 2); /* . and .. */
-  for (int i = 0; i < n; i++) free(names[i]);
-  free(names);
+  char folder[4300], file[4200];
+  struct http_cache *cache;
+  struct tpo_error err = {0};
+  snprintf(folder, sizeof folder, "%s/not/yet", (char *)*state);
+  cache = open_cache(folder, 0);
+  assert_int_equal(access(folder, F_OK), -1);
+  assert_false(holds(cache, 0, "x"));
+  put(cache, 0, "x");
+  assert_true(holds(cache, 0, "x"));
+  http_cache_close(cache);
+  snprintf(file, sizeof file, "%s/file", (char *)*state);
+  fclose(fopen(file, "w"));
+  for (int below = 0; below < 2; below++) {
+    snprintf(folder, sizeof folder, "%s%s", file, below ? "/answers" : "");
+    assert_true(http_cache_open(&cache, folder, NULL, 0, &err) < 0);
+    assert_contains(err.message, file);
+  }
 }
 
-/* Writes the answers 0, 1 and 2 and gives the bytes of their file. */
-static size_t write_three(const char *folder, char path[8400], char *bytes, size_t capacity)
+static void what_an_answer_took_is_told_and_who_asked_for_it(void **state)
 {
-  struct http_cache *cache = open_cache(folder, 0);
+  static const char *const works[] = {"one", "other", NULL};
+  struct http_cache *cache = open_cache_of(*state, "one", 0);
+  put(cache, 1, "x");
+  http_cache_close(cache);
+  for (int i = 0; i < 3; i++) {
+    struct http_kept kept;
+    char key[33];
+    key_of(1, key);
+    cache = open_cache_of(*state, works[i], 0);
+    assert_int_equal(http_cache_get(cache, key, &kept, NULL), 1);
+    assert_true(kept.requests == 3 && kept.prompt_tokens == 11 && kept.completion_tokens == 2 &&
+                kept.truncated);
+    assert_int_equal(kept.ours, i == 0);
+    free(kept.text);
+    http_cache_close(cache);
+  }
+}
+
+static void damaged_answers_are_none(void **state)
+{
+  char path[8400] = "";
+  struct http_cache *cache = open_cache(*state, 0);
   for (int i = 0; i < 3; i++) put(cache, i, "some answer");
   http_cache_close(cache);
   struct dirent **names;
-  int n = scandir(folder, &names, NULL, NULL);
+  int n = scandir(*state, &names, NULL, NULL);
   for (int i = 0; i < n; i++) {
-    if (names[i]->d_name[0] != '.') snprintf(path, 8400, "%s/%s", folder, names[i]->d_name);
+    if (names[i]->d_name[0] != '.') snprintf(path, sizeof path, "%s/%s", (char *)*state, names[i]->d_name);
     free(names[i]);
   }
   free(names);
-  FILE *file = fopen(path, "rb");
-  size_t len = fread(bytes, 1, capacity, file);
+  FILE *file = fopen(path, "r+b");
+  char bytes[2000], *second;
+  size_t len = fread(bytes, 1, sizeof bytes, file);
+  second = memmem(bytes, len, "some answer", 11) + 11;
+  second = memmem(second, len - (size_t)(second - bytes), "some answer", 11);
+  fseek(file, second - bytes, SEEK_SET);
+  fwrite("Some", 1, 4, file);
   fclose(file);
-  return len;
-}
-
-static void write_bytes(const char *path, const char *bytes, size_t len)
-{
-  FILE *file = fopen(path, "wb");
-  assert_int_equal(fwrite(bytes, 1, len, file), len);
-  fclose(file);
-}
-
-static void torn_last_line_is_left_out(void **state)
-{
-  char path[8400], bytes[2000];
-  size_t len = write_three(*state, path, bytes, sizeof bytes), line = len / 3;
-  for (size_t cut = 2 * line; cut <= len; cut++) {
-    write_bytes(path, bytes, cut);
-    struct http_cache *cache = open_cache(*state, 0);
-    assert_true(holds(cache, 0, "some answer") && holds(cache, 1, "some answer"));
-    assert_int_equal(holds(cache, 2, "some answer"), cut >= len - 1); /* its newline may be missing */
-    http_cache_close(cache);
-  }
-}
-
-static void every_damaged_byte_is_noticed(void **state)
-{
-  char path[8400], bytes[2000];
-  size_t len = write_three(*state, path, bytes, sizeof bytes), line = len / 3;
   tpo_log_setup(TPO_LOG_ERROR, false, 0);
-  for (size_t at = line; at < 2 * line - 1; at++) {
-    bytes[at] ^= 1;
-    write_bytes(path, bytes, len);
-    bytes[at] ^= 1;
-    struct http_cache *cache = open_cache(*state, 0);
-    assert_true(holds(cache, 0, "some answer") && holds(cache, 2, "some answer"));
-    assert_false(holds(cache, 1, "some answer"));
-    assert_int_equal(http_cache_size(cache), 2);
-    http_cache_close(cache);
-  }
-  tpo_log_setup(TPO_LOG_INFO, false, 0);
-}
-
-static void foreign_files_are_no_answers(void **state)
-{
-  char path[8400], bytes[2000];
-  write_three(*state, path, bytes, sizeof bytes);
-  static const char *const texts[] = {"", "\n\n\n", "{}", "{\"sum\":\"", "not JSON at all\n"};
-  tpo_log_setup(TPO_LOG_ERROR, false, 0);
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-    snprintf(path, sizeof path, "%s/foreign-%zu.jsonl", (char *)*state, i);
-    write_bytes(path, texts[i], strlen(texts[i]));
-  }
-  struct http_cache *cache = open_cache(*state, 0);
-  assert_int_equal(http_cache_size(cache), 3);
+  cache = open_cache(*state, 0);
+  assert_true(holds(cache, 0, "some answer") && !holds(cache, 1, "some answer"));
+  assert_true(holds(cache, 2, "some answer"));
+  put(cache, 1, "asked again");
+  assert_true(holds(cache, 1, "asked again"));
+  http_cache_close(cache);
+  cache = open_cache(*state, 0);
+  assert_true(holds(cache, 1, "asked again"));
   http_cache_close(cache);
   tpo_log_setup(TPO_LOG_INFO, false, 0);
+}
+
+static void folder_of_other_work_is_refused(void **state)
+{
+  struct journal *journal;
+  struct http_cache *cache;
+  struct tpo_error err = {0};
+  assert_int_equal(journal_open(&journal, *state, "what: samples\n", 0, JOURNAL_WRITE, &err), 0);
+  assert_int_equal(journal_append(journal, "a", 1, "b", 1, &err), 0);
+  journal_close(journal);
+  assert_int_equal(http_cache_open(&cache, *state, NULL, 0, &err), TPO_E_USAGE);
+  assert_contains(err.message, "name another folder in judge.cache");
+  assert_contains(err.message, "what: samples");
 }
 
 int main(void)
@@ -541,10 +559,13 @@ int main(void)
       cmocka_unit_test_setup_teardown(answers_are_found_at_once_and_after_opening_again, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(all_files_of_a_folder_count, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(folder_gets_no_file_without_an_answer, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(torn_last_line_is_left_out, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(every_damaged_byte_is_noticed, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(foreign_files_are_no_answers, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(
+          folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before, make_folder,
+          remove_folder),
+      cmocka_unit_test_setup_teardown(what_an_answer_took_is_told_and_who_asked_for_it, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(damaged_answers_are_none, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(folder_of_other_work_is_refused, make_folder, remove_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,19 +177,16 @@ def test_retry_after_is_obeyed(tpo, samples, tmp_path, form):
 @pytest.mark.parametrize("ranks", [0, 2])
 def test_a_server_that_asks_to_wait_for_long_ends_it_and_what_was_answered_is_kept(tpo, samples, tmp_path, ranks):
     settings = [f"judge.prompt={PROMPT}", "judge.concurrency=1", "judge.retries=9", "judge.max_failed=1"]
-    kept = [*settings, f"judge.cache={tmp_path / 'cache'}"]
 
     def behave(request):
         return rate(request) if request.number < 3 else error(429, "come back later", {"Retry-After": "601"})
     with FakeServer(behave) as server:
-        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *kept), env=PLAIN, code=1, ranks=ranks)
-        assert "asks to wait for 601 s" in text and "come back later" in text and "cache" in text and "--resume" in text
-        assert len(server.requests) <= 3 + max(ranks, 1) and not (tmp_path / "s.h5").exists()
-        answered, n = {r.user for r in server.requests[:3]}, len(server.requests)
         text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, code=1, ranks=ranks)
-        assert "judge.cache names no folder" in text
-        n, server.behave = len(server.requests), rate
-        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *kept), env=PLAIN, ranks=ranks)
+        assert "asks to wait for 601 s" in text and "come back later" in text and "--resume" in text
+        assert f"the answers so far are kept in {tmp_path}/judge-cache: " in text
+        assert len(server.requests) <= 3 + max(ranks, 1) and not (tmp_path / "s.h5").exists()
+        answered, n, server.behave = {r.user for r in server.requests[:3]}, len(server.requests), rate
+        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, ranks=ranks)
         assert answered.isdisjoint({r.user for r in server.requests[n:]})
     assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
 
@@ -331,7 +328,7 @@ def test_a_wrong_key_address_or_model_ends_it_with_one_message(tpo, samples, tmp
     assert len(re.findall("HTTP " + case, text)) == 1 and not (tmp_path / "s.h5").exists()
     assert len(server.requests) <= 16
     if not ranks:
-        assert len(text.splitlines()) == 1
+        assert len(text.splitlines()) == 2 and "judge-cache" in text.splitlines()[0]
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
@@ -390,15 +387,49 @@ def test_nothing_is_asked_twice(tpo, samples, tmp_path):
         tpo.ok(*arguments(samples, server.url, out, *settings, model="judge-2"), env=PLAIN)
         assert len(server.requests) == 2 * first, "another model's answers are others"
         server.requests.clear()
-        files = sorted(cache.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)  # judge-2 has the last
-        lines = files[0].read_bytes().splitlines(keepends=True)
-        lines[0] = lines[0].replace(b"Fair", b"Foul")
-        files[0].write_bytes(b"".join(lines)[:-9])
+        files = sorted(cache.glob("*.journal"), key=lambda path: path.stat().st_mtime_ns)  # judge-2 has the last
+        files[0].write_bytes(files[0].read_bytes().replace(b"Fair", b"Foul", 1)[:-9])
         with open(files[-1], "ab") as f:
-            f.write(b"\x00\xff{\"sum\":\"00")
+            f.write(b"\x00\xff and more that is no answer")
+        (cache / "answers-0-1-2.jsonl").write_text("{}\n")
         result = tpo(*arguments(samples, server.url, out, *settings), env=PLAIN)
         assert result.returncode == 0 and len(server.requests) == 2 and usable(out) == rows
-        assert b"1 damaged lines" in result.stderr
+        assert b"1 entries are damaged" in result.stderr and b"1 files *.jsonl of an earlier version are not read" in result.stderr
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_what_was_paid_for_is_not_asked_again_after_too_many_failures(tpo, samples, tmp_path, ranks):
+    """Without any setting: the answers are kept beside --out, and a line says so."""
+    (tmp_path / "sub").mkdir()
+    out, settings = tmp_path / "sub" / "scored.h5", [f"judge.prompt={PROMPT}", "judge.retries=0"]
+    refused = set()
+
+    def behave(request):
+        if request.number % 2 or request.user in refused:
+            refused.add(request.user)
+            return error(400, "too long" if len(refused) % 3 else "too odd")
+        return rate(request)
+    with FakeServer(behave) as server:
+        text = tpo.fails(*arguments(samples, server.url, out, *settings), env=PLAIN, code=1, ranks=ranks)
+        assert f"the judge's answers are kept in {out.parent}/judge-cache: none is asked for twice" in text
+        assert re.search(r"the judge gave no score to \d+ responses: \d+ times HTTP 400: too long; \d+ times HTTP 400: too odd\n", text)
+        n, server.behave = len(server.requests), rate
+        answered = {r.user for r in server.requests} - refused
+        tpo.ok(*arguments(samples, server.url, out, *settings), env=PLAIN, ranks=ranks)
+        assert {r.user for r in server.requests[n:]} == refused and answered
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
+    assert list((out.parent / "judge-cache").glob("*.journal"))
+
+
+def test_reasons_for_failures_are_told_though_they_are_few_enough(tpo, samples, tmp_path):
+    with FakeServer(lambda request: rate(request) if request.number else error(400, "not this one")) as server:
+        result = tpo(*arguments(samples, server.url, tmp_path / "s.h5", f"judge.prompt={PROMPT}", "judge.max_failed=0.5"), env=PLAIN)
+    assert result.returncode == 0 and b"no score to 1 response: once HTTP 400: not this one\n" in result.stderr
+
+
+def test_only_a_judge_that_asks_a_server_keeps_answers(tpo, samples, tmp_path):
+    result = tpo("judge", "--samples", samples, "--judge", "rule", "--out", tmp_path / "s.h5")
+    assert result.returncode == 0 and b"kept" not in result.stderr and not (tmp_path / "judge-cache").exists()
 
 
 def test_failures_are_not_kept(tpo, samples, tmp_path):
@@ -489,7 +520,7 @@ run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 
 """)
         result = tpo("run", tmp_path / "run.yaml", ranks=2, env={**PLAIN, "MY_KEY": KEY})
     assert result.returncode == 0, result.stderr.decode()
-    assert server.requests and list((tmp_path / "run" / "judge-cache").glob("answers-*.jsonl"))
+    assert server.requests and list((tmp_path / "run" / "judge-cache").glob("*.journal"))
     assert KEY.encode() not in traces(tmp_path) + result.stdout + result.stderr
     assert all("score" in row["detail"] for row in usable(tmp_path / "run" / "iter-001" / "scored.h5"))
 
@@ -568,6 +599,7 @@ def test_a_comparison_without_an_answer_is_no_score(tpo, samples, tmp_path, rank
         hurt = f"A:{group[0]['response']}\nB:{group[1]['response']}"
         server.behave = lambda request: error(400, "not today") if request.user.endswith(hurt) else compare(request)
         out = tmp_path / "scored.h5"
+        settings.append(f"judge.cache={tmp_path / 'another'}")
         text = tpo.fails(*arguments(samples, server.url, out, *settings, "judge.max_failed=0"), env=PLAIN, ranks=ranks, code=1)
         told = f"1 of {len(by_prompt)} prompts (2 of {sum(map(len, by_prompt.values()))} responses)"
         assert told in text and "HTTP 400: not today" in text

@@ -92,7 +92,7 @@ def test_fewer_comparisons_are_made_when_asked_for(tpo, samples, judge_model, tm
 def test_answers_without_a_verdict_leave_all_equal_and_are_told(tpo, samples, judge_model, tmp_path):
     result = tpo("judge", "--samples", samples, "--judge", f"pairwise:{judge_model}", "--out", tmp_path / "o.h5", "--set",
                  "judge.max_tokens=4")
-    assert result.returncode == 0 and b"60 of 60 answers hold no verdict" in result.stderr
+    assert result.returncode == 0 and re.search(rb"(\d\d) of \1 answers hold no verdict", result.stderr)
     for details in judged(tpo, tmp_path / "o.h5").values():
         assert [(d["elo"], d["unparsable"]) for d in details] == [(0, 6)] * 4
 

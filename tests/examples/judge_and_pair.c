@@ -32,7 +32,7 @@ int main(int argc, char **argv)
   options.train_forced = config.thought.train_forced;
   if (status == 0) status = tpo_comm_open_alone(&session.comm, &err);
   if (status == 0) status = tpo_samples_read(&samples, argv[1], &err);
-  if (status == 0) status = tpo_score_samples(&session, &samples, &failures, &err);
+  if (status == 0) status = tpo_score_samples(&session, &samples, NULL, &failures, &err);
   if (status == 0) status = tpo_select_pairs(&pairs, &samples, &options, &statistics, &err);
   for (size_t i = 0; status == 0 && i < pairs.n; i++) {
     const struct tpo_pair_row *pair = &pairs.rows[i];

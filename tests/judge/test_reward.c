@@ -38,7 +38,7 @@ static void add_texts(struct texts *texts, const char *key)
     int32_t *copy = malloc(n * sizeof *copy);
     assert_non_null(copy);
     for (size_t j = 0; j < n; j++) copy[j] = (int32_t)json_integer_value(json_array_get(ids, j));
-    texts->text[texts->n] = (struct tpo_reward_text){copy, n};
+    texts->text[texts->n] = (struct tpo_reward_text){.ids = copy, .n = n};
     texts->rows[texts->n++] = row;
   }
 }
@@ -227,7 +227,7 @@ static void what_texts_share_is_computed_once(void **state)
   struct tpo_reward_text texts[8];
   for (int i = 0; i < 8; i++) { /* two prompts of 50 tokens, four responses of 10 each */
     for (int j = 0; j < 60; j++) ids[i][j] = j < 50 ? i / 4 * 100 + j : i * 20 + j;
-    texts[i] = (struct tpo_reward_text){ids[i], 60};
+    texts[i] = (struct tpo_reward_text){.ids = ids[i], .n = 60};
   }
   struct tpo_reward *reward = open_reward(*state, be, TPO_DTYPE_FP32, 4096, 0, NULL);
   assert_ok(tpo_reward_score(reward, texts, 8, results, &err));
@@ -236,6 +236,11 @@ static void what_texts_share_is_computed_once(void **state)
   assert_int_equal(stats.tokens, 8 * 60);
   assert_int_equal(stats.computed, 2 * (48 + 4 * 12)); /* whole blocks of 16 */
   assert_int_equal(stats.passes, 1);
+  for (int i = 0; i < 8; i++) texts[i].apart = i % 2 == 0;
+  assert_ok(tpo_reward_score(reward, texts, 8, results, &err));
+  int64_t before = stats.computed;
+  tpo_reward_stats(reward, &stats);
+  assert_int_equal(stats.computed - before, 4 * (48 + 2 * 12));
   tpo_reward_close(reward);
   tpo_backend_close(be);
 }
@@ -257,7 +262,7 @@ static void make_responses(int32_t ids[N_RESPONSES][RESPONSE_TEXT], struct tpo_r
                                  : 20000 + j;
     memcpy(&ids[i][43], turn, sizeof turn);
     if (i == 5) memcpy(&ids[i][101], turn, sizeof turn);
-    texts[i] = (struct tpo_reward_text){ids[i], RESPONSE_TEXT};
+    texts[i] = (struct tpo_reward_text){.ids = ids[i], .n = RESPONSE_TEXT};
   }
 }
 
@@ -301,8 +306,9 @@ static void a_text_that_cannot_be_scored_is_told_and_the_others_are_scored(void 
   const int32_t cut[] = {128000, 1, 128009, 128006, 78191, 128007};
   int32_t *lengthy = calloc(257, sizeof *lengthy);
   assert_non_null(lengthy);
-  const struct tpo_reward_text texts[] = {{good, 9}, {NULL, 0},      {outside, 7}, {negative, 1},
-                                          {cut, 6},  {lengthy, 257}, {good, 9}};
+  const struct tpo_reward_text texts[] = {{good, 9, false},     {NULL, 0, false}, {outside, 7, false},
+                                          {negative, 1, false}, {cut, 6, false},  {lengthy, 257, false},
+                                          {good, 9, false}};
   static const char *const why[] = {"",
                                     "no token",
                                     "token id 128257 at 0",
@@ -327,7 +333,7 @@ static void a_text_that_cannot_be_scored_is_told_and_the_others_are_scored(void 
 
   put_reward_folder(*state, "seqcls", NULL);
   const int32_t padding[] = {279, 279};
-  struct tpo_reward_text text = {padding, 2};
+  struct tpo_reward_text text = {.ids = padding, .n = 2};
   reward = open_reward(*state, be, TPO_DTYPE_FP32, 0, 0, NULL);
   assert_ok(tpo_reward_score(reward, &text, 1, results, &err));
   assert_contains(results[0].why, "nothing but padding");
@@ -423,7 +429,7 @@ static double score_one(const char *folder, const char *head, const int32_t *ids
   struct tpo_reward_result result;
   struct tpo_backend *be = open_backend(CPU);
   struct tpo_reward *reward = open_reward(folder, be, TPO_DTYPE_FP32, 0, 0, head);
-  assert_ok(tpo_reward_score(reward, &(struct tpo_reward_text){ids, n}, 1, &result, &err));
+  assert_ok(tpo_reward_score(reward, &(struct tpo_reward_text){.ids = ids, .n = n}, 1, &result, &err));
   assert_true(result.ok);
   tpo_reward_close(reward);
   tpo_backend_close(be);

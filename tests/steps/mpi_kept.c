@@ -60,6 +60,8 @@ static void other_work_is_refused_or_dropped(void)
   CHECK(kept_open(&kept, comm, folder, "what: squares\nseed: 1\n", KEPT_REFUSE, &err) == TPO_E_USAGE &&
         !kept);
   CHECK(strstr(err.message, "`seed: 0` there, `seed: 1` now"));
+  CHECK(kept_open(&kept, comm, folder, "what: cubes\nseed: 1\n", KEPT_DROP, &err) == TPO_E_USAGE && !kept);
+  CHECK(strstr(err.message, "`what: squares` there, `what: cubes` now"));
   CHECK(kept_open(&kept, comm, folder, "what: squares\nseed: 1\n", KEPT_DROP, &err) == 0);
   CHECK(tpo_comm_rank(comm) > 0 || journal_size(kept->journal) == 0);
   CHECK(tpo_comm_barrier(comm, &err) == 0);

@@ -327,9 +327,25 @@ static void a_journal_is_no_result(void **state)
 
 #define JOURNAL_TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_journal)
 
+static void what_a_journal_is_of_can_be_asked(void **state)
+{
+  (void)state;
+  char begin[10];
+  journal_begin_of_work(folder, begin, sizeof begin);
+  assert_string_equal(begin, "");
+  struct journal *journal = open_ok(JOURNAL_WRITE, 0);
+  append(journal, "a", "b");
+  journal_close(journal);
+  journal_begin_of_work(folder, begin, sizeof begin);
+  assert_string_equal(begin, "model: 12");
+  journal_begin_of_work(folder, begin, 6);
+  assert_string_equal(begin, "model");
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      JOURNAL_TEST(what_a_journal_is_of_can_be_asked),
       JOURNAL_TEST(what_was_appended_is_found_by_this_process_and_the_next),
       JOURNAL_TEST(ranks_files_are_merged_by_key),
       JOURNAL_TEST(many_keys_are_all_found),

@@ -118,12 +118,13 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
 /* To ask others meanwhile would be what the server asked not to do. */
 static int fail_for_now(const struct asking *w, const char *why, double seconds, struct tpo_error *err)
 {
+  const struct http_cache *cache = w->chat->cache;
   return tpo_fail(
       err, TPO_E_IO,
-      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s",
+      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s%.300s%s",
       w->chat->url.shown, seconds, LONGEST_PAUSE, why,
-      w->chat->cache ? "the answers so far are kept in the cache: go on later, a run with --resume"
-                     : "no answer is kept, as judge.cache names no folder");
+      cache ? "the answers so far are kept in " : "no answer is kept, as judge.cache names no folder",
+      cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
 }
 
 /* This attempt failed in a way that another may not. */
@@ -160,7 +161,12 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   chat->truncated += reply.truncated;
   chat->prompt_tokens += reply.prompt_tokens;
   chat->completion_tokens += reply.completion_tokens;
-  int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, reply.text, err) : 0;
+  const struct http_kept kept = {.text = reply.text,
+                                 .requests = slot->failures + 1,
+                                 .prompt_tokens = reply.prompt_tokens,
+                                 .completion_tokens = reply.completion_tokens,
+                                 .truncated = reply.truncated};
+  int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
   if (status == 0) status = settle(w, slot, true, reply.text, err);
   free(reply.text);
   return status;
@@ -288,19 +294,32 @@ static void join_equal(struct asking *w)
   }
 }
 
+/* What work that is taken up again had asked for counts as asked: its counts are those of work that nothing
+ * stopped. */
+static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
+{
+  *answer = (struct ask_answer){true, kept->text};
+  chat->cached += !kept->ours;
+  if (!kept->ours) return;
+  chat->requests += kept->requests;
+  chat->retried += kept->requests - 1;
+  chat->truncated += kept->truncated;
+  chat->prompt_tokens += kept->prompt_tokens;
+  chat->completion_tokens += kept->completion_tokens;
+}
+
 /* What the cache knows is answered; the rest is open. */
 static int look_up(struct asking *w, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   for (size_t i = 0; i < w->n; i++) {
     struct job *job = &w->jobs[i];
-    char *answer;
+    struct http_kept kept;
     if (job->same) continue;
-    int found = chat->cache ? http_cache_get(chat->cache, job->key, &answer, err) : 0;
+    int found = chat->cache ? http_cache_get(chat->cache, job->key, &kept, err) : 0;
     if (found < 0) return found;
-    chat->cached += found;
     if (found)
-      w->answers[i] = (struct ask_answer){true, answer};
+      take_kept(chat, &w->answers[i], &kept);
     else
       w->open[w->n_open++] = job;
   }
@@ -428,7 +447,7 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   if (!chat->settings.model || !chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
-    status = http_cache_open(&chat->cache, options->cache_dir, options->rank, err);
+    status = http_cache_open(&chat->cache, options->cache_dir, options->work, options->rank, err);
   struct http_client_options client = {.url = &chat->url,
                                        .key = chat->key,
                                        .timeout = config->timeout,

@@ -72,12 +72,12 @@ static int common_prefix(const struct reward_text *a, const struct reward_text *
 
 /* What text i and the one before it begin with alike is computed once, and so is their gate. Where their
  * gates stand at different places, the text's own is computed with it. */
-static void share(struct reward_plan *plan, size_t i)
+static void share(struct reward_plan *plan, size_t i, bool apart)
 {
   struct reward_text *text = &plan->texts[i];
   text->owner = i;
   text->shared = 0;
-  if (i == 0) return;
+  if (i == 0 || apart) return;
   const struct reward_text *before = &plan->texts[i - 1];
   int common = common_prefix(before, text, text->n - 1);
   if (text->gate >= 0 && text->gate < common) {
@@ -96,12 +96,15 @@ int reward_plan_make(struct reward_plan *plan, const struct tpo_reward *reward,
   *plan = (struct reward_plan){0};
   plan->texts = tpo_calloc(n, sizeof *plan->texts, err);
   if (!plan->texts) return TPO_E_MEMORY;
+  bool apart = false; /* from the texts before, also where some in between can't be scored */
   for (size_t i = 0; i < n; i++) {
     struct reward_text *text = &plan->texts[plan->n_texts];
     text->index = i;
+    apart = apart || texts[i].apart;
     if (!admit(reward, &texts[i], text, results[i].why)) continue;
     if (text->n > plan->longest) plan->longest = text->n;
-    share(plan, plan->n_texts++);
+    share(plan, plan->n_texts++, apart);
+    apart = false;
   }
   return 0;
 }

@@ -7,7 +7,8 @@
 #define REWARD_BLOCK 16 /* tokens in a block of the KV cache; what texts share is whole blocks */
 
 /* A text takes over what it begins with alike from the text before it, which may have it from the one before
- * that: the K responses of a prompt have the prompt's keys, values and gate together. */
+ * that: the K responses of a prompt have the prompt's keys, values and gate together. One that stands apart has
+ * all its own. */
 struct reward_text {
   size_t index; /* among the caller's texts */
   const int32_t *ids;

@@ -343,6 +343,35 @@ int journal_sync(struct journal *j, struct tpo_error *err)
   return tpo_fail(err, TPO_E_IO, "%s: can't be brought to disk: %s", j->path, strerror(errno));
 }
 
+/* Of one file; false: it has no whole head. */
+static bool begin_of_file(const char *path, char *out, size_t size)
+{
+  struct tpo_map map;
+  const char *work;
+  size_t len;
+  if (!tpo_is_regular(path) || tpo_map_open(&map, path, NULL) < 0) return false;
+  bool found = journal_read_head(&map, &work, &len);
+  if (found) {
+    const char *end = memchr(work, '\n', len);
+    snprintf(out, size, "%.*s", (int)(end ? end - work : 0), work);
+  }
+  tpo_map_close(&map);
+  return found;
+}
+
+void journal_begin_of_work(const char *folder, char *out, size_t size)
+{
+  struct dirent **names;
+  char path[4096];
+  int n = scandir(folder, &names, is_ours, alphasort);
+  bool found = false;
+  *out = '\0';
+  for (int i = 0; i < n && !found; i++)
+    found = tpo_path_join(path, sizeof path, folder, names[i]->d_name, NULL) == 0 &&
+            begin_of_file(path, out, size);
+  if (n >= 0) free_names(names, n);
+}
+
 bool journal_exists(const char *folder)
 {
   struct dirent **names;

@@ -57,6 +57,10 @@ int journal_append(struct journal *journal, const void *key, size_t n_key, const
                    struct tpo_error *err);
 int journal_sync(struct journal *journal, struct tpo_error *err);
 
+/* What the work of the folder's journal begins with, up to `size` - 1 bytes of its first line, "what: samples",
+ * say; "": there is none to be read. */
+void journal_begin_of_work(const char *folder, char *out, size_t size);
+
 /* Whether the folder is there and has a journal's file. */
 bool journal_exists(const char *folder);
 /* For what reads results: an error (usage) that says so where path is a journal's folder or a file of one. */

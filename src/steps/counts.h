@@ -1,0 +1,13 @@
+/* What a judge counted, JSON objects of numbers (tpo_judge_counts): batch by batch, and added up over
+ * batches, ranks and attempts. Of numbers whose name begins with "max_" the largest counts. */
+#ifndef TPO_STEPS_COUNTS_H
+#define TPO_STEPS_COUNTS_H
+
+#include "base/buf.h"
+
+/* What was counted between two states of one judge, as a line of JSON, into out. */
+int counts_between(const char *before, const char *after, struct tpo_buf *out, struct tpo_error *err);
+/* The sum of lines; free() it. NULL: error. */
+char *counts_sum(const char *lines, size_t len, struct tpo_error *err);
+
+#endif
