@@ -14,7 +14,7 @@
 enum { PROMPTS = 120, MAX_K = 6, MAX_ROWS = PROMPTS * MAX_K };
 static struct tpo_sample_row rows[MAX_ROWS];
 static struct tpo_samples samples;
-static char ids[PROMPTS][16];
+static char ids[PROMPTS][24];
 static struct tpo_pairs_config config;
 static struct tpo_pair_options options;
 static struct tpo_pair_statistics statistics;
