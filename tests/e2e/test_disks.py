@@ -63,7 +63,7 @@ def test_a_write_that_fails_anywhere_in_a_file_ends_well(tpo, files, failing, tm
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name, ranks", [("samples.h5", 2), ("pairs.h5", 0), ("trainer.h5", 2)])
+@pytest.mark.parametrize("name, ranks", [("samples.h5", 2), ("pairs.h5", 0), ("best-001.h5", 2)])
 def test_a_run_whose_disk_fails_goes_on_later(tpo, tiny_model, failing, tmp_path, name, ranks):
     tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)
     config, run_dir = tmp_path / "run.yaml", tmp_path / "run"

@@ -299,16 +299,16 @@ def test_a_checkpoint_that_cannot_be_written(tpo, tiny_model, pairs, tmp_path, r
     out, metrics = tmp_path / "c.h5", tmp_path / "m.jsonl"
     job = Job(["dpo", "--model", tiny_model, "--pairs", pairs / "pairs.h5", "--out", out, "--batch", 2, "--epochs", 10000,
                "--metrics", metrics], ranks)
-    pids = job.ranks()
-    job.wait_for(out.exists)
+    pids, journal = job.ranks(), tmp_path / "c.h5.journal"
+    job.wait_for(lambda: list(journal.glob("best-*.h5")))
     for pid in pids:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (30_000, 30_000) if metrics.stat().st_size < 20_000 else (0, 0))
     code, text, seconds = job.end(60)
     assert code == 1 and seconds < 40, text
     assert sum(line.startswith("tpo: ") for line in text.splitlines()) == 1, text
-    assert str(out) in text, text
-    assert not list(tmp_path.glob("c.h5.*"))
-    tpo.ok("inspect", out)
+    assert str(journal) in text or str(metrics) in text, text
+    assert not out.exists() and not list(journal.glob("*.tmp.*"))
+    tpo.ok("inspect", next(journal.glob("best-*.h5")))
 
 
 def test_two_runs_in_one_folder(tpo, config):
