@@ -170,7 +170,23 @@ static int cut_metrics(const struct training *t, FILE *file, int64_t size, struc
   return 0;
 }
 
-static int open_metrics(const struct training *t, int64_t mark, FILE **metrics, struct tpo_error *err)
+/* Of a state that was kept without metrics, whose steps have no lines anywhere. */
+static int refuse_metrics(const struct training *t, const struct tpo_dpo_progress *p, FILE *file,
+                          struct tpo_error *err)
+{
+  struct stat now;
+  if (p->mark >= 0 || p->steps == 0 || fstat(fileno(file), &now) < 0 || !S_ISREG(now.st_mode) ||
+      now.st_size == 0)
+    return 0;
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "--metrics %s has lines, but the training that is gone on with, of %lld steps, wrote none when it "
+      "was last stopped; name a file that is not there yet",
+      t->metrics_path, (long long)p->steps);
+}
+
+static int open_metrics(const struct training *t, const struct tpo_dpo_progress *p, FILE **metrics,
+                        struct tpo_error *err)
 {
   int status = 0;
   *metrics = NULL;
@@ -179,7 +195,8 @@ static int open_metrics(const struct training *t, int64_t mark, FILE **metrics, 
     if (!*metrics)
       status = tpo_fail(err, TPO_E_USAGE, "--metrics %s can't be written: %m", t->metrics_path);
     else if (*metrics != stdout)
-      status = cut_metrics(t, *metrics, mark < 0 ? 0 : mark, err);
+      status = refuse_metrics(t, p, *metrics, err);
+    if (status == 0 && *metrics != stdout) status = cut_metrics(t, *metrics, p->mark < 0 ? 0 : p->mark, err);
   }
   return tpo_comm_agree(t->s->session.comm, status, err);
 }
@@ -227,7 +244,7 @@ static int run_epochs(struct training *t, struct tpo_dpo *dpo, struct tpo_error 
   const struct tpo_dpo_progress *p = tpo_dpo_progress(dpo);
   FILE *metrics;
   int64_t before = p->steps;
-  int status = open_metrics(t, p->mark, &metrics, err);
+  int status = open_metrics(t, p, &metrics, err);
   while (status == 0 && p->epochs_done < t->in->config.train.epochs) status = run_epoch(t, dpo, metrics, err);
   progress_end(&t->s->bar);
   if (status < 0) status = tpo_dpo_stop(dpo, status, err);

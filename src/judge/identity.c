@@ -1,4 +1,4 @@
-/* A model's files, hashed in samples. */
+/* A model's files, hashed in samples, and those of a program. */
 #include "judge/identity.h"
 
 #include <dirent.h>
@@ -45,7 +45,7 @@ static int add_folder(struct tpo_hash *hash, const char *folder, struct tpo_erro
   return status;
 }
 
-int judge_identify_model(const char *path, struct tpo_buf *out, struct tpo_error *err)
+static int identify(const char *what, const char *path, struct tpo_buf *out, struct tpo_error *err)
 {
   char hex[33];
   struct tpo_hash hash;
@@ -53,6 +53,16 @@ int judge_identify_model(const char *path, struct tpo_buf *out, struct tpo_error
   if (status < 0) return status;
   status = tpo_is_dir(path) ? add_folder(&hash, path, err) : add_file(&hash, "", path, err);
   tpo_hash_end(&hash, hex);
-  tpo_buf_printf(out, "judge model %s: %s\n", path, hex);
+  tpo_buf_printf(out, "judge %s %s: %s\n", what, path, hex);
   return status;
+}
+
+int judge_identify_model(const char *path, struct tpo_buf *out, struct tpo_error *err)
+{
+  return identify("model", path, out, err);
+}
+
+int judge_identify_program(const char *path, struct tpo_buf *out, struct tpo_error *err)
+{
+  return identify("program", path, out, err);
 }

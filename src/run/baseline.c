@@ -85,11 +85,11 @@ static int check(const struct loop *loop, struct tpo_error *err)
     return tpo_fail(err, TPO_E_USAGE,
                     "run.baseline: responses to validation instructions are compared, "
                     "and data.validation_prompts is 0");
+  if (tpo_same_file(dir, loop->config->run.dir))
+    return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is this run's own folder", dir);
   int status = tpo_look_for(dir, err);
   if (status < 0) return status;
   if (!tpo_is_dir(dir)) return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is no folder of a run", dir);
-  if (tpo_same_file(dir, loop->config->run.dir))
-    return tpo_fail(err, TPO_E_USAGE, "run.baseline: %s is this run's own folder", dir);
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
     if (tpo_path_join(path, sizeof path, dir, needed[i], err) < 0) return TPO_E_USAGE;
     status = tpo_look_for(path, err);

@@ -7,6 +7,7 @@
 #include "base/philox.h"
 #include "run/loop.h"
 #include "steps/judge_item.h"
+#include "steps/room.h"
 #include "tpo/data.h"
 #include "tpo/judge.h"
 
@@ -38,20 +39,30 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
                   source->file, n, loop->config->run.iterations, source->each, source->needed);
 }
 
+struct requirements {
+  const struct loop *loop;
+  struct prompt_room *room;
+};
+
 static int check_item(void *arg, const struct tpo_instruction *of, struct tpo_error *err)
 {
-  const struct loop *loop = arg;
+  const struct requirements *required = arg;
   const struct tpo_judge_item item = judge_item_of_instruction(of);
-  return tpo_judge_validate(&loop->config->judge, &item, err);
+  int status = tpo_judge_validate(&required->loop->config->judge, &item, err);
+  return status < 0 ? status : prompt_room_check(required->room, of, err);
 }
 
-/* The whole file: enough for the run, and nothing in it that the judge could not check, but for the bad rows
- * that are allowed. */
+/* The whole file: enough for the run, and nothing in it that the judge could not check or that is too long for
+ * the model, but for the bad rows that are allowed. */
 static int read_source(struct loop *loop, const struct instruction_file *source, bool validation,
                        struct tpo_instructions *all, struct tpo_error *err)
 {
-  int status =
-      tpo_instructions_read_checked(all, source->file, loop->config->data.skip_bad, check_item, loop, err);
+  struct requirements required = {.loop = loop};
+  int status = prompt_room_open(&required.room, loop->config, loop->config->model.path, err);
+  if (status == 0)
+    status = tpo_instructions_read_checked(all, source->file, loop->config->data.skip_bad, check_item,
+                                           &required, err);
+  prompt_room_close(required.room);
   if (status == 0 && all->n < source->needed) status = too_few(loop, source, validation, all->n, err);
   return status;
 }

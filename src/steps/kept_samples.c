@@ -36,6 +36,9 @@ static void put_settings(const struct tpo_session *session, const struct tpo_gen
     config_append_value(&config, key, work);
     tpo_buf_putc(work, '\n');
   }
+  const char *backend = session->backend ? tpo_backend_describe(session->backend) : "";
+  tpo_buf_printf(work, "backend: %.*s\n", (int)strcspn(backend, " :"),
+                 backend); /* cpu or cuda, of any kind */
   tpo_buf_printf(work, "iteration: %u\n", options->iteration);
 }
 

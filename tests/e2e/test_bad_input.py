@@ -180,7 +180,7 @@ def test_the_context_must_hold_an_inserted_marker(tpo, tmp_path, prompts):
             if works:
                 tpo.ok(*command)
             else:
-                one_message(tpo.fails(*command, code=1), "prompt ", f": {longest} tokens; the model's context of {longest + 36} leaves 36",
+                one_message(tpo.fails(*command, code=1), "instruction ", f": {longest} tokens; the model's context of {longest + 36} leaves 36",
                             "half of sampling.max_tokens (20; thought.thought_tokens is 0), the 16 tokens", "expected at least 37")
 
 

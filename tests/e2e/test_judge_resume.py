@@ -107,6 +107,17 @@ def test_other_work_is_begun_anew_or_refused(judge, program, tmp_path):
     assert result.returncode == 0 and b"nothing is kept there" in result.stderr and len(asked(program)) == N
 
 
+def test_a_program_that_was_changed_is_another_judge(judge, program, tmp_path):
+    stop(judge, program, signal.SIGKILL, 0)
+    (program / "judge.py").write_text(PROGRAM.replace("len(t) for t in texts]", "-len(t) for t in texts]", 1))
+    result = judge("out.h5", "--resume")
+    assert result.returncode == 2 and b"`judge program " in result.stderr and b"judge.py: " in result.stderr
+    result = judge("out.h5")
+    assert result.returncode == 0 and b"begun anew" in result.stderr and len(asked(program)) == N
+    with h5py.File(tmp_path / "out.h5") as f:
+        assert (f["score"][:] <= 0).all()
+
+
 def test_unfinished_work_of_another_command_is_not_removed(tpo, tiny_model, judge, samples, tmp_path):
     """Samples that `tpo generate` keeps for the same name."""
     args = ["generate", "--model", tiny_model, "--prompts", samples.parent / "prompts.jsonl", "--out", tmp_path / "out.h5", "--k", 8,

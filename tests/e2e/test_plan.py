@@ -341,23 +341,27 @@ def test_expect_tokens_alone_is_refused(tpo, tiny_model, tmp_path):
     assert not run_dir.exists()
 
 
-def test_rows_that_the_judge_cannot_check_are_among_those_that_may_be_skipped(tpo, tiny_model, tmp_path):
+def test_rows_that_the_judge_cannot_check_or_that_are_too_long_may_be_skipped(tpo, tiny_model, tmp_path):
     config, run_dir = write_config(tmp_path, tiny_model, composed=False)
     train = tmp_path / "train.jsonl"
     lines = train.read_text().splitlines()
     bad = {3: '{"instruction": "Write.", "checks": [{"type": "no:such"}]}', 6: '{"instruction": 5}',
-           9: '{"instruction": "Write.", "checks": [{"type": "length_constraints:number_words", "num_words": "x"}]}'}
+           9: '{"instruction": "Write.", "checks": [{"type": "length_constraints:number_words", "num_words": "x"}]}',
+           12: json.dumps({"instruction": "long " * 10000})}
     for number, line in bad.items():
         lines.insert(number - 1, line)
     train.write_text("\n".join(lines) + "\n")
     for plan_only in ([], ["--plan-only"]):
         text = tpo.fails("run", config, "--skip-bad", 2, *plan_only)
         assert "more bad rows than the 2 that are allowed" in text and "train.jsonl:9: instruction 9: " in text, text
-        result = tpo("run", config, "--skip-bad", 3, "--set", "train.epochs=1", *plan_only, ranks=0 if plan_only else 2)
+        text = tpo.fails("run", config, "--skip-bad", 3, *plan_only)
+        assert "train.jsonl:12: " in text and "leaves no room for an answer" in text, text
+        assert plan_only or not run_dir.exists()
+        result = tpo("run", config, "--skip-bad", 4, "--set", "train.epochs=1", *plan_only, ranks=0 if plan_only else 2)
         told = result.stderr.decode()
         assert result.returncode == 0, told
         for i, number in enumerate(bad):
-            assert told.count(f"train.jsonl:{number}: ") == 1 and f"({i + 1} of 3 allowed)" in told, told
+            assert told.count(f"train.jsonl:{number}: ") == 1 and f"({i + 1} of 4 allowed)" in told, told
     used = [json.loads(line)["id"] for i in (1, 2) for line in (run_dir / f"iter-00{i}" / "prompts.jsonl").read_text().splitlines()]
     assert sorted(used) == sorted(f"train-{i}" for i in range(16))
 

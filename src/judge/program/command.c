@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "judge/identity.h"
 #include "judge/judge.h"
 #include "judge/program/process.h"
 
@@ -30,6 +32,20 @@ static int command_check(const char *argument, const struct tpo_judge_config *co
   char **words, file[4096];
   (void)config;
   int status = find_program(argument, &words, file, err);
+  free(words);
+  return status;
+}
+
+/* The program and, since it may be an interpreter, the files among its arguments. */
+static int command_identify(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
+                            struct tpo_error *err)
+{
+  char **words, file[4096];
+  (void)config;
+  int status = find_program(argument, &words, file, err);
+  if (status == 0) status = judge_identify_program(file, out, err);
+  for (char **word = words; status == 0 && *++word;)
+    if (tpo_is_regular(*word)) status = judge_identify_program(*word, out, err);
   free(words);
   return status;
 }
@@ -275,4 +291,5 @@ const struct judge_kind judge_kind_command = {.check = command_check,
                                               .score = command_score,
                                               .close = command_close,
                                               .counts = command_counts,
-                                              .cost = command_cost};
+                                              .cost = command_cost,
+                                              .identify = command_identify};
