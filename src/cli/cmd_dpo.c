@@ -335,9 +335,10 @@ const struct command cmd_dpo = {
     .notes =
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
-        "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
-        "whose chosen and rejected are identical, that have no response or are too long (but see --truncate) are\n"
-        "left out, each told with its line or row and its id.\n"
+        "\"Human: ... Assistant: ...\") begin with is the prompt; beside a prompt, they begin with it or are the\n"
+        "answers to it, and a prompt of text repeats what the user says first. Loss is on the assistant's turns\n"
+        "alone. Pairs whose chosen and rejected are identical, that have no response or are too long (but see\n"
+        "--truncate) are left out, each told with its line or row and its id.\n"
         "While training goes on, OUT.journal keeps its state: of each epoch's end, of each --state-minutes, and of the\n"
         "step before a signal; OUT appears when all is done. With --resume the file of --metrics goes on, too.",
 };

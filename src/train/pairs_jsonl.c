@@ -5,7 +5,7 @@
  * TRL's data sets: `prompt`, `chosen`, `rejected` all strings are plain text, encoded as they stand, the
  * output ended by the tokenizer's end token. With messages, the chat template renders them: chosen and
  * rejected are what follows the prompt's messages, or whole chats, whose shared beginning is the prompt (a
- * `prompt` string beside whole chats repeats what they begin with, and is not read); a string among them
+ * `prompt` string beside whole chats must repeat what the user says first in them); a string among them
  * stands for the content of one message, or for a dialogue, "\n\nHuman: ...\n\nAssistant: ...". Answers carry
  * loss, each through the template's own end-of-turn token; messages between them carry none. */
 #include <math.h>
@@ -265,9 +265,16 @@ static int encode_completion(const struct reader *reader, const struct chat *cha
 }
 
 /* Puts the prompt's messages before an answer's, unless these begin with them. */
-static int put_before(struct chat *chat, const struct chat *prompt, struct tpo_error *err)
+static int put_before(const struct reader *reader, struct chat *chat, const char *key,
+                      const struct chat *prompt, struct tpo_error *err)
 {
-  if (prompt->n == 0 || (chat->n > prompt->n && shared(chat, prompt) == prompt->n)) return 0;
+  if (prompt->n == 0 || shared(chat, prompt) == prompt->n) return 0;
+  if (!is_answer(chat, 0))
+    return tpo_fail(
+        err, TPO_E_INPUT,
+        "%s: %s begins with neither the prompt nor an answer to it: the role of its first message is "
+        "\"%.40s\", expected \"assistant\", or the prompt's own messages",
+        reader->place, key, chat->messages[0].role);
   struct tpo_message *messages = tpo_calloc(prompt->n + chat->n, sizeof *messages, err);
   if (!messages) return TPO_E_MEMORY;
   memcpy(messages, prompt->messages, prompt->n * sizeof *messages);
@@ -287,8 +294,8 @@ static int split_chats(struct reader *reader, const json_t *prompt, struct chat 
   for (int i = prompt ? 0 : 1; i < 3; i++)
     if (chats[i].n == 0)
       return tpo_fail(err, TPO_E_INPUT, "%s: %s: at least one message is expected", reader->place, names[i]);
-  int status = put_before(chosen, before, err);
-  if (status == 0) status = put_before(rejected, before, err);
+  int status = put_before(reader, chosen, names[1], before, err);
+  if (status == 0) status = put_before(reader, rejected, names[2], before, err);
   if (status < 0) return status;
   size_t n = shared(chosen, rejected);
   *n_prompt = prompt ? before->n : n;
@@ -338,6 +345,46 @@ static bool is_whole(const struct chat *chat)
   return chat->n > 1 && !is_answer(chat, 0);
 }
 
+static const char *trim(const char *text, size_t *len)
+{
+  static const char space[] = " \t\r\n";
+  text += strspn(text, space);
+  *len = strlen(text);
+  while (*len > 0 && strchr(space, text[*len - 1])) --*len;
+  return text;
+}
+
+/* Text beside a whole chat repeats what its user asks first; white space around it aside. */
+static int check_repeated(const struct reader *reader, const char *prompt, const struct chat *chat,
+                          const char *key, struct tpo_error *err)
+{
+  size_t i = 0, len, other_len;
+  while (i < chat->n && strcmp(chat->messages[i].role, "user") != 0) i++;
+  const char *text = trim(prompt, &len),
+             *other = trim(i < chat->n ? chat->messages[i].content : "", &other_len);
+  if (i < chat->n && len == other_len && memcmp(text, other, len) == 0) return 0;
+  return tpo_fail(
+      err, TPO_E_INPUT,
+      "%s: prompt is not what the user says first in %s; beside whole chats it is expected to repeat "
+      "that, or to be absent",
+      reader->place, key);
+}
+
+/* Whole chats hold the prompt already: what they begin with. */
+static int drop_prompt(const struct reader *reader, const json_t **prompt, struct chat chats[3],
+                       struct tpo_error *err)
+{
+  struct chat *before = &chats[0];
+  if (!json_is_string(*prompt) || tpo_is_dialogue(json_string_value(*prompt)) || !is_whole(&chats[1]) ||
+      !is_whole(&chats[2]))
+    return 0;
+  int status = check_repeated(reader, before->messages[0].content, &chats[1], "chosen", err);
+  if (status == 0) status = check_repeated(reader, before->messages[0].content, &chats[2], "rejected", err);
+  *prompt = NULL;
+  before->n = 0;
+  return status;
+}
+
 static int read_chats(struct reader *reader, const json_t *const texts[3], struct tpo_error *err)
 {
   static const char *const names[] = {"prompt", "chosen", "rejected"};
@@ -350,10 +397,7 @@ static int read_chats(struct reader *reader, const json_t *const texts[3], struc
   if (status == 0 && json_is_string(prompt) && before->n > 1 && is_answer(before, before->n - 1) &&
       !*before->messages[before->n - 1].content)
     before->n--;
-  if (status == 0 && json_is_string(prompt) && is_whole(&chats[1]) && is_whole(&chats[2])) {
-    prompt = NULL; /* they hold it already */
-    chats[0].n = 0;
-  }
+  if (status == 0) status = drop_prompt(reader, &prompt, chats, err);
   if (status == 0)
     status = reader->tmpl
                  ? encode_chats(reader, prompt, chats, err)
@@ -361,6 +405,17 @@ static int read_chats(struct reader *reader, const json_t *const texts[3], struc
                             reader->place);
   for (int i = 0; i < 3; i++) chat_free(&chats[i]);
   return status;
+}
+
+/* `instruction` is the prompt's other name, which is not read here: it may repeat the prompt. */
+static int check_instruction(const struct reader *reader, const json_t *line, const json_t *prompt,
+                             struct tpo_error *err)
+{
+  const json_t *instruction = json_object_get(line, "instruction");
+  if (!tpo_json_says_something(instruction) || (prompt && json_equal(instruction, prompt))) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"instruction\" %s", reader->place,
+                  prompt ? "stands beside another \"prompt\"; one of them is expected"
+                         : "is not read from pairs: \"prompt\" is the expected name");
 }
 
 static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_error *err)
@@ -379,6 +434,7 @@ static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: pairs of text need a model with a tokenizer; pairs of ids need none", reader->place);
   int status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, reader->place, err);
+  if (status == 0) status = check_instruction(reader, line, texts[0], err);
   if (status < 0) return status;
   bool plain =
       json_is_string(texts[0]) && json_is_string(texts[1]) && json_is_string(texts[2]) &&

@@ -35,6 +35,10 @@ def test_pairs_are_read_as_published(tpo, tiny_model, tmp_path):
     result = tpo("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 3)
     assert result.returncode == 0, result.stderr
     assert b"identical in 1 of 4 pairs, which are left out: line 4 (9)" in result.stderr
+    whole = {name: [say("user", "Hi"), say("assistant", name)] for name in ("chosen", "rejected")}
+    for prompt in ("Bye", [say("user", "Bye")]):
+        path.write_text(json.dumps({"prompt": "Hi", **whole}) + "\n" + json.dumps({"prompt": prompt, **whole}))
+        assert "p.jsonl:2: " in tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
     path.write_text(json.dumps(rows))
     tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
 
