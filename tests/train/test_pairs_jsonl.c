@@ -418,24 +418,59 @@ static void what_would_change_the_meaning_is_refused_by_name(void **state)
   assert_refused("PAR1 and more", false, TPO_E_INPUT, "Parquet");
 }
 
-static void identical_answers_are_left_out(void **state)
+static void identical_answers_are_read_for_the_filter_to_leave_out(void **state)
 {
   (void)state;
-  const char *same =
-      "{\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"A\"}\n"
-      "{\"chosen\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}],"
-      "\"rejected\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}]}\n"
-      "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[2]}\n";
-  char text[600];
-  snprintf(text, sizeof text, "%s%s", same,
-           "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-           "{\"prompt_ids\":[1],\"chosen_ids\":[2,3],\"rejected_ids\":[2,3],\"chosen_mask\":[1,0]}\n");
-  struct tpo_pairs pairs = read_good(text);
+  struct tpo_pairs pairs = read_good(
+      "{\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"A\"}\n" PAIR("\"Q\"", SAYS("user", "Q") ",") "{\"chosen\":[" SAYS(
+          "user",
+          "1") "," SAYS("assistant",
+                        "2") "," SAYS("user",
+                                      "3") "," SAYS("assistant",
+                                                    "4") "],\"rejected\":[" SAYS("user",
+                                                                                 "1") "," SAYS("assistant",
+                                                                                               "2") "," SAYS("user",
+                                                                                                             "3") "," SAYS("assistant",
+                                                                                                                           "4") "]}\n{\"prompt_ids\":[1],\"chosen_ids\":[2,3],\"rejected_ids\":[2,3],\"chosen_mask\":[1,0]}\n");
+  assert_int_equal(pairs.n, 4);
+  const struct tpo_pair_row *row = &pairs.rows[2];
+  assert_ids(row->prompt_ids, row->n_prompt,
+             "<s>" TURN("user", "1") TURN("assistant", "2") TURN("user", "3") START_OF("assistant"));
+  assert_ids(row->chosen_ids, row->n_chosen, "4<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "4<|im_end|>");
+  struct tpo_train_config config = {0};
+  struct tpo_train_filtered filtered;
+  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 1000, "pairs.jsonl", &filtered, NULL), 0);
+  assert_int_equal(filtered.identical, 2);
   assert_int_equal(pairs.n, 2);
-  assert_string_equal(pairs.rows[0].prompt_id, "line-4");
-  assert_string_equal(pairs.rows[1].prompt_id, "line-5");
+  assert_string_equal(pairs.rows[0].prompt_id, "line-2");
+  assert_string_equal(pairs.rows[1].prompt_id, "line-4");
   tpo_pairs_free(&pairs);
-  assert_refused(same, true, TPO_E_INPUT, "identical");
+}
+
+static void what_cannot_be_rendered_or_is_of_another_model_is_a_bad_row(void **state)
+{
+  (void)state;
+  assert_refused(PAIR("\"Q\"", "") PAIR("[" SAYS("user", "Q") "," SAYS("tool", "4") "]", ""), true,
+                 TPO_E_INPUT, "pairs.jsonl:2: the prompt: message 2: the role \"tool\"");
+  assert_refused("{\"prompt\":\"Q\",\"chosen\":[" SAYS("assistant", "a") "," SAYS("tool", "4") "," SAYS(
+                     "assistant", "b") "],\"rejected\":\"c\"}",
+                 true, TPO_E_INPUT, "pairs.jsonl:1: chosen: message 3: the role \"tool\"");
+  const char *text = "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3,9]}\n"
+                     "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3,10]}\n" PAIR(
+                         "[" SAYS("user", "Q") "," SAYS("tool", "4") "]", "");
+  char path[4200];
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
+  assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 2, &err), 0);
+  assert_int_equal(pairs.n, 1);
+  tpo_pairs_free(&pairs);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 0, &err), TPO_E_INPUT);
+  if (!strstr(err.message, "pairs.jsonl:2: rejected_ids[1] is 10, but the model's vocabulary has 10 tokens"))
+    fail_msg("%s", err.message);
+  tpo_pairs_free(&pairs);
 }
 
 static void so_many_bad_rows_are_left_out(void **state)
@@ -450,11 +485,11 @@ static void so_many_bad_rows_are_left_out(void **state)
   struct tpo_error err = {0};
   snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 2, &err), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 2, &err), 0);
   assert_int_equal(pairs.n, 1);
   assert_string_equal(pairs.rows[0].prompt_id, "line-2");
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 1, &err), TPO_E_UNSUPPORTED);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 1, &err), TPO_E_UNSUPPORTED);
   assert_non_null(strstr(err.message, "more bad rows than the 1"));
   assert_non_null(strstr(err.message, "pairs.jsonl:3"));
   tpo_pairs_free(&pairs);
@@ -507,7 +542,8 @@ int main(void)
       cmocka_unit_test(dialogues_in_one_string_become_chats),
       cmocka_unit_test(content_may_be_a_list_of_parts),
       cmocka_unit_test(what_would_change_the_meaning_is_refused_by_name),
-      cmocka_unit_test(identical_answers_are_left_out),
+      cmocka_unit_test(identical_answers_are_read_for_the_filter_to_leave_out),
+      cmocka_unit_test(what_cannot_be_rendered_or_is_of_another_model_is_a_bad_row),
       cmocka_unit_test(so_many_bad_rows_are_left_out),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
   };
