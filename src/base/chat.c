@@ -17,7 +17,8 @@ static const char *const meaningful[] = {"tool_calls",
                                          "reasoning",
                                          "reasoning_content",
                                          "thinking",
-                                         "prefix"};
+                                         "prefix",
+                                         "train_detail"};
 
 bool tpo_json_says_something(const json_t *value)
 {
@@ -51,6 +52,25 @@ static int check_members(const json_t *message, const char *at, struct tpo_error
   if (weight && !json_is_null(weight) && !(json_is_number(weight) && json_number_value(weight) == 1))
     return tpo_fail(err, TPO_E_UNSUPPORTED,
                     "%s: \"weight\" is not supported, unless it is 1: every turn counts alike", at);
+  return 0;
+}
+
+/* Other trainers' marks of the turns that carry loss: where one says what is so anyway, it may stand. */
+static int check_training(const json_t *message, const char *role, const char *at, struct tpo_error *err)
+{
+  static const char *const names[] = {"train", "training", "loss"};
+  bool trained = strcmp(role, "assistant") == 0;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const json_t *value = json_object_get(message, names[i]);
+    if (!value || json_is_null(value)) continue;
+    if (json_is_boolean(value) && json_is_true(value) == trained) continue;
+    if (json_is_integer(value) && json_integer_value(value) == trained) continue;
+    return tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: \"%s\" is not supported, unless it is %s: each of the assistant's turns is trained on, "
+        "and no other",
+        at, names[i], trained ? "true" : "false");
+  }
   return 0;
 }
 
@@ -134,6 +154,8 @@ static int read_message(json_t *chat, const json_t *message, const char *at, str
   const json_t *role = json_object_get(message, role_key);
   if (!json_is_string(role) || strlen(json_string_value(role)) != json_string_length(role))
     return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be a string", at, role_key);
+  status = check_training(message, role_of(json_string_value(role)), at, err);
+  if (status < 0) return status;
   struct tpo_buf content = {0};
   status = read_content(json_object_get(message, content_key), at, content_key, &content, err);
   if (status == 0 && content.failed) status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", at);

@@ -7,8 +7,8 @@
 /* An array of messages, or one message, as a new array of {role, content}, both text without NUL characters.
  * Read are `role` (or ShareGPT's `from`: human is the user, gpt the assistant) and `content` (or `value`): a
  * string, or a list of {"type": "text", "text": ...} that are put together as they stand. What would change
- * the meaning (tool_calls, an image, a weight) is refused by its name; other members are left out. Messages
- * of an error begin with "place: name[i]". NULL on error; json_decref() releases. */
+ * the meaning (tool_calls, an image, a weight, `train: false` of an answer) is refused by its name; other
+ * members are left out. Messages of an error begin with "place: name[i]". NULL on error; json_decref() releases. */
 json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, struct tpo_error *err);
 /* Whether the text is a dialogue in one string, "\n\nHuman: ...\n\nAssistant: ..." (Anthropic's HH): begins so. */
 bool tpo_is_dialogue(const char *text);

@@ -63,6 +63,18 @@ static bool is_hdf5(const char *path)
   return n == sizeof signature && memcmp(signature, "\x89HDF\r\n\x1a\n", 8) == 0;
 }
 
+/* text_error: why there is no tokenizer or no template. */
+static int read_pairs(struct training *t, int vocab_size, const struct tpo_error *text_error,
+                      struct tpo_error *err)
+{
+  int status = is_hdf5(t->pairs_path)
+                   ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
+                   : tpo_train_read_some_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl,
+                                               vocab_size, t->s->session.config->data.skip_bad, err);
+  if (status < 0 && text_error->code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error->message);
+  return status;
+}
+
 /* The model without its tokenizer is enough for pairs of ids. */
 static int open_policy(struct training *t, struct tpo_error *err)
 {
@@ -80,12 +92,8 @@ static int open_policy(struct training *t, struct tpo_error *err)
   /* A model may be without a tokenizer; one that can't be read would be missing in the checkpoint. */
   if (text_error.code == TPO_E_IO)
     return tpo_comm_agree(session->comm, tpo_fail(err, TPO_E_IO, "%s", text_error.message), err);
-  int status = is_hdf5(t->pairs_path)
-                   ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
-                   : tpo_train_read_some_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl,
-                                               session->config->data.skip_bad, err);
-  if (status < 0 && text_error.code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error.message);
-  if (status == 0) status = tpo_arch_read(&arch, path, err);
+  int status = tpo_arch_read(&arch, path, err);
+  if (status == 0) status = read_pairs(t, arch.vocab_size, &text_error, err);
   if (status == 0)
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
                                     session->comm, err);
@@ -93,7 +101,7 @@ static int open_policy(struct training *t, struct tpo_error *err)
   return tpo_comm_agree(session->comm, status, err);
 }
 
-/* Pairs of another model's tokens are found before anything is computed. */
+/* Pairs of another model's tokens are found before anything is computed; of lines, when they are read. */
 static int check_ids(const struct training *t, struct tpo_error *err)
 {
   int vocab = tpo_model_arch(t->policy.model)->vocab_size;
@@ -107,8 +115,8 @@ static int check_ids(const struct training *t, struct tpo_error *err)
         if (ids[part][k] < 0 || ids[part][k] >= vocab)
           return tpo_fail(
               err, TPO_E_INPUT,
-              "%s: pair %zu: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are not of this model",
-              t->pairs_path, i + 1, names[part], k, ids[part][k], vocab);
+              "%s: row %lld: %s[%d] is %d, but the model's vocabulary has %d tokens; the pairs are not of this model",
+              t->pairs_path, (long long)row->place, names[part], k, ids[part][k], vocab);
   }
   return 0;
 }
@@ -352,9 +360,10 @@ const struct command cmd_dpo = {
     .notes =
         "JSON Lines pairs hold prompt_ids, chosen_ids and rejected_ids, or prompt, chosen and rejected as strings\n"
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
-        "\"Human: ... Assistant: ...\") begin with is the prompt; loss is on the assistant's turns alone. Pairs\n"
-        "whose chosen and rejected are identical, that have no response or are too long (but see --truncate) are\n"
-        "left out, each told with its line or row and its id.\n"
+        "\"Human: ... Assistant: ...\") begin with is the prompt; beside a prompt, they begin with it or are the\n"
+        "answers to it, and a prompt of text repeats what the user says first. Loss is on the assistant's turns\n"
+        "alone. Pairs whose chosen and rejected are identical, that have no response or are too long (but see\n"
+        "--truncate) are left out, each told with its line or row and its id.\n"
         "While training goes on, OUT.journal keeps its state: of each epoch's end, of each --state-minutes, and of the\n"
         "step before a signal; OUT appears when all is done. With --resume the file of --metrics goes on, too.",
 };

@@ -17,6 +17,18 @@ static const struct option options[] = {
     OPTION_END,
 };
 
+static void tell(const struct tpo_pair_statistics *s)
+{
+  tpo_log(TPO_LOG_INFO,
+          "%zu pairs of %zu prompts (rho %.2f), %zu with a rejected output that does not parse; skipped: "
+          "%zu single-valued, %zu ties, %zu too few samples",
+          s->pairs, s->prompts, s->rho, s->rejected_parse_failures, s->single_valued, s->ties, s->too_few);
+  if (s->failures_passed_over > 0)
+    tpo_log(s->pairs ? TPO_LOG_INFO : TPO_LOG_WARN,
+            "%sof %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
+            s->pairs ? "" : "no pair is left: ", s->failures_passed_over);
+}
+
 static int run(struct invocation *in, struct tpo_error *err)
 {
   const char *path, *out;
@@ -39,12 +51,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     pairs.config = tpo_config_print(&in->config, false);
     status = tpo_pairs_write(&pairs, out, err);
   }
-  if (status == 0)
-    tpo_log(TPO_LOG_INFO,
-            "%zu pairs of %zu prompts (rho %.2f), %zu with a rejected output that does not parse; skipped: "
-            "%zu single-valued, %zu ties, %zu too few samples",
-            statistics.pairs, statistics.prompts, statistics.rho, statistics.rejected_parse_failures,
-            statistics.single_valued, statistics.ties, statistics.too_few);
+  if (status == 0) tell(&statistics);
   tpo_samples_free(&samples);
   tpo_pairs_free(&pairs);
   return status;

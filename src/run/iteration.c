@@ -166,6 +166,11 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
           "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
           loop->iteration, statistics.pairs, statistics.prompts, statistics.rho,
           statistics.rejected_parse_failures);
+  if (statistics.failures_passed_over > 0)
+    tpo_log(
+        TPO_LOG_INFO,
+        "iteration %d: of %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
+        loop->iteration, statistics.failures_passed_over);
   return status;
 }
 

@@ -5,7 +5,7 @@
  * TRL's data sets: `prompt`, `chosen`, `rejected` all strings are plain text, encoded as they stand, the
  * output ended by the tokenizer's end token. With messages, the chat template renders them: chosen and
  * rejected are what follows the prompt's messages, or whole chats, whose shared beginning is the prompt (a
- * `prompt` string beside whole chats repeats what they begin with, and is not read); a string among them
+ * `prompt` string beside whole chats must repeat what the user says first in them); a string among them
  * stands for the content of one message, or for a dialogue, "\n\nHuman: ...\n\nAssistant: ...". Answers carry
  * loss, each through the template's own end-of-turn token; messages between them carry none. */
 #include <math.h>
@@ -19,8 +19,6 @@
 #include "base/memory.h"
 #include "tpo/text.h"
 #include "tpo/train.h"
-
-enum { MAX_NAMED = 20 }; /* pairs left out that a log line names */
 
 struct completion {
   struct tpo_ids ids;
@@ -41,11 +39,9 @@ struct reader {
   struct tpo_ids end_ids;
   struct tpo_ids prompt;
   struct completion chosen, rejected;
-  bool same;     /* this line's chats are equal, and not encoded */
-  size_t n_same; /* pairs left out because chosen and rejected are identical */
-  struct tpo_buf same_names;
   const char *place; /* "file:line" */
   int64_t number;    /* of the line */
+  int vocab;         /* ids below it are the model's; 0: not known */
 };
 
 static int add_id(const struct reader *reader, const json_t *item, const char *key, size_t i,
@@ -117,7 +113,7 @@ static int encode_plain(const struct reader *reader, const char *text, bool prom
   const struct tpo_tokenizer *tok = reader->tokenizer;
   int32_t bos = tpo_tokenizer_bos(tok), eos = tpo_tokenizer_eos(tok);
   int status = tpo_tokenizer_encode(tok, text, strlen(text), TPO_ENCODE_SPECIAL, out, err);
-  if (status < 0) return status;
+  if (status < 0) return tpo_fail_prefix(err, "%s", reader->place);
   if (!prompt) {
     if (out->n > 0 && is_end(reader, out->ids[out->n - 1])) return 0;
     if (eos < 0)
@@ -201,13 +197,20 @@ static bool is_answer(const struct chat *chat, size_t i)
   return strcmp(chat->messages[i].role, "assistant") == 0;
 }
 
+static int render(const struct reader *reader, const struct chat *chat, size_t n, bool generation,
+                  const char *key, struct tpo_ids *out, struct tpo_error *err)
+{
+  int status = tpo_template_encode(reader->tmpl, chat->messages, n, generation, out, err);
+  return status < 0 ? tpo_fail_prefix(err, "%s: %s", reader->place, key) : status;
+}
+
 /* Ids of the first n messages, which must begin what the whole chat became. */
 static int encode_part(const struct reader *reader, const struct chat *chat, size_t n, bool generation,
                        const struct tpo_ids *whole, const char *key, struct tpo_ids *out,
                        struct tpo_error *err)
 {
   out->n = 0;
-  int status = tpo_template_encode(reader->tmpl, chat->messages, n, generation, out, err);
+  int status = render(reader, chat, n, generation, key, out, err);
   if (status < 0) return status;
   if (whole->n < out->n || (out->n && memcmp(whole->ids, out->ids, out->n * sizeof *out->ids) != 0))
     return tpo_fail(err, TPO_E_UNSUPPORTED,
@@ -246,7 +249,7 @@ static int encode_completion(const struct reader *reader, const struct chat *cha
     return tpo_fail(err, TPO_E_INPUT, "%s: %s: the last message's role is \"%.40s\", expected \"assistant\"",
                     reader->place, key, chat->messages[chat->n - 1].role);
   struct tpo_ids whole = {0};
-  int status = tpo_template_encode(reader->tmpl, chat->messages, chat->n, false, &whole, err);
+  int status = render(reader, chat, chat->n, false, key, &whole, err);
   if (status == 0 && (whole.n <= n_ids || memcmp(whole.ids, reader->prompt.ids, n_ids * sizeof *whole.ids)))
     status = tpo_fail(err, TPO_E_UNSUPPORTED,
                       "%s: %s: the chat template renders the prompt differently once an answer follows it",
@@ -265,9 +268,16 @@ static int encode_completion(const struct reader *reader, const struct chat *cha
 }
 
 /* Puts the prompt's messages before an answer's, unless these begin with them. */
-static int put_before(struct chat *chat, const struct chat *prompt, struct tpo_error *err)
+static int put_before(const struct reader *reader, struct chat *chat, const char *key,
+                      const struct chat *prompt, struct tpo_error *err)
 {
-  if (prompt->n == 0 || (chat->n > prompt->n && shared(chat, prompt) == prompt->n)) return 0;
+  if (prompt->n == 0 || shared(chat, prompt) == prompt->n) return 0;
+  if (!is_answer(chat, 0))
+    return tpo_fail(
+        err, TPO_E_INPUT,
+        "%s: %s begins with neither the prompt nor an answer to it: the role of its first message is "
+        "\"%.40s\", expected \"assistant\", or the prompt's own messages",
+        reader->place, key, chat->messages[0].role);
   struct tpo_message *messages = tpo_calloc(prompt->n + chat->n, sizeof *messages, err);
   if (!messages) return TPO_E_MEMORY;
   memcpy(messages, prompt->messages, prompt->n * sizeof *messages);
@@ -278,7 +288,7 @@ static int put_before(struct chat *chat, const struct chat *prompt, struct tpo_e
   return 0;
 }
 
-/* What both begin with is the prompt, unless one is given. */
+/* What both begin with is the prompt, unless one is given; of equal chats, all but the last answer. */
 static int split_chats(struct reader *reader, const json_t *prompt, struct chat chats[3], size_t *n_prompt,
                        struct tpo_error *err)
 {
@@ -287,13 +297,13 @@ static int split_chats(struct reader *reader, const json_t *prompt, struct chat 
   for (int i = prompt ? 0 : 1; i < 3; i++)
     if (chats[i].n == 0)
       return tpo_fail(err, TPO_E_INPUT, "%s: %s: at least one message is expected", reader->place, names[i]);
-  int status = put_before(chosen, before, err);
-  if (status == 0) status = put_before(rejected, before, err);
+  int status = put_before(reader, chosen, names[1], before, err);
+  if (status == 0) status = put_before(reader, rejected, names[2], before, err);
   if (status < 0) return status;
   size_t n = shared(chosen, rejected);
+  if (n == chosen->n && n == rejected->n && is_answer(chosen, n - 1)) n--;
   *n_prompt = prompt ? before->n : n;
-  reader->same = n == chosen->n && n == rejected->n;
-  if (reader->same || *n_prompt > 0) return 0;
+  if (*n_prompt > 0) return 0;
   return tpo_fail(
       err, TPO_E_INPUT,
       "%s: without `prompt`, chosen and rejected are expected to be chats that begin with the same "
@@ -305,14 +315,14 @@ static int encode_chats(struct reader *reader, const json_t *prompt, struct chat
                         struct tpo_error *err)
 {
   const struct chat *chosen = &chats[1], *rejected = &chats[2];
-  size_t n;
+  size_t n = 0;
   int status = split_chats(reader, prompt, chats, &n, err);
-  if (status < 0 || reader->same) return status;
+  if (status < 0) return status;
   if (n == chosen->n || n == rejected->n)
     return tpo_fail(err, TPO_E_INPUT, "%s: %s has nothing after what both begin with; an answer is expected",
                     reader->place, n == chosen->n ? "chosen" : "rejected");
   bool answers = is_answer(chosen, n) && is_answer(rejected, n);
-  status = tpo_template_encode(reader->tmpl, chosen->messages, n, answers, &reader->prompt, err);
+  status = render(reader, chosen, n, answers, "the prompt", &reader->prompt, err);
   if (status == 0) status = encode_completion(reader, chosen, n, "chosen", &reader->chosen, err);
   if (status == 0) status = encode_completion(reader, rejected, n, "rejected", &reader->rejected, err);
   return status;
@@ -338,6 +348,46 @@ static bool is_whole(const struct chat *chat)
   return chat->n > 1 && !is_answer(chat, 0);
 }
 
+static const char *trim(const char *text, size_t *len)
+{
+  static const char space[] = " \t\r\n";
+  text += strspn(text, space);
+  *len = strlen(text);
+  while (*len > 0 && strchr(space, text[*len - 1])) --*len;
+  return text;
+}
+
+/* Text beside a whole chat repeats what its user asks first; white space around it aside. */
+static int check_repeated(const struct reader *reader, const char *prompt, const struct chat *chat,
+                          const char *key, struct tpo_error *err)
+{
+  size_t i = 0, len, other_len;
+  while (i < chat->n && strcmp(chat->messages[i].role, "user") != 0) i++;
+  const char *text = trim(prompt, &len),
+             *other = trim(i < chat->n ? chat->messages[i].content : "", &other_len);
+  if (i < chat->n && len == other_len && memcmp(text, other, len) == 0) return 0;
+  return tpo_fail(
+      err, TPO_E_INPUT,
+      "%s: prompt is not what the user says first in %s; beside whole chats it is expected to repeat "
+      "that, or to be absent",
+      reader->place, key);
+}
+
+/* Whole chats hold the prompt already: what they begin with. */
+static int drop_prompt(const struct reader *reader, const json_t **prompt, struct chat chats[3],
+                       struct tpo_error *err)
+{
+  struct chat *before = &chats[0];
+  if (!json_is_string(*prompt) || tpo_is_dialogue(json_string_value(*prompt)) || !is_whole(&chats[1]) ||
+      !is_whole(&chats[2]))
+    return 0;
+  int status = check_repeated(reader, before->messages[0].content, &chats[1], "chosen", err);
+  if (status == 0) status = check_repeated(reader, before->messages[0].content, &chats[2], "rejected", err);
+  *prompt = NULL;
+  before->n = 0;
+  return status;
+}
+
 static int read_chats(struct reader *reader, const json_t *const texts[3], struct tpo_error *err)
 {
   static const char *const names[] = {"prompt", "chosen", "rejected"};
@@ -350,10 +400,7 @@ static int read_chats(struct reader *reader, const json_t *const texts[3], struc
   if (status == 0 && json_is_string(prompt) && before->n > 1 && is_answer(before, before->n - 1) &&
       !*before->messages[before->n - 1].content)
     before->n--;
-  if (status == 0 && json_is_string(prompt) && is_whole(&chats[1]) && is_whole(&chats[2])) {
-    prompt = NULL; /* they hold it already */
-    chats[0].n = 0;
-  }
+  if (status == 0) status = drop_prompt(reader, &prompt, chats, err);
   if (status == 0)
     status = reader->tmpl
                  ? encode_chats(reader, prompt, chats, err)
@@ -361,6 +408,17 @@ static int read_chats(struct reader *reader, const json_t *const texts[3], struc
                             reader->place);
   for (int i = 0; i < 3; i++) chat_free(&chats[i]);
   return status;
+}
+
+/* `instruction` is the prompt's other name, which is not read here: it may repeat the prompt. */
+static int check_instruction(const struct reader *reader, const json_t *line, const json_t *prompt,
+                             struct tpo_error *err)
+{
+  const json_t *instruction = json_object_get(line, "instruction");
+  if (!tpo_json_says_something(instruction) || (prompt && json_equal(instruction, prompt))) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"instruction\" %s", reader->place,
+                  prompt ? "stands beside another \"prompt\"; one of them is expected"
+                         : "is not read from pairs: \"prompt\" is the expected name");
 }
 
 static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_error *err)
@@ -379,6 +437,7 @@ static int read_text_pair(struct reader *reader, const json_t *line, struct tpo_
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: pairs of text need a model with a tokenizer; pairs of ids need none", reader->place);
   int status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, reader->place, err);
+  if (status == 0) status = check_instruction(reader, line, texts[0], err);
   if (status < 0) return status;
   bool plain =
       json_is_string(texts[0]) && json_is_string(texts[1]) && json_is_string(texts[2]) &&
@@ -425,21 +484,16 @@ static int finish_mask(const struct reader *reader, const json_t *line, const ch
                   key);
 }
 
-static bool is_same(const struct reader *reader)
+/* Ids of another model's tokens are found before anything is computed. */
+static int check_vocab(const struct reader *reader, const struct tpo_ids *ids, const char *key,
+                       struct tpo_error *err)
 {
-  const struct completion *a = &reader->chosen, *b = &reader->rejected;
-  size_t n = a->ids.n;
-  return reader->same ||
-         (n > 0 && n == b->ids.n && memcmp(a->ids.ids, b->ids.ids, n * sizeof *a->ids.ids) == 0 &&
-          memcmp(a->mask, b->mask, n) == 0);
-}
-
-/* Nothing can be learned from it. */
-static int leave_out(struct reader *reader, const char *id)
-{
-  if (reader->n_same++ < MAX_NAMED)
-    tpo_buf_printf(&reader->same_names, "%s%s (%s)", reader->n_same > 1 ? ", " : "",
-                   strrchr(reader->place, ':') + 1, id);
+  for (size_t i = 0; reader->vocab > 0 && i < ids->n; i++)
+    if (ids->ids[i] >= reader->vocab)
+      return tpo_fail(
+          err, TPO_E_INPUT,
+          "%s: %s[%zu] is %d, but the model's vocabulary has %d tokens; the pair is not of this model",
+          reader->place, key, i, ids->ids[i], reader->vocab);
   return 0;
 }
 
@@ -450,10 +504,12 @@ static int add_pair(struct tpo_pairs *pairs, struct reader *reader, const json_t
   row.chosen_ref_logprob = row.rejected_ref_logprob = NAN;
   int status = read_pair_id(reader, line, fallback, &row.prompt_id, err);
   if (status == 0) status = read_score(reader, line, &row, err);
+  if (status == 0) status = check_vocab(reader, &reader->prompt, "prompt_ids", err);
+  if (status == 0) status = check_vocab(reader, &reader->chosen.ids, "chosen_ids", err);
+  if (status == 0) status = check_vocab(reader, &reader->rejected.ids, "rejected_ids", err);
   if (status == 0) status = finish_mask(reader, line, "chosen_mask", &reader->chosen, err);
   if (status == 0) status = finish_mask(reader, line, "rejected_mask", &reader->rejected, err);
   if (status < 0) return status;
-  if (is_same(reader)) return leave_out(reader, row.prompt_id);
   row.prompt_ids = reader->prompt.ids;
   row.chosen_ids = reader->chosen.ids.ids;
   row.rejected_ids = reader->rejected.ids.ids;
@@ -471,7 +527,7 @@ static int read_line(struct tpo_pairs *pairs, struct reader *reader, const char 
   json_t *line = tpo_json_parse(text, len, reader->place, err);
   if (!line) return TPO_E_INPUT;
   reader->prompt.n = reader->chosen.ids.n = reader->rejected.ids.n = 0;
-  reader->chosen.masked = reader->rejected.masked = reader->same = false;
+  reader->chosen.masked = reader->rejected.masked = false;
   int status = 0;
   if (!json_is_object(line))
     status = tpo_fail(err, TPO_E_INPUT, "%s: a JSON object is expected", reader->place);
@@ -505,45 +561,31 @@ static int read_lines(struct tpo_pairs *pairs, struct reader *reader, struct tpo
   return more < 0 ? more : status;
 }
 
-/* Pairs that were left out are told, by line and id. */
-static int finish(const struct reader *reader, const struct tpo_pairs *pairs, const char *path,
-                  struct tpo_error *err)
-{
-  if (reader->n_same)
-    tpo_log(TPO_LOG_WARN,
-            "%s: chosen and rejected are identical in %zu of %zu pairs, which are left out: line %s%s", path,
-            reader->n_same, reader->n_same + pairs->n, reader->same_names.data ? reader->same_names.data : "",
-            reader->n_same > MAX_NAMED ? ", ..." : "");
-  if (pairs->n > 0) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: there are no pairs in it%s", path,
-                  reader->n_same ? " but those whose chosen and rejected are identical" : "");
-}
-
 int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path, const struct tpo_tokenizer *tokenizer,
                          const struct tpo_template *tmpl, struct tpo_error *err)
 {
-  return tpo_train_read_some_pairs(pairs, path, tokenizer, tmpl, 0, err);
+  return tpo_train_read_some_pairs(pairs, path, tokenizer, tmpl, 0, 0, err);
 }
 
 int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
                               const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
-                              int skip_bad, struct tpo_error *err)
+                              int vocab_size, int skip_bad, struct tpo_error *err)
 {
   struct tpo_error local = {0};
   if (!err) err = &local;
-  struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl};
+  struct reader reader = {.tokenizer = tokenizer, .tmpl = tmpl, .vocab = vocab_size};
   pairs->origin = TPO_PAIRS_LINES;
   struct tpo_lines lines;
   int status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
   if (tokenizer) status = tpo_tokenizer_end_ids(tokenizer, tmpl, &reader.end_ids, err);
   if (status == 0) status = read_lines(pairs, &reader, &lines, skip_bad, err);
-  if (status == 0) status = finish(&reader, pairs, path, err);
+  if (status == 0)
+    status = pairs->n > 0 ? 0 : tpo_fail(err, TPO_E_INPUT, "%s: there are no pairs in it", path);
   tpo_lines_close(&lines);
   tpo_ids_free(&reader.end_ids);
   tpo_ids_free(&reader.prompt);
   completion_free(&reader.chosen);
   completion_free(&reader.rejected);
-  tpo_buf_free(&reader.same_names);
   return status;
 }

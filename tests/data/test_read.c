@@ -299,6 +299,7 @@ static void what_would_change_the_question_is_refused_by_name(void **state)
   static const char *const rows[][2] = {
       {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"tool_calls\":[{}]}]}", "tool_calls"},
       {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"weight\":0}]}", "weight"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"train\":true}]}", "train"},
       {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}",
        "image_url"},
       {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{}]}", "tools"},

@@ -271,7 +271,7 @@ GOOD = {"prompt_ids": [1, 2, 3], "chosen_ids": [4, 5], "rejected_ids": [6]}
 
 
 @pytest.mark.parametrize("row, words", [
-    (dict(GOOD, chosen_ids=[4, 9999]), ["pair 1", "chosen_ids[1]", "9999"]), (dict(GOOD, chosen_ids=[-1]), ["q.jsonl:1", "chosen_ids[0]"]),
+    (dict(GOOD, chosen_ids=[4, 9999]), ["q.jsonl:1", "chosen_ids[1]", "9999"]), (dict(GOOD, chosen_ids=[-1]), ["q.jsonl:1", "chosen_ids[0]"]),
     (dict(GOOD, chosen_ids=[2 ** 40]), ["chosen_ids[0]"]), (dict(GOOD, chosen_ids=[1.5]), ["chosen_ids[0]"]),
     ({"prompt_ids": [1], "chosen_ids": [2]}, ["rejected_ids"]), ({"prompt_ids": [1], "chosen": "x", "rejected": "y"}, ["chosen_ids"]),
     ({"prompt": "x", "chosen": "a\0b", "rejected": "y"}, ["NUL"]), ({"prompt": [["x"]], "chosen": 5, "rejected": None}, ["prompt[0]"]),

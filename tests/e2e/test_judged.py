@@ -1,6 +1,7 @@
 """What was not judged is not trained on: tokens behind the response that the judge saw carry no loss."""
 import codecs
 import json
+import shutil
 
 import h5py
 import pytest
@@ -109,3 +110,11 @@ def test_sums_of_training_are_over_the_mask(tpo, tiny_model, made):
         sums = [sum(p for p, m in zip(json.loads(line)["logprobs"][len(prompt) - 1:], mask) if m)
                 for line, prompt, mask in zip(lines, prompts, masks)]
         assert step[side + "_logprob"] == pytest.approx(sum(sums) / len(sums), abs=1e-2)
+
+
+def test_a_token_of_another_model_is_told_with_its_row(tpo, tiny_model, made, tmp_path):
+    path = shutil.copy(made / "pairs.h5", tmp_path / "pairs.h5")
+    with h5py.File(path, "r+") as f:
+        f["rejected_token_ids"][f["rejected_token_offset"][2]] = 99999999
+    text = tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 1, code=1)
+    assert "pairs.h5: row 2: rejected_ids[0] is 99999999, but the model's vocabulary has" in text

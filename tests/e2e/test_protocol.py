@@ -29,7 +29,9 @@ def run(tpo, tiny_model, tmp_path):
         config, run_dir = tmp_path / f"{name}.yaml", tmp_path / name
         config.write_text(CONFIG.format(model=tiny_model, train=train, validation=validation, run_dir=run_dir,
                                         temperature=temperature, k=k, resample=resample))
-        tpo.ok("run", config, *options, ranks=ranks)
+        result = tpo("run", config, *options, ranks=ranks)
+        assert result.returncode == 0, result.stderr
+        go.told = result.stderr.decode()
         return run_dir
 
     return go
@@ -97,8 +99,15 @@ def test_what_does_not_parse_is_at_most_a_share_of_the_rejected(tpo, run, tmp_pa
     counts = next(e for e in lines if e["event"] == "pairs")
     assert 0 < counts["rejected_parse_failures"] <= 0.6 * counts["pairs"]
     assert counts["failures_passed_over"] > 0
-    tpo.ok("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "pairs.h5", "--seed", 5,
-           "--iteration", 1, "--max-failure-share", 0.6)
+    left_out = "prompts the outputs that do not parse were left out because of pairs.max_failure_share"
+    assert f"iteration 1: of {counts['failures_passed_over']} {left_out}" in run.told
+    made = tpo("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "pairs.h5", "--seed", 5,
+               "--iteration", 1, "--max-failure-share", 0.6)
+    assert made.returncode == 0 and f"of {counts['failures_passed_over']} {left_out}".encode() in made.stderr
+    assert b"no pair is left" not in made.stderr
+    none = tpo("pairs", "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "none.h5", "--margin", 1e9,
+               "--max-failure-share", 0)
+    assert none.returncode == 0 and b"no pair is left: of " in none.stderr, none.stderr
     with h5py.File(tmp_path / "pairs.h5") as ours, h5py.File(run_dir / "iter-001/pairs.h5") as of_run:
         assert all((ours[name][:] == of_run[name][:]).all() for name in ("chosen", "rejected"))
         assert json.loads(ours.attrs["statistics"]) == json.loads(of_run.attrs["statistics"])

@@ -34,7 +34,12 @@ def test_pairs_are_read_as_published(tpo, tiny_model, tmp_path):
     path.write_text("\ufeff" + "".join(json.dumps(row) + "\n" for row in rows))
     result = tpo("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 3)
     assert result.returncode == 0, result.stderr
-    assert b"identical in 1 of 4 pairs, which are left out: line 4 (9)" in result.stderr
+    assert b'p.jsonl:4: pair "9" is left out: chosen and rejected are identical' in result.stderr
+    assert result.stderr.count(b"identical") == 2 and b"1 of 4 pairs are left out" in result.stderr
+    whole = {name: [say("user", "Hi"), say("assistant", name)] for name in ("chosen", "rejected")}
+    for prompt in ("Bye", [say("user", "Bye")]):
+        path.write_text(json.dumps({"prompt": "Hi", **whole}) + "\n" + json.dumps({"prompt": prompt, **whole}))
+        assert "p.jsonl:2: " in tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
     path.write_text(json.dumps(rows))
     tpo.fails("dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "d.h5", code=1)
 
@@ -49,11 +54,15 @@ def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
     assert result.returncode == 0, result.stderr
     assert b"p.jsonl:2: " in result.stderr and b"left out (1 of 1 allowed)" in result.stderr
     assert b"4 samples of 2 prompts" in result.stderr
-    path.write_text('{"prompt": "a", "chosen": "b"}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    path.write_text('{"prompt": "a", "chosen": "b"}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
+                    '{"prompt": [{"role": "tool", "content": "a"}], "chosen": "b", "rejected": "c"}\n'
+                    '{"prompt_ids": [1], "chosen_ids": [2, 99999999], "rejected_ids": [3]}\n')
     args = ["dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 1]
     assert "p.jsonl:1" in tpo.fails(*args, code=1)
-    result = tpo(*args, "--skip-bad", 1)
-    assert result.returncode == 0 and b"p.jsonl:1: " in result.stderr, result.stderr
+    result = tpo(*args, "--skip-bad", 3, ranks=2)
+    assert result.returncode == 0, result.stderr
+    for line, why in ((1, "prompt_ids"), (3, 'the prompt: message 1: the role "tool"'), (4, "chosen_ids[1] is 99999999")):
+        assert f"p.jsonl:{line}: {why}".encode() in result.stderr, result.stderr
 
 
 def test_template_and_score_read_content_in_parts(tpo, tiny_model, tmp_path):

@@ -202,7 +202,7 @@ static void chats_that_share_their_beginning_need_no_prompt(void **state)
   tpo_pairs_free(&pairs);
 }
 
-static void a_prompt_that_whole_chats_repeat_is_not_read(void **state)
+static void a_prompt_may_be_what_whole_chats_repeat(void **state)
 {
   (void)state;
   struct tpo_pairs pairs = read_good(
@@ -214,6 +214,77 @@ static void a_prompt_that_whole_chats_repeat_is_not_read(void **state)
   assert_ids(row->chosen_ids, row->n_chosen, "yes<|im_end|>");
   assert_ids(row->rejected_ids, row->n_rejected, "no<|im_end|>");
   tpo_pairs_free(&pairs);
+}
+
+#define START_OF(role) "<|im_start|>" role "\n"
+#define TURN(role, text) START_OF(role) text "<|im_end|>\n"
+#define SAYS(role, text) "{\"role\":\"" role "\",\"content\":\"" text "\"}"
+#define PAIR(prompt, before)                                                                                 \
+  "{\"prompt\":" prompt                                                                                      \
+  ",\"chosen\":[" before SAYS("assistant", "yes") "],\"rejected\":[" before SAYS("assistant", "no") "]}\n"
+
+static void a_prompt_is_what_chats_begin_with_or_answer(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs = read_good(PAIR("\" Q\"", SAYS("system", "S") "," SAYS("user", "Q\\n") ",") PAIR(
+      "[" SAYS("system", "S") "," SAYS("user", "Q\\n") "]", SAYS("system", "S") "," SAYS("user", "Q\\n") ",")
+                                         PAIR("[" SAYS("system", "S") "," SAYS("user", "Q\\n") "]", "") PAIR(
+                                             "\"\\n\\nHuman: Q\\n\\nAssistant:\"", SAYS("user", "Q") ","));
+  for (int i = 0; i < 4; i++) {
+    const struct tpo_pair_row *row = &pairs.rows[i];
+    assert_ids(row->prompt_ids, row->n_prompt,
+               i < 3 ? "<s>" TURN("system", "S") TURN("user", "Q\n") START_OF("assistant")
+                     : "<s>" TURN("user", "Q") START_OF("assistant"));
+    assert_ids(row->chosen_ids, row->n_chosen, "yes<|im_end|>");
+    assert_ids(row->rejected_ids, row->n_rejected, "no<|im_end|>");
+  }
+  tpo_pairs_free(&pairs);
+}
+
+static void a_prompt_that_chats_do_not_repeat_is_refused(void **state)
+{
+  (void)state;
+  assert_refused(PAIR("\"P\"", SAYS("user", "Q") ","), true, TPO_E_INPUT,
+                 "pairs.jsonl:1: prompt is not what the user says first in chosen");
+  assert_refused("{\"prompt\":\"Q\",\"chosen\":[" SAYS("user", "Q") "," SAYS(
+                     "assistant", "a") "],\"rejected\":[" SAYS("user", "P") "," SAYS("assistant", "b") "]}",
+                 true, TPO_E_INPUT, "first in rejected");
+  assert_refused(PAIR("[" SAYS("user", "P") "]", SAYS("user", "Q") ","), true, TPO_E_INPUT,
+                 "pairs.jsonl:1: chosen begins with neither the prompt nor an answer");
+  assert_refused(PAIR("\"\\n\\nHuman: P\\n\\nAssistant:\"", SAYS("user", "Q") ","), true, TPO_E_INPUT,
+                 "chosen begins with neither");
+  assert_refused(
+      "{\"prompt\":[" SAYS("user", "Q") "],\"chosen\":[" SAYS("user", "Q") "],\"rejected\":\"no\"}", true,
+      TPO_E_INPUT, "chosen has nothing after");
+  struct tpo_pairs pairs =
+      read_good("{\"prompt\":\"Q\",\"instruction\":\"Q\",\"chosen\":\"A\",\"rejected\":\"B\"}\n");
+  tpo_pairs_free(&pairs);
+  assert_refused("{\"prompt\":\"Q\",\"instruction\":\"P\",\"chosen\":\"A\",\"rejected\":\"B\"}", true,
+                 TPO_E_INPUT, ":1: \"instruction\" stands beside another \"prompt\"");
+  assert_refused("{\"instruction\":\"P\",\"chosen\":\"\\n\\nHuman: Q\\n\\nAssistant: A\","
+                 "\"rejected\":\"\\n\\nHuman: Q\\n\\nAssistant: B\"}",
+                 true, TPO_E_INPUT, "\"instruction\" is not read");
+}
+
+static void a_mark_of_what_is_trained_on_says_what_is_so_anyway(void **state)
+{
+  (void)state;
+  const char *line =
+      "{\"prompt\":[{\"role\":\"user\",\"content\":\"a\",\"%s\":%s}],\"chosen\":[{\"role\":\"assistant\","
+      "\"content\":\"b\",\"%s\":%s}],\"rejected\":\"c\"}\n";
+  static const char *const names[] = {"train", "training", "loss"};
+  char text[600], words[80];
+  for (int i = 0; i < 3; i++) {
+    snprintf(text, sizeof text, line, names[i], "false", names[i], "true");
+    struct tpo_pairs pairs = read_good(text);
+    tpo_pairs_free(&pairs);
+    snprintf(text, sizeof text, line, names[i], "null", names[i], "0");
+    snprintf(words, sizeof words, ":1: chosen[0]: \"%s\" is not supported, unless it is true", names[i]);
+    assert_refused(text, true, TPO_E_UNSUPPORTED, words);
+    snprintf(text, sizeof text, line, names[i], "true", names[i], "1");
+    snprintf(words, sizeof words, ":1: prompt[0]: \"%s\" is not supported, unless it is false", names[i]);
+    assert_refused(text, true, TPO_E_UNSUPPORTED, words);
+  }
 }
 
 static void ids_may_be_integers_and_a_byte_order_mark_begins_the_file(void **state)
@@ -240,9 +311,6 @@ static void assert_trained(const int32_t *ids, const uint8_t *mask, int32_t n, c
     if (mask[i]) some[n_some++] = ids[i];
   assert_ids(some, n_some, expected);
 }
-
-#define START_OF(role) "<|im_start|>" role "\n"
-#define TURN(role, text) START_OF(role) text "<|im_end|>\n"
 
 static void chats_may_part_before_their_last_turn(void **state)
 {
@@ -350,24 +418,59 @@ static void what_would_change_the_meaning_is_refused_by_name(void **state)
   assert_refused("PAR1 and more", false, TPO_E_INPUT, "Parquet");
 }
 
-static void identical_answers_are_left_out(void **state)
+static void identical_answers_are_read_for_the_filter_to_leave_out(void **state)
 {
   (void)state;
-  const char *same =
-      "{\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"A\"}\n"
-      "{\"chosen\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}],"
-      "\"rejected\":[{\"role\":\"user\",\"content\":\"1\"},{\"role\":\"assistant\",\"content\":\"2\"}]}\n"
-      "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[2]}\n";
-  char text[600];
-  snprintf(text, sizeof text, "%s%s", same,
-           "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3]}\n"
-           "{\"prompt_ids\":[1],\"chosen_ids\":[2,3],\"rejected_ids\":[2,3],\"chosen_mask\":[1,0]}\n");
-  struct tpo_pairs pairs = read_good(text);
+  struct tpo_pairs pairs = read_good(
+      "{\"prompt\":\"Q\",\"chosen\":\"A\",\"rejected\":\"A\"}\n" PAIR("\"Q\"", SAYS("user", "Q") ",") "{\"chosen\":[" SAYS(
+          "user",
+          "1") "," SAYS("assistant",
+                        "2") "," SAYS("user",
+                                      "3") "," SAYS("assistant",
+                                                    "4") "],\"rejected\":[" SAYS("user",
+                                                                                 "1") "," SAYS("assistant",
+                                                                                               "2") "," SAYS("user",
+                                                                                                             "3") "," SAYS("assistant",
+                                                                                                                           "4") "]}\n{\"prompt_ids\":[1],\"chosen_ids\":[2,3],\"rejected_ids\":[2,3],\"chosen_mask\":[1,0]}\n");
+  assert_int_equal(pairs.n, 4);
+  const struct tpo_pair_row *row = &pairs.rows[2];
+  assert_ids(row->prompt_ids, row->n_prompt,
+             "<s>" TURN("user", "1") TURN("assistant", "2") TURN("user", "3") START_OF("assistant"));
+  assert_ids(row->chosen_ids, row->n_chosen, "4<|im_end|>");
+  assert_ids(row->rejected_ids, row->n_rejected, "4<|im_end|>");
+  struct tpo_train_config config = {0};
+  struct tpo_train_filtered filtered;
+  assert_int_equal(tpo_train_filter_pairs(&pairs, &config, 1000, "pairs.jsonl", &filtered, NULL), 0);
+  assert_int_equal(filtered.identical, 2);
   assert_int_equal(pairs.n, 2);
-  assert_string_equal(pairs.rows[0].prompt_id, "line-4");
-  assert_string_equal(pairs.rows[1].prompt_id, "line-5");
+  assert_string_equal(pairs.rows[0].prompt_id, "line-2");
+  assert_string_equal(pairs.rows[1].prompt_id, "line-4");
   tpo_pairs_free(&pairs);
-  assert_refused(same, true, TPO_E_INPUT, "identical");
+}
+
+static void what_cannot_be_rendered_or_is_of_another_model_is_a_bad_row(void **state)
+{
+  (void)state;
+  assert_refused(PAIR("\"Q\"", "") PAIR("[" SAYS("user", "Q") "," SAYS("tool", "4") "]", ""), true,
+                 TPO_E_INPUT, "pairs.jsonl:2: the prompt: message 2: the role \"tool\"");
+  assert_refused("{\"prompt\":\"Q\",\"chosen\":[" SAYS("assistant", "a") "," SAYS("tool", "4") "," SAYS(
+                     "assistant", "b") "],\"rejected\":\"c\"}",
+                 true, TPO_E_INPUT, "pairs.jsonl:1: chosen: message 3: the role \"tool\"");
+  const char *text = "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3,9]}\n"
+                     "{\"prompt_ids\":[1],\"chosen_ids\":[2],\"rejected_ids\":[3,10]}\n" PAIR(
+                         "[" SAYS("user", "Q") "," SAYS("tool", "4") "]", "");
+  char path[4200];
+  struct tpo_pairs pairs = {0};
+  struct tpo_error err = {0};
+  snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
+  assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 2, &err), 0);
+  assert_int_equal(pairs.n, 1);
+  tpo_pairs_free(&pairs);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 0, &err), TPO_E_INPUT);
+  if (!strstr(err.message, "pairs.jsonl:2: rejected_ids[1] is 10, but the model's vocabulary has 10 tokens"))
+    fail_msg("%s", err.message);
+  tpo_pairs_free(&pairs);
 }
 
 static void so_many_bad_rows_are_left_out(void **state)
@@ -382,11 +485,11 @@ static void so_many_bad_rows_are_left_out(void **state)
   struct tpo_error err = {0};
   snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 2, &err), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 2, &err), 0);
   assert_int_equal(pairs.n, 1);
   assert_string_equal(pairs.rows[0].prompt_id, "line-2");
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 1, &err), TPO_E_UNSUPPORTED);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 1, &err), TPO_E_UNSUPPORTED);
   assert_non_null(strstr(err.message, "more bad rows than the 1"));
   assert_non_null(strstr(err.message, "pairs.jsonl:3"));
   tpo_pairs_free(&pairs);
@@ -429,14 +532,18 @@ int main(void)
       cmocka_unit_test(plain_text_gets_bos_before_and_the_end_token_after),
       cmocka_unit_test(messages_go_through_the_template),
       cmocka_unit_test(chats_that_share_their_beginning_need_no_prompt),
-      cmocka_unit_test(a_prompt_that_whole_chats_repeat_is_not_read),
+      cmocka_unit_test(a_prompt_may_be_what_whole_chats_repeat),
+      cmocka_unit_test(a_prompt_is_what_chats_begin_with_or_answer),
+      cmocka_unit_test(a_prompt_that_chats_do_not_repeat_is_refused),
+      cmocka_unit_test(a_mark_of_what_is_trained_on_says_what_is_so_anyway),
       cmocka_unit_test(ids_may_be_integers_and_a_byte_order_mark_begins_the_file),
       cmocka_unit_test(chats_may_part_before_their_last_turn),
       cmocka_unit_test(answers_of_several_turns_follow_a_prompt),
       cmocka_unit_test(dialogues_in_one_string_become_chats),
       cmocka_unit_test(content_may_be_a_list_of_parts),
       cmocka_unit_test(what_would_change_the_meaning_is_refused_by_name),
-      cmocka_unit_test(identical_answers_are_left_out),
+      cmocka_unit_test(identical_answers_are_read_for_the_filter_to_leave_out),
+      cmocka_unit_test(what_cannot_be_rendered_or_is_of_another_model_is_a_bad_row),
       cmocka_unit_test(so_many_bad_rows_are_left_out),
       cmocka_unit_test(what_is_no_pair_is_refused_with_its_line),
   };
