@@ -287,7 +287,6 @@ static int create_file(struct journal *j, struct tpo_error *err)
 {
   char name[64];
   unsigned long long number;
-  struct tpo_buf head = {0};
   if (getrandom(&number, sizeof number, 0) != sizeof number)
     return tpo_fail(err, TPO_E_IO, "%s: no random number for a file's name: %s", j->folder, strerror(errno));
   snprintf(name, sizeof name, "%06d-%016llx.journal", j->rank, number);
@@ -296,15 +295,15 @@ static int create_file(struct journal *j, struct tpo_error *err)
   j->fd = open(j->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0666);
   if (j->fd < 0) return tpo_fail(err, TPO_E_IO, "%s: can't be made: %s", j->path, strerror(errno));
   j->synced = tpo_seconds();
-  journal_put_head(&head, j->work);
-  status = head.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a journal") : write_bytes(j, &head, err);
-  tpo_buf_free(&head);
-  if (status < 0) { /* without its head, what follows would not be read */
-    close(j->fd);
-    unlink(j->path);
-    j->fd = -1;
-  }
-  return status;
+  return 0;
+}
+
+/* Without its first entry the file would tell of work of which nothing is kept. */
+static void drop_file(struct journal *j)
+{
+  close(j->fd);
+  unlink(j->path);
+  j->fd = -1;
 }
 
 static int remember(struct journal *j, const void *key, size_t n_key, size_t len, uint64_t hash,
@@ -327,9 +326,11 @@ int journal_append(struct journal *j, const void *key, size_t n_key, const void 
                               n_key, JOURNAL_LONGEST_KEY);
   if (status == 0 && j->fd < 0) status = create_file(j, err);
   if (status < 0) return status;
+  if (j->size == 0) journal_put_head(&bytes, j->work);
   uint64_t hash = journal_put_frame(&bytes, key, n_key, value, len);
   if (bytes.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for an entry of %s", j->path);
   if (status == 0) status = write_bytes(j, &bytes, err);
+  if (status < 0 && j->size == 0) drop_file(j);
   if (status == 0) status = remember(j, key, n_key, len, hash, err);
   tpo_buf_free(&bytes);
   return status == 0 && tpo_seconds() - j->synced > JOURNAL_SYNC_SECONDS ? journal_sync(j, err) : status;

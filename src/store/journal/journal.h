@@ -51,7 +51,7 @@ int journal_each(struct journal *journal, journal_take *take, void *arg, struct 
 size_t journal_size(const struct journal *journal); /* keys, those of this process too */
 
 /* Written when this returns, and on the disk after some seconds (JOURNAL_SYNC_SECONDS) or journal_sync. A
- * failure leaves what was there before. n_key: 1 to 65535. */
+ * failure leaves what was there before, no file where this is the first entry. n_key: 1 to 65535. */
 enum { JOURNAL_SYNC_SECONDS = 10 };
 int journal_append(struct journal *journal, const void *key, size_t n_key, const void *value, size_t len,
                    struct tpo_error *err);
