@@ -67,6 +67,9 @@ static int find_known(struct keeping *k, struct tpo_error *err)
     memcpy(k->known + 2 * i, piece.bytes, piece.len);
     k->mine++;
   }
+  if (k->mine > 0)
+    tpo_log(TPO_LOG_INFO, "%s: %zu of %zu reference log-probabilities are kept there", k->kept->folder,
+            k->mine, k->n);
   return 0;
 }
 
