@@ -257,3 +257,16 @@ def test_an_epochs_checkpoint_is_not_lost_unasked(tpo, work, whole, tmp_path):
     assert "the checkpoint of an epoch" in tpo.fails(*arguments(work, tmp_path), code=2) and best.exists()
     tpo.ok(*arguments(work, tmp_path, "--resume"), env=DATED)
     is_whole(tmp_path, whole(0))
+
+
+def test_a_journal_that_is_a_link_is_not_followed(tpo, work, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    names = ("best-001.h5", "state-000001.5.part/a.journal", "a.journal")
+    (elsewhere / "state-000001.5.part").mkdir(parents=True)
+    for name in names:
+        (elsewhere / name).write_text("mine")
+    (tmp_path / "out.h5.journal").symlink_to(elsewhere)
+    for ranks in (0, 2):
+        text = tpo.fails(*arguments(work, tmp_path, "--resume"), ranks=ranks, code=2)
+        assert f"{tmp_path}/out.h5.journal: a link, which is not followed" in text, text
+        assert all((elsewhere / name).read_text() == "mine" for name in names)

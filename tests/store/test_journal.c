@@ -325,6 +325,41 @@ static void removing_takes_the_journal_alone(void **state)
   assert_int_equal(journal_remove(folder, &err), 0);
 }
 
+/* Nothing is read, made or removed where it leads. */
+static void a_folder_that_is_a_link_is_not_followed(void **state)
+{
+  (void)state;
+  char link[600], slash[610];
+  struct tpo_error err = {0};
+  struct tpo_buf bytes = {0}, after = {0};
+  write_three(&bytes);
+  snprintf(link, sizeof link, "%s.link", folder);
+  snprintf(slash, sizeof slash, "%s/", link);
+  assert_int_equal(symlink(folder, link), 0);
+  const char *names[] = {link, slash};
+  for (int i = 0; i < 2; i++) {
+    struct journal *journal;
+    for (enum journal_use use = JOURNAL_WRITE; use <= JOURNAL_READ; use++) {
+      int status = journal_open(&journal, names[i], WORK, 0, use, &err);
+      assert_refused(status, err, ": a link, which is not followed");
+      assert_int_equal(status, TPO_E_USAGE);
+      assert_null(journal);
+    }
+    assert_refused(journal_remove(names[i], &err), err, ": a link, which is not followed");
+  }
+  unlink(link);
+  read_whole(only_file(), &after);
+  assert_int_equal(count_files(folder), 1);
+  assert_true(after.len == bytes.len && memcmp(after.data, bytes.data, bytes.len) == 0);
+  assert_int_equal(symlink("nowhere", link), 0);
+  assert_refused(journal_refuse_link(link, &err), err, link);
+  unlink(link);
+  assert_int_equal(journal_refuse_link(link, &err), 0);
+  assert_int_equal(journal_refuse_link(folder, &err), 0);
+  tpo_buf_free(&bytes);
+  tpo_buf_free(&after);
+}
+
 /* Its folder and its files, and nothing else. */
 static void a_journal_is_no_result(void **state)
 {
@@ -379,6 +414,7 @@ int main(void)
       JOURNAL_TEST(a_failed_write_leaves_what_was_there),
       JOURNAL_TEST(keys_have_bounds),
       JOURNAL_TEST(removing_takes_the_journal_alone),
+      JOURNAL_TEST(a_folder_that_is_a_link_is_not_followed),
       JOURNAL_TEST(a_journal_is_no_result),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
