@@ -31,8 +31,8 @@ enum journal_use {
 int journal_refuse_link(const char *folder, struct tpo_error *err);
 
 /* Makes the folder where it isn't there, and refuses a link in its place; a file of its own only with the first
- * entry. work: lines "NAME: VALUE\n" of all that the results depend on; a file in the folder that is of other work is an error
- * (TPO_E_STATE) that names the first line that differs. rank: for the files' names. */
+ * entry. work: lines "NAME: VALUE\n" of all that the results depend on; a file in the folder that is of other
+ * work is an error (TPO_E_STATE) that names the first line that differs. rank: for the files' names. */
 int journal_open(struct journal **out, const char *folder, const char *work, int rank, enum journal_use use,
                  struct tpo_error *err);
 void journal_close(struct journal *journal); /* takes NULL */
