@@ -173,8 +173,9 @@ TPO_API int tpo_dpo_finish(struct tpo_dpo *dpo, struct tpo_error *err);
 TPO_API int tpo_dpo_stop(struct tpo_dpo *dpo, int status, struct tpo_error *err);
 TPO_API const struct tpo_dpo_progress *tpo_dpo_progress(const struct tpo_dpo *dpo);
 TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
-/* Whether the folder has something to go on from, and after how many steps; and removing all that a step of a
- * run may have kept there, of training or other. On one rank. */
+/* Whether the folder has something that training made: a state to go on from, and after how many steps, or (0
+ * steps) the checkpoint of an epoch alone; the reference's log-probabilities are not of it. And removing all
+ * that a step of a run may have kept there, of training or other. On one rank. */
 TPO_API bool tpo_dpo_kept(const char *journal, int64_t *steps);
 TPO_API int tpo_dpo_forget(const char *journal, struct tpo_error *err);
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/session.h"
+#include "store/journal/journal.h"
 
 static const struct option options[] = {
     OPTION_MODEL,
@@ -290,7 +291,22 @@ static int train(struct training *t, struct tpo_error *err)
   return status == 0 && cli_first_rank(t->s) ? tpo_dpo_forget(t->journal, err) : status;
 }
 
-/* What is kept of unfinished training is neither taken up nor lost unasked. All ranks. */
+static int refuse_kept(const struct training *t, int64_t steps, struct tpo_error *err)
+{
+  if (steps == 0)
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "tpo dpo: %s holds the checkpoint of an epoch of an earlier command that did not end, and "
+        "no state to go on from: --resume, or removing that folder, begins anew",
+        t->journal);
+  return tpo_fail(err, TPO_E_USAGE,
+                  "tpo dpo: %s holds training of an earlier command that did not end, %lld steps of it: "
+                  "--resume goes on with it; without that folder it begins anew",
+                  t->journal, (long long)steps);
+}
+
+/* What is kept of unfinished training is neither taken up nor lost unasked; the reference's log-probabilities
+ * are the same work whenever it is done. All ranks. */
 static int check_kept(struct training *t, struct tpo_error *err)
 {
   int status = 0;
@@ -300,13 +316,8 @@ static int check_kept(struct training *t, struct tpo_error *err)
   if (tpo_comm_rank(t->in->comm) == 0) {
     int64_t steps = 0;
     bool kept = tpo_dpo_kept(t->journal, &steps);
-    if (kept && !resumes)
-      status =
-          tpo_fail(err, TPO_E_USAGE,
-                   "tpo dpo: %s holds training of an earlier command that did not end, %lld steps of it: "
-                   "--resume goes on with it; without that folder it begins anew",
-                   t->journal, (long long)steps);
-    if (!kept && resumes)
+    if (kept && !resumes) status = refuse_kept(t, steps, err);
+    if (!kept && resumes && !journal_exists(t->journal))
       tpo_log(TPO_LOG_INFO, "%s: nothing is kept there, so this begins at the beginning", t->journal);
   }
   return tpo_comm_agree(t->in->comm, status, err);

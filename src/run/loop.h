@@ -63,6 +63,12 @@ int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_e
 /* Cuts metrics.jsonl back to `size` bytes (rank 0). */
 int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 
+/* 1: the run's folder, which has no manifest, has a file of a name that a run writes, which goes to name: this
+ * run would write over it or through it. 0: none but what a run that was killed before its first manifest
+ * leaves, an empty metrics.jsonl and empty folders. Rank 0. */
+enum { LOOP_FOREIGN = 256 };
+int loop_find_foreign(const struct loop *loop, char name[LOOP_FOREIGN], struct tpo_error *err);
+
 /* Removes temporary files that a killed attempt left, not through links (rank 0, while it holds the lock of a
  * folder in which nothing is left that could refuse the run). */
 void loop_clear_leftovers(const struct loop *loop);

@@ -178,8 +178,16 @@ static int open_metrics(struct loop *loop, struct tpo_error *err)
   char path[4096];
   int status = loop_path(loop, -1, "metrics.jsonl", path, err);
   if (status < 0) return status;
-  loop->metrics = fopen(path, "ae");
-  if (!loop->metrics) return tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+  if (fd < 0 && errno == ELOOP)
+    return tpo_fail(err, TPO_E_USAGE, "%s: a link, which is not followed; a run's own file is expected",
+                    path);
+  loop->metrics = fd < 0 ? NULL : fdopen(fd, "a");
+  if (!loop->metrics) {
+    tpo_fail(err, TPO_E_USAGE, "%s: can't be written: %m", path);
+    if (fd >= 0) close(fd);
+    return TPO_E_USAGE;
+  }
   if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) return 0;
   if (errno == EWOULDBLOCK) return another_runs(loop, err);
   tpo_log(TPO_LOG_WARN, "%s: can't be locked (%s); nothing else may run in this folder", path,
@@ -192,7 +200,7 @@ static bool is_locked(const struct loop *loop)
 {
   char path[4096];
   if (loop->metrics || loop_path(loop, -1, "metrics.jsonl", path, NULL) < 0) return false;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   bool is = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
   if (fd >= 0) close(fd);
   return is;
@@ -200,11 +208,17 @@ static bool is_locked(const struct loop *loop)
 
 static int refuse_used(const struct loop *loop, struct tpo_error *err)
 {
-  char path[4096];
+  char path[4096], name[LOOP_FOREIGN];
   int status = loop_path(loop, -1, "manifest.json", path, err);
   if (status == 0) status = tpo_look_for(path, err);
+  bool run = status > 0;
+  if (status == 0) status = loop_find_foreign(loop, name, err);
   if (status <= 0) return status;
   if (is_locked(loop)) return another_runs(loop, err);
+  if (!run)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "%s holds files that are not of a run of this program: %s; name another run folder",
+                    loop->config->run.dir, name);
   return tpo_fail(err, TPO_E_USAGE, "%s holds a run already; go on with --resume, or name another --run-dir",
                   loop->config->run.dir);
 }

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "steps/dpo_files.h"
+#include "store/journal/journal.h"
 #include "tpo/steps.h"
 
 struct tpo_dpo {
@@ -163,7 +164,8 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 static int make_folder(const struct tpo_dpo *dpo, struct tpo_error *err)
 {
   struct tpo_comm *comm = dpo->session->comm;
-  int status = tpo_comm_rank(comm) == 0 ? tpo_make_dirs(dpo->folder, err) : 0;
+  int status = journal_refuse_link(dpo->folder, err);
+  if (status == 0 && tpo_comm_rank(comm) == 0) status = tpo_make_dirs(dpo->folder, err);
   status = tpo_comm_agree(comm, status, err);
   if (status == 0 && !tpo_is_dir(dpo->folder))
     status =

@@ -71,9 +71,22 @@ int dpo_move(const char *from, const char *to, struct tpo_error *err)
   return status;
 }
 
+static bool has_best(const char *folder)
+{
+  bool found = false;
+  DIR *dir = opendir(folder);
+  if (!dir) return false;
+  for (struct dirent *entry; !found && (entry = readdir(dir));) {
+    int epoch, len = 0;
+    found = sscanf(entry->d_name, "best-%d.h5%n", &epoch, &len) == 1 && len > 0 && entry->d_name[len] == '\0';
+  }
+  closedir(dir);
+  return found;
+}
+
 bool tpo_dpo_kept(const char *journal, int64_t *steps)
 {
-  return tpo_trainer_kept(journal, steps) || journal_exists(journal);
+  return tpo_trainer_kept(journal, steps) || has_best(journal);
 }
 
 int tpo_dpo_forget(const char *journal, struct tpo_error *err)

@@ -27,6 +27,7 @@ struct sampling {
   size_t n_samples;         /* of all prompts */
   struct kept *kept;        /* NULL: nothing is kept */
   size_t n_kept;            /* samples that were there */
+  size_t n_added;           /* samples of this rank that are there since */
   struct tpo_request *jobs; /* [n_jobs] samples that follow each other and are to be drawn */
   size_t n_jobs, jobs_capacity;
   struct tpo_comm_queue *queue;
@@ -174,7 +175,9 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   sampled_output(&s->sampled, output);
   int status = tpo_engine_make_row(output, &view, s->local, err);
   if (status < 0 || !s->kept) return status;
-  return kept_sample_add(s->kept, &s->local->rows[s->local->n - 1], s->options->sampling->temperature, err);
+  status = kept_sample_add(s->kept, &s->local->rows[s->local->n - 1], s->options->sampling->temperature, err);
+  s->n_added += status == 0;
+  return status;
 }
 
 static void count_token(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len)
@@ -316,7 +319,7 @@ int generate_kept(const struct tpo_session *session, const struct tpo_policy *po
   for (size_t i = 0; i < samples->n; i++) s.sampled.before += samples->rows[i].n_tokens;
   if (status == 0) status = draw(&s, stats, err);
   if (status < 0 && kept)
-    status = kept_tell(kept, status, (double)(local.n + samples->n), (double)s.n_samples, "samples", err);
+    status = kept_tell(kept, status, (double)(s.n_added + samples->n), (double)s.n_samples, "samples", err);
   if (status == 0) status = gather_rows(&s, samples, err);
   if (status == 0) status = add_stats(&s, samples, stats, err);
   if (status == 0) sampled_end(&s.sampled, stats->sampled_tokens + stats->inserted_tokens);

@@ -49,8 +49,9 @@ static int keep_pair(void *arg, size_t pair, double chosen, double rejected, str
   uint8_t key[4];
   double values[2] = {chosen, rejected};
   pair_key(key, pair);
-  k->mine++;
-  return journal_append(k->kept->journal, key, sizeof key, values, sizeof values, err);
+  int status = journal_append(k->kept->journal, key, sizeof key, values, sizeof values, err);
+  k->mine += status == 0;
+  return status;
 }
 
 /* Rank 0's, which are all. */
@@ -66,6 +67,9 @@ static int find_known(struct keeping *k, struct tpo_error *err)
     memcpy(k->known + 2 * i, piece.bytes, piece.len);
     k->mine++;
   }
+  if (k->mine > 0)
+    tpo_log(TPO_LOG_INFO, "%s: %zu of %zu reference log-probabilities are kept there", k->kept->folder,
+            k->mine, k->n);
   return 0;
 }
 

@@ -58,7 +58,8 @@ static int state_path(char out[4096], const char *folder, const struct state_nam
 /* Removes all states but the one of this number; -1: all of them. */
 static int drop_states(const char *folder, long long but, struct tpo_error *err)
 {
-  int status = 0;
+  int status = journal_refuse_link(folder, err);
+  if (status < 0) return status;
   DIR *dir = opendir(folder);
   if (!dir && errno == ENOENT) return 0;
   if (!dir) return tpo_fail(err, TPO_E_IO, "%s: the folder can't be read: %s", folder, strerror(errno));

@@ -63,6 +63,33 @@ def test_a_write_that_fails_anywhere_in_a_file_ends_well(tpo, files, failing, tm
         assert not list(tmp_path.iterdir())
 
 
+def entries(folder):
+    return sum(path.read_bytes().count(b"FRME") for path in folder.glob("*.journal"))
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+@pytest.mark.parametrize("after", [100, 8000])
+def test_samples_whose_writing_failed_are_not_told_as_kept(tpo, files, failing, tmp_path, after, ranks):
+    journal = tmp_path / "o.h5.journal"
+    args = [*files[1]["samples.h5"], "--slots", 4, "--out", tmp_path / "o.h5"]
+    line = told(tpo.fails(*args, env=failing("write", ".journal", after, errno.EDQUOT), ranks=ranks, code=1))
+    assert os.strerror(errno.EDQUOT) in line
+    kept = entries(journal)
+    assert (kept > 0) == (after > 100) == journal.exists()
+    assert (f"; {kept} of 32 samples are kept in {journal}" in line) == ("are kept in" in line) == (kept > 0), line
+
+
+def test_reference_log_probabilities_whose_writing_failed_are_not_told_as_kept(tpo, tiny_model, files, failing, tmp_path):
+    journal, pairs = tmp_path / "o.h5.journal", tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(f'{{"prompt_ids":[1,2],"chosen_ids":[3,{i + 4}],"rejected_ids":[4,5]}}\n' for i in range(8)))
+    args = ["dpo", "--model", tiny_model, "--pairs", pairs, "--out", tmp_path / "o.h5", "--batch", 2]
+    for after in (100, 500):
+        line = told(tpo.fails(*args, env=failing("write", ".journal", after, errno.EDQUOT), code=1))
+        kept = entries(journal)
+        assert os.strerror(errno.EDQUOT) in line and (kept > 0) == (after > 100) == journal.exists()
+        assert (f"; {kept} of 8 reference log-probabilities are kept in {journal}" in line) == (kept > 0), line
+
+
 @pytest.mark.parametrize("name, ranks", [("samples.h5", 2), ("pairs.h5", 0), ("best-001.h5", 2)])
 def test_a_run_whose_disk_fails_goes_on_later(tpo, tiny_model, failing, tmp_path, name, ranks):
     tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)

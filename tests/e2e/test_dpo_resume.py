@@ -226,10 +226,10 @@ def test_reference_log_probabilities_are_not_computed_again(tpo, work, tmp_path,
     if any(journal.glob("state-*")):
         pytest.skip("training had begun already")
     before = {p: p.read_bytes() for p in journal.glob("0*.journal")}
-    assert "did not end, 0 steps of it" in tpo.fails(*args, code=2)
-    changed = tpo.fails(*args, "--resume", "--dtype", "bf16", code=2)
+    resume = ["--resume"] if ranks else []  # they are the same work without it, too
+    changed = tpo.fails(*args, *resume, "--dtype", "bf16", code=2)
     assert "`model.dtype: fp32` there, `model.dtype: bf16` now" in changed
-    stop(work, tmp_path, signal.SIGTERM, 5, "--micro-batch-tokens", 1, "--resume", ranks=ranks)
+    stop(work, tmp_path, signal.SIGTERM, 5, "--micro-batch-tokens", 1, *resume, ranks=ranks)
     after = {p: p.read_bytes() for p in journal.glob("0*.journal")}
     assert all(after[p] == text for p, text in before.items())
     pairs = sum(text.count(b"FRME") for text in after.values())
@@ -237,3 +237,36 @@ def test_reference_log_probabilities_are_not_computed_again(tpo, work, tmp_path,
     if ranks == 0:
         tpo.ok(*args, "--resume", env=DATED)
         assert lines(tmp_path)[0]["margin"] == 0, "policy and reference are the same model"
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_training_that_failed_before_its_first_step_is_no_hindrance(tpo, work, whole, tmp_path, ranks):
+    args = arguments(work, tmp_path)
+    text = tpo.fails(*["/dev/full" if a == tmp_path / "m.jsonl" else a for a in args], ranks=ranks, code=1)
+    assert "No space left" in text and "--resume" not in text
+    result = tpo(*args, ranks=ranks, env=DATED)
+    text = result.stderr.decode()
+    assert result.returncode == 0 and f"{4 * STEPS} of {4 * STEPS} reference log-probabilities are kept there" in text, text
+    is_whole(tmp_path, whole(ranks))
+
+
+def test_an_epochs_checkpoint_is_not_lost_unasked(tpo, work, whole, tmp_path):
+    (tmp_path / "out.h5.journal").mkdir()
+    best = tmp_path / "out.h5.journal" / "best-001.h5"
+    best.touch()
+    assert "the checkpoint of an epoch" in tpo.fails(*arguments(work, tmp_path), code=2) and best.exists()
+    tpo.ok(*arguments(work, tmp_path, "--resume"), env=DATED)
+    is_whole(tmp_path, whole(0))
+
+
+def test_a_journal_that_is_a_link_is_not_followed(tpo, work, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    names = ("best-001.h5", "state-000001.5.part/a.journal", "a.journal")
+    (elsewhere / "state-000001.5.part").mkdir(parents=True)
+    for name in names:
+        (elsewhere / name).write_text("mine")
+    (tmp_path / "out.h5.journal").symlink_to(elsewhere)
+    for ranks in (0, 2):
+        text = tpo.fails(*arguments(work, tmp_path, "--resume"), ranks=ranks, code=2)
+        assert f"{tmp_path}/out.h5.journal: a link, which is not followed" in text, text
+        assert all((elsewhere / name).read_text() == "mine" for name in names)

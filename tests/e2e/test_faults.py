@@ -351,6 +351,57 @@ def test_a_damaged_manifest_is_named(tpo, config):
         assert "manifest.json" in tpo.fails("run", path, "--resume", code=1)
 
 
+def tree(folder):
+    return {str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else None
+            for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "report.html", "metrics.jsonl", "iter-000/samples.h5", "iter-012", "iter-001/",
+                                  "prompts/validation.jsonl", "metrics.jsonl -> o", "metrics.jsonl -> nowhere", "iter-000 -> d",
+                                  "config.yaml -> nowhere"])
+def test_a_run_does_not_begin_over_files_of_others(tpo, config, tmp_path, name):
+    path, run_dir = config()
+    name, _, target = name.partition(" -> ")
+    (tmp_path / "o").write_text("mine")
+    (tmp_path / "d").mkdir()
+    thing = run_dir / name
+    thing.parent.mkdir(parents=True)
+    if target:
+        thing.symlink_to(tmp_path / target)
+    elif name.endswith("/"):
+        (thing / "inner").mkdir(parents=True)
+    else:
+        thing.write_text("mine")
+    before, ranks = tree(tmp_path), 2 if target == "o" else 0
+    text = tpo.fails("run", path, ranks=ranks, code=2)
+    told = name.split("/")[0] if name.startswith("iter") else name
+    assert f"{run_dir} holds files that are not of a run of this program: {told}; name another run folder" in text, text
+    assert tree(tmp_path) == before
+
+
+def test_a_configuration_in_the_run_folder_is_not_replaced(tpo, config):
+    path, run_dir = config()
+    run_dir.mkdir()
+    own = shutil.copy(path, run_dir / "config.yaml")
+    content = own.read_text()
+    assert "are not of a run of this program: config.yaml" in tpo.fails("run", own, code=2)
+    assert own.read_text() == content and [p.name for p in run_dir.iterdir()] == ["config.yaml"]
+
+
+def test_what_a_run_killed_before_its_first_manifest_left_is_no_hindrance(tpo, config):
+    path, run_dir = config()
+    (run_dir / "iter-000").mkdir(parents=True)
+    (run_dir / "metrics.jsonl").touch()
+    (run_dir / "slurm-1.log").write_text("of the job")
+    tpo.ok("run", path)
+    assert (run_dir / "report.html").exists()
+    told = (run_dir / "metrics.jsonl").rename(run_dir / "elsewhere")
+    (run_dir / "metrics.jsonl").symlink_to("elsewhere")
+    content = told.read_bytes()
+    text = tpo.fails("run", path, "--resume", "--set", "run.iterations=2", code=2)
+    assert "metrics.jsonl: a link, which is not followed" in text and told.read_bytes() == content
+
+
 @pytest.mark.parametrize("ranks", [0, 2])
 def test_a_run_goes_on_with_the_files_that_it_began_with(tpo, config, tmp_path, ranks):
     path, run_dir = config()

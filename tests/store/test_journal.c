@@ -244,16 +244,13 @@ static void work_of_another_kind_is_refused_by_its_line(void **state)
   }
 }
 
-/* A disk that is full in the middle of an entry: what was there before stays, and what fits later is taken. */
-static void a_failed_write_leaves_what_was_there(void **state)
+/* On a disk that is full in the middle of an entry. */
+static void fail_to_append(struct journal *journal)
 {
-  (void)state;
   struct tpo_error err = {0};
   struct rlimit before, limit;
   char big[5000];
   memset(big, 'x', sizeof big);
-  struct journal *journal = open_ok(JOURNAL_READ, 0);
-  append(journal, "a", "one");
   signal(SIGXFSZ, SIG_IGN);
   getrlimit(RLIMIT_FSIZE, &before);
   limit = (struct rlimit){2000, before.rlim_max};
@@ -262,6 +259,31 @@ static void a_failed_write_leaves_what_was_there(void **state)
   setrlimit(RLIMIT_FSIZE, &before);
   assert_refused(status, err, folder);
   assert_int_equal(status, TPO_E_IO);
+}
+
+static void a_first_entry_that_fails_leaves_no_file(void **state)
+{
+  (void)state;
+  struct journal *journal = open_ok(JOURNAL_READ, 0);
+  fail_to_append(journal);
+  assert_int_equal(count_files(folder), 0);
+  assert_false(journal_exists(folder));
+  append(journal, "b", "two");
+  assert_holds(journal, "b", "two");
+  journal_close(journal);
+  journal = open_ok(JOURNAL_READ, 0);
+  assert_int_equal(journal_size(journal), 1);
+  assert_holds(journal, "b", "two");
+  journal_close(journal);
+}
+
+/* What was there before stays, and what fits later is taken. */
+static void a_failed_write_leaves_what_was_there(void **state)
+{
+  (void)state;
+  struct journal *journal = open_ok(JOURNAL_READ, 0);
+  append(journal, "a", "one");
+  fail_to_append(journal);
   append(journal, "b", "two");
   journal_close(journal);
   journal = open_ok(JOURNAL_READ, 0);
@@ -301,6 +323,41 @@ static void removing_takes_the_journal_alone(void **state)
   assert_int_equal(journal_remove(folder, &err), 0);
   assert_false(tpo_is_dir(folder));
   assert_int_equal(journal_remove(folder, &err), 0);
+}
+
+/* Nothing is read, made or removed where it leads. */
+static void a_folder_that_is_a_link_is_not_followed(void **state)
+{
+  (void)state;
+  char link[600], slash[610];
+  struct tpo_error err = {0};
+  struct tpo_buf bytes = {0}, after = {0};
+  write_three(&bytes);
+  snprintf(link, sizeof link, "%s.link", folder);
+  snprintf(slash, sizeof slash, "%s/", link);
+  assert_int_equal(symlink(folder, link), 0);
+  const char *names[] = {link, slash};
+  for (int i = 0; i < 2; i++) {
+    struct journal *journal;
+    for (enum journal_use use = JOURNAL_WRITE; use <= JOURNAL_READ; use++) {
+      int status = journal_open(&journal, names[i], WORK, 0, use, &err);
+      assert_refused(status, err, ": a link, which is not followed");
+      assert_int_equal(status, TPO_E_USAGE);
+      assert_null(journal);
+    }
+    assert_refused(journal_remove(names[i], &err), err, ": a link, which is not followed");
+  }
+  unlink(link);
+  read_whole(only_file(), &after);
+  assert_int_equal(count_files(folder), 1);
+  assert_true(after.len == bytes.len && memcmp(after.data, bytes.data, bytes.len) == 0);
+  assert_int_equal(symlink("nowhere", link), 0);
+  assert_refused(journal_refuse_link(link, &err), err, link);
+  unlink(link);
+  assert_int_equal(journal_refuse_link(link, &err), 0);
+  assert_int_equal(journal_refuse_link(folder, &err), 0);
+  tpo_buf_free(&bytes);
+  tpo_buf_free(&after);
 }
 
 /* Its folder and its files, and nothing else. */
@@ -353,9 +410,11 @@ int main(void)
       JOURNAL_TEST(damaged_bytes_never_become_an_entry),
       JOURNAL_TEST(a_damaged_value_costs_its_entry_alone),
       JOURNAL_TEST(work_of_another_kind_is_refused_by_its_line),
+      JOURNAL_TEST(a_first_entry_that_fails_leaves_no_file),
       JOURNAL_TEST(a_failed_write_leaves_what_was_there),
       JOURNAL_TEST(keys_have_bounds),
       JOURNAL_TEST(removing_takes_the_journal_alone),
+      JOURNAL_TEST(a_folder_that_is_a_link_is_not_followed),
       JOURNAL_TEST(a_journal_is_no_result),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/hash.h"
@@ -171,6 +172,23 @@ static int read_folder(struct journal *j, struct tpo_error *err)
   return status;
 }
 
+int journal_refuse_link(const char *folder, struct tpo_error *err)
+{
+  struct stat info;
+  char path[4096];
+  size_t len = strlen(folder);
+  while (len > 1 && folder[len - 1] == '/') len--; /* which would follow it */
+  if (len >= sizeof path) return tpo_fail(err, TPO_E_USAGE, "%.100s...: the path is too long", folder);
+  memcpy(path, folder, len);
+  path[len] = '\0';
+  if (lstat(path, &info) < 0 || !S_ISLNK(info.st_mode)) return 0;
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "%s: a link, which is not followed, since files are removed there: a folder is expected, or "
+      "nothing of this name",
+      path);
+}
+
 int journal_open(struct journal **out, const char *folder, const char *work, int rank, enum journal_use use,
                  struct tpo_error *err)
 {
@@ -178,8 +196,9 @@ int journal_open(struct journal **out, const char *folder, const char *work, int
   struct journal *j = tpo_calloc(1, sizeof *j, err);
   if (!j) return TPO_E_MEMORY;
   *j = (struct journal){.folder = strdup(folder), .work = strdup(work), .rank = rank, .fd = -1};
-  int status = j->folder && j->work ? tpo_make_dirs(folder, err)
+  int status = j->folder && j->work ? journal_refuse_link(folder, err)
                                     : tpo_fail(err, TPO_E_MEMORY, "no memory for a journal");
+  if (status == 0) status = tpo_make_dirs(folder, err);
   if (status == 0) status = make_room(j, err);
   if (status == 0 && use == JOURNAL_READ) status = read_folder(j, err);
   if (status == 0)
@@ -287,7 +306,6 @@ static int create_file(struct journal *j, struct tpo_error *err)
 {
   char name[64];
   unsigned long long number;
-  struct tpo_buf head = {0};
   if (getrandom(&number, sizeof number, 0) != sizeof number)
     return tpo_fail(err, TPO_E_IO, "%s: no random number for a file's name: %s", j->folder, strerror(errno));
   snprintf(name, sizeof name, "%06d-%016llx.journal", j->rank, number);
@@ -296,15 +314,15 @@ static int create_file(struct journal *j, struct tpo_error *err)
   j->fd = open(j->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0666);
   if (j->fd < 0) return tpo_fail(err, TPO_E_IO, "%s: can't be made: %s", j->path, strerror(errno));
   j->synced = tpo_seconds();
-  journal_put_head(&head, j->work);
-  status = head.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a journal") : write_bytes(j, &head, err);
-  tpo_buf_free(&head);
-  if (status < 0) { /* without its head, what follows would not be read */
-    close(j->fd);
-    unlink(j->path);
-    j->fd = -1;
-  }
-  return status;
+  return 0;
+}
+
+/* Without its first entry the file would tell of work of which nothing is kept. */
+static void drop_file(struct journal *j)
+{
+  close(j->fd);
+  unlink(j->path);
+  j->fd = -1;
 }
 
 static int remember(struct journal *j, const void *key, size_t n_key, size_t len, uint64_t hash,
@@ -327,9 +345,11 @@ int journal_append(struct journal *j, const void *key, size_t n_key, const void 
                               n_key, JOURNAL_LONGEST_KEY);
   if (status == 0 && j->fd < 0) status = create_file(j, err);
   if (status < 0) return status;
+  if (j->size == 0) journal_put_head(&bytes, j->work);
   uint64_t hash = journal_put_frame(&bytes, key, n_key, value, len);
   if (bytes.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for an entry of %s", j->path);
   if (status == 0) status = write_bytes(j, &bytes, err);
+  if (status < 0 && j->size == 0) drop_file(j);
   if (status == 0) status = remember(j, key, n_key, len, hash, err);
   tpo_buf_free(&bytes);
   return status == 0 && tpo_seconds() - j->synced > JOURNAL_SYNC_SECONDS ? journal_sync(j, err) : status;
@@ -399,7 +419,9 @@ int journal_refuse(const char *path, struct tpo_error *err)
 int journal_remove(const char *folder, struct tpo_error *err)
 {
   struct dirent **names;
-  int n = scandir(folder, &names, is_ours, NULL), status = 0;
+  int status = journal_refuse_link(folder, err);
+  if (status < 0) return status;
+  int n = scandir(folder, &names, is_ours, NULL);
   if (n < 0 && errno == ENOENT) return 0;
   int dir = n < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   for (int i = 0; dir >= 0 && i < n && status == 0; i++) status = unlinkat(dir, names[i]->d_name, 0);

@@ -26,9 +26,13 @@ enum journal_use {
   JOURNAL_READ,  /* has what the folder held, too */
 };
 
-/* Makes the folder where it isn't there; a file of its own only with the first entry. work: lines "NAME:
- * VALUE\n" of all that the results depend on; a file in the folder that is of other work is an error
- * (TPO_E_STATE) that names the first line that differs. rank: for the files' names. */
+/* An error (usage) where the folder is a link: what it leads to belongs to someone else, and files of a
+ * journal's names would be taken and removed there. */
+int journal_refuse_link(const char *folder, struct tpo_error *err);
+
+/* Makes the folder where it isn't there, and refuses a link in its place; a file of its own only with the first
+ * entry. work: lines "NAME: VALUE\n" of all that the results depend on; a file in the folder that is of other
+ * work is an error (TPO_E_STATE) that names the first line that differs. rank: for the files' names. */
 int journal_open(struct journal **out, const char *folder, const char *work, int rank, enum journal_use use,
                  struct tpo_error *err);
 void journal_close(struct journal *journal); /* takes NULL */
@@ -51,7 +55,7 @@ int journal_each(struct journal *journal, journal_take *take, void *arg, struct 
 size_t journal_size(const struct journal *journal); /* keys, those of this process too */
 
 /* Written when this returns, and on the disk after some seconds (JOURNAL_SYNC_SECONDS) or journal_sync. A
- * failure leaves what was there before. n_key: 1 to 65535. */
+ * failure leaves what was there before, no file where this is the first entry. n_key: 1 to 65535. */
 enum { JOURNAL_SYNC_SECONDS = 10 };
 int journal_append(struct journal *journal, const void *key, size_t n_key, const void *value, size_t len,
                    struct tpo_error *err);
@@ -65,7 +69,8 @@ void journal_begin_of_work(const char *folder, char *out, size_t size);
 bool journal_exists(const char *folder);
 /* For what reads results: an error (usage) that says so where path is a journal's folder or a file of one. */
 int journal_refuse(const char *path, struct tpo_error *err);
-/* Removes a journal's files, and the folder when nothing else is in it; no error where there is none. */
+/* Removes a journal's files, and the folder when nothing else is in it; no error where there is none;
+ * one where it is a link. */
 int journal_remove(const char *folder, struct tpo_error *err);
 
 #endif
