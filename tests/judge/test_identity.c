@@ -1,4 +1,4 @@
-/* Whether a judge's model is the one that it was: another name, size, or block of bytes makes it another. */
+/* Whether a judge's model or program is the one that it was: another name, size, or block of bytes makes it another. */
 #include "judge/identity.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,9 +61,25 @@ static void a_change_anywhere_in_what_is_looked_at_is_another_model(void **state
   free(before);
 }
 
-static void judges_without_a_model_have_none(void **state)
+static void a_command_is_its_program_and_the_files_among_its_arguments(void **state)
 {
-  static const char *const kinds[] = {"rule", "http:http://host/v1", "command:true"};
+  const char *folder = *state;
+  char end[4400];
+  write_file(folder, "judge.py", 10, 3, 1);
+  snprintf(end, sizeof end, "%s/judge.py -v", folder);
+  char *before = identity("command:cat ", end);
+  assert_contains(before, "judge program /");
+  assert_contains(before, "/judge.py: ");
+  write_file(folder, "judge.py", 10, 3, 2);
+  char *now = identity("command:cat ", end);
+  assert_string_not_equal(before, now);
+  free(before);
+  free(now);
+}
+
+static void judges_without_files_have_none(void **state)
+{
+  static const char *const kinds[] = {"rule", "http:http://host/v1"};
   (void)state;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     char *text = identity(kinds[i], "");
@@ -77,7 +93,9 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_change_anywhere_in_what_is_looked_at_is_another_model, make_folder,
                                       remove_folder),
-      cmocka_unit_test(judges_without_a_model_have_none),
+      cmocka_unit_test_setup_teardown(a_command_is_its_program_and_the_files_among_its_arguments, make_folder,
+                                      remove_folder),
+      cmocka_unit_test(judges_without_files_have_none),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
