@@ -1,4 +1,5 @@
-/* Whether a judge's model or program is the one that it was: another name, size, or block of bytes makes it another. */
+/* Whether a judge's model or program is the one that it was: another name, size, or block of bytes makes it
+ * another. */
 #include "judge/identity.h"
 #include <stdio.h>
 #include <stdlib.h>
