@@ -332,7 +332,7 @@ def test_what_the_run_would_refuse_is_refused(tpo, tiny_model, tmp_path, ranks, 
 def test_prompts_that_fill_the_context_are_refused(tpo, tmp_path):
     config, _ = write_config(tmp_path, tiny.make(tmp_path / "m", context=64), composed=False)
     text = tpo.fails("run", config, "--plan-only", code=1)
-    assert "prompt " in text and "context of 64" in text
+    assert "validation.jsonl:1: instruction " in text and "context of 64" in text
 
 
 def test_expect_tokens_alone_is_refused(tpo, tiny_model, tmp_path):
