@@ -110,6 +110,11 @@ static int sync_path(const char *path, int flags)
   return result < 0 && (flags & O_DIRECTORY) && errno == EINVAL ? 0 : result;
 }
 
+int tpo_sync_folder(const char *path)
+{
+  return sync_path(path, O_DIRECTORY);
+}
+
 int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err)
 {
   char folder[4096];
@@ -120,7 +125,7 @@ int tpo_atomic_commit(struct tpo_atomic *file, struct tpo_error *err)
     return tpo_fail(err, TPO_E_IO, "%s: can't be written: %s", file->path, strerror(why));
   }
   file->temp_path[0] = '\0';
-  if (sync_path(folder, O_DIRECTORY) < 0)
+  if (tpo_sync_folder(folder) < 0)
     return tpo_fail(err, TPO_E_IO, "%s: its folder can't be brought to disk: %s", file->path,
                     strerror(errno));
   return 0;
@@ -156,23 +161,28 @@ bool tpo_same_file(const char *a, const char *b)
   return same_inode(x, y) && strcmp(last_part(a), last_part(b)) == 0;
 }
 
-static int write_all(const struct tpo_atomic *file, const char *bytes, size_t len)
+int tpo_write_all(int fd, const void *bytes, size_t len)
+{
+  for (const char *at = bytes; len > 0;) {
+    ssize_t written = write(fd, at, len);
+    if (written < 0 && errno == EINTR) continue;
+    if (written == 0) errno = ENOSPC;
+    if (written <= 0) return -1;
+    at += written;
+    len -= (size_t)written;
+  }
+  return 0;
+}
+
+static int write_content(const struct tpo_atomic *file, const void *bytes, size_t len)
 {
   int fd = tpo_atomic_open(file);
   if (fd < 0) return -1;
-  while (len > 0) {
-    ssize_t written = write(fd, bytes, len);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      int why = errno;
-      close(fd);
-      errno = why;
-      return -1;
-    }
-    bytes += written;
-    len -= (size_t)written;
-  }
-  return close(fd);
+  if (tpo_write_all(fd, bytes, len) == 0) return close(fd);
+  int why = errno;
+  close(fd);
+  errno = why;
+  return -1;
 }
 
 int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err)
@@ -180,7 +190,7 @@ int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_e
   struct tpo_atomic file;
   int status = tpo_atomic_begin(&file, path, err);
   if (status < 0) return status;
-  if (write_all(&file, bytes, len) < 0) {
+  if (write_content(&file, bytes, len) < 0) {
     int why = errno;
     tpo_atomic_abort(&file);
     return tpo_fail(err, TPO_E_IO, "%s: writing %zu bytes failed: %s", path, len, strerror(why));

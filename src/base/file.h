@@ -53,6 +53,10 @@ void tpo_atomic_abort(struct tpo_atomic *file);
 int tpo_check_output(const char *path, struct tpo_error *err);
 /* Whether both names lead to one file or folder, also one that is not there yet. */
 bool tpo_same_file(const char *a, const char *b);
+/* All bytes to fd; -1 with errno set. */
+int tpo_write_all(int fd, const void *bytes, size_t len);
+/* Brings to disk what stands in a folder; -1 with errno set. */
+int tpo_sync_folder(const char *path);
 /* All in one: bytes become the file, or nothing changes. */
 int tpo_write_file(const char *path, const void *bytes, size_t len, struct tpo_error *err);
 

@@ -33,16 +33,6 @@ void dpo_drop_files(const char *folder, int but_epoch)
   closedir(dir);
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-  for (size_t at = 0; at < n;) {
-    ssize_t wrote = write(fd, bytes + at, n - at);
-    if (wrote < 0) return -1;
-    at += (size_t)wrote;
-  }
-  return 0;
-}
-
 /* Between two file systems. */
 static int copy(const char *from, const struct tpo_atomic *to, struct tpo_error *err)
 {
@@ -50,7 +40,7 @@ static int copy(const char *from, const struct tpo_atomic *to, struct tpo_error 
   ssize_t n = -1;
   int in = open(from, O_RDONLY | O_CLOEXEC), out = tpo_atomic_open(to), status = 0;
   while (in >= 0 && out >= 0 && (n = read(in, bytes, sizeof bytes)) > 0)
-    if (write_all(out, bytes, (size_t)n) < 0) break;
+    if (tpo_write_all(out, bytes, (size_t)n) < 0) break;
   if (n != 0)
     status = tpo_fail(err, TPO_E_IO, "%s can't be copied to %s: %s", from, to->path, strerror(errno));
   if (in >= 0) close(in);

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/digits.h"
 #include "base/file.h"
 #include "base/memory.h"
 
@@ -125,25 +126,12 @@ void kept_close(struct kept *kept)
   free(kept);
 }
 
-/* "1,234" */
-static const char *grouped(double value, char out[32])
-{
-  char digits[32];
-  int n = snprintf(digits, sizeof digits, "%.0f", value), at = 0;
-  for (int i = 0; i < n && at < 30; i++) {
-    if (i > 0 && (n - i) % 3 == 0) out[at++] = ',';
-    out[at++] = digits[i];
-  }
-  out[at] = '\0';
-  return out;
-}
-
 int kept_tell(const struct kept *kept, int status, double mine, double all, const char *what,
               struct tpo_error *err)
 {
-  char some[32], of[32];
+  char some[40], of[40];
   if (status == 0 || status == TPO_E_COMM) return status; /* after that, nobody can be asked */
   if (tpo_comm_allreduce_sum_f64(kept->comm, &mine, 1, NULL) < 0 || mine == 0 || !err) return status;
-  return tpo_fail(err, status, "%s; %s of %s %s are kept in %s", strdupa(err->message), grouped(mine, some),
-                  grouped(all, of), what, kept->folder);
+  return tpo_fail(err, status, "%s; %s of %s %s are kept in %s", strdupa(err->message),
+                  tpo_group_digits(mine, some), tpo_group_digits(all, of), what, kept->folder);
 }

@@ -207,15 +207,6 @@ static int write_state(struct tpo_trainer *t, const char *part, const char *work
   return status;
 }
 
-/* Some file systems have no fsync for folders. */
-static void sync_folder(const char *folder)
-{
-  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd);
-  close(fd);
-}
-
 /* Rank 0: the state counts, and those before it go. */
 static int commit_state(const char *folder, const struct state_name *name, const char *part,
                         struct tpo_error *err)
@@ -224,7 +215,7 @@ static int commit_state(const char *folder, const struct state_name *name, const
   int status = state_path(path, folder, name, "", err);
   if (status == 0 && rename(part, path) < 0)
     status = tpo_fail(err, TPO_E_IO, "%s: can't be made: %s", path, strerror(errno));
-  if (status == 0) sync_folder(folder);
+  if (status == 0) tpo_sync_folder(folder);
   return status < 0 ? status : drop_states(folder, name->number, err);
 }
 

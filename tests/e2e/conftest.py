@@ -73,3 +73,17 @@ def prompts(tpo, tmp_path):
     path = tmp_path / "prompts.jsonl"
     tpo.ok("synth", "--constraints", "--n", 6, "--seed", 3, "--out", path)
     return path
+
+
+@pytest.fixture(scope="module")
+def files(tpo, tiny_model, tmp_path_factory):
+    """A folder with prompts, samples, scores, pairs and a checkpoint."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny.write_prompts(folder / "prompts.jsonl", "p", 8)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 4,
+           "--temperature", 1, "--top-p", 1, "--max-tokens", 60, "--set", "thought.thought_tokens=10", "--set",
+           "thought.response_tokens=16")
+    tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
+    tpo.ok("pairs", "--samples", folder / "scored.h5", "--out", folder / "pairs.h5")
+    tpo.ok("dpo", "--model", tiny_model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2)
+    return folder

@@ -4,27 +4,12 @@ import shutil
 
 import pytest
 
-import tiny
 from test_hostile import refused, run as run_bounded
 
 h5py = pytest.importorskip("h5py")
 np = pytest.importorskip("numpy")
 
 NAMES = ["samples", "scored", "pairs", "checkpoint"]
-
-
-@pytest.fixture(scope="module")
-def files(tpo, tiny_model, tmp_path_factory):
-    """Samples, scores, pairs and a checkpoint, as this program writes them."""
-    folder = tmp_path_factory.mktemp("files")
-    tiny.write_prompts(folder / "prompts.jsonl", "p", 8)
-    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 4,
-           "--temperature", 1, "--top-p", 1, "--max-tokens", 60, "--set", "thought.thought_tokens=10", "--set",
-           "thought.response_tokens=16")
-    tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
-    tpo.ok("pairs", "--samples", folder / "scored.h5", "--out", folder / "pairs.h5")
-    tpo.ok("dpo", "--model", tiny_model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2)
-    return folder
 
 
 def fixed(values):

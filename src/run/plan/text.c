@@ -3,22 +3,10 @@
 #include <stdio.h>
 
 #include "backend/ops.h"
+#include "base/digits.h"
 #include "base/file.h"
 #include "run/plan/plan.h"
 #include "tpo/judge.h"
-
-/* "1,234,567" */
-static const char *count(double x, char out[40])
-{
-  char digits[40];
-  int n = snprintf(digits, sizeof digits, "%.0f", x), at = 0;
-  for (int i = 0; i < n && at < 38; i++) {
-    if (i > 0 && (n - i) % 3 == 0) out[at++] = ',';
-    out[at++] = digits[i];
-  }
-  out[at] = '\0';
-  return out;
-}
 
 static const char *size(double bytes, char out[40])
 {
@@ -35,7 +23,7 @@ static void row(struct tpo_buf *out, const char *name, const double *values, int
 {
   char text[40];
   tpo_buf_printf(out, "  %-9s", name);
-  for (int i = 0; i < n; i++) tpo_buf_printf(out, " %14s", count(values[i], text));
+  for (int i = 0; i < n; i++) tpo_buf_printf(out, " %14s", tpo_group_digits(values[i], text));
   tpo_buf_putc(out, '\n');
 }
 
@@ -89,8 +77,8 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
   tpo_buf_printf(out,
                  "\nValidation: %s instructions of %s prompt tokens, %d sample%s of each; "
                  "what does not parse is drawn\nagain up to %d times (run.validation_resample)\n",
-                 count((double)set->n, n), count(set->prompt_tokens, tokens), run->validation_k,
-                 run->validation_k == 1 ? "" : "s", run->validation_resample);
+                 tpo_group_digits((double)set->n, n), tpo_group_digits(set->prompt_tokens, tokens),
+                 run->validation_k, run->validation_k == 1 ? "" : "s", run->validation_resample);
   header(out, names, N);
   for (int i = 0; i <= plan->config->run.iterations; i++) {
     double v = plan_validations(plan, i), again = 1 + run->validation_resample;
@@ -124,8 +112,9 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
     double v = plan->compares ? comparisons * judge->versus : validations * judge->validation;
     tpo_buf_printf(out, "  %s: ", judge->kind);
     if (judge->train + v > 0)
-      tpo_buf_printf(out, "%s %s, %s of them on samples and %s in validation\n", count(judge->train + v, all),
-                     judge->unit, count(judge->train, train), count(v, validation));
+      tpo_buf_printf(out, "%s %s, %s of them on samples and %s in validation\n",
+                     tpo_group_digits(judge->train + v, all), judge->unit,
+                     tpo_group_digits(judge->train, train), tpo_group_digits(v, validation));
     else
       tpo_buf_printf(out, "%s\n", judge->asks ? "no calls" : judge->unit);
   }
@@ -227,7 +216,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   tpo_buf_printf(out, "Plan of %s: %d iteration%s. Nothing was computed or written.\n\n", c->run.dir,
                  c->run.iterations, c->run.iterations == 1 ? "" : "s");
   tpo_buf_printf(out, "  model    %s, %s parameters, %s\n", c->model.path,
-                 count((double)tpo_arch_param_count(arch), n),
+                 tpo_group_digits((double)tpo_arch_param_count(arch), n),
                  c->model.dtype == TPO_DTYPE_BF16 ? "bf16" : "fp32");
   tpo_buf_printf(out, "  outputs  %d of each instruction, of at most %d tokens", c->sampling.k, plan->budget);
   if (plan->marker_tokens > 0) tpo_buf_printf(out, " and %d of an inserted marker", plan->marker_tokens);
@@ -244,7 +233,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
               c->train.epochs;
   }
   tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
-                 c->train.epochs, c->train.epochs == 1 ? "" : "s", count(tokens, n));
+                 c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
   print_iterations(plan, out);
   print_validation(plan, out);
   print_judges(plan, out);

@@ -287,16 +287,11 @@ int journal_each(struct journal *j, journal_take *take, void *arg, struct tpo_er
 /* All of it, or the file is as it was before. */
 static int write_bytes(struct journal *j, const struct tpo_buf *bytes, struct tpo_error *err)
 {
-  for (size_t at = 0; at < bytes->len;) {
-    ssize_t n = write(j->fd, bytes->data + at, bytes->len - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      int why = n < 0 ? errno : ENOSPC;
-      bool undone = ftruncate(j->fd, (off_t)j->size) == 0;
-      return tpo_fail(err, TPO_E_IO, "%s: %zu bytes can't be written: %s%s", j->path, bytes->len,
-                      strerror(why), undone ? "" : "; its end is damaged");
-    }
-    at += (size_t)n;
+  if (tpo_write_all(j->fd, bytes->data, bytes->len) < 0) {
+    int why = errno;
+    bool undone = ftruncate(j->fd, (off_t)j->size) == 0;
+    return tpo_fail(err, TPO_E_IO, "%s: %zu bytes can't be written: %s%s", j->path, bytes->len, strerror(why),
+                    undone ? "" : "; its end is damaged");
   }
   j->size += bytes->len;
   return 0;
