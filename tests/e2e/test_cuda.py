@@ -17,6 +17,9 @@ EMULATED = BUILD.name.startswith("emulated")
 pytestmark = pytest.mark.skipif(not (BUILD / "tpo").exists(), reason=f"{BUILD}/tpo is not built (cmake --preset emulated)")
 emulated_only = pytest.mark.skipif(not EMULATED, reason="plants a fault in the emulated GPU")
 SHARE = {"TPO_CUDA_SHARE_GPU": "1"}
+# Emulated kernels take their time: half of test_run's prompts and steps of half the pairs, so as many of them.
+SMALL = ["--set", "data.prompts_per_iteration=4", "--set", "data.validation_prompts=2", "--set", "train.batch=2", "--set",
+         "thought.thought_tokens=6", "--set", "thought.response_tokens=10"]
 
 
 def run(*args, ranks=0, stdin="", env=None, timeout=300):
@@ -65,8 +68,8 @@ def both_runs(tpo, tiny_model, tmp_path_factory):
     """The same run on two ranks, on the CPU and on the GPU."""
     folder = tmp_path_factory.mktemp("cuda")
     config, cpu = test_run.write_config(folder, tiny_model, name="cpu")
-    tpo.ok("run", config, ranks=2)
-    ok("run", config, "--run-dir", folder / "cuda", "--backend", "cuda", ranks=2)
+    tpo.ok("run", config, *SMALL, ranks=2)
+    ok("run", config, *SMALL, "--run-dir", folder / "cuda", "--backend", "cuda", ranks=2)
     return cpu, folder / "cuda"
 
 
@@ -92,8 +95,8 @@ def test_a_run_trains_as_the_cpu_does(both_runs):
 
 def test_bf16_training_starts_at_ln_2_and_samples_do_not_depend_on_ranks_or_slots(tiny_model, tmp_path):
     config, run_dir = test_run.write_config(tmp_path, tiny_model, dtype="bf16", epochs=1)
-    ok("run", config, "--backend", "cuda", "--set", "run.iterations=1")
-    ok("run", config, "--backend", "cuda", "--set", "run.iterations=1", "--set", "sampling.slots=3", "--run-dir",
+    ok("run", config, *SMALL, "--backend", "cuda", "--set", "run.iterations=1")
+    ok("run", config, *SMALL, "--backend", "cuda", "--set", "run.iterations=1", "--set", "sampling.slots=3", "--run-dir",
        tmp_path / "other", ranks=2)
     h5py = pytest.importorskip("h5py")
     with h5py.File(run_dir / "iter-001/samples.h5") as x, h5py.File(tmp_path / "other/iter-001/samples.h5") as y:
@@ -131,7 +134,7 @@ def test_more_ranks_than_gpus_are_refused_with_advice(tiny_model, tmp_path):
 @pytest.mark.parametrize("kernel", ["norm:3", "paged_plain:40", "sample_rows:3", "plain_forward:2", "adamw:2"])
 def test_a_kernel_that_fails_ends_all_ranks_with_one_message_and_loses_nothing(tpo, tiny_model, tmp_path, kernel):
     config, run_dir = test_run.write_config(tmp_path, tiny_model, epochs=1)
-    arguments = ("run", config, "--backend", "cuda", "--set", "run.iterations=1")
+    arguments = ("run", config, *SMALL, "--backend", "cuda", "--set", "run.iterations=1")
     begin = time.monotonic()
     line = refused(*arguments, ranks=2, env={"TPO_EMULATION_FAIL": f"kernel:{kernel}"}, words=["GPU 0", "rank "])
     assert time.monotonic() - begin < 60 and "failed" in line
@@ -144,7 +147,7 @@ def test_a_kernel_that_fails_ends_all_ranks_with_one_message_and_loses_nothing(t
 @emulated_only
 def test_an_nccl_peer_that_fails_ends_all_ranks_with_one_message(tiny_model, tmp_path):
     config, run_dir = test_run.write_config(tmp_path, tiny_model, epochs=1)
-    arguments = ("run", config, "--backend", "cuda", "--set", "run.iterations=1")
+    arguments = ("run", config, *SMALL, "--backend", "cuda", "--set", "run.iterations=1")
     refused(*arguments, ranks=2, env={"TPO_EMULATION_FAIL": "nccl:3", "TPO_EMULATION_DEVICES": "2"}, words=["NCCL"])
     assert json.loads((run_dir / "manifest.json").read_text())["steps"][-1]["step"] == "pairs"
     ok(*arguments, "--resume", ranks=2)
