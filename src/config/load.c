@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
-#include "config/tree.h"
+#include "config/terms.h"
 
 struct loader {
   struct tpo_config *config;
@@ -18,12 +18,6 @@ struct loader {
 static void problem_at(const struct loader *in, int line, const char *text)
 {
   config_problem(in->report, TPO_E_USAGE, in->place, line, "%s", text);
-}
-
-static struct config_value value_of(const struct tree_node *node)
-{
-  return (struct config_value){
-      .text = node->text, .len = node->len, .plain = node->plain, .missing = tree_is_null(node)};
 }
 
 static void mark_origin(const struct loader *in, int key, int line)
@@ -45,9 +39,24 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
+static void store_terms(struct loader *in, int key, const struct tree_node *node)
+{
+  struct tpo_buf text = {0};
+  int line = terms_store(in->config, key, node, &text);
+  if (line < 0)
+    mark_origin(in, key, node->line);
+  else
+    problem_at(in, line, text.failed || !text.data ? "out of memory" : text.data);
+  tpo_buf_free(&text);
+}
+
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
+  if (config_keys[key].type == KEY_TERMS) {
+    store_terms(in, key, node);
+    return;
+  }
   if (!fits(&config_keys[key], node)) {
     tpo_buf_printf(&text, "%s: expected ", config_keys[key].path);
     config_describe(key, &text);
@@ -67,10 +76,10 @@ static void store_node(struct loader *in, int key, const struct tree_node *node)
     return;
   }
   if (node->kind == TREE_SCALAR)
-    values[0] = value_of(node);
+    values[0] = tree_value(node);
   else {
     int i = 0;
-    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = value_of(item);
+    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = tree_value(item);
   }
   if (config_store(in->config, key, values, n, &text) == 0) {
     mark_origin(in, key, node->line);
@@ -341,6 +350,13 @@ static int key_of_path(const char *path, size_t len)
   return config_find_key(full, (size_t)length);
 }
 
+/* Whether a value of --set is written as in YAML, with escapes or as a list, by how it begins. */
+static bool is_yaml(char first, enum key_type type)
+{
+  if (first == '[') return type == KEY_LIST || type == KEY_TERMS;
+  return first == '"' || first == '\'' || (first == '{' && type == KEY_TERMS);
+}
+
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
                    struct tpo_error *err)
 {
@@ -367,8 +383,7 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   size_t bad;
   if (!tpo_utf8_valid(text, literal.len, &bad)) {
     problem_at(&in, 0, "the value is not UTF-8");
-  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST)) {
-    /* written as in YAML: escapes, lists */
+  } else if (is_yaml(text[0], config_keys[key].type)) {
     if (tree_parse(&node, &arena, text, literal.len, origin, &problems) == 0 && !node) node = &literal;
   }
   if (problems.count == 0) {

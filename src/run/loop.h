@@ -47,7 +47,7 @@ struct loop {
   int n_won, won_by;
 
   bool unparsed_known;
-  double unparsed[2]; /* what loop_unparsed found, by `raw` */
+  double unparsed; /* what loop_unparsed found */
 };
 
 /* "<run dir>/<name>", or "<run dir>/iter-NNN/<name>" for iteration >= 0. Fails when the path is too long. */
@@ -115,8 +115,8 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
                            struct tpo_error *err);
 /* What a validation output that does not parse counts with: judge.empty_score, or the lowest score of the
  * start model's validation where that is lower, since no scale of a judge is known here; 0 with a judge that
- * compares. raw: among scores of a route before they were brought to one scale. Rank 0. */
-int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err);
+ * compares. Rank 0. */
+int loop_unparsed(struct loop *loop, double *score, struct tpo_error *err);
 /* Their mean score over instructions, but for those with a response that the judge failed on (rank 0). */
 int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, double *score,
                           struct tpo_error *err);
