@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "measure/dynamics.h"
 #include "run/manifest.h"
+#include "store/owner.h"
 #include "tpo/comm.h"
 #include "tpo/run.h"
 
@@ -30,6 +31,7 @@ struct loop {
   char *config_yaml;
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */
+  struct owner *owner;      /* rank 0 */
   struct tpo_policy policy; /* open while policy.path is set */
   bool policy_has_master;
   int iteration;
