@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 #include "config/terms.h"
+#include "config/verdicts.h"
 
 struct loader {
   struct tpo_config *config;
@@ -39,22 +40,40 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
-static void store_terms(struct loader *in, int key, const struct tree_node *node)
+/* Of a value that is more than texts; -1: *problem tells what was expected at *line. */
+static int store_verdicts(struct loader *in, int key, const struct tree_node *node, struct tpo_buf *problem,
+                          int *line)
 {
+  struct tpo_verdicts verdicts;
+  struct tpo_buf why = {0};
+  int status = config_verdicts_read(&verdicts, node, &why, line);
+  if (status == 0) {
+    config_release(in->config, key);
+    memcpy((char *)in->config + config_keys[key].offset, &verdicts, sizeof verdicts);
+  } else
+    tpo_buf_printf(problem, "%s: %s", config_keys[key].path, why.data ? why.data : "out of memory");
+  tpo_buf_free(&why);
+  return status;
+}
+
+static void store_tree(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
   struct tpo_buf text = {0};
-  int line = terms_store(in->config, key, node, &text);
-  if (line < 0)
+  int status = config_keys[key].type == KEY_TERMS ? terms_store(in->config, key, node, &text, &line)
+                                                  : store_verdicts(in, key, node, &text, &line);
+  if (status == 0)
     mark_origin(in, key, node->line);
   else
-    problem_at(in, line, text.failed || !text.data ? "out of memory" : text.data);
+    problem_at(in, in->origin ? 0 : line, text.failed || !text.data ? "out of memory" : text.data);
   tpo_buf_free(&text);
 }
 
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
-  if (config_keys[key].type == KEY_TERMS) {
-    store_terms(in, key, node);
+  if (config_keys[key].type == KEY_TERMS || config_keys[key].type == KEY_VERDICTS) {
+    store_tree(in, key, node);
     return;
   }
   if (!fits(&config_keys[key], node)) {
@@ -350,11 +369,11 @@ static int key_of_path(const char *path, size_t len)
   return config_find_key(full, (size_t)length);
 }
 
-/* Whether a value of --set is written as in YAML, with escapes or as a list, by how it begins. */
+/* Whether a value of --set is written as in YAML, with escapes, as a list or a mapping, by how it begins. */
 static bool is_yaml(char first, enum key_type type)
 {
   if (first == '[') return type == KEY_LIST || type == KEY_TERMS;
-  return first == '"' || first == '\'' || (first == '{' && type == KEY_TERMS);
+  return first == '"' || first == '\'' || (first == '{' && (type == KEY_TERMS || type == KEY_VERDICTS));
 }
 
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,

@@ -62,30 +62,32 @@ static int read_term(struct reading *in, const struct tree_node *item, struct tp
   return read_kind(in, item, term);
 }
 
-int terms_store(struct tpo_config *config, int key, const struct tree_node *node, struct tpo_buf *problem)
+int terms_store(struct tpo_config *config, int key, const struct tree_node *node, struct tpo_buf *problem,
+                int *line)
 {
   struct reading in = {.path = config_keys[key].path, .problem = problem};
   if (node->kind == TREE_MAP) {
     tpo_buf_printf(problem, "%s: expected " TERMS_TOLD ", not a mapping", in.path);
-    return node->line;
+    *line = node->line;
+    return -1;
   }
   const struct tree_node *first = node->kind == TREE_LIST ? node->first : tree_is_null(node) ? NULL : node;
   size_t n = 0;
   for (const struct tree_node *item = first; item; item = node->kind == TREE_LIST ? item->next : NULL) n++;
   struct tpo_judge_term *terms = tpo_calloc(n, sizeof *terms, NULL);
-  int line = terms ? -1 : refuse(&in, node, "memory for judges");
-  for (const struct tree_node *item = first; line < 0 && in.number < (int)n; item = item->next) {
+  *line = terms ? -1 : refuse(&in, node, "memory for judges");
+  for (const struct tree_node *item = first; *line < 0 && in.number < (int)n; item = item->next) {
     in.number++;
-    line = read_term(&in, item, &terms[in.number - 1]);
+    *line = read_term(&in, item, &terms[in.number - 1]);
   }
-  if (line >= 0) {
+  if (*line >= 0) {
     terms_free(&terms, &in.number);
-    return line;
+    return -1;
   }
   config_release(config, key);
   config->judge.terms = terms;
   config->judge.n_terms = (int)n;
-  return -1;
+  return 0;
 }
 
 void terms_free(struct tpo_judge_term **terms, int *n)

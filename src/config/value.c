@@ -6,8 +6,8 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
-#include "config/keys.h"
 #include "config/terms.h"
+#include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
 {
@@ -216,7 +216,8 @@ void config_release(struct tpo_config *config, int key)
     *count = 0;
   } else if (info->type == KEY_TERMS) {
     terms_free(field(config, info->offset), field(config, info->second));
-  }
+  } else if (info->type == KEY_VERDICTS)
+    config_verdicts_free(field(config, info->offset));
 }
 
 void config_reset(struct tpo_config *config, int key)
@@ -256,6 +257,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
   case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
+  case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
     for (const char *at = key->choices; *at;) {
@@ -268,7 +270,7 @@ void config_describe(int index, struct tpo_buf *out)
   }
 }
 
-/* Text as a YAML scalar. Whatever YAML would not take literally, or would fold or strip, is escaped. */
+/* Whatever YAML would not take literally, or would fold or strip, is escaped. */
 void config_append_text(const char *text, struct tpo_buf *out)
 {
   size_t len = strlen(text);
@@ -281,9 +283,8 @@ void config_append_text(const char *text, struct tpo_buf *out)
   }
   tpo_buf_putc(out, '"');
   for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int used = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    if (used == 0) cp = 0xfffd, used = 1;
+    size_t begin = i;
+    uint32_t cp = tpo_utf8_next(text, len, &i);
     if (cp == '"' || cp == '\\')
       tpo_buf_printf(out, "\\%c", (int)cp);
     else if (cp == '\n')
@@ -294,8 +295,7 @@ void config_append_text(const char *text, struct tpo_buf *out)
              cp == 0xfffd || cp == 0xfffe || cp == 0xffff)
       tpo_buf_printf(out, "\\u%04x", cp);
     else
-      tpo_buf_append(out, text + i, (size_t)used);
-    i += (size_t)used;
+      tpo_buf_append(out, text + begin, i - begin);
   }
   tpo_buf_putc(out, '"');
 }
@@ -343,5 +343,6 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
   case KEY_TERMS:
     terms_append(*(struct tpo_judge_term *const *)at, *(const int *)field(config, key->second), out);
     break;
+  case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }
