@@ -29,6 +29,9 @@ struct tpo_cuda_scratch {
   size_t bytes;
 };
 
+/* What a block can have of shared memory on every GPU from Ampere on, bytes; A100, H100 and B200 give more. */
+#define TPO_CUDA_LEAST_SHARED (99 * 1024)
+
 struct tpo_cuda_gemm;    /* gemm.cu: cublasLt handle, workspace, chosen algorithms */
 struct tpo_cuda_paged;   /* attention_paged.cu: the plan of a pass */
 struct tpo_cuda_record;  /* graph.cu: recorded graphs */
