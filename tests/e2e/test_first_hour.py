@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT, environment
 
 BUILD = ROOT / "build" / "emulated"
-RUN = [sys.executable, str(ROOT / "tests" / "gpu" / "run"), "--first-hour", "--emulated", "--skip-build"]
+RUN = [sys.executable, str(ROOT / "tests" / "gpu" / "run"), "--first-hour", "--emulated", "--skip-build",
+       "--carried", "none.tar.xz"]  # not those that may lie in .gpu
 emulated = pytest.mark.skipif(not (BUILD / "bench_gpu_model").exists(),
                               reason=f"{BUILD}/bench_gpu_model is not built (target gpu_first_hour of --preset emulated)")
 
