@@ -101,7 +101,7 @@ static void paged_row_does_not_depend_on_batch(void **state)
   int row = row_floats(shape), width = shape.heads * shape.head_dim;
   for (int c = 0; c < check_n_cpus; c++) {
     struct tpo_backend *be = check_cpus[c].be;
-    for (int d = 0; d < 2; d++) {
+    for (int d = few_rounds; d < 2; d++) {
       float *qkv[SEQS], *out[SEQS], *again = zeros(TOKENS * (size_t)width);
       struct cache cache = make_cache(shape, d ? TPO_BF16 : TPO_F32, 16, SEQS, TOKENS);
       struct cache steps = make_cache(shape, d ? TPO_BF16 : TPO_F32, 16, SEQS, TOKENS);
@@ -137,7 +137,7 @@ static void paged_row_does_not_depend_on_block_size(void **state)
   static const int block_sizes[] = {16, 1, 7, 32, 64, 256};
   size_t size = (size_t)(140 * shape.heads * shape.head_dim);
   for (int c = 0; c < check_n_cpus; c++)
-    for (int d = 0; d < 2; d++) {
+    for (int d = few_rounds; d < 2; d++) {
       float *qkv = normal((size_t)(140 * row_floats(shape)), 1), *first = NULL;
       for (int b = 0; b < (few_rounds ? 2 : 6); b++) { /* of 16 and of 1 */
         float *out = zeros(size);
