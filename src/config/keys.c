@@ -61,8 +61,8 @@ const struct config_key config_keys[] = {
     CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
-        "Threads of each rank. 0: the least of the affinity mask's cores and the cgroups' quota of CPU time "
-        "(rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
+        "Threads of each rank. 0: the least of the affinity mask's cores, shared by the ranks whose masks meet, the "
+        "cgroups' quota of CPU time (rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
 
     TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
     TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
