@@ -18,14 +18,20 @@ static bool is_failure(const struct tpo_sample_row *row)
   return row->format_ok && !row->scored;
 }
 
-char *failure_reason(const struct tpo_sample_row *row)
+/* Of a detail, {"error": "..."}; NULL: no reason is told. free() it. */
+static char *reason_in(const char *text)
 {
-  const char *text = row->score_detail ? row->score_detail : "";
+  if (!text) return NULL;
   json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
   const char *why = json_string_value(json_object_get(detail, "error"));
   char *copy = why ? strdup(why) : NULL;
   json_decref(detail);
   return copy;
+}
+
+char *failure_reason(const struct tpo_sample_row *row)
+{
+  return reason_in(row->score_detail);
 }
 
 /* {reason: how many}, in the order in which they came first; NULL when memory is short. */
@@ -115,6 +121,28 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
            "the first, sample %d of prompt %s: %s",
            config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
            row->prompt_id, why ? why : "no reason told");
+  free(why);
+  return TPO_E_STATE;
+}
+
+int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
+                    const char *const *responses, const struct tpo_judge_result *results, size_t n, bool *any,
+                    struct tpo_error *err)
+{
+  const struct tpo_judge_result *last = NULL;
+  size_t judged = 0, scored = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!responses[i]) continue;
+    judged++;
+    scored += results[i].ok;
+    row->n = results[i].ok ? 0 : row->n + 1;
+    last = &results[i];
+  }
+  *any = scored > 0 || judged == 0;
+  if (!last || row->n < FAILURES_IN_ROW) return 0;
+  char *why = reason_in(last->detail);
+  tpo_fail(err, TPO_E_STATE, "the judge %s gave no score to %zu responses in a row; the last: %s",
+           config->kind, row->n, why ? why : "no reason told");
   free(why);
   return TPO_E_STATE;
 }

@@ -104,6 +104,13 @@ static void body_is_json_whatever_the_texts_hold(void **state)
   free(body);
 }
 
+static void error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT])
+{
+  struct http_told told;
+  http_read_error(body, len, key, &told);
+  memcpy(out, told.text, HTTP_TEXT);
+}
+
 static struct http_reply read_ok(const char *body, const char *key)
 {
   struct http_reply reply;
@@ -146,7 +153,14 @@ static void reply_without_text_tells_why(void **state)
       {"{\"choices\":[{\"message\":\"x\"}]}", HTTP_NO_TEXT, "choices[0].message.content"},
       {"{\"choices\":[{\"message\":{\"content\":[\"x\"]},\"finish_reason\":\"stop\"}]}", HTTP_NO_TEXT,
        "finish_reason stop"},
-      {"{\"error\":\"no luck\"}", HTTP_NO_TEXT, "no luck"},
+      {"{\"error\":\"no luck\"}", HTTP_ERROR, "an error in place of an answer: no luck"},
+      {"{\"error\":{\"message\":\"no luck\"}}", HTTP_ERROR, "an error in place of an answer: no luck"},
+      {"{\"error\":{\"odd\":1}}", HTTP_ERROR, "{\"odd\":1}"},
+      {"{\"choices\":[{\"error\":{\"message\":\"fell over\"}}]}", HTTP_ERROR, "fell over"},
+      {"{\"choices\":[{\"message\":{\"content\":\"begun\"},\"finish_reason\":\"error\",\"error\":{\"message\":\"fell "
+       "over\"}}]}",
+       HTTP_ERROR, "fell over"},
+      {"{\"error\":null}", HTTP_NO_TEXT, "choices[0].message.content"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
@@ -155,6 +169,47 @@ static void reply_without_text_tells_why(void **state)
                      cases[i].reading);
     assert_contains(why, cases[i].why);
     assert_null(reply.text);
+  }
+}
+
+static void an_answer_beside_an_empty_error_is_an_answer(void **state)
+{
+  (void)state;
+  struct http_reply reply =
+      read_ok("{\"choices\":[{\"message\":{\"content\":\"[[1]]\"}}],\"error\":null}", NULL);
+  assert_string_equal(reply.text, "[[1]]");
+  free(reply.text);
+  reply = read_ok("{\"choices\":[{\"message\":{\"content\":\"[[2]]\"}}],\"error\":{\"message\":\"\"}}", NULL);
+  assert_string_equal(reply.text, "[[2]]");
+  free(reply.text);
+}
+
+static void an_errors_status_is_its_code_or_what_its_name_stands_for(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *error;
+    int status;
+  } cases[] = {
+      {"{\"code\":502}", 502},
+      {"{\"code\":\"429\"}", 429},
+      {"{\"status\":404,\"code\":null}", 404},
+      {"{\"type\":\"invalid_request_error\"}", 400},
+      {"{\"type\":\"invalid_request_error\",\"code\":\"model_not_found\"}", 404},
+      {"{\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}", 402},
+      {"{\"type\":\"server_error\"}", 0},
+      {"{\"code\":200}", 0},
+      {"{\"code\":\"99999999999999999999\"}", 0},
+      {"{\"code\":\"\",\"type\":7}", 0},
+      {"\"no luck\"", 0},
+      {"[400]", 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *error = json_loads(cases[i].error, JSON_DECODE_ANY, NULL);
+    assert_non_null(error);
+    if (http_error_status(error) != cases[i].status)
+      fail_msg("%s: %d", cases[i].error, http_error_status(error));
+    json_decref(error);
   }
 }
 
@@ -167,13 +222,13 @@ static void key_is_taken_out_of_all_texts(void **state)
       read_ok("{\"choices\":[{\"message\":{\"content\":\"\\u0073k-0123456789sk-0123456789.\"}}]}", key);
   assert_string_equal(reply.text, "[key][key].");
   free(reply.text);
-  http_error_text("{\"error\":{\"message\":\"wrong: sk-0123456789\"}}", 44, key, told);
+  error_text("{\"error\":{\"message\":\"wrong: sk-0123456789\"}}", 44, key, told);
   assert_string_equal(told, "wrong: [key]");
   /* Where the text is cut, no piece of the key is left. */
   for (int n = HTTP_TEXT - 40; n < HTTP_TEXT + 10; n++) {
     memset(body, 'x', (size_t)n);
     strcpy(body + n, key);
-    http_error_text(body, strlen(body), key, told);
+    error_text(body, strlen(body), key, told);
     assert_null(strstr(told, "sk"));
   }
 }
@@ -194,7 +249,7 @@ static void key_is_found_under_the_escapes_of_json(void **state)
       "<p>bad sk/ab+\"c\\9u=.</p>"};
   for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
     char told[HTTP_TEXT];
-    http_error_text(bodies[i], strlen(bodies[i]), key, told);
+    error_text(bodies[i], strlen(bodies[i]), key, told);
     assert_contains(told, "bad ");
     assert_contains(told, "[key]");
     assert_null(strstr(told, "ab"));
@@ -205,7 +260,7 @@ static void key_is_found_under_the_escapes_of_json(void **state)
                                        "\\u0073", "sk\\u002",   "\\\\\\\\\\\\\\\\\\\\\\\\sk"};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     char told[HTTP_TEXT];
-    http_error_text(others[i], strlen(others[i]), key, told);
+    error_text(others[i], strlen(others[i]), key, told);
     assert_string_equal(told, others[i]);
   }
 }
@@ -225,14 +280,14 @@ static void key_is_found_under_other_escapes(void **state)
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     char told[HTTP_TEXT];
-    http_error_text(texts[i], strlen(texts[i]), key, told);
+    error_text(texts[i], strlen(texts[i]), key, told);
     assert_string_equal(told, "bad [key].");
   }
   static const char *const others[] = {"sk%2Fab", "sk%2",  "sk%", "%",       "%25%25",
                                        "&",       "&amp;", "&#;", "sk&#x2f", "&#115"};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     char told[HTTP_TEXT];
-    http_error_text(others[i], strlen(others[i]), key, told);
+    error_text(others[i], strlen(others[i]), key, told);
     assert_string_equal(told, others[i]);
   }
 }
@@ -255,7 +310,7 @@ static void key_is_found_in_base64(void **state)
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char told[HTTP_TEXT];
-    http_error_text(cases[i].text, strlen(cases[i].text), "sk-0123>?>?>?xyz", told);
+    error_text(cases[i].text, strlen(cases[i].text), "sk-0123>?>?>?xyz", told);
     assert_string_equal(told, cases[i].told);
   }
 }
@@ -267,7 +322,7 @@ static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
   struct http_reply reply = read_ok("{\"choices\":[{\"message\":{\"content\":\"[[7]]\"}}]}", "7");
   assert_string_equal(reply.text, "[[7]]");
   free(reply.text);
-  http_error_text("key none", 8, "none", told);
+  error_text("key none", 8, "none", told);
   assert_string_equal(told, "key [key]");
 }
 
@@ -295,15 +350,15 @@ static void error_text_is_one_tame_short_line(void **state)
                {"{\"detail\":[1]}", "{\"detail\":[1]}"},
                {"\x1B[31mred\xFF", "\\x1b[31mred\\xff"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    http_error_text(cases[i].body, strlen(cases[i].body), NULL, told);
+    error_text(cases[i].body, strlen(cases[i].body), NULL, told);
     assert_string_equal(told, cases[i].told);
   }
   for (size_t n = 0; n < sizeof body; n += 2) memcpy(body + n, "\xC3\xBC", 2);
   for (size_t n = HTTP_TEXT - 20; n < HTTP_TEXT + 20; n++) {
-    http_error_text(body, n, NULL, told);
+    error_text(body, n, NULL, told);
     assert_true(strlen(told) < HTTP_TEXT);
   }
-  http_error_text(body, sizeof body, NULL, told);
+  error_text(body, sizeof body, NULL, told);
   assert_contains(told, "\xC3\xBC...");
 }
 
@@ -335,6 +390,9 @@ static void retry_after_is_seconds_or_a_date(void **state)
     double seconds;
   } good[] = {{"0", 0},
               {"120", 120},
+              {"2.5", 2.5},
+              {"2.", 2},
+              {"0.0625", 0.0625},
               {"999999999999999999999", 1e9},
               {"Sun, 06 Nov 1994 08:49:47 GMT", 10},
               {"Sunday, 06-Nov-94 08:50:37 GMT", 60},
@@ -346,6 +404,10 @@ static void retry_after_is_seconds_or_a_date(void **state)
   }
   static const char *const bad[] = {"", "soon", "-5", "12 s", "1e3", "0x10", "1.5.2"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(http_retry_after(bad[i], now, &seconds));
+  assert_true(http_retry_after_ms("1500", &seconds) && seconds == 1.5);
+  assert_true(http_retry_after_ms("62.5", &seconds) && seconds == 0.0625);
+  assert_false(http_retry_after_ms("", &seconds) || http_retry_after_ms("soon", &seconds) ||
+               http_retry_after_ms("-1", &seconds));
 }
 
 static void key_names_and_keys_are_checked_unseen(void **state)
@@ -546,6 +608,8 @@ int main(void)
       cmocka_unit_test(body_is_json_whatever_the_texts_hold),
       cmocka_unit_test(reply_gives_text_and_tokens),
       cmocka_unit_test(reply_without_text_tells_why),
+      cmocka_unit_test(an_answer_beside_an_empty_error_is_an_answer),
+      cmocka_unit_test(an_errors_status_is_its_code_or_what_its_name_stands_for),
       cmocka_unit_test(key_is_taken_out_of_all_texts),
       cmocka_unit_test(key_is_found_under_the_escapes_of_json),
       cmocka_unit_test(key_is_found_under_other_escapes),

@@ -100,6 +100,31 @@ def test_details_and_nulls_are_kept(tpo, samples, program, tmp_path):
     assert "too odd" in message and "judge.max_failed" in message
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_program_that_scores_nothing_is_stopped_soon(tpo, tiny_model, program, tmp_path, ranks):
+    """Whatever is allowed to fail; and asked again once it works."""
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 300)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "many.h5", "--k", 2,
+           "--thought", "none", "--max-tokens", 2)
+    body = f"""
+for line in sys.stdin:
+    r = json.loads(line)
+    with open({str(tmp_path / 'asked')!r}, "a") as f:
+        f.write(r["id"] + "\\n")
+    works = os.path.exists({str(tmp_path / 'works')!r})
+    print(json.dumps({{"id": r["id"], "scores": [len(x["text"]) if works else None for x in r["responses"]],
+                      "details": [None if works else {{"error": "no judge today"}} for x in r["responses"]]}}), flush=True)
+"""
+    args = ["judge", "--samples", tmp_path / "many.h5", "--judge", program(body), "--out", tmp_path / "s.h5", "--set", "judge.max_failed=1"]
+    text = tpo.fails(*args, code=1, ranks=ranks)
+    assert re.search(r"gave no score to 1\d\d responses in a row; the last: the program gave no score: no judge today", text)
+    assert len((tmp_path / "asked").read_text().split()) <= 70 * max(ranks, 1)
+    (tmp_path / "works").touch()
+    tpo.ok(*args, ranks=ranks)
+    rows, _ = read(tmp_path / "s.h5")
+    assert all(value == len(response) for _, _, response, ok, value, _ in rows if ok)
+
+
 BAD_LINES = {
     "not-json": ('print("hello", flush=True)', "not valid JSON"),
     "nan": ('print(json.dumps({"id": r["id"], "scores": [float("nan")] * n}), flush=True)', "not valid JSON"),

@@ -12,7 +12,8 @@
 
 enum {
   LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
-  DEAD_AFTER = 100,      /* questions without an answer in a row, after which the server counts as gone */
+  LONG_PAUSE = 10,       /* seconds; that a server asks for more is told */
+  DEAD_AFTER = 100,      /* questions without an answer in a row, after which no more are asked */
   LOOK_UP_EVERY_MS = 100 /* for signals */
 };
 
@@ -24,7 +25,8 @@ struct http_chat {
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
   bool reached;   /* some reply came */
-  int unanswered; /* questions in a row given up after all attempts */
+  int unanswered; /* questions in a row, whatever the reason */
+  double told;    /* until when, as was told last, the server asks to wait */
   int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
 };
 
@@ -76,11 +78,21 @@ static int settle(struct asking *w, struct slot *slot, bool ok, const char *text
   return status;
 }
 
-static int fail_for_good(const struct asking *w, const struct slot *slot, const char *told,
-                         struct tpo_error *err)
+/* Every question would get the same: wrong key, address or model, or nothing left to pay with. */
+static bool ends_all(int http)
+{
+  return http / 100 == 3 || (http >= 401 && http <= 405);
+}
+
+/* Another attempt may go better. */
+static bool passes(int http)
+{
+  return http == 408 || http == 429 || http >= 500;
+}
+
+static int fail_for_good(const struct asking *w, int http, const char *told, struct tpo_error *err)
 {
   const struct http_chat *chat = w->chat;
-  int http = slot->exchange.status;
   char hint[512] = "";
   if (http / 100 == 3)
     snprintf(hint, sizeof hint, "redirects are not followed: give the address itself");
@@ -98,6 +110,16 @@ static int fail_for_good(const struct asking *w, const struct slot *slot, const 
                   *told ? ": " : "", told, *hint ? "; " : "", hint);
 }
 
+/* The question stays without an answer. When all do, whatever they fail on, no more is spent. */
+static int leave(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  if (++chat->unanswered < DEAD_AFTER) return settle(w, slot, false, why, err);
+  return tpo_fail(err, TPO_E_IO,
+                  "the judge's server %.300s left %d questions in a row without an answer; the last: %s",
+                  chat->url.shown, chat->unanswered, why);
+}
+
 /* No attempt is left. */
 static int give_up(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
@@ -106,13 +128,8 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
   if (!chat->reached && slot->exchange.fault == HTTP_UNREACHABLE)
     return tpo_fail(err, TPO_E_IO, "the judge's server %.300s can't be reached, %d attempts: %s",
                     chat->url.shown, slot->failures, why);
-  if (++chat->unanswered >= DEAD_AFTER)
-    return tpo_fail(
-        err, TPO_E_IO,
-        "the judge's server %.300s left %d questions in a row without an answer; the last, after %d attempts: %s",
-        chat->url.shown, chat->unanswered, slot->failures, why);
   snprintf(text, sizeof text, "no answer in %d attempts, the last: %s", slot->failures, why);
-  return settle(w, slot, false, text, err);
+  return leave(w, slot, text, err);
 }
 
 /* To ask others meanwhile would be what the server asked not to do. */
@@ -127,22 +144,47 @@ static int fail_for_now(const struct asking *w, const char *why, double seconds,
       cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
 }
 
+/* Seconds that the server asks to wait; 0: it doesn't. */
+static double asked_pause(const struct http_exchange *x)
+{
+  double seconds = 0;
+  if (x->fault != HTTP_DONE || http_retry_after_ms(x->retry_after_ms, &seconds)) return seconds;
+  return http_retry_after(x->retry_after, time(NULL), &seconds) ? seconds : 0;
+}
+
+/* Once for all the questions that wait for the same. */
+static void tell_pause(struct http_chat *chat, const char *why, double seconds)
+{
+  double until = tpo_seconds() + seconds;
+  if (seconds <= LONG_PAUSE || until < chat->told + LONG_PAUSE) return;
+  chat->told = until;
+  tpo_log(TPO_LOG_WARN, "the judge's server %.300s asks to wait %.0f s, which is done: %s", chat->url.shown,
+          seconds, why);
+}
+
 /* This attempt failed in a way that another may not. */
 static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
-  struct http_exchange *x = &slot->exchange;
-  double asked_for = 0;
+  double asked_for = asked_pause(&slot->exchange);
   slot->failures++;
-  if (x->fault == HTTP_DONE && http_retry_after(x->retry_after, time(NULL), &asked_for) &&
-      asked_for > LONGEST_PAUSE)
-    return fail_for_now(w, why, asked_for, err);
+  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, why, asked_for, err);
   if (slot->failures > chat->retries) return give_up(w, slot, why, err);
   double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
   if (asked_for > pause) pause = asked_for;
+  tell_pause(chat, why, asked_for);
   tpo_log(TPO_LOG_DEBUG, "judge: attempt %d failed, the next in %.1f s: %s", slot->failures, pause, why);
   slot->due = tpo_seconds() + pause;
   return 0;
+}
+
+/* What the server answered with `http`, or with an error that stands for it. */
+static int take_error(struct asking *w, struct slot *slot, int http, const char *told, struct tpo_error *err)
+{
+  char text[HTTP_TEXT + 32];
+  if (ends_all(http)) return fail_for_good(w, http, told, err);
+  snprintf(text, sizeof text, "HTTP %d%s%s", http, *told ? ": " : "", told);
+  return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
 }
 
 static int take_success(struct asking *w, struct slot *slot, struct tpo_error *err)
@@ -153,7 +195,10 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   const struct tpo_buf *body = &slot->exchange.body;
   switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, &reply, why)) {
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
-  case HTTP_NO_TEXT: return settle(w, slot, false, why, err);
+  case HTTP_NO_TEXT: return leave(w, slot, why, err);
+  case HTTP_ERROR:
+    return reply.error_status ? take_error(w, slot, reply.error_status, why, err)
+                              : try_again(w, slot, why, err);
   case HTTP_READ_NO_MEMORY: return no_memory(err);
   case HTTP_READ: break;
   }
@@ -172,24 +217,16 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   return status;
 }
 
-/* Every question would get the same: wrong key, address or model, or nothing left to pay with. */
-static bool ends_all(int http)
-{
-  return http / 100 == 3 || (http >= 401 && http <= 405);
-}
-
 static int take_status(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   const struct http_exchange *x = &slot->exchange;
-  char told[HTTP_TEXT], text[HTTP_TEXT + 32];
+  struct http_told told;
   w->chat->reached = true;
   if (x->status / 100 == 2) return take_success(w, slot, err);
-  http_error_text(x->body.data ? x->body.data : "", x->body.len, w->chat->key, told);
-  if (ends_all(x->status)) return fail_for_good(w, slot, told, err);
-  snprintf(text, sizeof text, "HTTP %d%s%s", x->status, *told ? ": " : "", told);
-  if (x->status == 429 || x->status >= 500) return try_again(w, slot, text, err);
-  w->chat->unanswered = 0; /* a refusal is an answer */
-  return settle(w, slot, false, text, err);
+  http_read_error(x->body.data ? x->body.data : "", x->body.len, w->chat->key, &told);
+  /* What is used up does not come back by waiting. */
+  return take_error(w, slot, x->status == 429 && ends_all(told.status) ? told.status : x->status, told.text,
+                    err);
 }
 
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
@@ -206,7 +243,7 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
   case HTTP_TOO_LONG:
     snprintf(text, sizeof text, "the reply has more than %zu KiB, which judge.max_tokens %d can't need",
              http_longest_body(w->chat->settings.max_tokens) >> 10, w->chat->settings.max_tokens);
-    return settle(w, slot, false, text, err);
+    return leave(w, slot, text, err);
   default: return no_memory(err);
   }
 }

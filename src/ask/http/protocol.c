@@ -40,53 +40,6 @@ size_t http_longest_body(int max_tokens)
   return bytes < most ? bytes : most;
 }
 
-/* The message of an error's JSON in the forms that servers give it; NULL when there is none. */
-static const char *find_message(const json_t *body)
-{
-  static const char *const names[] = {"message", "detail", "error_description"};
-  const json_t *error = json_object_get(body, "error");
-  if (json_is_string(error)) return json_string_value(error);
-  const json_t *of = json_is_object(error) ? error : body;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (json_is_string(json_object_get(of, names[i])))
-      return json_string_value(json_object_get(of, names[i]));
-  return NULL;
-}
-
-/* Redacted first and shortened then, so that no piece of a key is left at the end. */
-static void show(const char *text, size_t len, const char *key, char out[HTTP_TEXT])
-{
-  struct tpo_buf copy = {0};
-  char raw[HTTP_TEXT];
-  size_t n = 0;
-  bool blank = true;
-  tpo_buf_append(&copy, text, len);
-  http_redact(&copy, key);
-  for (size_t i = 0; !copy.failed && i < copy.len && n < HTTP_TEXT - 4; i++) {
-    bool space = isspace((unsigned char)copy.data[i]) || copy.data[i] == '\0';
-    if (!space || !blank) raw[n++] = space ? ' ' : copy.data[i];
-    blank = space;
-    if (n == HTTP_TEXT - 4) {
-      n -= tpo_utf8_incomplete_tail(raw, n);
-      memcpy(raw + n, "...", 3);
-      n += 3;
-      break;
-    }
-  }
-  while (n > 0 && raw[n - 1] == ' ') n--;
-  raw[n] = '\0';
-  tpo_visible_copy(out, HTTP_TEXT, raw);
-  tpo_buf_free(&copy);
-}
-
-void http_error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT])
-{
-  json_t *json = tpo_json_parse(body, len, "", NULL);
-  const char *message = json ? find_message(json) : NULL;
-  show(message ? message : body, message ? strlen(message) : len, key, out);
-  json_decref(json);
-}
-
 static int64_t count_of(const json_t *usage, const char *name)
 {
   json_int_t n = json_integer_value(json_object_get(usage, name));
@@ -109,6 +62,30 @@ static char *take_text(const json_t *content, const char *key)
   return tpo_buf_take(&text);
 }
 
+/* The error that a reply holds in the place of an answer, or beside one that it broke off; NULL: there is none. */
+static const json_t *error_in(const json_t *reply, const json_t *choice)
+{
+  const json_t *of_choice = json_object_get(choice, "error"), *error = json_object_get(reply, "error");
+  const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
+  bool has_text = json_is_string(json_object_get(json_object_get(choice, "message"), "content"));
+  if (has_text && !(finish && strcmp(finish, "error") == 0)) return NULL;
+  if (json_is_object(of_choice)) return of_choice;
+  return json_is_object(error) || json_is_string(error) ? error : NULL;
+}
+
+/* why: its message, or itself. */
+static int tell_error(const json_t *error, const char *key, char why[HTTP_TEXT])
+{
+  struct tpo_buf text = {0};
+  const char *message = json_is_string(error) ? json_string_value(error) : http_find_message(error);
+  char *whole = message ? NULL : tpo_json_dump(error);
+  tpo_buf_printf(&text, "an error in place of an answer: %s", message ? message : whole ? whole : "");
+  http_show(text.data ? text.data : "", text.len, key, why);
+  free(whole);
+  tpo_buf_free(&text);
+  return http_error_status(error);
+}
+
 enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
                                   char why[HTTP_TEXT])
 {
@@ -116,15 +93,19 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
   *reply = (struct http_reply){0};
   json_t *json = tpo_json_parse(body, len, "the reply", &problem);
   if (!json) {
-    show(problem.message, strlen(problem.message), key, why);
+    http_show(problem.message, strlen(problem.message), key, why);
     return HTTP_MALFORMED;
   }
   const json_t *choice = json_array_get(json_object_get(json, "choices"), 0);
   const json_t *content = json_object_get(json_object_get(choice, "message"), "content");
   const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
   const json_t *usage = json_object_get(json, "usage");
+  const json_t *error = error_in(json, choice);
   enum http_reading reading = HTTP_READ;
-  if (json_is_string(content)) {
+  if (error) {
+    reply->error_status = tell_error(error, key, why);
+    reading = HTTP_ERROR;
+  } else if (json_is_string(content)) {
     reply->text = take_text(content, key);
     reply->truncated = finish && strcmp(finish, "length") == 0;
     reply->prompt_tokens = count_of(usage, "prompt_tokens");
@@ -132,11 +113,11 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
     if (!reply->text) reading = HTTP_READ_NO_MEMORY;
   } else {
     struct tpo_buf text = {0};
-    const char *message = find_message(json);
+    const char *message = http_find_message(json);
     tpo_buf_puts(&text, "the reply has no text at choices[0].message.content");
     if (finish) tpo_buf_printf(&text, " (finish_reason %s)", finish);
     if (message) tpo_buf_printf(&text, ": %s", message);
-    show(text.data ? text.data : "", text.len, key, why);
+    http_show(text.data ? text.data : "", text.len, key, why);
     tpo_buf_free(&text);
     reading = HTTP_NO_TEXT;
   }

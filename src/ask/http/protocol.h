@@ -37,18 +37,30 @@ size_t http_longest_body(int max_tokens);
 void http_redact(struct tpo_buf *text, const char *key);
 
 enum { HTTP_TEXT = 320 }; /* bytes of a message from a server, as we show it */
-/* What a server tells in the body of an error: JSON's error.message and its like, else the body's beginning;
- * on one line, without control characters and without key; "" for an empty body. */
-void http_error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT]);
+/* What a server tells in the body of an error. */
+struct http_told {
+  /* JSON's error.message and its like, else the body's beginning; on one line, without control characters and
+   * without key; "" for an empty body. */
+  char text[HTTP_TEXT];
+  int status; /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
+};
+void http_read_error(const char *body, size_t len, const char *key, struct http_told *told);
+/* Of the object `error` in such a body: http_told's status. */
+int http_error_status(const json_t *error);
+/* Of such a body: the message; NULL: there is none. */
+const char *http_find_message(const json_t *body);
+/* A text of a server's, as http_told's. */
+void http_show(const char *text, size_t len, const char *key, char out[HTTP_TEXT]);
 
 struct http_reply {
   char *text; /* choices[0].message.content, without key; free() it */
   bool truncated;
   int64_t prompt_tokens, completion_tokens; /* 0 where not told */
+  int error_status;                         /* HTTP_ERROR: as http_told's status */
 };
-enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_READ_NO_MEMORY };
-/* Reads the body of a success. MALFORMED: no JSON, maybe cut off; NO_TEXT: JSON without an answer; why tells
- * more about both. A short key (HTTP_SHORT_KEY) is no secret and could be part of any answer: it stays. */
+enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_ERROR, HTTP_READ_NO_MEMORY };
+/* Reads the body of a success. MALFORMED: no JSON, maybe cut off; ERROR: an error that goes as a success;
+ * NO_TEXT: JSON without an answer; why tells more about these. A short key (HTTP_SHORT_KEY) is no secret and could be part of any answer: it stays. */
 enum { HTTP_SHORT_KEY = 8 };
 enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
                                   char why[HTTP_TEXT]);
@@ -56,9 +68,11 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
 /* Seconds to wait after a question's attempt number `failures` (from 1) failed: doubling from half a second
  * to half a minute, of which a random share between a half and all, keyed by (seed, question, failures). */
 double http_pause(int failures, uint64_t seed, uint64_t question);
-/* *seconds from the value of a Retry-After header, a number of seconds or a date; never negative. false: it
- * is neither. */
+/* *seconds from the value of a Retry-After header, a number of seconds, with a fraction or without, or a date;
+ * never negative. false: it is neither. */
 bool http_retry_after(const char *value, time_t now, double *seconds);
+/* The same of a retry-after-ms header, a number of milliseconds. */
+bool http_retry_after_ms(const char *value, double *seconds);
 
 /* That name can be an environment variable's. */
 int http_check_key_name(const char *name, struct tpo_error *err);
