@@ -277,9 +277,8 @@ static void append_text(const char *text, struct tpo_buf *out)
   }
   tpo_buf_putc(out, '"');
   for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int used = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    if (used == 0) cp = 0xfffd, used = 1;
+    size_t begin = i;
+    uint32_t cp = tpo_utf8_next(text, len, &i);
     if (cp == '"' || cp == '\\')
       tpo_buf_printf(out, "\\%c", (int)cp);
     else if (cp == '\n')
@@ -290,8 +289,7 @@ static void append_text(const char *text, struct tpo_buf *out)
              cp == 0xfffd || cp == 0xfffe || cp == 0xffff)
       tpo_buf_printf(out, "\\u%04x", cp);
     else
-      tpo_buf_append(out, text + i, (size_t)used);
-    i += (size_t)used;
+      tpo_buf_append(out, text + begin, i - begin);
   }
   tpo_buf_putc(out, '"');
 }
