@@ -199,6 +199,10 @@ const struct config_key config_keys[] = {
         "Judge `pairwise`: sequences that a rank generates at once. "
         "It changes speed and memory, never the verdicts."),
     TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
+    {"judge.request", KEY_MAP, AT(judge.request), 0, 0, 0, 0, NULL, NULL,
+     "Judge `http`: fields of the request beside or in place of its own (`temperature`, `max_tokens`, `n`, `seed`); null "
+     "leaves one out, as in `{max_tokens: null, max_completion_tokens: 2048, reasoning_effort: low}`. "
+     "`--set judge.request.NAME=VALUE` sets one of them."},
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
          "Judge `http`: name of the environment variable that holds the server's key; "
          "none is sent where it is not set. The key itself is written nowhere."),

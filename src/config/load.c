@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
-#include "config/tree.h"
+#include "config/map.h"
 
 struct loader {
   struct tpo_config *config;
@@ -45,9 +45,45 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
+static void *field_of(const struct loader *in, int key)
+{
+  return (char *)in->config + config_keys[key].offset;
+}
+
+/* A KEY_MAP. */
+static void store_map(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
+  char *map;
+  struct tpo_buf problem = {0};
+  if (config_map_read(&map, node, config_keys[key].path, &problem, &line) == 0) {
+    config_release(in->config, key);
+    *(char **)field_of(in, key) = map;
+    mark_origin(in, key, node->line);
+  } else
+    problem_at(in, in->origin ? 0 : line, problem.failed ? "out of memory" : problem.data);
+  tpo_buf_free(&problem);
+}
+
+/* Its field `name`. */
+static void store_in_map(struct loader *in, int key, const char *name, size_t len,
+                         const struct tree_node *node)
+{
+  struct tpo_buf problem = {0};
+  if (config_map_set(field_of(in, key), name, len, node, config_keys[key].path, &problem) == 0)
+    mark_origin(in, key, 0);
+  else
+    problem_at(in, 0, problem.failed ? "out of memory" : problem.data);
+  tpo_buf_free(&problem);
+}
+
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
+  if (config_keys[key].type == KEY_MAP) {
+    store_map(in, key, node);
+    return;
+  }
   if (!fits(&config_keys[key], node)) {
     tpo_buf_printf(&text, "%s: expected ", config_keys[key].path);
     config_describe(key, &text);
@@ -341,14 +377,38 @@ static int key_of_path(const char *path, size_t len)
   return config_find_key(full, (size_t)length);
 }
 
+/* The key that a path leads into, "judge.request.seed", and where the name within it begins; -1: none. */
+static int map_of_path(const char *path, size_t len, size_t *begin)
+{
+  for (int key = 0; key < config_n_keys; key++) {
+    size_t n = strlen(config_keys[key].path);
+    *begin = n + 1;
+    if (config_keys[key].type == KEY_MAP && len > n && path[n] == '.' &&
+        memcmp(path, config_keys[key].path, n) == 0)
+      return key;
+  }
+  return -1;
+}
+
+/* Whether a value of --set is written as in YAML: escapes, lists, mappings. */
+static bool is_yaml(const char *text, enum key_type type)
+{
+  if (text[0] == '"' || text[0] == '\'') return true;
+  return (text[0] == '[' && (type == KEY_LIST || type == KEY_MAP)) || (text[0] == '{' && type == KEY_MAP);
+}
+
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
                    struct tpo_error *err)
 {
   const char *equals = strchr(assignment, '=');
   if (!equals)
     return tpo_fail(err, TPO_E_USAGE, "%s: expected key.path=value, not \"%.100s\"", origin, assignment);
-  size_t len = (size_t)(equals - assignment);
+  size_t len = (size_t)(equals - assignment), inner = 0;
   int key = key_of_path(assignment, len);
+  if (key < 0) {
+    key = map_of_path(assignment, len, &inner);
+    if (key < 0) inner = 0;
+  }
   if (key < 0) {
     char near[64];
     bool found = config_suggest(assignment, len, "", near);
@@ -367,8 +427,7 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   size_t bad;
   if (!tpo_utf8_valid(text, literal.len, &bad)) {
     problem_at(&in, 0, "the value is not UTF-8");
-  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST)) {
-    /* written as in YAML: escapes, lists */
+  } else if (is_yaml(text, config_keys[key].type)) {
     if (tree_parse(&node, &arena, text, literal.len, origin, &problems) == 0 && !node) node = &literal;
   }
   if (problems.count == 0) {
@@ -376,7 +435,10 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
     bool layout = strcmp(config_keys[key].path, "thought.name") == 0 && node->kind == TREE_SCALAR &&
                   !is_label(config, assignment, len);
     if (layout) config_load_thought(config, node->text, NULL, origin, 0, &problems);
-    store_node(&in, key, node);
+    if (inner > 0)
+      store_in_map(&in, key, assignment + inner, len - inner, node);
+    else
+      store_node(&in, key, node);
   }
   tpo_arena_free(&arena);
   return config_report_end(&problems, NULL, err);

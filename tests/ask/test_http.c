@@ -71,39 +71,6 @@ static void bad_address_is_a_usage_error_that_shows_no_password(void **state)
   }
 }
 
-static char *body_of(const char *system, const char *user)
-{
-  struct http_settings settings = {"a \"model\"", 0.7, 12, UINT64_C(0xfedcba9876543210)};
-  struct tpo_buf body = {0};
-  http_write_body(&body, &settings, &(struct ask_question){system, user});
-  return tpo_buf_take(&body);
-}
-
-static void body_is_json_whatever_the_texts_hold(void **state)
-{
-  (void)state;
-  char *body = body_of(
-      "S\\", "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad \xFF\xC3 end");
-  json_t *json = tpo_json_parse(body, strlen(body), "body", NULL);
-  assert_non_null(json);
-  assert_string_equal(json_string_value(json_object_get(json, "model")), "a \"model\"");
-  const json_t *messages = json_object_get(json, "messages");
-  assert_int_equal(json_array_size(messages), 2);
-  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 0), "content")), "S\\");
-  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 1), "content")),
-                      "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad "
-                      "\xEF\xBF\xBD\xEF\xBF\xBD end");
-  assert_true(json_real_value(json_object_get(json, "temperature")) == 0.7);
-  assert_int_equal(json_integer_value(json_object_get(json, "max_tokens")), 12);
-  assert_int_equal(json_integer_value(json_object_get(json, "n")), 1);
-  assert_int_equal(json_integer_value(json_object_get(json, "seed")), 0x76543210);
-  json_decref(json);
-  free(body);
-  body = body_of(NULL, "hi");
-  assert_contains(body, "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]");
-  free(body);
-}
-
 static void error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT])
 {
   struct http_told told;
@@ -207,8 +174,9 @@ static void an_errors_status_is_its_code_or_what_its_name_stands_for(void **stat
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     json_t *error = json_loads(cases[i].error, JSON_DECODE_ANY, NULL);
     assert_non_null(error);
-    if (http_error_status(error) != cases[i].status)
-      fail_msg("%s: %d", cases[i].error, http_error_status(error));
+    struct http_told told;
+    http_take_error(error, NULL, &told);
+    if (told.status != cases[i].status) fail_msg("%s: %d", cases[i].error, told.status);
     json_decref(error);
   }
 }
@@ -605,7 +573,6 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(address_is_completed_and_shown_without_its_query),
       cmocka_unit_test(bad_address_is_a_usage_error_that_shows_no_password),
-      cmocka_unit_test(body_is_json_whatever_the_texts_hold),
       cmocka_unit_test(reply_gives_text_and_tokens),
       cmocka_unit_test(reply_without_text_tells_why),
       cmocka_unit_test(an_answer_beside_an_empty_error_is_an_answer),

@@ -25,6 +25,7 @@ struct http_chat {
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
   bool reached;   /* some reply came */
+  bool answered;  /* some question was answered */
   int unanswered; /* questions in a row, whatever the reason */
   double told;    /* until when, as was told last, the server asks to wait */
   int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
@@ -90,24 +91,27 @@ static bool passes(int http)
   return http == 408 || http == 429 || http >= 500;
 }
 
-static int fail_for_good(const struct asking *w, int http, const char *told, struct tpo_error *err)
+/* What may be wrong where a server answers so. */
+static void find_hint(const struct http_chat *chat, int http, char hint[512])
 {
-  const struct http_chat *chat = w->chat;
-  char hint[512] = "";
+  *hint = '\0';
   if (http / 100 == 3)
-    snprintf(hint, sizeof hint, "redirects are not followed: give the address itself");
+    snprintf(hint, 512, "redirects are not followed: give the address itself");
   else if ((http == 401 || http == 403) && chat->key)
-    snprintf(hint, sizeof hint, "the key is that of the environment variable %s (judge.key_env)",
-             chat->key_env);
+    snprintf(hint, 512, "the key is that of the environment variable %s (judge.key_env)", chat->key_env);
   else if (http == 401 || http == 403)
-    snprintf(hint, sizeof hint, "no key was sent: the environment variable %s (judge.key_env) is not set",
+    snprintf(hint, 512, "no key was sent: the environment variable %s (judge.key_env) is not set",
              chat->key_env);
   else if (http == 404 || http == 405)
-    snprintf(hint, sizeof hint,
-             "is the address right, and has the server a model named %.100s (judge.model)?",
+    snprintf(hint, 512, "is the address right, and has the server a model named %.100s (judge.model)?",
              chat->settings.model);
-  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", chat->url.shown, http,
-                  *told ? ": " : "", told, *hint ? "; " : "", hint);
+}
+
+static int fail_for_good(const struct asking *w, int http, const char *told, const char *hint,
+                         struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", w->chat->url.shown,
+                  http, *told ? ": " : "", told, *hint ? "; " : "", hint);
 }
 
 /* The question stays without an answer. When all do, whatever they fail on, no more is spent. */
@@ -179,11 +183,17 @@ static int try_again(struct asking *w, struct slot *slot, const char *why, struc
 }
 
 /* What the server answered with `http`, or with an error that stands for it. */
-static int take_error(struct asking *w, struct slot *slot, int http, const char *told, struct tpo_error *err)
+static int take_error(struct asking *w, struct slot *slot, int http, const struct http_told *told,
+                      struct tpo_error *err)
 {
-  char text[HTTP_TEXT + 32];
-  if (ends_all(http)) return fail_for_good(w, http, told, err);
-  snprintf(text, sizeof text, "HTTP %d%s%s", http, *told ? ": " : "", told);
+  char text[HTTP_TEXT + HTTP_ADVICE + 32], advice[HTTP_ADVICE] = "", hint[512];
+  find_hint(w->chat, http, hint);
+  if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
+  if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
+  /* A field that is in each request, and none was answered so far. */
+  if (*advice && *told->field && !w->chat->answered) return fail_for_good(w, http, told->text, advice, err);
+  snprintf(text, sizeof text, "HTTP %d%s%s%s%s", http, *told->text ? ": " : "", told->text,
+           *advice ? "; " : "", advice);
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
 }
 
@@ -197,12 +207,13 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
   case HTTP_NO_TEXT: return leave(w, slot, why, err);
   case HTTP_ERROR:
-    return reply.error_status ? take_error(w, slot, reply.error_status, why, err)
-                              : try_again(w, slot, why, err);
+    return reply.error.status ? take_error(w, slot, reply.error.status, &reply.error, err)
+                              : try_again(w, slot, reply.error.text, err);
   case HTTP_READ_NO_MEMORY: return no_memory(err);
   case HTTP_READ: break;
   }
   chat->unanswered = 0;
+  chat->answered = true;
   chat->truncated += reply.truncated;
   chat->prompt_tokens += reply.prompt_tokens;
   chat->completion_tokens += reply.completion_tokens;
@@ -225,8 +236,7 @@ static int take_status(struct asking *w, struct slot *slot, struct tpo_error *er
   if (x->status / 100 == 2) return take_success(w, slot, err);
   http_read_error(x->body.data ? x->body.data : "", x->body.len, w->chat->key, &told);
   /* What is used up does not come back by waiting. */
-  return take_error(w, slot, x->status == 429 && ends_all(told.status) ? told.status : x->status, told.text,
-                    err);
+  return take_error(w, slot, x->status == 429 && ends_all(told.status) ? told.status : x->status, &told, err);
 }
 
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
@@ -241,8 +251,9 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
     return tpo_fail(err, TPO_E_IO, "the judge's server %.300s is not who it should be: %s",
                     w->chat->url.shown, x->problem);
   case HTTP_TOO_LONG:
-    snprintf(text, sizeof text, "the reply has more than %zu KiB, which judge.max_tokens %d can't need",
-             http_longest_body(w->chat->settings.max_tokens) >> 10, w->chat->settings.max_tokens);
+    snprintf(text, sizeof text,
+             "the reply has more than %zu KiB, which an answer of %d tokens (judge.max_tokens) can't need",
+             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens);
     return leave(w, slot, text, err);
   default: return no_memory(err);
   }
@@ -431,7 +442,7 @@ static void http_close(void *state)
   if (chat->key) explicit_bzero(chat->key, strlen(chat->key));
   free(chat->key);
   free(chat->key_env);
-  free(chat->settings.model);
+  http_settings_close(&chat->settings);
   free(chat);
 }
 
@@ -444,6 +455,7 @@ int ask_check_http(const char *url, const struct tpo_judge_config *config, struc
     status =
         tpo_fail(err, TPO_E_USAGE,
                  "judge.model is not given: the server has to be told the name of the model that judges");
+  if (status == 0) status = http_check_request(config->request, err);
   return status < 0 ? status : http_check_key_name(config->key_env, err);
 }
 
@@ -474,21 +486,19 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   int status = ask_check_http(url, config, err);
   if (status == 0) status = http_url_parse(&chat->url, url, err);
   if (status < 0) return status;
-  chat->settings = (struct http_settings){.model = strdup(config->model),
-                                          .temperature = config->temperature,
-                                          .max_tokens = config->max_tokens,
-                                          .seed = options->seed};
+  status = http_settings_open(&chat->settings, config, options->seed, err);
+  if (status < 0) return status;
   chat->key_env = strdup(config->key_env);
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
-  if (!chat->settings.model || !chat->key_env) return no_memory(err);
+  if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
     status = http_cache_open(&chat->cache, options->cache_dir, options->work, options->rank, err);
   struct http_client_options client = {.url = &chat->url,
                                        .key = chat->key,
                                        .timeout = config->timeout,
-                                       .longest = http_longest_body(config->max_tokens)};
+                                       .longest = http_longest_body(chat->settings.most_tokens)};
   return status < 0 ? status : http_client_open(&chat->client, &client, err);
 }
 

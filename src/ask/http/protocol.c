@@ -9,30 +9,6 @@
 #include "base/utf8.h"
 #include "base/visible.h"
 
-static void put_message(struct tpo_buf *out, const char *role, const char *content)
-{
-  tpo_buf_printf(out, "{\"role\":\"%s\",\"content\":", role);
-  tpo_json_append_string(out, content, strlen(content));
-  tpo_buf_putc(out, '}');
-}
-
-void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
-                     const struct ask_question *question)
-{
-  tpo_buf_puts(out, "{\"model\":");
-  tpo_json_append_string(out, settings->model, strlen(settings->model));
-  tpo_buf_puts(out, ",\"messages\":[");
-  if (question->system) {
-    put_message(out, "system", question->system);
-    tpo_buf_putc(out, ',');
-  }
-  put_message(out, "user", question->user);
-  tpo_buf_puts(out, "],\"temperature\":");
-  tpo_json_append_double(out, settings->temperature);
-  tpo_buf_printf(out, ",\"max_tokens\":%d,\"n\":1,\"seed\":%lld}", settings->max_tokens,
-                 (long long)(settings->seed & 0x7fffffff));
-}
-
 size_t http_longest_body(int max_tokens)
 {
   const size_t around = 64 << 10, each = 64, most = 16 << 20;
@@ -73,17 +49,12 @@ static const json_t *error_in(const json_t *reply, const json_t *choice)
   return json_is_object(error) || json_is_string(error) ? error : NULL;
 }
 
-/* why: its message, or itself. */
-static int tell_error(const json_t *error, const char *key, char why[HTTP_TEXT])
+/* why: what goes with a failure. */
+static void tell_error(const json_t *error, const char *key, struct http_told *told, char why[HTTP_TEXT])
 {
-  struct tpo_buf text = {0};
-  const char *message = json_is_string(error) ? json_string_value(error) : http_find_message(error);
-  char *whole = message ? NULL : tpo_json_dump(error);
-  tpo_buf_printf(&text, "an error in place of an answer: %s", message ? message : whole ? whole : "");
-  http_show(text.data ? text.data : "", text.len, key, why);
-  free(whole);
-  tpo_buf_free(&text);
-  return http_error_status(error);
+  http_take_error(error, key, told);
+  snprintf(why, HTTP_TEXT, "an error in place of an answer: %.*s", HTTP_TEXT - 40, told->text);
+  snprintf(told->text, HTTP_TEXT, "%s", why);
 }
 
 enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
@@ -103,7 +74,7 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
   const json_t *error = error_in(json, choice);
   enum http_reading reading = HTTP_READ;
   if (error) {
-    reply->error_status = tell_error(error, key, why);
+    tell_error(error, key, &reply->error, why);
     reading = HTTP_ERROR;
   } else if (json_is_string(content)) {
     reply->text = take_text(content, key);

@@ -18,17 +18,30 @@ struct http_url {
 int http_url_parse(struct http_url *url, const char *text, struct tpo_error *err);
 void http_url_free(struct http_url *url);
 
+/* The fields that a request has beside model and messages, unless judge.request says otherwise. */
+enum http_own { HTTP_TEMPERATURE, HTTP_MAX_TOKENS, HTTP_N, HTTP_SEED, HTTP_N_OWN };
+extern const char *const http_own_fields[HTTP_N_OWN];
+
 struct http_settings {
   char *model;
   double temperature;
   int max_tokens;
-  uint64_t seed; /* its low 31 bits are sent: more than that some servers refuse */
+  uint64_t seed;             /* its low 31 bits are sent: more than that some servers refuse */
+  json_t *request;           /* judge.request, an object; NULL: none */
+  bool replaced[HTTP_N_OWN]; /* by it, or left out */
+  char *fields;              /* it as the body's end; NULL: none */
+  int most_tokens;           /* of an answer, by max_tokens or what is in its place */
 };
+/* That judge.request, the text of a JSON object or NULL, gives nothing that is not for it to give. */
+int http_check_request(const char *request, struct tpo_error *err);
+int http_settings_open(struct http_settings *settings, const struct tpo_judge_config *config, uint64_t seed,
+                       struct tpo_error *err);
+void http_settings_close(struct http_settings *settings); /* also after an error */
 /* Appends the body of a request. Bytes that are not UTF-8 become U+FFFD. */
 void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                      const struct ask_question *question);
 
-/* Bytes that a reply of max_tokens tokens has at most, generously: 64 for each, 64 KiB for what is around
+/* Bytes that a reply of so many tokens has at most, generously: 64 for each, 64 KiB for what is around
  * them, never more than 16 MiB. JSON of small items takes 80 times its bytes in memory. */
 size_t http_longest_body(int max_tokens);
 
@@ -42,11 +55,15 @@ struct http_told {
   /* JSON's error.message and its like, else the body's beginning; on one line, without control characters and
    * without key; "" for an empty body. */
   char text[HTTP_TEXT];
-  int status; /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
+  int status;     /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
+  char field[64]; /* of the request, which the error names as the one it is about; "": none */
 };
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told);
-/* Of the object `error` in such a body: http_told's status. */
-int http_error_status(const json_t *error);
+/* What to do about a request that was refused as `told` says: false and "" where it names no field of ours. */
+enum { HTTP_ADVICE = 256 };
+bool http_advise(const struct http_settings *settings, const struct http_told *told, char out[HTTP_ADVICE]);
+/* The same of what such a body has as its `error`. */
+void http_take_error(const json_t *error, const char *key, struct http_told *told);
 /* Of such a body: the message; NULL: there is none. */
 const char *http_find_message(const json_t *body);
 /* A text of a server's, as http_told's. */
@@ -56,7 +73,7 @@ struct http_reply {
   char *text; /* choices[0].message.content, without key; free() it */
   bool truncated;
   int64_t prompt_tokens, completion_tokens; /* 0 where not told */
-  int error_status;                         /* HTTP_ERROR: as http_told's status */
+  struct http_told error;                   /* HTTP_ERROR */
 };
 enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_ERROR, HTTP_READ_NO_MEMORY };
 /* Reads the body of a success. MALFORMED: no JSON, maybe cut off; ERROR: an error that goes as a success;

@@ -11,7 +11,9 @@ const char *http_find_message(const json_t *body)
 {
   static const char *const names[] = {"message", "detail", "error_description"};
   const json_t *error = json_object_get(body, "error");
+  const json_t *first = json_array_get(json_object_get(body, "detail"), 0);
   if (json_is_string(error)) return json_string_value(error);
+  if (json_is_string(json_object_get(first, "msg"))) return json_string_value(json_object_get(first, "msg"));
   const json_t *of = json_is_object(error) ? error : body;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (json_is_string(json_object_get(of, names[i])))
@@ -84,7 +86,7 @@ static int status_of(const json_t *code)
   return text ? status_named(text) : 0;
 }
 
-int http_error_status(const json_t *error)
+static int status_told(const json_t *error)
 {
   static const char *const names[] = {"code", "status", "type"}; /* the most exact first */
   int status = 0;
@@ -93,11 +95,34 @@ int http_error_status(const json_t *error)
   return status;
 }
 
+/* What an error is about: `param`. */
+static void take_field(const json_t *name, struct http_told *told)
+{
+  const char *text = json_string_value(name);
+  if (text && strlen(text) < sizeof told->field) tpo_visible_copy(told->field, sizeof told->field, text);
+}
+
+void http_take_error(const json_t *error, const char *key, struct http_told *told)
+{
+  const char *message = json_is_string(error) ? json_string_value(error) : http_find_message(error);
+  char *whole = message ? NULL : tpo_json_dump(error);
+  const char *text = message ? message : whole ? whole : "";
+  *told = (struct http_told){.status = status_told(error)};
+  take_field(json_object_get(error, "param"), told);
+  http_show(text, strlen(text), key, told->text);
+  free(whole);
+}
+
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told)
 {
   json_t *json = tpo_json_parse(body, len, "", NULL);
   const char *message = json ? http_find_message(json) : NULL;
-  *told = (struct http_told){.status = http_error_status(json_object_get(json, "error"))};
+  const json_t *error = json_object_get(json, "error");
+  /* Where the first of the details was found, as FastAPI tells it: ["body", "seed"]. */
+  const json_t *where = json_object_get(json_array_get(json_object_get(json, "detail"), 0), "loc");
+  *told = (struct http_told){.status = status_told(error)};
+  take_field(json_object_get(json_is_object(error) ? error : json, "param"), told);
+  if (json_array_size(where) > 0) take_field(json_array_get(where, json_array_size(where) - 1), told);
   http_show(message ? message : body, message ? strlen(message) : len, key, told->text);
   json_decref(json);
 }
