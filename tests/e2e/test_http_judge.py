@@ -557,12 +557,14 @@ def test_a_key_in_the_open_is_warned_of(tpo, samples, tmp_path):
     assert result.returncode == 1 and b"without encryption" in result.stderr and KEY.encode() not in result.stderr
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost.", "0.0.0.0", "[::ffff:127.0.0.1]"])
 def test_what_goes_to_this_machine_goes_through_no_proxy(tpo, samples, tmp_path, host):
+    """Nor is a key warned of that stays on it."""
     with FakeServer(lambda _: reply("[[3]]")) as server, FakeServer(lambda _: reply("[[4]]")) as proxy:
         through = proxy.url.removesuffix("/v1")
         env = {**PLAIN, "no_proxy": "", "NO_PROXY": "", "http_proxy": through, "all_proxy": through, "ALL_PROXY": through,
                "TPO_JUDGE_KEY": KEY}
         url = server.url.replace("127.0.0.1", host)
-        tpo.ok(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
-        assert server.requests and not proxy.requests
+        result = tpo(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
+        assert result.returncode == 0, result.stderr.decode()
+        assert server.requests and not proxy.requests and b"without encryption" not in result.stderr
