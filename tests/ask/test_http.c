@@ -307,7 +307,31 @@ static void a_replys_length_is_bounded_by_its_tokens(void **state)
   (void)state;
   assert_int_equal(http_longest_body(1), (64 << 10) + 64);
   assert_int_equal(http_longest_body(1024), 128 << 10);
-  assert_int_equal(http_longest_body(10000000), 16 << 20);
+  assert_int_equal(http_longest_body(10000000), 4 << 20);
+}
+
+static void a_reply_of_countless_values_is_not_taken_apart(void **state)
+{
+  (void)state;
+  struct tpo_buf body = {0};
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  struct http_told told;
+  tpo_buf_puts(&body, "{\"choices\":[{\"message\":{\"content\":\"[[1]]\"}}],\"more\":[0");
+  size_t begin = body.len;
+  for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, ",1");
+  tpo_buf_puts(&body, "],\"text\":\"");
+  for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, "[{,\\\"\\\\"); /* in a string they are none */
+  tpo_buf_puts(&body, "\"}");
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_READ);
+  free(reply.text);
+  body.len = begin;
+  for (int i = 0; i < 100000; i++) tpo_buf_puts(&body, ",{");
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_NO_TEXT);
+  assert_contains(why, "more than 100000 values");
+  http_read_error(body.data, body.len, NULL, &told);
+  assert_contains(told.text, "{\"choices\"");
+  tpo_buf_free(&body);
 }
 
 static void error_text_is_one_tame_short_line(void **state)
@@ -591,6 +615,7 @@ int main(void)
       cmocka_unit_test(key_is_found_in_base64),
       cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
       cmocka_unit_test(a_replys_length_is_bounded_by_its_tokens),
+      cmocka_unit_test(a_reply_of_countless_values_is_not_taken_apart),
       cmocka_unit_test(error_text_is_one_tame_short_line),
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
       cmocka_unit_test(retry_after_is_seconds_or_a_date),

@@ -1,4 +1,5 @@
 """The judge that is a server: what it waits for, and when it is asked no more."""
+import os
 import re
 import subprocess
 import time
@@ -94,3 +95,24 @@ def test_a_server_that_works_again_is_asked_for_what_it_failed_on(tpo, many_samp
         server.behave = rate
         tpo.ok(*args, env=PLAIN, ranks=ranks)
     assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+HUGE = {"values": (raw('{"choices":[' + "{}," * 1398000 + "{}]}"), "more than 100000 values"),
+        "values-of-an-error": (raw('{"error":[' + "{}," * 1398000 + "{}]}", 400), 'HTTP 400: {"error":[{},{}'),
+        "text": (reply("x" * (15 << 20) + "[[4]]"), "more than 4096 KiB"), "less-text": (reply("x" * (4000 << 10) + "[[4]]"), None)}
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_a_huge_reply_takes_no_memory_to_speak_of(samples, tmp_path, case):
+    """JSON of small values would take 80 times its bytes."""
+    answer, words = HUGE[case]
+    with FakeServer(lambda _: answer) as server:
+        args = arguments(samples, server.url, tmp_path / "s.h5", "judge.max_tokens=1000000", "judge.max_failed=1", "judge.concurrency=1")
+        job = subprocess.Popen(command(args), env=environment(PLAIN), stderr=subprocess.PIPE)
+        text = job.stderr.read().decode()
+        _, code, used = os.wait4(job.pid, 0)
+        job.returncode = os.waitstatus_to_exitcode(code)
+    assert job.returncode == 0, text
+    assert used.ru_maxrss < 250 << 10  # KiB
+    for row in usable(tmp_path / "s.h5"):
+        assert words in row["detail"]["error"] if words else row["score"] == 4

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -197,7 +198,7 @@ def test_no_json_is_asked_for_again_and_then_no_score(tpo, samples, tmp_path):
     assert all("not valid JSON" in row["detail"]["error"] for row in usable(out))
 
 
-@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 17 << 20, "more than 16384 KiB")])
+@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 5 << 20, "more than 4096 KiB")])
 def test_a_flood_is_cut_off(tpo, samples, tmp_path, tokens, size, words):
     flood = reply("x" * size)
     with FakeServer(lambda _: flood) as server:
@@ -349,26 +350,64 @@ def test_a_cache_that_cannot_be_written_is_an_error(tpo, samples, tmp_path):
     assert str(tmp_path / "file") in text
 
 
-def test_interruption_stops_it_soon_and_what_was_answered_is_kept(samples, tpo, tmp_path):
-    asked, settings = threading.Event(), [f"judge.prompt={PROMPT}", f"judge.cache={tmp_path / 'cache'}", "judge.concurrency=1"]
+@pytest.mark.parametrize("how, ranks", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGUSR1, 2)])
+def test_what_is_under_way_at_a_signal_gets_some_seconds_and_is_kept(samples, tpo, tmp_path, how, ranks):
+    """Two of the answers under way come soon, the others never do."""
+    asked, settings, never = threading.Event(), [f"judge.prompt={PROMPT}", "judge.concurrency=4"], threading.Event()
 
     def behave(request):
-        if request.number >= 3:
+        if request.number == 7:
             asked.set()
-            time.sleep(5)
+        if request.number in (4, 5):
+            asked.wait(30)
+            time.sleep(0.7)
+        elif request.number > 5:
+            never.wait(30)
         return rate(request)
     with FakeServer(behave) as server:
-        job = subprocess.Popen(command(arguments(samples, server.url, tmp_path / "s.h5", *settings)), env=environment(PLAIN),
-                               stderr=subprocess.PIPE)
+        args = command(arguments(samples, server.url, tmp_path / "s.h5", *settings), ranks=ranks)[4:]  # no `timeout`, which ends it soon
+        job = subprocess.Popen(args, env=environment(PLAIN), stderr=subprocess.PIPE, text=True)
         assert asked.wait(30)
+        time.sleep(0.2)
         start = time.time()
-        job.terminate()  # `timeout`, which hands it on
-        _, text = job.communicate(timeout=20)
-        assert time.time() - start < 2 and job.returncode in (124, 143) and b"signal 15" in text
+        job.send_signal(how)
+        text = job.communicate(timeout=20)[1]
+        assert 4 < time.time() - start < 10 and f"stopped by signal {int(how)} while judging" in text
+        told = re.search(r"of (\d) requests under way (\d) were answered within 5 s and (\d) are lost; (at least )?(\d) answers are kept in "
+                         + re.escape(f"{tmp_path}/judge-cache"), text)
+        assert told and int(told[1]) == int(told[2]) + int(told[3]) and ": the same command goes on" in text
+        if not ranks:
+            assert told.groups() == ("4", "2", "2", None, "6")
+        never.set()
         server.behave = rate
         n = len(server.requests)
+        assert n == 8, "nothing more is asked after a signal"
         tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
-        assert {r.user for r in server.requests[:3]}.isdisjoint({r.user for r in server.requests[n:]})
+        assert {r.user for r in server.requests[:6]}.isdisjoint({r.user for r in server.requests[n:]})
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+def test_a_signal_ends_it_at_once_when_nothing_is_under_way_and_a_second_one_in_any_case(samples, tpo, tmp_path):
+    asked = threading.Event()
+
+    def behave(request):
+        asked.set()
+        return error(503, "later", {"Retry-After": "9"}) if request.number == 0 else time.sleep(30)
+    args = command(arguments(samples, "URL", tmp_path / "s.h5", "judge.concurrency=1"))[4:]
+    with FakeServer(behave) as server:
+        args = [arg.replace("URL", server.url) for arg in args]
+        for signals in (1, 2):
+            job = subprocess.Popen(args, env=environment(PLAIN), stderr=subprocess.PIPE, text=True)
+            assert asked.wait(30)
+            asked.clear()
+            time.sleep(0.3)
+            start = time.time()
+            for _ in range(signals):
+                job.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            text = job.communicate(timeout=20)[1]
+            assert time.time() - start < 3 and job.returncode in (-signal.SIGINT, 130)
+            assert ("stopped by signal 2 while judging; 0 answers" in text) == (signals == 1)
 
 
 def traces(folder):

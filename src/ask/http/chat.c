@@ -14,6 +14,7 @@ enum {
   LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
   LONG_PAUSE = 10,       /* seconds; that a server asks for more is told */
   DEAD_AFTER = 100,      /* questions without an answer in a row, after which no more are asked */
+  LAST_WAIT = 5,         /* seconds for the answers under way, once a signal asks to stop */
   LOOK_UP_EVERY_MS = 100 /* for signals */
 };
 
@@ -24,6 +25,7 @@ struct http_chat {
   struct http_cache *cache; /* NULL: none */
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
+  bool alone;     /* no other rank asks, too */
   bool reached;   /* some reply came */
   bool answered;  /* some question was answered */
   int unanswered; /* questions in a row, whatever the reason */
@@ -197,6 +199,17 @@ static int take_error(struct asking *w, struct slot *slot, int http, const struc
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
 }
 
+static int keep(struct http_chat *chat, const struct slot *slot, const struct http_reply *reply,
+                struct tpo_error *err)
+{
+  const struct http_kept kept = {.text = reply->text,
+                                 .requests = slot->failures + 1,
+                                 .prompt_tokens = reply->prompt_tokens,
+                                 .completion_tokens = reply->completion_tokens,
+                                 .truncated = reply->truncated};
+  return chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
+}
+
 static int take_success(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
@@ -217,12 +230,7 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   chat->truncated += reply.truncated;
   chat->prompt_tokens += reply.prompt_tokens;
   chat->completion_tokens += reply.completion_tokens;
-  const struct http_kept kept = {.text = reply.text,
-                                 .requests = slot->failures + 1,
-                                 .prompt_tokens = reply.prompt_tokens,
-                                 .completion_tokens = reply.completion_tokens,
-                                 .truncated = reply.truncated};
-  int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
+  int status = keep(chat, slot, &reply, err);
   if (status == 0) status = settle(w, slot, true, reply.text, err);
   free(reply.text);
   return status;
@@ -292,14 +300,55 @@ static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
   return status;
 }
 
+/* What came of a request when all is to end: whether it is an answer that is kept now. */
+static bool keep_last(struct asking *w, const struct http_exchange *x)
+{
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  if (x->fault != HTTP_DONE || x->status / 100 != 2 || !x->body.data) return false;
+  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, &reply, why) == HTTP_READ &&
+              keep(w->chat, &w->slots[x->number], &reply, NULL) == 0;
+  free(reply.text);
+  return kept;
+}
+
+static size_t count_under_way(const struct asking *w)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < w->n_slots; i++) n += w->slots[i].exchange.under_way;
+  return n;
+}
+
+/* The answers under way are paid for: they get a little time, and what comes is kept. */
+static int stop(struct asking *w, struct tpo_error *err)
+{
+  const struct http_chat *chat = w->chat;
+  struct http_exchange *x;
+  struct tpo_buf text = {0};
+  size_t kept = 0, all = count_under_way(w);
+  double until = tpo_seconds() + LAST_WAIT;
+  while (chat->cache && count_under_way(w) > 0 && tpo_seconds() < until &&
+         http_client_wait(chat->client, LOOK_UP_EVERY_MS / 1000.0, NULL) == 0)
+    while ((x = http_client_next(chat->client))) kept += keep_last(w, x);
+  tpo_buf_printf(&text, "stopped by signal %d while judging", tpo_interrupted());
+  if (all > 0 && chat->cache)
+    tpo_buf_printf(&text, "; of %zu requests under way %zu were answered within %d s and %zu are lost", all,
+                   kept, LAST_WAIT, all - kept);
+  if (chat->cache)
+    tpo_buf_printf(&text, "; %s%zu answers are kept in %.300s", chat->alone ? "" : "at least ",
+                   http_cache_size(chat->cache), http_cache_folder(chat->cache));
+  tpo_fail(err, TPO_E_INTERRUPTED, "%s", text.failed ? "stopped while judging" : text.data);
+  tpo_buf_free(&text);
+  return TPO_E_INTERRUPTED;
+}
+
 static int ask_open(struct asking *w, struct tpo_error *err)
 {
   int status = 0;
   while (status == 0 && w->settled < w->n_open) {
     double seconds;
     struct http_exchange *x;
-    if (tpo_interrupted())
-      return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+    if (tpo_interrupted()) return stop(w, err);
     status = start_due(w, &seconds, err);
     if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
     while (status == 0 && (x = http_client_next(w->chat->client)))
@@ -491,6 +540,7 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   chat->key_env = strdup(config->key_env);
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
+  chat->alone = options->size <= 1;
   if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)

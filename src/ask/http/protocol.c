@@ -11,7 +11,7 @@
 
 size_t http_longest_body(int max_tokens)
 {
-  const size_t around = 64 << 10, each = 64, most = 16 << 20;
+  const size_t around = 64 << 10, each = 64, most = 4 << 20;
   size_t bytes = around + each * (size_t)max_tokens;
   return bytes < most ? bytes : most;
 }
@@ -62,10 +62,10 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
 {
   struct tpo_error problem = {0};
   *reply = (struct http_reply){0};
-  json_t *json = tpo_json_parse(body, len, "the reply", &problem);
+  json_t *json = http_parse(body, len, &problem);
   if (!json) {
     http_show(problem.message, strlen(problem.message), key, why);
-    return HTTP_MALFORMED;
+    return problem.code == TPO_E_UNSUPPORTED ? HTTP_NO_TEXT : HTTP_MALFORMED;
   }
   const json_t *choice = json_array_get(json_object_get(json, "choices"), 0);
   const json_t *content = json_object_get(json_object_get(choice, "message"), "content");

@@ -41,8 +41,11 @@ void http_settings_close(struct http_settings *settings); /* also after an error
 void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                      const struct ask_question *question);
 
+/* A body as JSON, unless it has more values than HTTP_MOST_VALUES (TPO_E_UNSUPPORTED). */
+enum { HTTP_MOST_VALUES = 100000 };
+json_t *http_parse(const char *body, size_t len, struct tpo_error *err);
 /* Bytes that a reply of so many tokens has at most, generously: 64 for each, 64 KiB for what is around
- * them, never more than 16 MiB. JSON of small items takes 80 times its bytes in memory. */
+ * them, never more than 4 MiB. */
 size_t http_longest_body(int max_tokens);
 
 /* Replaces each occurrence of key (NULL or "": of nothing) in text by "[key]", those too that the escapes of

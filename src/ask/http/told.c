@@ -47,6 +47,30 @@ void http_show(const char *text, size_t len, const char *key, char out[HTTP_TEXT
   tpo_buf_free(&copy);
 }
 
+/* Whether JSON text has at most so many values: in memory each takes some 80 bytes, whatever it is in the text. */
+static bool has_at_most(const char *text, size_t len, size_t most)
+{
+  bool in_string = false;
+  size_t n = 1;
+  for (size_t i = 0; i < len && n <= most; i++) {
+    if (in_string && text[i] == '\\')
+      i++;
+    else if (text[i] == '"')
+      in_string = !in_string;
+    else if (!in_string)
+      n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+  }
+  return n <= most;
+}
+
+json_t *http_parse(const char *body, size_t len, struct tpo_error *err)
+{
+  if (has_at_most(body, len, HTTP_MOST_VALUES)) return tpo_json_parse(body, len, "the reply", err);
+  tpo_fail(err, TPO_E_UNSUPPORTED, "the reply has more than %d values, which no answer needs",
+           HTTP_MOST_VALUES);
+  return NULL;
+}
+
 /* The status of HTTP that an error's name stands for; 0: not one that is known. */
 static int status_named(const char *name)
 {
@@ -115,7 +139,7 @@ void http_take_error(const json_t *error, const char *key, struct http_told *tol
 
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told)
 {
-  json_t *json = tpo_json_parse(body, len, "", NULL);
+  json_t *json = http_parse(body, len, NULL);
   const char *message = json ? http_find_message(json) : NULL;
   const json_t *error = json_object_get(json, "error");
   /* Where the first of the details was found, as FastAPI tells it: ["body", "seed"]. */
