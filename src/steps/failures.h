@@ -8,7 +8,8 @@
 
 /* Why the row has no score; NULL: no reason is told. free() it. */
 char *failure_reason(const struct tpo_sample_row *row);
-/* A warning with how many there are, and the reasons of most of them, each counted. None: nothing. */
+/* A warning with how many there are, and the reasons of most of them, each counted; where these are many, by their
+ * kinds, each with an example. None: nothing. */
 void failures_tell(const struct tpo_samples *samples);
 /* Too many are no judging: what went wrong must be seen before more is spent. What is lost are prompts (one
  * response without a score leaves no pair of its prompt): an error where more than the share

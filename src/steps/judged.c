@@ -310,7 +310,7 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0 && keeps)
     status = kept_open(&out->kept, session->comm, options->journal, work ? work : "",
-                       options->drop_other ? KEPT_DROP : KEPT_REFUSE, err);
+                       options->drop_other ? KEPT_ASIDE : KEPT_REFUSE, err);
   free(work);
   if (status < 0 || !keeps) return status;
   if (first) status = take_up(out, prompts, &session->config->judge, err);

@@ -327,6 +327,23 @@ def test_reasons_for_failures_are_told_though_they_are_few_enough(tpo, samples, 
     assert result.returncode == 0 and b"no score to 1 response: once HTTP 400: not this one\n" in result.stderr
 
 
+def test_reasons_of_a_kind_are_told_together_with_an_example(tpo, samples, tmp_path):
+    """Where each is another: the answers that held no number, and what a server says of each question."""
+    def behave(request):
+        if request.number < 2:
+            return error(503, f"closed until {request.number}") if request.number else rate(request)
+        return error(400, f"too long: {request.number}") if request.number % 3 == 0 else reply(f"I like it: {request.number}.")
+    with FakeServer(behave) as server:
+        settings = [f"judge.prompt={PROMPT}", "judge.max_failed=1", "judge.concurrency=1", "judge.retries=0"]
+        result = tpo(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
+    text = result.stderr.decode()
+    told = re.search(r"the judge gave no score to (\d+) responses: (.*)", text)
+    assert result.returncode == 0 and told
+    assert re.fullmatch(r"(\d+) times no number that judge.pattern finds in the answer, such as: I like it: 2\.; "
+                        r"(\d+) times HTTP 400, such as: too long: 3; once no answer in 1 attempts, the last: HTTP 503: closed until 1", told[2])
+    assert int(told[1]) == 1 + sum(map(int, re.findall(r"(\d+) times", told[2])))
+
+
 def test_only_a_judge_that_asks_a_server_keeps_answers(tpo, samples, tmp_path):
     result = tpo("judge", "--samples", samples, "--judge", "rule", "--out", tmp_path / "s.h5")
     assert result.returncode == 0 and b"kept" not in result.stderr and not (tmp_path / "judge-cache").exists()
