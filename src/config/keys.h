@@ -16,6 +16,7 @@ enum key_type {
   KEY_LIST,        /* char **, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
   KEY_MAP,         /* char *, JSON of an object (config/map.h), NULL when not given */
+  KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
 
 enum { KEY_ABOVE_MIN = 1, KEY_BELOW_MAX = 2 }; /* the limit itself is not allowed */
@@ -73,10 +74,10 @@ struct config_value {
 };
 /* A finite decimal number, and nothing else. */
 bool config_parse_number(const struct config_value *value, double *out);
-/* Stores a value into the field of `key`, which is no KEY_MAP.
+/* Stores a value into the field of `key`.
  * On failure 0 is not returned and *problem says what was expected. */
 int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
-                 struct tpo_buf *problem);
+                 struct tpo_buf *problem); /* not KEY_MAP and KEY_VERDICTS, which are read from a tree */
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */

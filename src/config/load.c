@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 #include "config/map.h"
+#include "config/verdicts.h"
 
 struct loader {
   struct tpo_config *config;
@@ -77,11 +78,32 @@ static void store_in_map(struct loader *in, int key, const char *name, size_t le
   tpo_buf_free(&problem);
 }
 
+static void store_verdicts(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
+  struct tpo_verdicts verdicts;
+  struct tpo_buf problem = {0}, text = {0};
+  if (config_verdicts_read(&verdicts, node, &problem, &line) == 0) {
+    config_release(in->config, key);
+    memcpy(field_of(in, key), &verdicts, sizeof verdicts);
+    mark_origin(in, key, node->line);
+  } else {
+    tpo_buf_printf(&text, "%s: %s", config_keys[key].path, problem.data ? problem.data : "out of memory");
+    problem_at(in, in->origin ? 0 : line, text.failed ? "out of memory" : text.data);
+  }
+  tpo_buf_free(&problem);
+  tpo_buf_free(&text);
+}
+
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
   if (config_keys[key].type == KEY_MAP) {
     store_map(in, key, node);
+    return;
+  }
+  if (config_keys[key].type == KEY_VERDICTS) {
+    store_verdicts(in, key, node);
     return;
   }
   if (!fits(&config_keys[key], node)) {
@@ -394,7 +416,8 @@ static int map_of_path(const char *path, size_t len, size_t *begin)
 static bool is_yaml(const char *text, enum key_type type)
 {
   if (text[0] == '"' || text[0] == '\'') return true;
-  return (text[0] == '[' && (type == KEY_LIST || type == KEY_MAP)) || (text[0] == '{' && type == KEY_MAP);
+  return (text[0] == '[' && (type == KEY_LIST || type == KEY_MAP)) ||
+         (text[0] == '{' && (type == KEY_MAP || type == KEY_VERDICTS));
 }
 
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "config/map.h"
+#include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
 {
@@ -213,7 +214,8 @@ void config_release(struct tpo_config *config, int key)
     free(*list);
     *list = NULL;
     *count = 0;
-  }
+  } else if (info->type == KEY_VERDICTS)
+    config_verdicts_free(field(config, info->offset));
 }
 
 void config_reset(struct tpo_config *config, int key)
@@ -253,6 +255,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
   case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
+  case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
     for (const char *at = key->choices; *at;) {
@@ -341,5 +344,6 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
     tpo_buf_putc(out, ']');
     break;
   }
+  case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }
