@@ -83,7 +83,7 @@ static void what_is_not_for_the_request_to_give_is_refused(void **state)
              {"{\"model\":\"x\"}", "judge.model names it"},
              {"{\"stream\":true}", "judge.request: stream"},
              {"{\"stream\":\"no\"}", "judge.request: stream"},
-             {"[1]", "mapping"},
+             {"[1]", "expected a mapping"},
              {"{", "judge.request"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct tpo_error err = {0};

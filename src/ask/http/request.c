@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
+#include "config/request.h"
 #include "ask/http/protocol.h"
 
 const char *const http_own_fields[HTTP_N_OWN] = {[HTTP_TEMPERATURE] = "temperature",
@@ -40,25 +41,8 @@ static char *write_fields(const json_t *request)
 
 int http_check_request(const char *request, struct tpo_error *err)
 {
-  json_t *fields = request ? tpo_json_parse(request, strlen(request), "judge.request", err) : NULL;
-  if (!fields) return request ? TPO_E_USAGE : 0;
-  const json_t *stream = json_object_get(fields, "stream");
-  int status = 0;
-  if (!json_is_object(fields))
-    status = tpo_fail(err, TPO_E_USAGE, "judge.request: expected a mapping of the request's fields");
-  else if (json_object_get(fields, "messages"))
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "judge.request: messages are the questions themselves and can't be given; judge.prompt and "
-                 "judge.system say how they are asked");
-  else if (json_object_get(fields, "model"))
-    status = tpo_fail(err, TPO_E_USAGE, "judge.request: model can't be given here; judge.model names it");
-  else if (stream && !json_is_null(stream) && !json_is_false(stream))
-    status = tpo_fail(
-        err, TPO_E_USAGE,
-        "judge.request: stream can't be given, since each answer is read as a whole; expected false");
-  json_decref(fields);
-  return status;
+  const char *problem = config_request_problem(request);
+  return problem ? tpo_fail(err, TPO_E_USAGE, "judge.request: %s", problem) : 0;
 }
 
 /* The most tokens that an answer may have by the fields; `otherwise` where they don't say. */
