@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "config/map.h"
+#include "config/terms.h"
 #include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
@@ -214,6 +215,8 @@ void config_release(struct tpo_config *config, int key)
     free(*list);
     *list = NULL;
     *count = 0;
+  } else if (info->type == KEY_TERMS) {
+    terms_free(field(config, info->offset), field(config, info->second));
   } else if (info->type == KEY_VERDICTS)
     config_verdicts_free(field(config, info->offset));
 }
@@ -255,6 +258,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
   case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
+  case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
   case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
@@ -344,6 +348,9 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
     tpo_buf_putc(out, ']');
     break;
   }
+  case KEY_TERMS:
+    terms_append(*(struct tpo_judge_term *const *)at, *(const int *)field(config, key->second), out);
+    break;
   case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }
