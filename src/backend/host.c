@@ -12,6 +12,13 @@ size_t tpo_host_memory_available(struct tpo_backend *be)
   return tpo_memory_available();
 }
 
+int tpo_host_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                              struct tpo_error *err)
+{
+  (void)be, (void)shape, (void)err;
+  return 0;
+}
+
 void tpo_host_fetch_begin(struct tpo_backend *be, int slot, const void *src, size_t bytes)
 {
   free(be->fetched[slot]);
