@@ -31,7 +31,7 @@ CONFIG = """
 thought: {{name: generic, thought_tokens: 40, response_tokens: 40}}
 data: {{prompts_per_iteration: 4, validation_prompts: 0}}
 sampling: {{k: 2, max_tokens: 80, slots: 8}}
-train: {{micro_batch_tokens: {tokens}, batch: {ranks}, epochs: 1}}
+train: {{micro_batch_tokens: {tokens}, batch: {ranks}, epochs: 1, save_optimizer: false}}
 run: {{dir: {folder}/run, iterations: 1, validate_each_epoch: false}}
 model: {{path: "{model}", dtype: {dtype}, backend: cpu, threads: {threads}}}
 """
@@ -128,12 +128,13 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--tokens", nargs="+", type=int, default=[512, 2048])
+    parser.add_argument("--no-reference", action="store_true", help="leave out the cases with a reference model of their own")
     parser.add_argument("--out", help="results without their ending")
     args = parser.parse_args()
     cases, bad = [], 0
     print(HEAD, end="", flush=True)
     combinations = [(*c, False) for c in itertools.product(args.dtypes, args.ranks, args.tokens)]
-    combinations += [(dtype, args.ranks[0], args.tokens[0], True) for dtype in args.dtypes]
+    combinations += [(dtype, args.ranks[0], args.tokens[0], True) for dtype in args.dtypes if not args.no_reference]
     for dtype, ranks, tokens, reference in combinations:
         cases.append(run_case(args, dtype, ranks, tokens, reference))
         print(row(cases[-1]), end="", flush=True)

@@ -8,8 +8,7 @@
 
 size_t tpo_host_memory_available(struct tpo_backend *be)
 {
-  (void)be;
-  return tpo_memory_available();
+  return tpo_memory_available() / (size_t)(be->sharers > 1 ? be->sharers : 1);
 }
 
 int tpo_host_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,

@@ -5,7 +5,7 @@
 
 #include "backend/backend.h"
 
-size_t tpo_host_memory_available(struct tpo_backend *be);
+size_t tpo_host_memory_available(struct tpo_backend *be); /* this rank's share of what is free */
 int tpo_host_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
                               struct tpo_error *err); /* 0: taken as it is needed */
 /* The data lies in be->fetched until fetch_end. */

@@ -120,7 +120,9 @@ struct tpo_ops {
   void (*zero)(struct tpo_backend *be, void *dst, size_t bytes);
   /* waits for all work; first error since the last check */
   int (*check)(struct tpo_backend *be, struct tpo_error *err);
-  size_t (*memory_available)(struct tpo_backend *be); /* bytes that alloc can still give; 0: not known */
+  /* Bytes that alloc may still give: the host's are shared out among its ranks, a GPU's are one rank's. 0: not
+   * known. */
+  size_t (*memory_available)(struct tpo_backend *be);
 
   /* Scratch memory that passes of training of this shape take: at most so many bytes in all. reserve takes it
    * before they run. On a GPU that must be done before an exchange with other ranks is under way: memory that

@@ -98,13 +98,11 @@ static struct train_place place_of(struct tpo_backend *backend, const struct tpo
                               .scratch = ops->training_scratch(backend, &shape)};
 }
 
-/* What a rank may take, `held` bytes of which it has already. Ranks beside each other on a host share its
- * memory; a GPU is a rank's own. 0: not known. */
-static size_t room_of(struct tpo_backend *backend, const struct tpo_comm *comm, size_t held)
+/* What a rank may take, `held` bytes of which it has already. 0: not known. */
+static size_t room_of(struct tpo_backend *backend, size_t held)
 {
-  const struct tpo_ops *ops = tpo_ops(backend);
-  size_t available = ops->memory_available(backend);
-  return available == 0 ? 0 : available / (size_t)(ops->asynchronous ? 1 : tpo_comm_local_size(comm)) + held;
+  size_t available = tpo_ops(backend)->memory_available(backend);
+  return available ? available + held : 0;
 }
 
 void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
@@ -114,7 +112,7 @@ void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch
   int tokens = config->micro_batch_tokens;
   struct train_place place = place_of(backend, comm, arch, dtype, tokens);
   train_memory_of(plan, arch, dtype, &place, tokens);
-  train_memory_keep(plan, &place, room_of(backend, comm, 0));
+  train_memory_keep(plan, &place, room_of(backend, 0));
 }
 
 int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
@@ -123,8 +121,8 @@ int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype d
 {
   struct tpo_train_memory plan;
   tpo_train_memory(&plan, arch, dtype, config, backend, comm);
-  return train_compare_memory(&plan, room_of(backend, comm, 0), tpo_comm_size(comm),
-                              config->micro_batch_tokens, err);
+  return train_compare_memory(&plan, room_of(backend, 0), tpo_comm_size(comm), config->micro_batch_tokens,
+                              err);
 }
 
 int train_plan_memory(struct tpo_trainer *t, struct tpo_error *err)
@@ -136,7 +134,7 @@ int train_plan_memory(struct tpo_trainer *t, struct tpo_error *err)
   struct tpo_train_memory plan;
   train_memory_of(&plan, arch, dtype, &place, tokens);
   size_t held = plan.weights + plan.program + t->shard_count * sizeof *t->master;
-  size_t room = room_of(t->backend, t->comm, held);
+  size_t room = room_of(t->backend, held);
   int status = train_compare_memory(&plan, room, place.ranks, tokens, err);
   if (status < 0) return status;
   train_memory_keep(&plan, &place, room);
