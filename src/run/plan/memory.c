@@ -68,7 +68,8 @@ static void print_training(const struct plan *plan, const struct memory *m, stru
       "  training: %s: weights %s, master weights and moments %s, gradient %s, activations of %d\n  tokens %s",
       plan_size((double)m->total, total), plan_size((double)t->weights, w), plan_size((double)t->shard, sh),
       plan_size((double)t->gradient, g), plan->config->train.micro_batch_tokens, plan_size(activations, act));
-  tpo_buf_printf(out, " (the states of %d of %d layers are kept), the rest %s\n", t->kept, t->layers,
+  tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s\n", t->kept, t->layers,
+                 t->kept < t->layers ? ", which is what is free now" : "",
                  plan_size((double)(t->scratch + t->exchange + t->program), rest));
   if (t->kept > 0)
     tpo_buf_printf(out, "    Where less is free, down to %s, states are computed twice.\n",
