@@ -22,13 +22,13 @@ thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: fo
 data: {{train: {folder}/train.jsonl, validation: {folder}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 4}}
 sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
 train: {{learning_rate: 1e-5, batch: 64, micro_batch_tokens: {tokens}, epochs: 2}}
-run: {{dir: {run_dir}, iterations: 1, deadline: 60}}
+run: {{dir: {run_dir}, iterations: 1, deadline: 600}}
 """
 
 
 def peak(*args, ranks=0):
     """Bytes of the rank that took most."""
-    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *command(args, ranks)], capture_output=True, env=environment(),
+    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *command(args, ranks, timeout=600)], capture_output=True, env=environment(),
                           check=False, text=True)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
