@@ -304,7 +304,8 @@ const struct config_key config_keys[] = {
     INT("train.epochs", train.epochs, 1, 10000, "1", "Passes over the pairs in each iteration."),
     TRUTH("train.shuffle", train.shuffle, "true", "Whether each epoch has the pairs in a new order."),
     INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
-        "Most tokens in one packed forward pass. It changes speed and memory."),
+        "Most tokens in one packed forward pass; a longer pair is a pass of its own, in the same memory, with more of "
+        "it computed twice. It changes speed and memory."),
     INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
         "A pair with a sequence (prompt and output) longer than this is left out and told (but see "
         "truncate); 0 is the model's context length."),
