@@ -41,6 +41,17 @@ TPO_API const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks 
  * ranks), every rank gets. */
 TPO_API int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
 
+/* Something that must be the same on all ranks, as a name and a text. */
+struct tpo_comm_fact {
+  const char *name;  /* "sampling.k" */
+  const char *value; /* NULL: this rank doesn't know, which contradicts nothing */
+};
+/* Collective: 0 where no rank's facts contradict rank 0's. Otherwise TPO_E_USAGE on all ranks, with a message that
+ * names the first rank that differs, its host and the facts: "rank 2 on host b07 has other settings: seed is 7 there
+ * and 5 on rank 0". what: "has other settings". */
+TPO_API int tpo_comm_same(struct tpo_comm *comm, const char *what, const struct tpo_comm_fact *facts,
+                          size_t n, struct tpo_error *err);
+
 /* After a signal, waiting for the other ranks ends within seconds. With `patient`, only at the deadline: for
  * what is done because of the signal and takes longer, such as keeping a state. Each rank sets its own. */
 TPO_API void tpo_comm_set_patient(struct tpo_comm *comm, bool patient);

@@ -12,6 +12,7 @@
 
 #include "base/lost_map.h"
 #include "cli/cli.h"
+#include "cli/same.h"
 
 static const struct command *const commands[] = {
     &cmd_run,        &cmd_generate, &cmd_judge,    &cmd_pairs,   &cmd_dpo,    &cmd_synth,
@@ -74,15 +75,26 @@ static int finish_output(struct tpo_error *err)
                   errno ? strerror(errno) : "");
 }
 
-static int work(struct invocation *in, struct tpo_error *err)
+/* The ranks, found and compared; status: whether this one could use its options. */
+static int join_ranks(struct invocation *in, int status, struct tpo_error *err)
+{
+  struct tpo_error problem = {0};
+  int opened = tpo_comm_open(&in->comm, in->config.run.deadline, &problem);
+  tpo_lost_map_tell(); /* again: MPI has a handler of its own */
+  if (opened < 0 && status == 0) *err = problem;
+  if (opened < 0) return status < 0 ? status : opened;
+  tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
+  return check_same_start(in, status, err);
+}
+
+static int work(struct invocation *in, int status, struct tpo_error *err)
 {
   tpo_lost_map_tell();
-  if (!in->command->needs_comm) return is_first_rank() ? in->command->run(in, err) : 0;
-  int status = tpo_comm_open(&in->comm, in->config.run.deadline, err);
-  tpo_lost_map_tell(); /* again: MPI has a handler of its own */
-  if (status < 0) return status;
-  tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
-  return in->command->run(in, err);
+  if (in->command->needs_comm)
+    status = join_ranks(in, status, err);
+  else if (status == 0 && !is_first_rank())
+    return 0;
+  return status < 0 ? status : in->command->run(in, err);
 }
 
 /* "rank 3: ..." is what an agreement gives to all ranks. */
@@ -162,7 +174,7 @@ int main(int argc, char **argv)
                 : in.verbose ? TPO_LOG_DEBUG
                              : TPO_LOG_INFO,
                 in.log_json, is_first_rank() ? 0 : 1);
-  if (status == 0) status = work(&in, &err);
+  status = work(&in, status, &err);
   if (status == 0) status = finish_output(&err);
   leave(&in, status, &err);
   tpo_config_free(&in.config);

@@ -37,6 +37,13 @@ static const struct option *option_at(const struct command *command, int i)
   return i < own ? &command->options[i] : &common_options[i - own];
 }
 
+const char *option_name(const struct command *command, int i, const char **key)
+{
+  if (i >= count(command->options) + count(common_options)) return NULL;
+  *key = option_at(command, i)->key;
+  return option_at(command, i)->name;
+}
+
 static int find(const struct command *command, const char *name, size_t len, char letter)
 {
   int n = count(command->options) + count(common_options);

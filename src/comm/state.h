@@ -12,6 +12,7 @@ enum comm_kind {
   COMM_OPEN,
   COMM_CLOSE,
   COMM_AGREE,
+  COMM_SAME,
   COMM_BARRIER,
   COMM_BCAST,
   COMM_BCAST_BYTES,
@@ -105,6 +106,9 @@ void comm_give_up_device(struct tpo_comm *comm);
 /* Marks the comm as broken by what a backend's collectives say. */
 int comm_device_failed(struct tpo_comm *comm, int code, enum comm_kind kind, const char *why,
                        struct tpo_error *err);
+/* Appends to text what differs between the parts [len] that the ranks sent (same.c), as one sentence; nothing
+ * where no fact of a rank contradicts rank 0's. */
+void comm_tell_difference(const char *what, const char *gathered, size_t len, struct tpo_buf *text);
 /* Parts of collectives: what follows comm_enter. */
 int comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, enum comm_kind kind,
                struct tpo_error *err);

@@ -25,6 +25,7 @@ static const char *kind_name(int64_t kind)
       [COMM_OPEN] = "the start",
       [COMM_CLOSE] = "the end",
       [COMM_AGREE] = "an agreement on success",
+      [COMM_SAME] = "a comparison of what must not differ",
       [COMM_BARRIER] = "a barrier",
       [COMM_BCAST] = "a broadcast",
       [COMM_BCAST_BYTES] = "a broadcast of bytes",

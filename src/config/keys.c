@@ -352,6 +352,20 @@ const char *config_key_name(int key)
   return dot ? dot + 1 : config_keys[key].path;
 }
 
+static bool is_among(int key, const char *const *paths, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(config_keys[key].path, paths[i]) == 0) return true;
+  return false;
+}
+
+bool config_may_differ_by_host(int key)
+{
+  static const char *const paths[] = {"model.path",      "model.threads", "data.train",
+                                      "data.validation", "judge.cache",   "run.baseline"};
+  return is_among(key, paths, sizeof paths / sizeof *paths);
+}
+
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
@@ -359,7 +373,5 @@ bool config_bears_on_results(int key)
       "judge.batch_tokens", "judge.concurrency", "judge.timeout",       "judge.retries",
       "judge.cache",        "judge.key_env",     "train.state_minutes", "run.dir",
       "run.iterations",     "run.deadline",      "run.baseline",        "run.tensorboard"};
-  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
-    if (strcmp(config_keys[key].path, free_keys[i]) == 0) return false;
-  return true;
+  return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }
