@@ -14,6 +14,7 @@ static const struct option common_options[] = {
     {"--config", 0, "FILE", NULL, "read settings from a YAML file first; options override it"},
     {"--backend", 0, "auto|cpu|cuda", "model.backend", "where tensors are computed"},
     {"--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"},
+    {"--isa", 0, "NAME", "model.isa", "CPU kernels: auto, scalar, avx2, avx512 or avx512_bf16"},
     {"--seed", 's', "S", "seed", "seed of all randomness"},
     {"--set", 0, "KEY=VALUE", NULL, "override one configuration key; may be repeated"},
     {"--quiet", 'q', NULL, NULL, "print warnings and errors only, no progress"},

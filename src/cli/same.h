@@ -13,5 +13,7 @@ int check_same_start(const struct invocation *in, int status, struct tpo_error *
 /* The same for a file that is read, NULL: none. A rank other than 0 that doesn't have it contradicts nobody: where all
  * ranks need it, it fails when it reads it. */
 int check_same_file(const struct invocation *in, const char *path, struct tpo_error *err);
+/* All ranks: a warning where they compute with different kernels (tpo_backend_kernels), since results then differ. */
+int warn_of_kernels(struct tpo_comm *comm, const char *kernels, struct tpo_error *err);
 
 #endif

@@ -58,6 +58,10 @@ const struct config_key config_keys[] = {
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
         "Threads of each rank. 0 shares the cores of the machine among its ranks."),
+    CHOICE(
+        "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
+        "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
+        "Results of two of them differ in the last bits, so ranks on unlike CPUs are given one that all have."),
 
     TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
     TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
@@ -369,9 +373,9 @@ bool config_may_differ_by_host(int key)
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
-      "model.threads",      "sampling.slots",    "judge.max_failed",    "judge.slots",
-      "judge.batch_tokens", "judge.concurrency", "judge.timeout",       "judge.retries",
-      "judge.cache",        "judge.key_env",     "train.state_minutes", "run.dir",
-      "run.iterations",     "run.deadline",      "run.baseline",        "run.tensorboard"};
+      "model.threads",      "model.isa",           "sampling.slots", "judge.max_failed", "judge.slots",
+      "judge.batch_tokens", "judge.concurrency",   "judge.timeout",  "judge.retries",    "judge.cache",
+      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.deadline",
+      "run.baseline",       "run.tensorboard"};
   return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }

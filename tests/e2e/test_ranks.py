@@ -224,3 +224,44 @@ def test_another_program_as_the_judge_is_named(folder, files):
     args = ["judge", "--samples", files / "samples.h5", "--judge", "command:./judge.py", "--out", folder / "s.h5"]
     text = refused(ranks((args, {"folder": folder / "here"}), (args, {"folder": folder / "there"})))
     assert text.startswith(f"tpo: rank 1 on host {HOST} has another judge: judge program ./judge.py is ")
+
+
+def levels(tpo):
+    """What this CPU can compute with, lowest first."""
+    names = ["scalar", "avx2", "avx512", "avx512_bf16"]
+    flags = next(line for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("flags")).split()
+    wanted = [[], ["avx2", "fma"], ["avx512f", "avx512bw", "avx512dq", "avx512vl"], ["avx512_bf16"]]
+    n = 0
+    while n < 4 and all(flag in flags for flag in wanted[n]):
+        n += 1
+    return names[:n], names[n:]
+
+
+def test_unlike_kernels_are_told_and_can_be_made_alike(tpo, folder, tiny_model):
+    here, _ = levels(tpo)
+    if len(here) < 2:
+        pytest.skip("this CPU has no vector instructions that the program uses")
+    args, own = generate(tiny_model, folder / "o.h5"), {"folder": folder}
+    lower = dict(own, env={"TPO_CPU_ISA": "scalar"})
+    text = ranks((args, dict(own, env={"TPO_CPU_ISA": "avx2"}, count=2)), (args, lower)).stderr.decode()
+    told = [line for line in text.splitlines() if "kernels" in line]
+    assert len(told) == 1 and told[0].endswith(
+        f"with the rank that has the work: avx2 on ranks 0, 1 (host {HOST}), scalar on rank 2 (host {HOST}); "
+        "--isa scalar makes them alike"), text
+    result = ranks((args + ["--isa", "scalar"], own), (args + ["--isa", "scalar"], lower))
+    assert result.returncode == 0 and b"kernels" not in result.stderr
+
+
+def test_a_chosen_instruction_set_is_used_or_refused(tpo, folder, tiny_model):
+    here, missing = levels(tpo)
+    args = generate(tiny_model, folder / "o.h5")[:3] + ["--prompts", folder / "train.jsonl", "--out", folder / "o.h5", "--k", 1,
+                                                       "--max-tokens", 4, "--thought", "none"]
+    for name in here:
+        text = tpo(*args, "--isa", name, "--verbose", env={"TPO_CPU_ISA": "scalar"}).stderr.decode()
+        assert f"cpu: {'scalar' if name == 'scalar' else name.upper()}, " in text, text
+    for name in missing:
+        for ranks_ in (0, 2):
+            text = tpo.fails(*args, "--isa", name, ranks=ranks_, code=2)
+            assert f"model.isa is {name}, which this CPU doesn't have; the highest here is {here[-1]}" in text
+    text = tpo.fails(*args, "--isa", "sse9", code=2)
+    assert "--isa" in text and "auto, scalar, avx2, avx512 or avx512_bf16" in text, text
