@@ -21,6 +21,19 @@ struct tpo_comm;
 struct tpo_comm_queue;
 
 TPO_API int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
+struct tpo_comm_options {
+  int deadline; /* seconds that a rank may be silent where others wait for it, at least 1 */
+  /* Seconds until all ranks are together, and then until tpo_comm_started the deadline of each wait; 0: no limit, and
+   * `deadline`. While MPI waits for a rank that doesn't come, no call returns: so late is called then, from a thread of
+   * its own, with one sentence on who is missing as far as that is known, and ends the process. */
+  int start_deadline;
+  void (*late)(void *arg, const char *message);
+  void *late_arg;
+};
+TPO_API int tpo_comm_open_with(struct tpo_comm **out, const struct tpo_comm_options *options,
+                               struct tpo_error *err);
+/* Collective work has begun: from now on waits have options->deadline. */
+TPO_API void tpo_comm_started(struct tpo_comm *comm);
 /* One rank, whatever started this process: for work that only one of the
  * launcher's ranks does. MPI is not touched. */
 TPO_API int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);

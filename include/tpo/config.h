@@ -158,7 +158,8 @@ struct tpo_run_config {          /* run: */
   int kl_outputs;                /* outputs that the KL estimate is taken over; 0: none */
   bool tensorboard;              /* write TensorBoard event files */
   bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
-  int deadline; /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int deadline;       /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int start_deadline; /* seconds until all ranks are together, 60; 0: no limit */
 };
 
 struct tpo_config {

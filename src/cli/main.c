@@ -75,16 +75,39 @@ static int finish_output(struct tpo_error *err)
                   errno ? strerror(errno) : "");
 }
 
+static void print_error(const struct invocation *in, const char *message)
+{
+  if (in->log_json)
+    tpo_log(TPO_LOG_ERROR, "%s", message);
+  else
+    fprintf(stderr, "%s%s\n", strncmp(message, "tpo ", 4) == 0 ? "" : "tpo: ", message);
+}
+
+/* Nothing but the end of the process ends the start of MPI. A moment later, so that the other ranks of the host see
+ * this one, and leave the word to it. */
+static void end_late(void *in, const char *message)
+{
+  if (!tpo_interrupted()) print_error(in, message);
+  nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+  _exit(tpo_interrupted() ? 128 + tpo_interrupted() : 1);
+}
+
 /* The ranks, found and compared; status: whether this one could use its options. */
 static int join_ranks(struct invocation *in, int status, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
-  int opened = tpo_comm_open(&in->comm, in->config.run.deadline, &problem);
+  const struct tpo_comm_options options = {.deadline = in->config.run.deadline,
+                                           .start_deadline = in->config.run.start_deadline,
+                                           .late = end_late,
+                                           .late_arg = in};
+  int opened = tpo_comm_open_with(&in->comm, &options, &problem);
   tpo_lost_map_tell(); /* again: MPI has a handler of its own */
   if (opened < 0 && status == 0) *err = problem;
   if (opened < 0) return status < 0 ? status : opened;
   tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
-  return check_same_start(in, status, err);
+  status = check_same_start(in, status, err);
+  tpo_comm_started(in->comm);
+  return status;
 }
 
 static int work(struct invocation *in, int status, struct tpo_error *err)
@@ -119,12 +142,7 @@ static void leave(struct invocation *in, int status, const struct tpo_error *err
   bool first = in->comm ? tpo_comm_rank(in->comm) == 0 : is_first_rank();
   bool told = status == TPO_E_USAGE || is_agreed(err->message);
   if (in->comm && status == TPO_E_COMM && is_told_by_another(in->comm)) told = true, first = false;
-  if (status < 0 && (first || !told)) {
-    if (in->log_json)
-      tpo_log(TPO_LOG_ERROR, "%s", err->message);
-    else
-      fprintf(stderr, "%s%s\n", strncmp(err->message, "tpo ", 4) == 0 ? "" : "tpo: ", err->message);
-  }
+  if (status < 0 && (first || !told)) print_error(in, err->message);
   if (in->comm && status == TPO_E_COMM) tpo_comm_abort(in->comm, code);
   tpo_comm_close(in->comm);
 }

@@ -315,6 +315,9 @@ const struct config_key config_keys[] = {
           "`false`: go on with the last epoch's."),
     INT("run.deadline", run.deadline, 1, 10000000, "1800",
         "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
+    INT("run.start_deadline", run.start_deadline, 0, 10000000, "60",
+        "Seconds until the ranks of any command are together and have compared their settings; "
+        "then the job ends and tells who is missing. Reading a model comes later. 0: as long as it takes."),
 };
 const int config_n_keys = sizeof config_keys / sizeof *config_keys;
 
@@ -375,7 +378,7 @@ bool config_bears_on_results(int key)
   static const char *const free_keys[] = {
       "model.threads",      "model.isa",           "sampling.slots", "judge.max_failed", "judge.slots",
       "judge.batch_tokens", "judge.concurrency",   "judge.timeout",  "judge.retries",    "judge.cache",
-      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.deadline",
-      "run.baseline",       "run.tensorboard"};
+      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.start_deadline",
+      "run.deadline",       "run.baseline",        "run.tensorboard"};
   return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }
