@@ -79,6 +79,21 @@ struct tpo_sampling_config { /* sampling: */
 };
 
 enum tpo_judge_mode { TPO_JUDGE_ABSOLUTE, TPO_JUDGE_PAIRWISE };
+enum tpo_verdict { TPO_VERDICT_A, TPO_VERDICT_B, TPO_VERDICT_TIE };
+struct tpo_verdict_label {
+  char *text; /* what judge.pattern's group gives; letter case and white space around it aside */
+  enum tpo_verdict is;
+  double weight; /* how much a win counts, above 0, at most 100; a tie counts nothing */
+};
+struct tpo_verdicts { /* both NULL: A, B, and as ties C, tie, both, neither */
+  char *preset;       /* arena-hard, or NULL */
+  struct tpo_verdict_label *labels;
+  int n;
+};
+enum tpo_verdict_rule {
+  TPO_VERDICT_LAST, /* the last match counts */
+  TPO_VERDICT_ONLY, /* matches that differ are no verdict */
+};
 struct tpo_judge_config { /* judge: */
   char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
   double max_failed;      /* share of prompts with a response without a score above which a run stops, 0.1 */
@@ -92,8 +107,11 @@ struct tpo_judge_config { /* judge: */
   int batch_tokens;         /* reward: most tokens in one forward pass */
   enum tpo_judge_mode mode; /* http: absolute | pairwise */
   char *system, *prompt;    /* pairwise, http: what the judge model is asked; NULL: built-in */
-  char *pattern;      /* pairwise, http: regular expression whose group is the verdict; NULL: built-in */
-  int comparisons;    /* pairwise: ordered comparisons a prompt; 0: all K (K - 1) */
+  char *pattern;         /* pairwise, http: regular expression whose group is the verdict; NULL: built-in */
+  char *thought_pattern; /* pairwise, http: what it matches is thought; NULL: tags alone */
+  struct tpo_verdicts verdicts;       /* pairwise, http: what the group's texts mean in comparisons */
+  enum tpo_verdict_rule verdict_rule; /* pairwise, http: last | only */
+  int comparisons;                    /* pairwise: ordered comparisons a prompt; 0: all K (K - 1) */
   double elo_prior;   /* pairwise: weight of the prior that keeps undefeated responses finite */
   int max_tokens;     /* pairwise, http: of an answer */
   double temperature; /* pairwise, http */
@@ -213,13 +231,13 @@ TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, i
  * max_tokens. */
 TPO_API int tpo_config_output_limit(const struct tpo_thought_config *thought, int max_tokens);
 /* Where a response marker of marker_tokens may be inserted (0: none is), an output must hold the thought's
- * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message names
- * the place where it was set, the keys, and the least that works. */
+ * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message
+ * names the place where it was set, the keys, and the least that works. */
 TPO_API int tpo_config_check_marker(const struct tpo_config *config, int marker_tokens,
                                     struct tpo_error *err);
-/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an output;
- * without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes behind the
- * prompt's name. */
+/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an
+ * output; without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes
+ * behind the prompt's name. */
 TPO_API int tpo_config_check_room(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
                                   size_t n_prompt, int context, struct tpo_error *err);
 

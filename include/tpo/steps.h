@@ -153,6 +153,8 @@ struct tpo_dpo_progress {
   int64_t steps;
   int best_epoch;
   double best_score, first_loss, last_loss;
+  /* That keeping the last state and the last epoch's checkpoint took in this process; 0 before the first. */
+  double state_seconds, checkpoint_seconds;
 };
 /* Goes on from the state in the folder where there is one. */
 TPO_API int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,

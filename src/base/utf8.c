@@ -24,6 +24,14 @@ int tpo_utf8_decode(const uint8_t *bytes, size_t len, uint32_t *cp)
   return need;
 }
 
+uint32_t tpo_utf8_next(const char *text, size_t len, size_t *at)
+{
+  uint32_t cp;
+  int used = tpo_utf8_decode((const uint8_t *)text + *at, len - *at, &cp);
+  *at += used > 0 ? (size_t)used : 1;
+  return used > 0 ? cp : 0xfffd;
+}
+
 int tpo_utf8_encode(uint32_t cp, char out[4])
 {
   if (cp < 0x80) {
@@ -47,6 +55,12 @@ int tpo_utf8_encode(uint32_t cp, char out[4])
   out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
   out[3] = (char)(0x80 | (cp & 0x3f));
   return 4;
+}
+
+void tpo_utf8_append(struct tpo_buf *out, uint32_t cp)
+{
+  char bytes[4];
+  tpo_buf_append(out, bytes, (size_t)tpo_utf8_encode(cp, bytes));
 }
 
 bool tpo_utf8_valid(const char *text, size_t len, size_t *bad)

@@ -6,14 +6,7 @@
 
 uint32_t text_next(struct span text, size_t *at)
 {
-  uint32_t cp;
-  int len = tpo_utf8_decode((const uint8_t *)text.text + *at, text.len - *at, &cp);
-  if (len == 0) {
-    *at += 1;
-    return 0xfffd;
-  }
-  *at += (size_t)len;
-  return cp;
+  return tpo_utf8_next(text.text, text.len, at);
 }
 
 uint32_t text_before(struct span text, size_t at)
@@ -133,21 +126,15 @@ size_t text_find(struct span text, struct span needle, size_t from)
   return found ? (size_t)(found - text.text) : SIZE_MAX;
 }
 
-static void append_cp(struct tpo_buf *out, uint32_t cp)
-{
-  char bytes[4];
-  tpo_buf_append(out, bytes, (size_t)tpo_utf8_encode(cp, bytes));
-}
-
 void text_lower(struct span text, struct tpo_buf *out)
 {
   for (size_t at = 0; at < text.len;)
-    append_cp(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)text_next(text, &at)));
+    tpo_utf8_append(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)text_next(text, &at)));
 }
 
 void text_repair(struct span text, struct tpo_buf *out)
 {
-  for (size_t at = 0; at < text.len;) append_cp(out, text_next(text, &at));
+  for (size_t at = 0; at < text.len;) tpo_utf8_append(out, text_next(text, &at));
 }
 
 size_t text_count_words(struct span text)

@@ -42,13 +42,10 @@ struct chat {
 static void show(const char *text, size_t len)
 {
   for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    if (n == 0)
-      fputs("\xef\xbf\xbd", stdout);
-    else if (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t')
-      fwrite(text + i, 1, (size_t)n, stdout);
-    i += n > 0 ? (size_t)n : 1;
+    char bytes[4];
+    uint32_t cp = tpo_utf8_next(text, len, &i);
+    if (tpo_utf8_is_tame(cp) || cp == '\n' || cp == '\t')
+      fwrite(bytes, 1, (size_t)tpo_utf8_encode(cp, bytes), stdout);
   }
   fflush(stdout);
 }

@@ -20,6 +20,10 @@
   {                                                                                                          \
     path, KEY_TEXT, AT(field), 0, 0, 0, 0, fallback, NULL, doc                                               \
   }
+#define VERDICTS(path, field, doc)                                                                           \
+  {                                                                                                          \
+    path, KEY_VERDICTS, AT(field), 0, 0, 0, 0, NULL, NULL, doc                                               \
+  }
 #define CHOICE(path, field, choices, fallback, doc)                                                          \
   {                                                                                                          \
     path, KEY_CHOICE, AT(field), 0, 0, 0, 0, fallback, choices, doc                                          \
@@ -185,8 +189,22 @@ const struct config_key config_keys[] = {
          "and `{response}`, or `{response_a}` and `{response_b}`, in it. Not given: a built-in text."),
     TEXT("judge.pattern", judge.pattern, NULL,
          "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, "
-         "a number or A, B or C for a tie; its last match counts. "
-         "Not given: what the built-in text asks for, `[[...]]`."),
+         "a number or A, B or C for a tie; its last match outside thoughts counts. "
+         "Not given: what the built-in text asks for, `[[...]]`, or that of `verdicts: arena-hard`."),
+    TEXT("judge.thought_pattern", judge.thought_pattern, NULL,
+         "Judges `pairwise` and `http`: regular expression (PCRE2) whose matches are thought, in which no "
+         "verdict counts, as in `<think>...</think>` and `<thinking>...</thinking>`, which need none. "
+         "`(?s)` at its beginning lets a dot match line breaks."),
+    VERDICTS(
+        "judge.verdicts", judge.verdicts,
+        "Judges `pairwise` and `http`, comparisons: what the group's texts mean, as in "
+        "`{\"A>>B\": {is: A, weight: 3}, \"A>B\": A, \"A=B\": tie, \"B>A\": B}`; a win counts its weight, "
+        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3. "
+        "Not given: A and B, and as ties C, tie, both and neither."),
+    CHOICE(
+        "judge.verdict_rule", judge.verdict_rule, "last|only", "last",
+        "Judges `pairwise` and `http`: `last` takes the last match; with `only`, matches that differ are no "
+        "verdict, and equal ones are one."),
     INT("judge.comparisons", judge.comparisons, 0, 1000000, "0",
         "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer, "
         "from half of K on, are drawn by a seeded schedule, and scores get coarser."),
@@ -194,7 +212,8 @@ const struct config_key config_keys[] = {
          "Judge `pairwise`: precision of the normal prior on strengths, in natural units, "
          "that keeps a response which won or lost all of its comparisons at a finite score."),
     INT("judge.max_tokens", judge.max_tokens, 1, 10000000, "1024",
-        "Judges `pairwise` and `http`: most tokens of an answer."),
+        "Judges `pairwise` and `http`: most tokens of an answer, thoughts among them. One that is cut off "
+        "there has no verdict."),
     REAL("judge.temperature", judge.temperature, 0, 100, 0, "0",
          "Judges `pairwise` and `http`: temperature of the judge model; 0 takes the likeliest token always."),
     INT("judge.slots", judge.slots, 1, 65536, "16",

@@ -15,6 +15,7 @@ enum key_type {
   KEY_CHOICE_BOOL, /* bool: false is the first of two choices */
   KEY_LIST,        /* char **, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
+  KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
 
 enum { KEY_ABOVE_MIN = 1, KEY_BELOW_MAX = 2 }; /* the limit itself is not allowed */
@@ -73,15 +74,19 @@ struct config_value {
   bool plain;   /* not quoted, so it may be a number, a truth value or null */
   bool missing; /* null */
 };
+/* A finite decimal number, and nothing else. */
+bool config_parse_number(const struct config_value *value, double *out);
 /* Stores a value into the field of `key`.
  * On failure 0 is not returned and *problem says what was expected. */
 int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
-                 struct tpo_buf *problem);
+                 struct tpo_buf *problem); /* not KEY_VERDICTS, which is read from a tree */
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */
 /* "an integer from 1 to 1024", for messages and the reference page. */
 void config_describe(int key, struct tpo_buf *out);
+/* Text as a YAML scalar. */
+void config_append_text(const char *text, struct tpo_buf *out);
 /* The value as YAML that reads back the same. */
 void config_append_value(const struct tpo_config *config, int key, struct tpo_buf *out);
 /* A message when the field's value is outside its key's range. */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
-#include "config/tree.h"
+#include "config/verdicts.h"
 
 struct loader {
   struct tpo_config *config;
@@ -45,9 +45,30 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
+static void store_verdicts(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
+  struct tpo_verdicts verdicts;
+  struct tpo_buf problem = {0}, text = {0};
+  if (config_verdicts_read(&verdicts, node, &problem, &line) == 0) {
+    config_release(in->config, key);
+    memcpy((char *)in->config + config_keys[key].offset, &verdicts, sizeof verdicts);
+    mark_origin(in, key, node->line);
+  } else {
+    tpo_buf_printf(&text, "%s: %s", config_keys[key].path, problem.data ? problem.data : "out of memory");
+    problem_at(in, in->origin ? 0 : line, text.failed ? "out of memory" : text.data);
+  }
+  tpo_buf_free(&problem);
+  tpo_buf_free(&text);
+}
+
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
+  if (config_keys[key].type == KEY_VERDICTS) {
+    store_verdicts(in, key, node);
+    return;
+  }
   if (!fits(&config_keys[key], node)) {
     tpo_buf_printf(&text, "%s: expected ", config_keys[key].path);
     config_describe(key, &text);
@@ -367,8 +388,9 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   size_t bad;
   if (!tpo_utf8_valid(text, literal.len, &bad)) {
     problem_at(&in, 0, "the value is not UTF-8");
-  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST)) {
-    /* written as in YAML: escapes, lists */
+  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST) ||
+             (text[0] == '{' && config_keys[key].type == KEY_VERDICTS)) {
+    /* written as in YAML: escapes, lists, mappings */
     if (tree_parse(&node, &arena, text, literal.len, origin, &problems) == 0 && !node) node = &literal;
   }
   if (problems.count == 0) {

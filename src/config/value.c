@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
-#include "config/keys.h"
+#include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
 {
@@ -75,7 +75,7 @@ static bool parse_int(const struct config_value *value, int64_t *out)
   return errno == 0;
 }
 
-static bool parse_double(const struct config_value *value, double *out)
+bool config_parse_number(const struct config_value *value, double *out)
 {
   /* Neither hexadecimal nor inf and nan, which strtod would take. */
   if (value->len == 0 || strspn(value->text, "+-.0123456789eE") != value->len) return false;
@@ -126,12 +126,12 @@ static bool store_scalar(struct tpo_config *config, const struct config_key *key
       *(double *)at = 0;
       return true;
     }
-    if (!parse_double(value, &real) || !within(key, real)) return false;
+    if (!config_parse_number(value, &real) || !within(key, real)) return false;
     *(bool *)field(config, key->second) = false;
     *(double *)at = real;
     return true;
   case KEY_DOUBLE:
-    if (!parse_double(value, &real) || !within(key, real)) return false;
+    if (!config_parse_number(value, &real) || !within(key, real)) return false;
     *(double *)at = real;
     return true;
   case KEY_BOOL:
@@ -213,7 +213,8 @@ void config_release(struct tpo_config *config, int key)
     free(*list);
     *list = NULL;
     *count = 0;
-  }
+  } else if (info->type == KEY_VERDICTS)
+    config_verdicts_free(field(config, info->offset));
 }
 
 void config_reset(struct tpo_config *config, int key)
@@ -252,6 +253,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_BOOL: tpo_buf_puts(out, "true or false"); break;
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
+  case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
     for (const char *at = key->choices; *at;) {
@@ -264,8 +266,8 @@ void config_describe(int index, struct tpo_buf *out)
   }
 }
 
-/* Text as a YAML scalar. Whatever YAML would not take literally, or would fold or strip, is escaped. */
-static void append_text(const char *text, struct tpo_buf *out)
+/* Whatever YAML would not take literally, or would fold or strip, is escaped. */
+void config_append_text(const char *text, struct tpo_buf *out)
 {
   size_t len = strlen(text);
   bool simple = len > 0 && (isalpha((unsigned char)text[0]) || text[0] == '/' || text[0] == '.');
@@ -277,9 +279,8 @@ static void append_text(const char *text, struct tpo_buf *out)
   }
   tpo_buf_putc(out, '"');
   for (size_t i = 0; i < len;) {
-    uint32_t cp;
-    int used = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    if (used == 0) cp = 0xfffd, used = 1;
+    size_t begin = i;
+    uint32_t cp = tpo_utf8_next(text, len, &i);
     if (cp == '"' || cp == '\\')
       tpo_buf_printf(out, "\\%c", (int)cp);
     else if (cp == '\n')
@@ -290,8 +291,7 @@ static void append_text(const char *text, struct tpo_buf *out)
              cp == 0xfffd || cp == 0xfffe || cp == 0xffff)
       tpo_buf_printf(out, "\\u%04x", cp);
     else
-      tpo_buf_append(out, text + i, (size_t)used);
-    i += (size_t)used;
+      tpo_buf_append(out, text + begin, i - begin);
   }
   tpo_buf_putc(out, '"');
 }
@@ -320,7 +320,7 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
   case KEY_TEXT: {
     const char *text = *(char *const *)at;
     if (text)
-      append_text(text, out);
+      config_append_text(text, out);
     else
       tpo_buf_puts(out, "null");
     break;
@@ -331,10 +331,11 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
     tpo_buf_putc(out, '[');
     for (int i = 0; i < count; i++) {
       if (i > 0) tpo_buf_puts(out, ", ");
-      append_text(list[i], out);
+      config_append_text(list[i], out);
     }
     tpo_buf_putc(out, ']');
     break;
   }
+  case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }

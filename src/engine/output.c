@@ -7,18 +7,12 @@
 #include "engine/state.h"
 #include "text/chat/space.h"
 
-/* Bytes that are no UTF-8 (a code point cut off at the last token) become U+FFFD. */
+/* Bytes that are no UTF-8 (a code point cut off at the last token), and a NUL, become U+FFFD. */
 static void append_valid(struct tpo_buf *out, const char *text, size_t len)
 {
-  size_t at = 0;
-  while (at < len) {
-    uint32_t cp;
-    int n = tpo_utf8_decode((const uint8_t *)text + at, len - at, &cp);
-    if (n == 0 || cp == 0)
-      tpo_buf_puts(out, "\xef\xbf\xbd");
-    else
-      tpo_buf_append(out, text + at, (size_t)n);
-    at += n == 0 ? 1 : (size_t)n;
+  for (size_t at = 0; at < len;) {
+    uint32_t cp = tpo_utf8_next(text, len, &at);
+    tpo_utf8_append(out, cp ? cp : 0xfffd);
   }
 }
 

@@ -12,19 +12,13 @@ static bool is_nothing(uint32_t cp)
   return (cp >= 0xfdd0 && cp <= 0xfdef) || (cp & 0xfffe) == 0xfffe;
 }
 
-static void put_code_point(struct tpo_buf *out, uint32_t cp)
-{
-  char bytes[4];
-  tpo_buf_append(out, bytes, (size_t)tpo_utf8_encode(cp, bytes));
-}
-
 static void put_visible(struct tpo_buf *out, uint32_t cp, bool tags)
 {
   if (tags) tpo_buf_puts(out, "<span class=\"ctl\">");
   if (cp < 0x20)
-    put_code_point(out, 0x2400 + cp);
+    tpo_utf8_append(out, 0x2400 + cp);
   else if (cp == 0x7f)
-    put_code_point(out, 0x2421);
+    tpo_utf8_append(out, 0x2421);
   else
     tpo_buf_printf(out, "\u2039U+%04X\u203a", (unsigned)cp);
   if (tags) tpo_buf_puts(out, "</span>");
@@ -44,16 +38,7 @@ static void put_escaped(struct tpo_buf *out, uint32_t cp, bool tags)
   if (tpo_is_unseen(cp) || is_nothing(cp))
     put_visible(out, cp, tags);
   else
-    put_code_point(out, cp);
-}
-
-/* The code point at text[*at..len), U+FFFD for a malformed byte; moves *at past it. */
-static uint32_t next_code_point(const char *text, size_t len, size_t *at)
-{
-  uint32_t cp;
-  int n = tpo_utf8_decode((const uint8_t *)text + *at, len - *at, &cp);
-  *at += n > 0 ? (size_t)n : 1;
-  return n > 0 ? cp : 0xfffd;
+    tpo_utf8_append(out, cp);
 }
 
 /* Up to `limit` code points; returns the bytes taken. */
@@ -61,7 +46,7 @@ static size_t put_text(struct tpo_buf *out, const char *text, size_t len, size_t
 {
   size_t at = 0;
   for (size_t count = 0; at < len && count < limit; count++)
-    put_escaped(out, next_code_point(text, len, &at), tags);
+    put_escaped(out, tpo_utf8_next(text, len, &at), tags);
   return at;
 }
 
@@ -93,7 +78,7 @@ void html_excerpt(struct tpo_buf *out, const char *text, size_t limit)
   size_t len = strlen(text), at = 0, count = 0;
   bool space = false;
   while (at < len) {
-    uint32_t cp = next_code_point(text, len, &at);
+    uint32_t cp = tpo_utf8_next(text, len, &at);
     if (cp == ' ' || (cp >= '\t' && cp <= '\r')) {
       space = count > 0;
       continue;

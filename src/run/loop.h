@@ -22,6 +22,13 @@ struct won {
   struct win_rate rate;
 };
 
+/* What must be over between a signal and the end of a run, seconds: the longest training step, the last state
+ * that was kept, and the last checkpoint of an epoch. */
+struct notice {
+  double step, state, checkpoint;
+  int64_t told; /* seconds that the file has */
+};
+
 struct loop {
   const struct tpo_session *session;
   const struct tpo_config *config;
@@ -45,6 +52,8 @@ struct loop {
   struct validated start, last; /* rank 0: of the start model, and of the last iteration that was validated */
   struct won won[2];            /* rank 0: of iteration won_by, in the order of their events */
   int n_won, won_by;
+
+  struct notice notice; /* rank 0 */
 
   bool unparsed_known;
   double unparsed[2]; /* what loop_unparsed found, by `raw` */
@@ -135,6 +144,12 @@ int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, st
 int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err);
 /* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
+
+/* notice.json: how long before a job is ended the run wants to be told, for the scripts that tell it. What an
+ * earlier attempt found out; and what is known after a step and an epoch of training, to the file. Rank 0. */
+#define LOOP_NOTICE "notice.json"
+void loop_read_notice(struct loop *loop);
+void loop_tell_notice(struct loop *loop, const struct tpo_dpo_progress *progress, double step_seconds);
 
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);

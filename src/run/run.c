@@ -296,6 +296,7 @@ static int settle(struct loop *loop, bool resume, const char *hash, struct tpo_e
   if (!loop->first) return 0;
   if (resume) loop_clear_leftovers(loop);
   if (resume) loop_clear_journals(loop);
+  if (resume) loop_read_notice(loop);
   int status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "judge/unread.h"
 
 enum {
   TOLD = 3,     /* reasons */
@@ -76,6 +77,36 @@ void failures_tell(const struct tpo_samples *samples)
     tpo_log(TPO_LOG_WARN, "the judge gave no score to %zu response%s: %s", n, n > 1 ? "s" : "", text.data);
   tpo_buf_free(&text);
   json_decref(reasons);
+}
+
+/* Adds the row's match that means nothing, unless it is there or there are enough. */
+static void add_matched(const struct tpo_sample_row *row, json_t *matched)
+{
+  const char *text = row->score_detail ? row->score_detail : "";
+  if (json_object_size(matched) >= TOLD || !strstr(text, "\"matched\"")) return;
+  json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
+  const char *match = json_string_value(json_object_get(detail, "matched"));
+  if (match) json_object_set_new(matched, match, json_true());
+  json_decref(detail);
+}
+
+void failures_tell_unread(const struct tpo_samples *samples)
+{
+  struct judge_unread unread = {0};
+  struct tpo_buf text = {0};
+  const char *counts = samples->judge_counts ? samples->judge_counts : "{}", *name, *names[TOLD];
+  size_t n = 0;
+  json_t *parsed = tpo_json_parse(counts, strlen(counts), "counts", NULL), *matched = json_object(), *value;
+  judge_unread_take(&unread, parsed);
+  long long total = (long long)judge_unread_total(&unread);
+  for (size_t i = 0; i < samples->n && total > 0; i++) add_matched(&samples->rows[i], matched);
+  json_object_foreach(matched, name, value) names[n++] = name;
+  judge_unread_tell(&unread, names, n, &text);
+  if (total > 0 && !text.failed)
+    tpo_log(TPO_LOG_WARN, "%lld of the judge's answers had no verdict: %s", total, text.data);
+  tpo_buf_free(&text);
+  json_decref(matched);
+  json_decref(parsed);
 }
 
 struct failures {

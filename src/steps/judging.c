@@ -335,6 +335,7 @@ static int take_all(struct judging *j, struct tpo_samples *samples, const char *
   samples->judge_counts = counts_sum(lines->data, lines->len, err);
   if (!samples->judge_counts) return TPO_E_MEMORY;
   failures_tell(samples);
+  failures_tell_unread(samples);
   status = failures_check(samples, &j->session->config->judge, err);
   return status < 0 ? status : scale(j->session, samples, err);
 }

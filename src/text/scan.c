@@ -70,8 +70,7 @@ static bool unescape(struct tpo_scan *s, struct tpo_buf *buf)
     if (!hex4(s, &low) || low < 0xdc00 || low > 0xdfff) return false;
     cp = 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);
   }
-  char utf8[4];
-  tpo_buf_append(buf, utf8, (size_t)tpo_utf8_encode(cp, utf8));
+  tpo_utf8_append(buf, cp);
   return true;
 }
 

@@ -127,6 +127,27 @@ static void reply_gives_text_and_tokens(void **state)
   free(reply.text);
 }
 
+static void reasoning_is_never_the_answer_and_who_ended_it_is_told(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *finish;
+    bool truncated;
+  } ends[] = {{"\"stop\"", false},        {"\"length\"", true},          {"\"max_tokens\"", true},
+              {"\"model_length\"", true}, {"\"content_filter\"", false}, {"null", false}};
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"choices\":[{\"message\":{\"reasoning\":\"[[1]]\",\"content\":\"[[8]]\","
+             "\"reasoning_content\":\"[[2]]\"},\"finish_reason\":%s}]}",
+             ends[i].finish);
+    struct http_reply reply = read_ok(body, NULL);
+    assert_string_equal(reply.text, "[[8]]");
+    assert_int_equal(reply.truncated, ends[i].truncated);
+    free(reply.text);
+  }
+}
+
 static void reply_without_text_tells_why(void **state)
 {
   (void)state;
@@ -147,6 +168,15 @@ static void reply_without_text_tells_why(void **state)
       {"{\"choices\":[{\"message\":{\"content\":[\"x\"]},\"finish_reason\":\"stop\"}]}", HTTP_NO_TEXT,
        "finish_reason stop"},
       {"{\"error\":\"no luck\"}", HTTP_NO_TEXT, "no luck"},
+      {"{\"choices\":[{\"message\":{\"content\":null,\"reasoning_content\":\"[[8]]\"},\"finish_reason\":\"length\"}]}",
+       HTTP_NO_TEXT, "judge.max_tokens was used up"},
+      {"{\"choices\":[{\"message\":{\"content\":\" \\n\",\"reasoning\":\"[[8]]\"},\"finish_reason\":\"stop\"}]}",
+       HTTP_NO_TEXT, "there is reasoning and no answer; judge.max_tokens"},
+      {"{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"length\"}]}", HTTP_NO_TEXT,
+       "judge.max_tokens"},
+      {"{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],"
+       "\"usage\":{\"completion_tokens_details\":{\"reasoning_tokens\":9}}}",
+       HTTP_NO_TEXT, "judge.max_tokens"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
@@ -491,6 +521,25 @@ static void what_an_answer_took_is_told_and_who_asked_for_it(void **state)
   }
 }
 
+/* As a file of another program, or of a version that did not keep it. */
+static void an_answer_that_does_not_say_whether_it_was_cut_off_is_none(void **state)
+{
+  static const char *const values[] = {"{\"answer\":\"x\",\"requests\":1,\"truncated\":false}",
+                                       "{\"answer\":\"x\",\"requests\":1}",
+                                       "{\"answer\":\"x\",\"requests\":1,\"truncated\":\"no\"}"};
+  struct journal *journal;
+  for (int i = 0; i < 3; i++) {
+    char key[33];
+    key_of(i, key);
+    assert_int_equal(journal_open(&journal, *state, "what: a judge's answers\n", i, JOURNAL_READ, NULL), 0);
+    assert_int_equal(journal_append(journal, key, 32, values[i], strlen(values[i]), NULL), 0);
+    journal_close(journal);
+  }
+  struct http_cache *cache = open_cache(*state, 9);
+  for (int i = 0; i < 3; i++) assert_int_equal(holds(cache, i, "x"), i == 0);
+  http_cache_close(cache);
+}
+
 static void damaged_answers_are_none(void **state)
 {
   char path[8400] = "";
@@ -545,6 +594,7 @@ int main(void)
       cmocka_unit_test(bad_address_is_a_usage_error_that_shows_no_password),
       cmocka_unit_test(body_is_json_whatever_the_texts_hold),
       cmocka_unit_test(reply_gives_text_and_tokens),
+      cmocka_unit_test(reasoning_is_never_the_answer_and_who_ended_it_is_told),
       cmocka_unit_test(reply_without_text_tells_why),
       cmocka_unit_test(key_is_taken_out_of_all_texts),
       cmocka_unit_test(key_is_found_under_the_escapes_of_json),
@@ -563,6 +613,8 @@ int main(void)
           folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before, make_folder,
           remove_folder),
       cmocka_unit_test_setup_teardown(what_an_answer_took_is_told_and_who_asked_for_it, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(an_answer_that_does_not_say_whether_it_was_cut_off_is_none, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(damaged_answers_are_none, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(folder_of_other_work_is_refused, make_folder, remove_folder),

@@ -47,6 +47,16 @@ static void malformed_sequences_are_refused(void **state)
   assert_true(tpo_utf8_valid("", 0, NULL));
 }
 
+static void reading_on_puts_a_sign_in_place_of_each_malformed_byte(void **state)
+{
+  (void)state;
+  const char text[] = "a\xe2\x82\xac\xff\xe2\x82";
+  struct tpo_buf out = {0};
+  for (size_t at = 0; at < sizeof text - 1;) tpo_utf8_append(&out, tpo_utf8_next(text, sizeof text - 1, &at));
+  assert_string_equal(out.data, "a\u20ac\ufffd\ufffd\ufffd");
+  tpo_buf_free(&out);
+}
+
 static void counts_code_points_and_stray_bytes(void **state)
 {
   (void)state;
@@ -72,6 +82,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_code_point_round_trips),
       cmocka_unit_test(malformed_sequences_are_refused),
+      cmocka_unit_test(reading_on_puts_a_sign_in_place_of_each_malformed_byte),
       cmocka_unit_test(counts_code_points_and_stray_bytes),
       cmocka_unit_test(tail_of_what_can_never_be_valid_is_not_waited_for),
   };

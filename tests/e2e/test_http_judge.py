@@ -269,9 +269,10 @@ WRONG = {"400": (error(400, "too long a prompt"), "HTTP 400: too long a prompt")
          "list": (raw('[1,2]'), "no text at choices[0]"),
          "error-in-200": (raw('{"error":{"message":"upstream fell over"}}'), "upstream fell over"),
          "text": (reply("I like it."), "no number that judge.pattern finds in the answer: I like it."),
-         "words": (reply("[[good]]"), "no number"), "infinite": (reply("[[inf]]"), "no number"), "nan": (reply("[[nan]]"), "no number"),
-         "huge-number": (reply("[[" + "9" * 500 + "]]"), "no number"), "hex": (reply("[[0x10]]"), "no number"),
-         "empty": (reply(""), "no number"), "nul": (reply("[[\u00005]]"), "no number")}
+         "words": (reply("[[good]]"), "judge.pattern matched [[good]], which is no number"),
+         "infinite": (reply("[[inf]]"), "is no number"), "nan": (reply("[[nan]]"), "is no number"),
+         "huge-number": (reply("[[" + "9" * 500 + "]]"), "a number that is too large"), "hex": (reply("[[0x10]]"), "is no number"),
+         "empty": (reply(""), "no number"), "nul": (reply("[[\u00005]]"), "is no number")}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -366,7 +367,7 @@ def test_requests_and_tokens_are_counted_over_all_ranks(tpo, samples, tmp_path):
         with h5py.File(out) as f:
             text = f.attrs["judge_counts"]
         return json.loads(text.decode() if isinstance(text, bytes) else text)
-    expected = {"responses": n, "failed": 0, "unparsable": unparsable, "requests": 2 * questions - 1, "retries": questions - 1,
+    expected = {"responses": n, "failed": 0, "unparsable": unparsable, "no_match": unparsable, "requests": 2 * questions - 1, "retries": questions - 1,
                 "cached": 0, "repeated": n - questions, "truncated": 0, "prompt_tokens": 11 * questions,
                 "completion_tokens": 3 * questions}
     assert unparsable >= 1 and told() == expected

@@ -62,8 +62,7 @@ static int set_answer(struct asking *w, const struct job *job, bool ok, const ch
                       struct tpo_error *err)
 {
   struct ask_answer *answer = &w->answers[job->question];
-  answer->ok = ok;
-  answer->text = strdup(text);
+  *answer = (struct ask_answer){.ok = ok, .text = strdup(text)};
   return answer->text ? 0 : no_memory(err);
 }
 
@@ -167,7 +166,9 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
                                  .completion_tokens = reply.completion_tokens,
                                  .truncated = reply.truncated};
   int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
+  struct ask_answer *answer = &w->answers[slot->job->question];
   if (status == 0) status = settle(w, slot, true, reply.text, err);
+  answer->cut_off = reply.truncated;
   free(reply.text);
   return status;
 }
@@ -298,7 +299,7 @@ static void join_equal(struct asking *w)
  * stopped. */
 static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
 {
-  *answer = (struct ask_answer){true, kept->text};
+  *answer = (struct ask_answer){.ok = true, .cut_off = kept->truncated, .text = kept->text};
   chat->cached += !kept->ours;
   if (!kept->ours) return;
   chat->requests += kept->requests;
@@ -354,6 +355,7 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
     if (!w->jobs[i].same) continue;
     const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
     status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
+    w->answers[i].cut_off = first->cut_off;
     w->chat->repeated++;
   }
   return status;

@@ -109,6 +109,42 @@ static char *take_text(const json_t *content, const char *key)
   return tpo_buf_take(&text);
 }
 
+static bool is_blank(const json_t *text)
+{
+  const char *at = json_string_value(text);
+  return !at || at[strspn(at, " \t\r\n")] == '\0';
+}
+
+/* Where servers put what a model thought, and how many tokens it was. */
+static bool has_reasoning(const json_t *message, const json_t *usage)
+{
+  const json_t *details = json_object_get(usage, "completion_tokens_details");
+  return !is_blank(json_object_get(message, "reasoning")) ||
+         !is_blank(json_object_get(message, "reasoning_content")) ||
+         json_array_size(json_object_get(message, "reasoning_details")) > 0 ||
+         count_of(details, "reasoning_tokens") > 0;
+}
+
+/* As vLLM, llama.cpp and most others say it, and two that don't. */
+static bool is_cut_off(const char *finish)
+{
+  return finish && (strcmp(finish, "length") == 0 || strcmp(finish, "max_tokens") == 0 ||
+                    strcmp(finish, "model_length") == 0);
+}
+
+/* Why there is no answer in the reply. */
+static void tell_no_text(const json_t *reply, const char *finish, bool spent, struct tpo_buf *out)
+{
+  const char *message = find_message(reply);
+  tpo_buf_puts(out, "the reply has no text at choices[0].message.content");
+  if (finish) tpo_buf_printf(out, " (finish_reason %s)", finish);
+  if (spent)
+    tpo_buf_puts(out, is_cut_off(finish)
+                          ? ": judge.max_tokens was used up, by reasoning, before there was an answer"
+                          : ": there is reasoning and no answer; judge.max_tokens may be too few");
+  if (message) tpo_buf_printf(out, ": %s", message);
+}
+
 enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
                                   char why[HTTP_TEXT])
 {
@@ -120,22 +156,20 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
     return HTTP_MALFORMED;
   }
   const json_t *choice = json_array_get(json_object_get(json, "choices"), 0);
-  const json_t *content = json_object_get(json_object_get(choice, "message"), "content");
+  const json_t *message = json_object_get(choice, "message"), *content = json_object_get(message, "content");
   const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
   const json_t *usage = json_object_get(json, "usage");
   enum http_reading reading = HTTP_READ;
-  if (json_is_string(content)) {
+  bool spent = is_blank(content) && (has_reasoning(message, usage) || is_cut_off(finish));
+  if (json_is_string(content) && !spent) {
     reply->text = take_text(content, key);
-    reply->truncated = finish && strcmp(finish, "length") == 0;
+    reply->truncated = is_cut_off(finish);
     reply->prompt_tokens = count_of(usage, "prompt_tokens");
     reply->completion_tokens = count_of(usage, "completion_tokens");
     if (!reply->text) reading = HTTP_READ_NO_MEMORY;
   } else {
     struct tpo_buf text = {0};
-    const char *message = find_message(json);
-    tpo_buf_puts(&text, "the reply has no text at choices[0].message.content");
-    if (finish) tpo_buf_printf(&text, " (finish_reason %s)", finish);
-    if (message) tpo_buf_printf(&text, ": %s", message);
+    tell_no_text(json, finish, spent, &text);
     show(text.data ? text.data : "", text.len, key, why);
     tpo_buf_free(&text);
     reading = HTTP_NO_TEXT;

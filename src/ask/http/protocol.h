@@ -42,13 +42,15 @@ enum { HTTP_TEXT = 320 }; /* bytes of a message from a server, as we show it */
 void http_error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT]);
 
 struct http_reply {
-  char *text; /* choices[0].message.content, without key; free() it */
-  bool truncated;
+  char *text;                               /* choices[0].message.content, without key; free() it */
+  bool truncated;                           /* finish_reason: a limit on tokens ended it */
   int64_t prompt_tokens, completion_tokens; /* 0 where not told */
 };
 enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_READ_NO_MEMORY };
-/* Reads the body of a success. MALFORMED: no JSON, maybe cut off; NO_TEXT: JSON without an answer; why tells
- * more about both. A short key (HTTP_SHORT_KEY) is no secret and could be part of any answer: it stays. */
+/* Reads the body of a success. MALFORMED: no JSON, maybe cut off; NO_TEXT: JSON without an answer, or with
+ * an empty one where the tokens went into reasoning; why tells more about both. What a server tells apart
+ * as reasoning is never read as the answer. A short key (HTTP_SHORT_KEY) is no secret and could be part of
+ * any answer: it stays. */
 enum { HTTP_SHORT_KEY = 8 };
 enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
                                   char why[HTTP_TEXT]);

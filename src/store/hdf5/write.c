@@ -91,16 +91,8 @@ static char *replace_malformed(struct tpo_arena *arena, const char *text)
 {
   size_t len = strlen(text), used = 0;
   char *out = tpo_arena_alloc(arena, 3 * len + 1);
-  uint32_t cp;
-  for (size_t i = 0; out && i < len;) {
-    int n = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
-    if (n > 0)
-      memcpy(out + used, text + i, (size_t)n);
-    else
-      memcpy(out + used, "\xef\xbf\xbd", 3);
-    used += n > 0 ? (size_t)n : 3;
-    i += n > 0 ? (size_t)n : 1;
-  }
+  for (size_t at = 0; out && at < len;)
+    used += (size_t)tpo_utf8_encode(tpo_utf8_next(text, len, &at), out + used);
   return out;
 }
 
