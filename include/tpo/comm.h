@@ -23,9 +23,10 @@ struct tpo_comm_queue;
 TPO_API int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
 struct tpo_comm_options {
   int deadline; /* seconds that a rank may be silent where others wait for it, at least 1 */
-  /* Seconds until all ranks are together, and then until tpo_comm_started the deadline of each wait; 0: no limit, and
-   * `deadline`. While MPI waits for a rank that doesn't come, no call returns: so late is called then, from a thread of
-   * its own, with one sentence on who is missing as far as that is known, and ends the process. */
+  /* Seconds until all ranks are together, and then until tpo_comm_started the deadline of each wait; 0: no
+   * limit, and `deadline`. While MPI waits for a rank that doesn't come, no call returns: so late is called
+   * then, from a thread of its own, with one sentence on who is missing as far as that is known, and ends the
+   * process. */
   int start_deadline;
   void (*late)(void *arg, const char *message);
   void *late_arg;
@@ -59,9 +60,9 @@ struct tpo_comm_fact {
   const char *name;  /* "sampling.k" */
   const char *value; /* NULL: this rank doesn't know, which contradicts nothing */
 };
-/* Collective: 0 where no rank's facts contradict rank 0's. Otherwise TPO_E_USAGE on all ranks, with a message that
- * names the first rank that differs, its host and the facts: "rank 2 on host b07 has other settings: seed is 7 there
- * and 5 on rank 0". what: "has other settings". */
+/* Collective: 0 where no rank's facts contradict rank 0's. Otherwise TPO_E_USAGE on all ranks, with a message
+ * that names the first rank that differs, its host and the facts: "rank 2 on host b07 has other settings:
+ * seed is 7 there and 5 on rank 0". what: "has other settings". */
 TPO_API int tpo_comm_same(struct tpo_comm *comm, const char *what, const struct tpo_comm_fact *facts,
                           size_t n, struct tpo_error *err);
 

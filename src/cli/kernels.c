@@ -1,4 +1,4 @@
-/* Ranks on unlike machines: each computes with the fastest kernels that it has, unless one set is asked for. */
+/* Ranks on unlike machines: each takes the fastest kernels that it has, unless one set is asked for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

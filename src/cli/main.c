@@ -83,8 +83,8 @@ static void print_error(const struct invocation *in, const char *message)
     fprintf(stderr, "%s%s\n", strncmp(message, "tpo ", 4) == 0 ? "" : "tpo: ", message);
 }
 
-/* Nothing but the end of the process ends the start of MPI. A moment later, so that the other ranks of the host see
- * this one, and leave the word to it. */
+/* Nothing but the end of the process ends the start of MPI. A moment later, so that the other ranks of the
+ * host see this one, and leave the word to it. */
 static void end_late(void *in, const char *message)
 {
   if (!tpo_interrupted()) print_error(in, message);

@@ -1,5 +1,5 @@
-/* Whether the ranks were started alike: with the same program, command and settings, on the same files. Each could
- * work with its own, and the results would be nobody's. */
+/* Whether the ranks were started alike: with the same program, command and settings, on the same files. Each
+ * could work with its own, and the results would be nobody's. */
 #include "cli/same.h"
 
 #include <stdio.h>
@@ -11,8 +11,8 @@
 #include "base/hash.h"
 #include "config/keys.h"
 
-/* Options that say nothing of the results, or name a file whose contents are compared instead: it may have another
- * place on another host. */
+/* Options that say nothing of the results, or name a file whose contents are compared instead: it may have
+ * another place on another host. */
 static bool may_differ(const char *option)
 {
   static const char *const names[] = {"--config",  "--quiet", "--verbose", "--log-json", "--prompts",

@@ -1,6 +1,6 @@
-/* Ranks of one host see each other by listening on names of the kernel's own (abstract sockets), which go with the
- * process and leave no file. Nobody answers there: that the name exists, and whose it is, is all that is asked, so a
- * stopped process is seen as well. */
+/* Ranks of one host see each other by listening on names of the kernel's own (abstract sockets), which go
+ * with the process and leave no file. Nobody answers there: that the name exists, and whose it is, is all
+ * that is asked, so a stopped process is seen as well. */
 #include "comm/launch.h"
 
 #include <errno.h>
@@ -37,8 +37,8 @@ static long first_number(const char *const *names, size_t n, long missing)
 
 static uint64_t read_job(void)
 {
-  static const char *const names[] = {"PMIX_NAMESPACE", "PMIX_SERVER_URI2", "SLURM_JOB_ID",   "SLURM_STEP_ID",
-                                      "PMI_PORT",       "PMI_FD",           "HYDI_CONTROL_FD"};
+  static const char *const names[] = {"PMIX_NAMESPACE", "PMIX_SERVER_URI2", "SLURM_JOB_ID", "SLURM_STEP_ID",
+                                      "PMI_PORT"};
   char text[1024] = "";
   size_t len = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names && len < sizeof text; i++) {
@@ -48,8 +48,8 @@ static uint64_t read_job(void)
   return len ? tpo_hash64_str(text) : 0;
 }
 
-/* A Slurm job's own variables alone say nothing: the batch script has them too, and MPI initialised there would end
- * the process. */
+/* A Slurm job's own variables alone say nothing: the batch script has them too, and MPI initialised there
+ * would end the process. */
 int comm_launch_read(struct comm_launch *launch, struct tpo_error *err)
 {
   static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};

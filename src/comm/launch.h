@@ -1,5 +1,5 @@
-/* What the launcher tells in the environment, before MPI is initialised: which rank this is, of how many, and which of
- * this host's have come. */
+/* What the launcher tells in the environment, before MPI is initialised: which rank this is, of how many, and
+ * which of this host's have come. */
 #ifndef TPO_COMM_LAUNCH_H
 #define TPO_COMM_LAUNCH_H
 
@@ -36,8 +36,8 @@ struct comm_seen {
 /* What of that rank is seen on this host. */
 struct comm_seen comm_launch_look(const struct comm_launch *launch, int rank);
 
-/* Appends one sentence: who is missing, as far as it can be told from what this rank sees [size] on its host. Returns
- * whether a rank of this host keeps the others waiting. */
+/* Appends one sentence: who is missing, as far as it can be told from what this rank sees [size] on its host.
+ * Returns whether a rank of this host keeps the others waiting. */
 bool comm_launch_explain(const struct comm_launch *launch, const struct comm_seen *seen, const char *host,
                          int seconds, struct tpo_buf *text);
 

@@ -1,5 +1,5 @@
-/* What must not differ between the ranks, compared: by a hash over all of it, and only where that differs fact
- * by fact, at rank 0, which tells what differs and where. */
+/* What must not differ between the ranks, compared: by a hash over all of it, and only where that differs
+ * fact by fact, at rank 0, which tells what differs and where. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,8 @@ enum {
   VALUE_BEFORE = 24 /* of them before the first that differs */
 };
 
-/* A rank's part: its length (8 bytes, without these), its host, then names and values in turn, all ending with a
- * NUL. A value begins with =; that of a fact which the rank doesn't know is empty. */
+/* A rank's part: its length (8 bytes, without these), its host, then names and values in turn, all ending
+ * with a NUL. A value begins with =; that of a fact which the rank doesn't know is empty. */
 static void pack(struct tpo_buf *out, const struct tpo_comm_fact *facts, size_t n)
 {
   char host[256] = "";
@@ -40,7 +40,8 @@ struct part {
   const char *host, *facts, *end;
 };
 
-/* The next of the gathered parts. Another program may have written it: false where it isn't one, and at the end. */
+/* The next of the gathered parts. Another program may have written it: false where it isn't one, and at the
+ * end. */
 static bool next_part(const char **at, const char *end, struct part *part)
 {
   uint64_t len;
@@ -93,8 +94,8 @@ static void append_value(struct tpo_buf *text, const char *value, size_t same)
   if (len == 0) tpo_buf_puts(text, "empty");
 }
 
-/* Whether a fact of a rank contradicts rank 0's; what one of them doesn't know can't. NULL: its program doesn't have
- * that fact. */
+/* Whether a fact of a rank contradicts rank 0's; what one of them doesn't know can't. NULL: its program
+ * doesn't have that fact. */
 static bool differs(const char *theirs, const char *ours)
 {
   if (!theirs || !ours) return theirs ? *theirs : *ours;

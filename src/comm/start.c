@@ -1,4 +1,5 @@
-/* While MPI_Init waits for ranks that never come no other call returns, so a thread of its own watches the time. */
+/* While MPI_Init waits for ranks that never come no other call returns, so a thread of its own watches the
+ * time. */
 #include "comm/start.h"
 
 #include <pthread.h>
@@ -27,7 +28,8 @@ struct comm_start {
   bool over; /* the ranks are together */
 };
 
-/* Sleeps until tpo_seconds(), the clock that the condition waits by, is end; false as soon as the ranks are together. */
+/* Sleeps until tpo_seconds(), the clock that the condition waits by, is end; false as soon as the ranks are
+ * together. */
 static bool wait_until(struct comm_start *s, double end)
 {
   const struct timespec when = {.tv_sec = (time_t)end, .tv_nsec = (long)((end - (double)(time_t)end) * 1e9)};
@@ -39,7 +41,7 @@ static bool wait_until(struct comm_start *s, double end)
   return !over;
 }
 
-/* The lowest rank of this host that can speak does; one that doesn't know its number can't know that it isn't. */
+/* Of a host's ranks the lowest that can speak does, and any that doesn't know its number. */
 static bool is_speaker(const struct comm_launch *launch, const struct comm_seen *seen)
 {
   for (int r = 0; r < launch->rank && r < launch->size; r++)
@@ -47,7 +49,8 @@ static bool is_speaker(const struct comm_launch *launch, const struct comm_seen 
   return true;
 }
 
-/* What every rank of this host sees; they tell one after the other, and the word of the first ends the job. */
+/* What every rank of this host sees; they tell one after the other, and the word of the first ends the job.
+ * */
 static void give_up(struct comm_start *s, struct comm_seen *seen)
 {
   struct tpo_buf text = {0};

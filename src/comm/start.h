@@ -7,8 +7,8 @@
 
 struct comm_start;
 
-/* Announces this rank and starts a thread that calls late(arg, message) once options->start_deadline seconds have
- * passed. *out is NULL where there is no limit. */
+/* Announces this rank and starts a thread that calls late(arg, message) once options->start_deadline seconds
+ * have passed. *out is NULL where there is no limit. */
 int comm_start_begin(struct comm_start **out, const struct comm_launch *launch,
                      const struct tpo_comm_options *options, struct tpo_error *err);
 /* The ranks are together. Returns the seconds that are left; NULL: 0. */

@@ -4,8 +4,8 @@
 
 #include "tpo/steps.h"
 
-/* All ranks, each with its model opened from path; tokenizer may be NULL. TPO_E_USAGE on all where a rank's is another
- * one than rank 0's. */
+/* All ranks, each with its model opened from path; tokenizer may be NULL. TPO_E_USAGE on all where a rank's
+ * is another one than rank 0's. */
 int same_model(struct tpo_comm *comm, const char *path, struct tpo_model *model,
                const struct tpo_tokenizer *tokenizer, struct tpo_error *err);
 

@@ -1,4 +1,5 @@
-/* Which model it is, by samples: the same wherever it was loaded from, another one when any parameter changed. */
+/* Which model it is, by samples: the same wherever it was loaded from, another one when any parameter
+ * changed. */
 #include "model/model.h"
 #include "model/fixture.h"
 #include "model/identity.h"

@@ -1,4 +1,5 @@
-/* Which tokenizer it is: the same whenever it is opened, another one for another vocabulary, template or setting. */
+/* Which tokenizer it is: the same whenever it is opened, another one for another vocabulary, template or
+ * setting. */
 #include "text/text_test.h"
 #include "text/identity.h"
 
