@@ -49,8 +49,7 @@ static bool is_speaker(const struct comm_launch *launch, const struct comm_seen 
   return true;
 }
 
-/* What every rank of this host sees; they tell one after the other, and the word of the first ends the job.
- * */
+/* What a rank of this host sees; they tell one after the other, and the word of the first ends the job. */
 static void give_up(struct comm_start *s, struct comm_seen *seen)
 {
   struct tpo_buf text = {0};
