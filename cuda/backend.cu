@@ -166,6 +166,15 @@ extern "C" const char *tpo_cuda_list(void)
   return text;
 }
 
+extern "C" void tpo_cuda_limit_shared(struct tpo_backend *be, size_t bytes)
+{
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  cudaDeviceProp properties;
+  if (cudaGetDeviceProperties(&properties, cuda->device) != cudaSuccess) return;
+  cuda->shared_limit =
+      bytes > 0 && bytes < properties.sharedMemPerBlockOptin ? bytes : properties.sharedMemPerBlockOptin;
+}
+
 static int choose_device(struct tpo_cuda *cuda, int local_rank, int local_size, struct tpo_error *err)
 {
   int count;

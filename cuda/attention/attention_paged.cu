@@ -135,6 +135,11 @@ void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
     rows->plan = cuda->paged->pass;
 }
 
+bool tpo_cuda_paged_folds(const struct tpo_cuda *cuda)
+{
+  return tpo_paged_plan_folds(cuda->paged->pass);
+}
+
 extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be)
 {
   return static_cast<const float *>(tpo_cuda_scratch(tpo_cuda_of(be), TPO_CUDA_SLOT_PAGED, 1));
@@ -166,13 +171,15 @@ void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer 
                        tiling.heads,
                        tiling.splits,
                        TPO_ATTENTION_LOG2E / sqrtf((float)shape.head_dim)};
-  /* Grids depend on nothing that changes between replays of a recording. */
+  /* Grids depend on nothing that changes between replays of a recording, which are of passes that all have
+   * folds, or none. */
   long long chunks = ((long long)rows->max_blocks * kv->block_tokens + PAGED_CHUNK - 1) / PAGED_CHUNK;
   long long works = chunks * rows->n * shape.kv_heads * tiling.splits,
             folds = (long long)rows->n * shape.heads;
   if (sizeof(Act) != 2 || kv->dtype != TPO_BF16 || !tpo_paged_tensor(cuda, a, works))
     tpo_paged_plain<Act>(cuda, a, kv->dtype, works);
   tpo_cuda_launched(cuda, "attention_paged");
+  if (!tpo_paged_plan_folds(plan)) return;
   long long blocks = (folds + 3) / 4, most = cuda->multiprocessors * 8;
   TPO_LAUNCH(fold_parts<Act>, dim3((unsigned)(blocks < most ? blocks : most)), dim3(128), 0, cuda->stream, a);
   tpo_cuda_launched(cuda, "attention_paged: parts");

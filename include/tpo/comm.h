@@ -100,12 +100,17 @@ TPO_API const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm)
  * that order. What they read and write is left alone until they are done.
  * Reduce: elements [first, first + count) of values [n] are summed over the ranks, each in the values of the
  * rank whose shard it is in; elsewhere they are undefined afterwards. On the host the order is that of the
- * ranks; NCCL's repeats with the same ranks in the same places. Spread: elements [first, first + count) of an
- * array of n, of which each rank has its shard, to `out` [count] on all ranks. */
+ * ranks; NCCL's repeats with the same ranks in the same places. Spread: of an array of n, of which each rank
+ * has its shard, the elements in `ranges` (at most as many as there are ranks, ascending, none in two) one
+ * range after another to `out` on all ranks; what different ranks own then travels at the same time. */
+struct tpo_range {
+  size_t first, count; /* elements */
+};
 TPO_API int tpo_comm_reduce_begin(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
                                   struct tpo_error *err);
 TPO_API int tpo_comm_spread_begin(struct tpo_comm *comm, const void *shard, size_t element_bytes, size_t n,
-                                  size_t first, size_t count, void *out, struct tpo_error *err);
+                                  const struct tpo_range *ranges, int n_ranges, void *out,
+                                  struct tpo_error *err);
 /* The backend's work from now on comes after all exchanges begun but the last `but` of them. Doesn't wait. */
 TPO_API int tpo_comm_order(struct tpo_comm *comm, unsigned but, struct tpo_error *err);
 /* Waits until all are done, at most the deadline. */

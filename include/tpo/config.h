@@ -79,6 +79,10 @@ struct tpo_sampling_config { /* sampling: */
 };
 
 enum tpo_judge_mode { TPO_JUDGE_ABSOLUTE, TPO_JUDGE_PAIRWISE };
+struct tpo_judge_term { /* of a sum */
+  char *kind;           /* KIND[:ARG] of a judge that is neither route nor sum */
+  double weight;        /* of its score, in [-1e6, 1e6], not 0 */
+};
 enum tpo_verdict { TPO_VERDICT_A, TPO_VERDICT_B, TPO_VERDICT_TIE };
 struct tpo_verdict_label {
   char *text; /* what judge.pattern's group gives; letter case and white space around it aside */
@@ -95,14 +99,17 @@ enum tpo_verdict_rule {
   TPO_VERDICT_ONLY, /* matches that differ are no verdict */
 };
 struct tpo_judge_config { /* judge: */
-  char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
+  char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route | sum */
   double max_failed;      /* share of prompts with a response without a score above which a run stops, 0.1 */
   bool strict;            /* rule: strict checks only; false: IFEval's loose variants */
   double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
   double empty_score;        /* rule: score of an empty response, default -1 */
   char **routes;             /* route: "FIELD[=VALUE] -> KIND[:ARG]", the first that fits; "*" fits all */
   int n_routes;
-  bool standardise;         /* route: scores in units of each judge's spread */
+  struct tpo_judge_term *terms; /* sum: whose weighted scores are added up */
+  int n_terms;
+  bool standardise;         /* route, sum: scores in units of each judge's spread */
+  double repetition;        /* any: weight of the repeated-n-gram share, taken off every score; 0: none */
   char *head;               /* reward: name of the score head's tensor, NULL: "score" */
   int batch_tokens;         /* reward: most tokens in one forward pass */
   enum tpo_judge_mode mode; /* http: absolute | pairwise */

@@ -11,6 +11,9 @@ int tpo_cuda_open(struct tpo_backend **out, int local_rank, int local_size, stru
 const char *tpo_cuda_list(void);
 /* GPUs that this process sees; 0 without a driver. */
 int tpo_cuda_device_count(void);
+/* From now on blocks take at most `bytes` of shared memory, as on a GPU that has no more; 0: what this one has. For
+ * tests of what is chosen by it. */
+void tpo_cuda_limit_shared(struct tpo_backend *be, size_t bytes);
 /* Page-locked host memory, which kernels can read and write too:
  * lets one test serve both. NULL when short. */
 void *tpo_cuda_host_alloc(size_t bytes);

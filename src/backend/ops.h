@@ -143,8 +143,9 @@ struct tpo_ops {
   void (*linear_get)(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows, float *dst);
   /* x [n, cols] -> y [n, rows] */
   void (*linear_forward)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y, int n);
-  void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                             int n); /* y += x W^T (residual) */
+  /* y = base + x W^T (residual); base [n, rows] may be y */
+  void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                             const void *base, void *y, int n);
   void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx,
                                 int n, bool add); /* dx (+)= dy W */
   void (*linear_backward_weight)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

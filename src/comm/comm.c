@@ -68,7 +68,7 @@ static int allocate_scratch(struct tpo_comm *comm, struct tpo_error *err)
   comm->requests = tpo_calloc((size_t)comm->size * 4, sizeof *comm->requests, err);
   comm->gathered = tpo_calloc((size_t)comm->size * COMM_F64_CHUNK, sizeof *comm->gathered, err);
   comm->incoming = tpo_calloc(2 * others * comm->sum_chunk, sizeof *comm->incoming, err);
-  comm->transfers = tpo_calloc((size_t)comm->size, sizeof *comm->transfers, err);
+  comm->transfers = tpo_calloc(2 * (size_t)comm->size, sizeof *comm->transfers, err);
   comm->hosts = tpo_calloc((size_t)comm->size, sizeof *comm->hosts, err);
   return comm->requests && comm->gathered && comm->incoming && comm->transfers && comm->hosts ? 0
                                                                                               : TPO_E_MEMORY;

@@ -60,7 +60,7 @@ struct tpo_comm {
   void *staging;
   uint64_t begun, done;           /* exchanges of `device` */
   enum comm_kind latest;          /* what the last one begun is */
-  struct tpo_transfer *transfers; /* [size] */
+  struct tpo_transfer *transfers; /* [2 * size], with several ranks */
 };
 
 enum { COMM_F64_CHUNK = 512, COMM_STAGING_BYTES = 16 << 20 };

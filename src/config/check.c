@@ -228,16 +228,16 @@ static size_t judge_of_route(const char *route, const char **name)
   return strcspn(*name, ": \t\r\n");
 }
 
-static bool is_route(const struct tpo_judge_config *judge)
+static bool is_kind(const struct tpo_judge_config *judge, enum config_judge_kind kind)
 {
   const char *argument;
-  return judge->kind && config_judge_kind(judge->kind, &argument) == JUDGE_KIND_ROUTE;
+  return judge->kind && config_judge_kind(judge->kind, &argument) == (int)kind;
 }
 
 static void check_routes(struct check *check)
 {
   const struct tpo_judge_config *judge = &check->config->judge;
-  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+  for (int i = 0; is_kind(judge, JUDGE_KIND_ROUTE) && i < judge->n_routes; i++) {
     const char *name;
     size_t len = judge_of_route(judge->routes[i], &name);
     if (len > 0 && config_judge_kind_named(name, len) < 0)
@@ -245,6 +245,20 @@ static void check_routes(struct check *check)
           check, "judge.routes",
           "judge.routes, \"%.200s\": there is no judge \"%.*s\"; expected one of: " CONFIG_JUDGE_KINDS_TOLD,
           judge->routes[i], (int)len, name);
+  }
+}
+
+static void check_terms(struct check *check)
+{
+  const struct tpo_judge_config *judge = &check->config->judge;
+  for (int i = 0; is_kind(judge, JUDGE_KIND_SUM) && i < judge->n_terms; i++) {
+    struct tpo_buf suggestion = {0};
+    const char *text = judge->terms[i].kind;
+    if (is_judge(text)) continue;
+    append_suggestion(text, &suggestion);
+    PROBLEM(check, "judge.terms", "judge.terms, term %d: expected " CONFIG_JUDGE_KINDS_TOLD ", not \"%s\"%s",
+            i + 1, text, suggestion.data ? suggestion.data : "");
+    tpo_buf_free(&suggestion);
   }
 }
 
@@ -258,10 +272,12 @@ static bool compares(const struct tpo_judge_config *judge)
 {
   const char *name = "";
   bool found = kind_compares(judge->kind, strcspn(judge->kind, ":"));
-  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+  for (int i = 0; is_kind(judge, JUDGE_KIND_ROUTE) && i < judge->n_routes; i++) {
     size_t len = judge_of_route(judge->routes[i], &name);
     found = found || kind_compares(name, len);
   }
+  for (int i = 0; is_kind(judge, JUDGE_KIND_SUM) && i < judge->n_terms; i++)
+    found = found || kind_compares(judge->terms[i].kind, strcspn(judge->terms[i].kind, ":"));
   return found || judge->mode == TPO_JUDGE_PAIRWISE;
 }
 
@@ -307,6 +323,7 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
   if (parts & TPO_CHECK_LOOP) {
     check_judge(&check);
     check_routes(&check);
+    check_terms(&check);
     check_comparisons(&check);
     check_run(&check);
   }

@@ -61,7 +61,8 @@ const struct config_key config_keys[] = {
     CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
-        "Threads of each rank. 0 shares the cores of the machine among its ranks."),
+        "Threads of each rank. 0: the least of the affinity mask's cores and the cgroups' quota of CPU time "
+        "(rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
     CHOICE(
         "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
         "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
@@ -152,7 +153,7 @@ const struct config_key config_keys[] = {
          "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "
          "`pairwise:DIR` a language model that compares responses two by two, "
          "`http:URL` a server that speaks OpenAI's chat protocol, `command:PROGRAM` a program of yours; "
-         "`route` chooses one of these by the instruction."),
+         "`route` chooses one of these by the instruction, `sum` adds up what several of them give."),
     REAL("judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
          "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
          "before the run stops; up to it they are left out and counted."),
@@ -161,7 +162,8 @@ const struct config_key config_keys[] = {
           "`false`: also when its first or last line or its asterisks are taken away "
           "(IFEval's loose reading)."),
     REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
-         "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
+         "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score, unless "
+         "`judge.repetition` does that for any judge."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
          "Judge `rule`: the score of an empty response. With any judge that scores, a validation output "
          "that does not parse counts with it, or with the lowest score of the start model's validation "
@@ -169,10 +171,20 @@ const struct config_key config_keys[] = {
     {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
      "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, "
      "of which the first that fits an instruction's fields names its judge; `*` fits every instruction."},
+    {"judge.terms", KEY_TERMS, AT(judge.terms), AT(judge.n_terms), 0, 0, 0, NULL, NULL,
+     "Judge `sum`: the judges whose scores are added up, each times its weight: a number from -1e6 to 1e6 that "
+     "isn't 0, and 1 where it is left out. A judge stands in one term; none may be `route` or `sum`."},
     TRUTH(
         "judge.standardise", judge.standardise, "true",
-        "Judge `route`: scores are told in standard deviations from the mean that the judge in question gave "
-        "when the run first used it, since the judges' own scales differ."),
+        "Judges `route` and `sum`: scores are told, and those of a sum added up, in standard deviations from "
+        "the mean that the judge in question gave when the run first used it, since the judges' own scales "
+        "differ."),
+    REAL(
+        "judge.repetition", judge.repetition, 0, 1000000, 0, "0",
+        "Any judge: this times the share of repeated word sequences in the response is taken off its score, "
+        "in the unit that scores are told in: standard deviations under `judge.standardise`, else the judge's "
+        "own. Above 0 it stands in the place of the rule judge's own `judge.repetition_penalty`. What a judge "
+        "that compares tells of a couple, in validation and win rates, is left as it is."),
     TEXT("judge.head", judge.head, NULL,
          "Judge `reward`: name of the score head's tensor in a sequence classification model. "
          "Not given: `score`, or what the model folder's configuration names."),

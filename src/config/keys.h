@@ -14,6 +14,7 @@ enum key_type {
   KEY_CHOICE,      /* an enum whose values are the positions in `choices` */
   KEY_CHOICE_BOOL, /* bool: false is the first of two choices */
   KEY_LIST,        /* char **, with its int count at `second` */
+  KEY_TERMS,       /* struct tpo_judge_term *, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
   KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
@@ -79,7 +80,7 @@ bool config_parse_number(const struct config_value *value, double *out);
 /* Stores a value into the field of `key`.
  * On failure 0 is not returned and *problem says what was expected. */
 int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
-                 struct tpo_buf *problem); /* not KEY_VERDICTS, which is read from a tree */
+                 struct tpo_buf *problem); /* not KEY_VERDICTS and KEY_TERMS, which are read from a tree */
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */

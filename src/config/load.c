@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
+#include "config/terms.h"
 #include "config/verdicts.h"
 
 struct loader {
@@ -18,12 +19,6 @@ struct loader {
 static void problem_at(const struct loader *in, int line, const char *text)
 {
   config_problem(in->report, TPO_E_USAGE, in->place, line, "%s", text);
-}
-
-static struct config_value value_of(const struct tree_node *node)
-{
-  return (struct config_value){
-      .text = node->text, .len = node->len, .plain = node->plain, .missing = tree_is_null(node)};
 }
 
 static void mark_origin(const struct loader *in, int key, int line)
@@ -45,28 +40,40 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
-static void store_verdicts(struct loader *in, int key, const struct tree_node *node)
+/* Of a value that is more than texts; -1: *problem tells what was expected at *line. */
+static int store_verdicts(struct loader *in, int key, const struct tree_node *node, struct tpo_buf *problem,
+                          int *line)
 {
-  int line;
   struct tpo_verdicts verdicts;
-  struct tpo_buf problem = {0}, text = {0};
-  if (config_verdicts_read(&verdicts, node, &problem, &line) == 0) {
+  struct tpo_buf why = {0};
+  int status = config_verdicts_read(&verdicts, node, &why, line);
+  if (status == 0) {
     config_release(in->config, key);
     memcpy((char *)in->config + config_keys[key].offset, &verdicts, sizeof verdicts);
+  } else
+    tpo_buf_printf(problem, "%s: %s", config_keys[key].path, why.data ? why.data : "out of memory");
+  tpo_buf_free(&why);
+  return status;
+}
+
+static void store_tree(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
+  struct tpo_buf text = {0};
+  int status = config_keys[key].type == KEY_TERMS ? terms_store(in->config, key, node, &text, &line)
+                                                  : store_verdicts(in, key, node, &text, &line);
+  if (status == 0)
     mark_origin(in, key, node->line);
-  } else {
-    tpo_buf_printf(&text, "%s: %s", config_keys[key].path, problem.data ? problem.data : "out of memory");
-    problem_at(in, in->origin ? 0 : line, text.failed ? "out of memory" : text.data);
-  }
-  tpo_buf_free(&problem);
+  else
+    problem_at(in, in->origin ? 0 : line, text.failed || !text.data ? "out of memory" : text.data);
   tpo_buf_free(&text);
 }
 
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
-  if (config_keys[key].type == KEY_VERDICTS) {
-    store_verdicts(in, key, node);
+  if (config_keys[key].type == KEY_TERMS || config_keys[key].type == KEY_VERDICTS) {
+    store_tree(in, key, node);
     return;
   }
   if (!fits(&config_keys[key], node)) {
@@ -88,10 +95,10 @@ static void store_node(struct loader *in, int key, const struct tree_node *node)
     return;
   }
   if (node->kind == TREE_SCALAR)
-    values[0] = value_of(node);
+    values[0] = tree_value(node);
   else {
     int i = 0;
-    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = value_of(item);
+    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = tree_value(item);
   }
   if (config_store(in->config, key, values, n, &text) == 0) {
     mark_origin(in, key, node->line);
@@ -362,6 +369,13 @@ static int key_of_path(const char *path, size_t len)
   return config_find_key(full, (size_t)length);
 }
 
+/* Whether a value of --set is written as in YAML, with escapes, as a list or a mapping, by how it begins. */
+static bool is_yaml(char first, enum key_type type)
+{
+  if (first == '[') return type == KEY_LIST || type == KEY_TERMS;
+  return first == '"' || first == '\'' || (first == '{' && (type == KEY_TERMS || type == KEY_VERDICTS));
+}
+
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
                    struct tpo_error *err)
 {
@@ -388,9 +402,7 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   size_t bad;
   if (!tpo_utf8_valid(text, literal.len, &bad)) {
     problem_at(&in, 0, "the value is not UTF-8");
-  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST) ||
-             (text[0] == '{' && config_keys[key].type == KEY_VERDICTS)) {
-    /* written as in YAML: escapes, lists, mappings */
+  } else if (is_yaml(text[0], config_keys[key].type)) {
     if (tree_parse(&node, &arena, text, literal.len, origin, &problems) == 0 && !node) node = &literal;
   }
   if (problems.count == 0) {

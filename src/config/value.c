@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
+#include "config/terms.h"
 #include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
@@ -213,6 +214,8 @@ void config_release(struct tpo_config *config, int key)
     free(*list);
     *list = NULL;
     *count = 0;
+  } else if (info->type == KEY_TERMS) {
+    terms_free(field(config, info->offset), field(config, info->second));
   } else if (info->type == KEY_VERDICTS)
     config_verdicts_free(field(config, info->offset));
 }
@@ -253,6 +256,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_BOOL: tpo_buf_puts(out, "true or false"); break;
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
+  case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
   case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
@@ -336,6 +340,9 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
     tpo_buf_putc(out, ']');
     break;
   }
+  case KEY_TERMS:
+    terms_append(*(struct tpo_judge_term *const *)at, *(const int *)field(config, key->second), out);
+    break;
   case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }

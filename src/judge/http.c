@@ -176,7 +176,7 @@ static int set_unread(const struct judge_found *found, const char *said, struct 
   struct tpo_buf why = {0};
   char *text = shorten(said, SHOWN / 4);
   judge_found_tell(found, "number", &why);
-  tpo_buf_printf(&why, ": %s", text ? text : "");
+  if (text && *text) tpo_buf_printf(&why, ": %s", text);
   bool named = found->reading == JUDGE_NOT_NAMED;
   json_t *detail = !text || why.failed
                        ? NULL

@@ -95,7 +95,7 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
   tpo_summarize(samples, &s);
   int status = loop_path(loop, loop->iteration, "scored.h5", path, err);
   if (status == 0) status = tpo_samples_write(samples, path, err);
-  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status == 0)
     status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples->judge_counts), err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "measure/dynamics.h"
 #include "run/manifest.h"
+#include "store/owner.h"
 #include "tpo/comm.h"
 #include "tpo/run.h"
 
@@ -37,6 +38,7 @@ struct loop {
   char *config_yaml;
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */
+  struct owner *owner;      /* rank 0 */
   struct tpo_policy policy; /* open while policy.path is set */
   bool policy_has_master;
   int iteration;
@@ -56,7 +58,7 @@ struct loop {
   struct notice notice; /* rank 0 */
 
   bool unparsed_known;
-  double unparsed[2]; /* what loop_unparsed found, by `raw` */
+  double unparsed; /* what loop_unparsed found */
 };
 
 /* "<run dir>/<name>", or "<run dir>/iter-NNN/<name>" for iteration >= 0. Fails when the path is too long. */
@@ -124,8 +126,8 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
                            struct tpo_error *err);
 /* What a validation output that does not parse counts with: judge.empty_score, or the lowest score of the
  * start model's validation where that is lower, since no scale of a judge is known here; 0 with a judge that
- * compares. raw: among scores of a route before they were brought to one scale. Rank 0. */
-int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err);
+ * compares. Rank 0. */
+int loop_unparsed(struct loop *loop, double *score, struct tpo_error *err);
 /* Their mean score over instructions, but for those with a response that the judge failed on (rank 0). */
 int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, double *score,
                           struct tpo_error *err);

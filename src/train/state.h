@@ -16,6 +16,16 @@ struct reduction {
   struct tpo_error err;
 };
 
+/* New weights on their way from their owners into the model, where there are several ranks: in rounds, which
+ * take the next rows of every rank's lane. A lane is the rows that begin in a rank's shard. */
+struct rounds {
+  size_t most;                 /* elements of a lane in a round, unless one row has more */
+  size_t *lanes;               /* [ranks + 1] lane r is elements [lanes[r], lanes[r + 1]) */
+  size_t *at;                  /* [ranks] where the next round begins; in the memory of lanes */
+  struct tpo_range *ranges[2]; /* [ranks] of a round under way */
+  void *weights[2];            /* what it brings; the backend's */
+};
+
 struct tpo_trainer {
   struct tpo_model *model;     /* borrowed */
   struct tpo_backend *backend; /* borrowed */
@@ -27,9 +37,8 @@ struct tpo_trainer {
   size_t shard_first, shard_count; /* this rank's part of the flat arrays */
   float *master;                   /* [shard_count]; the model's */
   float *m, *v;                    /* [shard_count] */
-  void *weights;   /* [shard_count] of a bf16 model: the master as the model computes with it */
-  void *pieces[2]; /* weights on their way from their owners into the model; several ranks */
-  size_t piece_elements;
+  void *weights; /* [shard_count] of a bf16 model: the master as the model computes with it */
+  struct rounds rounds;
   struct reduction reduction;
   struct tpo_activations *activations;
   uint32_t *order; /* of the pairs in the epoch that is going on; NULL between epochs */

@@ -111,8 +111,12 @@ static void check_layer(struct tpo_backend *be, enum tpo_dtype dtype, struct siz
   float *sx = seen(be, dtype, x, n_x), *sdy = seen(be, dtype, dy, n_y);
 
   float *y0 = copy_of(y, n_y);
-  ops->linear_forward_add(be, w, x, y, s.n);
+  ops->linear_forward_add(be, w, x, y, y, s.n);
   check_product(y, y0, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
+  float *apart = numbers(n_y, 7);
+  ops->linear_forward_add(be, w, x, y0, apart, s.n);
+  assert_memory_equal(apart, y, n_y * sizeof *y); /* in place or not: the same bits */
+  check_product(apart, y0, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
   ops->linear_forward(be, w, x, y, s.n);
   check_product(y, NULL, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
   ops->lm_head_logits(be, w, x, y, s.n);
@@ -130,7 +134,7 @@ static void check_layer(struct tpo_backend *be, enum tpo_dtype dtype, struct siz
 
   assert_int_equal(ops->check(be, NULL), 0);
   ops->linear_free(be, w);
-  float *all[] = {values, x, dy, weights, y, dx, dw, sx, sdy, y0, dx0, dw0};
+  float *all[] = {values, x, dy, weights, y, dx, dw, sx, sdy, y0, dx0, dw0, apart};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -208,7 +212,7 @@ static void run_layer(struct tpo_backend *be, const struct tpo_linear *w, const 
                       int n, struct outputs *o)
 {
   tpo_ops(be)->linear_forward(be, w, x, o->y, n);
-  tpo_ops(be)->linear_forward_add(be, w, x, o->y, n);
+  tpo_ops(be)->linear_forward_add(be, w, x, o->y, o->y, n);
   tpo_ops(be)->linear_backward_input(be, w, dy, o->dx, n, false);
 }
 

@@ -154,6 +154,22 @@ def test_figures_before_a_program_is_ended_count(tmp_path, stand_ins):
     assert "40 tokens/s" in (tmp_path / "first-hour.md").read_text()
 
 
+def test_a_build_that_takes_too_long_is_ended(tmp_path):
+    without = [word for word in RUN if word != "--skip-build"]
+    done = subprocess.run([*without, "--build", tmp_path / "build", "--out", tmp_path, *only("build"), "--limit", "3"],
+                          env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = phases(tmp_path)["build"]
+    assert found["status"] == "failed" and "the build did not end within" in found["note"] and found["seconds"] < 15
+    assert "cmake" in (tmp_path / "gpu-build.log").read_text()
+
+
+@pytest.mark.parametrize("args", [["--programs"], ["--program", "90a-real"], ["90a-real"]])
+def test_pack_tells_what_it_takes(args):
+    done = subprocess.run([ROOT / "tests" / "gpu" / "pack", *args], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "expected no argument, or --programs ARCHITECTURE" in done.stderr
+
+
 def carry(path, folder):
     with tarfile.open(path, "w:xz", preset=0) as tar:
         for name in ("tpo", "tests/test_backend_ops_flow"):

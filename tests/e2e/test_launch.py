@@ -1,5 +1,6 @@
 """Configurations and the scripts that start them on machines and clusters: what can be checked of them without a cluster.
 test_slurm.py has those that need one."""
+import os
 import shutil
 import subprocess
 
@@ -96,7 +97,7 @@ def test_mpirun_script_says_how_it_is_used(path):
 def test_mpirun_scripts_run_and_take_up_again(tpo, config, tmp_path):
     env = environment({"TPO": str(BUILD / "tpo"), "RANKS": "2"})
     hosts = tmp_path / "hosts"
-    hosts.write_text("# a comment\nlocalhost slots=2\n")
+    hosts.write_bytes(b"# a comment\r\nlocalhost\tslots = 2\r\n")
     for command in [[MPIRUN[1], config, tmp_path / "single"], [MPIRUN[0], hosts, config, tmp_path / "multi"]]:
         for start in range(2):
             done = subprocess.run(["timeout", "-k", "2", "60", *command, "-q"], capture_output=True, text=True, env=env,
@@ -104,3 +105,50 @@ def test_mpirun_scripts_run_and_take_up_again(tpo, config, tmp_path):
             assert done.returncode == 0, done.stderr
             assert "report.html" in done.stdout
             assert ("mpirun -n 2 " in done.stderr) and (" --resume" in done.stderr) == (start == 1)
+
+
+def multi_node(tmp_path, hostfile):
+    """What mpirun would be given for this hostfile: the script's exit status, its options, what it said."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    fake = tmp_path / "bin" / "mpirun"
+    fake.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    fake.chmod(0o755)
+    (tmp_path / "hosts").write_bytes(hostfile)
+    env = environment({"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CORES": "1"})
+    done = subprocess.run([MPIRUN[0], tmp_path / "hosts", "config.yaml", tmp_path / "run"], capture_output=True, text=True,
+                          env=env, check=False)
+    options = done.stdout.splitlines()
+    return done.returncode, dict(zip(options, options[1:])), done.stderr
+
+
+@pytest.mark.parametrize("hostfile, hosts, ranks", [
+    (b"a slots=8\nb slots=8\n", "a:8,b:8", "16"),
+    (b"a slots=8\r\nb slots=4\r\n", "a:8,b:4", "12"),
+    (b"a slots = 2\nb slots= 3\nc\tslots =4", "a:2,b:3,c:4", "9"),
+    (b"\xef\xbb\xbf# machines\n\n \t\n\ta.b-c.org\tslots=2\t# two of them\n#b slots=9\nb#c\n", "a.b-c.org:2,b:1", "3"),
+    (b"a slots=1\nb slots=1 max_slots=4\na slots = 2 max-slots=4\r\n", "a:3,b:1", "4"),
+    (b"10.0.0.1 slots=08\r\n\r\n\x20", "10.0.0.1:8", "8"),
+])
+def test_a_hostfile_is_read_however_it_is_written(tmp_path, hostfile, hosts, ranks):
+    code, options, said = multi_node(tmp_path, hostfile)
+    assert code == 0, said
+    assert options["--host"] == hosts and options["-n"] == ranks and "--hostfile" not in options
+
+
+@pytest.mark.parametrize("hostfile, words", [
+    (b"a slots=2\n\nb slots=two\n", ':3: "slots=two" is not read here'),
+    (b"a slots=\n", ':1: "slots=" is not read here'),
+    (b"a slots=0\n", ":1: slots must be from 1 to 1024"),
+    (b"a slots=99999999999999999999\n", ":1: slots must be from 1 to 1024"),
+    (b"a slots=-1\n", ':1: "slots=-1" is not read here'),
+    (b"a slots=2 user=root\n", ':1: "user=root" is not read here'),
+    (b"slots=2\n", ':1: "slots=2" is no name of a machine'),
+    (b"a,b slots=2\n", ':1: "a,b" is no name of a machine'),
+    (b"$(id) slots=2\n", 'is no name of a machine'),
+    (b"a 8\n", ':1: "8" is not read here'),
+    (b"# none\r\n\r\n", "names no machine"),
+    (b"", "names no machine"),
+])
+def test_a_hostfile_that_is_none_is_refused_by_its_line(tmp_path, hostfile, words):
+    code, _, said = multi_node(tmp_path, hostfile)
+    assert code == 2 and words in said and len(said.splitlines()) == 1

@@ -221,7 +221,7 @@ def test_a_run_refuses_a_broken_judge_before_it_samples(tpo, tiny_model, tmp_pat
 
 
 def test_a_real_model_gives_verdicts(tpo, samples, smollm2, tmp_path):
-    settings = ["--set", "judge.max_tokens=512", "--set", "judge.comparisons=4", "--set",
+    settings = ["--set", "judge.max_tokens=256", "--set", "judge.comparisons=4", "--set",
                 "judge.prompt=Request: {instruction}\n\nAnswer A: {response_a}\n\nAnswer B: {response_b}\n\nWhich answer is "
                 "better, A or B? Reply with one letter.", "--set", "judge.pattern=\\b([ABC])\\b"]
     details = judge(tpo, samples, smollm2, tmp_path / "o.h5", *settings)

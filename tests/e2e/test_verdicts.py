@@ -179,21 +179,27 @@ def test_with_only_answers_that_contradict_themselves_decide_nothing(tpo, sample
     assert all(d["elo"] == 0 for d in details) and "30 have matches that differ (judge.verdict_rule: only)" in text
 
 
-def test_what_a_verdict_means_is_part_of_a_judging(tpo, samples, tmp_path):
-    """What was judged by other rules is not gone on with."""
+@pytest.mark.parametrize("setting, words", [
+    ("judge.verdict_rule=only", "`judge.verdict_rule: last` there, `judge.verdict_rule: only` now"),
+    ("judge.thought_pattern=x", "`judge.thought_pattern: null` there, `judge.thought_pattern: x` now"),
+    ("judge.verdicts={A: B, B: A}", "`judge.verdicts: null` there, `judge.verdicts: {A: B, B: A}` now"),
+])
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_how_answers_are_read_is_part_of_a_judging(tpo, samples, tmp_path, setting, words, ranks):
+    """What was judged by other rules is not gone on with, but nothing is asked for again."""
     def behave(request):
         return reply(f"[[{better(request)}]]") if request.number < 9 else raw("no", 401)
+    out = tmp_path / "s.h5"
     with FakeServer(behave) as server:
-        tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *OF_PAIRS, "judge.concurrency=1"), env=PLAIN, ranks=2, code=1)
-        server.behave = lambda r: reply(f"[[{better(r)}]]")
-        judged = {}
-        for setting in ("judge.verdict_rule=last", "judge.verdict_rule=only", "judge.thought_pattern=x", "judge.verdicts={A: B, B: A}"):
-            out = tmp_path / f"{len(judged)}.h5"
-            judged[setting], _, _ = judge(tpo, samples, server.url, out, *OF_PAIRS, setting, f"judge.cache={tmp_path}/judge-cache")
-    turned = judged.pop("judge.verdicts={A: B, B: A}")
-    first = judged["judge.verdict_rule=last"]
-    assert all(details == first for details in judged.values())
-    assert [-d["elo"] for d in turned] == [d["elo"] for d in first] and any(d["elo"] for d in first)
+        given = arguments(samples, server.url, out, *OF_PAIRS, "judge.concurrency=1", "judge.comparisons=6")
+        tpo.fails(*given, env=PLAIN, ranks=ranks, code=1)
+        answered, n, server.behave = {r.user for r in server.requests[:9]}, len(server.requests), lambda r: reply(f"[[{better(r)}]]")
+        assert words in tpo.fails(*given, "--set", setting, "--resume", env=PLAIN, ranks=ranks, code=2)
+        details, _, text = judge(tpo, samples, server.url, out, *OF_PAIRS, "judge.comparisons=6", setting, ranks=ranks)
+        assert "begun anew" in text and answered.isdisjoint({r.user for r in server.requests[n:]})
+        first, _, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", *OF_PAIRS, "judge.comparisons=6", ranks=ranks)
+    sign = -1 if "verdicts" in setting else 1
+    assert [sign * d["elo"] for d in details] == [d["elo"] for d in first] and any(d["elo"] for d in first)
 
 
 @pytest.mark.parametrize("settings, words", [
@@ -240,3 +246,15 @@ def test_a_model_of_our_own_that_is_cut_off_decides_nothing(tpo, samples, tmp_pa
     assert "30 were cut off by judge.max_tokens or the model's context" in text
     _, counts, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "t.h5", "judge.max_tokens=3")
     assert counts["b_wins"] == 30
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_judge_that_never_gives_a_verdict_is_asked_no_more(tpo, tiny_model, tmp_path, ranks):
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 120)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "samples.h5", "--k", 3,
+           "--thought", "none", "--temperature", 1, "--top-p", 1, "--max-tokens", 4)
+    with FakeServer(lambda _: reply("<think>[[A]]</think>Both have their merits.")) as server:
+        text = tpo.fails(*arguments(tmp_path / "samples.h5", server.url, tmp_path / "s.h5", *OF_PAIRS, "judge.max_failed=1"),
+                         env=PLAIN, ranks=ranks, code=1)
+    assert "100 of the judge's answers in a row have no verdict; the last: no verdict that judge.pattern finds in the answer: " \
+           "Both have their merits." in text and not (tmp_path / "s.h5").exists()

@@ -254,5 +254,6 @@ def write_results(folder, name, facts, markdown):
 
 def machine_lines(machine):
     gpus = ", ".join(f"{g['name']}, {g['memory']}, driver {g['driver']}" for g in machine["gpus"])
-    return [f"Machine: {gpus or 'no GPU: the kernels ran on the host (emulated)'}; {machine['cpu']}, "
+    none = "no GPU: the kernels ran on the host (emulated)" if machine["emulated"] else "no GPU that nvidia-smi lists"
+    return [f"Machine: {gpus or none}; {machine['cpu']}, "
             f"{machine['cores']} cores; nvcc {machine['nvcc']}; {machine['compiler']}.", f"Commit {machine['commit']}, {machine['time']}.", ""]

@@ -85,11 +85,47 @@ static void a_match_that_means_nothing_is_kept_with_both_responses(void **state)
   free(j);
 }
 
+/* Of 11 responses 110 comparisons are made: mumbles forever, or every hundredth answer has a verdict. */
+static int mumbled;
+static const char *mumbles_forever(const char *a, const char *b)
+{
+  (void)a, (void)b;
+  return "<think>[[A]]</think>Hm.";
+}
+static const char *mumbles_mostly(const char *a, const char *b)
+{
+  (void)a, (void)b;
+  return ++mumbled % 100 ? "Hm." : "[[A]]";
+}
+
+static void a_judge_without_verdicts_is_asked_no_more(void **state)
+{
+  (void)state;
+  static const char *const responses[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"};
+  struct tpo_judge_config config = settings();
+  struct tpo_judge_item item = {
+      .id = "p", .instruction = "Do it.", .meta = "{}", .n_responses = 11, .responses = responses};
+  struct judged *j = calloc(1, sizeof *j);
+  judge(j, mumbles_forever, &config, &item);
+  assert_int_equal(j->status, TPO_E_STATE);
+  assert_contains(j->err.message,
+                  "100 of the judge's answers in a row have no verdict; the last: no verdict that "
+                  "judge.pattern finds in the answer: Hm.");
+  forget(j);
+  memset(j, 0, sizeof *j);
+  judge(j, mumbles_mostly, &config, &item);
+  assert_int_equal(j->status, 0);
+  assert_int_equal(number(j->counts, "unparsable"), 109);
+  forget(j);
+  free(j);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_win_counts_its_weight_in_both_positions),
       cmocka_unit_test(a_match_that_means_nothing_is_kept_with_both_responses),
+      cmocka_unit_test(a_judge_without_verdicts_is_asked_no_more),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,8 +24,8 @@ void tpo_cpu_linear_set(struct tpo_backend *be, struct tpo_linear *w, int row0, 
 void tpo_cpu_linear_get(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows, float *dst);
 void tpo_cpu_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                             int n);
-void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                                int n);
+void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                                const void *base, void *y, int n);
 void tpo_cpu_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                    void *dx, int n, bool add);
 void tpo_cpu_linear_backward_weight(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

@@ -11,7 +11,10 @@
 #include "judge/texts.h"
 #include "judge/unread.h"
 
-enum { MAX_RESPONSES = 1024 }; /* what sampling.k allows */
+enum {
+  MAX_RESPONSES = 1024, /* what sampling.k allows */
+  HOPELESS_AFTER = 100  /* answers in a row without a verdict: the judge, or judge.pattern, is of no use */
+};
 
 static const char builtin_system[] =
     "You are an impartial judge. You compare two answers to the same request "
@@ -49,6 +52,7 @@ struct judge_pairwise {
   struct tpo_watch watch;
   struct tally_counts counts;
   struct judge_unread unread;
+  int without;         /* answers in a row without a verdict, up to the last */
   struct tpo_buf said; /* of the answer that is read */
   double max_gradient_norm;
 };
@@ -206,6 +210,22 @@ static int keep_match(struct contest *c, const struct comparison *pair, const ch
   return 0;
 }
 
+/* Scores would all be equal, and no failure would tell. */
+static int follow(struct judge_pairwise *p, const struct judge_found *found, struct tpo_error *err)
+{
+  struct tpo_buf why = {0};
+  judge_unread_add(&p->unread, found);
+  p->without = found->reading == JUDGE_READ ? 0 : p->without + 1;
+  if (p->without < HOPELESS_AFTER) return 0;
+  judge_found_tell(found, "verdict", &why);
+  int status = why.failed ? tpo_fail(err, TPO_E_MEMORY, "out of memory while judging")
+                          : tpo_fail(err, TPO_E_STATE,
+                                     "%d of the judge's answers in a row have no verdict; the last: %s: %s",
+                                     p->without, why.data, p->said.data);
+  tpo_buf_free(&why);
+  return status;
+}
+
 static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)
 {
   struct judge_pairwise *p = arg;
@@ -221,8 +241,8 @@ static int take_answer(void *arg, struct ask_place place, struct ask_answer *ans
   }
   tpo_buf_clear(&p->said);
   int status = judge_read_verdict(&p->texts.reader, answer, &p->said, &found, err);
+  if (status == 0) status = follow(p, &found, err);
   if (status < 0) return status;
-  judge_unread_add(&p->unread, &found);
   c->outcomes[place.at] = (struct tally_outcome){found.verdict, found.weight};
   return found.reading == JUDGE_NOT_NAMED ? keep_match(c, &c->comparisons[place.at], found.match, err) : 0;
 }
