@@ -229,6 +229,7 @@ static int open_parts(struct tpo_cuda *cuda, struct tpo_error *err)
                     cudaGetErrorString(result));
   cuda->multiprocessors = properties.multiProcessorCount;
   cuda->shared_limit = properties.sharedMemPerBlockOptin;
+  snprintf(cuda->base.kernels, sizeof cuda->base.kernels, "cuda sm_%d%d", properties.major, properties.minor);
   snprintf(cuda->base.description, sizeof cuda->base.description, "cuda: GPU %d, %.60s, %.0f GiB",
            cuda->device, properties.name, (double)properties.totalGlobalMem / (1 << 30));
   int code = check_code(cuda, &properties, err);

@@ -18,6 +18,8 @@
 #include "tpo/base.h"
 
 enum tpo_compute_dtype { TPO_DTYPE_BF16, TPO_DTYPE_FP32 };
+/* Instruction sets of the CPU backend's kernels, in rising order. */
+enum tpo_isa { TPO_ISA_AUTO, TPO_ISA_SCALAR, TPO_ISA_AVX2, TPO_ISA_AVX512, TPO_ISA_AVX512_BF16 };
 enum tpo_backend_kind { TPO_BACKEND_AUTO, TPO_BACKEND_CPU, TPO_BACKEND_CUDA };
 
 struct tpo_model_config {        /* model: */
@@ -25,6 +27,7 @@ struct tpo_model_config {        /* model: */
   enum tpo_compute_dtype dtype;  /* bf16 | fp32 */
   enum tpo_backend_kind backend; /* auto | cpu | cuda */
   int threads;                   /* per rank; 0 = cores divided by the ranks on this host */
+  enum tpo_isa isa;              /* auto: the highest that pays on this CPU */
 };
 
 struct tpo_template_config { /* template: pieces for a chat template that is not recognised; all or none */
@@ -181,7 +184,8 @@ struct tpo_run_config {          /* run: */
   int kl_outputs;                /* outputs that the KL estimate is taken over; 0: none */
   bool tensorboard;              /* write TensorBoard event files */
   bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
-  int deadline; /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int deadline;       /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int start_deadline; /* seconds until all ranks are together, 60; 0: no limit */
 };
 
 struct tpo_config {

@@ -41,7 +41,7 @@ static bool prefer_cuda(void)
 static int open_cpu(struct tpo_backend **out, const struct tpo_backend_options *options,
                     struct tpo_error *err)
 {
-  int code = tpo_cpu_open(out, options->threads, err);
+  int code = tpo_cpu_open(out, options, err);
   if (code == 0) (*out)->sharers = options->local_size;
   return code;
 }
@@ -75,11 +75,16 @@ const char *tpo_backend_describe(const struct tpo_backend *be)
   return be->description;
 }
 
+const char *tpo_backend_kernels(const struct tpo_backend *be)
+{
+  return be->kernels;
+}
+
 const char *tpo_backend_list(void)
 {
   static char text[256];
   enum tpo_cpu_isa isa = tpo_cpu_detect();
-  tpo_cpu_choose(&isa, NULL);
+  tpo_cpu_choose(TPO_ISA_AUTO, &isa, NULL);
 #ifdef TPO_HAVE_CUDA
   snprintf(text, sizeof text, "cpu (%s), %s", tpo_cpu_isa_name(isa), tpo_cuda_list());
 #else

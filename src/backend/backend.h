@@ -13,6 +13,7 @@ struct tpo_backend {
   bool has_bf16; /* bf16 products are computed in bf16 arithmetic */
   void *fetched[TPO_FETCH_SLOTS]; /* host backends: what fetch_begin noted */
   char description[128];
+  char kernels[32];                          /* as tpo_backend_kernels gives it */
   const struct tpo_collectives *collectives; /* for tensors that MPI can't reach; NULL: host memory */
 };
 

@@ -1,6 +1,8 @@
 /* Opens the backend and the session of a command that computes; cores are shared among a host's ranks. */
 #include "cli/session.h"
 
+#include "cli/same.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,12 +60,14 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   }
   struct tpo_backend_options options = {.kind = config->model.backend,
                                         .threads = threads.n,
+                                        .isa = config->model.isa,
                                         .local_rank = tpo_comm_local_rank(in->comm),
                                         .local_size = tpo_comm_local_size(in->comm)};
   status = tpo_backend_open_with(&s->session.backend, &options, err);
   if (status == TPO_E_UNSUPPORTED) /* a backend that is not there was asked for: the settings are at fault */
     status = tpo_fail(err, TPO_E_USAGE, "model.backend: %s", strdupa(err->message));
   status = tpo_comm_agree(in->comm, status, err);
+  if (status == 0) status = warn_of_kernels(in->comm, tpo_backend_kernels(s->session.backend), err);
   if (status < 0) {
     progress_end(&s->bar);
     return status;

@@ -63,6 +63,10 @@ const struct config_key config_keys[] = {
     INT("model.threads", model.threads, 0, 4096, "0",
         "Threads of each rank. 0: the least of the affinity mask's cores, shared by the ranks whose masks meet, the "
         "cgroups' quota of CPU time (rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
+    CHOICE(
+        "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
+        "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
+        "Results of two of them differ in the last bits, so ranks on unlike CPUs are given one that all have."),
 
     TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
     TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
@@ -349,6 +353,9 @@ const struct config_key config_keys[] = {
           "`false`: go on with the last epoch's."),
     INT("run.deadline", run.deadline, 1, 10000000, "1800",
         "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
+    INT("run.start_deadline", run.start_deadline, 0, 10000000, "60",
+        "Seconds until the ranks of any command are together and have compared their settings; "
+        "then the job ends and tells who is missing. Reading a model comes later. 0: as long as it takes."),
 };
 const int config_n_keys = sizeof config_keys / sizeof *config_keys;
 
@@ -390,14 +397,26 @@ const char *config_key_name(int key)
   return dot ? dot + 1 : config_keys[key].path;
 }
 
+static bool is_among(int key, const char *const *paths, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(config_keys[key].path, paths[i]) == 0) return true;
+  return false;
+}
+
+bool config_may_differ_by_host(int key)
+{
+  static const char *const paths[] = {"model.path",      "model.threads", "data.train",
+                                      "data.validation", "judge.cache",   "run.baseline"};
+  return is_among(key, paths, sizeof paths / sizeof *paths);
+}
+
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
-      "model.threads",      "sampling.slots",    "judge.max_failed",    "judge.slots",
-      "judge.batch_tokens", "judge.concurrency", "judge.timeout",       "judge.retries",
-      "judge.cache",        "judge.key_env",     "train.state_minutes", "run.dir",
-      "run.iterations",     "run.deadline",      "run.baseline",        "run.tensorboard"};
-  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
-    if (strcmp(config_keys[key].path, free_keys[i]) == 0) return false;
-  return true;
+      "model.threads",      "model.isa",           "sampling.slots", "judge.max_failed", "judge.slots",
+      "judge.batch_tokens", "judge.concurrency",   "judge.timeout",  "judge.retries",    "judge.cache",
+      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.start_deadline",
+      "run.deadline",       "run.baseline",        "run.tensorboard"};
+  return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }

@@ -65,6 +65,9 @@ const char *config_key_name(int key);                 /* the path's last part */
 /* Whether samples, scores or weights depend on the key: a run may go
  * on with another value where they don't. */
 bool config_bears_on_results(int key);
+/* Whether the ranks of one run may have different values: what depends on the host, and paths whose contents
+ * are compared instead, or that rank 0 alone reads. */
+bool config_may_differ_by_host(int key);
 
 /* One scalar, or one item of a list. */
 struct config_value {

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
+#include "steps/same.h"
 #include "tpo/judge.h"
 #include "tpo/report.h"
 
@@ -357,6 +358,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = same_judge(session->comm, &session->config->judge, err);
   if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);

@@ -124,6 +124,7 @@ int tpo_backend_open_reference(struct tpo_backend **out, struct tpo_error *err)
   reference->base.close = reference_close;
   reference->base.has_bf16 = false;
   snprintf(reference->base.description, sizeof reference->base.description, "reference: plain C, 1 thread");
+  strcpy(reference->base.kernels, "reference");
   *out = &reference->base;
   return 0;
 }
