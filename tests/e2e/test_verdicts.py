@@ -196,7 +196,7 @@ def test_how_answers_are_read_is_part_of_a_judging(tpo, samples, tmp_path, setti
         answered, n, server.behave = {r.user for r in server.requests[:9]}, len(server.requests), lambda r: reply(f"[[{better(r)}]]")
         assert words in tpo.fails(*given, "--set", setting, "--resume", env=PLAIN, ranks=ranks, code=2)
         details, _, text = judge(tpo, samples, server.url, out, *OF_PAIRS, "judge.comparisons=6", setting, ranks=ranks)
-        assert "begun anew" in text and answered.isdisjoint({r.user for r in server.requests[n:]})
+        assert "nothing of it is lost" in text and answered.isdisjoint({r.user for r in server.requests[n:]})
         first, _, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", *OF_PAIRS, "judge.comparisons=6", ranks=ranks)
     sign = -1 if "verdicts" in setting else 1
     assert [sign * d["elo"] for d in details] == [d["elo"] for d in first] and any(d["elo"] for d in first)
