@@ -42,6 +42,7 @@ static void begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass)
 template <class Act> static void fill_activation_ops(struct tpo_ops *ops)
 {
   ops->activation_size = sizeof(Act);
+  ops->training_reserve = tpo_cuda_training_reserve<Act>;
   ops->linear_forward = tpo_cuda_linear_forward<Act>;
   ops->linear_forward_add = tpo_cuda_linear_forward_add<Act>;
   ops->linear_backward_input = tpo_cuda_linear_backward_input<Act>;
@@ -77,6 +78,7 @@ static void fill_ops(struct tpo_ops *ops)
   ops->zero = tpo_cuda_zero;
   ops->check = tpo_cuda_check;
   ops->memory_available = tpo_cuda_memory_available;
+  ops->training_scratch = tpo_cuda_training_bytes;
   ops->fetch_begin = tpo_cuda_fetch_begin;
   ops->fetch_end = tpo_cuda_fetch_end;
   ops->replay = tpo_cuda_replay;

@@ -18,6 +18,15 @@ int tpo_cuda_fetch_end(struct tpo_backend *be, int slot, void *host_dst, size_t 
 int tpo_cuda_staging_open(struct tpo_cuda *cuda, struct tpo_error *err);
 void tpo_cuda_staging_close(struct tpo_cuda *cuda);
 
+/* training.cu */
+size_t tpo_cuda_training_bytes(struct tpo_backend *be, const struct tpo_training_shape *shape);
+template <class Act>
+int tpo_cuda_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                              struct tpo_error *err);
+/* What these take of their slots: lm_head.cu, rows of any number up to n; norm.cu, its backward. */
+template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n);
+size_t tpo_cuda_norm_scratch(const struct tpo_cuda *cuda, int dim);
+
 /* graph.cu */
 int tpo_cuda_replay(struct tpo_backend *be, uint64_t key);
 void tpo_cuda_record_end(struct tpo_backend *be);

@@ -23,7 +23,7 @@ TPO_API int tpo_backend_open(struct tpo_backend **out, enum tpo_backend_kind kin
 struct tpo_backend_options {
   enum tpo_backend_kind kind; /* auto: cuda where it is built in and a GPU is there, else cpu */
   int threads;                /* as above */
-  int local_rank, local_size; /* this rank among those of its host */
+  int local_rank, local_size; /* this rank among those of its host, whose memory they share */
   enum tpo_isa isa;           /* of the CPU backend; TPO_E_USAGE where this CPU doesn't have it */
 };
 TPO_API int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,

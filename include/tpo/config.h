@@ -124,6 +124,7 @@ struct tpo_judge_config { /* judge: */
   double temperature; /* pairwise, http */
   int slots;          /* pairwise:DIR: sequences at once */
   char *model;        /* http: the model's name at the server */
+  char *request;      /* http: JSON object of fields of the request, null for those left out; NULL: none */
   char *key_env;      /* http: environment variable with the key */
   char *cache;        /* http: folder of answers; NULL: in the run folder, else none */
   int concurrency;    /* http: requests under way, over all ranks */

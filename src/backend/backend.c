@@ -38,14 +38,21 @@ static bool prefer_cuda(void)
 }
 #endif
 
+static int open_cpu(struct tpo_backend **out, const struct tpo_backend_options *options,
+                    struct tpo_error *err)
+{
+  int code = tpo_cpu_open(out, options, err);
+  if (code == 0) (*out)->sharers = options->local_size;
+  return code;
+}
+
 int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
                           struct tpo_error *err)
 {
   *out = NULL;
   switch (options->kind) {
-  case TPO_BACKEND_AUTO:
-    return prefer_cuda() ? open_cuda(out, options, err) : tpo_cpu_open(out, options, err);
-  case TPO_BACKEND_CPU: return tpo_cpu_open(out, options, err);
+  case TPO_BACKEND_AUTO: return prefer_cuda() ? open_cuda(out, options, err) : open_cpu(out, options, err);
+  case TPO_BACKEND_CPU: return open_cpu(out, options, err);
   case TPO_BACKEND_CUDA: return open_cuda(out, options, err);
   }
   return tpo_fail(err, TPO_E_UNSUPPORTED, "backend number %d is unknown; expected auto, cpu or cuda",

@@ -185,17 +185,19 @@ bool cores_quota(const char *root, double *cores, char path[4096])
   return isfinite(*cores);
 }
 
-static void take_fewer(struct cores *out, double n, const char *why, const char *where, int ranks)
+static void take_fewer(struct cores *out, double n, const char *why, const char *where, int ranks,
+                       const char *whose)
 {
   if (n < 1) n = 1;
   if (out->n > 0 && n >= out->n) return;
   int len = snprintf(out->why, sizeof out->why, "%.80s%.300s", why, where);
   if (ranks > 1 && len > 0 && (size_t)len < sizeof out->why)
-    snprintf(out->why + len, sizeof out->why - (size_t)len, ", shared by the host's %d ranks", ranks);
+    snprintf(out->why + len, sizeof out->why - (size_t)len, ", shared by %s%d ranks", whose, ranks);
   out->n = (int)n;
 }
 
-void cores_of_rank(struct cores *out, const char *root, int affinity, int ranks, const char *slurm)
+void cores_of_rank(struct cores *out, const char *root, int affinity, int beside, int ranks,
+                   const char *slurm)
 {
   double quota;
   char path[4096], why[80];
@@ -203,12 +205,13 @@ void cores_of_rank(struct cores *out, const char *root, int affinity, int ranks,
   const char *at = slurm ? slurm : "";
   *out = (struct cores){0};
   if (ranks < 1) ranks = 1;
-  snprintf(why, sizeof why, "%d cores of the affinity mask", affinity);
-  take_fewer(out, affinity / ranks, why, "", ranks);
+  if (beside < 1) beside = 1;
+  snprintf(why, sizeof why, "%d core%s of the affinity mask", affinity, affinity == 1 ? "" : "s");
+  take_fewer(out, affinity / beside, why, "", beside, "");
   if (cores_quota(root, &quota, path)) {
     snprintf(why, sizeof why, "%g cores' time by ", quota);
-    take_fewer(out, fmin(ceil(quota / ranks), 1 << 20), why, path, ranks);
+    take_fewer(out, fmin(ceil(quota / ranks), 1 << 20), why, path, ranks, "the host's ");
   }
   if (next_number(&at, &of_task) && *at == '\0' && of_task > 0 && of_task < 1 << 20)
-    take_fewer(out, (double)of_task, "SLURM_CPUS_PER_TASK=", slurm, 1);
+    take_fewer(out, (double)of_task, "SLURM_CPUS_PER_TASK=", slurm, 1, "");
 }

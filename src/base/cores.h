@@ -18,9 +18,10 @@ struct cores {
   int n;         /* at least 1 */
   char why[512]; /* "16 cores of the affinity mask, shared by 2 ranks" */
 };
-/* The least of: the mask's cores and the quota, which the host's ranks share, the quota rounded up; and
- * Slurm's cores of a task (slurm: the value of SLURM_CPUS_PER_TASK or NULL; one that is no number above 0
- * takes nothing). */
-void cores_of_rank(struct cores *out, const char *root, int affinity, int ranks, const char *slurm);
+/* The least of: the mask's cores, which are shared by `beside` ranks whose masks meet it (this one among
+ * them); the quota, which all ranks of the host share, rounded up; and Slurm's cores of a task (slurm: the
+ * value of SLURM_CPUS_PER_TASK or NULL; one that is no number above 0 takes nothing). */
+void cores_of_rank(struct cores *out, const char *root, int affinity, int beside, int ranks,
+                   const char *slurm);
 
 #endif

@@ -119,7 +119,7 @@ int tpo_pool_create(struct tpo_pool **out, int n_threads, struct tpo_error *err)
 {
   *out = NULL;
   struct cores usable;
-  cores_of_rank(&usable, "/", cores_of_affinity(), 1, NULL);
+  cores_of_rank(&usable, "/", cores_of_affinity(), 1, 1, NULL);
   int cores = usable.n;
   if (n_threads == 0) n_threads = cores;
   if (n_threads < 0 || n_threads > 4096)

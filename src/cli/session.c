@@ -8,19 +8,22 @@
 #include <unistd.h>
 
 #include "base/cores.h"
+#include "cli/masks.h"
 #include "config/keys.h"
 
-/* Threads of this rank, and who says so. */
-static void choose_threads(const struct invocation *in, struct cores *out)
+/* Threads of this rank, and who says so. All ranks, for some may be given theirs. */
+static int choose_threads(const struct invocation *in, struct cores *out, struct tpo_error *err)
 {
+  int beside, status = masks_beside(in->comm, &beside, err);
   const struct tpo_config *config = &in->config;
   int key = config_find_key("model.threads", strlen("model.threads"));
   if (config->model.threads > 0) {
     *out = (struct cores){.n = config->model.threads};
     snprintf(out->why, sizeof out->why, "model.threads, %.300s", config_origin(config, key));
   } else
-    cores_of_rank(out, "/", cores_of_affinity(), tpo_comm_local_size(in->comm),
+    cores_of_rank(out, "/", cores_of_affinity(), beside, tpo_comm_local_size(in->comm),
                   getenv("SLURM_CPUS_PER_TASK"));
+  return status;
 }
 
 /* A bar where there is a terminal that can take it away again. */
@@ -50,7 +53,11 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   if (status < 0) return status;
   cli_session_open_plain(s, in);
   struct cores threads;
-  choose_threads(in, &threads);
+  status = choose_threads(in, &threads, err);
+  if (status < 0) {
+    progress_end(&s->bar);
+    return status;
+  }
   struct tpo_backend_options options = {.kind = config->model.backend,
                                         .threads = threads.n,
                                         .isa = config->model.isa,

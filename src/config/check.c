@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/judge_kinds.h"
 #include "config/keys.h"
+#include "config/request.h"
 
 struct check {
   const struct tpo_config *config;
@@ -293,6 +294,12 @@ static void check_comparisons(struct check *check)
             judge->comparisons, k, least);
 }
 
+static void check_request(struct check *check)
+{
+  const char *problem = config_request_problem(check->config->judge.request);
+  if (problem) PROBLEM(check, "judge.request", "judge.request: %s", problem);
+}
+
 static void check_run(struct check *check)
 {
   const struct tpo_run_config *r = &check->config->run;
@@ -325,6 +332,7 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
     check_routes(&check);
     check_terms(&check);
     check_comparisons(&check);
+    check_request(&check);
     check_run(&check);
   }
   return config_report_end(&check.report, report, err);

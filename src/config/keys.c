@@ -61,8 +61,8 @@ const struct config_key config_keys[] = {
     CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
-        "Threads of each rank. 0: the least of the affinity mask's cores and the cgroups' quota of CPU time "
-        "(rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
+        "Threads of each rank. 0: the least of the affinity mask's cores, shared by the ranks whose masks meet, the "
+        "cgroups' quota of CPU time (rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
     CHOICE(
         "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
         "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
@@ -154,9 +154,11 @@ const struct config_key config_keys[] = {
          "`pairwise:DIR` a language model that compares responses two by two, "
          "`http:URL` a server that speaks OpenAI's chat protocol, `command:PROGRAM` a program of yours; "
          "`route` chooses one of these by the instruction, `sum` adds up what several of them give."),
-    REAL("judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
-         "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
-         "before the run stops; up to it they are left out and counted."),
+    REAL(
+        "judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
+        "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
+        "before the run stops; up to it they are left out and counted. 100 responses in a row without a score "
+        "stop it in any case."),
     TRUTH("judge.strict", judge.strict, "true",
           "Judge `rule`: constraints must hold in the response as it is. "
           "`false`: also when its first or last line or its asterisks are taken away "
@@ -232,6 +234,10 @@ const struct config_key config_keys[] = {
         "Judge `pairwise`: sequences that a rank generates at once. "
         "It changes speed and memory, never the verdicts."),
     TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
+    {"judge.request", KEY_MAP, AT(judge.request), 0, 0, 0, 0, NULL, NULL,
+     "Judge `http`: fields of the request beside or in place of its own (`temperature`, `max_tokens`, `n`, `seed`); null "
+     "leaves one out, as in `{max_tokens: null, max_completion_tokens: 2048, reasoning_effort: low}`. "
+     "`--set judge.request.NAME=VALUE` sets one of them."},
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
          "Judge `http`: name of the environment variable that holds the server's key; "
          "none is sent where it is not set. The key itself is written nowhere."),
@@ -244,7 +250,7 @@ const struct config_key config_keys[] = {
         "Judges `http` and `command`: seconds that one answer may take."),
     INT("judge.retries", judge.retries, 0, 1000, "6",
         "Judge `http`: further attempts after a broken connection, "
-        "a time-out or the answers 429 and 5xx, with growing pauses."),
+        "a time-out or the answers 408, 429 and 5xx, with growing pauses."),
 
     CHOICE("pairs.mode", pairs.mode, "best-worst|all", "best-worst",
            "`best-worst` makes one pair of an instruction's samples; "
@@ -302,7 +308,8 @@ const struct config_key config_keys[] = {
     INT("train.epochs", train.epochs, 1, 10000, "1", "Passes over the pairs in each iteration."),
     TRUTH("train.shuffle", train.shuffle, "true", "Whether each epoch has the pairs in a new order."),
     INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
-        "Most tokens in one packed forward pass. It changes speed and memory."),
+        "Most tokens in one packed forward pass; a longer pair is a pass of its own, in the same memory, with more of "
+        "it computed twice. It changes speed and memory."),
     INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
         "A pair with a sequence (prompt and output) longer than this is left out and told (but see "
         "truncate); 0 is the model's context length."),

@@ -16,6 +16,7 @@ enum key_type {
   KEY_LIST,        /* char **, with its int count at `second` */
   KEY_TERMS,       /* struct tpo_judge_term *, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
+  KEY_MAP,         /* char *, JSON of an object (config/map.h), NULL when not given */
   KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
 
@@ -79,15 +80,17 @@ struct config_value {
 bool config_parse_number(const struct config_value *value, double *out);
 /* Stores a value into the field of `key`.
  * On failure 0 is not returned and *problem says what was expected. */
-int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
-                 struct tpo_buf *problem); /* not KEY_VERDICTS and KEY_TERMS, which are read from a tree */
+int config_store(
+    struct tpo_config *config, int key, const struct config_value *values, int n_values,
+    struct tpo_buf *problem); /* not KEY_MAP, KEY_VERDICTS and KEY_TERMS, which are read from a tree */
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */
 /* "an integer from 1 to 1024", for messages and the reference page. */
 void config_describe(int key, struct tpo_buf *out);
-/* Text as a YAML scalar. */
+/* Text as a YAML scalar, in quotes where it needs them, or in any case. */
 void config_append_text(const char *text, struct tpo_buf *out);
+void config_append_quoted(const char *text, struct tpo_buf *out);
 /* The value as YAML that reads back the same. */
 void config_append_value(const struct tpo_config *config, int key, struct tpo_buf *out);
 /* A message when the field's value is outside its key's range. */

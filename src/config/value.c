@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
+#include "config/map.h"
 #include "config/terms.h"
 #include "config/verdicts.h"
 
@@ -203,7 +204,7 @@ int config_store(struct tpo_config *config, int key, const struct config_value *
 void config_release(struct tpo_config *config, int key)
 {
   const struct config_key *info = &config_keys[key];
-  if (info->type == KEY_TEXT) {
+  if (info->type == KEY_TEXT || info->type == KEY_MAP) {
     char **text = field(config, info->offset);
     free(*text);
     *text = NULL;
@@ -256,6 +257,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_BOOL: tpo_buf_puts(out, "true or false"); break;
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
+  case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
   case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
   case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
@@ -270,17 +272,22 @@ void config_describe(int index, struct tpo_buf *out)
   }
 }
 
-/* Whatever YAML would not take literally, or would fold or strip, is escaped. */
 void config_append_text(const char *text, struct tpo_buf *out)
 {
   size_t len = strlen(text);
   bool simple = len > 0 && (isalpha((unsigned char)text[0]) || text[0] == '/' || text[0] == '.');
   for (size_t i = 0; simple && i < len; i++)
     simple = isalnum((unsigned char)text[i]) || strchr("_./-+", text[i]);
-  if (simple && choice_of("null|true|false|yes|no|on|off|...", text, len) < 0) {
+  if (simple && choice_of("null|true|false|yes|no|on|off|...", text, len) < 0)
     tpo_buf_append(out, text, len);
-    return;
-  }
+  else
+    config_append_quoted(text, out);
+}
+
+/* Whatever YAML would not take literally, or would fold or strip, is escaped. */
+void config_append_quoted(const char *text, struct tpo_buf *out)
+{
+  size_t len = strlen(text);
   tpo_buf_putc(out, '"');
   for (size_t i = 0; i < len;) {
     size_t begin = i;
@@ -329,6 +336,7 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
       tpo_buf_puts(out, "null");
     break;
   }
+  case KEY_MAP: config_map_append(*(char *const *)at, out); break;
   case KEY_LIST: {
     char *const *list = *(char **const *)at;
     int count = *(const int *)field(config, key->second);

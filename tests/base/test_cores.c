@@ -188,7 +188,7 @@ static void the_least_of_mask_quota_and_slurm_is_taken(void **state)
     const char *why;
   } cases[] = {
       {"max 100000", NULL, 16, 1, 16, "16 cores of the affinity mask"},
-      {"max 100000", NULL, 16, 3, 5, "16 cores of the affinity mask, shared by the host's 3 ranks"},
+      {"max 100000", NULL, 16, 3, 5, "16 cores of the affinity mask, shared by 3 ranks"},
       {"350000 100000", NULL, 16, 1, 4, "3.5 cores' time by /sys/fs/cgroup/job/cpu.max"},
       {"350000 100000", NULL, 16, 2, 2,
        "3.5 cores' time by /sys/fs/cgroup/job/cpu.max, shared by the host's 2 ranks"},
@@ -196,9 +196,9 @@ static void the_least_of_mask_quota_and_slurm_is_taken(void **state)
       {"20000 100000", NULL, 16, 1, 1, "0.2 cores' time by /sys/fs/cgroup/job/cpu.max"},
       {"200000 100000", NULL, 16, 8, 1,
        "2 cores' time by /sys/fs/cgroup/job/cpu.max, shared by the host's 8 ranks"},
-      {"max 100000", NULL, 2, 4, 1, "2 cores of the affinity mask, shared by the host's 4 ranks"},
+      {"max 100000", NULL, 2, 4, 1, "2 cores of the affinity mask, shared by 4 ranks"},
       {"max 100000", "4", 16, 2, 4, "SLURM_CPUS_PER_TASK=4"},
-      {"max 100000", "12", 16, 2, 8, "16 cores of the affinity mask, shared by the host's 2 ranks"},
+      {"max 100000", "12", 16, 2, 8, "16 cores of the affinity mask, shared by 2 ranks"},
       {"300000 100000", "4", 16, 1, 3, "3 cores' time by /sys/fs/cgroup/job/cpu.max"},
       {"max 100000", "0", 6, 1, 6, "6 cores of the affinity mask"},
       {"max 100000", "-2", 6, 1, 6, "6 cores of the affinity mask"},
@@ -212,10 +212,16 @@ static void the_least_of_mask_quota_and_slurm_is_taken(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct cores cores;
     put("sys/fs/cgroup/job/cpu.max", cases[i].quota);
-    cores_of_rank(&cores, root, cases[i].affinity, cases[i].ranks, cases[i].slurm);
+    cores_of_rank(&cores, root, cases[i].affinity, cases[i].ranks, cases[i].ranks, cases[i].slurm);
     if (cores.n != cases[i].n) fail_msg("case %zu: %d threads (%s)", i, cores.n, cores.why);
     assert_string_equal(cores.why, cases[i].why);
   }
+  struct cores cores;
+  put("sys/fs/cgroup/job/cpu.max", "1200000 100000");
+  cores_of_rank(&cores, root, 8, 1, 2, NULL); /* bound to cores of its own; the quota is the host's */
+  assert_int_equal(cores.n, 6);
+  cores_of_rank(&cores, root, 4, 1, 2, NULL);
+  assert_string_equal(cores.why, "4 cores of the affinity mask");
 }
 
 int main(void)

@@ -75,7 +75,7 @@ static void zero_threads_means_the_cores_that_are_ours(void **state)
   struct tpo_pool *pool;
   assert_int_equal(tpo_pool_create(&pool, 0, NULL), 0);
   struct cores ours; /* a quota may take some of the mask's */
-  cores_of_rank(&ours, "/", CPU_COUNT(&saved), 1, NULL);
+  cores_of_rank(&ours, "/", CPU_COUNT(&saved), 1, 1, NULL);
   assert_int_equal(tpo_pool_threads(pool), ours.n);
   tpo_pool_destroy(pool);
   CPU_ZERO(&one);

@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT, environment
 
 BUILD = ROOT / "build" / "emulated"
-RUN = [sys.executable, str(ROOT / "tests" / "gpu" / "run"), "--first-hour", "--emulated", "--skip-build"]
+RUN = [sys.executable, str(ROOT / "tests" / "gpu" / "run"), "--first-hour", "--emulated", "--skip-build",
+       "--carried", "none.tar.xz"]  # not those that may lie in .gpu
 emulated = pytest.mark.skipif(not (BUILD / "bench_gpu_model").exists(),
                               reason=f"{BUILD}/bench_gpu_model is not built (target gpu_first_hour of --preset emulated)")
 
@@ -72,10 +73,8 @@ def test_the_whole_hour_goes_through(tmp_path):
     status, text, found = run(tmp_path, BUILD)
     names = [name for name, _ in order()[:-1]]
     assert list(found) == names, text
-    built = {"invariance": list(BUILD.glob("tests/test_backend_cuda_invariance")), "nccl": list(BUILD.glob("tests/[tm]*_c*_nccl"))}
-    expected = {name: "passed" if built.get(name, True) else "failed" for name in names}
-    assert {name: found[name]["status"] for name in names} == expected, text
-    assert status == ("failed" in expected.values())
+    assert {name: found[name]["status"] for name in names} == {name: "passed" for name in names}, text
+    assert status == 0
     assert all(entry["seconds"] <= entry["limit"] for entry in found.values())
     # What was asked for is what was measured.
     assert [found[name]["results"][0]["graphs"] for name in ("generate", "generate-no-graphs")] == [True, False]
@@ -84,7 +83,7 @@ def test_the_whole_hour_goes_through(tmp_path):
     assert len([line for line in found["kernels"]["results"] if "seconds" in line and "kernel" in line]) > 20
     assert "without racecheck, since the kernels ran on the host" in found["racecheck"]["note"]
     summary = (tmp_path / "first-hour.md").read_text()
-    assert all(f"| {name} | {expected[name]} |" in summary for name in names)
+    assert all(f"| {name} | passed |" in summary for name in names)
     assert "Emulated: these figures say nothing" in summary and "## Generation" in summary
     assert "test_backend_cuda_paged" in (tmp_path / "first-hour.log").read_text()
     assert not list(tmp_path.glob("*part*"))

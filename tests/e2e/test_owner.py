@@ -39,8 +39,8 @@ def held(tiny_model, tmp_path):
     judge.write_text(PROGRAM % str(hold))
     judge.chmod(0o755)
     path = tmp_path / "run.yaml"
-    path.write_text(CONFIG.format(model=tiny_model, data=tmp_path, run_dir=tmp_path / "run", deadline=60)
-                    .replace("epochs: 4", "epochs: 1") + f"judge: 'command:{judge}'\n")
+    path.write_text(CONFIG.format(model=tiny_model, data=tmp_path, run_dir=tmp_path / "run", deadline=60,
+                                  epochs=1) + f"judge: 'command:{judge}'\n")
     return path, tmp_path / "run", hold
 
 

@@ -183,11 +183,12 @@ def test_a_run_tells_how_long_before_its_end_it_must_be_told(whole):
 @pytest.mark.parametrize("name, args, env, message", [
     ("single-node", ["{folder}/nothing.yaml", "{folder}/run"], {}, "nothing.yaml"),
     ("sweep", ["{folder}/config.yaml"], {}, "usage: sbatch --job-name=NAME"),
+    ("single-node", ["--chdir"], {}, "submit this script in the repository's folder instead"),
     ("preempt", ["c.yaml", "{folder}/run"], {"TPO_NOTICE": "2m"}, "notice=2m in the site block: expected whole seconds"),
 ])
 def test_a_job_that_fails_does_so_with_its_status_and_stays_away(cluster, tmp_path, name, args, env, message):
-    job = submit(cluster, name, *[a.format(folder=tmp_path) for a in args], options=["--job-name=fails"] + ["--array=0"] * (name == "sweep"),
-                 env=env)
+    job = submit(cluster, name, *[a.format(folder=tmp_path) for a in args], env=env,
+                 options=["--job-name=fails", *["--array=0"] * (name == "sweep"), *[f"--chdir={tmp_path}"] * ("--chdir" in args)])
     assert cluster.finish(job) == "FAILED"
     known = cluster.state(job)[1]
     assert known["ExitCode"] == "2:0" and known["Restarts"] == "0" and message in log(cluster, job)

@@ -192,3 +192,33 @@ def test_any_judge_may_be_given_a_repetition_term(tpo, samples, program, tmp_pat
                 assert b["score"] == pytest.approx(a["score"] - 3 * term["share"]) and "repetition_term" not in a["detail"]
     assert "judge.repetition" in tpo.fails("judge", "--samples", samples, "--out", tmp_path / "s.h5", "--judge", "rule", "--set",
                                            "judge.repetition=-1", code=2)
+
+
+DYING = """#!/usr/bin/env python3
+import json, os, sys
+for i, line in enumerate(sys.stdin):
+    r = json.loads(line)
+    if i == %d and os.path.exists(%r):
+        sys.exit(3)
+    print(json.dumps({"id": r["id"], "scores": [len(x["text"]) for x in r["responses"]]}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_judging_that_was_stopped_is_taken_up_again(tpo, samples, tmp_path, ranks):
+    """Its scores, details and scales are those of one that nothing stopped."""
+    path, dies = tmp_path / "judge.py", tmp_path / "dies"
+    path.write_text(DYING % (7 if ranks == 0 else 4, str(dies)))
+    path.chmod(0o755)
+    args = ["judge", "--samples", samples, "--out", tmp_path / "s.h5", *sum_args([("rule", 2), (f"command:{path}", 1)])]
+    dies.touch()
+    assert "exit status 3" in tpo.fails(*args, ranks=ranks, code=1)
+    assert not (tmp_path / "s.h5").exists()
+    dies.unlink()
+    result = tpo(*args, "--resume", ranks=ranks)
+    assert result.returncode == 0, result.stderr.decode()
+    again = read(tmp_path / "s.h5")
+    tpo.ok(*args[:4], tmp_path / "whole.h5", *args[5:])
+    assert json.dumps(again) == json.dumps(read(tmp_path / "whole.h5"))
+    if ranks == 0:  # of two, either may have been stopped in its first batch
+        assert "are judged already" in result.stderr.decode()

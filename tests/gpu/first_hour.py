@@ -204,7 +204,10 @@ class Hour:
         if self.args.skip_build:
             outcome.of_version(self.command([self.program("tpo"), "--version"])[1])
             return words + f"{self.machine.build} as it is (--skip-build)"
-        self.machine.make([TARGET], self.folder / "gpu-build.log", self.end - time.time())
+        try:
+            self.machine.make([TARGET], self.folder / "gpu-build.log", self.end - time.time())
+        except gpu.Failure as failure:
+            raise gpu.Failure(f"{words}{failure}") from None
         return words + f"built in {time.time() - begin:.0f} seconds"
 
     def try_carried(self):

@@ -190,6 +190,7 @@ static const struct tpo_ops cpu_ops = {
     .copy = cpu_copy,
     .zero = cpu_zero,
     .check = cpu_check,
+    .training_scratch = tpo_cpu_training_scratch,
     .linear_create = tpo_cpu_linear_create,
     .linear_free = tpo_cpu_linear_free,
     .linear_set = tpo_cpu_linear_set,

@@ -16,6 +16,10 @@ struct tpo_linear {
   uint32_t *words;
 };
 
+/* Rows and vocabulary entries of the gradient of the LM head's logits that exist at once. */
+#define TPO_HEAD_ROWS 1024
+#define TPO_HEAD_COLS 1536
+
 int tpo_cpu_linear_create(struct tpo_backend *be, int rows, int cols, enum tpo_dtype dtype,
                           struct tpo_linear **out, struct tpo_error *err);
 void tpo_cpu_linear_free(struct tpo_backend *be, struct tpo_linear *w);
