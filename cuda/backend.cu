@@ -243,6 +243,7 @@ static int open_parts(struct tpo_cuda *cuda, struct tpo_error *err)
 static void close_cuda(struct tpo_backend *be)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
+  if (cuda->stuck) return; /* freeing would wait; all of it ends with the process */
   if (cuda->stream) cudaStreamSynchronize(cuda->stream);
   tpo_cuda_record_close(cuda);
   tpo_cuda_paged_close(cuda);

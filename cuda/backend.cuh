@@ -50,6 +50,7 @@ struct tpo_cuda {
   struct tpo_cuda_record *record;
   struct tpo_cuda_staging *staging;
   struct tpo_error error; /* the first since the last check */
+  bool stuck; /* an exchange that was aborted never ended: nothing may wait for the GPU any more */
 };
 
 static inline struct tpo_cuda *tpo_cuda_of(struct tpo_backend *be)

@@ -88,9 +88,10 @@ static void abort_comm(struct tpo_device_comm *comm)
     state = cudaStreamQuery(comm->stream);
   }
   cudaGetLastError(); /* not to be met again by check */
-  if (state == cudaErrorNotReady)
+  if (state == cudaErrorNotReady) {
+    comm->cuda->stuck = true;
     free(comm);
-  else
+  } else
     free_parts(comm);
 }
 

@@ -100,6 +100,15 @@ struct tpo_paged_plan *plan_for_caller(struct tpo_cuda *cuda, const struct tpo_k
   return made ? paged->caller : NULL;
 }
 
+/* Kernels may be loaded when they are launched first; the first pass that has parts to fold may be one that is
+ * being recorded, when nothing can be loaded. */
+cudaError_t load_fold_parts()
+{
+  cudaFuncAttributes ignored;
+  cudaError_t result = cudaFuncGetAttributes(&ignored, fold_parts<float>);
+  return result == cudaSuccess ? cudaFuncGetAttributes(&ignored, fold_parts<__nv_bfloat16>) : result;
+}
+
 } // namespace
 
 int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
@@ -110,8 +119,12 @@ int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
     paged->pass = tpo_paged_plan_new();
     paged->caller = tpo_paged_plan_new();
   }
-  if (paged && paged->pass && paged->caller) return 0;
-  return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (!paged || !paged->pass || !paged->caller) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  cudaError_t loaded = load_fold_parts();
+  return loaded == cudaSuccess
+             ? 0
+             : tpo_fail(err, TPO_E_UNSUPPORTED, "GPU %d: a kernel of attention can't be loaded: %s",
+                        cuda->device, cudaGetErrorString(loaded));
 }
 
 void tpo_cuda_paged_close(struct tpo_cuda *cuda)

@@ -24,11 +24,14 @@ notice_of() { # RUN_DIR
   echo $((measured > notice ? measured : notice))
 }
 
-# When Slurm will end the job, seconds since 1970; nothing where it can't be asked, or where there is no limit.
+# When Slurm will end the job, seconds since 1970; nothing where it can't be asked, or where there is no limit. A user's own
+# settings for squeue (SQUEUE_STATES, a time format) would have it answer something else.
 end_of_job() {
   local end
-  end=$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null) || return 0
-  date -d "$end" +%s 2>/dev/null || true
+  end=$(unset "${!SQUEUE_@}" SLURM_TIME_FORMAT && squeue --noheader --jobs="$job" --format=%e 2>/dev/null) || return 0
+  [[ $end =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T ]] || return 0
+  end=$(date -d "$end" +%s 2>/dev/null) || return 0
+  [ "$end" -le "$(date +%s)" ] || echo "$end"
 }
 
 # When to ask the run to stop: so long before the end, though not before half of the time that is left has been used, or
@@ -77,7 +80,7 @@ is_preempted() {
 run_job() { # CONFIG RUN_DIR [OPTION OF tpo run...]
   [ $# -ge 2 ] || refuse "usage: sbatch --job-name=NAME launch/slurm/SCRIPT.sbatch CONFIG.yaml RUN_DIR [options of tpo run]"
   [[ $notice =~ ^[1-9][0-9]{0,5}$ ]] || refuse "notice=$notice in the site block: expected whole seconds, from 1 to 999999"
-  local config=$1 run_dir=$2 resume=() step watcher status=0
+  local config=$1 run_dir=$2 resume=() step='' watcher status=0 interrupted
   shift 2
   [ -f "$run_dir/manifest.json" ] && resume=(--resume)
   tell "start ${SLURM_RESTART_COUNT:-0} on $SLURM_JOB_NODELIST: tpo run $config --run-dir $run_dir $* ${resume[*]}"
@@ -97,16 +100,17 @@ run_job() { # CONFIG RUN_DIR [OPTION OF tpo run...]
   # --kill-on-bad-exit ends the others at once when a rank dies; one that hangs ends the job after `run.deadline` seconds.
   # In the background: bash runs a trap only when no command in the foreground holds it up.
   asked=0
+  trap ask_run USR1
+  trap 'interrupted=1' TERM # Slurm sends it to the ranks as well
   srun --mpi=pmix --distribution=block --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --cpu-bind=cores --kill-on-bad-exit=1 \
     "${container[@]}" "$tpo" run "$config" --run-dir "$run_dir" "$@" "${resume[@]}" &
   step=$!
-  trap ask_run USR1
-  trap : TERM # Slurm sends it to the ranks as well
   watch_end "$run_dir" &
   watcher=$!
-  # A trap ends `wait` early, with the signal's status; the step still runs then.
-  while kill -0 "$step" 2>/dev/null; do
-    status=0
+  # A trap ends `wait` early, with the signal's status. Asked again, it tells the step's own, also of one that is over.
+  interrupted=1
+  while [ "$interrupted" = 1 ]; do
+    interrupted=0 status=0
     wait "$step" || status=$?
   done
   trap '' USR1
@@ -117,8 +121,8 @@ run_job() { # CONFIG RUN_DIR [OPTION OF tpo run...]
 # shellcheck disable=SC2317 # called by the trap
 ask_run() {
   [ "$asked" = 1 ] || tell "asking the run to stop"
-  asked=1
-  kill -USR1 "$step" 2>/dev/null || true # srun hands it on to every rank
+  asked=1 interrupted=1
+  [ -z "${step:-}" ] || kill -USR1 "$step" 2>/dev/null || true # srun hands it on to every rank
 }
 
 # tpo ends with 128 + signal where it stopped because of one.
@@ -129,6 +133,6 @@ end_job() { # STATUS
     $((128 + 15))) if [ "$asked" = 1 ] || is_preempted; then back=1; fi ;;
   esac
   [ "$back" = 0 ] || { tell "stopped with status $1; back into the queue" && scontrol requeue "$job"; } ||
-    tell "Slurm doesn't take the job back; submit it again, and the run goes on"
+    tell "Slurm doesn't take the job back: it did so itself, or submit it again, and the run goes on"
   exit "$1"
 }

@@ -2,6 +2,7 @@
 test_slurm.py has those that need one."""
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -152,3 +153,43 @@ def test_a_hostfile_is_read_however_it_is_written(tmp_path, hostfile, hosts, ran
 def test_a_hostfile_that_is_none_is_refused_by_its_line(tmp_path, hostfile, words):
     code, _, said = multi_node(tmp_path, hostfile)
     assert code == 2 and words in said and len(said.splitlines()) == 1
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Runs job.sh's run_job with a stand-in for srun and an answer of squeue; starts it, or waits for its end."""
+    def start(srun, squeue="N/A", **env):
+        for name, text in {"srun": srun, "squeue": f'echo "{squeue}"', "scontrol": "exit 0"}.items():
+            (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        script = f"set -euo pipefail; container=() tpo=tpo notice=120; source {ROOT}/launch/slurm/job.sh; run_job c.yaml run"
+        env = environment({"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "1", "SLURM_JOB_NODELIST": "n0", **env})
+        return subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+    return start
+
+
+def test_a_job_ends_with_its_steps_status_however_soon(job):
+    assert [job("exit 3").wait(60) for _ in range(20)] == [3] * 20
+
+
+def test_a_job_that_was_asked_to_stop_ends_with_its_steps_status(job, tmp_path):
+    """Not with that of the signal, and a step that then failed doesn't come back."""
+    ready = tmp_path / "ready"
+    running = job(f"trap 'exit 7' USR1; touch {ready}; while :; do sleep 0.05; done")
+    while not ready.exists():
+        assert running.poll() is None
+    os.kill(running.pid, signal.SIGUSR1)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 7 and "asking the run to stop" in out and "back into the queue" not in out
+
+
+@pytest.mark.parametrize("squeue", ["", "10:00", "N/A", "2001-01-01T00:00:00"])
+def test_a_job_whose_end_is_not_known_is_not_asked_to_stop(job, squeue):
+    out, _ = job("trap 'exit 138' USR1; for i in {1..10}; do sleep 0.05; done", squeue).communicate(timeout=60)
+    assert "asking" not in out
+
+
+def test_a_users_settings_for_squeue_do_not_reach_it(job, tmp_path):
+    running = job("sleep 0.5", f"$(env | grep -c -e ^SQUEUE_ -e ^SLURM_TIME_FORMAT >> {tmp_path}/set)", SQUEUE_STATES="PD",
+                  SLURM_TIME_FORMAT="%H:%M")
+    assert running.wait(60) == 0 and set((tmp_path / "set").read_text().split()) == {"0"}

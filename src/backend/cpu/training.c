@@ -1,5 +1,5 @@
 /* How much scratch memory the passes of training take at most: a bound for each slot, by the operation that asks
- * for most of it. tests/backend/test_training_scratch.c holds these against what the operations take. */
+ * for most of it. tests/model/test_scratch.c holds these against what the operations take. */
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/linear.h"
