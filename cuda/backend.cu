@@ -42,6 +42,7 @@ static void begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass)
 template <class Act> static void fill_activation_ops(struct tpo_ops *ops)
 {
   ops->activation_size = sizeof(Act);
+  ops->training_reserve = tpo_cuda_training_reserve<Act>;
   ops->linear_forward = tpo_cuda_linear_forward<Act>;
   ops->linear_forward_add = tpo_cuda_linear_forward_add<Act>;
   ops->linear_backward_input = tpo_cuda_linear_backward_input<Act>;
@@ -77,6 +78,7 @@ static void fill_ops(struct tpo_ops *ops)
   ops->zero = tpo_cuda_zero;
   ops->check = tpo_cuda_check;
   ops->memory_available = tpo_cuda_memory_available;
+  ops->training_scratch = tpo_cuda_training_bytes;
   ops->fetch_begin = tpo_cuda_fetch_begin;
   ops->fetch_end = tpo_cuda_fetch_end;
   ops->replay = tpo_cuda_replay;
@@ -166,6 +168,15 @@ extern "C" const char *tpo_cuda_list(void)
   return text;
 }
 
+extern "C" void tpo_cuda_limit_shared(struct tpo_backend *be, size_t bytes)
+{
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  cudaDeviceProp properties;
+  if (cudaGetDeviceProperties(&properties, cuda->device) != cudaSuccess) return;
+  cuda->shared_limit =
+      bytes > 0 && bytes < properties.sharedMemPerBlockOptin ? bytes : properties.sharedMemPerBlockOptin;
+}
+
 static int choose_device(struct tpo_cuda *cuda, int local_rank, int local_size, struct tpo_error *err)
 {
   int count;
@@ -218,6 +229,7 @@ static int open_parts(struct tpo_cuda *cuda, struct tpo_error *err)
                     cudaGetErrorString(result));
   cuda->multiprocessors = properties.multiProcessorCount;
   cuda->shared_limit = properties.sharedMemPerBlockOptin;
+  snprintf(cuda->base.kernels, sizeof cuda->base.kernels, "cuda sm_%d%d", properties.major, properties.minor);
   snprintf(cuda->base.description, sizeof cuda->base.description, "cuda: GPU %d, %.60s, %.0f GiB",
            cuda->device, properties.name, (double)properties.totalGlobalMem / (1 << 30));
   int code = check_code(cuda, &properties, err);
@@ -231,6 +243,7 @@ static int open_parts(struct tpo_cuda *cuda, struct tpo_error *err)
 static void close_cuda(struct tpo_backend *be)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
+  if (cuda->stuck) return; /* freeing would wait; all of it ends with the process */
   if (cuda->stream) cudaStreamSynchronize(cuda->stream);
   tpo_cuda_record_close(cuda);
   tpo_cuda_paged_close(cuda);

@@ -20,6 +20,7 @@ enum tpo_cuda_slot {
   TPO_CUDA_SLOT_PARTIAL, /* partial results of split reductions */
   TPO_CUDA_SLOT_OPS,     /* for the other operations */
   TPO_CUDA_SLOT_PAGED,   /* attention_paged: partial results */
+  TPO_CUDA_SLOT_ROUNDED, /* products: fp32 activations rounded to bf16 on their way into one */
   TPO_CUDA_SLOTS
 };
 
@@ -28,7 +29,10 @@ struct tpo_cuda_scratch {
   size_t bytes;
 };
 
-struct tpo_cuda_gemm;    /* linear.cu: cublasLt handle, workspace, chosen algorithms */
+/* What a block can have of shared memory on every GPU from Ampere on, bytes; A100, H100 and B200 give more. */
+#define TPO_CUDA_LEAST_SHARED (99 * 1024)
+
+struct tpo_cuda_gemm;    /* gemm.cu: cublasLt handle, workspace, chosen algorithms */
 struct tpo_cuda_paged;   /* attention_paged.cu: the plan of a pass */
 struct tpo_cuda_record;  /* graph.cu: recorded graphs */
 struct tpo_cuda_staging; /* memory.cu: page-locked buffers */
@@ -46,6 +50,7 @@ struct tpo_cuda {
   struct tpo_cuda_record *record;
   struct tpo_cuda_staging *staging;
   struct tpo_error error; /* the first since the last check */
+  bool stuck; /* an exchange that was aborted never ended: nothing may wait for the GPU any more */
 };
 
 static inline struct tpo_cuda *tpo_cuda_of(struct tpo_backend *be)

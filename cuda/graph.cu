@@ -7,14 +7,16 @@
 
 struct recording {
   uint64_t key;
+  bool folds; /* of the pass, as tpo_cuda_paged_folds */
   cudaGraphExec_t graph;
 };
 
 struct tpo_cuda_record {
-  struct recording *list; /* [n]; some dozens: one for each batch-size class */
+  struct recording *list; /* [n]; some dozens: one or two for each batch-size class */
   int n, capacity;
-  bool active; /* the stream is being captured, for `key` */
+  bool active; /* the stream is being captured, for `key` and `folds` */
   uint64_t key;
+  bool folds;
 };
 
 int tpo_cuda_record_open(struct tpo_cuda *cuda, struct tpo_error *err)
@@ -41,8 +43,9 @@ int tpo_cuda_replay(struct tpo_backend *be, uint64_t key)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   struct tpo_cuda_record *record = cuda->record;
+  const bool folds = tpo_cuda_paged_folds(cuda);
   for (int i = 0; i < record->n; i++)
-    if (record->list[i].key == key) {
+    if (record->list[i].key == key && record->list[i].folds == folds) {
       tpo_cuda_ok(cuda, cudaGraphLaunch(record->list[i].graph, cuda->stream), "replaying recorded work");
       return 1;
     }
@@ -56,6 +59,7 @@ int tpo_cuda_replay(struct tpo_backend *be, uint64_t key)
   record->active = tpo_cuda_ok(cuda, cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal),
                                "recording work");
   record->key = key;
+  record->folds = folds;
   return 0;
 }
 
@@ -70,6 +74,7 @@ void tpo_cuda_record_end(struct tpo_backend *be)
   if (!tpo_cuda_ok(cuda, cudaStreamEndCapture(cuda->stream, &graph), "recording work")) return;
   if (cuda->error.code == 0 && tpo_cuda_ok(cuda, cudaGraphInstantiate(&exec, graph, 0), "recording work")) {
     record->list[record->n].key = record->key;
+    record->list[record->n].folds = record->folds;
     record->list[record->n].graph = exec;
     record->n++;
     tpo_cuda_ok(cuda, cudaGraphLaunch(exec, cuda->stream), "replaying recorded work");

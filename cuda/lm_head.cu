@@ -185,6 +185,20 @@ template <class Act> static int gradient_rows(int vocab)
   return rows < ROWS_STEP ? ROWS_STEP : rows < ROWS ? (int)rows : ROWS;
 }
 
+template <class Act> static size_t gradient_bytes(int vocab, int rows)
+{
+  return logits_bytes(rows, vocab) + (size_t)rows * (size_t)vocab * sizeof(Act);
+}
+
+template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n)
+{
+  int most = min_int(n, ROWS);
+  size_t forward =
+      logits_bytes(most, vocab) + (size_t)most * (size_t)tpo_ceil_div(vocab, COLS) * sizeof(head_partial);
+  size_t backward = gradient_bytes<Act>(vocab, min_int(n, gradient_rows<Act>(vocab)));
+  return forward > backward ? forward : backward;
+}
+
 template <class Act>
 void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                        const int32_t *targets, const float *lse, const float *dlogprob,
@@ -194,8 +208,8 @@ void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_
   if (n <= 0) return;
   int vocab = w->rows, step = gradient_rows<Act>(vocab), most = min_int(n, step);
   size_t logits_size = logits_bytes(most, vocab);
-  char *scratch = static_cast<char *>(tpo_cuda_scratch(
-      cuda, TPO_CUDA_SLOT_LM_HEAD, logits_size + (size_t)most * (size_t)vocab * sizeof(Act)));
+  char *scratch =
+      static_cast<char *>(tpo_cuda_scratch(cuda, TPO_CUDA_SLOT_LM_HEAD, gradient_bytes<Act>(vocab, most)));
   if (!scratch) return;
   float *logits = reinterpret_cast<float *>(scratch);
   Act *dz = reinterpret_cast<Act *>(scratch + logits_size);
@@ -227,6 +241,7 @@ void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w,
 }
 
 #define INSTANTIATE(Act)                                                                                     \
+  template size_t tpo_cuda_lm_head_scratch<Act>(int vocab, int n);                                           \
   template void tpo_cuda_lm_head_logprob<Act>(struct tpo_backend *, const struct tpo_linear *, const void *, \
                                               const int32_t *, float *, float *, int);                       \
   template void tpo_cuda_lm_head_logprob_backward<Act>(struct tpo_backend *, const struct tpo_linear *,      \

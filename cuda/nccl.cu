@@ -20,6 +20,8 @@ extern "C" {
 #include "backend/cuda_nccl.h"
 }
 
+enum { POLL_US = 100, POLLS = 100000 }; /* of what ends within some seconds */
+
 struct tpo_device_comm {
   struct tpo_cuda *cuda;
   int device, rank;
@@ -75,6 +77,24 @@ static void free_parts(struct tpo_device_comm *comm)
   free(comm);
 }
 
+/* NCCL's kernels leave when they see that they are to, a moment after the call: until then they are in the
+ * stream, which must not be destroyed under them. One that does not get idle is left behind. */
+static void abort_comm(struct tpo_device_comm *comm)
+{
+  if (comm->nccl) ncclCommAbort(comm->nccl);
+  cudaError_t state = comm->nccl ? cudaErrorNotReady : cudaSuccess;
+  for (int i = 0; i < POLLS && state == cudaErrorNotReady; i++) {
+    if (i > 0) usleep(POLL_US);
+    state = cudaStreamQuery(comm->stream);
+  }
+  cudaGetLastError(); /* not to be met again by check */
+  if (state == cudaErrorNotReady) {
+    comm->cuda->stuck = true;
+    free(comm);
+  } else
+    free_parts(comm);
+}
+
 static cudaError_t make_parts(struct tpo_device_comm *comm)
 {
   int least = 0, greatest = 0;
@@ -109,8 +129,7 @@ static int open_comm(struct tpo_device_comm **out, struct tpo_backend *be, const
     return 0;
   }
   int code = made == cudaSuccess ? nccl_fail(comm, result, err) : cuda_fail(comm, made, err);
-  if (comm->nccl) ncclCommAbort(comm->nccl);
-  free_parts(comm);
+  abort_comm(comm);
   return code;
 }
 
@@ -200,26 +219,20 @@ static int order(struct tpo_device_comm *comm, uint64_t number, struct tpo_error
   return result == cudaSuccess ? 0 : cuda_fail(comm, result, err);
 }
 
-static void abort_comm(struct tpo_device_comm *comm)
-{
-  ncclCommAbort(comm->nccl);
-  free_parts(comm);
-}
-
 /* Everything is done everywhere, so this waits for nothing
  * but NCCL's own threads; some seconds are plenty. */
 static void close_comm(struct tpo_device_comm *comm)
 {
-  enum { POLL_US = 100, POLLS = 100000 };
   ncclResult_t state = ncclCommFinalize(comm->nccl);
   for (int i = 0; i < POLLS && state == ncclInProgress; i++) {
     usleep(POLL_US);
     if (ncclCommGetAsyncError(comm->nccl, &state) != ncclSuccess) state = ncclInternalError;
   }
-  if (state == ncclSuccess)
-    ncclCommDestroy(comm->nccl);
-  else
-    ncclCommAbort(comm->nccl);
+  if (state != ncclSuccess) {
+    abort_comm(comm);
+    return;
+  }
+  ncclCommDestroy(comm->nccl);
   free_parts(comm);
 }
 

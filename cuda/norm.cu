@@ -269,16 +269,27 @@ template <class Act> void launch_backward_any(struct tpo_cuda *cuda, const backw
              b.n, b.dim);
 }
 
-/* How many partial rows of dw: blocks of the kernel, or stretches of rows for rows of any kind. */
+/* How many partial rows of dw there are at most. */
+int most_partials(const struct tpo_cuda *cuda, bool whole)
+{
+  return !whole ? 64 : 2 * cuda->multiprocessors;
+}
+
+/* How many there are: blocks of the kernel, or stretches of rows for rows of any kind. */
 int partials_of(const struct tpo_cuda *cuda, int n, int dim, bool whole)
 {
-  int rows = !whole ? 16 : dim > 1024 ? 1 : THREADS / 32;
-  int most = !whole ? 64 : 2 * cuda->multiprocessors;
+  int rows = !whole ? 16 : dim > 1024 ? 1 : THREADS / 32, most = most_partials(cuda, whole);
   int partials = tpo_ceil_div(n, rows);
   return partials < most ? partials : most;
 }
 
 } // namespace
+
+size_t tpo_cuda_norm_scratch(const struct tpo_cuda *cuda, int dim)
+{
+  int whole = most_partials(cuda, true), any = most_partials(cuda, false);
+  return static_cast<size_t>(whole > any ? whole : any) * static_cast<size_t>(dim) * sizeof(float);
+}
 
 template <class Act>
 void tpo_cuda_rms_norm(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n,

@@ -18,6 +18,15 @@ int tpo_cuda_fetch_end(struct tpo_backend *be, int slot, void *host_dst, size_t 
 int tpo_cuda_staging_open(struct tpo_cuda *cuda, struct tpo_error *err);
 void tpo_cuda_staging_close(struct tpo_cuda *cuda);
 
+/* training.cu */
+size_t tpo_cuda_training_bytes(struct tpo_backend *be, const struct tpo_training_shape *shape);
+template <class Act>
+int tpo_cuda_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                              struct tpo_error *err);
+/* What these take of their slots: lm_head.cu, rows of any number up to n; norm.cu, its backward. */
+template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n);
+size_t tpo_cuda_norm_scratch(const struct tpo_cuda *cuda, int dim);
+
 /* graph.cu */
 int tpo_cuda_replay(struct tpo_backend *be, uint64_t key);
 void tpo_cuda_record_end(struct tpo_backend *be);
@@ -26,14 +35,16 @@ bool tpo_cuda_recording(const struct tpo_cuda *cuda);
 int tpo_cuda_record_open(struct tpo_cuda *cuda, struct tpo_error *err);
 void tpo_cuda_record_close(struct tpo_cuda *cuda);
 
+/* gemm.cu */
+int tpo_cuda_gemm_open(struct tpo_cuda *cuda, struct tpo_error *err);
+void tpo_cuda_gemm_close(struct tpo_cuda *cuda);
+
 /* linear.cu */
 struct tpo_linear {
   int rows, cols; /* output features, input features */
   enum tpo_dtype dtype;
   void *data; /* [rows, cols] row-major, of dtype */
 };
-int tpo_cuda_gemm_open(struct tpo_cuda *cuda, struct tpo_error *err);
-void tpo_cuda_gemm_close(struct tpo_cuda *cuda);
 int tpo_cuda_linear_create(struct tpo_backend *be, int rows, int cols, enum tpo_dtype dtype,
                            struct tpo_linear **out, struct tpo_error *err);
 void tpo_cuda_linear_free(struct tpo_backend *be, struct tpo_linear *w);
@@ -45,8 +56,8 @@ template <class Act>
 void tpo_cuda_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                              int n);
 template <class Act>
-void tpo_cuda_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                                 int n);
+void tpo_cuda_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                                 const void *base, void *y, int n);
 template <class Act>
 void tpo_cuda_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                     void *dx, int n, bool add);
@@ -111,6 +122,8 @@ void tpo_cuda_kv_copy_block(struct tpo_backend *be, const struct tpo_kv_layer *k
 /* attention_paged.cu */
 int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err);
 void tpo_cuda_paged_close(struct tpo_cuda *cuda);
+/* Whether the pass that was prepared last has parts to fold: a kernel more, so that its recording is another. */
+bool tpo_cuda_paged_folds(const struct tpo_cuda *cuda);
 void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
                             const struct tpo_paged_host *host, struct tpo_attention_shape shape,
                             int block_tokens);

@@ -27,11 +27,20 @@ __device__ __forceinline__ void cp_async_16(void *shared, const void *global, bo
 __device__ __forceinline__ void cp_async_commit();
 template <int N> __device__ __forceinline__ void cp_async_wait();
 
+/* A barrier of the whole block of THREADS threads that its warps may come to in different places of the program.
+ * __syncthreads must be one place for all; bar.sync with a barrier and a count of its own counts who comes. */
+template <int THREADS> __device__ __forceinline__ void block_barrier();
+
 /* Loads and stores of data that is used once: they leave the caches to others. */
 __device__ __forceinline__ uint4 load_streaming(const uint4 *p);
 __device__ __forceinline__ void store_streaming(uint4 *p, uint4 x);
 
 #ifdef __CUDACC__
+
+template <int THREADS> __device__ __forceinline__ void block_barrier()
+{
+  asm volatile("bar.sync 1, %0;\n" ::"n"(THREADS) : "memory");
+}
 
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {

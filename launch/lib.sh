@@ -10,7 +10,8 @@ build_packages="gcc libc6-dev cmake make pkg-config libopenmpi-dev openmpi-bin l
   libpcre2-dev libjansson-dev libyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev
   libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler"
 fetch_packages="python3 python3-pip"
-test_packages="g++ libcmocka-dev clang libclang-rt-14-dev clang-format ccache python3-venv git"
+test_packages="g++ libcmocka-dev clang libclang-rt-14-dev clang-format ccache python3-venv git
+  shellcheck slurm-wlm munge"
 
 say() { printf '\n== %s\n' "$*"; }
 fail() {

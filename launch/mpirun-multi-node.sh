@@ -3,7 +3,8 @@
 #
 #   launch/mpirun-multi-node.sh HOSTFILE CONFIG.yaml RUN_DIR [options of tpo run]
 #
-# HOSTFILE has a line for each machine, `name slots=8`, with a slot for each GPU. The first machine starts the others by
+# HOSTFILE has a line for each machine, `name slots=8`, with a slot for each GPU (1 where none are given); blanks around
+# the =, tabs, comments behind a # and line ends of other systems are fine. The first machine starts the others by
 # ssh without a password, and the program, the model and the run folder lie at the same place on all of them.
 # CORES says how many cores each rank gets (default: those of this machine over its slots), TPO names the program (default:
 # build/cuda/tpo), MPIRUN_OPTIONS holds further options of mpirun, such as those named below. Started again, the run goes
@@ -21,13 +22,43 @@ shift 3
   echo "mpirun-multi-node.sh: $hostfile cannot be read; expected a line \"name slots=GPUS\" for each machine" >&2
   exit 2
 }
-read -r ranks slots < <(awk '!/^[ \t]*(#|$)/ {
-    n = 1
-    for (i = 2; i <= NF; i++) if ($i ~ /^slots=/) n = substr($i, 7)
-    sum += n
-    if (n > most) most = n
-  }
-  END { print sum + 0, most + 0 }' "$hostfile")
+# What Open MPI reads of a hostfile differs by version, so it gets the machines by --host, "a:8,b:8".
+read_hosts() {
+  LC_ALL=C awk 'function refuse(what) {
+      printf "mpirun-multi-node.sh: %s:%d: %s; expected \"name slots=GPUS\"\n", file, NR, what >"/dev/stderr"
+      failed = 1
+      exit 2
+    }
+    NR == 1 { sub(/^\357\273\277/, "") }
+    {
+      gsub(/\r/, " ")
+      sub(/#.*/, "")
+      gsub(/[ \t]*=[ \t]*/, "=")
+    }
+    NF == 0 { next }
+    {
+      n = 1
+      if ($1 !~ /^[A-Za-z0-9._-]+$/) refuse("\"" $1 "\" is no name of a machine")
+      for (i = 2; i <= NF; i++) {
+        if ($i !~ /^(slots|max[-_]slots)=[0-9]+$/) refuse("\"" $i "\" is not read here")
+        if ($i ~ /^slots=/) n = substr($i, 7) + 0
+      }
+      if (n < 1 || n > 1024) refuse("slots must be from 1 to 1024")
+      if (!($1 in of)) names[++machines] = $1
+      of[$1] += n
+      sum += n
+    }
+    END {
+      if (failed) exit 2
+      for (m = 1; m <= machines; m++) {
+        if (of[names[m]] > most) most = of[names[m]]
+        list = list (m > 1 ? "," : "") names[m] ":" of[names[m]]
+      }
+      print sum + 0, most + 0, list
+    }' file="$hostfile" "$hostfile"
+}
+listed=$(read_hosts) || exit 2
+read -r ranks slots hosts <<<"$listed"
 [ "$ranks" -gt 0 ] || {
   echo "mpirun-multi-node.sh: $hostfile names no machine" >&2
   exit 2
@@ -64,7 +95,7 @@ done
 resume=()
 [ -f "$run_dir/manifest.json" ] && resume=(--resume)
 read -r -a more <<<"${MPIRUN_OPTIONS:-}"
-command=(mpirun -n "$ranks" --hostfile "$hostfile" "${binding[@]}" "${environment[@]}"
+command=(mpirun -n "$ranks" --host "$hosts" "${binding[@]}" "${environment[@]}"
   --mca pml ob1 --mca btl "self,vader,tcp"
   --mca oob_tcp_keepalive_time 4 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 2 "${more[@]}"
   "${TPO:-$root/build/cuda/tpo}" run "$config" --run-dir "$run_dir" "$@" "${resume[@]}")

@@ -6,13 +6,13 @@ endfunction()
 tpo_test_needs(checks data)
 tpo_test_needs(judge data)
 
-# What to build of the tests where not all are run: `device_tests`, the layers that compute with a backend; of those
+# What to build of the tests where not all are run: `device_tests`, which compute with the CUDA backend; of those
 # `kernel_tests`, which call kernels themselves, and `race_tests`, where races are looked for. tests/run chooses what to run of them by name.
 add_custom_target(device_tests)
 add_custom_target(kernel_tests)
 add_custom_target(race_tests)
 function(tpo_group_test target layer name)
-  if(layer MATCHES "^(backend|emulation|model|engine|train|comm)$")
+  if("${layer}.${name}" MATCHES "^backend[.](cuda|ops)_|^(emulation|model)[.]|[.](cuda_|mpi$)")
     add_dependencies(device_tests ${target})
   endif()
   if("${layer}.${name}" MATCHES "^emulation[.]|^backend[.](cuda|ops)_|[.]cuda_|^model[.]parity")
@@ -51,4 +51,7 @@ endforeach()
 include(tests/mpi.cmake)
 if(TPO_CUDA_KIND STREQUAL "emulated")
   include(tests/emulation/emulation.cmake)
+endif()
+if(NOT TPO_CUDA_KIND STREQUAL "off")
+  include(tests/gpu/first_hour.cmake)
 endif()

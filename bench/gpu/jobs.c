@@ -79,7 +79,7 @@ static void forward(struct job *job)
 
 static void forward_add(struct job *job)
 {
-  ops_of(job)->linear_forward_add(job->side->be, next_weight(job), job->p[0], job->p[1], job->n);
+  ops_of(job)->linear_forward_add(job->side->be, next_weight(job), job->p[0], job->p[1], job->p[1], job->n);
 }
 
 static void make_backward_input(struct job *job, int which)

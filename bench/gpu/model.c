@@ -1,10 +1,11 @@
 /* Times whole passes of a model of Llama-3-8B's shapes with random bf16 weights on the GPU:
  *
- *   bench_gpu_model generate [--small] [--layers L] [--sequences N] [--context N] [--steps N]
- *   bench_gpu_model dpo [--small] [--layers L] [--pairs N] [--length N] [--steps N]
+ *   bench_gpu_model generate [--small] [--layers L] [--sequences N] [--context N] [--steps N] [--no-graphs]
+ *   bench_gpu_model dpo [--small] [--layers L] [--pairs N] [--length N] [--steps N] [--micro-batch TOKENS]
  *
  * generate: prompts of `context` tokens are read into the paged cache, then all sequences go on token by
- * token, drawn at temperature 0.8 and top-p 0.95 on the device. dpo: whole training steps, on as many layers
+ * token, drawn at temperature 0.8 and top-p 0.95 on the device; a step is recorded as a CUDA graph and played
+ * again unless --no-graphs. dpo: whole training steps, on as many layers
  * as the memory holds unless --layers says. Writes a line of JSON. Checked: the paged pass agrees with the
  * packed one, the loss starts at ln 2 and falls. */
 #include <math.h>
@@ -19,8 +20,8 @@
 #include "tpo/train.h"
 
 struct settings {
-  bool small;
-  int layers, sequences, context, steps, pairs, length;
+  bool small, no_graphs;
+  int layers, sequences, context, steps, pairs, length, micro_batch;
 };
 
 static const struct tpo_arch llama = {.vocab_size = 128256,
@@ -153,7 +154,7 @@ static int decode(struct generation *g, int position, struct tpo_error *err)
                           .n_logits = n,
                           .from = g->from,
                           .drawn = g->drawn,
-                          .recorded = true};
+                          .recorded = !g->s->no_graphs};
   int status = tpo_model_pass(g->model, g->cache, &pass, &logits, err);
   return status < 0 ? status : draw(g, logits, 0, n);
 }
@@ -261,11 +262,12 @@ static int run_generate(struct tpo_backend *be, const struct settings *s, struct
   double prefill_flops = 2 * body * rows + 2 * head * s->sequences +
                          2.0 * rows * s->context * arch.heads * arch.head_dim * arch.layers;
   printf("{\"model\": \"generate\", \"layers\": %d, \"sequences\": %d, \"context\": %d, \"steps\": %d, "
-         "\"load_seconds\": %.3g, \"prefill_seconds\": %.6g, \"prefill_flops\": %.6g, "
+         "\"graphs\": %s, \"load_seconds\": %.3g, \"prefill_seconds\": %.6g, \"prefill_flops\": %.6g, "
          "\"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"step_bytes\": %.6g, \"step_flops\": %.6g, "
          "\"gap\": %.3g}\n",
-         arch.layers, s->sequences, s->context, s->steps, loading, prefill_seconds, prefill_flops, seconds,
-         s->sequences / seconds, 2 * (body + head) + cache, 2 * (body + head) * s->sequences, gap);
+         arch.layers, s->sequences, s->context, s->steps, s->no_graphs ? "false" : "true", loading,
+         prefill_seconds, prefill_flops, seconds, s->sequences / seconds, 2 * (body + head) + cache,
+         2 * (body + head) * s->sequences, gap);
   return 0;
 }
 
@@ -340,11 +342,12 @@ static int report_training(const struct tpo_arch *arch, const struct settings *s
   double body = arch->layers * layer_parameters(arch), head = (double)arch->vocab_size * arch->hidden;
   double attention = 2.0 * tokens * s->length * arch->heads * arch->head_dim * arch->layers;
   double forward = 2 * body * tokens + 2 * head * outputs + attention;
-  printf("{\"model\": \"dpo\", \"layers\": %d, \"pairs\": %d, \"length\": %d, \"step_seconds\": %.6g, "
+  printf("{\"model\": \"dpo\", \"layers\": %d, \"pairs\": %d, \"length\": %d, "
+         "\"micro_batch\": %d, \"step_seconds\": %.6g, "
          "\"tokens_per_second\": %.6g, \"step_flops\": %.6g, \"reference_seconds\": %.6g, "
          "\"reference_flops\": %.6g, \"first_loss\": %.9g, \"last_loss\": %.6g, \"parameters\": %.6g}\n",
-         arch->layers, s->pairs, s->length, seconds, tokens / seconds, 3 * forward, reference, forward, first,
-         last, body + 2 * head);
+         arch->layers, s->pairs, s->length, s->micro_batch, seconds, tokens / seconds, 3 * forward, reference,
+         forward, first, last, body + 2 * head);
   return 0;
 }
 
@@ -364,7 +367,7 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   config.train.learning_rate = 1e-5;
   config.train.schedule = TPO_SCHEDULE_CONSTANT;
   config.train.warmup = 0;
-  config.train.micro_batch_tokens = s->small ? 2 * s->length : 16384;
+  config.train.micro_batch_tokens = s->micro_batch;
   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16, .keep_master = true};
   int status = tpo_comm_open_alone(&comm, err);
   if (status == 0) status = tpo_comm_attach(comm, be, err);
@@ -391,25 +394,32 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
 
 static int read_settings(struct settings *s, int argc, char **argv)
 {
-  for (int i = 2; i < argc; i++)
+  for (int i = 2; i < argc; i++) {
     if (strcmp(argv[i], "--small") == 0) s->small = true;
-  *s = s->small ? (struct settings){true, 0, 4, 40, 4, 2, 24}
-                : (struct settings){false, 0, 256, 512, 32, 16, 1024};
+    if (strcmp(argv[i], "--no-graphs") == 0) s->no_graphs = true;
+  }
+  *s = s->small ? (struct settings){true, s->no_graphs, 0, 4, 40, 4, 2, 24, 48}
+                : (struct settings){false, s->no_graphs, 0, 256, 512, 32, 16, 1024, 16384};
   const struct {
     const char *name;
     int *value;
-  } options[] = {{"--layers", &s->layers}, {"--sequences", &s->sequences}, {"--context", &s->context},
-                 {"--steps", &s->steps},   {"--pairs", &s->pairs},         {"--length", &s->length}};
+  } options[] = {{"--layers", &s->layers},
+                 {"--sequences", &s->sequences},
+                 {"--context", &s->context},
+                 {"--steps", &s->steps},
+                 {"--pairs", &s->pairs},
+                 {"--length", &s->length},
+                 {"--micro-batch", &s->micro_batch}};
   for (int i = 2; i < argc; i++) {
-    int known = strcmp(argv[i], "--small") == 0;
-    for (int o = 0; !known && o < 6; o++)
+    int known = strcmp(argv[i], "--small") == 0 || strcmp(argv[i], "--no-graphs") == 0;
+    for (size_t o = 0; !known && o < sizeof options / sizeof *options; o++)
       if (strcmp(argv[i], options[o].name) == 0 && i + 1 < argc) {
         *options[o].value = atoi(argv[++i]);
         known = 1;
       }
     if (!known) return -1;
   }
-  return s->steps >= 2 && s->steps <= 64 && s->context > 2 && s->length > 3 ? 0 : -1;
+  return s->steps >= 2 && s->steps <= 64 && s->context > 2 && s->length > 3 && s->micro_batch > 0 ? 0 : -1;
 }
 
 int main(int argc, char **argv)
@@ -417,8 +427,9 @@ int main(int argc, char **argv)
   struct settings s = {0};
   bool generate = argc > 1 && strcmp(argv[1], "generate") == 0, dpo = argc > 1 && strcmp(argv[1], "dpo") == 0;
   if ((!generate && !dpo) || read_settings(&s, argc, argv) < 0) {
-    fprintf(stderr, "usage: bench_gpu_model generate|dpo [--small] [--layers L] [--sequences N] "
-                    "[--context N] [--steps N] [--pairs N] [--length N]\n");
+    fprintf(stderr,
+            "usage: bench_gpu_model generate|dpo [--small] [--layers L] [--sequences N] "
+            "[--context N] [--steps N] [--no-graphs] [--pairs N] [--length N] [--micro-batch TOKENS]\n");
     return 2;
   }
   struct tpo_error err = {0};

@@ -8,7 +8,8 @@
  * warp owns 32 queries (16 for head_dim > 128): its scores, its softmax and its rows of out stay in
  * registers, the scores turn into the second product's operand where they are, and every fragment of K and V
  * that is read from shared memory serves two tiles of 16 queries. Maxima and sums are online, in powers of 2.
- * Keys that no query of a warp may see are skipped by 64, so the diagonal costs half.
+ * Keys that no query of a warp may see are skipped by 64, so the diagonal costs half. For head_dim > 128 a
+ * block owns 64 queries where a GPU has less shared memory.
  *
  * Work: 4 head_dim flop a query, key and head. Bound: mma.sync, which on H100 reaches 60-70 % of wgmma's peak
  * (about 600 of 989 TFLOP/s); reads of shared memory take 3/4 of that time beside it. Bytes: q, out once; k,
@@ -86,14 +87,25 @@ bool tpo_attention_upload_tiles(struct tpo_cuda *cuda, struct tpo_attention_tile
 bool tpo_attention_allow_shared(struct tpo_cuda *cuda, const void *kernel, size_t bytes)
 {
   if (bytes <= 48 * 1024) return true;
+  if (bytes > cuda->shared_limit) {
+    tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED,
+                  "attention: a block of GPU %d can have %zu bytes of shared memory, heads of this size and "
+                  "type need %zu",
+                  cuda->device, cuda->shared_limit, bytes);
+    return false;
+  }
   return tpo_cuda_ok(cuda,
                      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
                      "attention: shared memory of a block");
 }
 
-template <int HD> struct forward_plan {
+/* Warps of a block: half of them where a GPU's blocks can't have the shared memory for the queries of all. A
+ * warp's results don't depend on how many there are. */
+template <int HD> constexpr int forward_warps = HD <= 128 ? 4 : 8;
+
+template <int HD, int WARPS = forward_warps<HD>> struct forward_plan {
   static constexpr int m_tiles = HD <= 128 ? 2 : 1; /* of 16 queries, a warp */
-  static constexpr int warps = HD <= 128 ? 4 : 8;
+  static constexpr int warps = WARPS;
   static constexpr int threads = 32 * warps;
   static constexpr int rows = 16 * m_tiles * warps;
   static constexpr int keys = HD <= 128 ? 64 : 32;
@@ -258,11 +270,11 @@ __device__ __forceinline__ void forward_store(const forward_args<__nv_bfloat16> 
 }
 
 /* Grid: heads, tiles. */
-template <int HD>
-__global__ void __launch_bounds__(forward_plan<HD>::threads, forward_plan<HD>::blocks)
+template <int HD, int WARPS>
+__global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan<HD, WARPS>::blocks)
     flash_forward(const forward_args<__nv_bfloat16> args)
 {
-  using plan = forward_plan<HD>;
+  using plan = forward_plan<HD, WARPS>;
   TPO_DYNAMIC_SHARED(__nv_bfloat16, q_tile);
   __nv_bfloat16 *stages = q_tile + plan::rows * HD;
   const struct tpo_attention_tile tile = args.tiles[blockIdx.y];
@@ -332,18 +344,31 @@ static bool prepare(struct tpo_cuda *cuda, forward_args<Act> *args, int rows, co
   return true;
 }
 
-template <int HD>
-static void launch_flash(struct tpo_cuda *cuda, forward_args<__nv_bfloat16> args,
+template <int HD, int WARPS>
+static void launch_warps(struct tpo_cuda *cuda, forward_args<__nv_bfloat16> args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
-  using plan = forward_plan<HD>;
+  using plan = forward_plan<HD, WARPS>;
   dim3 grid;
   if (!prepare(cuda, &args, plan::rows, cu_seqlens_host, n_seqs, &grid) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_forward<HD>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_forward<HD, WARPS>),
                                   plan::shared_bytes))
     return;
-  TPO_LAUNCH(flash_forward<HD>, grid, dim3(plan::threads), plan::shared_bytes, cuda->stream, args);
+  TPO_LAUNCH((flash_forward<HD, WARPS>), grid, dim3(plan::threads), plan::shared_bytes, cuda->stream, args);
   tpo_cuda_launched(cuda, "attention");
+}
+
+template <int HD>
+static void launch_flash(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16> &args,
+                         const int32_t *cu_seqlens_host, int n_seqs)
+{
+  constexpr int warps = forward_warps<HD>;
+  if constexpr (forward_plan<HD, warps>::shared_bytes > TPO_CUDA_LEAST_SHARED)
+    if (forward_plan<HD, warps>::shared_bytes > cuda->shared_limit) {
+      launch_warps<HD, warps / 2>(cuda, args, cu_seqlens_host, n_seqs);
+      return;
+    }
+  launch_warps<HD, warps>(cuda, args, cu_seqlens_host, n_seqs);
 }
 
 template <class Act, int SLOTS>

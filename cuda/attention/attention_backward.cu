@@ -11,13 +11,13 @@
  * passing dq's partial sums through memory in a fixed order.
  *
  * bf16, head_dim a multiple of 8: a block owns 128 keys (64 for head_dim <= 64 or > 128) and goes over the
- * queries after them, for each query head of the group, 64 at a time, double-buffered; for dq the other way
- * round. A warp owns 16 keys (or queries): their fragments (for keys of 128 columns, 7/8 of them) and their
- * gradients stay in registers, and the transposed scores of 16 queries at a time turn into the next product's
- * operand where they are, so nothing but the inputs passes through shared memory. That makes one ldmatrix.x4
- * for 2 mma.m16n8k16, the bound on H100: about 0.8 of the mma.sync peak (which is 60-70 % of wgmma's). For
- * head_dim > 128, dk and dv are computed in two halves of columns and fragments are read from shared memory
- * each time.
+ * queries after them, for each query head of the group, 64 at a time, double-buffered (32 for head_dim > 128,
+ * and half where a GPU has less shared memory); for dq the other way round. A warp owns 16 keys (or queries):
+ * their fragments (for keys of 128 columns, 7/8 of them) and their gradients stay in registers, and the
+ * transposed scores of 16 queries at a time turn into the next product's operand where they are, so nothing
+ * but the inputs passes through shared memory. That makes one ldmatrix.x4 for 2 mma.m16n8k16, the bound on
+ * H100: about 0.8 of the mma.sync peak (which is 60-70 % of wgmma's). For head_dim > 128, dk and dv are
+ * computed in two halves of columns and fragments are read from shared memory each time.
  *
  * fp32, and bf16 with other head dimensions: the same in plain fp32 arithmetic, 32 queries and 32 keys at a
  * time. */
@@ -50,11 +50,15 @@ __global__ void __launch_bounds__(256) row_sums(const backward_args<Act> args, f
   }
 }
 
-template <int HD> struct backward_plan {
+/* Queries or keys that a block meets at a time. A GPU whose blocks can't have the shared memory for so many
+ * takes half: 16 come after 16 either way, so the sums have the same order and the results the same bits. */
+template <int HD> constexpr int backward_stage_rows = HD <= 128 ? 64 : 32;
+
+template <int HD, int STAGE_ROWS> struct backward_plan {
   static constexpr int warps = HD == 96 || HD == 128 ? 8 : 4;
   static constexpr int threads = 32 * warps;
-  static constexpr int rows = 16 * warps;                /* keys or queries that a block owns */
-  static constexpr int stage_rows = HD <= 128 ? 64 : 32; /* queries or keys that it meets at a time */
+  static constexpr int rows = 16 * warps; /* keys or queries that a block owns */
+  static constexpr int stage_rows = STAGE_ROWS;
   /* fragments of its own rows that stay in registers: with 8, dk and dv would leave too few */
   static constexpr int held_keys = HD <= 96 ? HD / 16 : HD <= 128 ? 7 : 0;
   static constexpr int held_queries = HD <= 128 ? HD / 16 : 0;
@@ -162,11 +166,12 @@ __device__ __forceinline__ void key_fragments(uint32_t (&p)[4], uint32_t (&ds)[4
 }
 
 /* Grid: key heads and halves of columns, tiles of keys. */
-template <int HD>
-__global__ void __launch_bounds__(backward_plan<HD>::threads, backward_plan<HD>::blocks)
+template <int HD, int STAGE_ROWS>
+__global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
+                                  backward_plan<HD, STAGE_ROWS>::blocks)
     flash_keys(const backward_args<__nv_bfloat16> args)
 {
-  using plan = backward_plan<HD>;
+  using plan = backward_plan<HD, STAGE_ROWS>;
   constexpr int slices = HD / plan::columns;
   TPO_DYNAMIC_SHARED(__nv_bfloat16, k_tile);
   __nv_bfloat16 *v_tile = k_tile + plan::rows * HD, *stages = v_tile + plan::rows * HD;
@@ -270,11 +275,12 @@ __device__ __forceinline__ void query_gradients(float (&s)[2 * PAIRS][4], float 
 }
 
 /* Grid: heads, tiles of queries. */
-template <int HD>
-__global__ void __launch_bounds__(backward_plan<HD>::threads, backward_plan<HD>::blocks)
+template <int HD, int STAGE_ROWS>
+__global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
+                                  backward_plan<HD, STAGE_ROWS>::blocks)
     flash_queries(const backward_args<__nv_bfloat16> args)
 {
-  using plan = backward_plan<HD>;
+  using plan = backward_plan<HD, STAGE_ROWS>;
   constexpr int pairs = HD <= 128 ? 2 : 1;
   TPO_DYNAMIC_SHARED(__nv_bfloat16, q_tile);
   __nv_bfloat16 *dout_tile = q_tile + plan::rows * HD, *stages = dout_tile + plan::rows * HD;
@@ -373,24 +379,39 @@ static void launch_row_sums(struct tpo_cuda *cuda, const backward_args<Act> &arg
   tpo_cuda_launched(cuda, "attention_backward");
 }
 
-template <int HD>
-static void launch_flash(struct tpo_cuda *cuda, backward_args<__nv_bfloat16> args,
-                         const int32_t *cu_seqlens_host, int n_seqs)
+template <int HD, int STAGE_ROWS>
+static void launch_stages(struct tpo_cuda *cuda, backward_args<__nv_bfloat16> args,
+                          const int32_t *cu_seqlens_host, int n_seqs)
 {
-  using plan = backward_plan<HD>;
+  using plan = backward_plan<HD, STAGE_ROWS>;
   if (!prepare(cuda, &args, plan::rows, cu_seqlens_host, n_seqs) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_keys<HD>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_keys<HD, STAGE_ROWS>),
                                   plan::shared_bytes_sums) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_queries<HD>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_queries<HD, STAGE_ROWS>),
                                   plan::shared_bytes))
     return;
   launch_row_sums<__nv_bfloat16, 8, HD <= 64 ? 8 : 16>(cuda, args, TPO_ATTENTION_LOG2E);
   const dim3 key_grid((unsigned)(args.size.kv_heads * (HD / plan::columns)), (unsigned)args.n_tiles),
       query_grid((unsigned)args.size.heads, (unsigned)args.n_tiles);
-  TPO_LAUNCH(flash_keys<HD>, key_grid, dim3(plan::threads), plan::shared_bytes_sums, cuda->stream, args);
+  TPO_LAUNCH((flash_keys<HD, STAGE_ROWS>), key_grid, dim3(plan::threads), plan::shared_bytes_sums,
+             cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
-  TPO_LAUNCH(flash_queries<HD>, query_grid, dim3(plan::threads), plan::shared_bytes, cuda->stream, args);
+  TPO_LAUNCH((flash_queries<HD, STAGE_ROWS>), query_grid, dim3(plan::threads), plan::shared_bytes,
+             cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
+}
+
+template <int HD>
+static void launch_flash(struct tpo_cuda *cuda, const backward_args<__nv_bfloat16> &args,
+                         const int32_t *cu_seqlens_host, int n_seqs)
+{
+  constexpr int rows = backward_stage_rows<HD>;
+  if constexpr (backward_plan<HD, rows>::shared_bytes_sums > TPO_CUDA_LEAST_SHARED)
+    if (backward_plan<HD, rows>::shared_bytes_sums > cuda->shared_limit) {
+      launch_stages<HD, rows / 2>(cuda, args, cu_seqlens_host, n_seqs);
+      return;
+    }
+  launch_stages<HD, rows>(cuda, args, cu_seqlens_host, n_seqs);
 }
 
 template <class Act, int SLOTS>

@@ -100,6 +100,15 @@ struct tpo_paged_plan *plan_for_caller(struct tpo_cuda *cuda, const struct tpo_k
   return made ? paged->caller : NULL;
 }
 
+/* Kernels may be loaded when they are launched first; the first pass that has parts to fold may be one that is
+ * being recorded, when nothing can be loaded. */
+cudaError_t load_fold_parts()
+{
+  cudaFuncAttributes ignored;
+  cudaError_t result = cudaFuncGetAttributes(&ignored, fold_parts<float>);
+  return result == cudaSuccess ? cudaFuncGetAttributes(&ignored, fold_parts<__nv_bfloat16>) : result;
+}
+
 } // namespace
 
 int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
@@ -110,8 +119,12 @@ int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
     paged->pass = tpo_paged_plan_new();
     paged->caller = tpo_paged_plan_new();
   }
-  if (paged && paged->pass && paged->caller) return 0;
-  return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (!paged || !paged->pass || !paged->caller) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  cudaError_t loaded = load_fold_parts();
+  return loaded == cudaSuccess
+             ? 0
+             : tpo_fail(err, TPO_E_UNSUPPORTED, "GPU %d: a kernel of attention can't be loaded: %s",
+                        cuda->device, cudaGetErrorString(loaded));
 }
 
 void tpo_cuda_paged_close(struct tpo_cuda *cuda)
@@ -133,6 +146,11 @@ void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
   if (rows->n > 0 &&
       tpo_paged_plan_make(cuda, cuda->paged->pass, host, rows->n, rows->max_blocks, shape, block_tokens))
     rows->plan = cuda->paged->pass;
+}
+
+bool tpo_cuda_paged_folds(const struct tpo_cuda *cuda)
+{
+  return tpo_paged_plan_folds(cuda->paged->pass);
 }
 
 extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be)
@@ -166,13 +184,15 @@ void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer 
                        tiling.heads,
                        tiling.splits,
                        TPO_ATTENTION_LOG2E / sqrtf((float)shape.head_dim)};
-  /* Grids depend on nothing that changes between replays of a recording. */
+  /* Grids depend on nothing that changes between replays of a recording, which are of passes that all have
+   * folds, or none. */
   long long chunks = ((long long)rows->max_blocks * kv->block_tokens + PAGED_CHUNK - 1) / PAGED_CHUNK;
   long long works = chunks * rows->n * shape.kv_heads * tiling.splits,
             folds = (long long)rows->n * shape.heads;
   if (sizeof(Act) != 2 || kv->dtype != TPO_BF16 || !tpo_paged_tensor(cuda, a, works))
     tpo_paged_plain<Act>(cuda, a, kv->dtype, works);
   tpo_cuda_launched(cuda, "attention_paged");
+  if (!tpo_paged_plan_folds(plan)) return;
   long long blocks = (folds + 3) / 4, most = cuda->multiprocessors * 8;
   TPO_LAUNCH(fold_parts<Act>, dim3((unsigned)(blocks < most ? blocks : most)), dim3(128), 0, cuda->stream, a);
   tpo_cuda_launched(cuda, "attention_paged: parts");

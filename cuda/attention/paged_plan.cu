@@ -113,6 +113,11 @@ const struct tpo_paged_header *tpo_paged_plan_device(const struct tpo_paged_plan
   return static_cast<const struct tpo_paged_header *>(plan->device);
 }
 
+bool tpo_paged_plan_folds(const struct tpo_paged_plan *plan)
+{
+  return plan->folds.n > 0;
+}
+
 static bool reserve_rows(struct tpo_paged_plan *plan, int n)
 {
   size_t rows = (size_t)n;

@@ -70,6 +70,8 @@ bool tpo_paged_plan_make(struct tpo_cuda *cuda, struct tpo_paged_plan *plan,
                          const struct tpo_paged_host *host, int n, int max_blocks,
                          struct tpo_attention_shape shape, int block_tokens);
 const struct tpo_paged_header *tpo_paged_plan_device(const struct tpo_paged_plan *plan);
+/* Whether a row has its chunks in several items. */
+bool tpo_paged_plan_folds(const struct tpo_paged_plan *plan);
 
 /* For tests: tiles' chunks that the plan has read, the rows' chunks that they serve, and its
  * parts; where the parts lie on the device: those of a row one after another, rows in order, each

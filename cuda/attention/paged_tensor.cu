@@ -96,7 +96,7 @@ template <int HD> struct kv_ring {
   __device__ __forceinline__ const __nv_bfloat16 *next()
   {
     cp_async_wait<1>();
-    __syncthreads();
+    block_barrier<128>();
     const __nv_bfloat16 *tile = tiles + use * tile_elements;
     use = use == n_tiles - 1 ? 0 : use + 1;
     start();
@@ -363,7 +363,9 @@ __device__ __forceinline__ void attend_item(const paged_arguments &a, const page
   int query = warp % MT * 16;
   __syncthreads(); /* the last item's queries are done with */
   load_queries<HD, MT>(shared->q, a, work);
-  if (MT > 1 && query >= work.item->n_rows * a.tile_heads) { /* this warp only helps to load */
+  /* This warp only helps to load: it meets the others at the ring's barriers. One loop for both would cost 24
+   * bytes of spilled registers at head dimension 128. */
+  if (MT > 1 && query >= work.item->n_rows * a.tile_heads) {
     for (; chunk < end; chunk++) {
       ring.next();
       ring.next();

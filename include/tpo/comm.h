@@ -21,6 +21,20 @@ struct tpo_comm;
 struct tpo_comm_queue;
 
 TPO_API int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err);
+struct tpo_comm_options {
+  int deadline; /* seconds that a rank may be silent where others wait for it, at least 1 */
+  /* Seconds until all ranks are together, and then until tpo_comm_started the deadline of each wait; 0: no
+   * limit, and `deadline`. While MPI waits for a rank that doesn't come, no call returns: so late is called
+   * then, from a thread of its own, with one sentence on who is missing as far as that is known, and ends the
+   * process. */
+  int start_deadline;
+  void (*late)(void *arg, const char *message);
+  void *late_arg;
+};
+TPO_API int tpo_comm_open_with(struct tpo_comm **out, const struct tpo_comm_options *options,
+                               struct tpo_error *err);
+/* Collective work has begun: from now on waits have options->deadline. */
+TPO_API void tpo_comm_started(struct tpo_comm *comm);
 /* One rank, whatever started this process: for work that only one of the
  * launcher's ranks does. MPI is not touched. */
 TPO_API int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err);
@@ -40,6 +54,17 @@ TPO_API const char *tpo_comm_describe(const struct tpo_comm *comm); /* "2 ranks 
  * otherwise the status of the lowest failing rank, whose message, prefixed "rank R: " (when there are several
  * ranks), every rank gets. */
 TPO_API int tpo_comm_agree(struct tpo_comm *comm, int status, struct tpo_error *err);
+
+/* Something that must be the same on all ranks, as a name and a text. */
+struct tpo_comm_fact {
+  const char *name;  /* "sampling.k" */
+  const char *value; /* NULL: this rank doesn't know, which contradicts nothing */
+};
+/* Collective: 0 where no rank's facts contradict rank 0's. Otherwise TPO_E_USAGE on all ranks, with a message
+ * that names the first rank that differs, its host and the facts: "rank 2 on host b07 has other settings:
+ * seed is 7 there and 5 on rank 0". what: "has other settings". */
+TPO_API int tpo_comm_same(struct tpo_comm *comm, const char *what, const struct tpo_comm_fact *facts,
+                          size_t n, struct tpo_error *err);
 
 /* After a signal, waiting for the other ranks ends within seconds. With `patient`, only at the deadline: for
  * what is done because of the signal and takes longer, such as keeping a state. Each rank sets its own. */
@@ -75,12 +100,17 @@ TPO_API const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm)
  * that order. What they read and write is left alone until they are done.
  * Reduce: elements [first, first + count) of values [n] are summed over the ranks, each in the values of the
  * rank whose shard it is in; elsewhere they are undefined afterwards. On the host the order is that of the
- * ranks; NCCL's repeats with the same ranks in the same places. Spread: elements [first, first + count) of an
- * array of n, of which each rank has its shard, to `out` [count] on all ranks. */
+ * ranks; NCCL's repeats with the same ranks in the same places. Spread: of an array of n, of which each rank
+ * has its shard, the elements in `ranges` (at most as many as there are ranks, ascending, none in two) one
+ * range after another to `out` on all ranks; what different ranks own then travels at the same time. */
+struct tpo_range {
+  size_t first, count; /* elements */
+};
 TPO_API int tpo_comm_reduce_begin(struct tpo_comm *comm, float *values, size_t n, size_t first, size_t count,
                                   struct tpo_error *err);
 TPO_API int tpo_comm_spread_begin(struct tpo_comm *comm, const void *shard, size_t element_bytes, size_t n,
-                                  size_t first, size_t count, void *out, struct tpo_error *err);
+                                  const struct tpo_range *ranges, int n_ranges, void *out,
+                                  struct tpo_error *err);
 /* The backend's work from now on comes after all exchanges begun but the last `but` of them. Doesn't wait. */
 TPO_API int tpo_comm_order(struct tpo_comm *comm, unsigned but, struct tpo_error *err);
 /* Waits until all are done, at most the deadline. */

@@ -18,6 +18,8 @@
 #include "tpo/base.h"
 
 enum tpo_compute_dtype { TPO_DTYPE_BF16, TPO_DTYPE_FP32 };
+/* Instruction sets of the CPU backend's kernels, in rising order. */
+enum tpo_isa { TPO_ISA_AUTO, TPO_ISA_SCALAR, TPO_ISA_AVX2, TPO_ISA_AVX512, TPO_ISA_AVX512_BF16 };
 enum tpo_backend_kind { TPO_BACKEND_AUTO, TPO_BACKEND_CPU, TPO_BACKEND_CUDA };
 
 struct tpo_model_config {        /* model: */
@@ -25,6 +27,7 @@ struct tpo_model_config {        /* model: */
   enum tpo_compute_dtype dtype;  /* bf16 | fp32 */
   enum tpo_backend_kind backend; /* auto | cpu | cuda */
   int threads;                   /* per rank; 0 = cores divided by the ranks on this host */
+  enum tpo_isa isa;              /* auto: the highest that pays on this CPU */
 };
 
 struct tpo_template_config { /* template: pieces for a chat template that is not recognised; all or none */
@@ -76,26 +79,52 @@ struct tpo_sampling_config { /* sampling: */
 };
 
 enum tpo_judge_mode { TPO_JUDGE_ABSOLUTE, TPO_JUDGE_PAIRWISE };
+struct tpo_judge_term { /* of a sum */
+  char *kind;           /* KIND[:ARG] of a judge that is neither route nor sum */
+  double weight;        /* of its score, in [-1e6, 1e6], not 0 */
+};
+enum tpo_verdict { TPO_VERDICT_A, TPO_VERDICT_B, TPO_VERDICT_TIE };
+struct tpo_verdict_label {
+  char *text; /* what judge.pattern's group gives; letter case and white space around it aside */
+  enum tpo_verdict is;
+  double weight; /* how much a win counts, above 0, at most 100; a tie counts nothing */
+};
+struct tpo_verdicts { /* both NULL: A, B, and as ties C, tie, both, neither */
+  char *preset;       /* arena-hard, or NULL */
+  struct tpo_verdict_label *labels;
+  int n;
+};
+enum tpo_verdict_rule {
+  TPO_VERDICT_LAST, /* the last match counts */
+  TPO_VERDICT_ONLY, /* matches that differ are no verdict */
+};
 struct tpo_judge_config { /* judge: */
-  char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route */
+  char *kind;             /* rule | reward:DIR | pairwise:DIR | http:URL | command:PROGRAM | route | sum */
   double max_failed;      /* share of prompts with a response without a score above which a run stops, 0.1 */
   bool strict;            /* rule: strict checks only; false: IFEval's loose variants */
   double repetition_penalty; /* rule: weight of the repeated-n-gram share, default 0.5 */
   double empty_score;        /* rule: score of an empty response, default -1 */
   char **routes;             /* route: "FIELD[=VALUE] -> KIND[:ARG]", the first that fits; "*" fits all */
   int n_routes;
-  bool standardise;         /* route: scores in units of each judge's spread */
+  struct tpo_judge_term *terms; /* sum: whose weighted scores are added up */
+  int n_terms;
+  bool standardise;         /* route, sum: scores in units of each judge's spread */
+  double repetition;        /* any: weight of the repeated-n-gram share, taken off every score; 0: none */
   char *head;               /* reward: name of the score head's tensor, NULL: "score" */
   int batch_tokens;         /* reward: most tokens in one forward pass */
   enum tpo_judge_mode mode; /* http: absolute | pairwise */
   char *system, *prompt;    /* pairwise, http: what the judge model is asked; NULL: built-in */
-  char *pattern;      /* pairwise, http: regular expression whose group is the verdict; NULL: built-in */
-  int comparisons;    /* pairwise: ordered comparisons a prompt; 0: all K (K - 1) */
+  char *pattern;         /* pairwise, http: regular expression whose group is the verdict; NULL: built-in */
+  char *thought_pattern; /* pairwise, http: what it matches is thought; NULL: tags alone */
+  struct tpo_verdicts verdicts;       /* pairwise, http: what the group's texts mean in comparisons */
+  enum tpo_verdict_rule verdict_rule; /* pairwise, http: last | only */
+  int comparisons;                    /* pairwise: ordered comparisons a prompt; 0: all K (K - 1) */
   double elo_prior;   /* pairwise: weight of the prior that keeps undefeated responses finite */
   int max_tokens;     /* pairwise, http: of an answer */
   double temperature; /* pairwise, http */
   int slots;          /* pairwise:DIR: sequences at once */
   char *model;        /* http: the model's name at the server */
+  char *request;      /* http: JSON object of fields of the request, null for those left out; NULL: none */
   char *key_env;      /* http: environment variable with the key */
   char *cache;        /* http: folder of answers; NULL: in the run folder, else none */
   int concurrency;    /* http: requests under way, over all ranks */
@@ -155,7 +184,8 @@ struct tpo_run_config {          /* run: */
   int kl_outputs;                /* outputs that the KL estimate is taken over; 0: none */
   bool tensorboard;              /* write TensorBoard event files */
   bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
-  int deadline; /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int deadline;       /* seconds a rank may be silent in a collective step before the run ends, 1800 */
+  int start_deadline; /* seconds until all ranks are together, 60; 0: no limit */
 };
 
 struct tpo_config {
@@ -209,13 +239,13 @@ TPO_API int tpo_config_thought_limit(const struct tpo_thought_config *thought, i
  * max_tokens. */
 TPO_API int tpo_config_output_limit(const struct tpo_thought_config *thought, int max_tokens);
 /* Where a response marker of marker_tokens may be inserted (0: none is), an output must hold the thought's
- * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message names
- * the place where it was set, the keys, and the least that works. */
+ * budget, the marker and a token of the response. TPO_E_USAGE unless sampling.max_tokens does; the message
+ * names the place where it was set, the keys, and the least that works. */
 TPO_API int tpo_config_check_marker(const struct tpo_config *config, int marker_tokens,
                                     struct tpo_error *err);
-/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an output;
- * without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes behind the
- * prompt's name. */
+/* The same of what the model's context leaves after a prompt of n_prompt tokens, with max_tokens for an
+ * output; without a marker it must leave a token. thought may be NULL: none. TPO_E_INPUT; the message goes
+ * behind the prompt's name. */
 TPO_API int tpo_config_check_room(const struct tpo_thought_config *thought, int max_tokens, int marker_tokens,
                                   size_t n_prompt, int context, struct tpo_error *err);
 

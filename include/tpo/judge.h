@@ -58,11 +58,12 @@ TPO_API int tpo_judge_validate(const struct tpo_judge_config *config, const stru
 TPO_API bool tpo_judge_needs_model(const struct tpo_judge_config *config);
 /* Whether it compares an item's responses with each other: a score then means nothing beside one from another
  * call, and one response alone has 0 without anything being asked. The detail of a score has "wins", "losses"
- * and "comparisons" (both positions counted), all 0 where there was nothing to compare with. */
+ * and "comparisons" (both positions counted), all 0 where there was nothing to compare with; that of a route has
+ * them within, and a sum, of which a term compares, in that term. */
 TPO_API bool tpo_judge_compares(const struct tpo_judge_config *config);
 /* Whether it keeps what it was told in env.cache_dir. */
 TPO_API bool tpo_judge_keeps_answers(const struct tpo_judge_config *config);
-/* Whether its scores come from several judges, whose scales differ. */
+/* Whether its scores come from several judges, whose scales differ: tpo_score_samples brings them to one. */
 TPO_API bool tpo_judge_mixes(const struct tpo_judge_config *config);
 
 /* What judging an instruction's k responses takes; comparisons: in the place of judge.comparisons, 0: all.
@@ -83,6 +84,6 @@ TPO_API int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item
  * short. */
 TPO_API char *tpo_judge_counts(const struct tpo_judge *judge);
 TPO_API void tpo_judge_close(struct tpo_judge *judge);
-TPO_API const char *tpo_judge_kinds(void); /* "rule, reward:DIR, ... or route" */
+TPO_API const char *tpo_judge_kinds(void); /* "rule, reward:DIR, ... or sum" */
 
 #endif

@@ -53,8 +53,9 @@ struct tpo_model_options {
   bool keep_master; /* also keep the loaded weights as one flat fp32 array, for training */
   /* Of that array only the part that this rank of so many owns (tpo_comm_shard); 0 of 0: all of it. */
   int shard_rank, shard_size;
-  /* Training keeps the states of as many layers as fit in this many bytes and computes the others again in
-   * backward; 0: a quarter of the memory that is free. Results do not depend on it, bit for bit. */
+  /* What the activations of training may take: the states of as many layers as fit are kept, the others'
+   * computed again in backward (what that needs is taken in any case). 0: beside that a quarter of the memory
+   * that is free; a trainer sets it by its plan. Results do not depend on it, bit for bit. */
   size_t activation_bytes;
 };
 
@@ -133,10 +134,11 @@ TPO_API int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *
                                struct tpo_activations *acts, const float *dlogprob, float *grad,
                                const struct tpo_grad_ready *ready, struct tpo_error *err);
 TPO_API void tpo_activations_free(struct tpo_activations *acts);
-/* The memory that a forward pass takes at least, keeping no layer's states; training: with its backward.
- * activation_size: bytes of one activation. */
+/* The memory that a forward pass takes at least, keeping no layer's states; training: with its backward. *layer
+ * (may be NULL): what is taken besides for each layer whose states are kept. activation_size: bytes of one
+ * activation. */
 TPO_API size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens,
-                                     bool training);
+                                     bool training, size_t *layer);
 /* Elements of the flat array. */
 TPO_API size_t tpo_arch_param_count(const struct tpo_arch *arch);
 

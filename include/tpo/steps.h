@@ -98,8 +98,8 @@ struct tpo_score_options {
    * scores are written, remove it (src/store/journal). A judging of which more than max_failed was left without
    * a score judges those again when it is taken up. */
   const char *journal;
-  bool
-      drop_other; /* a journal of other samples, settings or models is dropped with a warning; else an error */
+  /* A journal of other samples, settings or models is renamed, OUT.journal.1, with a warning; else an error. */
+  bool drop_other;
 };
 
 /* Scores rank 0's samples in place, each rank a share of the prompts; failures: responses that the judge gave
@@ -153,6 +153,8 @@ struct tpo_dpo_progress {
   int64_t steps;
   int best_epoch;
   double best_score, first_loss, last_loss;
+  /* That keeping the last state and the last epoch's checkpoint took in this process; 0 before the first. */
+  double state_seconds, checkpoint_seconds;
 };
 /* Goes on from the state in the folder where there is one. */
 TPO_API int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct tpo_policy *policy,

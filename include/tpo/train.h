@@ -36,19 +36,26 @@ struct tpo_train_metrics {
 TPO_API int tpo_train_metrics_print(const struct tpo_train_metrics *m,
                                     struct tpo_buf *line); /* JSON, no newline */
 
-/* What training takes on one rank, in bytes, computed before any of it is there: at least, computing the
- * states of all layers twice. What is free beyond that keeps states. */
+/* What training takes on one rank, in bytes, computed before any of it is there: at most, whatever the pairs,
+ * unless one alone has several times as many tokens as a pass should. */
 struct tpo_train_memory {
   size_t weights;     /* as the model computes with them */
   size_t shard;       /* this rank's master weights and moments */
   size_t gradient;    /* fp32, of all parameters */
-  size_t activations; /* of train.micro_batch_tokens */
+  size_t activations; /* of train.micro_batch_tokens, computing the states of all layers twice */
+  size_t layer;       /* what is taken besides for each layer whose states are kept, but for the last */
+  int layers, kept;   /* of the model; those whose states are kept */
   size_t scratch;     /* logits and the like */
-  size_t exchange;    /* weights on their way between ranks, buffers of NCCL */
+  size_t exchange;    /* weights on their way between ranks and to the disk, buffers of NCCL */
+  size_t program;     /* libraries, tokenizer, MPI: in the host's memory, and so 0 on a GPU */
 };
+/* With the states of as many layers kept as the memory that is free now has room for; a trainer then does the
+ * same. */
 TPO_API void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
-                              enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens);
+                              enum tpo_compute_dtype dtype, const struct tpo_train_config *config,
+                              struct tpo_backend *backend, const struct tpo_comm *comm);
 TPO_API size_t tpo_train_memory_total(const struct tpo_train_memory *plan);
+TPO_API size_t tpo_train_memory_least(const struct tpo_train_memory *plan); /* keeping no layer's states */
 /* Refuses what can't fit, before the model is opened: says what is needed, what is there, what would help. */
 TPO_API int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
                                    const struct tpo_train_config *config, struct tpo_backend *backend,

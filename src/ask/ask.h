@@ -23,7 +23,8 @@ struct ask_question {
 };
 struct ask_answer {
   bool ok;
-  char *text; /* the answer, or why there is none; free() */
+  bool cut_off; /* ok: a limit on tokens ended the answer before the model did */
+  char *text;   /* the answer with its thoughts, or why there is none; free() */
 };
 
 struct ask_chat {
@@ -75,7 +76,8 @@ struct ask_batch;
 /* chat and system (may be NULL) are borrowed; take gets arg. */
 int ask_batch_open(struct ask_batch **out, const struct ask_chat *chat, const char *system, ask_take *take,
                    void *arg, struct tpo_error *err);
-/* watch (borrowed; may be NULL) is told how many of `total` questions are settled, of the batch's whole life. */
+/* watch (borrowed; may be NULL) is told how many of `total` questions are settled, of the batch's whole
+ * life. */
 void ask_batch_watch(struct ask_batch *batch, const struct tpo_watch *watch, size_t total);
 /* Takes question, also when it fails; NULL is an error, memory was short. A full batch is asked. */
 int ask_batch_add(struct ask_batch *batch, char *question, struct ask_place place, struct tpo_error *err);

@@ -107,17 +107,19 @@ static int next_request(void *arg, const struct tpo_request **request, struct tp
 }
 
 /* What the tokens say, as a text of its own: without the space that SentencePiece begins one with, which a
- * sample's text, the end of its prompt's, keeps. Those of a vocabulary that is larger than its tokenizer may
- * have no text. */
+ * sample's text, the end of its prompt's, keeps. Special ones are told by name but for the end: in some
+ * models the marks of a thought are such. Those of a vocabulary that is larger than its tokenizer may have
+ * no text. */
 static int decode(const struct tpo_tokenizer *tokenizer, const struct tpo_output *output,
                   struct tpo_buf *text, struct tpo_error *err)
 {
   struct tpo_ids known = {0};
   int status = 0;
-  for (int i = 0; i < output->n && status == 0; i++)
+  int n = output->n - (output->finish == TPO_FINISH_STOP);
+  for (int i = 0; i < n && status == 0; i++)
     if (tpo_tokenizer_token(tokenizer, output->tokens[i], NULL, NULL))
       status = tpo_ids_append(&known, &output->tokens[i], 1, err);
-  if (status == 0) status = tpo_tokenizer_decode(tokenizer, known.ids, known.n, false, text, err);
+  if (status == 0) status = tpo_tokenizer_decode(tokenizer, known.ids, known.n, true, text, err);
   tpo_ids_free(&known);
   return status;
 }
@@ -129,8 +131,9 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   struct tpo_buf text = {0};
   int status = decode(asking->chat->tokenizer, output, &text, err);
   if (status == 0) status = set_answer(prompt->answer, true, &text, err);
+  prompt->answer->cut_off = output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
+  asking->chat->truncated += prompt->answer->cut_off;
   if (status == 0) tpo_watch_tell(asking->watch, (double)++asking->settled / (double)asking->questions);
-  asking->chat->truncated += output->finish == TPO_FINISH_LENGTH || output->finish == TPO_FINISH_CONTEXT;
   tpo_buf_free(&text);
   return status;
 }

@@ -38,14 +38,21 @@ static bool prefer_cuda(void)
 }
 #endif
 
+static int open_cpu(struct tpo_backend **out, const struct tpo_backend_options *options,
+                    struct tpo_error *err)
+{
+  int code = tpo_cpu_open(out, options, err);
+  if (code == 0) (*out)->sharers = options->local_size;
+  return code;
+}
+
 int tpo_backend_open_with(struct tpo_backend **out, const struct tpo_backend_options *options,
                           struct tpo_error *err)
 {
   *out = NULL;
   switch (options->kind) {
-  case TPO_BACKEND_AUTO:
-    return prefer_cuda() ? open_cuda(out, options, err) : tpo_cpu_open(out, options->threads, err);
-  case TPO_BACKEND_CPU: return tpo_cpu_open(out, options->threads, err);
+  case TPO_BACKEND_AUTO: return prefer_cuda() ? open_cuda(out, options, err) : open_cpu(out, options, err);
+  case TPO_BACKEND_CPU: return open_cpu(out, options, err);
   case TPO_BACKEND_CUDA: return open_cuda(out, options, err);
   }
   return tpo_fail(err, TPO_E_UNSUPPORTED, "backend number %d is unknown; expected auto, cpu or cuda",
@@ -68,11 +75,16 @@ const char *tpo_backend_describe(const struct tpo_backend *be)
   return be->description;
 }
 
+const char *tpo_backend_kernels(const struct tpo_backend *be)
+{
+  return be->kernels;
+}
+
 const char *tpo_backend_list(void)
 {
   static char text[256];
   enum tpo_cpu_isa isa = tpo_cpu_detect();
-  tpo_cpu_choose(&isa, NULL);
+  tpo_cpu_choose(TPO_ISA_AUTO, &isa, NULL);
 #ifdef TPO_HAVE_CUDA
   snprintf(text, sizeof text, "cpu (%s), %s", tpo_cpu_isa_name(isa), tpo_cuda_list());
 #else

@@ -8,8 +8,14 @@
 
 size_t tpo_host_memory_available(struct tpo_backend *be)
 {
-  (void)be;
-  return tpo_memory_available();
+  return tpo_memory_available() / (size_t)(be->sharers > 1 ? be->sharers : 1);
+}
+
+int tpo_host_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                              struct tpo_error *err)
+{
+  (void)be, (void)shape, (void)err;
+  return 0;
 }
 
 void tpo_host_fetch_begin(struct tpo_backend *be, int slot, const void *src, size_t bytes)

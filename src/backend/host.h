@@ -5,7 +5,9 @@
 
 #include "backend/backend.h"
 
-size_t tpo_host_memory_available(struct tpo_backend *be);
+size_t tpo_host_memory_available(struct tpo_backend *be); /* this rank's share of what is free */
+int tpo_host_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                              struct tpo_error *err); /* 0: taken as it is needed */
 /* The data lies in be->fetched until fetch_end. */
 void tpo_host_fetch_begin(struct tpo_backend *be, int slot, const void *src, size_t bytes);
 int tpo_host_fetch_end(struct tpo_backend *be, int slot, void *host_dst, size_t bytes, struct tpo_error *err);
@@ -17,9 +19,10 @@ void tpo_host_select_ids(struct tpo_backend *be, int32_t *ids, const int32_t *fr
                          int n);
 /* All of them, for a table's initialiser. */
 #define TPO_HOST_OPS                                                                                         \
-  .memory_available = tpo_host_memory_available, .fetch_begin = tpo_host_fetch_begin,                        \
-  .fetch_end = tpo_host_fetch_end, .replay = tpo_host_replay, .record_end = tpo_host_record_end,             \
-  .forget = tpo_host_forget, .begin_pass = tpo_host_begin_pass, .select_ids = tpo_host_select_ids
+  .memory_available = tpo_host_memory_available, .training_reserve = tpo_host_training_reserve,              \
+  .fetch_begin = tpo_host_fetch_begin, .fetch_end = tpo_host_fetch_end, .replay = tpo_host_replay,           \
+  .record_end = tpo_host_record_end, .forget = tpo_host_forget, .begin_pass = tpo_host_begin_pass,           \
+  .select_ids = tpo_host_select_ids
 void tpo_host_free_fetched(struct tpo_backend *be); /* when the backend closes */
 
 #endif

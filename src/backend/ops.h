@@ -95,6 +95,15 @@ struct tpo_adamw_args {
   float grad_scale;   /* gradients are multiplied by this first (clipping, normalisation) */
 };
 
+/* What decides how much scratch memory the passes of training take besides what their callers give them. */
+struct tpo_training_shape {
+  struct tpo_attention_shape attention;
+  int hidden, ffn, vocab;
+  int tokens;             /* of a pass, at most */
+  int longest;            /* of a sequence, at most */
+  enum tpo_dtype weights; /* of linear layers */
+};
+
 #define TPO_FETCH_SLOTS 4
 
 struct tpo_ops {
@@ -111,7 +120,17 @@ struct tpo_ops {
   void (*zero)(struct tpo_backend *be, void *dst, size_t bytes);
   /* waits for all work; first error since the last check */
   int (*check)(struct tpo_backend *be, struct tpo_error *err);
-  size_t (*memory_available)(struct tpo_backend *be); /* bytes that alloc can still give; 0: not known */
+  /* Bytes that alloc may still give: the host's are shared out among its ranks, a GPU's are one rank's. 0: not
+   * known. */
+  size_t (*memory_available)(struct tpo_backend *be);
+
+  /* Scratch memory that passes of training of this shape take: at most so many bytes in all. reserve takes it
+   * before they run. On a GPU that must be done before an exchange with other ranks is under way: memory that
+   * is allocated or freed then waits for it, and the exchange may be waiting for a rank that waits likewise.
+   * Host backends take theirs as they need it. */
+  size_t (*training_scratch)(struct tpo_backend *be, const struct tpo_training_shape *shape);
+  int (*training_reserve)(struct tpo_backend *be, const struct tpo_training_shape *shape,
+                          struct tpo_error *err);
 
   /* A download that the caller waits for later, while other work goes on: fetch_begin notes src as it stands
    * after the work so far (at most 1 MiB; one in each of TPO_FETCH_SLOTS slots), fetch_end waits for that
@@ -143,8 +162,9 @@ struct tpo_ops {
   void (*linear_get)(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows, float *dst);
   /* x [n, cols] -> y [n, rows] */
   void (*linear_forward)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y, int n);
-  void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                             int n); /* y += x W^T (residual) */
+  /* y = base + x W^T (residual); base [n, rows] may be y */
+  void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                             const void *base, void *y, int n);
   void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx,
                                 int n, bool add); /* dx (+)= dy W */
   void (*linear_backward_weight)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

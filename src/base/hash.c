@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include "base/file.h"
 #include "base/hash.h"
+#include "base/philox.h"
 
 uint64_t tpo_hash64(const void *bytes, size_t len)
 {
@@ -72,5 +74,35 @@ int tpo_hash_file(const char *path, char hex[33], uint64_t *size, struct tpo_err
     if (size) *size = bytes;
   }
   close(fd);
+  return status;
+}
+
+static void add_samples(struct tpo_hash *hash, const struct tpo_map *map)
+{
+  enum { BLOCK = 1 << 20, BLOCKS = 64 };
+  const uint64_t size = map->size;
+  struct tpo_rng rng;
+  tpo_rng_init(&rng, size, TPO_STREAM_BLOCKS, 0, 0);
+  tpo_hash_add(hash, &size, sizeof size);
+  tpo_hash_add(hash, map->data, BLOCK);
+  tpo_hash_add(hash, map->data + size - BLOCK, BLOCK);
+  for (int i = 0; i < BLOCKS; i++)
+    tpo_hash_add(hash, map->data + (size_t)(tpo_rng_uniform(&rng) * (double)(size - BLOCK)), BLOCK);
+}
+
+int tpo_hash_sampled(const char *path, char hex[33], struct tpo_error *err)
+{
+  const size_t whole = (size_t)256 << 20;
+  struct tpo_map map;
+  struct tpo_hash hash;
+  int status = tpo_map_open(&map, path, err);
+  if (status < 0) return status;
+  status = tpo_hash_begin(&hash, err);
+  if (status == 0 && map.size <= whole)
+    tpo_hash_add(&hash, map.data, map.size);
+  else if (status == 0)
+    add_samples(&hash, &map);
+  if (status == 0) tpo_hash_end(&hash, hex);
+  tpo_map_close(&map);
   return status;
 }

@@ -1,4 +1,6 @@
 /* Signals that ask the process to end are remembered, and work asks for them at safe points. */
+#include "base/interrupt.h"
+
 #include <signal.h>
 #include <string.h>
 #include "tpo/base.h"
@@ -13,6 +15,11 @@ static void on_signal(int signal_number)
     raise(SIGINT);
     return;
   }
+  if (!interrupted) interrupted = signal_number;
+}
+
+void tpo_interrupt_ask(int signal_number)
+{
   if (!interrupted) interrupted = signal_number;
 }
 

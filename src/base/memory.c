@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "base/memory_limit.h"
 
 void *tpo_calloc(size_t count, size_t size, struct tpo_error *err)
 {
@@ -43,7 +44,9 @@ size_t tpo_memory_available(void)
   while (fgets(line, sizeof line, file))
     if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
   fclose(file);
-  return (size_t)kib * 1024;
+  size_t machine = (size_t)kib * 1024, own = memory_limit_room("/proc/self/cgroup", "/sys/fs/cgroup");
+  if (own == 0) own = 1; /* 0 says that nobody knows */
+  return own < machine ? own : machine;
 }
 
 struct tpo_arena_block {

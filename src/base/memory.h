@@ -10,7 +10,8 @@ void *tpo_calloc(size_t count, size_t size, struct tpo_error *err);
 /* Grows *array (elements of `size` bytes, *capacity of them allocated) to hold at least `needed`. */
 int tpo_grow(void *array, size_t *capacity, size_t needed, size_t size, struct tpo_error *err);
 
-/* Bytes that the machine can give now without swapping (MemAvailable); 0 when the system does not tell. */
+/* Bytes that the machine can give now without swapping (MemAvailable), or that the process's control groups
+ * leave it, where that is less (under Slurm's --mem, in a container); 0 when the system does not tell. */
 size_t tpo_memory_available(void);
 
 /* Bump allocator: everything is released together. Zero-initialise to create. */

@@ -17,6 +17,7 @@ enum tpo_stream {
   TPO_STREAM_COMPARE = 6, /* which responses of a prompt a judge compares */
   TPO_STREAM_PAUSE = 7,   /* how long a server is left alone before it is asked again */
   TPO_STREAM_FAILURE = 8, /* which prompts keep a format failure as rejected: (seed, prompt, iteration) */
+  TPO_STREAM_BLOCKS = 9,  /* which parts of something large stand for it when it is compared */
 };
 
 /* What one sampled token is keyed by. prompt is tpo_hash64 of the prompt's id. */

@@ -1,9 +1,9 @@
 /* The thread pool: threads take tasks from one counter; who finds none spins a while, then sleeps. */
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/memory.h"
 #include "base/pool.h"
 
@@ -42,15 +42,6 @@ static void relax(void)
 #else
   atomic_thread_fence(memory_order_seq_cst);
 #endif
-}
-
-static int usable_cores(void)
-{
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) < 0) return 1;
-  int count = CPU_COUNT(&set);
-  return count > 0 ? count : 1;
 }
 
 /* Claims and runs tasks of generation `generation` until none is left. */
@@ -127,7 +118,9 @@ static void *worker_main(void *argument)
 int tpo_pool_create(struct tpo_pool **out, int n_threads, struct tpo_error *err)
 {
   *out = NULL;
-  int cores = usable_cores();
+  struct cores usable;
+  cores_of_rank(&usable, "/", cores_of_affinity(), 1, 1, NULL);
+  int cores = usable.n;
   if (n_threads == 0) n_threads = cores;
   if (n_threads < 0 || n_threads > 4096)
     return tpo_fail(err, TPO_E_USAGE, "%d threads were asked for, expected 0 to 4096", n_threads);

@@ -7,7 +7,7 @@
 
 struct tpo_pool;
 
-/* n_threads >= 1, the caller included (1 starts no thread). 0: as many as the process may run on. */
+/* n_threads >= 1, the caller included (1 starts no thread). 0: as many as the process may keep busy (base/cores.h). */
 int tpo_pool_create(struct tpo_pool **out, int n_threads, struct tpo_error *err);
 void tpo_pool_destroy(struct tpo_pool *pool);
 int tpo_pool_threads(const struct tpo_pool *pool);

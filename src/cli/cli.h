@@ -25,6 +25,10 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_score, cmd_pai
   }
 
 void print_version(void);
+/* What tells one program from another; free() it. NULL where memory is short. */
+char *version_build(void);     /* type, compiler, flags */
+char *version_libraries(void); /* those that text and exchanges between ranks go through */
+char *version_build_id(void);  /* the linker's hash over the program, "none" where it made none */
 
 /* config.model.path, or a usage error that names --model. */
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err);

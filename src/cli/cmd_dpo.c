@@ -8,7 +8,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "cli/same.h"
 #include "cli/session.h"
+#include "steps/same.h"
 #include "store/journal/journal.h"
 
 static const struct option options[] = {
@@ -99,7 +101,8 @@ static int open_policy(struct training *t, struct tpo_error *err)
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
                                     session->comm, err);
   if (status == 0) status = tpo_model_open(&t->policy.model, path, &options, err);
-  return tpo_comm_agree(session->comm, status, err);
+  status = tpo_comm_agree(session->comm, status, err);
+  return status < 0 ? status : same_model(session->comm, path, t->policy.model, t->policy.tokenizer, err);
 }
 
 /* Pairs of another model's tokens are found before anything is computed; of lines, when they are read. */
@@ -137,6 +140,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
     status = tpo_model_open(&reference, t->reference, &options, err);
   }
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0 && t->reference) status = same_model(session->comm, t->reference, reference, NULL, err);
   if (status < 0) return status;
   const char *hash = tpo_model_hash(reference);
   if (!hash || strcmp(hash, t->pairs.ref_model) != 0)
@@ -350,6 +354,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
   if (status < 0) return status;
   status = check_output(in, "--out", t.out, t.pairs_path, err);
+  if (status == 0) status = check_same_file(in, t.pairs_path, err);
   if (status == 0) status = check_kept(&t, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);
   if (status < 0) return status;

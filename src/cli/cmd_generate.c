@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "cli/same.h"
 #include "cli/session.h"
 #include "steps/room.h"
 
@@ -124,6 +125,7 @@ static int check_request(struct invocation *in, struct request *r, struct tpo_er
                     "tpo generate: --resume goes with a file; nothing is kept of what goes to --out -");
   int status = check_config(in, TPO_CHECK_SAMPLING, err);
   if (status == 0) status = check_output(in, "--out", r->out, r->prompts, err);
+  if (status == 0) status = check_same_file(in, r->prompts, err);
   if (status == 0 && to_file)
     status = check_journal(in, r->out, r->resume, "finished samples", r->journal, err);
   return status;

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
+#include "cli/same.h"
 #include "cli/session.h"
 #include "config/judge_kinds.h"
+#include "steps/same.h"
 #include "store/journal/journal.h"
 #include "tpo/measure.h"
 #include "tpo/judge.h"
@@ -68,6 +70,7 @@ static int check(struct invocation *in, const char *samples, const char *out, ch
                  struct tpo_error *err)
 {
   int status = check_output(in, "--out", out, samples, err);
+  if (status == 0) status = check_same_file(in, samples, err);
   if (status < 0) return status;
   status = tpo_judge_check(&in->config.judge, err);
   if (status == 0) status = choose_cache(in, out, err);
@@ -76,7 +79,8 @@ static int check(struct invocation *in, const char *samples, const char *out, ch
   bool first = tpo_comm_rank(in->comm) == 0;
   if (status == 0 && first && option_value(in, "--resume") && !journal_exists(journal))
     tpo_log(TPO_LOG_INFO, "%s: nothing is kept there, so this begins at the beginning", journal);
-  return tpo_comm_agree(in->comm, status, err);
+  status = tpo_comm_agree(in->comm, status, err);
+  return status < 0 ? status : same_judge(in->comm, &in->config.judge, err);
 }
 
 /* Rank 0. */

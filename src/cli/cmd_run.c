@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/same.h"
 #include "cli/session.h"
 
 static const struct option options[] = {
@@ -51,6 +52,9 @@ static int run(struct invocation *in, struct tpo_error *err)
     status = tpo_fail(err, TPO_E_USAGE, "tpo run: --expect-tokens goes with --plan-only");
   if (status == 0) status = option_int(in, "--expect-tokens", 1, 10000000, 0, &expect, err);
   if (status == 0) status = check_config(in, TPO_CHECK_ALL, err);
+  status = agree_on_usage(in, status, err);
+  if (status == 0) status = check_same_file(in, in->config.data.train, err);
+  if (status == 0) status = check_same_file(in, in->config.data.validation, err);
   if (status < 0) return status;
   if (plan_only) return plan(in, (int)expect, err);
   status = cli_session_open(&s, in, err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/same.h"
 #include "cli/session.h"
 
 static const struct option options[] = {
@@ -147,6 +148,7 @@ static int ask(struct invocation *in, const char *out, int64_t n, struct tpo_err
   if (status == 0) status = read_options(in, n, &how, err);
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
   if (status == 0) status = check_output(in, "--out", out, seeds, err);
+  if (status == 0) status = check_same_file(in, seeds, err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
   if (status == 0) status = write_with_model(&s, seeds, out, &how, err);

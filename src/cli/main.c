@@ -12,6 +12,7 @@
 
 #include "base/lost_map.h"
 #include "cli/cli.h"
+#include "cli/same.h"
 
 static const struct command *const commands[] = {
     &cmd_run,        &cmd_generate, &cmd_judge,    &cmd_pairs,   &cmd_dpo,    &cmd_synth,
@@ -74,15 +75,49 @@ static int finish_output(struct tpo_error *err)
                   errno ? strerror(errno) : "");
 }
 
-static int work(struct invocation *in, struct tpo_error *err)
+static void print_error(const struct invocation *in, const char *message)
+{
+  if (in->log_json)
+    tpo_log(TPO_LOG_ERROR, "%s", message);
+  else
+    fprintf(stderr, "%s%s\n", strncmp(message, "tpo ", 4) == 0 ? "" : "tpo: ", message);
+}
+
+/* Nothing but the end of the process ends the start of MPI. A moment later, so that the other ranks of the
+ * host see this one, and leave the word to it. */
+static void end_late(void *in, const char *message)
+{
+  if (!tpo_interrupted()) print_error(in, message);
+  nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+  _exit(tpo_interrupted() ? 128 + tpo_interrupted() : 1);
+}
+
+/* The ranks, found and compared; status: whether this one could use its options. */
+static int join_ranks(struct invocation *in, int status, struct tpo_error *err)
+{
+  struct tpo_error problem = {0};
+  const struct tpo_comm_options options = {.deadline = in->config.run.deadline,
+                                           .start_deadline = in->config.run.start_deadline,
+                                           .late = end_late,
+                                           .late_arg = in};
+  int opened = tpo_comm_open_with(&in->comm, &options, &problem);
+  tpo_lost_map_tell(); /* again: MPI has a handler of its own */
+  if (opened < 0 && status == 0) *err = problem;
+  if (opened < 0) return status < 0 ? status : opened;
+  tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
+  status = check_same_start(in, status, err);
+  tpo_comm_started(in->comm);
+  return status;
+}
+
+static int work(struct invocation *in, int status, struct tpo_error *err)
 {
   tpo_lost_map_tell();
-  if (!in->command->needs_comm) return is_first_rank() ? in->command->run(in, err) : 0;
-  int status = tpo_comm_open(&in->comm, in->config.run.deadline, err);
-  tpo_lost_map_tell(); /* again: MPI has a handler of its own */
-  if (status < 0) return status;
-  tpo_log_setup(tpo_log_level(), in->log_json, tpo_comm_rank(in->comm));
-  return in->command->run(in, err);
+  if (in->command->needs_comm)
+    status = join_ranks(in, status, err);
+  else if (status == 0 && !is_first_rank())
+    return 0;
+  return status < 0 ? status : in->command->run(in, err);
 }
 
 /* "rank 3: ..." is what an agreement gives to all ranks. */
@@ -107,12 +142,7 @@ static void leave(struct invocation *in, int status, const struct tpo_error *err
   bool first = in->comm ? tpo_comm_rank(in->comm) == 0 : is_first_rank();
   bool told = status == TPO_E_USAGE || is_agreed(err->message);
   if (in->comm && status == TPO_E_COMM && is_told_by_another(in->comm)) told = true, first = false;
-  if (status < 0 && (first || !told)) {
-    if (in->log_json)
-      tpo_log(TPO_LOG_ERROR, "%s", err->message);
-    else
-      fprintf(stderr, "%s%s\n", strncmp(err->message, "tpo ", 4) == 0 ? "" : "tpo: ", err->message);
-  }
+  if (status < 0 && (first || !told)) print_error(in, err->message);
   if (in->comm && status == TPO_E_COMM) tpo_comm_abort(in->comm, code);
   tpo_comm_close(in->comm);
 }
@@ -162,7 +192,7 @@ int main(int argc, char **argv)
                 : in.verbose ? TPO_LOG_DEBUG
                              : TPO_LOG_INFO,
                 in.log_json, is_first_rank() ? 0 : 1);
-  if (status == 0) status = work(&in, &err);
+  status = work(&in, status, &err);
   if (status == 0) status = finish_output(&err);
   leave(&in, status, &err);
   tpo_config_free(&in.config);

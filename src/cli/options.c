@@ -14,6 +14,7 @@ static const struct option common_options[] = {
     {"--config", 0, "FILE", NULL, "read settings from a YAML file first; options override it"},
     {"--backend", 0, "auto|cpu|cuda", "model.backend", "where tensors are computed"},
     {"--threads", 't', "N", "model.threads", "threads a rank; 0: share the host's cores"},
+    {"--isa", 0, "NAME", "model.isa", "CPU kernels: auto, scalar, avx2, avx512 or avx512_bf16"},
     {"--seed", 's', "S", "seed", "seed of all randomness"},
     {"--set", 0, "KEY=VALUE", NULL, "override one configuration key; may be repeated"},
     {"--quiet", 'q', NULL, NULL, "print warnings and errors only, no progress"},
@@ -35,6 +36,13 @@ static const struct option *option_at(const struct command *command, int i)
 {
   int own = count(command->options);
   return i < own ? &command->options[i] : &common_options[i - own];
+}
+
+const char *option_name(const struct command *command, int i, const char **key)
+{
+  if (i >= count(command->options) + count(common_options)) return NULL;
+  *key = option_at(command, i)->key;
+  return option_at(command, i)->name;
 }
 
 static int find(const struct command *command, const char *name, size_t len, char letter)

@@ -47,6 +47,9 @@ int option_int(const struct invocation *in, const char *name, int64_t min, int64
                int64_t *out, struct tpo_error *err);
 /* Error unless the option was given; names the option and what it wants. */
 int option_require(const struct invocation *in, const char *name, const char **out, struct tpo_error *err);
+/* The name of the command's option i, own and common ones in turn, and the key that it sets (NULL: none);
+ * NULL behind the last. */
+const char *option_name(const struct command *command, int i, const char **key);
 void options_help(const struct command *command);
 
 #endif

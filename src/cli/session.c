@@ -1,19 +1,29 @@
 /* Opens the backend and the session of a command that computes; cores are shared among a host's ranks. */
 #include "cli/session.h"
 
-#include <sched.h>
+#include "cli/same.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Cores that this rank may use: those of its affinity mask, shared with the ranks beside it when the mask
- * holds them all. */
-static int share_of_cores(const struct tpo_comm *comm)
+#include "base/cores.h"
+#include "cli/masks.h"
+#include "config/keys.h"
+
+/* Threads of this rank, and who says so. All ranks, for some may be given theirs. */
+static int choose_threads(const struct invocation *in, struct cores *out, struct tpo_error *err)
 {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) < 0) return 1;
-  int share = CPU_COUNT(&set) / tpo_comm_local_size(comm);
-  return share < 1 ? 1 : share;
+  int beside, status = masks_beside(in->comm, &beside, err);
+  const struct tpo_config *config = &in->config;
+  int key = config_find_key("model.threads", strlen("model.threads"));
+  if (config->model.threads > 0) {
+    *out = (struct cores){.n = config->model.threads};
+    snprintf(out->why, sizeof out->why, "model.threads, %.300s", config_origin(config, key));
+  } else
+    cores_of_rank(out, "/", cores_of_affinity(), beside, tpo_comm_local_size(in->comm),
+                  getenv("SLURM_CPUS_PER_TASK"));
+  return status;
 }
 
 /* A bar where there is a terminal that can take it away again. */
@@ -42,19 +52,27 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   int status = in->comm ? 0 : tpo_comm_open_alone(&in->comm, err);
   if (status < 0) return status;
   cli_session_open_plain(s, in);
-  int threads = config->model.threads > 0 ? config->model.threads : share_of_cores(in->comm);
+  struct cores threads;
+  status = choose_threads(in, &threads, err);
+  if (status < 0) {
+    progress_end(&s->bar);
+    return status;
+  }
   struct tpo_backend_options options = {.kind = config->model.backend,
-                                        .threads = threads,
+                                        .threads = threads.n,
+                                        .isa = config->model.isa,
                                         .local_rank = tpo_comm_local_rank(in->comm),
                                         .local_size = tpo_comm_local_size(in->comm)};
   status = tpo_backend_open_with(&s->session.backend, &options, err);
   if (status == TPO_E_UNSUPPORTED) /* a backend that is not there was asked for: the settings are at fault */
     status = tpo_fail(err, TPO_E_USAGE, "model.backend: %s", strdupa(err->message));
   status = tpo_comm_agree(in->comm, status, err);
+  if (status == 0) status = warn_of_kernels(in->comm, tpo_backend_kernels(s->session.backend), err);
   if (status < 0) {
     progress_end(&s->bar);
     return status;
   }
+  tpo_log(TPO_LOG_DEBUG, "threads of this rank: %d (%s)", threads.n, threads.why);
   tpo_log(TPO_LOG_DEBUG, "%s; %s", tpo_backend_describe(s->session.backend), tpo_comm_describe(in->comm));
   return 0;
 }

@@ -1,49 +1,17 @@
 /* Opening and closing: whether there are other ranks at all, and which. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/memory.h"
+#include "comm/start.h"
 #include "comm/state.h"
 
 enum {
+  MEETING_LEAST = 5,                  /* seconds for the first exchange, when all ranks have come */
   SUM_CHUNK_MOST = 128 * 1024,        /* elements: 512 KiB stay in a cache while they are summed */
   SUM_SCRATCH_MOST = 8 * 1024 * 1024, /* elements over all ranks and both generations */
 };
-
-/* The number in an environment variable, 0 when it is absent or no number. */
-static long env_number(const char *name)
-{
-  const char *text = getenv(name);
-  if (!text || !*text) return 0;
-  errno = 0;
-  char *end;
-  long value = strtol(text, &end, 10);
-  return errno || *end ? 0 : value;
-}
-
-/* Whether a launcher that speaks to MPI started this process, and as how many (0: not told). A Slurm job's
- * own variables alone say nothing: the batch script has them too, and MPI initialised there would end the
- * process. */
-static int find_launcher(bool *started, long *expected, struct tpo_error *err)
-{
-  long tasks = getenv("SLURM_PROCID") ? env_number("SLURM_STEP_NUM_TASKS") : 0;
-  *started = true;
-  *expected = 0;
-  if (getenv("OMPI_COMM_WORLD_SIZE"))
-    *expected = env_number("OMPI_COMM_WORLD_SIZE");
-  else if (getenv("PMI_RANK"))
-    *expected = env_number("PMI_SIZE");
-  else if (getenv("PMIX_RANK"))
-    *expected = tasks;
-  else
-    *started = false;
-  if (!*started && tasks > 1)
-    return tpo_fail(err, TPO_E_USAGE,
-                    "srun started %ld tasks that cannot find each other; use srun --mpi=pmix, or mpirun",
-                    tasks);
-  return 0;
-}
 
 /* "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4". */
 static void library_name(char *out, size_t size)
@@ -81,6 +49,16 @@ static int describe(struct tpo_comm *comm, int *hosts, struct tpo_error *err)
   return 0;
 }
 
+static int exchange_hosts(struct tpo_comm *comm, struct tpo_error *err)
+{
+  char mine[COMM_HOST] = "";
+  if (gethostname(mine, sizeof mine - 1) < 0 || !*mine) strcpy(mine, "unknown");
+  int result = MPI_Iallgather(mine, COMM_HOST, MPI_CHAR, comm->hosts, COMM_HOST, MPI_CHAR, comm->world,
+                              comm->requests);
+  int status = comm_check(comm, result, COMM_OPEN, err);
+  return status < 0 ? status : comm_wait(comm, comm->requests, 1, COMM_OPEN, err);
+}
+
 static int allocate_scratch(struct tpo_comm *comm, struct tpo_error *err)
 {
   size_t others = (size_t)comm->size - 1;
@@ -90,11 +68,14 @@ static int allocate_scratch(struct tpo_comm *comm, struct tpo_error *err)
   comm->requests = tpo_calloc((size_t)comm->size * 4, sizeof *comm->requests, err);
   comm->gathered = tpo_calloc((size_t)comm->size * COMM_F64_CHUNK, sizeof *comm->gathered, err);
   comm->incoming = tpo_calloc(2 * others * comm->sum_chunk, sizeof *comm->incoming, err);
-  comm->transfers = tpo_calloc((size_t)comm->size, sizeof *comm->transfers, err);
-  return comm->requests && comm->gathered && comm->incoming && comm->transfers ? 0 : TPO_E_MEMORY;
+  comm->transfers = tpo_calloc(2 * (size_t)comm->size, sizeof *comm->transfers, err);
+  comm->hosts = tpo_calloc((size_t)comm->size, sizeof *comm->hosts, err);
+  return comm->requests && comm->gathered && comm->incoming && comm->transfers && comm->hosts ? 0
+                                                                                              : TPO_E_MEMORY;
 }
 
-static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
+/* What MPI does to bring the ranks together, none of which can be given up. */
+static int join_world(struct tpo_comm *comm, long expected, struct tpo_error *err)
 {
   int initialised = 0, provided = 0;
   MPI_Initialized(&initialised);
@@ -125,8 +106,31 @@ static int open_mpi(struct tpo_comm *comm, long expected, struct tpo_error *err)
   int hosts;
   status = allocate_scratch(comm, err);
   if (status == 0) status = describe(comm, &hosts, err);
-  if (status == 0) status = comm_remote_open(comm, hosts, err);
-  return status < 0 ? status : tpo_comm_barrier(comm, err); /* nobody reads a word before it is 0 */
+  if (status == 0) status = exchange_hosts(comm, err);
+  return status < 0 ? status : comm_remote_open(comm, hosts, err);
+}
+
+/* Nobody reads another's words before they are 0. */
+static int meet(struct tpo_comm *comm, struct tpo_error *err)
+{
+  if (comm->size == 1) return 0;
+  int status = comm_enter(comm, COMM_OPEN, err);
+  if (status == 0) status = comm_check(comm, MPI_Ibarrier(comm->world, comm->requests), COMM_OPEN, err);
+  return status < 0 ? status : comm_wait(comm, comm->requests, 1, COMM_OPEN, err);
+}
+
+static int open_mpi(struct tpo_comm *comm, const struct comm_launch *launch,
+                    const struct tpo_comm_options *options, struct tpo_error *err)
+{
+  struct comm_start *start;
+  int status = comm_start_begin(&start, launch, options, err);
+  if (status < 0) return status;
+  status = join_world(comm, launch->size, err);
+  double left = comm_start_end(start);
+  if (options->start_deadline > 0) comm->deadline = left < MEETING_LEAST ? MEETING_LEAST : left;
+  if (status == 0) status = meet(comm, err);
+  if (options->start_deadline > 0) comm->deadline = options->start_deadline;
+  return status;
 }
 
 static void free_comm(struct tpo_comm *comm)
@@ -135,6 +139,7 @@ static void free_comm(struct tpo_comm *comm)
   free(comm->gathered);
   free(comm->incoming);
   free(comm->transfers);
+  free(comm->hosts);
   free(comm);
 }
 
@@ -150,26 +155,40 @@ int tpo_comm_open_alone(struct tpo_comm **out, struct tpo_error *err)
   return 0;
 }
 
-int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err)
+int tpo_comm_open_with(struct tpo_comm **out, const struct tpo_comm_options *options, struct tpo_error *err)
 {
   *out = NULL;
-  if (deadline_seconds < 1)
-    return tpo_fail(err, TPO_E_USAGE, "a deadline of %d seconds: at least 1 is expected", deadline_seconds);
-  bool started;
-  long expected;
-  int status = find_launcher(&started, &expected, err);
+  if (options->deadline < 1)
+    return tpo_fail(err, TPO_E_USAGE, "a deadline of %d seconds: at least 1 is expected", options->deadline);
+  if (options->start_deadline < 0 || (options->start_deadline > 0 && !options->late))
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "a deadline of %d seconds for the start: none or more is expected, with who is told of it",
+        options->start_deadline);
+  struct comm_launch launch;
+  int status = comm_launch_read(&launch, err);
   if (status < 0) return status;
   struct tpo_comm *comm;
   status = tpo_comm_open_alone(&comm, err);
   if (status < 0) return status;
-  comm->deadline = deadline_seconds;
-  if (started) status = open_mpi(comm, expected, err);
+  comm->deadline = comm->deadline_later = options->deadline;
+  if (launch.started) status = open_mpi(comm, &launch, options, err);
   if (status < 0) {
     free_comm(comm);
     return status;
   }
   *out = comm;
   return 0;
+}
+
+int tpo_comm_open(struct tpo_comm **out, int deadline_seconds, struct tpo_error *err)
+{
+  return tpo_comm_open_with(out, &(struct tpo_comm_options){.deadline = deadline_seconds}, err);
+}
+
+void tpo_comm_started(struct tpo_comm *comm)
+{
+  comm->deadline = comm->deadline_later;
 }
 
 void tpo_comm_close(struct tpo_comm *comm)

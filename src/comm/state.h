@@ -12,6 +12,7 @@ enum comm_kind {
   COMM_OPEN,
   COMM_CLOSE,
   COMM_AGREE,
+  COMM_SAME,
   COMM_BARRIER,
   COMM_BCAST,
   COMM_BCAST_BYTES,
@@ -28,16 +29,19 @@ enum comm_kind {
   COMM_KINDS = 256,
 };
 
+enum { COMM_HOST = 64 }; /* bytes of a host's name that are kept */
+
 struct comm_service;
 
 struct tpo_comm {
   int rank, size, local_rank, local_size;
-  double deadline; /* seconds */
-  bool owns_mpi;   /* MPI was initialised here */
-  bool patient;    /* a signal doesn't end waiting */
-  MPI_Comm world;  /* all ranks; a duplicate, so that a host program's messages never meet ours */
-  int64_t *words;  /* [COMM_WORDS], which the other ranks may read and add to at any time */
-  MPI_Win window;  /* words in shared memory, when all ranks are on one host */
+  double deadline; /* seconds; until the start is over that of the start */
+  double deadline_later;
+  bool owns_mpi;  /* MPI was initialised here */
+  bool patient;   /* a signal doesn't end waiting */
+  MPI_Comm world; /* all ranks; a duplicate, so that a host program's messages never meet ours */
+  int64_t *words; /* [COMM_WORDS], which the other ranks may read and add to at any time */
+  MPI_Win window; /* words in shared memory, when all ranks are on one host */
   struct comm_service *service; /* otherwise: the thread that answers for them */
   unsigned queue_words;         /* bits of the words that queues use */
   bool broken;                  /* an exchange failed; nothing can be relied on any more */
@@ -48,6 +52,7 @@ struct tpo_comm {
   size_t sum_chunk;      /* elements */
   MPI_Request *requests; /* [4 * size] */
   char description[160];
+  char (*hosts)[COMM_HOST];                  /* [size]: each rank's, for messages; NULL with one rank */
   struct tpo_backend *backend;               /* attached; NULL: tensors are in host memory */
   const struct tpo_collectives *collectives; /* the backend's; NULL: its memory is the host's */
   struct tpo_device_comm *device;            /* of a backend with collectives, and several ranks; else NULL */
@@ -55,7 +60,7 @@ struct tpo_comm {
   void *staging;
   uint64_t begun, done;           /* exchanges of `device` */
   enum comm_kind latest;          /* what the last one begun is */
-  struct tpo_transfer *transfers; /* [size] */
+  struct tpo_transfer *transfers; /* [2 * size], with several ranks */
 };
 
 enum { COMM_F64_CHUNK = 512, COMM_STAGING_BYTES = 16 << 20 };
@@ -105,6 +110,9 @@ void comm_give_up_device(struct tpo_comm *comm);
 /* Marks the comm as broken by what a backend's collectives say. */
 int comm_device_failed(struct tpo_comm *comm, int code, enum comm_kind kind, const char *why,
                        struct tpo_error *err);
+/* Appends to text what differs between the parts [len] that the ranks sent (same.c), as one sentence; nothing
+ * where no fact of a rank contradicts rank 0's. */
+void comm_tell_difference(const char *what, const char *gathered, size_t len, struct tpo_buf *text);
 /* Parts of collectives: what follows comm_enter. */
 int comm_bcast(struct tpo_comm *comm, void *data, size_t bytes, int root, enum comm_kind kind,
                struct tpo_error *err);

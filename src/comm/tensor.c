@@ -113,7 +113,7 @@ const struct tpo_backend *tpo_comm_attached(const struct tpo_comm *comm)
   return comm->backend;
 }
 
-/* An exchange of up to `size` transfers: room for it, and its announcement. */
+/* Room for an exchange, and its announcement. */
 static int begin_device(struct tpo_comm *comm, enum comm_kind kind, struct tpo_error *err)
 {
   int status = comm_enter(comm, kind, err);
@@ -176,27 +176,49 @@ static int broadcast_host(struct tpo_comm *comm, const struct tpo_transfer *t, s
                        : comm_bcast(comm, t->recv, t->count, t->root, COMM_ALLGATHER, err);
 }
 
+/* What `ranges` have of each shard, in order: at most size transfers and one for each range but the first. */
+static int spread_transfers(struct tpo_comm *comm, const char *shard, size_t element_bytes, size_t n,
+                            const struct tpo_range *ranges, int n_ranges, char *out,
+                            struct tpo_transfer *transfers)
+{
+  int n_transfers = 0;
+  for (int i = 0; i < n_ranges; i++)
+    for (int r = 0; r < comm->size; r++) {
+      size_t shard_first, shard_count, at = ranges[i].first;
+      tpo_comm_shard(comm, n, r, &shard_first, &shard_count);
+      size_t owned = tpo_overlap(&at, ranges[i].count, shard_first, shard_count);
+      if (owned == 0) continue;
+      struct tpo_transfer t = {.recv = out, .count = owned * element_bytes, .root = r};
+      t.send = r == comm->rank ? shard + (at - shard_first) * element_bytes : out;
+      transfers[n_transfers++] = t;
+      out += t.count;
+    }
+  return n_transfers;
+}
+
+static bool ranges_ascend(const struct tpo_comm *comm, size_t n, const struct tpo_range *ranges, int n_ranges)
+{
+  size_t at = 0;
+  for (int i = 0; i < n_ranges; at = ranges[i].first + ranges[i].count, i++)
+    if (ranges[i].first < at || ranges[i].first > n || ranges[i].count > n - ranges[i].first) return false;
+  return n_ranges <= comm->size;
+}
+
 int tpo_comm_spread_begin(struct tpo_comm *comm, const void *shard, size_t element_bytes, size_t n,
-                          size_t first, size_t count, void *out, struct tpo_error *err)
+                          const struct tpo_range *ranges, int n_ranges, void *out, struct tpo_error *err)
 {
   bool device = comm->size > 1 && comm->collectives && !comm->staging;
   int status = device ? begin_device(comm, COMM_ALLGATHER, err) : comm_enter(comm, COMM_ALLGATHER, err);
-  int n_transfers = 0;
-  for (int r = 0; r < comm->size && status == 0; r++) {
-    size_t shard_first, shard_count, at = first;
-    tpo_comm_shard(comm, n, r, &shard_first, &shard_count);
-    size_t owned = tpo_overlap(&at, count, shard_first, shard_count);
-    if (owned == 0) continue;
-    struct tpo_transfer t = {
-        .recv = (char *)out + (at - first) * element_bytes, .count = owned * element_bytes, .root = r};
-    t.send = r == comm->rank ? (const char *)shard + (at - shard_first) * element_bytes : t.recv;
-    if (device)
-      comm->transfers[n_transfers++] = t;
-    else
-      status = broadcast_host(comm, &t, err);
-  }
-  if (status < 0 || !device) return status;
-  return start_device(comm, COMM_ALLGATHER, comm->transfers, n_transfers, err);
+  if (status < 0) return status;
+  if (!ranges_ascend(comm, n, ranges, n_ranges))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "%d ranges of %zu elements are to be spread; expected at most one a rank, ascending",
+                    n_ranges, n);
+  struct tpo_transfer whole, *transfers = comm->size > 1 ? comm->transfers : &whole;
+  int n_transfers = spread_transfers(comm, shard, element_bytes, n, ranges, n_ranges, out, transfers);
+  if (device) return start_device(comm, COMM_ALLGATHER, transfers, n_transfers, err);
+  for (int i = 0; i < n_transfers && status == 0; i++) status = broadcast_host(comm, &transfers[i], err);
+  return status;
 }
 
 int tpo_comm_order(struct tpo_comm *comm, unsigned but, struct tpo_error *err)

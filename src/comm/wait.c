@@ -25,6 +25,7 @@ static const char *kind_name(int64_t kind)
       [COMM_OPEN] = "the start",
       [COMM_CLOSE] = "the end",
       [COMM_AGREE] = "an agreement on success",
+      [COMM_SAME] = "a comparison of what must not differ",
       [COMM_BARRIER] = "a barrier",
       [COMM_BCAST] = "a broadcast",
       [COMM_BCAST_BYTES] = "a broadcast of bytes",
@@ -140,6 +141,25 @@ static void append_ranks(struct tpo_buf *text, const bool *which, int n)
   if (count > shown) tpo_buf_printf(text, " and %d more", count - shown);
 }
 
+/* Each host once. */
+static void append_hosts(struct tpo_comm *comm, const bool *which, struct tpo_buf *text)
+{
+  enum { TOLD_MOST = 8 };
+  int told = 0, more = 0;
+  for (int r = 0; r < comm->size; r++) {
+    bool before = false;
+    for (int q = 0; q < r && which[r]; q++)
+      before = before || (which[q] && !strcmp(comm->hosts[q], comm->hosts[r]));
+    if (!which[r] || before) continue;
+    if (told < TOLD_MOST)
+      tpo_buf_printf(text, told++ ? ", %s" : " (host %s", comm->hosts[r]);
+    else
+      more++;
+  }
+  if (more) tpo_buf_printf(text, " and %d more", more);
+  tpo_buf_putc(text, ')');
+}
+
 /* Says what the arrivals tell: ranks that do something else, or, when it is late, ranks that are missing. */
 static void compare(struct tpo_comm *comm, enum comm_kind kind, bool late, const int64_t *arrivals,
                     bool *missing, struct tpo_buf *text)
@@ -156,8 +176,9 @@ static void compare(struct tpo_comm *comm, enum comm_kind kind, bool late, const
                    comm->rank, kind_name(kind), other, kind_name(arrivals[other] % COMM_KINDS));
   } else if (late && n_missing > 0) {
     append_ranks(text, missing, comm->size);
-    tpo_buf_printf(text, " did not come to %s within %.0f seconds; the job is ended", kind_name(kind),
-                   comm->deadline);
+    tpo_buf_printf(text, " did not come to %s within %.0f seconds", kind_name(kind), comm->deadline);
+    append_hosts(comm, missing, text);
+    tpo_buf_puts(text, "; the job is ended");
   }
 }
 

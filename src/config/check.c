@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/judge_kinds.h"
 #include "config/keys.h"
+#include "config/request.h"
 
 struct check {
   const struct tpo_config *config;
@@ -228,16 +229,16 @@ static size_t judge_of_route(const char *route, const char **name)
   return strcspn(*name, ": \t\r\n");
 }
 
-static bool is_route(const struct tpo_judge_config *judge)
+static bool is_kind(const struct tpo_judge_config *judge, enum config_judge_kind kind)
 {
   const char *argument;
-  return judge->kind && config_judge_kind(judge->kind, &argument) == JUDGE_KIND_ROUTE;
+  return judge->kind && config_judge_kind(judge->kind, &argument) == (int)kind;
 }
 
 static void check_routes(struct check *check)
 {
   const struct tpo_judge_config *judge = &check->config->judge;
-  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+  for (int i = 0; is_kind(judge, JUDGE_KIND_ROUTE) && i < judge->n_routes; i++) {
     const char *name;
     size_t len = judge_of_route(judge->routes[i], &name);
     if (len > 0 && config_judge_kind_named(name, len) < 0)
@@ -245,6 +246,20 @@ static void check_routes(struct check *check)
           check, "judge.routes",
           "judge.routes, \"%.200s\": there is no judge \"%.*s\"; expected one of: " CONFIG_JUDGE_KINDS_TOLD,
           judge->routes[i], (int)len, name);
+  }
+}
+
+static void check_terms(struct check *check)
+{
+  const struct tpo_judge_config *judge = &check->config->judge;
+  for (int i = 0; is_kind(judge, JUDGE_KIND_SUM) && i < judge->n_terms; i++) {
+    struct tpo_buf suggestion = {0};
+    const char *text = judge->terms[i].kind;
+    if (is_judge(text)) continue;
+    append_suggestion(text, &suggestion);
+    PROBLEM(check, "judge.terms", "judge.terms, term %d: expected " CONFIG_JUDGE_KINDS_TOLD ", not \"%s\"%s",
+            i + 1, text, suggestion.data ? suggestion.data : "");
+    tpo_buf_free(&suggestion);
   }
 }
 
@@ -258,10 +273,12 @@ static bool compares(const struct tpo_judge_config *judge)
 {
   const char *name = "";
   bool found = kind_compares(judge->kind, strcspn(judge->kind, ":"));
-  for (int i = 0; is_route(judge) && i < judge->n_routes; i++) {
+  for (int i = 0; is_kind(judge, JUDGE_KIND_ROUTE) && i < judge->n_routes; i++) {
     size_t len = judge_of_route(judge->routes[i], &name);
     found = found || kind_compares(name, len);
   }
+  for (int i = 0; is_kind(judge, JUDGE_KIND_SUM) && i < judge->n_terms; i++)
+    found = found || kind_compares(judge->terms[i].kind, strcspn(judge->terms[i].kind, ":"));
   return found || judge->mode == TPO_JUDGE_PAIRWISE;
 }
 
@@ -275,6 +292,12 @@ static void check_comparisons(struct check *check)
             "judge.comparisons is %d, which can't reach all of the %d samples "
             "of an instruction (sampling.k): expected at least %d, or 0 for all comparisons",
             judge->comparisons, k, least);
+}
+
+static void check_request(struct check *check)
+{
+  const char *problem = config_request_problem(check->config->judge.request);
+  if (problem) PROBLEM(check, "judge.request", "judge.request: %s", problem);
 }
 
 static void check_run(struct check *check)
@@ -307,7 +330,9 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
   if (parts & TPO_CHECK_LOOP) {
     check_judge(&check);
     check_routes(&check);
+    check_terms(&check);
     check_comparisons(&check);
+    check_request(&check);
     check_run(&check);
   }
   return config_report_end(&check.report, report, err);

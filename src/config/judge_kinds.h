@@ -16,12 +16,13 @@
   KIND(HTTP, "http", ":URL", 0, ", http:URL")                                                                \
   KIND(HTTPS, "https", "://HOST", 0, "")                                                                     \
   KIND(COMMAND, "command", ":PROGRAM", 0, ", command:PROGRAM")                                               \
-  KIND(ROUTE, "route", "", 0, " or route")
+  KIND(ROUTE, "route", "", 0, ", route")                                                                     \
+  KIND(SUM, "sum", "", 0, " or sum")
 
 #define CONFIG_JUDGE_KIND_ID(id, name, argument, compares, told) JUDGE_KIND_##id,
 enum config_judge_kind { CONFIG_JUDGE_KINDS(CONFIG_JUDGE_KIND_ID) N_JUDGE_KINDS };
 
-/* "rule, reward:DIR, ... or route", a string literal. */
+/* "rule, reward:DIR, ... or sum", a string literal. */
 #define CONFIG_JUDGE_KIND_TOLD(id, name, argument, compares, told) told
 #define CONFIG_JUDGE_KINDS_TOLD CONFIG_JUDGE_KINDS(CONFIG_JUDGE_KIND_TOLD)
 

@@ -20,6 +20,10 @@
   {                                                                                                          \
     path, KEY_TEXT, AT(field), 0, 0, 0, 0, fallback, NULL, doc                                               \
   }
+#define VERDICTS(path, field, doc)                                                                           \
+  {                                                                                                          \
+    path, KEY_VERDICTS, AT(field), 0, 0, 0, 0, NULL, NULL, doc                                               \
+  }
 #define CHOICE(path, field, choices, fallback, doc)                                                          \
   {                                                                                                          \
     path, KEY_CHOICE, AT(field), 0, 0, 0, 0, fallback, choices, doc                                          \
@@ -57,7 +61,12 @@ const struct config_key config_keys[] = {
     CHOICE("model.backend", model.backend, "auto|cpu|cuda", "auto",
            "Where it is computed; `auto` takes a GPU when there is one that can be used."),
     INT("model.threads", model.threads, 0, 4096, "0",
-        "Threads of each rank. 0 shares the cores of the machine among its ranks."),
+        "Threads of each rank. 0: the least of the affinity mask's cores, shared by the ranks whose masks meet, the "
+        "cgroups' quota of CPU time (rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
+    CHOICE(
+        "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
+        "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
+        "Results of two of them differ in the last bits, so ranks on unlike CPUs are given one that all have."),
 
     TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
     TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
@@ -144,16 +153,19 @@ const struct config_key config_keys[] = {
          "`rule` checks what the instruction itself asks for, `reward:DIR` is a reward model, "
          "`pairwise:DIR` a language model that compares responses two by two, "
          "`http:URL` a server that speaks OpenAI's chat protocol, `command:PROGRAM` a program of yours; "
-         "`route` chooses one of these by the instruction."),
-    REAL("judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
-         "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
-         "before the run stops; up to it they are left out and counted."),
+         "`route` chooses one of these by the instruction, `sum` adds up what several of them give."),
+    REAL(
+        "judge.max_failed", judge.max_failed, 0, 1, 0, "0.1",
+        "Share of a step's prompts that the judge may fail on, if only for one of their responses, "
+        "before the run stops; up to it they are left out and counted. 100 responses in a row without a score "
+        "stop it in any case."),
     TRUTH("judge.strict", judge.strict, "true",
           "Judge `rule`: constraints must hold in the response as it is. "
           "`false`: also when its first or last line or its asterisks are taken away "
           "(IFEval's loose reading)."),
     REAL("judge.repetition_penalty", judge.repetition_penalty, 0, 1000, 0, "0.5",
-         "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score."),
+         "Judge `rule`: weight of the share of repeated word sequences, which is taken off the score, unless "
+         "`judge.repetition` does that for any judge."),
     REAL("judge.empty_score", judge.empty_score, -1000, 1000, 0, "-1",
          "Judge `rule`: the score of an empty response. With any judge that scores, a validation output "
          "that does not parse counts with it, or with the lowest score of the start model's validation "
@@ -161,10 +173,20 @@ const struct config_key config_keys[] = {
     {"judge.routes", KEY_LIST, AT(judge.routes), AT(judge.n_routes), 0, 0, 0, "", NULL,
      "Judge `route`: texts `FIELD -> KIND[:ARG]` or `FIELD=VALUE -> KIND[:ARG]`, "
      "of which the first that fits an instruction's fields names its judge; `*` fits every instruction."},
+    {"judge.terms", KEY_TERMS, AT(judge.terms), AT(judge.n_terms), 0, 0, 0, NULL, NULL,
+     "Judge `sum`: the judges whose scores are added up, each times its weight: a number from -1e6 to 1e6 that "
+     "isn't 0, and 1 where it is left out. A judge stands in one term; none may be `route` or `sum`."},
     TRUTH(
         "judge.standardise", judge.standardise, "true",
-        "Judge `route`: scores are told in standard deviations from the mean that the judge in question gave "
-        "when the run first used it, since the judges' own scales differ."),
+        "Judges `route` and `sum`: scores are told, and those of a sum added up, in standard deviations from "
+        "the mean that the judge in question gave when the run first used it, since the judges' own scales "
+        "differ."),
+    REAL(
+        "judge.repetition", judge.repetition, 0, 1000000, 0, "0",
+        "Any judge: this times the share of repeated word sequences in the response is taken off its score, "
+        "in the unit that scores are told in: standard deviations under `judge.standardise`, else the judge's "
+        "own. Above 0 it stands in the place of the rule judge's own `judge.repetition_penalty`. What a judge "
+        "that compares tells of a couple, in validation and win rates, is left as it is."),
     TEXT("judge.head", judge.head, NULL,
          "Judge `reward`: name of the score head's tensor in a sequence classification model. "
          "Not given: `score`, or what the model folder's configuration names."),
@@ -181,8 +203,22 @@ const struct config_key config_keys[] = {
          "and `{response}`, or `{response_a}` and `{response_b}`, in it. Not given: a built-in text."),
     TEXT("judge.pattern", judge.pattern, NULL,
          "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, "
-         "a number or A, B or C for a tie; its last match counts. "
-         "Not given: what the built-in text asks for, `[[...]]`."),
+         "a number or A, B or C for a tie; its last match outside thoughts counts. "
+         "Not given: what the built-in text asks for, `[[...]]`, or that of `verdicts: arena-hard`."),
+    TEXT("judge.thought_pattern", judge.thought_pattern, NULL,
+         "Judges `pairwise` and `http`: regular expression (PCRE2) whose matches are thought, in which no "
+         "verdict counts, as in `<think>...</think>` and `<thinking>...</thinking>`, which need none. "
+         "`(?s)` at its beginning lets a dot match line breaks."),
+    VERDICTS(
+        "judge.verdicts", judge.verdicts,
+        "Judges `pairwise` and `http`, comparisons: what the group's texts mean, as in "
+        "`{\"A>>B\": {is: A, weight: 3}, \"A>B\": A, \"A=B\": tie, \"B>A\": B}`; a win counts its weight, "
+        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3. "
+        "Not given: A and B, and as ties C, tie, both and neither."),
+    CHOICE(
+        "judge.verdict_rule", judge.verdict_rule, "last|only", "last",
+        "Judges `pairwise` and `http`: `last` takes the last match; with `only`, matches that differ are no "
+        "verdict, and equal ones are one."),
     INT("judge.comparisons", judge.comparisons, 0, 1000000, "0",
         "Judge `pairwise`: comparisons of an instruction's K responses. 0: each ordered pair, K(K-1); fewer, "
         "from half of K on, are drawn by a seeded schedule, and scores get coarser."),
@@ -190,13 +226,18 @@ const struct config_key config_keys[] = {
          "Judge `pairwise`: precision of the normal prior on strengths, in natural units, "
          "that keeps a response which won or lost all of its comparisons at a finite score."),
     INT("judge.max_tokens", judge.max_tokens, 1, 10000000, "1024",
-        "Judges `pairwise` and `http`: most tokens of an answer."),
+        "Judges `pairwise` and `http`: most tokens of an answer, thoughts among them. One that is cut off "
+        "there has no verdict."),
     REAL("judge.temperature", judge.temperature, 0, 100, 0, "0",
          "Judges `pairwise` and `http`: temperature of the judge model; 0 takes the likeliest token always."),
     INT("judge.slots", judge.slots, 1, 65536, "16",
         "Judge `pairwise`: sequences that a rank generates at once. "
         "It changes speed and memory, never the verdicts."),
     TEXT("judge.model", judge.model, NULL, "Judge `http`: the model's name at the server."),
+    {"judge.request", KEY_MAP, AT(judge.request), 0, 0, 0, 0, NULL, NULL,
+     "Judge `http`: fields of the request beside or in place of its own (`temperature`, `max_tokens`, `n`, `seed`); null "
+     "leaves one out, as in `{max_tokens: null, max_completion_tokens: 2048, reasoning_effort: low}`. "
+     "`--set judge.request.NAME=VALUE` sets one of them."},
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
          "Judge `http`: name of the environment variable that holds the server's key; "
          "none is sent where it is not set. The key itself is written nowhere."),
@@ -209,7 +250,7 @@ const struct config_key config_keys[] = {
         "Judges `http` and `command`: seconds that one answer may take."),
     INT("judge.retries", judge.retries, 0, 1000, "6",
         "Judge `http`: further attempts after a broken connection, "
-        "a time-out or the answers 429 and 5xx, with growing pauses."),
+        "a time-out or the answers 408, 429 and 5xx, with growing pauses."),
 
     CHOICE("pairs.mode", pairs.mode, "best-worst|all", "best-worst",
            "`best-worst` makes one pair of an instruction's samples; "
@@ -267,7 +308,8 @@ const struct config_key config_keys[] = {
     INT("train.epochs", train.epochs, 1, 10000, "1", "Passes over the pairs in each iteration."),
     TRUTH("train.shuffle", train.shuffle, "true", "Whether each epoch has the pairs in a new order."),
     INT("train.micro_batch_tokens", train.micro_batch_tokens, 1, 100000000, "4096",
-        "Most tokens in one packed forward pass. It changes speed and memory."),
+        "Most tokens in one packed forward pass; a longer pair is a pass of its own, in the same memory, with more of "
+        "it computed twice. It changes speed and memory."),
     INT("train.max_pair_tokens", train.max_pair_tokens, 0, 10000000, "0",
         "A pair with a sequence (prompt and output) longer than this is left out and told (but see "
         "truncate); 0 is the model's context length."),
@@ -311,6 +353,9 @@ const struct config_key config_keys[] = {
           "`false`: go on with the last epoch's."),
     INT("run.deadline", run.deadline, 1, 10000000, "1800",
         "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
+    INT("run.start_deadline", run.start_deadline, 0, 10000000, "60",
+        "Seconds until the ranks of any command are together and have compared their settings; "
+        "then the job ends and tells who is missing. Reading a model comes later. 0: as long as it takes."),
 };
 const int config_n_keys = sizeof config_keys / sizeof *config_keys;
 
@@ -352,14 +397,26 @@ const char *config_key_name(int key)
   return dot ? dot + 1 : config_keys[key].path;
 }
 
+static bool is_among(int key, const char *const *paths, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(config_keys[key].path, paths[i]) == 0) return true;
+  return false;
+}
+
+bool config_may_differ_by_host(int key)
+{
+  static const char *const paths[] = {"model.path",      "model.threads", "data.train",
+                                      "data.validation", "judge.cache",   "run.baseline"};
+  return is_among(key, paths, sizeof paths / sizeof *paths);
+}
+
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
-      "model.threads",      "sampling.slots",    "judge.max_failed",    "judge.slots",
-      "judge.batch_tokens", "judge.concurrency", "judge.timeout",       "judge.retries",
-      "judge.cache",        "judge.key_env",     "train.state_minutes", "run.dir",
-      "run.iterations",     "run.deadline",      "run.baseline",        "run.tensorboard"};
-  for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
-    if (strcmp(config_keys[key].path, free_keys[i]) == 0) return false;
-  return true;
+      "model.threads",      "model.isa",           "sampling.slots", "judge.max_failed", "judge.slots",
+      "judge.batch_tokens", "judge.concurrency",   "judge.timeout",  "judge.retries",    "judge.cache",
+      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.start_deadline",
+      "run.deadline",       "run.baseline",        "run.tensorboard"};
+  return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }

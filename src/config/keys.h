@@ -14,7 +14,10 @@ enum key_type {
   KEY_CHOICE,      /* an enum whose values are the positions in `choices` */
   KEY_CHOICE_BOOL, /* bool: false is the first of two choices */
   KEY_LIST,        /* char **, with its int count at `second` */
+  KEY_TERMS,       /* struct tpo_judge_term *, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
+  KEY_MAP,         /* char *, JSON of an object (config/map.h), NULL when not given */
+  KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
 
 enum { KEY_ABOVE_MIN = 1, KEY_BELOW_MAX = 2 }; /* the limit itself is not allowed */
@@ -62,6 +65,9 @@ const char *config_key_name(int key);                 /* the path's last part */
 /* Whether samples, scores or weights depend on the key: a run may go
  * on with another value where they don't. */
 bool config_bears_on_results(int key);
+/* Whether the ranks of one run may have different values: what depends on the host, and paths whose contents
+ * are compared instead, or that rank 0 alone reads. */
+bool config_may_differ_by_host(int key);
 
 /* One scalar, or one item of a list. */
 struct config_value {
@@ -70,15 +76,21 @@ struct config_value {
   bool plain;   /* not quoted, so it may be a number, a truth value or null */
   bool missing; /* null */
 };
+/* A finite decimal number, and nothing else. */
+bool config_parse_number(const struct config_value *value, double *out);
 /* Stores a value into the field of `key`.
  * On failure 0 is not returned and *problem says what was expected. */
-int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
-                 struct tpo_buf *problem);
+int config_store(
+    struct tpo_config *config, int key, const struct config_value *values, int n_values,
+    struct tpo_buf *problem); /* not KEY_MAP, KEY_VERDICTS and KEY_TERMS, which are read from a tree */
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */
 /* "an integer from 1 to 1024", for messages and the reference page. */
 void config_describe(int key, struct tpo_buf *out);
+/* Text as a YAML scalar, in quotes where it needs them, or in any case. */
+void config_append_text(const char *text, struct tpo_buf *out);
+void config_append_quoted(const char *text, struct tpo_buf *out);
 /* The value as YAML that reads back the same. */
 void config_append_value(const struct tpo_config *config, int key, struct tpo_buf *out);
 /* A message when the field's value is outside its key's range. */

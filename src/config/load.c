@@ -4,7 +4,9 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
-#include "config/tree.h"
+#include "config/map.h"
+#include "config/terms.h"
+#include "config/verdicts.h"
 
 struct loader {
   struct tpo_config *config;
@@ -18,12 +20,6 @@ struct loader {
 static void problem_at(const struct loader *in, int line, const char *text)
 {
   config_problem(in->report, TPO_E_USAGE, in->place, line, "%s", text);
-}
-
-static struct config_value value_of(const struct tree_node *node)
-{
-  return (struct config_value){
-      .text = node->text, .len = node->len, .plain = node->plain, .missing = tree_is_null(node)};
 }
 
 static void mark_origin(const struct loader *in, int key, int line)
@@ -45,9 +41,76 @@ static bool fits(const struct config_key *key, const struct tree_node *node)
   return true;
 }
 
+static void *field_of(const struct loader *in, int key)
+{
+  return (char *)in->config + config_keys[key].offset;
+}
+
+/* A field of a KEY_MAP, by its name within. */
+static void store_in_map(struct loader *in, int key, const char *name, size_t len,
+                         const struct tree_node *node)
+{
+  struct tpo_buf problem = {0};
+  if (config_map_set(field_of(in, key), name, len, node, config_keys[key].path, &problem) == 0)
+    mark_origin(in, key, 0);
+  else
+    problem_at(in, 0, problem.failed ? "out of memory" : problem.data);
+  tpo_buf_free(&problem);
+}
+
+/* Of a value that is more than texts; -1: *problem tells what was expected at *line. */
+static int store_map(struct loader *in, int key, const struct tree_node *node, struct tpo_buf *problem,
+                     int *line)
+{
+  char *map;
+  if (config_map_read(&map, node, config_keys[key].path, problem, line) < 0) return -1;
+  config_release(in->config, key);
+  *(char **)field_of(in, key) = map;
+  return 0;
+}
+
+static int store_verdicts(struct loader *in, int key, const struct tree_node *node, struct tpo_buf *problem,
+                          int *line)
+{
+  struct tpo_verdicts verdicts;
+  struct tpo_buf why = {0};
+  int status = config_verdicts_read(&verdicts, node, &why, line);
+  if (status == 0) {
+    config_release(in->config, key);
+    memcpy(field_of(in, key), &verdicts, sizeof verdicts);
+  } else
+    tpo_buf_printf(problem, "%s: %s", config_keys[key].path, why.data ? why.data : "out of memory");
+  tpo_buf_free(&why);
+  return status;
+}
+
+static bool is_tree(enum key_type type)
+{
+  return type == KEY_TERMS || type == KEY_VERDICTS || type == KEY_MAP;
+}
+
+static void store_tree(struct loader *in, int key, const struct tree_node *node)
+{
+  int line;
+  struct tpo_buf text = {0};
+  enum key_type type = config_keys[key].type;
+  int status = type == KEY_TERMS ? terms_store(in->config, key, node, &text, &line)
+               : type == KEY_MAP ? store_map(in, key, node, &text, &line)
+                                 : store_verdicts(in, key, node, &text, &line);
+  if (status == 0)
+    mark_origin(in, key, node->line);
+  else
+    problem_at(in, in->origin ? 0 : line, text.failed || !text.data ? "out of memory" : text.data);
+  tpo_buf_free(&text);
+}
+
 static void store_node(struct loader *in, int key, const struct tree_node *node)
 {
   struct tpo_buf text = {0};
+  if (is_tree(config_keys[key].type)) {
+    store_tree(in, key, node);
+    return;
+  }
   if (!fits(&config_keys[key], node)) {
     tpo_buf_printf(&text, "%s: expected ", config_keys[key].path);
     config_describe(key, &text);
@@ -67,10 +130,10 @@ static void store_node(struct loader *in, int key, const struct tree_node *node)
     return;
   }
   if (node->kind == TREE_SCALAR)
-    values[0] = value_of(node);
+    values[0] = tree_value(node);
   else {
     int i = 0;
-    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = value_of(item);
+    for (const struct tree_node *item = node->first; item; item = item->next) values[i++] = tree_value(item);
   }
   if (config_store(in->config, key, values, n, &text) == 0) {
     mark_origin(in, key, node->line);
@@ -341,14 +404,38 @@ static int key_of_path(const char *path, size_t len)
   return config_find_key(full, (size_t)length);
 }
 
+/* The key that a path leads into, "judge.request.seed", and where the name within it begins; -1: none. */
+static int map_of_path(const char *path, size_t len, size_t *begin)
+{
+  for (int key = 0; key < config_n_keys; key++) {
+    size_t n = strlen(config_keys[key].path);
+    *begin = n + 1;
+    if (config_keys[key].type == KEY_MAP && len > n && path[n] == '.' &&
+        memcmp(path, config_keys[key].path, n) == 0)
+      return key;
+  }
+  return -1;
+}
+
+/* Whether a value of --set is written as in YAML, with escapes, as a list or a mapping, by how it begins. */
+static bool is_yaml(char first, enum key_type type)
+{
+  if (first == '[') return type == KEY_LIST || type == KEY_TERMS || type == KEY_MAP;
+  return first == '"' || first == '\'' || (first == '{' && is_tree(type));
+}
+
 int tpo_config_set(struct tpo_config *config, const char *assignment, const char *origin,
                    struct tpo_error *err)
 {
   const char *equals = strchr(assignment, '=');
   if (!equals)
     return tpo_fail(err, TPO_E_USAGE, "%s: expected key.path=value, not \"%.100s\"", origin, assignment);
-  size_t len = (size_t)(equals - assignment);
+  size_t len = (size_t)(equals - assignment), inner = 0;
   int key = key_of_path(assignment, len);
+  if (key < 0) {
+    key = map_of_path(assignment, len, &inner);
+    if (key < 0) inner = 0;
+  }
   if (key < 0) {
     char near[64];
     bool found = config_suggest(assignment, len, "", near);
@@ -367,8 +454,7 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
   size_t bad;
   if (!tpo_utf8_valid(text, literal.len, &bad)) {
     problem_at(&in, 0, "the value is not UTF-8");
-  } else if (text[0] == '"' || text[0] == '\'' || (text[0] == '[' && config_keys[key].type == KEY_LIST)) {
-    /* written as in YAML: escapes, lists */
+  } else if (is_yaml(text[0], config_keys[key].type)) {
     if (tree_parse(&node, &arena, text, literal.len, origin, &problems) == 0 && !node) node = &literal;
   }
   if (problems.count == 0) {
@@ -376,7 +462,10 @@ int tpo_config_set(struct tpo_config *config, const char *assignment, const char
     bool layout = strcmp(config_keys[key].path, "thought.name") == 0 && node->kind == TREE_SCALAR &&
                   !is_label(config, assignment, len);
     if (layout) config_load_thought(config, node->text, NULL, origin, 0, &problems);
-    store_node(&in, key, node);
+    if (inner > 0)
+      store_in_map(&in, key, assignment + inner, len - inner, node);
+    else
+      store_node(&in, key, node);
   }
   tpo_arena_free(&arena);
   return config_report_end(&problems, NULL, err);

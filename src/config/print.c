@@ -102,7 +102,7 @@ char *tpo_config_reference(void)
       "`quickstart.yaml` is one to start from. `tpo config FILE.yaml` shows every key with its value "
       "and where it came from, and all mistakes of a file at once, each with its line.\n\n"
       "`--set section.key=value` changes one key on the command line. "
-      "A value that begins with a quote or a bracket is read "
+      "A value that begins with a quote, a bracket or, where a mapping is expected, a brace is read "
       "as YAML there (`--set 'sampling.stop=[\"###\", \"\\n\\n\"]'`), any other is taken as it stands.\n\n"
       "Text that holds line breaks or marks that YAML uses is written in double quotes (`\"\\nReply:\"`). "
       "`null` takes a text back to \"not given\". Anchors, aliases and tags of YAML are not used.\n\n");

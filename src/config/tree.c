@@ -178,3 +178,9 @@ bool tree_is_null(const struct tree_node *node)
   if (node->kind != TREE_SCALAR || !node->plain) return false;
   return node->len == 0 || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0;
 }
+
+struct config_value tree_value(const struct tree_node *scalar)
+{
+  return (struct config_value){
+      .text = scalar->text, .len = scalar->len, .plain = scalar->plain, .missing = tree_is_null(scalar)};
+}

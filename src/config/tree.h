@@ -23,5 +23,6 @@ struct tree_node {
 int tree_parse(struct tree_node **root, struct tpo_arena *arena, const char *text, size_t len,
                const char *place, struct config_report *report);
 bool tree_is_null(const struct tree_node *node); /* a plain scalar that means no value */
+struct config_value tree_value(const struct tree_node *scalar);
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
-#include "config/keys.h"
+#include "config/map.h"
+#include "config/terms.h"
+#include "config/verdicts.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
 {
@@ -75,7 +77,7 @@ static bool parse_int(const struct config_value *value, int64_t *out)
   return errno == 0;
 }
 
-static bool parse_double(const struct config_value *value, double *out)
+bool config_parse_number(const struct config_value *value, double *out)
 {
   /* Neither hexadecimal nor inf and nan, which strtod would take. */
   if (value->len == 0 || strspn(value->text, "+-.0123456789eE") != value->len) return false;
@@ -126,12 +128,12 @@ static bool store_scalar(struct tpo_config *config, const struct config_key *key
       *(double *)at = 0;
       return true;
     }
-    if (!parse_double(value, &real) || !within(key, real)) return false;
+    if (!config_parse_number(value, &real) || !within(key, real)) return false;
     *(bool *)field(config, key->second) = false;
     *(double *)at = real;
     return true;
   case KEY_DOUBLE:
-    if (!parse_double(value, &real) || !within(key, real)) return false;
+    if (!config_parse_number(value, &real) || !within(key, real)) return false;
     *(double *)at = real;
     return true;
   case KEY_BOOL:
@@ -202,7 +204,7 @@ int config_store(struct tpo_config *config, int key, const struct config_value *
 void config_release(struct tpo_config *config, int key)
 {
   const struct config_key *info = &config_keys[key];
-  if (info->type == KEY_TEXT) {
+  if (info->type == KEY_TEXT || info->type == KEY_MAP) {
     char **text = field(config, info->offset);
     free(*text);
     *text = NULL;
@@ -213,7 +215,10 @@ void config_release(struct tpo_config *config, int key)
     free(*list);
     *list = NULL;
     *count = 0;
-  }
+  } else if (info->type == KEY_TERMS) {
+    terms_free(field(config, info->offset), field(config, info->second));
+  } else if (info->type == KEY_VERDICTS)
+    config_verdicts_free(field(config, info->offset));
 }
 
 void config_reset(struct tpo_config *config, int key)
@@ -252,6 +257,9 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_BOOL: tpo_buf_puts(out, "true or false"); break;
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
+  case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
+  case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
+  case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
     for (const char *at = key->choices; *at;) {
@@ -264,17 +272,22 @@ void config_describe(int index, struct tpo_buf *out)
   }
 }
 
-/* Text as a YAML scalar. Whatever YAML would not take literally, or would fold or strip, is escaped. */
-static void append_text(const char *text, struct tpo_buf *out)
+void config_append_text(const char *text, struct tpo_buf *out)
 {
   size_t len = strlen(text);
   bool simple = len > 0 && (isalpha((unsigned char)text[0]) || text[0] == '/' || text[0] == '.');
   for (size_t i = 0; simple && i < len; i++)
     simple = isalnum((unsigned char)text[i]) || strchr("_./-+", text[i]);
-  if (simple && choice_of("null|true|false|yes|no|on|off|...", text, len) < 0) {
+  if (simple && choice_of("null|true|false|yes|no|on|off|...", text, len) < 0)
     tpo_buf_append(out, text, len);
-    return;
-  }
+  else
+    config_append_quoted(text, out);
+}
+
+/* Whatever YAML would not take literally, or would fold or strip, is escaped. */
+void config_append_quoted(const char *text, struct tpo_buf *out)
+{
+  size_t len = strlen(text);
   tpo_buf_putc(out, '"');
   for (size_t i = 0; i < len;) {
     size_t begin = i;
@@ -318,21 +331,26 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
   case KEY_TEXT: {
     const char *text = *(char *const *)at;
     if (text)
-      append_text(text, out);
+      config_append_text(text, out);
     else
       tpo_buf_puts(out, "null");
     break;
   }
+  case KEY_MAP: config_map_append(*(char *const *)at, out); break;
   case KEY_LIST: {
     char *const *list = *(char **const *)at;
     int count = *(const int *)field(config, key->second);
     tpo_buf_putc(out, '[');
     for (int i = 0; i < count; i++) {
       if (i > 0) tpo_buf_puts(out, ", ");
-      append_text(list[i], out);
+      config_append_text(list[i], out);
     }
     tpo_buf_putc(out, ']');
     break;
   }
+  case KEY_TERMS:
+    terms_append(*(struct tpo_judge_term *const *)at, *(const int *)field(config, key->second), out);
+    break;
+  case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }
 }

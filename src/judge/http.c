@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "judge/compare/pairwise.h"
 #include "judge/compare/schedule.h"
 #include "judge/judge.h"
 #include "judge/texts.h"
+#include "judge/unread.h"
 
 enum { SHOWN = 1000 }; /* bytes of an answer that are kept with its score */
 
@@ -40,8 +42,9 @@ struct http {
   struct ask_chat chat;
   struct judge_texts texts;
   struct tpo_watch watch;
-  json_int_t responses, failed, unparsable;
-  bool warned;
+  struct tpo_buf said; /* of the answer that is read */
+  json_int_t responses, failed;
+  struct judge_unread unread;
 };
 
 static bool is_pairwise(const struct tpo_judge_config *config)
@@ -77,7 +80,12 @@ static int http_check(const char *argument, const struct tpo_judge_config *confi
   if (status == 0) status = ask_check_http(url, config, err);
   free(url);
   if (status < 0) return status;
-  return is_pairwise(config) ? judge_pairwise_check(config, err) : judge_texts_check(config, names, 2, err);
+  if (is_pairwise(config)) return judge_pairwise_check(config, err);
+  if (config->verdicts.preset || config->verdicts.labels)
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "judge.verdicts names verdicts of comparisons, and judge.mode is absolute: expected pairwise");
+  return judge_texts_check(config, names, 2, err);
 }
 
 static void http_close(void *state)
@@ -86,6 +94,7 @@ static void http_close(void *state)
   judge_pairwise_close(http->pairwise);
   if (http->chat.close) http->chat.close(http->chat.state);
   judge_texts_close(&http->texts);
+  tpo_buf_free(&http->said);
   free(http);
 }
 
@@ -141,7 +150,8 @@ static json_t *http_counts(const void *state)
   const struct http *http = state;
   if (http->pairwise) return judge_pairwise_counts(http->pairwise);
   json_t *counts = json_pack("{s:I, s:I, s:I}", "responses", http->responses, "failed", http->failed,
-                             "unparsable", http->unparsable);
+                             "unparsable", (json_int_t)judge_unread_total(&http->unread));
+  if (counts) judge_unread_put(&http->unread, counts);
   json_t *chat = counts ? http->chat.counts(http->chat.state) : NULL;
   if (chat) json_object_update(counts, chat);
   json_decref(chat);
@@ -159,35 +169,44 @@ static char *shorten(const char *answer, size_t most)
   return tpo_buf_take(&text);
 }
 
-static int set_unparsable(const char *answer, struct tpo_judge_result *result, struct tpo_error *err)
+/* The reason, what is said, and a match that is no number. */
+static int set_unread(const struct judge_found *found, const char *said, struct tpo_judge_result *result,
+                      struct tpo_error *err)
 {
   struct tpo_buf why = {0};
-  char *text = shorten(answer, SHOWN / 4);
-  tpo_buf_printf(&why, "no number that judge.pattern finds in the answer: %s", text ? text : "");
-  int status = !text || why.failed ? tpo_fail(err, TPO_E_MEMORY, "out of memory while judging")
-                                   : judge_set_failure(result, why.data, err);
+  char *text = shorten(said, SHOWN / 4);
+  judge_found_tell(found, "number", &why);
+  if (text && *text) tpo_buf_printf(&why, ": %s", text);
+  bool named = found->reading == JUDGE_NOT_NAMED;
+  json_t *detail = !text || why.failed
+                       ? NULL
+                       : json_pack("{s:s, s:s*}", "error", why.data, "matched", named ? found->match : NULL);
+  result->ok = false;
+  result->detail = detail ? tpo_json_dump(detail) : NULL;
+  json_decref(detail);
   free(text);
   tpo_buf_free(&why);
-  return status;
+  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
 }
 
 static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)
 {
   struct http *http = arg;
   struct tpo_judge_result *result = place.of;
-  double score;
+  struct judge_found found;
   http->responses++;
   if (!answer->ok) {
     http->failed++;
     return judge_set_failure(result, answer->text, err);
   }
-  if (!judge_read_number(http->texts.pattern, answer->text, &score)) {
-    if (judge_reading_stopped(err) < 0) return TPO_E_INTERRUPTED;
-    http->unparsable++;
-    return set_unparsable(answer->text, result, err);
-  }
-  char *text = shorten(answer->text, SHOWN);
-  int status = judge_set_score(result, score, json_pack("{s:f, s:s}", "score", score, "answer", text), err);
+  tpo_buf_clear(&http->said);
+  int status = judge_read_number(&http->texts.reader, answer, &http->said, &found, err);
+  if (status < 0) return status;
+  judge_unread_add(&http->unread, &found);
+  if (found.reading != JUDGE_READ) return set_unread(&found, http->said.data, result, err);
+  char *text = shorten(http->said.data, SHOWN);
+  status = judge_set_score(result, found.number,
+                           json_pack("{s:f, s:s}", "score", found.number, "answer", text), err);
   free(text);
   return status;
 }
@@ -234,7 +253,7 @@ static int http_score(void *state, const struct tpo_judge_item *items, int n_ite
     results += items[i].n_responses;
   }
   if (status == 0) status = ask_batch_run(batch, err);
-  if (status == 0) judge_warn_of_unparsable(http->unparsable, http->responses, "number", &http->warned);
+  if (status == 0) judge_unread_warn(&http->unread, http->responses - http->failed, "number");
   ask_batch_close(batch);
   return status;
 }

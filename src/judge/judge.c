@@ -6,18 +6,20 @@
 #include "config/judge_kinds.h"
 #include "judge/identity.h"
 #include "judge/judge.h"
+#include "judge/repetition.h"
 
 static const struct judge_kind *const kinds[] = {
     [JUDGE_KIND_RULE] = &judge_kind_rule,         [JUDGE_KIND_REWARD] = &judge_kind_reward,
     [JUDGE_KIND_PAIRWISE] = &judge_kind_pairwise, [JUDGE_KIND_HTTP] = &judge_kind_http,
     [JUDGE_KIND_HTTPS] = &judge_kind_http,        [JUDGE_KIND_COMMAND] = &judge_kind_command,
-    [JUDGE_KIND_ROUTE] = &judge_kind_route,
+    [JUDGE_KIND_ROUTE] = &judge_kind_route,       [JUDGE_KIND_SUM] = &judge_kind_sum,
 };
 _Static_assert(sizeof kinds / sizeof *kinds == N_JUDGE_KINDS, "a judge for each kind of the list");
 
 struct tpo_judge {
   const struct judge_kind *kind;
   void *state;
+  double repetition; /* judge.repetition */
 };
 
 const char *tpo_judge_kinds(void)
@@ -59,6 +61,7 @@ int tpo_judge_open(struct tpo_judge **out, const struct tpo_judge_config *config
   struct tpo_judge *judge = tpo_calloc(1, sizeof *judge, err);
   if (!judge) return TPO_E_MEMORY;
   judge->kind = kind;
+  judge->repetition = config->repetition;
   status = kind->open(&judge->state, argument, config, env, err);
   if (status < 0)
     free(judge);
@@ -119,6 +122,8 @@ int tpo_judge_score(struct tpo_judge *judge, const struct tpo_judge_item *items,
   for (int i = 0; i < n_items; i++) n += (size_t)items[i].n_responses;
   memset(results, 0, n * sizeof *results);
   int status = judge->kind->score(judge->state, items, n_items, results, err);
+  if (status == 0 && judge->repetition > 0)
+    status = repetition_take(judge->repetition, items, n_items, results, err);
   if (status == 0) return 0;
   for (size_t i = 0; i < n; i++) {
     free(results[i].detail);

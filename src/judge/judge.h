@@ -37,6 +37,7 @@ extern const struct judge_kind judge_kind_pairwise;
 extern const struct judge_kind judge_kind_http;
 extern const struct judge_kind judge_kind_command;
 extern const struct judge_kind judge_kind_route;
+extern const struct judge_kind judge_kind_sum;
 
 /* The reason of a response that is not there. */
 #define JUDGE_NO_RESPONSE "not scored: the output has no response"

@@ -1,5 +1,6 @@
-/* Reads the routes of a configuration, and finds the one that an instruction takes. */
+/* Reads the routes or terms of a configuration, and finds those that an instruction takes. */
 #include "judge/routes.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -36,10 +37,16 @@ static bool is_field(const char *name)
   return false;
 }
 
-static bool is_route(const char *kind)
+static int kind_of(const char *kind)
 {
   const char *argument;
-  return kind && config_judge_kind(kind, &argument) == JUDGE_KIND_ROUTE;
+  return kind ? config_judge_kind(kind, &argument) : -1;
+}
+
+/* Whether it hands on to others, and so can't be one of them. */
+static bool hands_on(const char *kind)
+{
+  return kind_of(kind) == JUDGE_KIND_ROUTE || kind_of(kind) == JUDGE_KIND_SUM;
 }
 
 /* What stands before the arrow: FIELD, FIELD=VALUE or *. */
@@ -59,7 +66,7 @@ static int parse_condition(struct route *route, char *text, struct tpo_error *er
 static int check_parts(struct route *route, struct tpo_error *err)
 {
   if (!*route->kind) return bad_route(route, "no judge stands after \"->\"", err);
-  if (is_route(route->kind)) return bad_route(route, "a route can't lead to further routes", err);
+  if (hands_on(route->kind)) return bad_route(route, "a route can't lead to further routes or a sum", err);
   if (strcmp(route->field, "*") == 0) {
     route->field = NULL;
     return route->value ? bad_route(route, "\"*\" fits every instruction and takes no value", err) : 0;
@@ -106,7 +113,39 @@ static int parse_all(struct routes *routes, const struct tpo_judge_config *confi
   return 0;
 }
 
-/* A judge that is no route takes everything. */
+static int bad_term(const char *kind, const char *why, struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_USAGE, "judge.terms, \"%.200s\": %s", kind, why);
+}
+
+static int check_term(const struct routes *routes, const struct tpo_judge_term *term, struct tpo_error *err)
+{
+  if (!judge_given(term->kind)) return bad_term("", "expected the KIND[:ARG] of a judge", err);
+  if (hands_on(term->kind))
+    return bad_term(term->kind, "a term can be neither a route nor a further sum", err);
+  if (!isfinite(term->weight) || term->weight == 0)
+    return bad_term(term->kind, "the weight must be a finite number that isn't 0", err);
+  for (int i = 0; i < routes->n; i++)
+    if (strcmp(routes->list[i].kind, term->kind) == 0)
+      return bad_term(term->kind, "the judge stands in an earlier term already; expected one weight for it",
+                      err);
+  return 0;
+}
+
+static int take_terms(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  for (int i = 0; i < config->n_terms; i++) {
+    const struct tpo_judge_term *term = &config->terms[i];
+    int status = check_term(routes, term, err);
+    if (status < 0) return status;
+    routes->list[routes->n++] =
+        (struct route){.text = term->kind, .kind = term->kind, .weight = term->weight, .judge = i};
+  }
+  routes->n_judges = routes->n;
+  return 0;
+}
+
+/* A judge that hands on to no others takes everything. */
 static void take_all(struct routes *routes, const struct tpo_judge_config *config)
 {
   const char *kind = config->kind ? config->kind : "";
@@ -122,22 +161,29 @@ static int configure_judges(struct routes *routes, const struct tpo_judge_config
   for (int j = 0; j < routes->n_judges; j++) {
     routes->judges[j] = *config;
     routes->judges[j].kind = (char *)routes_first(routes, j)->kind; /* borrowed: the routes stay */
+    if (config->repetition > 0 && hands_on(config->kind))           /* taken off once, of what comes of all */
+      routes->judges[j].repetition = routes->judges[j].repetition_penalty = 0;
   }
   return 0;
 }
 
 int routes_open(struct routes *routes, const struct tpo_judge_config *config, struct tpo_error *err)
 {
-  bool routed = is_route(config->kind);
-  *routes = (struct routes){0};
+  bool routed = kind_of(config->kind) == JUDGE_KIND_ROUTE, sums = kind_of(config->kind) == JUDGE_KIND_SUM;
+  *routes = (struct routes){.all = sums};
   if (routed && config->n_routes == 0)
     return tpo_fail(err, TPO_E_USAGE,
                     "judge.routes is empty; judge.kind: route needs texts such as \"checks -> rule\"");
-  routes->list = tpo_calloc(routed ? (size_t)config->n_routes : 1, sizeof *routes->list, err);
+  if (sums && config->n_terms == 0)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "judge.terms is empty; judge.kind: sum needs terms such as {kind: rule, weight: 1}");
+  int n = routed ? config->n_routes : sums ? config->n_terms : 1, status = 0;
+  routes->list = tpo_calloc((size_t)n, sizeof *routes->list, err);
   if (!routes->list) return TPO_E_MEMORY;
-  int status = 0;
   if (routed)
     status = parse_all(routes, config, err);
+  else if (sums)
+    status = take_terms(routes, config, err);
   else
     take_all(routes, config);
   return status < 0 ? status : configure_judges(routes, config, err);
@@ -212,10 +258,11 @@ int routes_find(const struct routes *routes, const struct tpo_judge_item *item, 
   return 0;
 }
 
-int routes_judge(const struct routes *routes, const struct tpo_judge_item *item, int *judge,
-                 struct tpo_error *err)
+int routes_judges(const struct routes *routes, const struct tpo_judge_item *item, int *first, int *n,
+                  struct tpo_error *err)
 {
-  int found, status = routes_find(routes, item, &found, err);
-  *judge = found < 0 ? -1 : routes->list[found].judge;
+  int found = 0, status = routes->all ? 0 : routes_find(routes, item, &found, err);
+  *first = found < 0 ? 0 : routes->list[found].judge;
+  *n = found < 0 ? 0 : routes->all ? routes->n_judges : 1;
   return status;
 }

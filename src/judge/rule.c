@@ -27,7 +27,7 @@ static int rule_open(void **state, const char *argument, const struct tpo_judge_
   struct rule *rule = tpo_calloc(1, sizeof *rule, err);
   if (!rule) return TPO_E_MEMORY;
   rule->loose = !config->strict;
-  rule->repetition_penalty = config->repetition_penalty;
+  rule->repetition_penalty = config->repetition > 0 ? 0 : config->repetition_penalty; /* taken off once */
   rule->empty_score = config->empty_score;
   rule->watch = env->watch;
   *state = rule;

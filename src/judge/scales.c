@@ -8,33 +8,51 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-
-/* What a row's detail tells of its score; NULL where it is not one to be scaled. New reference. */
-static json_t *routed_detail(const struct tpo_sample_row *row)
-{
-  const char *text = row->score_detail;
-  json_t *detail = row->scored ? tpo_json_parse(text, strlen(text), "detail", NULL) : NULL;
-  const json_t *own = json_object_get(detail, "detail");
-  if (json_is_string(json_object_get(detail, "judge")) && json_is_number(json_object_get(detail, "raw")) &&
-      !json_object_get(own, "comparisons"))
-    return detail;
-  json_decref(detail);
-  return NULL;
-}
-
-static const char *judge_of(const json_t *detail)
-{
-  return json_string_value(json_object_get(detail, "judge"));
-}
-
-static double raw_of(const json_t *detail)
-{
-  return json_number_value(json_object_get(detail, "raw"));
-}
+#include "judge/repetition.h"
 
 static int out_of_memory(struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_MEMORY, "no memory for the judges' scales");
+}
+
+static const char *judge_of(const json_t *part)
+{
+  return json_string_value(json_object_get(part, "judge"));
+}
+
+static double raw_of(const json_t *part)
+{
+  return json_number_value(json_object_get(part, "raw"));
+}
+
+static double weight_of(const json_t *part)
+{
+  const json_t *weight = json_object_get(part, "weight");
+  return weight ? json_number_value(weight) : 1;
+}
+
+/* What a judge gave: a route's detail, or a term of a sum's. */
+static bool is_part(const json_t *part)
+{
+  return json_is_string(json_object_get(part, "judge")) && json_is_number(json_object_get(part, "raw"));
+}
+
+/* The parts that a row's score is made of; an empty list where it is not one to be scaled. *detail: that
+ * of the row, which the parts belong to, or NULL. New references. */
+static json_t *parts_of(const struct tpo_sample_row *row, json_t **detail)
+{
+  const char *text = row->score_detail;
+  json_t *parts = json_array(), *part;
+  *detail = row->scored ? tpo_json_parse(text, strlen(text), "detail", NULL) : NULL;
+  const json_t *terms = json_object_get(*detail, "terms");
+  size_t i;
+  json_array_foreach(terms, i, part)
+  {
+    if (is_part(part)) json_array_append(parts, part);
+  }
+  bool compared = json_object_get(json_object_get(*detail, "detail"), "comparisons");
+  if (is_part(*detail) && !compared) json_array_append(parts, *detail);
+  return parts;
 }
 
 /* {JUDGE: {"mean": x, "sd": x, "responses": n}}; empty when there is no file. NULL with err set. */
@@ -66,17 +84,32 @@ static json_t *read_scales(const char *path, struct tpo_error *err)
 }
 
 /* Mean and squared deviations of a judge's scores in the batch, updated score by score (Welford). */
-static int add_score(json_t *sums, const json_t *detail)
+static int add_score(json_t *sums, const json_t *part)
 {
-  json_t *sum = json_object_get(sums, judge_of(detail));
+  json_t *sum = json_object_get(sums, judge_of(part));
   double n = json_number_value(json_object_get(sum, "responses")) + 1;
   double mean = json_number_value(json_object_get(sum, "mean"));
   double squares = json_number_value(json_object_get(sum, "squares"));
-  double raw = raw_of(detail), next = mean + (raw - mean) / n;
+  double raw = raw_of(part), next = mean + (raw - mean) / n;
   squares += (raw - mean) * (raw - next);
   if (!isfinite(squares)) return TPO_E_NUMERIC;
   json_t *now = json_pack("{s:f, s:f, s:f}", "responses", n, "mean", next, "squares", squares);
-  return json_object_set_new(sums, judge_of(detail), now) < 0 ? TPO_E_MEMORY : 0;
+  return json_object_set_new(sums, judge_of(part), now) < 0 ? TPO_E_MEMORY : 0;
+}
+
+/* Of a row's scores, those of judges that `scales` lacks. */
+static int add_scores(json_t *sums, const json_t *scales, const struct tpo_sample_row *row)
+{
+  int status = 0;
+  size_t p;
+  json_t *detail, *parts = parts_of(row, &detail), *part;
+  json_array_foreach(parts, p, part)
+  {
+    if (status == 0 && !json_object_get(scales, judge_of(part))) status = add_score(sums, part);
+  }
+  json_decref(parts);
+  json_decref(detail);
+  return status;
 }
 
 /* Adds the scales of judges that `scales` lacks. Returns how many, or a negative error. */
@@ -85,11 +118,7 @@ static int add_scales(json_t *scales, const struct tpo_samples *samples, struct 
   json_t *sums = json_object(), *sum;
   const char *judge;
   int status = sums ? 0 : TPO_E_MEMORY, added = 0;
-  for (size_t i = 0; i < samples->n && status == 0; i++) {
-    json_t *detail = routed_detail(&samples->rows[i]);
-    if (detail && !json_object_get(scales, judge_of(detail))) status = add_score(sums, detail);
-    json_decref(detail);
-  }
+  for (size_t i = 0; i < samples->n && status == 0; i++) status = add_scores(sums, scales, &samples->rows[i]);
   json_object_foreach(sums, judge, sum)
   {
     double n = json_number_value(json_object_get(sum, "responses"));
@@ -116,24 +145,62 @@ static int write_scales(const json_t *scales, const char *path, struct tpo_error
   return status;
 }
 
+/* A part's score on a scale; NULL: as it is. */
+static double standardised(const json_t *part, const json_t *scale)
+{
+  if (!scale) return raw_of(part);
+  return (raw_of(part) - json_number_value(json_object_get(scale, "mean"))) /
+         json_number_value(json_object_get(scale, "sd"));
+}
+
+/* Notes the scale, and what a term becomes on it. */
+static int note_scale(json_t *part, const json_t *scale)
+{
+  json_t *noted =
+      json_pack("{s:O, s:O}", "mean", json_object_get(scale, "mean"), "sd", json_object_get(scale, "sd"));
+  int status = json_object_set_new(part, "scale", noted);
+  if (status == 0 && json_object_get(part, "weight"))
+    status = json_object_set_new(part, "standardised", json_real(standardised(part, scale)));
+  return status;
+}
+
+/* The row's score of its parts, less what repetition cost. */
+static int scale_parts(const struct tpo_sample_row *row, const json_t *detail, json_t *parts,
+                       const json_t *scales, double *score, struct tpo_error *err)
+{
+  size_t p;
+  json_t *part;
+  *score = -repetition_taken(detail);
+  json_array_foreach(parts, p, part)
+  {
+    const json_t *scale = json_object_get(scales, judge_of(part));
+    *score += weight_of(part) * standardised(part, scale);
+    if (!isfinite(*score))
+      return tpo_fail(err, TPO_E_NUMERIC,
+                      "sample %d of prompt %s: the score %g of %s can't be put on a scale", row->k,
+                      row->prompt_id, raw_of(part), judge_of(part));
+    if (note_scale(part, scale) < 0) return out_of_memory(err);
+  }
+  return 0;
+}
+
 /* The new detail lives in the samples' arena. */
-static int scale_row(struct tpo_sample_row *row, json_t *detail, const json_t *scale, struct tpo_arena *arena,
+static int scale_row(struct tpo_sample_row *row, const json_t *scales, struct tpo_arena *arena,
                      struct tpo_error *err)
 {
-  json_t *mean = json_object_get(scale, "mean"), *sd = json_object_get(scale, "sd");
-  double score = (raw_of(detail) - json_number_value(mean)) / json_number_value(sd);
-  if (!isfinite(score))
-    return tpo_fail(err, TPO_E_NUMERIC, "sample %d of prompt %s: the score %g of %s can't be put on a scale",
-                    row->k, row->prompt_id, raw_of(detail), judge_of(detail));
-  char *text = NULL, *kept = NULL;
-  if (json_object_set_new(detail, "scale", json_pack("{s:O, s:O}", "mean", mean, "sd", sd)) == 0)
-    text = tpo_json_dump(detail);
-  if (text) kept = tpo_arena_strdup(arena, text);
-  free(text);
-  if (!kept) return out_of_memory(err);
-  row->score = score;
-  row->score_detail = kept;
-  return 0;
+  double score = 0;
+  json_t *detail, *parts = parts_of(row, &detail);
+  int status = json_array_size(parts) > 0 ? scale_parts(row, detail, parts, scales, &score, err) : 0;
+  if (json_array_size(parts) > 0 && status == 0) {
+    char *text = tpo_json_dump(detail), *kept = text ? tpo_arena_strdup(arena, text) : NULL;
+    free(text);
+    if (!kept) status = out_of_memory(err);
+    if (kept) row->score = score;
+    if (kept) row->score_detail = kept;
+  }
+  json_decref(parts);
+  json_decref(detail);
+  return status;
 }
 
 int scales_apply(struct tpo_samples *samples, const char *path, struct tpo_error *err)
@@ -143,13 +210,55 @@ int scales_apply(struct tpo_samples *samples, const char *path, struct tpo_error
   int status = add_scales(scales, samples, err);
   if (status > 0 && path) status = write_scales(scales, path, err);
   struct tpo_arena arena = {samples->arena};
-  for (size_t i = 0; i < samples->n && status >= 0; i++) {
-    json_t *detail = routed_detail(&samples->rows[i]);
-    if (detail)
-      status = scale_row(&samples->rows[i], detail, json_object_get(scales, judge_of(detail)), &arena, err);
-    json_decref(detail);
-  }
+  for (size_t i = 0; i < samples->n && status >= 0; i++)
+    status = scale_row(&samples->rows[i], scales, &arena, err);
   samples->arena = arena.blocks;
   json_decref(scales);
   return status < 0 ? status : 0;
+}
+
+/* The scales that are noted in details. */
+static json_t *noted_scales(const struct tpo_samples *samples)
+{
+  json_t *scales = json_object();
+  for (size_t i = 0; i < samples->n; i++) {
+    size_t p;
+    json_t *detail, *parts = parts_of(&samples->rows[i], &detail), *part;
+    json_array_foreach(parts, p, part)
+    {
+      json_t *scale = json_object_get(part, "scale");
+      if (scale && !json_object_get(scales, judge_of(part))) json_object_set(scales, judge_of(part), scale);
+    }
+    json_decref(parts);
+    json_decref(detail);
+  }
+  return scales;
+}
+
+/* A row's score on such scales. */
+static double carried_over(const struct tpo_sample_row *row, const json_t *scales)
+{
+  size_t p;
+  bool scaled = false;
+  json_t *detail, *parts = parts_of(row, &detail), *part;
+  double score = -repetition_taken(detail);
+  json_array_foreach(parts, p, part)
+  {
+    const json_t *own = json_object_get(part, "scale"), *scale = json_object_get(scales, judge_of(part));
+    scaled = scaled || own;
+    score += weight_of(part) * standardised(part, scale ? scale : own);
+  }
+  json_decref(parts);
+  json_decref(detail);
+  return scaled ? score : row->score;
+}
+
+int scales_carry_over(const struct tpo_samples *samples, const struct tpo_samples *other, double *scores,
+                      struct tpo_error *err)
+{
+  json_t *scales = noted_scales(samples);
+  if (!scales) return out_of_memory(err);
+  for (size_t i = 0; i < other->n; i++) scores[i] = carried_over(&other->rows[i], scales);
+  json_decref(scales);
+  return 0;
 }

@@ -1,198 +1,146 @@
-/* Fills in the prompts of judge models, and finds the last verdict or number in an answer. */
-#define PCRE2_CODE_UNIT_WIDTH 8
+/* Finds the verdict or number of an answer. */
 #include "judge/verdict.h"
 
 #include <math.h>
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/buf.h"
-#include "base/clock.h"
-#include "base/memory.h"
 #include "base/utf8.h"
+#include "config/verdicts.h"
+#include "judge/answer.h"
 #include "judge/judge.h"
-#include "judge/messages.h"
-#include "checks/text.h"
 
-/* Bytes of "{name}" at text, or 0. */
-static size_t placeholder_at(const char *text, const char *name)
+enum { TAIL = 256 << 10 /* bytes at an answer's end in which a match may begin */ };
+
+static const char *pattern_of(const struct tpo_judge_config *config)
 {
-  size_t len = strlen(name);
-  return text[0] == '{' && strncmp(text + 1, name, len) == 0 && text[len + 1] == '}' ? len + 2 : 0;
+  const struct config_verdict_preset *preset = config_verdict_preset(config->verdicts.preset);
+  if (judge_given(config->pattern)) return config->pattern;
+  return preset ? preset->pattern : JUDGE_VERDICT_PATTERN;
 }
 
-int judge_prompt_check(const char *text, const char *const *names, size_t n_names, const char *key,
-                       struct tpo_error *err)
+static int check_labels(const struct tpo_verdicts *verdicts, struct tpo_error *err)
 {
-  for (size_t i = 0; i < n_names; i++) {
-    size_t found = 0;
-    for (const char *at = text; *at; at++) found += placeholder_at(at, names[i]) > 0;
-    if (found != 1)
-      return tpo_fail(err, TPO_E_USAGE, "%s: {%s} must stand in it exactly once, not %zu times", key,
-                      names[i], found);
-  }
-  return 0;
+  struct tpo_buf problem = {0};
+  int status = 0;
+  if (!config_verdicts_sound(verdicts, &problem))
+    status =
+        tpo_fail(err, TPO_E_USAGE, "judge.verdicts: %s", problem.failed ? "out of memory" : problem.data);
+  tpo_buf_free(&problem);
+  return status;
 }
 
-char *judge_prompt_fill(const char *text, const struct judge_field *fields, size_t n_fields)
+int judge_reader_open(struct judge_reader *reader, const struct tpo_judge_config *config,
+                      struct tpo_error *err)
 {
-  struct tpo_buf out = {0};
-  while (*text) {
-    size_t len = 0;
-    for (size_t i = 0; i < n_fields && len == 0; i++)
-      if ((len = placeholder_at(text, fields[i].name)) > 0) tpo_buf_puts(&out, fields[i].text);
-    if (len == 0) tpo_buf_putc(&out, text[len++]);
-    text += len;
-  }
-  return tpo_buf_take(&out);
+  const struct config_verdict_preset *preset = config_verdict_preset(config->verdicts.preset);
+  *reader = (struct judge_reader){.labels = preset ? preset->labels : config->verdicts.labels,
+                                  .n_labels = preset ? preset->n : config->verdicts.n,
+                                  .only = config->verdict_rule == TPO_VERDICT_ONLY};
+  int status = check_labels(&config->verdicts, err);
+  if (status == 0)
+    status =
+        judge_pattern_open(&reader->pattern, "judge.pattern", pattern_of(config), JUDGE_PATTERN_GROUP, err);
+  if (status == 0 && judge_given(config->thought_pattern))
+    status = judge_pattern_open(&reader->thought, "judge.thought_pattern", config->thought_pattern,
+                                JUDGE_PATTERN_WHOLE, err);
+  return status;
 }
 
-/* "User", "Assistant", "System"; another role as it is. */
-static void put_role(struct tpo_buf *out, const char *role)
+void judge_reader_close(struct judge_reader *reader)
 {
-  if (*role >= 'a' && *role <= 'z') tpo_buf_putc(out, (char)(*role++ - 'a' + 'A'));
-  tpo_buf_puts(out, role);
-  tpo_buf_puts(out, ":\n");
+  judge_pattern_close(reader->pattern);
+  judge_pattern_close(reader->thought);
+  *reader = (struct judge_reader){0};
 }
 
-char *judge_instruction_text(const struct tpo_judge_item *item, struct tpo_error *err)
+int judge_reader_check(const struct tpo_judge_config *config, struct tpo_error *err)
 {
-  struct tpo_buf out = {0};
-  struct judge_messages chat;
-  int status = judge_messages_of_item(&chat, item, err);
-  if (status == 0 && chat.n == 1) tpo_buf_puts(&out, item->instruction);
-  for (size_t i = 0; status == 0 && chat.n > 1 && i < chat.n; i++) {
-    if (i > 0) tpo_buf_puts(&out, "\n\n");
-    put_role(&out, chat.list[i].role);
-    tpo_buf_puts(&out, chat.list[i].content);
-  }
-  judge_messages_free(&chat);
-  if (status < 0) return NULL;
-  char *text = tpo_buf_take(&out);
-  if (!text) tpo_fail(err, TPO_E_MEMORY, "no memory for a question to the judge");
-  return text;
-}
-
-enum { MAX_PATTERN = 4096, MATCH_LIMIT = 200000, DEPTH_LIMIT = 2000, HEAP_LIMIT = 8192 /* KiB */ };
-enum {
-  TAIL = 256 << 10, /* bytes at an answer's end in which a match may begin */
-  LONGEST = 10      /* seconds for one answer */
-};
-
-struct judge_pattern {
-  pcre2_code *code;
-};
-
-int judge_pattern_open(struct judge_pattern **out, const char *pattern, struct tpo_error *err)
-{
-  *out = NULL;
-  size_t len = strlen(pattern);
-  if (len > MAX_PATTERN)
-    return tpo_fail(err, TPO_E_USAGE, "judge.pattern has %zu bytes, %d are allowed", len, MAX_PATTERN);
-  int problem;
-  PCRE2_SIZE offset;
-  /* \C would let a match stop inside a character. */
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
-                                   &problem, &offset, NULL);
-  if (!code) {
-    char reason[128] = "";
-    pcre2_get_error_message(problem, (PCRE2_UCHAR *)reason, sizeof reason);
-    return tpo_fail(err, TPO_E_USAGE, "judge.pattern is wrong at byte %zu: %s", (size_t)offset, reason);
-  }
-  uint32_t groups = 0;
-  pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
-  *out = groups > 0 ? tpo_calloc(1, sizeof **out, err) : NULL;
-  if (*out) {
-    (*out)->code = code;
-    return 0;
-  }
-  pcre2_code_free(code);
-  return groups > 0 ? TPO_E_MEMORY
-                    : tpo_fail(err, TPO_E_USAGE,
-                               "judge.pattern has no group: "
-                               "the verdict is what its first pair of parentheses matches");
-}
-
-void judge_pattern_close(struct judge_pattern *pattern)
-{
-  if (!pattern) return;
-  pcre2_code_free(pattern->code);
-  free(pattern);
-}
-
-static bool in_character(const char *text, size_t at)
-{
-  return ((unsigned char)text[at] & 0xC0) == 0x80;
+  struct judge_reader reader;
+  int status = judge_reader_open(&reader, config, err);
+  judge_reader_close(&reader);
+  return status;
 }
 
 /* Where the search begins. What stands before it is still there for a pattern that looks behind. */
-static size_t tail_of(const char *text, size_t len)
+static size_t tail_of(struct span text)
 {
-  size_t at = len > TAIL ? len - TAIL : 0;
-  while (at > 0 && in_character(text, at)) at--;
+  size_t at = text.len > TAIL ? text.len - TAIL : 0;
+  while (at > 0 && ((unsigned char)text.text[at] & 0xC0) == 0x80) at--;
   return at;
 }
 
-/* First group of the last match; false where there is none, or where matching was given up. text is UTF-8:
- * PCRE2, which would look through all of it before each match, need not. */
-static bool last_group(pcre2_code *code, pcre2_match_data *data, pcre2_match_context *context,
-                       struct span text, struct span *group)
+/* The matches so far. */
+struct matches {
+  bool any, differ;
+  struct judge_match last, other; /* other: before the last, of those that differ from it */
+};
+
+static bool same(struct span a, struct span b)
 {
-  double end = tpo_seconds() + LONGEST;
-  bool found = false;
-  for (size_t at = tail_of(text.text, text.len); at <= text.len;) {
-    if (tpo_interrupted() || tpo_seconds() > end) return false;
-    int n = pcre2_match(code, (PCRE2_SPTR)text.text, text.len, at, PCRE2_NO_UTF_CHECK, data, context);
-    if (n < 0) return n == PCRE2_ERROR_NOMATCH && found;
-    const PCRE2_SIZE *v = pcre2_get_ovector_pointer(data);
-    found = n > 1 && v[2] != PCRE2_UNSET && v[2] <= v[3];
-    if (found) *group = text_strip((struct span){text.text + v[2], v[3] - v[2]});
-    size_t next = v[1] > at ? v[1] : at + 1;
-    while (v[1] <= at && next < text.len && in_character(text.text, next)) next++;
-    at = next;
-  }
-  return found;
+  return a.len == b.len && (a.len == 0 || strncasecmp(a.text, b.text, a.len) == 0);
 }
 
-/* Models' answers may hold bytes that are not UTF-8: each becomes U+FFFD. */
-static bool replace_malformed(struct tpo_buf *out, const char *text, size_t len)
+static void take_match(void *arg, const struct judge_match *match)
 {
-  for (size_t at = 0; at < len;) {
-    uint32_t cp;
-    int n = tpo_utf8_decode((const uint8_t *)text + at, len - at, &cp);
-    if (n > 0)
-      tpo_buf_append(out, text + at, (size_t)n);
-    else
-      tpo_buf_puts(out, "\xEF\xBF\xBD");
-    at += n > 0 ? (size_t)n : 1;
+  struct matches *matches = arg;
+  struct judge_match now = *match;
+  if (now.group.text) now.group = text_strip(now.group);
+  if (matches->any && !same(matches->last.group, now.group)) {
+    matches->differ = true;
+    matches->other = matches->last;
   }
-  return !out->failed;
+  matches->any = true;
+  matches->last = now;
 }
 
-/* The group lies in text, or in `copy`, which the caller frees. */
-static bool find_group(const struct judge_pattern *pattern, const char *text, struct tpo_buf *copy,
-                       struct span *group)
+static void copy_match(char out[JUDGE_MATCH], struct span text)
 {
-  struct span whole = {text, strlen(text)};
-  if (!tpo_utf8_valid(text, whole.len, NULL)) {
-    if (!replace_malformed(copy, text, whole.len)) return false;
-    whole = (struct span){copy->data, copy->len};
-  }
-  pcre2_match_context *context = pcre2_match_context_create(NULL);
-  pcre2_match_data *data = pcre2_match_data_create_from_pattern(pattern->code, NULL);
-  bool found = false;
-  if (context && data) {
-    pcre2_set_match_limit(context, MATCH_LIMIT);
-    pcre2_set_depth_limit(context, DEPTH_LIMIT);
-    pcre2_set_heap_limit(context, HEAP_LIMIT);
-    found = last_group(pattern->code, data, context, whole, group);
-  }
-  pcre2_match_data_free(data);
-  pcre2_match_context_free(context);
-  return found;
+  size_t len = text.len < JUDGE_MATCH ? text.len : JUDGE_MATCH - 1;
+  if (len > 0) memcpy(out, text.text, len);
+  if (len < text.len) len -= tpo_utf8_incomplete_tail(out, len);
+  out[len] = '\0';
 }
 
-static enum judge_verdict verdict_named(struct span group)
+static enum judge_reading reading_of(const struct judge_reader *reader, const struct matches *matches)
+{
+  if (!matches->any || !matches->last.group.text) return JUDGE_NO_MATCH;
+  return reader->only && matches->differ ? JUDGE_CONTRADICTED : JUDGE_READ;
+}
+
+/* The group that counts, where found->reading is READ; it lies in `said`. */
+static int find_group(const struct judge_reader *reader, const struct ask_answer *answer,
+                      struct tpo_buf *said, struct judge_found *found, struct span *group,
+                      struct tpo_error *err)
+{
+  struct matches matches = {0};
+  *found = (struct judge_found){.reading = JUDGE_GIVEN_UP};
+  int status = judge_answer_said(said, answer->text, reader->thought, err);
+  if (status < 0) return status;
+  if (answer->cut_off)
+    found->reading = JUDGE_CUT_OFF;
+  else if (status == ANSWER_THOUGHT_OPEN)
+    found->reading = JUDGE_OPEN_THOUGHT;
+  else if (status == ANSWER_THOUGHTS_CLOSED) {
+    struct span text = {said->data, said->len};
+    status = judge_pattern_search(reader->pattern, text, tail_of(text), take_match, &matches, err);
+    if (status < 0) return status;
+    if (status == JUDGE_SEARCH_DONE) found->reading = reading_of(reader, &matches);
+  }
+  if (found->reading == JUDGE_GIVEN_UP && tpo_interrupted())
+    return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+  copy_match(found->match, matches.last.whole);
+  if (found->reading == JUDGE_CONTRADICTED) copy_match(found->first, matches.other.whole);
+  *group = matches.last.group;
+  return 0;
+}
+
+static bool is_named(const char *name, struct span group)
+{
+  struct span label = text_strip(span_of(name));
+  return same(label, group);
+}
+
+static void name_builtin(struct span group, struct judge_found *found)
 {
   static const struct {
     const char *name;
@@ -201,19 +149,34 @@ static enum judge_verdict verdict_named(struct span group)
                   {"c", JUDGE_VERDICT_TIE},     {"tie", JUDGE_VERDICT_TIE},
                   {"both", JUDGE_VERDICT_BOTH}, {"neither", JUDGE_VERDICT_NEITHER}};
   for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
-    if (strlen(verdicts[i].name) == group.len && strncasecmp(verdicts[i].name, group.text, group.len) == 0)
-      return verdicts[i].verdict;
-  return JUDGE_VERDICT_NONE;
+    if (is_named(verdicts[i].name, group)) found->verdict = verdicts[i].verdict;
+  found->weight = 1;
 }
 
-enum judge_verdict judge_read_verdict(const struct judge_pattern *pattern, const char *text)
+static void name_label(const struct judge_reader *reader, struct span group, struct judge_found *found)
 {
-  struct tpo_buf copy = {0};
-  struct span group;
-  enum judge_verdict verdict =
-      find_group(pattern, text, &copy, &group) ? verdict_named(group) : JUDGE_VERDICT_NONE;
-  tpo_buf_free(&copy);
-  return verdict;
+  static const enum judge_verdict verdicts[] = {[TPO_VERDICT_A] = JUDGE_VERDICT_A,
+                                                [TPO_VERDICT_B] = JUDGE_VERDICT_B,
+                                                [TPO_VERDICT_TIE] = JUDGE_VERDICT_TIE};
+  for (int i = 0; i < reader->n_labels; i++) {
+    if (!is_named(reader->labels[i].text, group)) continue;
+    found->verdict = verdicts[reader->labels[i].is];
+    found->weight = reader->labels[i].weight;
+  }
+}
+
+int judge_read_verdict(const struct judge_reader *reader, const struct ask_answer *answer,
+                       struct tpo_buf *said, struct judge_found *found, struct tpo_error *err)
+{
+  struct span group = {0};
+  int status = find_group(reader, answer, said, found, &group, err);
+  if (status < 0 || found->reading != JUDGE_READ) return status;
+  if (reader->n_labels > 0)
+    name_label(reader, group, found);
+  else
+    name_builtin(group, found);
+  if (found->verdict == JUDGE_VERDICT_NONE) found->reading = JUDGE_NOT_NAMED;
+  return 0;
 }
 
 /* Sign, digits, and digits behind a point. */
@@ -229,27 +192,22 @@ static bool is_decimal(struct span text)
   return digits > 0 && points <= 1;
 }
 
-static bool read_decimal(struct span text, double *out)
+static enum judge_reading read_decimal(struct span text, double *out)
 {
-  char digits[64];
-  if (text.len >= sizeof digits || !is_decimal(text)) return false;
+  char digits[512];
+  if (!is_decimal(text)) return JUDGE_NOT_NAMED;
+  if (text.len >= sizeof digits) return JUDGE_TOO_LARGE;
   memcpy(digits, text.text, text.len);
   digits[text.len] = '\0';
   *out = strtod(digits, NULL);
-  return fabs(*out) <= JUDGE_LARGEST_SCORE;
+  return fabs(*out) <= JUDGE_LARGEST_SCORE ? JUDGE_READ : JUDGE_TOO_LARGE;
 }
 
-bool judge_read_number(const struct judge_pattern *pattern, const char *text, double *out)
+int judge_read_number(const struct judge_reader *reader, const struct ask_answer *answer,
+                      struct tpo_buf *said, struct judge_found *found, struct tpo_error *err)
 {
-  struct tpo_buf copy = {0};
-  struct span group;
-  bool found = find_group(pattern, text, &copy, &group) && read_decimal(group, out);
-  tpo_buf_free(&copy);
-  return found;
-}
-
-int judge_reading_stopped(struct tpo_error *err)
-{
-  int number = tpo_interrupted();
-  return number ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", number) : 0;
+  struct span group = {0};
+  int status = find_group(reader, answer, said, found, &group, err);
+  if (status == 0 && found->reading == JUDGE_READ) found->reading = read_decimal(group, &found->number);
+  return status;
 }

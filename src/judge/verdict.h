@@ -1,64 +1,76 @@
-/* What a judge model is asked, and what is read from its answer.
+/* What is read from a judge model's answer: a verdict, a number, or why there is none.
  *
- *   struct judge_pattern *pattern;
- *   judge_pattern_open(&pattern, config->pattern ? config->pattern : JUDGE_VERDICT_PATTERN, &err);
- *   struct judge_field fields[] = {{"instruction", text}, {"response", response}};
- *   char *question = judge_prompt_fill(config->prompt, fields, 2);
- *   ...
- *   double score;
- *   if (judge_read_number(pattern, answer, &score)) ...
- *   judge_pattern_close(pattern); */
+ *   struct judge_reader reader;
+ *   judge_reader_open(&reader, config, &err);
+ *   struct tpo_buf said = {0};
+ *   struct judge_found found;
+ *   judge_read_number(&reader, answer, &said, &found, &err);
+ *   if (found.reading == JUDGE_READ) use(found.number);
+ *   judge_reader_close(&reader); */
 #ifndef TPO_JUDGE_VERDICT_H
 #define TPO_JUDGE_VERDICT_H
 
-#include "tpo/judge.h"
+#include "ask/ask.h"
+#include "base/buf.h"
+#include "judge/pattern.h"
+#include "tpo/config.h"
 
-/* A placeholder {name} of a prompt and the text it stands for. */
-struct judge_field {
-  const char *name;
-  const char *text; /* borrowed */
-};
-
-/* That each of the names stands in the text exactly once as {name}. Errors are TPO_E_USAGE and tell `key`,
- * the setting that the text is of. */
-int judge_prompt_check(const char *text, const char *const *names, size_t n_names, const char *key,
-                       struct tpo_error *err);
-/* The text with every {name} of a field replaced, in one pass: what a field brings in is not looked at
- * again. Other braces stay. free() it; NULL when memory is short. */
-char *judge_prompt_fill(const char *text, const struct judge_field *fields, size_t n_fields);
-/* What stands for {instruction}: the item's instruction, or, where its meta has `messages` of more than the
- * last user's, all of the chat with the roles' names. free() it; NULL with err set: memory is short. */
-char *judge_instruction_text(const struct tpo_judge_item *item, struct tpo_error *err);
-
-/* [[A]], [[ tie ]], [[7.5]]: what the built-in texts ask for. White space around the verdict is not looked
- * at. */
+/* [[A]], [[ tie ]], [[7.5]]: what the built-in texts ask for. */
 #define JUDGE_VERDICT_PATTERN "\\[\\[([^\\[\\]]*)\\]\\]"
 
-/* A compiled regular expression (PCRE2, UTF-8) whose first group is the verdict. Only read after it is made:
- * threads may share it. */
-struct judge_pattern;
-/* NULL err: only whether it is one. Errors are TPO_E_USAGE: it does not compile (where and why), has no
- * group, is longer than 4096 bytes. */
-int judge_pattern_open(struct judge_pattern **out, const char *pattern, struct tpo_error *err);
-void judge_pattern_close(struct judge_pattern *pattern);
-
-/* The last match counts, of those that begin in a text's last 256 KiB. Matching is limited, in steps for each
- * match and in seconds for all of them; a text that takes more has no verdict. After a signal
- * (tpo_interrupted) nothing is read any more: what then is no verdict means nothing. */
 enum judge_verdict {
-  JUDGE_VERDICT_NONE, /* no match, or a group that is none of these */
+  JUDGE_VERDICT_NONE,
   JUDGE_VERDICT_A,
   JUDGE_VERDICT_B,
-  JUDGE_VERDICT_TIE,    /* C, tie */
-  JUDGE_VERDICT_BOTH,   /* both */
-  JUDGE_VERDICT_NEITHER /* neither */
+  JUDGE_VERDICT_TIE,
+  JUDGE_VERDICT_BOTH,    /* a tie: both answers are good */
+  JUDGE_VERDICT_NEITHER, /* a tie: neither is */
 };
-/* Letter case and white space around it aside. */
-enum judge_verdict judge_read_verdict(const struct judge_pattern *pattern, const char *text);
-/* The group as a decimal number within ±JUDGE_LARGEST_SCORE, nothing else in it but white space; false where
- * there is none. */
-bool judge_read_number(const struct judge_pattern *pattern, const char *text, double *out);
-/* TPO_E_INTERRUPTED after a signal, else 0: asked after an answer in which nothing was found. */
-int judge_reading_stopped(struct tpo_error *err);
+
+/* What came of an answer; all but the first are no verdict and no number. */
+enum judge_reading {
+  JUDGE_READ,
+  JUDGE_NO_MATCH,     /* of judge.pattern, outside thoughts */
+  JUDGE_NOT_NAMED,    /* a match whose group is no verdict, or no number */
+  JUDGE_TOO_LARGE,    /* a number beyond JUDGE_LARGEST_SCORE */
+  JUDGE_CONTRADICTED, /* another match before the last, where judge.verdict_rule is `only` */
+  JUDGE_GIVEN_UP,     /* a search took too many steps, or too long */
+  JUDGE_CUT_OFF,      /* a limit on tokens ended the answer: what it came to is not known */
+  JUDGE_OPEN_THOUGHT, /* it ends in a thought */
+  N_JUDGE_READINGS
+};
+
+enum { JUDGE_MATCH = 64 }; /* bytes of a match that are told */
+struct judge_found {
+  enum judge_reading reading;
+  enum judge_verdict verdict; /* NONE where nothing was read */
+  double weight;              /* of a verdict: how much a win counts */
+  double number;
+  char match[JUDGE_MATCH]; /* the last one's text, cut off there; "" where there is none */
+  char first[JUDGE_MATCH]; /* CONTRADICTED: the match that differs from it */
+};
+
+/* How a configuration has answers read, and the parts that its settings became. */
+struct judge_reader {
+  struct judge_pattern *pattern, *thought; /* thought NULL: tags alone */
+  const struct tpo_verdict_label *labels;  /* [n_labels] borrowed; n_labels 0: A, B, C, tie, both, neither */
+  int n_labels;
+  bool only; /* a match that differs from another makes no verdict of both */
+};
+/* judge.pattern, judge.thought_pattern and judge.verdicts. Errors are TPO_E_USAGE and name the key. */
+int judge_reader_check(const struct tpo_judge_config *config, struct tpo_error *err);
+/* The configuration must outlive it. judge_reader_close also after an error. */
+int judge_reader_open(struct judge_reader *reader, const struct tpo_judge_config *config,
+                      struct tpo_error *err);
+void judge_reader_close(struct judge_reader *reader);
+
+/* The last match counts, of those outside thoughts (judge/answer.h) that begin in the last 256 KiB of what
+ * is said, which becomes the contents of `said`. Letter case and white space around the group are not
+ * looked at; a number is a decimal one within ±JUDGE_LARGEST_SCORE, nothing else in the group. Errors:
+ * memory was short, or a signal ended the reading (TPO_E_INTERRUPTED). answer->ok. */
+int judge_read_verdict(const struct judge_reader *reader, const struct ask_answer *answer,
+                       struct tpo_buf *said, struct judge_found *found, struct tpo_error *err);
+int judge_read_number(const struct judge_reader *reader, const struct ask_answer *answer,
+                      struct tpo_buf *said, struct judge_found *found, struct tpo_error *err);
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "measure/dynamics.h"
@@ -40,24 +39,14 @@ double mean_and_error(const double *values, size_t n, double *standard_error)
   return mean;
 }
 
-/* What a route's judge itself gave. */
-static double raw_score(const struct tpo_sample_row *row)
-{
-  json_t *detail = tpo_json_parse(row->score_detail, strlen(row->score_detail), "detail", NULL);
-  const json_t *raw = json_object_get(detail, "raw");
-  double score = json_is_number(raw) ? json_number_value(raw) : row->score;
-  json_decref(detail);
-  return score;
-}
-
-double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, bool raw)
+double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, const double *scores)
 {
   size_t end = tpo_samples_prompt_end(samples, first);
   double sum = 0;
   for (size_t i = first; i < end; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
     if (row->scored)
-      sum += raw ? raw_score(row) : row->score;
+      sum += scores ? scores[i] : row->score;
     else if (row->format_ok)
       return NAN;
     else
@@ -66,13 +55,11 @@ double prompt_score(const struct tpo_samples *samples, size_t first, double unpa
   return sum / (double)(end - first);
 }
 
-double lowest_score(const struct tpo_samples *samples, bool raw)
+double lowest_score(const struct tpo_samples *samples)
 {
   double lowest = NAN;
-  for (size_t i = 0; i < samples->n; i++) {
-    const struct tpo_sample_row *row = &samples->rows[i];
-    if (row->scored) lowest = fmin(lowest, raw ? raw_score(row) : row->score);
-  }
+  for (size_t i = 0; i < samples->n; i++)
+    if (samples->rows[i].scored) lowest = fmin(lowest, samples->rows[i].score);
   return lowest;
 }
 
@@ -81,7 +68,7 @@ size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double 
   size_t n = 0;
   *unjudged = 0;
   for (size_t first = 0; first < samples->n; first = tpo_samples_prompt_end(samples, first)) {
-    scores[n] = prompt_score(samples, first, unparsed, false);
+    scores[n] = prompt_score(samples, first, unparsed, NULL);
     if (isnan(scores[n]))
       ++*unjudged;
     else

@@ -20,12 +20,12 @@ struct sample_dynamics {
   size_t unjudged;   /* prompts left out of the three: the judge failed on a response of theirs */
   double repetition; /* mean of tpo_checks_repetition over responses of outputs that parse; NaN of none */
 };
-/* Mean score of the prompt whose first row is `first`. An output that does not parse counts with `unparsed`
- * unless it was given a score; NaN where a response has no score, since a judge's failure is no number. raw:
- * scores of a route before they were brought to one scale, where they have such. */
-double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, bool raw);
-/* The lowest score given; NaN of none. raw: as above. */
-double lowest_score(const struct tpo_samples *samples, bool raw);
+/* Mean score of the prompt whose first row is `first`. An output that does not parse counts with
+ * `unparsed` unless it was given a score; NaN where a response has no score, since a judge's failure is no
+ * number. scores: [samples->n] in the place of the rows' own; NULL: those. */
+double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, const double *scores);
+/* The lowest score given; NaN of none. */
+double lowest_score(const struct tpo_samples *samples);
 /* Of all prompts but those that are NaN, which are counted, to scores [prompts]; their number. */
 size_t prompt_scores(const struct tpo_samples *samples, double unparsed, double *scores, size_t *unjudged);
 /* Mean of values [n]; NaN of none. standard_error: of that mean, NaN of fewer than two. */
@@ -56,9 +56,10 @@ struct win_rate {
 };
 /* As tpo_samples_find; an instruction of the same id and another text is not found. */
 size_t find_instruction(const struct tpo_samples *samples, const struct tpo_sample_row *like, size_t *at);
-/* By the scores that both hold, as prompt_score has them. */
-int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
-                       bool raw, struct win_rate *out, struct tpo_error *err);
+/* By the scores that both hold, or those in their place, as prompt_score has them. */
+int win_rate_of_scores(const struct tpo_samples *now, const double *now_scores,
+                       const struct tpo_samples *before, const double *before_scores, double unparsed,
+                       struct win_rate *out, struct tpo_error *err);
 /* By the shares that tpo_score_versus gave: won above one half. */
 int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, struct tpo_error *err);
 

@@ -67,7 +67,7 @@ size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_
   for (size_t i = 0; i < before->n; i = tpo_samples_prompt_end(before, i)) {
     size_t other = tpo_samples_find(after, before->rows[i].prompt_id, &at);
     if (other == after->n) continue;
-    double x = prompt_score(before, i, unparsed, false), y = prompt_score(after, other, unparsed, false);
+    double x = prompt_score(before, i, unparsed, NULL), y = prompt_score(after, other, unparsed, NULL);
     if (isnan(x) || isnan(y)) continue;
     sum_before += x;
     sum_after += y;

@@ -21,8 +21,9 @@ static void add_outcome(struct win_rate *out, double *outcomes, double more, dou
   out->ties += more == less;
 }
 
-int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
-                       bool raw, struct win_rate *out, struct tpo_error *err)
+int win_rate_of_scores(const struct tpo_samples *now, const double *now_scores,
+                       const struct tpo_samples *before, const double *before_scores, double unparsed,
+                       struct win_rate *out, struct tpo_error *err)
 {
   double *outcomes = tpo_calloc(now->n, sizeof *outcomes, err);
   size_t at = 0;
@@ -34,7 +35,8 @@ int win_rate_of_scores(const struct tpo_samples *now, const struct tpo_samples *
       out->unmatched++;
       continue;
     }
-    double ours = prompt_score(now, i, unparsed, raw), theirs = prompt_score(before, other, unparsed, raw);
+    double ours = prompt_score(now, i, unparsed, now_scores);
+    double theirs = prompt_score(before, other, unparsed, before_scores);
     if (isnan(ours) || isnan(theirs))
       out->unjudged++;
     else
@@ -51,7 +53,7 @@ int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, stru
   *out = (struct win_rate){0};
   if (!outcomes) return TPO_E_MEMORY;
   for (size_t first = 0; first < now->n; first = tpo_samples_prompt_end(now, first)) {
-    double share = prompt_score(now, first, 0, false);
+    double share = prompt_score(now, first, 0, NULL);
     if (isnan(share))
       out->unjudged++;
     else

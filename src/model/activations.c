@@ -1,4 +1,5 @@
-/* Carves a pass's states out of one allocation; layers that don't fit are computed again in backward. */
+/* Carves a pass's states out of one allocation, as many tokens as each pass has; layers that don't fit are
+ * computed again in backward. */
 #include "model/activations.h"
 
 #include <stdlib.h>
@@ -54,108 +55,155 @@ static void carve_layers(struct carver *c, struct tpo_activations *a, int n)
   a->layers[layers - 1].out = a->x;
 }
 
-static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
+/* Where layers and head do their work. No layer is computed between the head's forward and its backward, so the
+ * two have the same memory. */
+static void carve_scratch(struct carver *c, struct tpo_activations *a, int n)
 {
   const struct tpo_arch *arch = &a->model->arch;
-  size_t act = a->model->ops->activation_size;
+  size_t act = a->model->ops->activation_size, from = c->used, layers;
   int hidden = arch->hidden, q = (int)tpo_dim(arch, TPO_Q_DIM), kv = (int)tpo_dim(arch, TPO_KV_DIM);
-  int32_t **const ints[] = {&a->ids, &a->pos, &a->index, &a->targets};
-  for (int i = 0; i < 4; i++) *ints[i] = carve(c, n, 1, sizeof(int32_t));
   struct tpo_layer_scratch *w = &a->scratch;
   struct tpo_head_state *h = &a->head;
   w->normed = carve(c, n, hidden, act);
   w->act = carve(c, n, arch->ffn, act);
+  if (a->training) {
+    w->dnormed = carve(c, n, hidden, act);
+    w->dattn = carve(c, n, q, act);
+    w->dqkv = carve(c, n, q + 2 * kv, act);
+    w->dact = carve(c, n, arch->ffn, act);
+    w->dgate_up = carve(c, n, 2 * arch->ffn, act);
+  }
+  layers = c->used;
+  c->used = from;
   h->in = carve(c, n, hidden, act);
   h->normed = carve(c, n, hidden, act);
+  if (a->training) {
+    h->dnormed = carve(c, n, hidden, act);
+    h->din = carve(c, n, hidden, act);
+  }
+  if (c->used < layers) c->used = layers;
+}
+
+static void carve_rest(struct carver *c, struct tpo_activations *a, int n)
+{
+  int32_t **const ints[] = {&a->ids, &a->pos, &a->index, &a->targets};
+  struct tpo_head_state *h = &a->head;
+  for (int i = 0; i < 4; i++) *ints[i] = carve(c, n, 1, sizeof(int32_t));
   h->rstd = carve(c, n, 1, sizeof(float));
   h->lse = carve(c, n, 1, sizeof(float));
   h->logprob = carve(c, n, 1, sizeof(float));
   h->dlogprob = carve(c, n, 1, sizeof(float));
   h->index = a->index;
   h->targets = a->targets;
-  if (!a->training) return;
-  w->dnormed = carve(c, n, hidden, act);
-  w->dattn = carve(c, n, q, act);
-  w->dqkv = carve(c, n, q + 2 * kv, act);
-  w->dact = carve(c, n, arch->ffn, act);
-  w->dgate_up = carve(c, n, 2 * arch->ffn, act);
-  h->dnormed = carve(c, n, hidden, act);
-  h->din = carve(c, n, hidden, act);
-  a->dx = carve(c, n, hidden, act);
+  carve_scratch(c, a, n);
+  if (a->training) a->dx = carve(c, n, a->model->arch.hidden, a->model->ops->activation_size);
+}
+
+/* Lays out a pass of n tokens in memory from base on; base NULL only adds up. The bytes. */
+static size_t carve_all(struct tpo_activations *a, int n, void *base)
+{
+  struct carver carver = {.base = base};
+  carve_layers(&carver, a, n);
+  carve_rest(&carver, a, n);
+  return carver.used;
 }
 
 /* Bytes of all that is there whatever number of layers keep their states. */
-static size_t fixed_bytes(struct tpo_activations *a)
+static size_t fixed_bytes(struct tpo_activations *a, int n)
+{
+  a->kept = 0;
+  return carve_all(a, n, NULL);
+}
+
+int tpo_activations_kept(int layers, size_t fixed, size_t states, size_t limit)
+{
+  size_t fit = limit > fixed ? (limit - fixed) / states : 0;
+  /* Where only one is left to compute again, it may as well keep what that would be computed into. */
+  return fit + 1 < (size_t)layers ? (int)fit : layers;
+}
+
+/* What a layer's kept states take. */
+static size_t state_bytes(const struct tpo_model *model, int n)
 {
   struct carver counter = {0};
-  carve_layers(&counter, a, a->capacity);
-  carve_rest(&counter, a, a->capacity);
+  struct tpo_layer_state state = {0};
+  carve_states(&counter, model, n, false, &state);
   return counter.used;
 }
 
-/* A GPU's memory is there for this; the host's serves everything else that runs on it. Results do not depend
- * on the budget, only speed does. */
-static size_t default_budget(struct tpo_activations *a)
+/* Where nobody has said how much may be taken: a GPU's memory is there for this; the host's serves everything
+ * else that runs on it. Results do not depend on it, only speed does. */
+static size_t default_limit(const struct tpo_model *model, size_t fixed)
 {
-  const struct tpo_model *model = a->model;
   size_t available = model->ops->memory_available(model->be);
-  if (available == 0) return (size_t)1 << 30;
-  if (!model->ops->asynchronous) return available / 4;
-  size_t usable = available / 100 * 85, fixed = fixed_bytes(a);
-  return usable > fixed ? usable - fixed : 0;
+  if (available == 0) return fixed + ((size_t)1 << 30);
+  return model->ops->asynchronous ? available / 100 * 85 : fixed + available / 4;
 }
 
-/* a->kept is 0 so far. */
-static int layers_to_keep(struct tpo_activations *a)
+/* Sets a->kept to as many layers as `limit` bytes hold with the rest. */
+static void keep_layers(struct tpo_activations *a, int n, size_t limit)
 {
-  const struct tpo_model *model = a->model;
-  struct carver counter = {0};
-  struct tpo_layer_state state = {0};
-  carve_states(&counter, model, a->capacity, false, &state);
-  size_t budget = model->activation_bytes ? model->activation_bytes : default_budget(a);
-  size_t layers = budget / counter.used;
-  return layers < (size_t)model->arch.layers ? (int)layers : model->arch.layers;
+  size_t fixed = fixed_bytes(a, n);
+  if (a->training)
+    a->kept = tpo_activations_kept(a->model->arch.layers, fixed, state_bytes(a->model, n), limit);
 }
 
+/* The arrays on the host, and the layers' states. */
+static int make_arrays(struct tpo_activations *a, struct tpo_error *err)
+{
+  a->layers = tpo_calloc((size_t)a->model->arch.layers, sizeof *a->layers, err);
+  a->host_ints = tpo_calloc(2 * (size_t)a->capacity, sizeof *a->host_ints, err);
+  a->host_floats = tpo_calloc((size_t)a->capacity, sizeof *a->host_floats, err);
+  return a->layers && a->host_ints && a->host_floats ? 0 : TPO_E_MEMORY;
+}
+
+/* Memory for passes of a->capacity tokens, laid out for one of so many. */
 static int make(struct tpo_activations *a, struct tpo_error *err)
 {
   struct tpo_model *model = a->model;
-  a->layers = tpo_calloc((size_t)model->arch.layers, sizeof *a->layers, err);
-  a->host_ints = tpo_calloc(2 * (size_t)a->capacity, sizeof *a->host_ints, err);
-  a->host_floats = tpo_calloc((size_t)a->capacity, sizeof *a->host_floats, err);
-  if (!a->layers || !a->host_ints || !a->host_floats) return TPO_E_MEMORY;
-  if (a->training) a->kept = layers_to_keep(a);
-  struct carver carver = {0};
-  for (int pass = 0; pass < 2; pass++) {
-    carver.used = 0;
-    carve_layers(&carver, a, a->capacity);
-    carve_rest(&carver, a, a->capacity);
-    if (pass == 1) break;
-    if (model->ops->alloc(model->be, carver.used, &a->memory, err) < 0) {
-      tpo_fail_prefix(err,
-                      "no room for the activations of %d tokens "
-                      "(lower train.micro_batch_tokens, or drop the longest pairs)",
-                      a->capacity);
-      return TPO_E_MEMORY;
-    }
-    carver.base = a->memory;
+  int code = make_arrays(a, err);
+  if (code < 0) return code;
+  size_t limit = model->activation_bytes ? model->activation_bytes : model->activation_limit;
+  if (limit == 0 && a->training) limit = default_limit(model, fixed_bytes(a, a->capacity));
+  keep_layers(a, a->capacity, limit);
+  a->bytes = carve_all(a, a->capacity, NULL);
+  if (model->ops->alloc(model->be, a->bytes, &a->memory, err) < 0) {
+    tpo_fail_prefix(err,
+                    "no room for the activations of %d tokens "
+                    "(lower train.micro_batch_tokens, or drop the longest pairs)",
+                    a->capacity);
+    return TPO_E_MEMORY;
   }
+  a->tokens = a->capacity;
+  carve_all(a, a->tokens, a->memory);
   return 0;
+}
+
+/* Lays out what is there for a pass of n tokens: the fewer, the more layers keep their states. */
+static void lay_out(struct tpo_activations *a, int n)
+{
+  if (a->tokens == n) return;
+  keep_layers(a, n, a->bytes);
+  a->tokens = n;
+  carve_all(a, n, a->memory);
 }
 
 int tpo_activations_ensure(struct tpo_activations **acts, struct tpo_model *model, int n, bool training,
                            struct tpo_error *err)
 {
   struct tpo_activations *a = *acts;
-  if (a && a->model == model && a->capacity >= n && a->training == training) return 0;
-  int capacity = (n + 63) / 64 * 64;
+  int rounded = (n + 63) / 64 * 64;
+  if (a && a->model == model && a->capacity >= rounded && a->training == training) {
+    lay_out(a, rounded);
+    return 0;
+  }
   tpo_activations_free(a);
   *acts = NULL;
   a = tpo_calloc(1, sizeof *a, err);
   if (!a) return TPO_E_MEMORY;
   a->model = model;
   a->training = training;
-  a->capacity = capacity;
+  a->capacity = rounded;
   int code = make(a, err);
   if (code < 0) {
     tpo_activations_free(a);
@@ -163,6 +211,11 @@ int tpo_activations_ensure(struct tpo_activations **acts, struct tpo_model *mode
   }
   *acts = a;
   return 0;
+}
+
+void tpo_activations_limit(struct tpo_model *model, size_t bytes)
+{
+  model->activation_limit = bytes;
 }
 
 void tpo_activations_free(struct tpo_activations *acts)
@@ -175,13 +228,30 @@ void tpo_activations_free(struct tpo_activations *acts)
   free(acts);
 }
 
-size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens, bool training)
+size_t tpo_activations_bytes(const struct tpo_arch *arch, size_t activation_size, int n_tokens, bool training,
+                             size_t *layer)
 {
   const struct tpo_ops ops = {.activation_size = activation_size};
   struct tpo_model model = {.ops = &ops, .arch = *arch};
-  struct tpo_activations a = {.model = &model, .training = training, .capacity = (n_tokens + 63) / 64 * 64};
+  struct tpo_activations a = {.model = &model, .training = training};
+  int n = (n_tokens + 63) / 64 * 64;
   a.layers = calloc((size_t)arch->layers, sizeof *a.layers);
-  size_t bytes = a.layers ? fixed_bytes(&a) : 0;
+  size_t bytes = a.layers ? fixed_bytes(&a, n) : 0;
+  if (layer) *layer = state_bytes(&model, n);
   free(a.layers);
   return bytes;
+}
+
+struct tpo_training_shape tpo_training_shape(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                                             int n_tokens)
+{
+  return (struct tpo_training_shape){
+      .attention = {arch->heads, arch->kv_heads, arch->head_dim},
+      .hidden = arch->hidden,
+      .ffn = arch->ffn,
+      .vocab = arch->vocab_size,
+      .tokens = n_tokens,
+      .longest = n_tokens < arch->context ? n_tokens : arch->context,
+      .weights = dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32,
+  };
 }

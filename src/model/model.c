@@ -1,10 +1,9 @@
-/* A model's life: allocation, access to its weights, and the hash that tells which model it is. */
+/* A model's life: allocation and access to its weights. */
 #include "model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/memory.h"
 #include "base/philox.h"
 #include "base/ggml_blocks.h"
@@ -308,48 +307,6 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
   else
     *out = model;
   return code;
-}
-
-static void hash_arch(const struct tpo_arch *a, struct tpo_hash *hash)
-{
-  const char *family = tpo_family(a)->names[TPO_NAME_MODEL_TYPE];
-  char text[512];
-  int n = snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %d %.17g %.17g %d %.17g %.17g %.17g %d %d",
-                   family, a->vocab_size, a->hidden, a->layers, a->heads, a->kv_heads, a->head_dim, a->ffn,
-                   a->context, a->rms_eps, a->rope_theta, (int)a->rope, a->rope_factor, a->rope_low_freq,
-                   a->rope_high_freq, a->rope_original_context, (int)a->tied);
-  tpo_hash_add(hash, text, (size_t)n);
-}
-
-static int hash_weights(struct tpo_model *model, struct tpo_hash *hash)
-{
-  for (size_t i = 0; i < model->n_params; i++) {
-    const struct tpo_param *param = &model->params[i];
-    int64_t chunk = tpo_param_chunk(param);
-    float *host = tpo_calloc((size_t)chunk * (size_t)param->cols, sizeof(float), NULL);
-    if (!host) return TPO_E_MEMORY;
-    int code = 0;
-    for (int64_t row = 0; code == 0 && row < param->rows; row += chunk) {
-      int64_t n = param->rows - row < chunk ? param->rows - row : chunk;
-      code = tpo_model_get_rows(model, i, row, n, host, NULL);
-      if (code == 0) tpo_hash_add(hash, host, (size_t)(n * param->cols) * sizeof(float));
-    }
-    free(host);
-    if (code < 0) return code;
-  }
-  return 0;
-}
-
-const char *tpo_model_hash(struct tpo_model *model)
-{
-  if (model->hash_known) return model->hash;
-  struct tpo_hash hash;
-  if (tpo_hash_begin(&hash, NULL) < 0) return NULL;
-  hash_arch(&model->arch, &hash);
-  int code = hash_weights(model, &hash);
-  tpo_hash_end(&hash, model->hash);
-  model->hash_known = code == 0;
-  return code == 0 ? model->hash : NULL;
 }
 
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model)

@@ -50,8 +50,8 @@ struct tpo_model {
   size_t longest;                    /* vector's elements */
   void *staging;                     /* backend memory for matrices on their way in and out */
   size_t staging_bytes;
-  struct tpo_activations *evaluation; /* reused by tpo_model_logprobs */
-  size_t activation_bytes;            /* 0: a share of the free memory */
+  struct tpo_activations *evaluation;        /* reused by tpo_model_logprobs */
+  size_t activation_bytes, activation_limit; /* of options, and of the trainer; 0: not said */
   char hash[33];
   bool hash_known;
   bool body_only; /* there is no LM head: hidden states are all that it gives */

@@ -130,10 +130,18 @@ int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, f
   return code < 0 ? code : forward(model->evaluation, batch, logprob, err);
 }
 
+/* Training has no use for it, and needs the room; evaluation makes it anew. */
+static void release_evaluation(struct tpo_model *model)
+{
+  tpo_activations_free(model->evaluation);
+  model->evaluation = NULL;
+}
+
 int tpo_model_forward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations **acts,
                       float *logprob, struct tpo_error *err)
 {
   int code = check_batch(model, batch, err);
+  release_evaluation(model);
   if (code == 0) code = tpo_activations_ensure(acts, model, batch->n_tokens, true, err);
   return code < 0 ? code : forward(*acts, batch, logprob, err);
 }
@@ -171,6 +179,13 @@ static void tell_ready(const struct tpo_grad_ready *ready, size_t first, size_t 
   *end = first;
 }
 
+/* Who is told of parts of the gradient sends them on their way at once: no memory must move from then on. */
+static int reserve_scratch(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_error *err)
+{
+  struct tpo_training_shape shape = tpo_training_shape(&model->arch, model->dtype, batch->n_tokens);
+  return model->ops->training_reserve(model->be, &shape, err);
+}
+
 int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_activations *acts,
                        const float *dlogprob, float *grad, const struct tpo_grad_ready *ready,
                        struct tpo_error *err)
@@ -178,7 +193,8 @@ int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *batch, s
   if (!acts || acts->model != model || !acts->training || acts->n_tokens != batch->n_tokens)
     return tpo_fail(err, TPO_E_USAGE, "backward of %d tokens does not follow their forward", batch->n_tokens);
   acts->n_tokens = 0;
-  int code = upload_gradient(acts, batch, dlogprob, err);
+  int code = ready ? reserve_scratch(model, batch, err) : 0;
+  if (code == 0) code = upload_gradient(acts, batch, dlogprob, err);
   size_t end = model->param_count;
   if (code == 0 && acts->n_wanted == 0) tell_ready(ready, 0, &end);
   if (code < 0 || acts->n_wanted == 0) return code;

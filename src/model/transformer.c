@@ -6,12 +6,6 @@
  * with RMSNorm, rotary embedding, grouped-query attention and no biases. */
 #include "model/transformer.h"
 
-static void copy_rows(struct tpo_model *m, void *dst, const void *src, int n)
-{
-  if (dst == src) return;
-  m->ops->copy(m->be, dst, src, (size_t)n * (size_t)m->arch.hidden * m->ops->activation_size);
-}
-
 /* Rotates queries and keys, and attends. */
 static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
                    const struct tpo_layer_state *s)
@@ -37,8 +31,7 @@ void tpo_layer_recompute(struct tpo_model *m, int layer, const struct tpo_rows *
   ops->rms_norm(m->be, s->in, p->input_norm.vector, w->normed, s->rstd_in, n, hidden, eps);
   ops->linear_forward(m->be, p->qkv.linear, w->normed, s->qkv, n);
   attend(m, layer, rows, s);
-  copy_rows(m, s->mid, s->in, n);
-  ops->linear_forward_add(m->be, p->o.linear, s->attn, s->mid, n);
+  ops->linear_forward_add(m->be, p->o.linear, s->attn, s->in, s->mid, n);
 
   ops->rms_norm(m->be, s->mid, p->post_norm.vector, w->normed, s->rstd_mid, n, hidden, eps);
   ops->linear_forward(m->be, p->gate_up.linear, w->normed, s->gate_up, n);
@@ -49,8 +42,7 @@ void tpo_layer_forward(struct tpo_model *m, int layer, const struct tpo_rows *ro
 {
   tpo_layer_recompute(m, layer, rows, s, w);
   m->ops->swiglu(m->be, s->gate_up, w->act, rows->n, m->arch.ffn);
-  copy_rows(m, s->out, s->mid, rows->n);
-  m->ops->linear_forward_add(m->be, m->layers[layer].down.linear, w->act, s->out, rows->n);
+  m->ops->linear_forward_add(m->be, m->layers[layer].down.linear, w->act, s->mid, s->out, rows->n);
 }
 
 void tpo_layer_backward(struct tpo_model *m, int layer, const struct tpo_rows *rows,

@@ -101,7 +101,7 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
   double unparsed, difference, se, mean_before, mean_after;
   int status = loop_validated(loop, 0, &before, err);
   if (status == 0) status = loop_validated(loop, loop->config->run.iterations, &after, err);
-  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) {
     tpo_summarize(before, &b);
     tpo_summarize(after, &a);

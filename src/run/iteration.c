@@ -95,7 +95,7 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
   tpo_summarize(samples, &s);
   int status = loop_path(loop, loop->iteration, "scored.h5", path, err);
   if (status == 0) status = tpo_samples_write(samples, path, err);
-  if (status == 0) status = loop_unparsed(loop, false, &unparsed, err);
+  if (status == 0) status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status == 0)
     status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples->judge_counts), err);
@@ -252,6 +252,7 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
     status = loop_agree(loop, loop_event(loop, "step", event_step(&metrics), err), err);
     if (status < 0) break;
     if (loop->first) tpo_dpo_mark(dpo, ftell(loop->metrics));
+    if (loop->first) loop_tell_notice(loop, tpo_dpo_progress(dpo), metrics.seconds);
   }
   bool more = loop->config->train.epochs > 1; /* than one: its end is the step's own */
   if (status == 0 && more && loop->config->run.validate_each_epoch)
@@ -260,6 +261,7 @@ static int train_epoch(struct loop *loop, struct tpo_dpo *dpo, int epoch, struct
   status = loop_agree(loop, status, err);
   if (status < 0) return status;
   status = tpo_dpo_end_epoch(dpo, score, loop->first ? ftell(loop->metrics) : -1, err);
+  if (status == 0 && loop->first) loop_tell_notice(loop, tpo_dpo_progress(dpo), 0);
   if (status == 0) loop_drop_journal(loop, "validation.h5");
   return status;
 }
@@ -276,6 +278,7 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
   while (status == 0 && progress->epochs_done < loop->config->train.epochs)
     status = train_epoch(loop, dpo, progress->epochs_done + 1, err);
   if (status < 0) status = tpo_dpo_stop(dpo, status, err);
+  if (loop->first) loop_tell_notice(loop, progress, 0);
   if (status == 0) status = tpo_dpo_finish(dpo, err);
   if (status < 0 || !loop->first) return status;
   if (loop->config->train.epochs > 1)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "measure/dynamics.h"
 #include "run/manifest.h"
+#include "store/owner.h"
 #include "tpo/comm.h"
 #include "tpo/run.h"
 
@@ -22,6 +23,13 @@ struct won {
   struct win_rate rate;
 };
 
+/* What must be over between a signal and the end of a run, seconds: the longest training step, the last state
+ * that was kept, and the last checkpoint of an epoch. */
+struct notice {
+  double step, state, checkpoint;
+  int64_t told; /* seconds that the file has */
+};
+
 struct loop {
   const struct tpo_session *session;
   const struct tpo_config *config;
@@ -30,6 +38,7 @@ struct loop {
   char *config_yaml;
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */
+  struct owner *owner;      /* rank 0 */
   struct tpo_policy policy; /* open while policy.path is set */
   bool policy_has_master;
   int iteration;
@@ -46,8 +55,10 @@ struct loop {
   struct won won[2];            /* rank 0: of iteration won_by, in the order of their events */
   int n_won, won_by;
 
+  struct notice notice; /* rank 0 */
+
   bool unparsed_known;
-  double unparsed[2]; /* what loop_unparsed found, by `raw` */
+  double unparsed; /* what loop_unparsed found */
 };
 
 /* "<run dir>/<name>", or "<run dir>/iter-NNN/<name>" for iteration >= 0. Fails when the path is too long. */
@@ -115,8 +126,8 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
                            struct tpo_error *err);
 /* What a validation output that does not parse counts with: judge.empty_score, or the lowest score of the
  * start model's validation where that is lower, since no scale of a judge is known here; 0 with a judge that
- * compares. raw: among scores of a route before they were brought to one scale. Rank 0. */
-int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err);
+ * compares. Rank 0. */
+int loop_unparsed(struct loop *loop, double *score, struct tpo_error *err);
 /* Their mean score over instructions, but for those with a response that the judge failed on (rank 0). */
 int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, double *score,
                           struct tpo_error *err);
@@ -135,6 +146,12 @@ int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, st
 int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err);
 /* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
+
+/* notice.json: how long before a job is ended the run wants to be told, for the scripts that tell it. What an
+ * earlier attempt found out; and what is known after a step and an epoch of training, to the file. Rank 0. */
+#define LOOP_NOTICE "notice.json"
+void loop_read_notice(struct loop *loop);
+void loop_tell_notice(struct loop *loop, const struct tpo_dpo_progress *progress, double step_seconds);
 
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
+#include "steps/same.h"
 #include "tpo/judge.h"
 #include "tpo/report.h"
 
@@ -167,12 +168,27 @@ static void config_hash(const struct tpo_config *config, char hex[33])
 
 static int another_runs(const struct loop *loop, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_USAGE, "%s: another process is running in this folder; name another --run-dir",
-                  loop->config->run.dir);
+  char who[400] = "";
+  bool known = owner_tell(loop->config->run.dir, who);
+  return tpo_fail(err, TPO_E_USAGE,
+                  "%s: another process is running in this folder%s%s; name another --run-dir",
+                  loop->config->run.dir, known ? ", " : "", who);
 }
 
-/* The lock on the metrics file lasts as long as this process: two runs
- * in one folder would write over each other. */
+/* Two runs in one folder would write over each other. The lock on the metrics file lasts as long as this
+ * process, where there are locks; the owner's file tells processes apart where there are none, or each
+ * host has its own. */
+static int keep_others_out(struct loop *loop, const char *path, struct tpo_error *err)
+{
+  struct owner_pace pace = {.period = OWNER_PERIOD, .watch = OWNER_WATCH, .settle = OWNER_SETTLE};
+  pace.locked = flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0;
+  if (!pace.locked && errno == EWOULDBLOCK) return another_runs(loop, err);
+  if (!pace.locked)
+    tpo_log(TPO_LOG_DEBUG, "%s: can't be locked (%s); " OWNER_FILE " keeps others out", path,
+            strerror(errno));
+  return owner_claim(&loop->owner, loop->config->run.dir, &pace, err);
+}
+
 static int open_metrics(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
@@ -188,11 +204,7 @@ static int open_metrics(struct loop *loop, struct tpo_error *err)
     if (fd >= 0) close(fd);
     return TPO_E_USAGE;
   }
-  if (flock(fileno(loop->metrics), LOCK_EX | LOCK_NB) == 0) return 0;
-  if (errno == EWOULDBLOCK) return another_runs(loop, err);
-  tpo_log(TPO_LOG_WARN, "%s: can't be locked (%s); nothing else may run in this folder", path,
-          strerror(errno));
-  return 0;
+  return keep_others_out(loop, path, err);
 }
 
 /* Found out without a trace: the file is not made, and the lock is let go of at once. */
@@ -295,6 +307,7 @@ static int settle(struct loop *loop, bool resume, const char *hash, struct tpo_e
   if (!loop->first) return 0;
   if (resume) loop_clear_leftovers(loop);
   if (resume) loop_clear_journals(loop);
+  if (resume) loop_read_notice(loop);
   int status = loop_path(loop, -1, "config.yaml", path, err);
   if (status == 0) status = tpo_write_file(path, loop->config_yaml, strlen(loop->config_yaml), err);
   return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);
@@ -345,6 +358,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = same_judge(session->comm, &session->config->judge, err);
   if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);
@@ -360,6 +374,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   status = tpo_comm_agree(session->comm, status, err);
   tpo_policy_close(&loop.policy);
   loop_drop_all(&loop);
+  owner_release(loop.owner);
   if (loop.metrics) fclose(loop.metrics);
   manifest_free(&loop.manifest);
   free(loop.config_yaml);

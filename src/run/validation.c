@@ -73,22 +73,21 @@ int loop_sample_validation(struct loop *loop, struct tpo_samples *samples, struc
   return loop_agree(loop, status, err);
 }
 
-int loop_unparsed(struct loop *loop, bool raw, double *score, struct tpo_error *err)
+int loop_unparsed(struct loop *loop, double *score, struct tpo_error *err)
 {
   char path[4096];
   const struct tpo_samples none = {0}, *start = &none;
   bool compares = tpo_judge_compares(&loop->config->judge);
   int status = 0;
   if (!loop->unparsed_known) {
-    loop->unparsed[0] = loop->unparsed[1] = compares ? 0 : loop->config->judge.empty_score;
+    loop->unparsed = compares ? 0 : loop->config->judge.empty_score;
     status = loop_path(loop, 0, "validation.h5", path, err);
     if (status == 0 && !compares && (loop->start.samples.n > 0 || tpo_file_exists(path)))
       status = loop_validated(loop, 0, &start, err);
-    for (int of = 0; of < 2 && status == 0; of++)
-      loop->unparsed[of] = fmin(loop->unparsed[of], lowest_score(start, of));
+    if (status == 0) loop->unparsed = fmin(loop->unparsed, lowest_score(start));
     loop->unparsed_known = status == 0;
   }
-  *score = loop->unparsed[raw];
+  *score = loop->unparsed;
   return status;
 }
 
@@ -97,7 +96,7 @@ int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, 
 {
   struct sample_dynamics dynamics;
   double unparsed;
-  int status = loop_unparsed(loop, false, &unparsed, err);
+  int status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status < 0) return status;
   *score = dynamics.mean_score;
@@ -139,7 +138,7 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   struct tpo_sample_summary s;
   struct sample_dynamics dynamics;
   double unparsed, difference, se, mean_before, mean_now;
-  int status = loop_unparsed(loop, false, &unparsed, err);
+  int status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status == 0) status = loop_validated(loop, 0, &before, err);
   if (status < 0) return status;

@@ -12,9 +12,8 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
 {
   char journal[4096];
   struct tpo_score_options options;
-  bool raw = tpo_judge_mixes(&loop->config->judge);
   double unparsed = 0;
-  int status = loop_agree(loop, loop->first ? loop_unparsed(loop, raw, &unparsed, err) : 0, err);
+  int status = loop_agree(loop, loop->first ? loop_unparsed(loop, &unparsed, err) : 0, err);
   if (status == 0)
     status = loop_keep_judgements(
         loop, won->previous ? "validation.h5" LOOP_AGAINST_PREVIOUS : "validation.h5" LOOP_AGAINST_BASELINE,

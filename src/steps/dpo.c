@@ -75,6 +75,7 @@ static int progress_text(struct tpo_dpo *dpo, int64_t mark, char **text, struct 
 static int save_best(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   char path[4096], *extra = NULL;
+  double begin = tpo_seconds();
   int status = best_path(dpo, path, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
   if (status == 0) status = progress_text(dpo, -1, &extra, err);
@@ -82,6 +83,7 @@ static int save_best(struct tpo_dpo *dpo, struct tpo_error *err)
     status = tpo_trainer_save(dpo->trainer, path, dpo->policy->tokenizer, dpo->options.config_yaml, extra,
                               dpo->session->config->train.save_optimizer, err);
   free(extra);
+  dpo->progress.checkpoint_seconds = tpo_seconds() - begin;
   return status;
 }
 
@@ -91,6 +93,7 @@ static int keep_state(struct tpo_dpo *dpo, struct tpo_error *err)
   struct tpo_comm *comm = dpo->session->comm;
   char *extra = NULL;
   bool more = dpo->progress.epochs_done < dpo->session->config->train.epochs;
+  double begin = tpo_seconds();
   int status = progress_text(dpo, dpo->mark, &extra, err);
   tpo_comm_set_patient(comm, true);
   if (status == 0) status = tpo_trainer_keep(dpo->trainer, dpo->folder, dpo->work, extra, more, err);
@@ -98,6 +101,7 @@ static int keep_state(struct tpo_dpo *dpo, struct tpo_error *err)
   free(extra);
   dpo->kept = tpo_seconds();
   if (status < 0) return status;
+  dpo->progress.state_seconds = dpo->kept - begin;
   dpo->kept_steps = dpo->progress.steps;
   dpo->kept_epochs = dpo->progress.epochs_done;
   if (tpo_comm_rank(comm) == 0) dpo_drop_files(dpo->folder, dpo->progress.best_epoch);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "judge/unread.h"
 
 enum {
   TOLD = 3,     /* reasons */
@@ -18,14 +19,20 @@ static bool is_failure(const struct tpo_sample_row *row)
   return row->format_ok && !row->scored;
 }
 
-char *failure_reason(const struct tpo_sample_row *row)
+/* Of a detail, {"error": "..."}; NULL: no reason is told. free() it. */
+static char *reason_in(const char *text)
 {
-  const char *text = row->score_detail ? row->score_detail : "";
+  if (!text) return NULL;
   json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
   const char *why = json_string_value(json_object_get(detail, "error"));
   char *copy = why ? strdup(why) : NULL;
   json_decref(detail);
   return copy;
+}
+
+char *failure_reason(const struct tpo_sample_row *row)
+{
+  return reason_in(row->score_detail);
 }
 
 /* {reason: how many}, in the order in which they came first; NULL when memory is short. */
@@ -44,6 +51,53 @@ static json_t *count_reasons(const struct tpo_samples *samples, size_t *n)
     ++*n;
   }
   return reasons;
+}
+
+/* Bytes of a reason that say of which kind it is: what stands before its particulars, "HTTP 400" say. */
+static size_t kind_of(const char *reason)
+{
+  const char *colon = strstr(reason, ": ");
+  if (!colon) return strlen(reason);
+  bool has_status = strncmp(colon + 2, "HTTP ", 5) == 0; /* "..., the last: HTTP 503: closed" */
+  const char *next = has_status ? strstr(colon + 2, ": ") : NULL;
+  return has_status && !next ? strlen(reason) : (size_t)((next ? next : colon) - reason);
+}
+
+/* Adds n of a kind to {kind: [how many, of how many reasons, the first of these]}. */
+static void add_to_kind(json_t *kinds, const char *reason, json_int_t n)
+{
+  char *kind = strndup(reason, kind_of(reason));
+  json_t *entry = kind ? json_object_get(kinds, kind) : NULL;
+  if (entry) {
+    json_array_set_new(entry, 0, json_integer(json_integer_value(json_array_get(entry, 0)) + n));
+    json_array_set_new(entry, 1, json_integer(json_integer_value(json_array_get(entry, 1)) + 1));
+  } else if (kind)
+    json_object_set_new(kinds, kind, json_pack("[I, i, s]", n, 1, reason));
+  free(kind);
+}
+
+/* Reasons by their kinds, each with an example; takes `reasons`. */
+static json_t *fold_reasons(json_t *reasons)
+{
+  const char *name, *example;
+  json_t *value, *kinds = json_object(), *folded = json_object();
+  json_int_t n;
+  int distinct;
+  json_object_foreach(reasons, name, value) add_to_kind(kinds, name, json_integer_value(value));
+  json_object_foreach(kinds, name, value)
+  {
+    struct tpo_buf text = {0};
+    if (json_unpack(value, "[I, i, s]", &n, &distinct, &example) < 0) continue;
+    if (distinct > 1 && example[strlen(name)])
+      tpo_buf_printf(&text, "%s, such as%s", name, example + strlen(name));
+    else
+      tpo_buf_puts(&text, example);
+    if (!text.failed) json_object_set_new(folded, text.data, json_integer(n));
+    tpo_buf_free(&text);
+  }
+  json_decref(kinds);
+  json_decref(reasons);
+  return folded;
 }
 
 /* The most frequent of those that are left, and takes it out; false: there are none. */
@@ -69,13 +123,44 @@ void failures_tell(const struct tpo_samples *samples)
   size_t n;
   struct tpo_buf text = {0};
   json_t *reasons = count_reasons(samples, &n);
+  if (json_object_size(reasons) > TOLD) reasons = fold_reasons(reasons);
   for (int i = 0; i < TOLD && take_most(reasons, &text); i++) continue;
   size_t left = json_object_size(reasons);
-  if (left > 0) tpo_buf_printf(&text, "; and %zu other reasons", left);
+  if (left > 0) tpo_buf_printf(&text, "; and %zu other reason%s", left, left > 1 ? "s" : "");
   if (n > 0 && !text.failed)
     tpo_log(TPO_LOG_WARN, "the judge gave no score to %zu response%s: %s", n, n > 1 ? "s" : "", text.data);
   tpo_buf_free(&text);
   json_decref(reasons);
+}
+
+/* Adds the row's match that means nothing, unless it is there or there are enough. */
+static void add_matched(const struct tpo_sample_row *row, json_t *matched)
+{
+  const char *text = row->score_detail ? row->score_detail : "";
+  if (json_object_size(matched) >= TOLD || !strstr(text, "\"matched\"")) return;
+  json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
+  const char *match = json_string_value(json_object_get(detail, "matched"));
+  if (match) json_object_set_new(matched, match, json_true());
+  json_decref(detail);
+}
+
+void failures_tell_unread(const struct tpo_samples *samples)
+{
+  struct judge_unread unread = {0};
+  struct tpo_buf text = {0};
+  const char *counts = samples->judge_counts ? samples->judge_counts : "{}", *name, *names[TOLD];
+  size_t n = 0;
+  json_t *parsed = tpo_json_parse(counts, strlen(counts), "counts", NULL), *matched = json_object(), *value;
+  judge_unread_take(&unread, parsed);
+  long long total = (long long)judge_unread_total(&unread);
+  for (size_t i = 0; i < samples->n && total > 0; i++) add_matched(&samples->rows[i], matched);
+  json_object_foreach(matched, name, value) names[n++] = name;
+  judge_unread_tell(&unread, names, n, &text);
+  if (total > 0 && !text.failed)
+    tpo_log(TPO_LOG_WARN, "%lld of the judge's answers had no verdict: %s", total, text.data);
+  tpo_buf_free(&text);
+  json_decref(matched);
+  json_decref(parsed);
 }
 
 struct failures {
@@ -115,6 +200,28 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
            "the first, sample %d of prompt %s: %s",
            config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
            row->prompt_id, why ? why : "no reason told");
+  free(why);
+  return TPO_E_STATE;
+}
+
+int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
+                    const char *const *responses, const struct tpo_judge_result *results, size_t n, bool *any,
+                    struct tpo_error *err)
+{
+  const struct tpo_judge_result *last = NULL;
+  size_t judged = 0, scored = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!responses[i]) continue;
+    judged++;
+    scored += results[i].ok;
+    row->n = results[i].ok ? 0 : row->n + 1;
+    last = &results[i];
+  }
+  *any = scored > 0 || judged == 0;
+  if (!last || row->n < FAILURES_IN_ROW) return 0;
+  char *why = reason_in(last->detail);
+  tpo_fail(err, TPO_E_STATE, "the judge %s gave no score to %zu responses in a row; the last: %s",
+           config->kind, row->n, why ? why : "no reason told");
   free(why);
   return TPO_E_STATE;
 }

@@ -3,16 +3,33 @@
 #define TPO_STEPS_FAILURES_H
 
 #include "tpo/config.h"
+#include "tpo/judge.h"
 #include "tpo/store.h"
 
 /* Why the row has no score; NULL: no reason is told. free() it. */
 char *failure_reason(const struct tpo_sample_row *row);
-/* A warning with how many there are, and the reasons of most of them, each counted. None: nothing. */
+/* A warning with how many there are, and the reasons of most of them, each counted; where these are many, by their
+ * kinds, each with an example. None: nothing. */
 void failures_tell(const struct tpo_samples *samples);
+/* A warning with how many answers of judge models held no verdict or number, why, and up to 3 texts that
+ * matched and mean nothing. In comparisons such an answer counts for nobody, so that no failure tells of
+ * it. None: nothing. */
+void failures_tell_unread(const struct tpo_samples *samples);
 /* Too many are no judging: what went wrong must be seen before more is spent. What is lost are prompts (one
  * response without a score leaves no pair of its prompt): an error where more than the share
  * config->max_failed of the prompts that were judged have one. */
 int failures_check(const struct tpo_samples *samples, const struct tpo_judge_config *config,
                    struct tpo_error *err);
+
+/* A judge that fails on everything is asked no more, however many failures are allowed. */
+enum { FAILURES_IN_ROW = 100 };
+struct failure_row {
+  size_t n; /* responses in a row without a score, up to the last */
+};
+/* The results of a batch, in its order: responses [n], NULL entries were not judged. An error where
+ * FAILURES_IN_ROW or more of a row are at its end. *any: whether some response has a score, or none was judged. */
+int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
+                    const char *const *responses, const struct tpo_judge_result *results, size_t n, bool *any,
+                    struct tpo_error *err);
 
 #endif

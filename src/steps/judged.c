@@ -1,5 +1,5 @@
 /* The journal of a judging. An entry's key is the first row of a batch; its value: u64 attempt, u64 bytes of
- * results, results, a line of counts. Besides there is one entry for each attempt, whose value names the
+ * results, results, lines of counts. Besides there is one entry for each attempt, whose value names the
  * judging: "attempt N", N from 1. */
 #include "steps/judged.h"
 
@@ -310,7 +310,7 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0 && keeps)
     status = kept_open(&out->kept, session->comm, options->journal, work ? work : "",
-                       options->drop_other ? KEPT_DROP : KEPT_REFUSE, err);
+                       options->drop_other ? KEPT_ASIDE : KEPT_REFUSE, err);
   free(work);
   if (status < 0 || !keeps) return status;
   if (first) status = take_up(out, prompts, &session->config->judge, err);
@@ -319,7 +319,7 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
 }
 
 int judged_append(struct judged *judged, size_t first, const char *results, size_t n_results,
-                  const char *counts, struct tpo_error *err)
+                  const char *counts, size_t n_counts, struct tpo_error *err)
 {
   if (!judged->kept) return 0;
   struct tpo_buf value = {0};
@@ -327,7 +327,7 @@ int judged_append(struct judged *judged, size_t first, const char *results, size
   tpo_buf_append(&value, &judged->attempt, 8);
   tpo_buf_append(&value, &n, 8);
   tpo_buf_append(&value, results, n_results);
-  tpo_buf_puts(&value, counts);
+  tpo_buf_append(&value, counts, n_counts);
   int status = value.failed
                    ? tpo_fail(err, TPO_E_MEMORY, "no memory for scores")
                    : journal_append(judged->kept->journal, &key, sizeof key, value.data, value.len, err);

@@ -30,9 +30,9 @@ struct judged {
 /* All ranks; rank 0's samples are whole. prompts is alike on all. what: "judgements", say. */
 int judged_open(struct judged *out, const struct tpo_session *session, const struct judged_prompts *prompts,
                 const char *what, const struct tpo_score_options *options, struct tpo_error *err);
-/* A batch whose first row is `first`: its results, and a line of counts. */
+/* A batch whose first row is `first`: its results, and lines of counts. */
 int judged_append(struct judged *judged, size_t first, const char *results, size_t n_results,
-                  const char *counts, struct tpo_error *err);
+                  const char *counts, size_t n_counts, struct tpo_error *err);
 void judged_close(struct judged *judged);
 
 /* One result among bytes: row, ok, score, length of the detail, detail. */

@@ -104,6 +104,12 @@ enum {
   LOST = 30         /* seconds of work, about, that are done again after a kill */
 };
 
+/* Of what this rank came to, some batches one behind the other: where they begin in results and counts. */
+struct piece {
+  size_t row, n_prompts; /* the first row; 0 prompts: there are none */
+  size_t results, counts;
+};
+
 struct judging {
   const struct tpo_session *session;
   struct judged_prompts prompts;
@@ -115,6 +121,9 @@ struct judging {
   double deadline;   /* seconds, run.deadline */
   double pace;       /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   bool keeps_itself; /* the judge keeps its answers */
+  size_t trusted;    /* prompts of a batch, at most: more each time that the judge scored something */
+  struct failure_row failures;
+  struct piece held; /* what is not in the journal yet */
   struct tpo_comm_queue *queue;
   struct batch batch;
   struct judge_watch watch;
@@ -146,22 +155,36 @@ static int list_todo(struct judging *j, struct tpo_error *err)
   return 0;
 }
 
-/* Prompts of the next batch, of those that are left: at first many, for a judge that computes much at once,
- * and ever fewer, so that the ranks end together. Whoever is done, or failed, waits for the batches of the
- * others, at most run.deadline: so none should take more than a small part of it, by the pace of the rank's
- * batch before. The first one, whose pace is not known, is small; a judge that gets much slower, or takes
+/* Prompts with LEAST responses, about. */
+static size_t least_prompts(const struct judging *j)
+{
+  size_t rows = j->prompts.samples->n;
+  return rows > 0 ? (LEAST * j->prompts.n + rows - 1) / rows : 1;
+}
+
+/* Prompts of the next batch, of those that are left: at first few, since a judge that fails on all of them is to be
+ * stopped before much is spent; then many, for a judge that computes much at once, and ever fewer, so that the ranks
+ * end together. Whoever is done, or failed, waits for the batches of the others, at most run.deadline: so none should
+ * take more than a small part of it, by the pace of the rank's batch before. A judge that gets much slower, or takes
  * longer than that for one prompt, can still pass the deadline. What a kill costs is the batch, unless the
  * judge keeps its answers: so a slow judge's have few prompts, but enough to keep it busy. */
 static size_t batch_size(const struct judging *j, size_t left)
 {
-  size_t rows = j->prompts.samples->n, least = (LEAST * j->prompts.n + rows - 1) / rows;
-  size_t n = j->ranks > 1 ? left / (SHARES * j->ranks) : MOST;
-  if (j->ranks == 1 && j->keeps_itself) return MOST;
+  size_t least = least_prompts(j), n = j->ranks > 1 ? left / (SHARES * j->ranks) : MOST;
+  if (j->ranks == 1 && j->keeps_itself) return j->trusted;
   if (!j->keeps_itself && (double)n * j->pace > LOST) n = (size_t)(LOST / j->pace);
   if (n < least || j->pace < 0) n = least;
   if (j->ranks > 1 && (double)n * j->pace * OF_DEADLINE > j->deadline)
     n = (size_t)(j->deadline / OF_DEADLINE / j->pace);
-  return n < 1 ? 1 : n > MOST ? MOST : n;
+  return n < 1 ? 1 : n > j->trusted ? j->trusted : n;
+}
+
+/* After a batch of n prompts, of which `any` has a score. */
+static void trust(struct judging *j, size_t n, bool any)
+{
+  size_t least = least_prompts(j), more = 2 * (n > least ? n : least);
+  if (!any) more = least;
+  if (!any || more > j->trusted) j->trusted = more > MOST ? MOST : more;
 }
 
 /* n 0: none is left. */
@@ -205,27 +228,50 @@ static int add_counts(struct judging *j, const struct tpo_judge *judge, char **b
   return status;
 }
 
+/* What is held, up to so many bytes of results and counts, into the journal. */
+static int keep_held(struct judging *j, size_t results, size_t counts, struct tpo_error *err)
+{
+  const struct piece piece = j->held;
+  j->held.n_prompts = 0;
+  if (piece.n_prompts == 0) return 0;
+  int status = judged_append(&j->judged, piece.row, j->results.data + piece.results, results - piece.results,
+                             j->counts.data + piece.counts, counts - piece.counts, err);
+  if (status == 0) j->n_mine += piece.n_prompts;
+  return status;
+}
+
+/* The batch, which begins at `batch` and of which `any` has a score. What ends in failures is held until the judge
+ * scores something again: were it to fail on everything from there on, whoever goes on has those judged again. */
+static int keep_batch(struct judging *j, struct piece batch, bool any, struct tpo_error *err)
+{
+  if (j->results.failed || j->counts.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
+  int status = any ? keep_held(j, batch.results, batch.counts, err) : 0;
+  if (j->held.n_prompts == 0) j->held = (struct piece){batch.row, 0, batch.results, batch.counts};
+  j->held.n_prompts += batch.n_prompts;
+  if (status == 0 && j->failures.n == 0) status = keep_held(j, j->results.len, j->counts.len, err);
+  return status;
+}
+
 /* The batch's n prompts. */
 static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, char **counted,
                        struct tpo_error *err)
 {
+  bool any;
   struct batch *batch = &j->batch;
-  size_t had = j->results.len, had_counts = j->counts.len;
+  struct piece begin = {.n_prompts = n, .results = j->results.len, .counts = j->counts.len};
   batch->n_items = 0;
   batch->n_responses = 0;
   for (size_t p = 0; p < n; p++)
     add_prompt(batch, j->prompts.samples, j->prompts.firsts[j->taken[p]], j->prompts.firsts[j->taken[p] + 1]);
   int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
   if (status < 0) return status;
+  status = failures_follow(&j->failures, &j->session->config->judge, batch->responses, batch->results,
+                           batch->n_responses, &any, err);
+  trust(j, n, any);
   pack_results(j);
-  status = add_counts(j, judge, counted, err);
-  if (status == 0 && (j->results.failed || j->counts.failed))
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
-  if (status == 0)
-    status = judged_append(&j->judged, batch->rows[0], j->results.data + had, j->results.len - had,
-                           j->counts.data + had_counts, err);
-  if (status == 0) j->n_mine += n;
-  return status;
+  if (status == 0) status = add_counts(j, judge, counted, err);
+  begin.row = batch->rows[0];
+  return status < 0 ? status : keep_batch(j, begin, any, err);
 }
 
 /* Batches until there are none. After a failure the others find none left. */
@@ -287,6 +333,7 @@ static int score_share(struct judging *j, struct tpo_error *err)
   if (status < 0) return status;
   j->watch.queue = j->queue;
   status = tpo_comm_agree(comm, score_jobs(j, err), err);
+  if (status == 0) status = tpo_comm_agree(comm, keep_held(j, j->results.len, j->counts.len, err), err);
   if (status == 0) judge_watch_end(&j->watch);
   int destroyed = tpo_comm_queue_destroy(j->queue, status == 0 ? err : NULL);
   return status == 0 ? destroyed : status;
@@ -335,6 +382,7 @@ static int take_all(struct judging *j, struct tpo_samples *samples, const char *
   samples->judge_counts = counts_sum(lines->data, lines->len, err);
   if (!samples->judge_counts) return TPO_E_MEMORY;
   failures_tell(samples);
+  failures_tell_unread(samples);
   status = failures_check(samples, &j->session->config->judge, err);
   return status < 0 ? status : scale(j->session, samples, err);
 }
@@ -390,6 +438,7 @@ static int judge_shared(const struct tpo_session *session, struct tpo_samples *s
   if (status == 0)
     status =
         judged_open(&j.judged, session, &j.prompts, couples ? "comparisons" : "judgements", options, err);
+  j.trusted = least_prompts(&j);
   if (status == 0) status = score_share(&j, err);
   if (status == 0) status = gather_scores(&j, samples, failures, err);
   status = tpo_comm_agree(session->comm, status, err);

@@ -1,6 +1,7 @@
 /* A step's journal over the ranks. */
 #include "steps/kept.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +22,37 @@ static bool is_of_kind(const char *folder, const char *work)
   return strncmp(work, begin, len) == 0 && (work[len] == '\n' || len == 0 || len == sizeof begin - 1);
 }
 
+/* Renames the folder, whose journal `why` tells of. */
+static int set_aside(const char *folder, const char *why, struct tpo_error *err)
+{
+  char path[4096];
+  for (int i = 1;; i++) {
+    if ((size_t)snprintf(path, sizeof path, "%s.%d", folder, i) >= sizeof path)
+      return tpo_fail(err, TPO_E_USAGE, "%.60s...: the folder's name is too long", folder);
+    if (access(path, F_OK) < 0 && errno == ENOENT) break;
+  }
+  if (rename(folder, path) < 0) return tpo_fail(err, TPO_E_IO, "%s can't be renamed to %s: %m", folder, path);
+  tpo_log(TPO_LOG_WARN,
+          "%s; what it keeps is now in %s, nothing of it is lost, and this begins at its beginning", why,
+          path);
+  return 0;
+}
+
+/* Of other work: makes room for this. */
+static int drop(const char *folder, const char *why, enum kept_other other, struct tpo_error *err)
+{
+  if (other == KEPT_ASIDE) return set_aside(folder, why, err);
+  tpo_log(TPO_LOG_WARN, "%s; it is begun anew", why);
+  return journal_remove(folder, err);
+}
+
 /* Rank 0's, which reads what there is. */
 static int open_first(struct kept *kept, const char *work, enum kept_other other, struct tpo_error *err)
 {
   struct tpo_error why = {0};
   int status = journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, &why);
-  if (status == TPO_E_STATE && other == KEPT_DROP && is_of_kind(kept->folder, work)) {
-    tpo_log(TPO_LOG_WARN, "%s; it is begun anew", why.message);
-    status = journal_remove(kept->folder, err);
+  if (status == TPO_E_STATE && other != KEPT_REFUSE && is_of_kind(kept->folder, work)) {
+    status = drop(kept->folder, why.message, other, err);
     return status < 0 ? status : journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);
   }
   if (status != TPO_E_STATE) return status == 0 ? 0 : tpo_fail(err, status, "%s", why.message);

@@ -24,6 +24,7 @@ struct kept {
 /* What becomes of a journal of other work in the folder. */
 enum kept_other {
   KEPT_REFUSE, /* an error, TPO_E_USAGE, that names what differs */
+  KEPT_ASIDE, /* renamed, FOLDER.1 or the next that is free, with a warning; one whose first line differs is refused */
   KEPT_DROP /* removed, with a warning; but one whose first line differs, "what: samples" say, is refused */
 };
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tpo/steps.h"
+#include "steps/same.h"
 
 int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                     bool keep_master, struct tpo_error *err)
@@ -26,6 +26,7 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
   if (status == 0)
     status = tpo_tokenizer_check_vocab(policy->tokenizer, tpo_model_arch(policy->model)->vocab_size, err);
   status = tpo_comm_agree(session->comm, status, err);
+  if (status == 0) status = same_model(session->comm, path, policy->model, policy->tokenizer, err);
   if (status < 0) tpo_policy_close(policy);
   return status;
 }

@@ -62,7 +62,7 @@ static bool won_share(const char *detail, double *share)
   return ok;
 }
 
-/* A judge of scores, chosen by the prompt, compares too. */
+/* Scores compare too: a judge's that was chosen by the prompt, and sums. */
 static double share_of_scores(const struct tpo_sample_row *couple)
 {
   return couple[1].score > couple[0].score ? 1 : couple[1].score < couple[0].score ? 0 : 0.5;
@@ -94,12 +94,10 @@ int tpo_score_versus(const struct tpo_session *session, struct tpo_samples *samp
                      const struct tpo_samples *before, const struct tpo_score_options *options,
                      size_t *failures, struct tpo_error *err)
 {
-  /* Both positions are asked whatever judge.comparisons says, and raw
-   * scores compare as well as scaled ones. */
+  /* Both positions are asked whatever judge.comparisons says. */
   struct tpo_config config = *session->config;
   struct tpo_session within = *session;
   config.judge.comparisons = 0;
-  config.judge.standardise = false;
   within.config = &config;
   struct tpo_samples couples = {0};
   bool first = tpo_comm_rank(session->comm) == 0;

@@ -1,6 +1,10 @@
 /* Win rates of one model's responses against another's, by their scores or by asking the judge. */
 #include "steps/win_rate.h"
 
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "judge/scales.h"
 #include "tpo/judge.h"
 
 /* The rows of `now` for which `before` has one of the same instruction and number. */
@@ -39,14 +43,25 @@ static int ask_judge(const struct tpo_session *session, const struct tpo_samples
   return tpo_comm_agree(session->comm, status, err);
 }
 
+/* Both by the scales of `now`: another run has others, and what differs by scales alone is no difference. */
+static int by_scores(const struct tpo_samples *now, const struct tpo_samples *before, double unparsed,
+                     struct win_rate *out, struct tpo_error *err)
+{
+  double *ours = tpo_calloc(now->n, sizeof *ours, err), *theirs = tpo_calloc(before->n, sizeof *theirs, err);
+  int status = ours && theirs ? scales_carry_over(now, now, ours, err) : TPO_E_MEMORY;
+  if (status == 0) status = scales_carry_over(now, before, theirs, err);
+  if (status == 0) status = win_rate_of_scores(now, ours, before, theirs, unparsed, out, err);
+  free(ours);
+  free(theirs);
+  return status;
+}
+
 int win_rate_between(const struct tpo_session *session, const struct tpo_samples *now,
                      const struct tpo_samples *before, double unparsed,
                      const struct tpo_score_options *options, struct win_rate *out, struct tpo_error *err)
 {
   const struct tpo_judge_config *judge = &session->config->judge;
   if (tpo_judge_compares(judge)) return ask_judge(session, now, before, options, out, err);
-  bool raw = tpo_judge_mixes(judge);
-  int status =
-      tpo_comm_rank(session->comm) == 0 ? win_rate_of_scores(now, before, unparsed, raw, out, err) : 0;
+  int status = tpo_comm_rank(session->comm) == 0 ? by_scores(now, before, unparsed, out, err) : 0;
   return tpo_comm_agree(session->comm, status, err);
 }

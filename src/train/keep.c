@@ -128,6 +128,11 @@ static size_t piece_count(size_t left)
   return left < PIECE ? left : PIECE;
 }
 
+size_t train_keep_bytes(size_t shard_count)
+{
+  return piece_count(shard_count) * sizeof(float);
+}
+
 static int append_array(struct tpo_trainer *t, struct journal *journal, const struct array *array,
                         float *host, struct tpo_error *err)
 {

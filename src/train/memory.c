@@ -1,11 +1,14 @@
-/* How much memory training takes, told before it is taken. */
+/* How much memory training takes, told before it is taken, and what of it may keep the states of layers. */
 #include "base/shard.h"
+#include "model/activations.h"
 #include "train/state.h"
 
 enum {
-  GPU_SCRATCH_MIB = 640, /* logits of the LM head and their gradients, matrix products */
-  CPU_SCRATCH_MIB = 64,
-  NCCL_MIB = 512
+  NCCL_MIB = 512,
+  PROGRAM_MIB = 32,   /* libraries, HDF5's caches, lists of pairs */
+  MPI_MIB = 32,       /* buffers for messages, most of them shared with the other ranks of a host */
+  TOKEN_BYTES = 512,  /* of the tokenizer, for each token */
+  UNKNOWN_MIB = 1024, /* kept states where nobody knows how much is free */
 };
 
 static size_t mib(int n)
@@ -13,26 +16,55 @@ static size_t mib(int n)
   return (size_t)n << 20;
 }
 
-void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
-                      enum tpo_compute_dtype dtype, bool gpu, int ranks, int micro_batch_tokens)
+void train_memory_of(struct tpo_train_memory *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                     const struct train_place *place, int micro_batch_tokens)
 {
   bool bf16 = dtype == TPO_DTYPE_BF16;
+  int ranks = place->ranks;
   size_t n = tpo_arch_param_count(arch), element = bf16 ? sizeof(uint16_t) : sizeof(float);
-  size_t activation = bf16 && gpu ? sizeof(uint16_t) : sizeof(float), first, largest;
+  size_t activation = bf16 && place->gpu ? sizeof(uint16_t) : sizeof(float), first, largest;
   tpo_shard(n, ranks - 1, ranks, &first, &largest); /* the last is rounded up */
+  *plan = (struct tpo_train_memory){.layers = arch->layers, .kept = arch->layers};
   plan->weights = n * element;
   plan->shard = largest * (3 * sizeof(float) + (bf16 ? sizeof(uint16_t) : 0));
   plan->gradient = n * sizeof(float);
-  plan->activations = tpo_activations_bytes(arch, activation, micro_batch_tokens, true) +
-                      tpo_activations_bytes(arch, activation, micro_batch_tokens, false);
-  plan->scratch = mib(gpu ? GPU_SCRATCH_MIB : CPU_SCRATCH_MIB) +
-                  (size_t)micro_batch_tokens * (size_t)arch->heads * 2 * sizeof(float);
-  plan->exchange = exchange_bytes(n, element, ranks) + (gpu && ranks > 1 ? mib(NCCL_MIB) : 0);
+  plan->activations = tpo_activations_bytes(arch, activation, micro_batch_tokens, true, &plan->layer);
+  plan->scratch = place->scratch;
+  plan->exchange = exchange_bytes(n, element, ranks);
+  if (place->gpu) {
+    plan->exchange += ranks > 1 ? mib(NCCL_MIB) : 0;
+  } else {
+    plan->exchange += train_keep_bytes(largest);
+    plan->program =
+        mib(PROGRAM_MIB) + (size_t)arch->vocab_size * TOKEN_BYTES + (ranks > 1 ? mib(MPI_MIB) : 0);
+  }
+}
+
+/* Of all layers that keep their states: the last to do so has them where the others are computed again. */
+static size_t states_bytes(const struct tpo_train_memory *plan)
+{
+  int n = plan->kept < plan->layers ? plan->kept : plan->layers - 1;
+  return n > 0 ? (size_t)n * plan->layer : 0;
+}
+
+size_t tpo_train_memory_least(const struct tpo_train_memory *plan)
+{
+  return plan->weights + plan->shard + plan->gradient + plan->activations + plan->scratch + plan->exchange +
+         plan->program;
 }
 
 size_t tpo_train_memory_total(const struct tpo_train_memory *plan)
 {
-  return plan->weights + plan->shard + plan->gradient + plan->activations + plan->scratch + plan->exchange;
+  return tpo_train_memory_least(plan) + states_bytes(plan);
+}
+
+void train_memory_keep(struct tpo_train_memory *plan, const struct train_place *place, size_t room)
+{
+  size_t usable = room / 100 * (place->gpu ? 97 : 90); /* the host's memory serves others besides */
+  size_t others = tpo_train_memory_least(plan) - plan->activations;
+  if (room == 0) usable = others + plan->activations + mib(UNKNOWN_MIB);
+  plan->kept = tpo_activations_kept(plan->layers, plan->activations, plan->layer,
+                                    usable > others ? usable - others : 0);
 }
 
 static double gb(size_t bytes)
@@ -40,48 +72,76 @@ static double gb(size_t bytes)
   return (double)bytes / 1e9;
 }
 
-int train_compare_memory(const struct tpo_train_memory *plan, size_t held, size_t available, int sharers,
-                         int ranks, int micro_batch_tokens, struct tpo_error *err)
+int train_compare_memory(const struct tpo_train_memory *plan, size_t room, int ranks, int micro_batch_tokens,
+                         struct tpo_error *err)
 {
-  size_t total = tpo_train_memory_total(plan), needed = total > held ? total - held : 0;
-  if (available == 0 || needed <= available / (size_t)sharers) return 0;
+  size_t needed = tpo_train_memory_least(plan);
+  if (room == 0 || needed <= room) return 0;
   return tpo_fail(
       err, TPO_E_MEMORY,
       "training needs %.1f GB of memory on each rank (weights %.1f, master weights and moments %.1f, "
       "gradient %.1f, activations of %d tokens %.1f, the rest %.1f), but %.1f GB are there; "
       "more ranks than %d share out the master weights and moments, "
       "a smaller train.micro_batch_tokens has fewer activations, and so has a smaller model",
-      gb(total), gb(plan->weights), gb(plan->shard), gb(plan->gradient), micro_batch_tokens,
-      gb(plan->activations), gb(plan->scratch + plan->exchange), gb(available / (size_t)sharers + held),
-      ranks);
+      gb(needed), gb(plan->weights), gb(plan->shard), gb(plan->gradient), micro_batch_tokens,
+      gb(plan->activations), gb(plan->scratch + plan->exchange + plan->program), gb(room), ranks);
 }
 
-/* Ranks beside each other on a host share its memory; a GPU is a rank's own. */
-static int sharers(const struct tpo_ops *ops, const struct tpo_comm *comm)
+/* Where this rank trains. */
+static struct train_place place_of(struct tpo_backend *backend, const struct tpo_comm *comm,
+                                   const struct tpo_arch *arch, enum tpo_compute_dtype dtype, int tokens)
 {
-  return ops->asynchronous ? 1 : tpo_comm_local_size(comm);
+  const struct tpo_ops *ops = tpo_ops(backend);
+  struct tpo_training_shape shape = tpo_training_shape(arch, dtype, tokens);
+  return (struct train_place){.gpu = ops->asynchronous,
+                              .ranks = tpo_comm_size(comm),
+                              .scratch = ops->training_scratch(backend, &shape)};
+}
+
+/* What a rank may take, `held` bytes of which it has already. 0: not known. */
+static size_t room_of(struct tpo_backend *backend, size_t held)
+{
+  size_t available = tpo_ops(backend)->memory_available(backend);
+  return available ? available + held : 0;
+}
+
+void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
+                      enum tpo_compute_dtype dtype, const struct tpo_train_config *config,
+                      struct tpo_backend *backend, const struct tpo_comm *comm)
+{
+  int tokens = config->micro_batch_tokens;
+  struct train_place place = place_of(backend, comm, arch, dtype, tokens);
+  train_memory_of(plan, arch, dtype, &place, tokens);
+  train_memory_keep(plan, &place, room_of(backend, 0));
 }
 
 int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
                            const struct tpo_train_config *config, struct tpo_backend *backend,
                            const struct tpo_comm *comm, struct tpo_error *err)
 {
-  const struct tpo_ops *ops = tpo_ops(backend);
   struct tpo_train_memory plan;
-  int ranks = tpo_comm_size(comm);
-  tpo_train_memory(&plan, arch, dtype, ops->asynchronous, ranks, config->micro_batch_tokens);
-  return train_compare_memory(&plan, 0, ops->memory_available(backend), sharers(ops, comm), ranks,
-                              config->micro_batch_tokens, err);
+  tpo_train_memory(&plan, arch, dtype, config, backend, comm);
+  return train_compare_memory(&plan, room_of(backend, 0), tpo_comm_size(comm), config->micro_batch_tokens,
+                              err);
 }
 
-int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err)
+int train_plan_memory(struct tpo_trainer *t, struct tpo_error *err)
 {
-  const struct tpo_ops *ops = tpo_ops(t->backend);
+  int tokens = t->config.micro_batch_tokens;
+  const struct tpo_arch *arch = tpo_model_arch(t->model);
+  enum tpo_compute_dtype dtype = tpo_model_dtype(t->model);
+  struct train_place place = place_of(t->backend, t->comm, arch, dtype, tokens);
   struct tpo_train_memory plan;
-  int ranks = tpo_comm_size(t->comm), tokens = t->config.micro_batch_tokens;
-  tpo_train_memory(&plan, tpo_model_arch(t->model), tpo_model_dtype(t->model), ops->asynchronous, ranks,
-                   tokens);
-  size_t held = plan.weights + t->shard_count * sizeof *t->master;
-  return train_compare_memory(&plan, held, ops->memory_available(t->backend), sharers(ops, t->comm), ranks,
-                              tokens, err);
+  train_memory_of(&plan, arch, dtype, &place, tokens);
+  size_t held = plan.weights + plan.program + t->shard_count * sizeof *t->master;
+  size_t room = room_of(t->backend, held);
+  int status = train_compare_memory(&plan, room, place.ranks, tokens, err);
+  if (status < 0) return status;
+  train_memory_keep(&plan, &place, room);
+  tpo_activations_limit(t->model, plan.activations + states_bytes(&plan));
+  tpo_log(
+      TPO_LOG_DEBUG,
+      "training takes at most %.2f GB on each rank; passes of %d tokens keep the states of %d of %d layers",
+      gb(tpo_train_memory_total(&plan)), tokens, plan.kept, plan.layers);
+  return 0;
 }

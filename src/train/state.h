@@ -16,6 +16,16 @@ struct reduction {
   struct tpo_error err;
 };
 
+/* New weights on their way from their owners into the model, where there are several ranks: in rounds, which
+ * take the next rows of every rank's lane. A lane is the rows that begin in a rank's shard. */
+struct rounds {
+  size_t most;                 /* elements of a lane in a round, unless one row has more */
+  size_t *lanes;               /* [ranks + 1] lane r is elements [lanes[r], lanes[r + 1]) */
+  size_t *at;                  /* [ranks] where the next round begins; in the memory of lanes */
+  struct tpo_range *ranges[2]; /* [ranks] of a round under way */
+  void *weights[2];            /* what it brings; the backend's */
+};
+
 struct tpo_trainer {
   struct tpo_model *model;     /* borrowed */
   struct tpo_backend *backend; /* borrowed */
@@ -27,9 +37,8 @@ struct tpo_trainer {
   size_t shard_first, shard_count; /* this rank's part of the flat arrays */
   float *master;                   /* [shard_count]; the model's */
   float *m, *v;                    /* [shard_count] */
-  void *weights;   /* [shard_count] of a bf16 model: the master as the model computes with it */
-  void *pieces[2]; /* weights on their way from their owners into the model; several ranks */
-  size_t piece_elements;
+  void *weights; /* [shard_count] of a bf16 model: the master as the model computes with it */
+  struct rounds rounds;
   struct reduction reduction;
   struct tpo_activations *activations;
   uint32_t *order; /* of the pairs in the epoch that is going on; NULL between epochs */
@@ -109,12 +118,26 @@ int train_read_state(const struct tpo_trainer *t, const char *text, size_t len, 
 void train_set_state(struct tpo_trainer *t, const struct train_saved *saved);
 
 /* memory.c */
-/* Whether there is room for what the trainer is about to allocate, and for what its passes will need. */
-int train_check_memory(const struct tpo_trainer *t, struct tpo_error *err);
-/* The check itself: `held` bytes of the plan are allocated already, `available` are free for `sharers` ranks
- * together. */
-int train_compare_memory(const struct tpo_train_memory *plan, size_t held, size_t available, int sharers,
-                         int ranks, int micro_batch_tokens, struct tpo_error *err);
+/* Where training takes place, as far as memory depends on it. */
+struct train_place {
+  bool gpu;
+  int ranks;
+  size_t scratch; /* ops->training_scratch */
+};
+/* With all layers' states kept, as where there is room without end. */
+void train_memory_of(struct tpo_train_memory *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
+                     const struct train_place *place, int micro_batch_tokens);
+/* Sets plan->kept to what fits in `room` bytes with all the rest; 0: nobody knows how much there is. */
+void train_memory_keep(struct tpo_train_memory *plan, const struct train_place *place, size_t room);
+/* Refuses what would not fit in `room` bytes (0: not known) even if no layer's states were kept. */
+int train_compare_memory(const struct tpo_train_memory *plan, size_t room, int ranks, int micro_batch_tokens,
+                         struct tpo_error *err);
+/* Whether there is room for what the trainer is about to allocate, and for what its passes will need; says how
+ * much of it activations may take. */
+int train_plan_memory(struct tpo_trainer *t, struct tpo_error *err);
+
+/* keep.c */
+size_t train_keep_bytes(size_t shard_count); /* that keeping a state takes for itself */
 
 /* exchange.c */
 /* Bytes of the buffers for weights on their way. */

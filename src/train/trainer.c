@@ -47,8 +47,7 @@ static int allocate(struct tpo_trainer *t, struct tpo_error *err)
   const struct tpo_ops *ops = tpo_ops(t->backend);
   size_t shard = t->shard_count ? t->shard_count : 1;
   void *m = NULL, *v = NULL;
-  int status = train_check_memory(t, err);
-  if (status == 0) status = allocate_gradient(t, err);
+  int status = allocate_gradient(t, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->m, &m, err);
   if (status == 0) status = ops->alloc(t->backend, shard * sizeof *t->v, &v, err);
   t->m = m;
@@ -88,8 +87,9 @@ int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct t
     tpo_comm_shard(comm, t->n_params, tpo_comm_rank(comm), &t->shard_first, &t->shard_count);
     status = check_shard(t, err);
   }
-  if (status == 0) status = allocate(t, err);
-  status = tpo_comm_agree(comm, status, err);
+  if (status == 0) status = train_plan_memory(t, err);
+  status = tpo_comm_agree(comm, status, err); /* all have seen what is free before one takes of it */
+  if (status == 0) status = tpo_comm_agree(comm, allocate(t, err), err);
   if (status == 0 && tpo_comm_attached(comm) != t->backend) status = tpo_comm_attach(comm, t->backend, err);
   if (status < 0) {
     tpo_trainer_close(t);

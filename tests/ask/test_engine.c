@@ -119,7 +119,10 @@ static void answers_that_a_limit_cut_off_are_counted(void **state)
     struct ask_answer answers[N_QUESTIONS] = {0};
     json_t *counts = ask(*state, BYTE_TOKENS, limits[i].context, limits[i].max_tokens, answers);
     int failed = 0;
-    for (int j = 0; j < N_QUESTIONS; j++) failed += !answers[j].ok;
+    for (int j = 0; j < N_QUESTIONS; j++) {
+      failed += !answers[j].ok;
+      assert_int_equal(answers[j].cut_off, answers[j].ok);
+    }
     assert_int_equal(failed, count_of(counts, "too_long"));
     assert_true(failed < N_QUESTIONS);
     assert_int_equal(count_of(counts, "truncated"), N_QUESTIONS - failed); /* none drew the end token */

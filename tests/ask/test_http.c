@@ -28,6 +28,14 @@ static void address_is_completed_and_shown_without_its_query(void **state)
       {"http://127.8.9.10:80/v1", "http://127.8.9.10:80/v1/chat/completions", NULL, false, true},
       {"http://127.example.org/v1", "http://127.example.org/v1/chat/completions", NULL, false, false},
       {"http://128.0.0.1/v1", "http://128.0.0.1/v1/chat/completions", NULL, false, false},
+      {"http://localhost.:8000/v1", "http://localhost:8000/v1/chat/completions", NULL, false, true},
+      {"http://LocalHost/v1", "http://LocalHost/v1/chat/completions", NULL, false, true},
+      {"http://0.0.0.0:8000/v1", "http://0.0.0.0:8000/v1/chat/completions", NULL, false, true},
+      {"http://0.0.0.1/v1", "http://0.0.0.1/v1/chat/completions", NULL, false, false},
+      {"http://[::]:80/v1", "http://[::]:80/v1/chat/completions", NULL, false, true},
+      {"http://[::ffff:127.0.0.1]/v1", "http://[::ffff:127.0.0.1]/v1/chat/completions", NULL, false, true},
+      {"http://[::ffff:10.0.0.1]/v1", "http://[::ffff:10.0.0.1]/v1/chat/completions", NULL, false, false},
+      {"http://[2001:db8::1]/v1", "http://[2001:db8::1]/v1/chat/completions", NULL, false, false},
       {"http://localhost.example.org/v1", "http://localhost.example.org/v1/chat/completions", NULL, false,
        false},
   };
@@ -71,37 +79,11 @@ static void bad_address_is_a_usage_error_that_shows_no_password(void **state)
   }
 }
 
-static char *body_of(const char *system, const char *user)
+static void error_text(const char *body, size_t len, const char *key, char out[HTTP_TEXT])
 {
-  struct http_settings settings = {"a \"model\"", 0.7, 12, UINT64_C(0xfedcba9876543210)};
-  struct tpo_buf body = {0};
-  http_write_body(&body, &settings, &(struct ask_question){system, user});
-  return tpo_buf_take(&body);
-}
-
-static void body_is_json_whatever_the_texts_hold(void **state)
-{
-  (void)state;
-  char *body = body_of(
-      "S\\", "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad \xFF\xC3 end");
-  json_t *json = tpo_json_parse(body, strlen(body), "body", NULL);
-  assert_non_null(json);
-  assert_string_equal(json_string_value(json_object_get(json, "model")), "a \"model\"");
-  const json_t *messages = json_object_get(json, "messages");
-  assert_int_equal(json_array_size(messages), 2);
-  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 0), "content")), "S\\");
-  assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 1), "content")),
-                      "quote \" newline \n tab \t bell \a umlaut \xC3\xBC clef \xF0\x9D\x84\x9E bad "
-                      "\xEF\xBF\xBD\xEF\xBF\xBD end");
-  assert_true(json_real_value(json_object_get(json, "temperature")) == 0.7);
-  assert_int_equal(json_integer_value(json_object_get(json, "max_tokens")), 12);
-  assert_int_equal(json_integer_value(json_object_get(json, "n")), 1);
-  assert_int_equal(json_integer_value(json_object_get(json, "seed")), 0x76543210);
-  json_decref(json);
-  free(body);
-  body = body_of(NULL, "hi");
-  assert_contains(body, "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]");
-  free(body);
+  struct http_told told;
+  http_read_error(body, len, key, &told);
+  memcpy(out, told.text, HTTP_TEXT);
 }
 
 static struct http_reply read_ok(const char *body, const char *key)
@@ -127,6 +109,27 @@ static void reply_gives_text_and_tokens(void **state)
   free(reply.text);
 }
 
+static void reasoning_is_never_the_answer_and_who_ended_it_is_told(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *finish;
+    bool truncated;
+  } ends[] = {{"\"stop\"", false},        {"\"length\"", true},          {"\"max_tokens\"", true},
+              {"\"model_length\"", true}, {"\"content_filter\"", false}, {"null", false}};
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"choices\":[{\"message\":{\"reasoning\":\"[[1]]\",\"content\":\"[[8]]\","
+             "\"reasoning_content\":\"[[2]]\"},\"finish_reason\":%s}]}",
+             ends[i].finish);
+    struct http_reply reply = read_ok(body, NULL);
+    assert_string_equal(reply.text, "[[8]]");
+    assert_int_equal(reply.truncated, ends[i].truncated);
+    free(reply.text);
+  }
+}
+
 static void reply_without_text_tells_why(void **state)
 {
   (void)state;
@@ -146,7 +149,23 @@ static void reply_without_text_tells_why(void **state)
       {"{\"choices\":[{\"message\":\"x\"}]}", HTTP_NO_TEXT, "choices[0].message.content"},
       {"{\"choices\":[{\"message\":{\"content\":[\"x\"]},\"finish_reason\":\"stop\"}]}", HTTP_NO_TEXT,
        "finish_reason stop"},
-      {"{\"error\":\"no luck\"}", HTTP_NO_TEXT, "no luck"},
+      {"{\"error\":\"no luck\"}", HTTP_ERROR, "an error in place of an answer: no luck"},
+      {"{\"error\":{\"message\":\"no luck\"}}", HTTP_ERROR, "an error in place of an answer: no luck"},
+      {"{\"error\":{\"odd\":1}}", HTTP_ERROR, "{\"odd\":1}"},
+      {"{\"choices\":[{\"error\":{\"message\":\"fell over\"}}]}", HTTP_ERROR, "fell over"},
+      {"{\"choices\":[{\"message\":{\"content\":\"begun\"},\"finish_reason\":\"error\",\"error\":{\"message\":\"fell "
+       "over\"}}]}",
+       HTTP_ERROR, "fell over"},
+      {"{\"error\":null}", HTTP_NO_TEXT, "choices[0].message.content"},
+      {"{\"choices\":[{\"message\":{\"content\":null,\"reasoning_content\":\"[[8]]\"},\"finish_reason\":\"length\"}]}",
+       HTTP_NO_TEXT, "judge.max_tokens was used up"},
+      {"{\"choices\":[{\"message\":{\"content\":\" \\n\",\"reasoning\":\"[[8]]\"},\"finish_reason\":\"stop\"}]}",
+       HTTP_NO_TEXT, "there is reasoning and no answer; judge.max_tokens"},
+      {"{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"length\"}]}", HTTP_NO_TEXT,
+       "judge.max_tokens"},
+      {"{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],"
+       "\"usage\":{\"completion_tokens_details\":{\"reasoning_tokens\":9}}}",
+       HTTP_NO_TEXT, "judge.max_tokens"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
@@ -155,6 +174,48 @@ static void reply_without_text_tells_why(void **state)
                      cases[i].reading);
     assert_contains(why, cases[i].why);
     assert_null(reply.text);
+  }
+}
+
+static void an_answer_beside_an_empty_error_is_an_answer(void **state)
+{
+  (void)state;
+  struct http_reply reply =
+      read_ok("{\"choices\":[{\"message\":{\"content\":\"[[1]]\"}}],\"error\":null}", NULL);
+  assert_string_equal(reply.text, "[[1]]");
+  free(reply.text);
+  reply = read_ok("{\"choices\":[{\"message\":{\"content\":\"[[2]]\"}}],\"error\":{\"message\":\"\"}}", NULL);
+  assert_string_equal(reply.text, "[[2]]");
+  free(reply.text);
+}
+
+static void an_errors_status_is_its_code_or_what_its_name_stands_for(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *error;
+    int status;
+  } cases[] = {
+      {"{\"code\":502}", 502},
+      {"{\"code\":\"429\"}", 429},
+      {"{\"status\":404,\"code\":null}", 404},
+      {"{\"type\":\"invalid_request_error\"}", 400},
+      {"{\"type\":\"invalid_request_error\",\"code\":\"model_not_found\"}", 404},
+      {"{\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}", 402},
+      {"{\"type\":\"server_error\"}", 0},
+      {"{\"code\":200}", 0},
+      {"{\"code\":\"99999999999999999999\"}", 0},
+      {"{\"code\":\"\",\"type\":7}", 0},
+      {"\"no luck\"", 0},
+      {"[400]", 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *error = json_loads(cases[i].error, JSON_DECODE_ANY, NULL);
+    assert_non_null(error);
+    struct http_told told;
+    http_take_error(error, NULL, &told);
+    if (told.status != cases[i].status) fail_msg("%s: %d", cases[i].error, told.status);
+    json_decref(error);
   }
 }
 
@@ -167,13 +228,13 @@ static void key_is_taken_out_of_all_texts(void **state)
       read_ok("{\"choices\":[{\"message\":{\"content\":\"\\u0073k-0123456789sk-0123456789.\"}}]}", key);
   assert_string_equal(reply.text, "[key][key].");
   free(reply.text);
-  http_error_text("{\"error\":{\"message\":\"wrong: sk-0123456789\"}}", 44, key, told);
+  error_text("{\"error\":{\"message\":\"wrong: sk-0123456789\"}}", 44, key, told);
   assert_string_equal(told, "wrong: [key]");
   /* Where the text is cut, no piece of the key is left. */
   for (int n = HTTP_TEXT - 40; n < HTTP_TEXT + 10; n++) {
     memset(body, 'x', (size_t)n);
     strcpy(body + n, key);
-    http_error_text(body, strlen(body), key, told);
+    error_text(body, strlen(body), key, told);
     assert_null(strstr(told, "sk"));
   }
 }
@@ -194,7 +255,7 @@ static void key_is_found_under_the_escapes_of_json(void **state)
       "<p>bad sk/ab+\"c\\9u=.</p>"};
   for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
     char told[HTTP_TEXT];
-    http_error_text(bodies[i], strlen(bodies[i]), key, told);
+    error_text(bodies[i], strlen(bodies[i]), key, told);
     assert_contains(told, "bad ");
     assert_contains(told, "[key]");
     assert_null(strstr(told, "ab"));
@@ -205,7 +266,7 @@ static void key_is_found_under_the_escapes_of_json(void **state)
                                        "\\u0073", "sk\\u002",   "\\\\\\\\\\\\\\\\\\\\\\\\sk"};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     char told[HTTP_TEXT];
-    http_error_text(others[i], strlen(others[i]), key, told);
+    error_text(others[i], strlen(others[i]), key, told);
     assert_string_equal(told, others[i]);
   }
 }
@@ -225,14 +286,14 @@ static void key_is_found_under_other_escapes(void **state)
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     char told[HTTP_TEXT];
-    http_error_text(texts[i], strlen(texts[i]), key, told);
+    error_text(texts[i], strlen(texts[i]), key, told);
     assert_string_equal(told, "bad [key].");
   }
   static const char *const others[] = {"sk%2Fab", "sk%2",  "sk%", "%",       "%25%25",
                                        "&",       "&amp;", "&#;", "sk&#x2f", "&#115"};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     char told[HTTP_TEXT];
-    http_error_text(others[i], strlen(others[i]), key, told);
+    error_text(others[i], strlen(others[i]), key, told);
     assert_string_equal(told, others[i]);
   }
 }
@@ -255,7 +316,7 @@ static void key_is_found_in_base64(void **state)
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char told[HTTP_TEXT];
-    http_error_text(cases[i].text, strlen(cases[i].text), "sk-0123>?>?>?xyz", told);
+    error_text(cases[i].text, strlen(cases[i].text), "sk-0123>?>?>?xyz", told);
     assert_string_equal(told, cases[i].told);
   }
 }
@@ -267,7 +328,7 @@ static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
   struct http_reply reply = read_ok("{\"choices\":[{\"message\":{\"content\":\"[[7]]\"}}]}", "7");
   assert_string_equal(reply.text, "[[7]]");
   free(reply.text);
-  http_error_text("key none", 8, "none", told);
+  error_text("key none", 8, "none", told);
   assert_string_equal(told, "key [key]");
 }
 
@@ -276,7 +337,31 @@ static void a_replys_length_is_bounded_by_its_tokens(void **state)
   (void)state;
   assert_int_equal(http_longest_body(1), (64 << 10) + 64);
   assert_int_equal(http_longest_body(1024), 128 << 10);
-  assert_int_equal(http_longest_body(10000000), 16 << 20);
+  assert_int_equal(http_longest_body(10000000), 4 << 20);
+}
+
+static void a_reply_of_countless_values_is_not_taken_apart(void **state)
+{
+  (void)state;
+  struct tpo_buf body = {0};
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  struct http_told told;
+  tpo_buf_puts(&body, "{\"choices\":[{\"message\":{\"content\":\"[[1]]\"}}],\"more\":[0");
+  size_t begin = body.len;
+  for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, ",1");
+  tpo_buf_puts(&body, "],\"text\":\"");
+  for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, "[{,\\\"\\\\"); /* in a string they are none */
+  tpo_buf_puts(&body, "\"}");
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_READ);
+  free(reply.text);
+  body.len = begin;
+  for (int i = 0; i < 100000; i++) tpo_buf_puts(&body, ",{");
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_NO_TEXT);
+  assert_contains(why, "more than 100000 values");
+  http_read_error(body.data, body.len, NULL, &told);
+  assert_contains(told.text, "{\"choices\"");
+  tpo_buf_free(&body);
 }
 
 static void error_text_is_one_tame_short_line(void **state)
@@ -295,15 +380,15 @@ static void error_text_is_one_tame_short_line(void **state)
                {"{\"detail\":[1]}", "{\"detail\":[1]}"},
                {"\x1B[31mred\xFF", "\\x1b[31mred\\xff"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    http_error_text(cases[i].body, strlen(cases[i].body), NULL, told);
+    error_text(cases[i].body, strlen(cases[i].body), NULL, told);
     assert_string_equal(told, cases[i].told);
   }
   for (size_t n = 0; n < sizeof body; n += 2) memcpy(body + n, "\xC3\xBC", 2);
   for (size_t n = HTTP_TEXT - 20; n < HTTP_TEXT + 20; n++) {
-    http_error_text(body, n, NULL, told);
+    error_text(body, n, NULL, told);
     assert_true(strlen(told) < HTTP_TEXT);
   }
-  http_error_text(body, sizeof body, NULL, told);
+  error_text(body, sizeof body, NULL, told);
   assert_contains(told, "\xC3\xBC...");
 }
 
@@ -335,6 +420,9 @@ static void retry_after_is_seconds_or_a_date(void **state)
     double seconds;
   } good[] = {{"0", 0},
               {"120", 120},
+              {"2.5", 2.5},
+              {"2.", 2},
+              {"0.0625", 0.0625},
               {"999999999999999999999", 1e9},
               {"Sun, 06 Nov 1994 08:49:47 GMT", 10},
               {"Sunday, 06-Nov-94 08:50:37 GMT", 60},
@@ -346,6 +434,10 @@ static void retry_after_is_seconds_or_a_date(void **state)
   }
   static const char *const bad[] = {"", "soon", "-5", "12 s", "1e3", "0x10", "1.5.2"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(http_retry_after(bad[i], now, &seconds));
+  assert_true(http_retry_after_ms("1500", &seconds) && seconds == 1.5);
+  assert_true(http_retry_after_ms("62.5", &seconds) && seconds == 0.0625);
+  assert_false(http_retry_after_ms("", &seconds) || http_retry_after_ms("soon", &seconds) ||
+               http_retry_after_ms("-1", &seconds));
 }
 
 static void key_names_and_keys_are_checked_unseen(void **state)
@@ -491,6 +583,25 @@ static void what_an_answer_took_is_told_and_who_asked_for_it(void **state)
   }
 }
 
+/* As a file of another program, or of a version that did not keep it. */
+static void an_answer_that_does_not_say_whether_it_was_cut_off_is_none(void **state)
+{
+  static const char *const values[] = {"{\"answer\":\"x\",\"requests\":1,\"truncated\":false}",
+                                       "{\"answer\":\"x\",\"requests\":1}",
+                                       "{\"answer\":\"x\",\"requests\":1,\"truncated\":\"no\"}"};
+  struct journal *journal;
+  for (int i = 0; i < 3; i++) {
+    char key[33];
+    key_of(i, key);
+    assert_int_equal(journal_open(&journal, *state, "what: a judge's answers\n", i, JOURNAL_READ, NULL), 0);
+    assert_int_equal(journal_append(journal, key, 32, values[i], strlen(values[i]), NULL), 0);
+    journal_close(journal);
+  }
+  struct http_cache *cache = open_cache(*state, 9);
+  for (int i = 0; i < 3; i++) assert_int_equal(holds(cache, i, "x"), i == 0);
+  http_cache_close(cache);
+}
+
 static void damaged_answers_are_none(void **state)
 {
   char path[8400] = "";
@@ -543,15 +654,18 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(address_is_completed_and_shown_without_its_query),
       cmocka_unit_test(bad_address_is_a_usage_error_that_shows_no_password),
-      cmocka_unit_test(body_is_json_whatever_the_texts_hold),
       cmocka_unit_test(reply_gives_text_and_tokens),
+      cmocka_unit_test(reasoning_is_never_the_answer_and_who_ended_it_is_told),
       cmocka_unit_test(reply_without_text_tells_why),
+      cmocka_unit_test(an_answer_beside_an_empty_error_is_an_answer),
+      cmocka_unit_test(an_errors_status_is_its_code_or_what_its_name_stands_for),
       cmocka_unit_test(key_is_taken_out_of_all_texts),
       cmocka_unit_test(key_is_found_under_the_escapes_of_json),
       cmocka_unit_test(key_is_found_under_other_escapes),
       cmocka_unit_test(key_is_found_in_base64),
       cmocka_unit_test(key_too_short_to_be_a_secret_stays_in_answers_alone),
       cmocka_unit_test(a_replys_length_is_bounded_by_its_tokens),
+      cmocka_unit_test(a_reply_of_countless_values_is_not_taken_apart),
       cmocka_unit_test(error_text_is_one_tame_short_line),
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
       cmocka_unit_test(retry_after_is_seconds_or_a_date),
@@ -563,6 +677,8 @@ int main(void)
           folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before, make_folder,
           remove_folder),
       cmocka_unit_test_setup_teardown(what_an_answer_took_is_told_and_who_asked_for_it, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(an_answer_that_does_not_say_whether_it_was_cut_off_is_none, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(damaged_answers_are_none, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(folder_of_other_work_is_refused, make_folder, remove_folder),

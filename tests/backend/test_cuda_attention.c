@@ -196,6 +196,54 @@ static void a_sequence_has_the_same_bits_whatever_its_neighbours(void **state)
   }
 }
 
+/* As on GPUs whose blocks have 99 KiB of shared memory; the emulated one then has no more, either. */
+static void make_gpu_small(bool small)
+{
+  if (small)
+    setenv("TPO_EMULATION_SHARED", "101376", 1);
+  else
+    unsetenv("TPO_EMULATION_SHARED");
+  tpo_cuda_limit_shared(check_cuda, small ? 101376 : 0);
+}
+
+static void bf16_gives_the_same_bits_with_less_shared_memory(void **state)
+{
+  (void)state;
+  static const struct tpo_attention_shape shapes[] = {{4, 2, 128}, {2, 1, 104}, {1, 1, 136}, {2, 1, 256}};
+  const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
+  for (int i = 0; i < 4; i++) {
+    struct batch large = make_batch(ops, TPO_BF16, shapes[i], mixed_cu, MIXED_SEQS),
+                 small = make_batch(ops, TPO_BF16, shapes[i], mixed_cu, MIXED_SEQS);
+    run(check_cuda, ops, &large);
+    make_gpu_small(true);
+    run(check_cuda, ops, &small);
+    make_gpu_small(false);
+    assert_memory_equal(small.out.data, large.out.data, large.out.n * large.out.size);
+    assert_memory_equal(small.dqkv.data, large.dqkv.data, large.dqkv.n * large.dqkv.size);
+    assert_bits("lse", small.lse, large.lse, rows_of(&large) * (size_t)shapes[i].heads);
+    check_free(NULL);
+  }
+}
+
+static void fp32_heads_that_a_small_gpu_has_no_room_for_are_refused(void **state)
+{
+  (void)state;
+  static const int32_t cu[] = {0, 3};
+  const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_F32);
+  struct tpo_error err = {0};
+  make_gpu_small(true);
+  for (int head_dim = 128; head_dim <= 132; head_dim += 4) {
+    struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape){1, 1, head_dim}, cu, 1);
+    ops->attention(check_cuda, b.qkv.data, b.out.data, b.lse, b.shape, cu, 1);
+    assert_int_equal(ops->check(check_cuda, &err), head_dim > 128 ? TPO_E_UNSUPPORTED : 0);
+    if (head_dim > 128) assert_non_null(strstr(err.message, "can have 101376 bytes of shared memory"));
+    ops->attention_backward(check_cuda, b.dout.data, b.qkv.data, b.out.data, b.lse, b.dqkv.data, b.shape, cu,
+                            1);
+    assert_int_equal(ops->check(check_cuda, &err), head_dim > 128 ? TPO_E_UNSUPPORTED : 0);
+  }
+  make_gpu_small(false);
+}
+
 static void no_tokens_are_no_work(void **state)
 {
   (void)state;
@@ -235,6 +283,8 @@ int main(void)
       CHECK_TEST(a_long_sequence_beside_many_short_ones_matches_the_reference),
       CHECK_TEST(bf16_keeps_its_precision_when_scores_are_large),
       CHECK_TEST(a_sequence_has_the_same_bits_whatever_its_neighbours),
+      CHECK_TEST(bf16_gives_the_same_bits_with_less_shared_memory),
+      CHECK_TEST(fp32_heads_that_a_small_gpu_has_no_room_for_are_refused),
       CHECK_TEST(no_tokens_are_no_work),
       CHECK_TEST(a_head_dimension_over_256_is_refused_by_name),
   };

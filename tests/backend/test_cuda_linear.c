@@ -10,7 +10,7 @@ static const struct shape shapes[] = {{1, 1, 1}, {13, 6, 5}, {64, 32, 33}, {96, 
 #define N_SHAPES (int)(sizeof shapes / sizeof *shapes)
 
 struct products {
-  struct check_values y, sum, dx, dx_sum;
+  struct check_values y, sum, apart, dx, dx_sum;
   float *dw;
 };
 
@@ -33,11 +33,14 @@ static struct products run(struct tpo_backend *be, const struct shape *s, enum t
   struct check_values x = check_values(ops, in, 2, dtype), dy = check_values(ops, out, 3, dtype);
   struct products p = {.y = check_values(ops, out, 4, dtype),
                        .sum = check_values(ops, out, 5, dtype),
+                       .apart = check_values(ops, out, 10, dtype),
                        .dx = check_values(ops, in, 6, dtype),
                        .dx_sum = check_values(ops, in, 7, dtype),
                        .dw = normal((size_t)(s->rows * s->cols), 8)};
+  struct check_values base = check_values(ops, out, 9, dtype);
   ops->linear_forward(be, w, x.data, p.y.data, s->n);
-  ops->linear_forward_add(be, w, x.data, p.sum.data, s->n);
+  ops->linear_forward_add(be, w, x.data, p.sum.data, p.sum.data, s->n);
+  ops->linear_forward_add(be, w, x.data, base.data, p.apart.data, s->n);
   ops->linear_backward_input(be, w, dy.data, p.dx.data, s->n, false);
   ops->linear_backward_input(be, w, dy.data, p.dx_sum.data, s->n, true);
   ops->linear_backward_weight(be, w, dy.data, x.data, p.dw, s->n);
@@ -53,6 +56,7 @@ static void products_match_the_reference(enum tpo_dtype dtype, double tolerance)
     struct products got = run(check_cuda, s, dtype), expected = run(check_reference, s, dtype);
     check_values_close("y", &got.y, &expected.y, tolerance);
     check_values_close("y +=", &got.sum, &expected.sum, tolerance);
+    check_values_close("base + y", &got.apart, &expected.apart, tolerance);
     check_values_close("dx", &got.dx, &expected.dx, tolerance);
     check_values_close("dx +=", &got.dx_sum, &expected.dx_sum, tolerance);
     check_all_close("dw", got.dw, expected.dw, (size_t)(s->rows * s->cols),
@@ -113,6 +117,89 @@ static void bf16_weights_round_fp32_activations_only(void **state)
   tpo_ops(check_reference)->linear_free(check_reference, same);
 }
 
+/* The emulated cuBLASLt refuses what TPO_EMULATION_REFUSE says; a real one has its own mind. */
+static bool emulated(void)
+{
+  return strstr(check_cuda->description, "emulated") != NULL;
+}
+
+static void a_number_of_rows_that_the_algorithm_refuses_gets_one_with_the_same_sums(void **state)
+{
+  (void)state;
+  const struct shape s = {48, 40, 78};
+  const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
+  struct tpo_linear *w = weights(check_cuda, &s, TPO_BF16);
+  struct check_values x = check_values(ops, 78 * 40, 2, TPO_BF16),
+                      y = check_values(ops, 78 * 48, 3, TPO_BF16),
+                      fewer = check_values(ops, 77 * 48, 4, TPO_BF16);
+  ops->linear_forward(check_cuda, w, x.data, y.data, 78);
+  setenv("TPO_EMULATION_REFUSE", "77", 1);
+  for (int i = 0; i < 2; i++) { /* found out, and known */
+    memset(fewer.data, 0xff, 77 * 48 * fewer.size);
+    ops->linear_forward(check_cuda, w, x.data, fewer.data, 77);
+    check_wait(check_cuda);
+    assert_memory_equal(fewer.data, y.data, 77 * 48 * fewer.size);
+  }
+  float *dw = zeros(48 * 40), *expected = zeros(48 * 40);
+  ops->linear_backward_weight(check_cuda, w, y.data, x.data, dw, 77);
+  check_wait(check_cuda);
+  unsetenv("TPO_EMULATION_REFUSE");
+  struct check_values rx = check_values_of(tpo_ops(check_reference), check_floats(&x), 78 * 40),
+                      ry = check_values_of(tpo_ops(check_reference), check_floats(&y), 78 * 48);
+  tpo_ops(check_reference)
+      ->linear_backward_weight(check_reference, weights(check_reference, &s, TPO_F32), ry.data, rx.data,
+                               expected, 77);
+  check_all_close("dw", dw, expected, 48 * 40, 1e-5);
+  ops->linear_free(check_cuda, w);
+}
+
+static void a_number_of_rows_that_no_such_algorithm_takes_is_refused(void **state)
+{
+  (void)state;
+  if (!emulated()) skip();
+  const struct shape s = {44, 36, 60};
+  const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_F32);
+  struct tpo_linear *w = weights(check_cuda, &s, TPO_F32);
+  struct check_values x = check_values(ops, 60 * 36, 2, TPO_F32), y = check_values(ops, 60 * 44, 3, TPO_F32);
+  struct tpo_error err = {0};
+  setenv("TPO_EMULATION_REFUSE", "59:all", 1);
+  ops->linear_forward(check_cuda, w, x.data, y.data, 59);
+  assert_int_equal(ops->check(check_cuda, &err), TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "44 x 59 over 36 in the order of sums"));
+  ops->linear_forward(check_cuda, w, x.data, y.data, 60); /* other numbers of rows go on */
+  check_wait(check_cuda);
+  unsetenv("TPO_EMULATION_REFUSE");
+  ops->linear_forward(check_cuda, w, x.data, y.data, 59); /* a refusal is asked about anew */
+  check_wait(check_cuda);
+  ops->linear_free(check_cuda, w);
+}
+
+/* The rounded copy of fp32 activations that a recording reads is given back only together with the recording. */
+static void a_recording_never_outlives_its_rounded_activations(void **state)
+{
+  (void)state;
+  const struct shape s = {16, 40, 9};
+  const int many = 3000;
+  const struct tpo_ops *ops = tpo_ops(check_cuda);
+  struct tpo_linear *w = weights(check_cuda, &s, TPO_BF16);
+  float *x = check_rounded((size_t)many * 40, 2, TPO_BF16), *y = zeros(9 * 16), *first = zeros(9 * 16),
+        *large = zeros((size_t)many * 16);
+  ops->linear_forward(check_cuda, w, x, first, 9);
+  assert_int_equal(ops->replay(check_cuda, 77), 0);
+  ops->linear_forward(check_cuda, w, x, y, 9);
+  ops->record_end(check_cuda);
+  assert_bits("recorded", y, first, 9 * 16);
+  memset(y, 0, 9 * 16 * sizeof *y);
+  assert_int_equal(ops->replay(check_cuda, 77), 1);
+  assert_bits("replayed", y, first, 9 * 16);
+  ops->linear_forward(check_cuda, w, x, large, many); /* more than there was room for */
+  assert_int_equal(ops->replay(check_cuda, 77), 0);
+  ops->linear_forward(check_cuda, w, x, y, 9);
+  ops->record_end(check_cuda);
+  assert_bits("recorded anew", y, first, 9 * 16);
+  ops->linear_free(check_cuda, w);
+}
+
 static void weights_come_back_from_every_type(void **state)
 {
   (void)state;
@@ -160,6 +247,9 @@ int main(void)
       CHECK_TEST(bf16_products_match_the_reference),
       CHECK_TEST(a_row_has_the_same_bits_alone_and_in_any_batch),
       CHECK_TEST(bf16_weights_round_fp32_activations_only),
+      CHECK_TEST(a_number_of_rows_that_the_algorithm_refuses_gets_one_with_the_same_sums),
+      CHECK_TEST(a_number_of_rows_that_no_such_algorithm_takes_is_refused),
+      CHECK_TEST(a_recording_never_outlives_its_rounded_activations),
       CHECK_TEST(weights_come_back_from_every_type),
       CHECK_TEST(a_shape_without_elements_is_refused),
   };

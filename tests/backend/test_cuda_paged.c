@@ -453,11 +453,11 @@ static void recorded_step_follows_its_plan(void **state)
   struct check_values x = check_values_of(ops, zeros(SEQS * row_width(shape)), SEQS * row_width(shape));
   struct check_values out = check_values_of(ops, zeros(SEQS * out_width(shape)), SEQS * out_width(shape));
   int replayed = 0;
-  for (int round = 0; round < 4; round++) {
+  for (int round = 0; round < 5; round++) {
     check_ready();
     for (int i = 0; i < SEQS; i++) {
       step.seq[i] = (i + round) % SEQS;
-      step.pos[i] = round == 0 ? i : round == 1 ? TOKENS - 1 - i : 130 * i + round;
+      step.pos[i] = round == 0 ? i : round % 2 ? TOKENS - 1 - i : 130 * i + round;
     }
     float *rows_x = gather(shape, &step, tokens);
     tpo_convert(x.data, TPO_BF16, rows_x, TPO_F32, x.n);
@@ -476,6 +476,47 @@ static void recorded_step_follows_its_plan(void **state)
                     1e-2);
   }
   assert_true(replayed >= 2);
+  ops->forget(check_cuda);
+}
+
+/* Passes whose rows are whole need no kernel that folds, recorded or not; one that needs it is not taken for
+ * another's recording. */
+static void parts_are_folded_only_where_there_are_some(void **state)
+{
+  (void)state;
+  enum { TOKENS = 600 };
+  struct tpo_attention_shape shape = {8, 2, 16};
+  const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
+  struct cache cache = make_cache(shape, TPO_BF16, 16, 1, TOKENS);
+  float *tokens[] = {make_tokens(shape, TOKENS, 1)};
+  write_tokens(check_cuda, ops, &cache, 0, 0, TOKENS, shape, tokens);
+  struct step step = make_step(1);
+  struct check_values x = check_values_of(ops, zeros(row_width(shape)), row_width(shape));
+  struct check_values out = check_values_of(ops, zeros(out_width(shape)), out_width(shape));
+  static const struct {
+    int pos;
+    bool folds, replayed;
+  } rounds[] = {{20, false, false},       {100, false, true}, {TOKENS - 1, true, false},
+                {TOKENS - 2, true, true}, {31, false, true},  {400, true, true}};
+  for (size_t round = 0; round < sizeof rounds / sizeof *rounds; round++) {
+    size_t read, served, parts;
+    step.pos[0] = rounds[round].pos;
+    tpo_convert(x.data, TPO_BF16, gather(shape, &step, tokens), TPO_F32, x.n);
+    struct tpo_paged_rows rows = rows_of(&cache, &step);
+    prepare(&cache, &step, shape, &rows);
+    tpo_cuda_paged_counts(rows.plan, &read, &served, &parts);
+    assert_int_equal(parts > 0, rounds[round].folds);
+    if (parts == 0) setenv("TPO_EMULATION_FAIL", "kernel:fold_parts", 1); /* the emulated GPU then fails */
+    assert_int_equal(ops->replay(check_cuda, 4343), rounds[round].replayed);
+    if (!rounds[round].replayed) {
+      ops->attention_paged(check_cuda, &cache.kv, x.data, out.data, shape, &rows);
+      ops->record_end(check_cuda);
+    }
+    check_ready();
+    unsetenv("TPO_EMULATION_FAIL");
+    check_all_close("folded", check_floats(&out), attend_reference(&cache, &step, shape, tokens),
+                    out_width(shape), 1e-2);
+  }
   ops->forget(check_cuda);
 }
 
@@ -605,6 +646,7 @@ int main(void)
       CHECK_TEST(shared_chunks_are_read_once),
       CHECK_TEST(plan_splits_few_rows_and_not_many),
       CHECK_TEST(recorded_step_follows_its_plan),
+      CHECK_TEST(parts_are_folded_only_where_there_are_some),
       CHECK_TEST(rope_matches_reference_and_turns_back),
       CHECK_TEST(fused_write_gives_the_bits_of_rope_and_write),
       CHECK_TEST(copied_block_holds_the_first_tokens_and_nothing_else),

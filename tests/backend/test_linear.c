@@ -111,8 +111,12 @@ static void check_layer(struct tpo_backend *be, enum tpo_dtype dtype, struct siz
   float *sx = seen(be, dtype, x, n_x), *sdy = seen(be, dtype, dy, n_y);
 
   float *y0 = copy_of(y, n_y);
-  ops->linear_forward_add(be, w, x, y, s.n);
+  ops->linear_forward_add(be, w, x, y, y, s.n);
   check_product(y, y0, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
+  float *apart = numbers(n_y, 7);
+  ops->linear_forward_add(be, w, x, y0, apart, s.n);
+  assert_memory_equal(apart, y, n_y * sizeof *y); /* in place or not: the same bits */
+  check_product(apart, y0, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
   ops->linear_forward(be, w, x, y, s.n);
   check_product(y, NULL, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
   ops->lm_head_logits(be, w, x, y, s.n);
@@ -130,7 +134,7 @@ static void check_layer(struct tpo_backend *be, enum tpo_dtype dtype, struct siz
 
   assert_int_equal(ops->check(be, NULL), 0);
   ops->linear_free(be, w);
-  float *all[] = {values, x, dy, weights, y, dx, dw, sx, sdy, y0, dx0, dw0};
+  float *all[] = {values, x, dy, weights, y, dx, dw, sx, sdy, y0, dx0, dw0, apart};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -208,7 +212,7 @@ static void run_layer(struct tpo_backend *be, const struct tpo_linear *w, const 
                       int n, struct outputs *o)
 {
   tpo_ops(be)->linear_forward(be, w, x, o->y, n);
-  tpo_ops(be)->linear_forward_add(be, w, x, o->y, n);
+  tpo_ops(be)->linear_forward_add(be, w, x, o->y, o->y, n);
   tpo_ops(be)->linear_backward_input(be, w, dy, o->dx, n, false);
 }
 
@@ -542,6 +546,34 @@ static void an_unknown_instruction_set_is_refused_by_name(void **state)
   tpo_backend_close(NULL);
 }
 
+static void the_instruction_set_that_is_asked_for_is_taken_or_refused(void **state)
+{
+  (void)state;
+  static const char *const names[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+  const int highest = (int)tpo_cpu_detect();
+  setenv("TPO_CPU_ISA", "scalar", 1); /* is for what nobody asked for */
+  for (int level = 0; level < 4; level++) {
+    struct tpo_backend *be;
+    struct tpo_error err = {0};
+    struct tpo_backend_options options = {.kind = TPO_BACKEND_CPU,
+                                          .threads = 1,
+                                          .local_size = 1,
+                                          .isa = (enum tpo_isa)(TPO_ISA_SCALAR + level)};
+    int status = tpo_backend_open_with(&be, &options, &err);
+    assert_int_equal(status, level <= highest ? 0 : TPO_E_USAGE);
+    if (status == 0) {
+      assert_int_equal((int)tpo_cpu(be)->isa, level);
+      assert_string_equal(tpo_backend_kernels(be), names[level]);
+      tpo_backend_close(be);
+    } else {
+      assert_null(be);
+      assert_non_null(strstr(err.message, names[level]));
+      assert_non_null(strstr(err.message, names[highest]));
+    }
+  }
+  unsetenv("TPO_CPU_ISA");
+}
+
 static void a_backend_that_is_not_built_in_is_refused_by_name(void **state)
 {
   (void)state;
@@ -581,6 +613,7 @@ int main(void)
       cmocka_unit_test(no_rows_is_no_work),
       cmocka_unit_test(impossible_matrices_are_refused),
       cmocka_unit_test(an_unknown_instruction_set_is_refused_by_name),
+      cmocka_unit_test(the_instruction_set_that_is_asked_for_is_taken_or_refused),
       cmocka_unit_test(a_backend_that_is_not_built_in_is_refused_by_name),
       cmocka_unit_test(a_failed_scratch_allocation_is_reported_once_by_check),
   };

@@ -75,6 +75,7 @@ static void paged_attention_matches_reference(void **state)
   for (int s = 0; s < N_SHAPES; s++)
     for (int d = 0; d < 2; d++)
       for (int b = 0; b < 3; b++) {
+        if (few_rounds && b != (s + d) % 3) continue;
         enum tpo_dtype dtype = d ? TPO_BF16 : TPO_F32;
         int n = s == 0 ? 150 : 70;
         size_t size = (size_t)(n * shapes[s].heads * shapes[s].head_dim);
@@ -100,7 +101,7 @@ static void paged_row_does_not_depend_on_batch(void **state)
   int row = row_floats(shape), width = shape.heads * shape.head_dim;
   for (int c = 0; c < check_n_cpus; c++) {
     struct tpo_backend *be = check_cpus[c].be;
-    for (int d = 0; d < 2; d++) {
+    for (int d = few_rounds; d < 2; d++) {
       float *qkv[SEQS], *out[SEQS], *again = zeros(TOKENS * (size_t)width);
       struct cache cache = make_cache(shape, d ? TPO_BF16 : TPO_F32, 16, SEQS, TOKENS);
       struct cache steps = make_cache(shape, d ? TPO_BF16 : TPO_F32, 16, SEQS, TOKENS);
@@ -109,8 +110,10 @@ static void paged_row_does_not_depend_on_batch(void **state)
         out[s] = zeros(TOKENS * (size_t)width);
         prefill(be, &cache, shape, s, TOKENS, TOKENS, qkv[s], out[s]);
       }
-      prefill(be, &steps, shape, 0, TOKENS, 1, qkv[0], again);
-      assert_bits("a token at a time", again, out[0], (size_t)(TOKENS * width));
+      if (!few_rounds) {
+        prefill(be, &steps, shape, 0, TOKENS, 1, qkv[0], again);
+        assert_bits("a token at a time", again, out[0], (size_t)(TOKENS * width));
+      }
       prefill(be, &steps, shape, 0, TOKENS, 29, qkv[0], again);
       assert_bits("29 tokens at a time", again, out[0], (size_t)(TOKENS * width));
 
@@ -134,9 +137,9 @@ static void paged_row_does_not_depend_on_block_size(void **state)
   static const int block_sizes[] = {16, 1, 7, 32, 64, 256};
   size_t size = (size_t)(140 * shape.heads * shape.head_dim);
   for (int c = 0; c < check_n_cpus; c++)
-    for (int d = 0; d < 2; d++) {
+    for (int d = few_rounds; d < 2; d++) {
       float *qkv = normal((size_t)(140 * row_floats(shape)), 1), *first = NULL;
-      for (int b = 0; b < 6; b++) {
+      for (int b = 0; b < (few_rounds ? 2 : 6); b++) { /* of 16 and of 1 */
         float *out = zeros(size);
         struct cache cache = make_cache(shape, d ? TPO_BF16 : TPO_F32, block_sizes[b], 1, 140);
         prefill(check_cpus[c].be, &cache, shape, 0, 140, 140, qkv, out);

@@ -109,6 +109,21 @@ static void free_memory_is_told_and_too_much_is_refused_in_words(void **state)
   assert_int_equal(tpo_ops(be)->check(be, NULL), 0); /* told once */
 }
 
+static void ranks_of_a_host_share_its_free_memory(void **state)
+{
+  (void)state;
+  struct tpo_backend *alone, *shared;
+  struct tpo_backend_options options = {.kind = TPO_BACKEND_CPU, .threads = 1, .local_size = 1};
+  assert_int_equal(tpo_backend_open_with(&alone, &options, NULL), 0);
+  options.local_rank = 2;
+  options.local_size = 64;
+  assert_int_equal(tpo_backend_open_with(&shared, &options, NULL), 0);
+  size_t all = tpo_ops(alone)->memory_available(alone), share = tpo_ops(shared)->memory_available(shared);
+  assert_in_range(share, all / 128, all / 32); /* others' use of memory changes meanwhile */
+  tpo_backend_close(alone);
+  tpo_backend_close(shared);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -116,6 +131,7 @@ int main(void)
       CHECK_TEST(uploads_larger_than_the_staging_ring_arrive_whole),
       CHECK_TEST(ids_come_from_the_drawn_tokens_where_asked),
       CHECK_TEST(recorded_work_runs_again_on_what_its_memory_holds),
+      CHECK_TEST(ranks_of_a_host_share_its_free_memory),
       CHECK_TEST(free_memory_is_told_and_too_much_is_refused_in_words),
   };
   return cmocka_run_group_tests(tests, check_open, check_close);

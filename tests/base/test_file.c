@@ -379,6 +379,42 @@ static void hashes_match_known_values_and_files(void **state)
   assert_int_equal(tpo_hash_file(*state, file_hex, &size, &err), TPO_E_IO);
 }
 
+static void change_byte(const char *path, int64_t at)
+{
+  int fd = open(path, O_WRONLY);
+  assert_true(fd >= 0 && pwrite(fd, "x", 1, at) == 1);
+  close(fd);
+}
+
+static void a_sampled_hash_tells_files_apart(void **state)
+{
+  struct tpo_error err = {0};
+  const char *small = in(state, "small"), *large = in(state, "large");
+  const int64_t size = (int64_t)300 << 20; /* bytes, without blocks on disk */
+  char hex[33], other[33];
+  put(small, "abc", 3);
+  assert_int_equal(tpo_hash_file(small, other, NULL, &err), 0);
+  assert_int_equal(tpo_hash_sampled(small, hex, &err), 0);
+  assert_string_equal(hex, other); /* a small one is hashed whole */
+  put(large, "", 0);
+  assert_int_equal(truncate(large, size), 0);
+  assert_int_equal(tpo_hash_sampled(large, hex, &err), 0);
+  assert_int_equal(tpo_hash_sampled(large, other, &err), 0);
+  assert_string_equal(hex, other);
+  change_byte(large, size - 1);
+  assert_int_equal(tpo_hash_sampled(large, other, &err), 0);
+  assert_string_not_equal(hex, other);
+  strcpy(hex, other);
+  change_byte(large, 0);
+  assert_int_equal(tpo_hash_sampled(large, other, &err), 0);
+  assert_string_not_equal(hex, other);
+  strcpy(hex, other);
+  assert_int_equal(truncate(large, size + (1 << 20)), 0);
+  assert_int_equal(tpo_hash_sampled(large, other, &err), 0);
+  assert_string_not_equal(hex, other);
+  assert_int_equal(tpo_hash_sampled(in(state, "absent"), hex, &err), TPO_E_USAGE);
+}
+
 #define with_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -403,6 +439,7 @@ int main(void)
       with_folder(paths_join_and_are_bounded),
       with_folder(space_is_checked_at_the_nearest_parent),
       with_folder(hashes_match_known_values_and_files),
+      with_folder(a_sampled_hash_tells_files_apart),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

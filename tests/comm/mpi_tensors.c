@@ -103,13 +103,14 @@ static void shards_spread_to_all_ranks_piece_by_piece(size_t element)
   char *shard = device_alloc(count * element + 1), *all = device_alloc(N * element);
   char *pieces[2] = {device_alloc(PIECE * element), device_alloc(PIECE * element)};
   ops->upload(backend, shard, own, count * element);
-  CHECK(tpo_comm_spread_begin(comm, shard, element, N, 0, PIECE, pieces[0], &err) == 0);
+  CHECK(tpo_comm_spread_begin(comm, shard, element, N, &(struct tpo_range){0, PIECE}, 1, pieces[0], &err) ==
+        0);
   for (size_t at = 0, k = 0; at < N; at += PIECE, k++) {
     size_t n = N - at < PIECE ? N - at : PIECE, next = at + n;
     bool more = next < N;
+    struct tpo_range range = {next, N - next < PIECE ? N - next : PIECE};
     if (more)
-      CHECK(tpo_comm_spread_begin(comm, shard, element, N, next, N - next < PIECE ? N - next : PIECE,
-                                  pieces[(k + 1) % 2], &err) == 0);
+      CHECK(tpo_comm_spread_begin(comm, shard, element, N, &range, 1, pieces[(k + 1) % 2], &err) == 0);
     CHECK(tpo_comm_order(comm, more, &err) == 0);
     ops->copy(backend, all + at * element, pieces[k % 2], n * element);
   }
@@ -122,6 +123,49 @@ static void shards_spread_to_all_ranks_piece_by_piece(size_t element)
   for (int i = 0; i < 2; i++) ops->free(backend, pieces[i]);
 }
 
+/* One exchange brings a range of every rank's neighbourhood, ends of shards within them: as if all of the array
+ * had been asked for. */
+static void ranges_of_all_owners_come_one_after_another(void)
+{
+  size_t first, count, n_out = 0;
+  tpo_comm_shard(comm, N, rank, &first, &count);
+  uint16_t own[N], back[N];
+  for (size_t i = 0; i < count; i++) own[i] = (uint16_t)(first + i);
+  struct tpo_range ranges[8];
+  for (int r = 0; r < size; r++) {
+    size_t begin = (size_t)(N * r / size + 7), end = (size_t)(N * (r + 1) / size + (r % 2 ? 3 : 7));
+    ranges[r] = (struct tpo_range){begin, (end < N ? end : N) - begin};
+    n_out += ranges[r].count;
+  }
+  char *shard = device_alloc(count * sizeof *own + 1), *out = device_alloc(sizeof back);
+  ops->upload(backend, shard, own, count * sizeof *own);
+  CHECK(tpo_comm_spread_begin(comm, shard, sizeof *own, N, ranges, size, out, &err) == 0);
+  CHECK(tpo_comm_finish(comm, &err) == 0);
+  ops->download(backend, back, out, n_out * sizeof *own);
+  CHECK(ops->check(backend, &err) == 0);
+  const uint16_t *at = back;
+  for (int r = 0; r < size; r++)
+    for (size_t i = 0; i < ranges[r].count; i++) CHECK(*at++ == ranges[r].first + i);
+  ops->free(backend, shard);
+  ops->free(backend, out);
+}
+
+/* On every rank: nothing has begun, and the next exchange is as good as any. */
+static void ranges_in_disorder_are_refused(void)
+{
+  static const struct tpo_range bad[][2] = {{{4, 4}, {7, 1}}, {{8, 4}, {0, 4}}, {{0, 1}, {N, 1}}};
+  struct tpo_range many[9] = {{0, 1}};
+  char *shard = device_alloc(4 * N), *out = device_alloc(4 * N);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    CHECK(tpo_comm_spread_begin(comm, shard, 4, N, bad[i], 2, out, &err) == TPO_E_USAGE);
+  for (int i = 0; i < 9; i++) many[i] = (struct tpo_range){(size_t)i, 1};
+  CHECK(tpo_comm_spread_begin(comm, shard, 4, N, many, size + 1, out, &err) == TPO_E_USAGE);
+  CHECK(strstr(err.message, "at most one a rank"));
+  CHECK(tpo_comm_finish(comm, &err) == 0);
+  ops->free(backend, shard);
+  ops->free(backend, out);
+}
+
 static void without_a_backend_tensors_are_in_host_memory(void)
 {
   float x[N], all[N];
@@ -130,7 +174,7 @@ static void without_a_backend_tensors_are_in_host_memory(void)
   for (size_t i = 0; i < N; i++) x[i] = part(rank, i);
   CHECK(!tpo_comm_attached(comm));
   CHECK(tpo_comm_reduce_begin(comm, x, N, 0, N, &err) == 0);
-  CHECK(tpo_comm_spread_begin(comm, x + first, sizeof *x, N, 0, N, all, &err) == 0);
+  CHECK(tpo_comm_spread_begin(comm, x + first, sizeof *x, N, &(struct tpo_range){0, N}, 1, all, &err) == 0);
   CHECK(tpo_comm_finish(comm, &err) == 0);
   for (size_t i = 0; i < N; i++) CHECK(all[i] == sum(i));
 }
@@ -158,6 +202,8 @@ int main(void)
     exchanges_are_ordered_with_the_backend_s_work();
     shards_spread_to_all_ranks_piece_by_piece(2);
     shards_spread_to_all_ranks_piece_by_piece(4);
+    ranges_in_disorder_are_refused();
+    ranges_of_all_owners_come_one_after_another();
     tpo_comm_detach(comm);
     tpo_backend_close(backend);
   }

@@ -55,17 +55,21 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
        "c.yaml:1: train.label_smoothing belongs to train.loss: dpo"},
       {"train: {max_pair_tokens: 5000}", "c.yaml:1: train.max_pair_tokens (5000) is more than fits"},
       {"judge: rules", "c.yaml:1: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, "
-                       "command:PROGRAM or route, not \"rules\"; did you mean rule?"},
+                       "command:PROGRAM, route or sum, not \"rules\"; did you mean rule?"},
       {"judge: 'reward:'", "c.yaml:1: judge.kind: expected"},
       {"judge: reward", "not \"reward\"; did you mean reward:DIR?"},
       {"judge:\n  kind: 'rewrd:models/rm'",
-       "c.yaml:2: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM or route, "
+       "c.yaml:2: judge.kind: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM, route or sum, "
        "not \"rewrd:models/rm\"; did you mean reward:models/rm?"},
       {"judge: 'rule:x'", "not \"rule:x\"; did you mean rule?"},
       {"judge: https", "not \"https\"; did you mean https://HOST?"},
       {"judge: {kind: route, routes: ['checks -> rule', '* ->  comand:cat ']}",
        "c.yaml:1: judge.routes, \"* ->  comand:cat \": there is no judge \"comand\"; expected one of: "
        "rule, "},
+      {"judge:\n  kind: sum\n  terms: [rule, {kind: 'rewrd:m'}]",
+       "c.yaml:3: judge.terms, term 2: expected rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM, route or sum, "
+       "not \"rewrd:m\"; did you mean reward:m?"},
+      {"judge: {kind: sum, terms: [{kind: 'pairwise:m'}, rule], comparisons: 1}", "expected at least 4"},
       {"judge: {kind: 'pairwise:m', comparisons: 3}",
        "c.yaml:1: judge.comparisons is 3, "
        "which can't reach all of the 8 samples of an instruction (sampling.k): expected at least 4, or 0"},
@@ -73,6 +77,10 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
        "expected at least 5"},
       {"judge: {kind: route, routes: ['checks -> rule', '* -> pairwise:m'], comparisons: 1}",
        "expected at least 4"},
+      {"judge:\n  kind: 'http://h/v1'\n  request: {model: m}",
+       "c.yaml:3: judge.request: model can't be given here; judge.model names it"},
+      {"judge: {request: {messages: []}}", "c.yaml:1: judge.request: messages are"},
+      {"judge: {request: {stream: true}}", "c.yaml:1: judge.request: stream can't"},
       {"run: {dir: ''}", "c.yaml:1: run.dir is empty"},
       {"run: {validation_k: 2}", "c.yaml:1: run.validation_k is 2, but run.validation_temperature is 0"},
       {"data: {validation_prompts: 0}",
@@ -168,7 +176,8 @@ static void every_kind_of_judge_is_accepted_with_its_argument(void **state)
                                      "judge: 'http://h/v1'",
                                      "judge: 'https://h/v1'",
                                      "judge: 'command:cat -u'",
-                                     "judge: {kind: route, routes: ['checks -> rule ', '*->https://h/v1']}"};
+                                     "judge: {kind: route, routes: ['checks -> rule ', '*->https://h/v1']}",
+                                     "judge: {kind: sum, terms: [rule, {kind: 'reward:d', weight: -0.5}]}"};
   for (size_t i = 0; i < sizeof yaml / sizeof *yaml; i++) {
     char *report = check(yaml[i], TPO_CHECK_ALL);
     if (report) fail_msg("%s: %s", yaml[i], report);

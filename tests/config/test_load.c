@@ -207,6 +207,68 @@ static void all_problems_are_reported_together(void **state)
   tpo_config_free(&config);
 }
 
+static void terms_are_judges_with_weights(void **state)
+{
+  (void)state;
+  struct tpo_config c;
+  struct tpo_error err = {0};
+  static const char yaml[] = "judge:\n  kind: sum\n  terms:\n  - {kind: rule, weight: 2}\n  - reward:m\n"
+                             "  - weight: -5e-1\n    kind: \"http://h/v1\"\n";
+  tpo_config_default(&c);
+  assert_null(load(&c, yaml, strlen(yaml)));
+  assert_int_equal(c.judge.n_terms, 3);
+  assert_string_equal(c.judge.terms[0].kind, "rule");
+  assert_string_equal(c.judge.terms[1].kind, "reward:m");
+  assert_string_equal(c.judge.terms[2].kind, "http://h/v1");
+  assert_true(c.judge.terms[0].weight == 2 && c.judge.terms[1].weight == 1 &&
+              c.judge.terms[2].weight == -0.5);
+  assert_int_equal(tpo_config_set(&c, "judge.terms=[{\"kind\": \"rule\", \"weight\": 3}]", "--set", &err), 0);
+  assert_true(c.judge.n_terms == 1 && c.judge.terms[0].weight == 3);
+  assert_int_equal(tpo_config_set(&c, "judge.terms=reward:x", "--set", &err), 0);
+  assert_true(c.judge.n_terms == 1 && c.judge.terms[0].weight == 1);
+  assert_string_equal(c.judge.terms[0].kind, "reward:x");
+  assert_int_equal(tpo_config_set(&c, "judge.terms=[{weight: 1}]", "--set", &err), TPO_E_USAGE);
+  assert_string_equal(c.judge.terms[0].kind, "reward:x");
+  assert_null(load(&c, "judge: {terms: null}", 20));
+  assert_int_equal(c.judge.n_terms, 0);
+  tpo_config_free(&c);
+}
+
+static void terms_that_are_none_are_named_by_number_and_line(void **state)
+{
+  (void)state;
+  static const char weight[] = "expected a number from -1e6 to 1e6, not 0, as weight";
+  static const char kind[] = "expected a judge's KIND[:ARG] as kind",
+                    both[] = "expected kind and weight, each once";
+  static const char *const cases[][2] = {
+      {"{kind: rule, weight: 0}", weight},
+      {"{kind: rule, weight: .inf}", weight},
+      {"{kind: rule, weight: 1e7}", weight},
+      {"{kind: rule, weight: '1'}", weight},
+      {"{kind: rule, weight: }", weight},
+      {"{kind: rule, weight: [1]}", weight},
+      {"{kind: rule, weight: nan}", weight},
+      {"{weight: 1}", kind},
+      {"{kind: , weight: 1}", kind},
+      {"{kind: [rule]}", kind},
+      {"''", kind},
+      {"[rule]", kind},
+      {"{}", kind},
+      {"{kind: rule, kind: rule}", both},
+      {"{kind: rule, wieght: 1}", both},
+      {"{kind: rule, weight: 1, weight: 1}", both},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char yaml[200], report[300];
+    snprintf(yaml, sizeof yaml, "judge:\n  terms:\n  - rule\n  - %s\n", cases[i][0]);
+    snprintf(report, sizeof report,
+             "c.yaml:4: judge.terms, term 2: %s, as in {kind: \"reward:DIR\", weight: 0.5}\n", cases[i][1]);
+    expect(yaml, report);
+  }
+  expect("judge: {terms: {kind: rule}}",
+         "c.yaml:1: judge.terms: expected a list of {kind: KIND[:ARG], weight: NUMBER}, not a mapping\n");
+}
+
 static void many_problems_are_counted_not_listed(void **state)
 {
   (void)state;
@@ -345,6 +407,8 @@ int main(void)
       cmocka_unit_test(numbers_out_of_range_tell_the_range),
       cmocka_unit_test(duplicates_name_both_lines),
       cmocka_unit_test(all_problems_are_reported_together),
+      cmocka_unit_test(terms_are_judges_with_weights),
+      cmocka_unit_test(terms_that_are_none_are_named_by_number_and_line),
       cmocka_unit_test(many_problems_are_counted_not_listed),
       cmocka_unit_test(hostile_yaml_is_refused_by_line),
       cmocka_unit_test(hostile_names_do_not_reach_the_terminal),

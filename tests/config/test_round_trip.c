@@ -47,6 +47,25 @@ static void defaults_and_layouts_round_trip(void **state)
   }
 }
 
+static void terms_round_trip(void **state)
+{
+  (void)state;
+  static const char *const kinds[] = {"rule", "reward:models/a b", "command:sh -c 'read a; echo \"}, {: #\"'",
+                                      "http://[::1]/v1?a=b&c={d}"};
+  static const double weights[] = {1, -0.1, 1e-300, 123456.789012345678};
+  struct tpo_config config;
+  tpo_config_default(&config);
+  config.judge.n_terms = 4;
+  config.judge.terms = calloc(4, sizeof *config.judge.terms);
+  for (int i = 0; i < 4; i++)
+    config.judge.terms[i] = (struct tpo_judge_term){.kind = strdup(kinds[i]), .weight = weights[i]};
+  round_trip(&config);
+  char *text = tpo_config_print(&config, false);
+  assert_contains(text, "terms: [{kind: rule, weight: 1.0}, {kind: \"reward:models/a b\", weight: -0.1}, ");
+  free(text);
+  tpo_config_free(&config);
+}
+
 static void every_text_round_trips_exactly(void **state)
 {
   (void)state;
@@ -269,6 +288,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults_and_layouts_round_trip),
+      cmocka_unit_test(terms_round_trip),
       cmocka_unit_test(every_text_round_trips_exactly),
       cmocka_unit_test(random_texts_and_numbers_round_trip),
       cmocka_unit_test(mutated_files_give_a_message_or_a_valid_config),

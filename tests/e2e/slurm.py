@@ -23,6 +23,8 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=5
@@ -38,7 +40,9 @@ TmpFS={folder}/tmp-%n
 GresTypes=gpu
 NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={port0} CPUs={cpus} RealMemory=4000 Gres=gpu:8
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port1} CPUs={cpus} RealMemory=4000 Gres=gpu:8
-PartitionName=main Nodes=n0,n1 Default=YES MaxTime=INFINITE State=UP PreemptMode=REQUEUE
+PartitionName=main Nodes=n0,n1 Default=YES MaxTime=INFINITE State=UP PreemptMode=OFF
+PartitionName=low Nodes=n0,n1 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL GraceTime=60
+PartitionName=high Nodes=n0,n1 MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
 """
 
 
@@ -99,7 +103,7 @@ class Slurm:
         assert not check or done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
-    def wait(self, done, what, seconds=60):
+    def wait(self, done, what, seconds=120):
         end = time.time() + seconds
         while not done():
             assert time.time() < end, f"{what}: not within {seconds} seconds (files in {self.folder})"
@@ -112,7 +116,7 @@ class Slurm:
         words = dict(w.split("=", 1) for w in self.run("scontrol", "show", "job", job).split() if "=" in w)
         return words["JobState"], words
 
-    def finish(self, job, seconds=60):
+    def finish(self, job, seconds=120):
         ends = ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"]
         self.wait(lambda: self.state(job)[0] in ends, f"job {job}", seconds)
         return self.state(job)[0]

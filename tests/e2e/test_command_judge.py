@@ -100,6 +100,31 @@ def test_details_and_nulls_are_kept(tpo, samples, program, tmp_path):
     assert "too odd" in message and "judge.max_failed" in message
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_program_that_scores_nothing_is_stopped_soon(tpo, tiny_model, program, tmp_path, ranks):
+    """Whatever is allowed to fail; and asked again once it works."""
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 300)
+    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "many.h5", "--k", 2,
+           "--thought", "none", "--max-tokens", 2)
+    body = f"""
+for line in sys.stdin:
+    r = json.loads(line)
+    with open({str(tmp_path / 'asked')!r}, "a") as f:
+        f.write(r["id"] + "\\n")
+    works = os.path.exists({str(tmp_path / 'works')!r})
+    print(json.dumps({{"id": r["id"], "scores": [len(x["text"]) if works else None for x in r["responses"]],
+                      "details": [None if works else {{"error": "no judge today"}} for x in r["responses"]]}}), flush=True)
+"""
+    args = ["judge", "--samples", tmp_path / "many.h5", "--judge", program(body), "--out", tmp_path / "s.h5", "--set", "judge.max_failed=1"]
+    text = tpo.fails(*args, code=1, ranks=ranks)
+    assert re.search(r"gave no score to 1\d\d responses in a row; the last: the program gave no score: no judge today", text)
+    assert len((tmp_path / "asked").read_text().split()) <= 70 * max(ranks, 1)
+    (tmp_path / "works").touch()
+    tpo.ok(*args, ranks=ranks)
+    rows, _ = read(tmp_path / "s.h5")
+    assert all(value == len(response) for _, _, response, ok, value, _ in rows if ok)
+
+
 BAD_LINES = {
     "not-json": ('print("hello", flush=True)', "not valid JSON"),
     "nan": ('print(json.dumps({"id": r["id"], "scores": [float("nan")] * n}), flush=True)', "not valid JSON"),
@@ -241,3 +266,37 @@ def test_the_servers_key_stays_out_of_the_programs_environment(tpo, samples, pro
            env={"MY_KEY": "abc", "MY_KEYS": "def"})
     env = json.loads((tmp_path / "env").read_text())
     assert "MY_KEY" not in env and env["MY_KEYS"] == "def"
+
+
+RANKS = ("OMPI_", "PMIX_", "PMI_", "PMI2_", "PRTE_", "SLURM_STEP", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS")
+
+
+def test_a_program_is_not_told_that_it_is_a_rank(tpo, samples, program, tmp_path):
+    names = f"json.dump(sorted(os.environ), open({str(tmp_path / 'env')!r} + str(os.getpid()), 'w'))\n"
+    slurm = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "x"}
+    tpo.ok("judge", "--samples", samples, "--judge", program(names + ECHO + ANSWER), "--out", tmp_path / "s.h5", ranks=2, env=slurm)
+    files = list(tmp_path.glob("env*"))
+    assert len(files) == 2
+    for file in files:
+        names = json.loads(file.read_text())
+        assert "PATH" in names and "SLURM_JOB_NAME" in names
+        assert not [name for name in names if name.startswith(RANKS)]
+
+
+@pytest.mark.parametrize("launch", ["", "mpirun -n 1 "])
+def test_a_program_that_starts_mpi_itself_judges_and_the_job_ends(tpo, tiny_model, samples, program, tmp_path, launch):
+    """A judge which for each prompt runs this program, which starts MPI, and takes what it says for the score."""
+    (tmp_path / "prompts.jsonl").write_text('{"instruction":"x"}\n')
+    allowed = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1"
+    run = f"env {allowed} {launch}{command([])[-1]} generate --model {tiny_model} --k 1 --max-tokens 1 --thought none"
+    body = f"""
+import subprocess
+for line in sys.stdin:
+    r = json.loads(line)
+    out = {str(tmp_path)!r} + "/of-" + str(os.getpid()) + ".h5"
+    subprocess.run({run!r}.split() + ["--prompts", {str(tmp_path / 'prompts.jsonl')!r}, "--out", out], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    size = os.path.getsize(out)
+    print(json.dumps({{"id": r["id"], "scores": [size for x in r["responses"]]}}), flush=True)
+"""
+    tpo.ok("judge", "--samples", samples, "--judge", program(body), "--out", tmp_path / "s.h5", ranks=2)
+    assert all(value > 0 for _, _, _, ok, value, _ in read(tmp_path / "s.h5")[0] if ok)

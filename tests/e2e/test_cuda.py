@@ -11,6 +11,7 @@ import pytest
 
 import conftest
 import test_run
+import tiny
 
 BUILD = pathlib.Path(os.environ.get("TPO_CUDA_BUILD", conftest.ROOT / "build" / "emulated"))
 EMULATED = BUILD.name.startswith("emulated")
@@ -172,3 +173,39 @@ def test_ranks_that_share_a_gpu_train_as_those_with_their_own(tiny_model, tmp_pa
     result = run("dpo", "--model", tiny_model, "--pairs", pairs, "--out", tmp_path / "c.h5", "--backend", "cuda", "--batch", 1,
                  "--verbose", ranks=2, env=env)
     assert result.returncode == 0 and (b"share a GPU" in result.stderr) == (devices == 1), result.stderr
+
+
+def trained(folder, model, name, env=None, ranks=0):
+    """Losses and gradient norms of a bf16 training."""
+    pairs, metrics = folder / "pairs.jsonl", folder / f"{name}.jsonl"
+    rng = random.Random(5)
+    pairs.write_text("".join(json.dumps({f"{part}_ids": [rng.randrange(3, 250) for _ in range(40)]
+                                         for part in ("prompt", "chosen", "rejected")}) + "\n" for _ in range(4)))
+    ok("dpo", "--model", model, "--pairs", pairs, "--out", folder / f"{name}.h5", "--metrics", metrics, "--batch", 2, "--dtype", "bf16",
+       "--lr", "1e-3", "--backend", "cuda", ranks=ranks, env=env)
+    steps = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert len(steps) >= 2
+    return [(step["loss"], step["grad_norm"]) for step in steps]
+
+
+@emulated_only
+def test_a_gpu_with_less_shared_memory_trains_heads_of_128_to_the_same_bits(tmp_path):
+    model = tiny.make(tmp_path / "model", hidden=128, heads=1, kv_heads=1)
+    assert trained(tmp_path, model, "large") == trained(tmp_path, model, "small", {"TPO_EMULATION_SHARED": "101376"})
+
+
+@emulated_only
+def test_numbers_of_rows_that_cublaslt_refuses_change_nothing_or_end_in_one_message(tiny_model):
+    text = ok("logprobs", "--model", tiny_model, "--dtype", "bf16", "--backend", "cuda", stdin=sequences())
+    assert ok("logprobs", "--model", tiny_model, "--dtype", "bf16", "--backend", "cuda", stdin=sequences(),
+              env={"TPO_EMULATION_REFUSE": "133"}) == text
+    refused("logprobs", "--model", tiny_model, "--dtype", "bf16", "--backend", "cuda", stdin=sequences(),
+            env={"TPO_EMULATION_REFUSE": "133:all"}, words=["GPU 0", "x 133 over", "order of sums"])
+
+
+@emulated_only
+def test_two_ranks_with_a_gpu_each_update_weights_as_one_rank_does(tiny_model, tmp_path):
+    one = trained(tmp_path, tiny_model, "one")
+    two = trained(tmp_path, tiny_model, "two", {"TPO_EMULATION_DEVICES": "2"}, ranks=2)
+    for a, b in zip(one, two):
+        assert b == pytest.approx(a, rel=2e-2)

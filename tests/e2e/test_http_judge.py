@@ -4,68 +4,22 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from email.utils import formatdate
 
 import pytest
 
 import tiny
 from conftest import command, environment
 from fake_server import DROP, FakeServer, error, raw, reply
+from http_judging import PLAIN, PROMPT, SECRET, arguments, first_time, judge, rate, samples, samples_of, usable
 
 h5py = pytest.importorskip("h5py")
 
-SECRET = "PLANTED-SECRET-4410"
+__all__ = ["samples"]  # a fixture
 KEY = "sk-do-not-tell/0123456789"  # JSON may escape a slash
-THOUGHT = tiny.layout_with(SECRET)
-PROMPT = "Request: {instruction}\nAnswer: {response}\nRate it."
-# No proxy of the surroundings between us and the server, and no key of theirs.
-PLAIN = {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost", "TPO_JUDGE_KEY": "", "SSL_CERT_FILE": "",
-         "CURL_CA_BUNDLE": ""}
-
-
-@pytest.fixture(scope="module")
-def samples(tpo, tiny_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("samples")
-    tiny.write_prompts(folder / "prompts.jsonl", "p", 7)
-    (folder / "thought.yaml").write_text(THOUGHT)
-    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
-           "--temperature", 1, "--top-p", 1, "--max-tokens", 48, "--thought", folder / "thought.yaml")
-    return folder / "samples.h5"
-
-
-def arguments(samples, url, out, *settings, model="judge-1"):
-    args = ["judge", "--samples", samples, "--judge", f"http:{url}", "--out", out, "--set", f"judge.model={model}"]
-    for setting in settings:
-        args += ["--set", setting]
-    return args
-
-
-def read(path):
-    with h5py.File(path) as f:
-        return [{"id": f["prompt_id"][i].decode(), "k": int(f["k"][i]), "response": f["response"][i].decode(),
-                 "ok": bool(f["format_ok"][i]), "score": float(f["score"][i]), "detail": json.loads(f["score_detail"][i])}
-                for i in range(len(f["k"]))]
-
-
-def usable(path):
-    return [row for row in read(path) if row["ok"]]
-
-
-def answer_of(request):
-    return re.search(r"Answer: (.*)\nRate it\.$", request.user, re.S)[1]
-
-
-def rate(request):
-    return reply(f"Fair enough.\n[[{len(answer_of(request))}.5]]")
-
-
-def judge(tpo, tmp_path, samples, url, *settings, **kwargs):
-    out = tmp_path / "scored.h5"
-    tpo.ok(*arguments(samples, url, out, f"judge.prompt={PROMPT}", *settings), env=PLAIN, **kwargs)
-    return out
 
 
 @pytest.mark.parametrize("ranks", [0, 1, 2])
@@ -125,18 +79,6 @@ def test_no_more_requests_are_under_way_than_allowed(tpo, samples, tmp_path, ran
     assert server.most_in_flight >= min(limit, 2), "nothing ran at the same time"
 
 
-def first_time(trouble):
-    """The first request for each question gets `trouble`, the next a score."""
-    seen = set()
-
-    def behave(request):
-        if request.user in seen:
-            return rate(request)
-        seen.add(request.user)
-        return trouble(request) if callable(trouble) else trouble
-    return behave
-
-
 TROUBLES = {
     "429": error(429, "slow down"),
     "500": error(500, "oops"),
@@ -147,6 +89,10 @@ TROUBLES = {
     "cut-off": raw('{"choices":[{"mess', length=5000),
     "long-header": raw("{}", 200, {"X-Long": "x" * 150000}),
     "many-headers": raw("{}", 200, {f"X-{i}": "x" * 50000 for i in range(12)}),
+    "408": error(408, "took too long"),
+    "error-in-200": raw('{"error":{"message":"upstream fell over"}}'),
+    "error-502-in-200": raw('{"error":{"message":"upstream fell over","code":502}}'),
+    "error-in-choice": raw('{"choices":[{"message":{"content":"[[1"},"finish_reason":"error","error":{"message":"fell over"}}]}'),
     "half-json": raw('{"choices":[{"message":{"content":"[[5'),
 }
 
@@ -157,46 +103,6 @@ def test_passing_troubles_are_waited_out(tpo, samples, tmp_path, case, ranks):
         out = judge(tpo, tmp_path, samples, server.url, ranks=ranks)
     assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
     assert len(server.requests) == 2 * len({r.user for r in server.requests})
-
-
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_obeyed(tpo, samples, tmp_path, form):
-    def trouble(_):
-        after = "2" if form == "seconds" else formatdate(time.time() + 3, usegmt=True)  # dates have whole seconds
-        return error(429, "slow down", {"Retry-After": after})
-    with FakeServer(first_time(trouble)) as server:
-        out = judge(tpo, tmp_path, samples, server.url, "judge.concurrency=30")
-    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(out))
-    times = {}
-    for request in server.requests:
-        times.setdefault(request.user, []).append(request.time)
-    for first, second in times.values():
-        assert 1.9 < second - first < 10
-
-
-@pytest.mark.parametrize("ranks", [0, 2])
-def test_a_server_that_asks_to_wait_for_long_ends_it_and_what_was_answered_is_kept(tpo, samples, tmp_path, ranks):
-    settings = [f"judge.prompt={PROMPT}", "judge.concurrency=1", "judge.retries=9", "judge.max_failed=1"]
-
-    def behave(request):
-        return rate(request) if request.number < 3 else error(429, "come back later", {"Retry-After": "601"})
-    with FakeServer(behave) as server:
-        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, code=1, ranks=ranks)
-        assert "asks to wait for 601 s" in text and "come back later" in text and "--resume" in text
-        assert f"the answers so far are kept in {tmp_path}/judge-cache: " in text
-        assert len(server.requests) <= 3 + max(ranks, 1) and not (tmp_path / "s.h5").exists()
-        answered, n, server.behave = {r.user for r in server.requests[:3]}, len(server.requests), rate
-        tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN, ranks=ranks)
-        assert answered.isdisjoint({r.user for r in server.requests[n:]})
-    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
-
-
-def samples_of(tpo, tiny_model, folder, n):
-    """Three responses to each of n prompts."""
-    tiny.write_prompts(folder / "prompts.jsonl", "p", n)
-    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3,
-           "--thought", "none", "--temperature", 1, "--top-p", 1, "--max-tokens", 12)
-    return folder / "samples.h5"
 
 
 def test_no_rank_waits_longer_than_the_deadline_for_a_slow_server(tpo, tiny_model, tmp_path):
@@ -267,11 +173,13 @@ WRONG = {"400": (error(400, "too long a prompt"), "HTTP 400: too long a prompt")
          "null": (raw('{"choices":[{"message":{"content":null},"finish_reason":"length"}]}'), "finish_reason length"),
          "number": (raw('{"choices":[{"message":{"content":7}}]}'), "no text at choices[0]"),
          "list": (raw('[1,2]'), "no text at choices[0]"),
-         "error-in-200": (raw('{"error":{"message":"upstream fell over"}}'), "upstream fell over"),
+         "error-in-200": (raw('{"error":{"message":"too long","type":"invalid_request_error"}}'),
+                          "HTTP 400: an error in place of an answer: too long"),
          "text": (reply("I like it."), "no number that judge.pattern finds in the answer: I like it."),
-         "words": (reply("[[good]]"), "no number"), "infinite": (reply("[[inf]]"), "no number"), "nan": (reply("[[nan]]"), "no number"),
-         "huge-number": (reply("[[" + "9" * 500 + "]]"), "no number"), "hex": (reply("[[0x10]]"), "no number"),
-         "empty": (reply(""), "no number"), "nul": (reply("[[\u00005]]"), "no number")}
+         "words": (reply("[[good]]"), "judge.pattern matched [[good]], which is no number"),
+         "infinite": (reply("[[inf]]"), "is no number"), "nan": (reply("[[nan]]"), "is no number"),
+         "huge-number": (reply("[[" + "9" * 500 + "]]"), "a number that is too large"), "hex": (reply("[[0x10]]"), "is no number"),
+         "empty": (reply(""), "no number"), "nul": (reply("[[\u00005]]"), "is no number")}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -291,7 +199,7 @@ def test_no_json_is_asked_for_again_and_then_no_score(tpo, samples, tmp_path):
     assert all("not valid JSON" in row["detail"]["error"] for row in usable(out))
 
 
-@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 17 << 20, "more than 16384 KiB")])
+@pytest.mark.parametrize("tokens, size, words", [(1024, 200 << 10, "more than 128 KiB"), (10000000, 5 << 20, "more than 4096 KiB")])
 def test_a_flood_is_cut_off(tpo, samples, tmp_path, tokens, size, words):
     flood = reply("x" * size)
     with FakeServer(lambda _: flood) as server:
@@ -316,6 +224,9 @@ def test_a_long_answer_is_shortened_in_the_detail(tpo, samples, tmp_path):
 FATAL = {"401": (error(401, "Incorrect API key provided"), ["HTTP 401", "Incorrect API key provided", "TPO_JUDGE_KEY"]),
          "403": (error(403, "no"), ["HTTP 403", "TPO_JUDGE_KEY"]),
          "404": (error(404, "The model `judge-1` does not exist"), ["HTTP 404", "does not exist", "judge.model"]),
+         "402": (error(429, "nothing left")  | {"body": b'{"error":{"message":"nothing left","code":"insufficient_quota"}}'},
+                 ["HTTP 402: nothing left"]),
+         "403-in-200": (raw('{"error":{"message":"not for you","code":403}}'), ["HTTP 403", "not for you", "TPO_JUDGE_KEY"]),
          "301": (raw("", 301, {"Location": "http://127.0.0.1:1/elsewhere"}), ["HTTP 301", "redirects"])}
 
 
@@ -325,7 +236,7 @@ def test_a_wrong_key_address_or_model_ends_it_with_one_message(tpo, samples, tmp
     with FakeServer(lambda _: answer) as server:
         text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", "judge.max_failed=1"), env=PLAIN, ranks=ranks, code=1)
     assert all(word in text for word in words) and server.url in text
-    assert len(re.findall("HTTP " + case, text)) == 1 and not (tmp_path / "s.h5").exists()
+    assert len(re.findall("HTTP " + case[:3], text)) == 1 and not (tmp_path / "s.h5").exists()
     assert len(server.requests) <= 16
     if not ranks:
         assert len(text.splitlines()) == 2 and "judge-cache" in text.splitlines()[0]
@@ -336,16 +247,6 @@ def test_a_server_that_is_not_there_is_told(tpo, samples, tmp_path, ranks):
     text = tpo.fails(*arguments(samples, "http://127.0.0.1:9/v1", tmp_path / "s.h5", "judge.retries=1", "judge.max_failed=1"),
                      env=PLAIN, ranks=ranks, code=1)
     assert "http://127.0.0.1:9/v1/chat/completions can't be reached, 2 attempts" in text
-
-
-def test_a_server_that_dies_for_good_ends_it(tpo, tiny_model, tmp_path):
-    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 60)
-    tpo.ok("generate", "--model", tiny_model, "--prompts", tmp_path / "prompts.jsonl", "--out", tmp_path / "samples.h5", "--k", 3,
-           "--thought", "none", "--max-tokens", 4)
-    with FakeServer(lambda _: error(500, "dead")) as server:
-        text = tpo.fails(*arguments(tmp_path / "samples.h5", server.url, tmp_path / "s.h5", "judge.retries=0", "judge.max_failed=1"),
-                         env=PLAIN, code=1)
-    assert "left 100 questions in a row without an answer" in text and "dead" in text and len(server.requests) < 180
 
 
 def test_requests_and_tokens_are_counted_over_all_ranks(tpo, samples, tmp_path):
@@ -366,7 +267,7 @@ def test_requests_and_tokens_are_counted_over_all_ranks(tpo, samples, tmp_path):
         with h5py.File(out) as f:
             text = f.attrs["judge_counts"]
         return json.loads(text.decode() if isinstance(text, bytes) else text)
-    expected = {"responses": n, "failed": 0, "unparsable": unparsable, "requests": 2 * questions - 1, "retries": questions - 1,
+    expected = {"responses": n, "failed": 0, "unparsable": unparsable, "no_match": unparsable, "requests": 2 * questions - 1, "retries": questions - 1,
                 "cached": 0, "repeated": n - questions, "truncated": 0, "prompt_tokens": 11 * questions,
                 "completion_tokens": 3 * questions}
     assert unparsable >= 1 and told() == expected
@@ -427,6 +328,23 @@ def test_reasons_for_failures_are_told_though_they_are_few_enough(tpo, samples, 
     assert result.returncode == 0 and b"no score to 1 response: once HTTP 400: not this one\n" in result.stderr
 
 
+def test_reasons_of_a_kind_are_told_together_with_an_example(tpo, samples, tmp_path):
+    """Where each is another: the answers that held no number, and what a server says of each question."""
+    def behave(request):
+        if request.number < 2:
+            return error(503, f"closed until {request.number}") if request.number else rate(request)
+        return error(400, f"too long: {request.number}") if request.number % 3 == 0 else reply(f"I like it: {request.number}.")
+    with FakeServer(behave) as server:
+        settings = [f"judge.prompt={PROMPT}", "judge.max_failed=1", "judge.concurrency=1", "judge.retries=0"]
+        result = tpo(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
+    text = result.stderr.decode()
+    told = re.search(r"the judge gave no score to (\d+) responses: (.*)", text)
+    assert result.returncode == 0 and told
+    assert re.fullmatch(r"(\d+) times no number that judge.pattern finds in the answer, such as: I like it: 2\.; "
+                        r"(\d+) times HTTP 400, such as: too long: 3; once no answer in 1 attempts, the last: HTTP 503: closed until 1", told[2])
+    assert int(told[1]) == 1 + sum(map(int, re.findall(r"(\d+) times", told[2])))
+
+
 def test_only_a_judge_that_asks_a_server_keeps_answers(tpo, samples, tmp_path):
     result = tpo("judge", "--samples", samples, "--judge", "rule", "--out", tmp_path / "s.h5")
     assert result.returncode == 0 and b"kept" not in result.stderr and not (tmp_path / "judge-cache").exists()
@@ -450,26 +368,64 @@ def test_a_cache_that_cannot_be_written_is_an_error(tpo, samples, tmp_path):
     assert str(tmp_path / "file") in text
 
 
-def test_interruption_stops_it_soon_and_what_was_answered_is_kept(samples, tpo, tmp_path):
-    asked, settings = threading.Event(), [f"judge.prompt={PROMPT}", f"judge.cache={tmp_path / 'cache'}", "judge.concurrency=1"]
+@pytest.mark.parametrize("how, ranks", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGUSR1, 2)])
+def test_what_is_under_way_at_a_signal_gets_some_seconds_and_is_kept(samples, tpo, tmp_path, how, ranks):
+    """Two of the answers under way come soon, the others never do."""
+    asked, settings, never = threading.Event(), [f"judge.prompt={PROMPT}", "judge.concurrency=4"], threading.Event()
 
     def behave(request):
-        if request.number >= 3:
+        if request.number == 7:
             asked.set()
-            time.sleep(5)
+        if request.number in (4, 5):
+            asked.wait(30)
+            time.sleep(0.7)
+        elif request.number > 5:
+            never.wait(30)
         return rate(request)
     with FakeServer(behave) as server:
-        job = subprocess.Popen(command(arguments(samples, server.url, tmp_path / "s.h5", *settings)), env=environment(PLAIN),
-                               stderr=subprocess.PIPE)
+        args = command(arguments(samples, server.url, tmp_path / "s.h5", *settings), ranks=ranks)[4:]  # no `timeout`, which ends it soon
+        job = subprocess.Popen(args, env=environment(PLAIN), stderr=subprocess.PIPE, text=True)
         assert asked.wait(30)
+        time.sleep(0.2)
         start = time.time()
-        job.terminate()  # `timeout`, which hands it on
-        _, text = job.communicate(timeout=20)
-        assert time.time() - start < 2 and job.returncode in (124, 143) and b"signal 15" in text
+        job.send_signal(how)
+        text = job.communicate(timeout=20)[1]
+        assert 4 < time.time() - start < 10 and f"stopped by signal {int(how)} while judging" in text
+        told = re.search(r"of (\d) requests under way (\d) were answered within 5 s and (\d) are lost; (at least )?(\d) answers are kept in "
+                         + re.escape(f"{tmp_path}/judge-cache"), text)
+        assert told and int(told[1]) == int(told[2]) + int(told[3]) and ": the same command goes on" in text
+        if not ranks:
+            assert told.groups() == ("4", "2", "2", None, "6")
+        never.set()
         server.behave = rate
         n = len(server.requests)
+        assert n == 8, "nothing more is asked after a signal"
         tpo.ok(*arguments(samples, server.url, tmp_path / "s.h5", *settings), env=PLAIN)
-        assert {r.user for r in server.requests[:3]}.isdisjoint({r.user for r in server.requests[n:]})
+        assert {r.user for r in server.requests[:6]}.isdisjoint({r.user for r in server.requests[n:]})
+    assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+def test_a_signal_ends_it_at_once_when_nothing_is_under_way_and_a_second_one_in_any_case(samples, tpo, tmp_path):
+    asked = threading.Event()
+
+    def behave(request):
+        asked.set()
+        return error(503, "later", {"Retry-After": "9"}) if request.number == 0 else time.sleep(30)
+    args = command(arguments(samples, "URL", tmp_path / "s.h5", "judge.concurrency=1"))[4:]
+    with FakeServer(behave) as server:
+        args = [arg.replace("URL", server.url) for arg in args]
+        for signals in (1, 2):
+            job = subprocess.Popen(args, env=environment(PLAIN), stderr=subprocess.PIPE, text=True)
+            assert asked.wait(30)
+            asked.clear()
+            time.sleep(0.3)
+            start = time.time()
+            for _ in range(signals):
+                job.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            text = job.communicate(timeout=20)[1]
+            assert time.time() - start < 3 and job.returncode in (-signal.SIGINT, 130)
+            assert ("stopped by signal 2 while judging; 0 answers" in text) == (signals == 1)
 
 
 def traces(folder):
@@ -658,12 +614,14 @@ def test_a_key_in_the_open_is_warned_of(tpo, samples, tmp_path):
     assert result.returncode == 1 and b"without encryption" in result.stderr and KEY.encode() not in result.stderr
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost.", "0.0.0.0", "[::ffff:127.0.0.1]"])
 def test_what_goes_to_this_machine_goes_through_no_proxy(tpo, samples, tmp_path, host):
+    """Nor is a key warned of that stays on it."""
     with FakeServer(lambda _: reply("[[3]]")) as server, FakeServer(lambda _: reply("[[4]]")) as proxy:
         through = proxy.url.removesuffix("/v1")
         env = {**PLAIN, "no_proxy": "", "NO_PROXY": "", "http_proxy": through, "all_proxy": through, "ALL_PROXY": through,
                "TPO_JUDGE_KEY": KEY}
         url = server.url.replace("127.0.0.1", host)
-        tpo.ok(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
-        assert server.requests and not proxy.requests
+        result = tpo(*arguments(samples, url, tmp_path / "s.h5", "judge.cache="), env=env)
+        assert result.returncode == 0, result.stderr.decode()
+        assert server.requests and not proxy.requests and b"without encryption" not in result.stderr

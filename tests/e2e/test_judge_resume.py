@@ -96,13 +96,19 @@ def test_a_stopped_judging_goes_on(judge, program, tmp_path, how, ranks, then):
     assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes() and not journal(tmp_path).exists()
 
 
-def test_other_work_is_begun_anew_or_refused(judge, program, tmp_path):
+def test_other_work_is_set_aside_or_refused(judge, program, tmp_path):
     stop(judge, program, signal.SIGKILL, 0)
+    before = {path.name: path.read_bytes() for path in journal(tmp_path).iterdir()}
     result = judge("out.h5", "--resume", "--set", "judge.strict=false")
     text = result.stderr.decode()
     assert result.returncode == 2 and "`judge.strict: true` there, `judge.strict: false` now" in text
     result = judge("out.h5", "--set", "judge.strict=false")
-    assert result.returncode == 0 and b"begun anew" in result.stderr and len(asked(program)) == N
+    aside = tmp_path / "out.h5.journal.1"
+    assert result.returncode == 0 and f"what it keeps is now in {aside}, nothing of it is lost".encode() in result.stderr
+    assert len(asked(program)) == N and {path.name: path.read_bytes() for path in aside.iterdir()} == before
+    assert not journal(tmp_path).exists()
+    aside.rename(journal(tmp_path))
+    assert judge("out.h5", "--resume").returncode == 0 and 0 < len(asked(program)) < N, "it is gone on from"
     result = judge("out.h5", "--resume")
     assert result.returncode == 0 and b"nothing is kept there" in result.stderr and len(asked(program)) == N
 
@@ -112,8 +118,10 @@ def test_a_program_that_was_changed_is_another_judge(judge, program, tmp_path):
     (program / "judge.py").write_text(PROGRAM.replace("len(t) for t in texts]", "-len(t) for t in texts]", 1))
     result = judge("out.h5", "--resume")
     assert result.returncode == 2 and b"`judge program " in result.stderr and b"judge.py: " in result.stderr
-    result = judge("out.h5")
-    assert result.returncode == 0 and b"begun anew" in result.stderr and len(asked(program)) == N
+    (tmp_path / "out.h5.journal.1").mkdir()  # of an earlier time
+    result = judge("out.h5", ranks=2)
+    assert result.returncode == 0 and b"what it keeps is now in " in result.stderr and len(asked(program)) == N
+    assert list((tmp_path / "out.h5.journal.2").iterdir()) and not list((tmp_path / "out.h5.journal.1").iterdir())
     with h5py.File(tmp_path / "out.h5") as f:
         assert (f["score"][:] <= 0).all()
 

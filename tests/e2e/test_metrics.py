@@ -390,8 +390,8 @@ def test_with_the_start_model_as_reference_both_distances_are_there(tpo, configu
 
 
 def test_a_judge_that_compares_is_asked_for_win_rates(tpo, configure, tmp_path):
-    judge = tiny.make(tmp_path / "judge", context=4096, seed=9)
-    more = f'judge: {{kind: "pairwise:{judge}", max_tokens: 12, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}'
+    judge = tiny.end_often(tiny.make(tmp_path / "judge", context=4096, seed=9))
+    more = f'judge: {{kind: "pairwise:{judge}", max_tokens: 128, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}'
     config, base = configure(tmp_path, "direct", thought="none", iterations=1, more=more)
     tpo.ok("run", config)
     config, run_dir = configure(tmp_path, "run", baseline=base, more=more)

@@ -12,12 +12,12 @@ SECRET = "PLANTED-SECRET-4410"
 THOUGHT = tiny.layout_with(SECRET)
 
 # Random weights say random letters: the last a, b or c among them is the verdict.
-LETTERS = ["--set", "judge.pattern=(?i)([abc])", "--set", "judge.temperature=1", "--set", "judge.max_tokens=12"]
+LETTERS = ["--set", "judge.pattern=(?i)([abc])", "--set", "judge.temperature=1", "--set", "judge.max_tokens=128"]
 
 
 @pytest.fixture(scope="module")
 def judge_model(tmp_path_factory):
-    return tiny.make(tmp_path_factory.mktemp("judge") / "model", context=4096, seed=9)
+    return tiny.end_often(tiny.make(tmp_path_factory.mktemp("judge") / "model", context=4096, seed=9))
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,9 @@ def test_fewer_comparisons_are_made_when_asked_for(tpo, samples, judge_model, tm
 
 def test_answers_without_a_verdict_leave_all_equal_and_are_told(tpo, samples, judge_model, tmp_path):
     result = tpo("judge", "--samples", samples, "--judge", f"pairwise:{judge_model}", "--out", tmp_path / "o.h5", "--set",
-                 "judge.max_tokens=4")
-    assert result.returncode == 0 and re.search(rb"(\d\d) of \1 answers hold no verdict", result.stderr)
+                 "judge.max_tokens=1")
+    assert result.returncode == 0 and re.search(rb"(\d\d) of \1 answers so far have no verdict", result.stderr)
+    assert re.search(rb"60 of the judge's answers had no verdict: .*were cut off by judge.max_tokens", result.stderr)
     for details in judged(tpo, tmp_path / "o.h5").values():
         assert [(d["elo"], d["unparsable"]) for d in details] == [(0, 6)] * 4
 
@@ -179,7 +180,7 @@ def run_file(policy, judge_model, tmp_path):
 model: {{path: {policy}, dtype: fp32}}
 thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
 data: {{train: {tmp_path}/train.jsonl, validation: {tmp_path}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 2}}
-judge: {{kind: "pairwise:{judge_model}", max_tokens: 12, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}
+judge: {{kind: "pairwise:{judge_model}", max_tokens: 128, temperature: 1, pattern: "(?i)([abc])", max_failed: 1}}
 sampling: {{k: 3, temperature: 1, top_p: 1, max_tokens: 32, slots: 8}}
 train: {{batch: 4, epochs: 1, warmup: 0}}
 run: {{dir: {tmp_path}/run, iterations: 1, validation_temperature: 1, deadline: 60}}
@@ -220,7 +221,7 @@ def test_a_run_refuses_a_broken_judge_before_it_samples(tpo, tiny_model, tmp_pat
 
 
 def test_a_real_model_gives_verdicts(tpo, samples, smollm2, tmp_path):
-    settings = ["--set", "judge.max_tokens=48", "--set", "judge.comparisons=4", "--set",
+    settings = ["--set", "judge.max_tokens=256", "--set", "judge.comparisons=4", "--set",
                 "judge.prompt=Request: {instruction}\n\nAnswer A: {response_a}\n\nAnswer B: {response_b}\n\nWhich answer is "
                 "better, A or B? Reply with one letter.", "--set", "judge.pattern=\\b([ABC])\\b"]
     details = judge(tpo, samples, smollm2, tmp_path / "o.h5", *settings)

@@ -293,6 +293,19 @@ def test_a_run_that_goes_on_is_not_finished_until_it_is(tpo, finished, one_itera
     assert json.loads((other / "manifest.json").read_text())["done"] is True
 
 
+@pytest.mark.parametrize("before, step", [('{"seconds":400,"step":100,"state":50,"checkpoint":50}', 100),
+                                          ('{"seconds":400,"step":1e300,"state":50,"checkpoint":50}', 0), ("[", 0)])
+def test_what_a_stop_takes_is_measured_over_all_of_a_run(tpo, finished, one_iteration, tmp_path, before, step):
+    """The longest step of all, and the last state and checkpoint. What isn't such a file counts for nothing."""
+    assert set(json.loads((finished[1] / "notice.json").read_text())) == {"seconds", "step", "state", "checkpoint"}
+    other = shutil.copytree(one_iteration, tmp_path / "run")
+    (other / "notice.json").write_text(before)
+    tpo.ok("run", finished[0], "--run-dir", other, "--resume", "--set", "train.epochs=1", "--allow-changes", ranks=2, env=EPOCH)
+    notice = json.loads((other / "notice.json").read_text())
+    assert step <= notice["step"] < step + 30 and 0 < notice["state"] < 30 and 0 < notice["checkpoint"] < 30
+    assert 2 * step < notice["seconds"] < 2 * step + 180
+
+
 def test_a_run_pairs_and_takes_the_reference_as_configured(tpo, finished, tiny_model, tmp_path):
     """Mode `all` has every two outputs of a prompt whose scores differ, in place of the best and the worst; the reference
     `seed` is the start model in the second iteration too, where `previous` is the first one's result."""

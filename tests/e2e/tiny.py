@@ -94,6 +94,13 @@ def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=1536,
     return folder
 
 
+def end_often(folder):
+    """Lets every twelfth token end an output: random weights draw one soon, and the output is not cut off."""
+    vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(2, vocab, 12))}))
+    return folder
+
+
 def write_prompts(path, name, n):
     """Instructions with checks that random bytes sometimes pass: letters that must or must not be frequent."""
     with open(path, "w") as f:

@@ -184,9 +184,29 @@ static void abort_ends_what_a_peer_does_not_join(ncclComm_t comm, int me)
   nanosleep(&interval, NULL);
   CHECK(cudaStreamQuery(stream) == cudaErrorNotReady);
   CHECK(ncclCommAbort(comm) == ncclSuccess);
-  CHECK(cudaStreamQuery(stream) == cudaSuccess);
-  cudaGetLastError();
+  CHECK(cudaStreamQuery(stream) == cudaErrorNotReady); /* it takes a moment */
+  wait_done();
   MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* Rank 0 has begun a collective that nobody joins. */
+static void a_stream_is_not_destroyed_under_a_collective(ncclComm_t comm, int me)
+{
+  if (size > 1 && me == 0) {
+    buffer<float> x(std::vector<float>(32, 1.0f));
+    cudaStream_t doomed;
+    CHECK(cudaStreamCreateWithFlags(&doomed, cudaStreamNonBlocking) == cudaSuccess);
+    CHECK(ncclAllReduce(x.data, x.data, 32, ncclFloat, ncclSum, comm, doomed) == ncclSuccess);
+    CHECK(ncclCommAbort(comm) == ncclSuccess);
+    CHECK(cudaStreamDestroy(doomed) == cudaSuccess);
+    CHECK(cudaDeviceSynchronize() == cudaErrorIllegalState);
+    CHECK(strstr(tpo_emulation_last_error(), "destroyed while a collective") != NULL);
+    cudaDeviceReset();
+    MPI_Barrier(MPI_COMM_WORLD);
+    return;
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  CHECK(ncclCommAbort(comm) == ncclSuccess);
 }
 
 static void disagreement_is_told(ncclComm_t comm, int me)
@@ -240,6 +260,8 @@ int main(void)
   CHECK(ncclCommDestroy(second) == ncclSuccess);
   abort_ends_what_a_peer_does_not_join(comm, rank);
   disagreement_is_told(open_communicator(0, &me), me);
+  ncclComm_t doomed = open_communicator(0, &me);
+  a_stream_is_not_destroyed_under_a_collective(doomed, me);
   chosen_collective_fails(open_communicator(0, &me));
   cudaStreamDestroy(stream);
   MPI_Finalize();

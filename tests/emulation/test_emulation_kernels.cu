@@ -215,6 +215,30 @@ static void threads_at_different_barriers_are_an_error(void **)
   assert_contains(tpo_emulation_last_error(), "different __syncthreads");
 }
 
+__global__ void counted_barriers(int *out, int split)
+{
+  TPO_SHARED(int, seen, 64);
+  seen[threadIdx.x] = static_cast<int>(threadIdx.x);
+  if (static_cast<int>(threadIdx.x) < split) {
+    block_barrier<64>();
+    out[threadIdx.x] = seen[63 - threadIdx.x];
+  } else {
+    block_barrier<64>();
+    out[threadIdx.x] = seen[63 - threadIdx.x];
+  }
+}
+
+static void warps_may_come_to_a_counted_barrier_in_different_places(void **)
+{
+  device_array<int> out(96);
+  TPO_LAUNCH(counted_barriers, 1, 64, 0, 0, out.data, 32);
+  assert_ok(finish());
+  for (int i = 0; i < 64; i++) assert_int_equal(out.host()[static_cast<size_t>(i)], 63 - i);
+  TPO_LAUNCH(counted_barriers, 1, 32, 0, 0, out.data, 32);
+  assert_error(finish(), cudaErrorLaunchFailure);
+  assert_contains(tpo_emulation_last_error(), "a barrier for 64 threads in a block of 32");
+}
+
 __global__ void half_shuffles(int *out, int lanes)
 {
   if (static_cast<int>(threadIdx.x % 32) < lanes) out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1, 1);
@@ -388,6 +412,7 @@ int main(void)
       emulation_test(shared_memory_starts_undefined_in_every_block),
       emulation_test(divergent_barrier_is_an_error),
       emulation_test(threads_at_different_barriers_are_an_error),
+      emulation_test(warps_may_come_to_a_counted_barrier_in_different_places),
       emulation_test(incomplete_warp_operation_is_an_error),
       emulation_test(lanes_at_different_operations_are_an_error),
       emulation_test(mma_of_ldmatrix_is_the_product),

@@ -217,6 +217,72 @@ static void unknown_combinations_are_refused(void **)
   assert_contains(tpo_emulation_last_error(), "D is less aligned");
 }
 
+static int answers(multiplication &product, const matrix &a, const matrix &d, uint32_t reductions,
+                   cublasLtMatmulHeuristicResult_t (&found)[4])
+{
+  cublasLtMatmulPreference_t preference;
+  int n = 0;
+  assert_int_equal(cublasLtMatmulPreferenceCreate(&preference), 0);
+  assert_int_equal(cublasLtMatmulPreferenceSetAttribute(preference,
+                                                        CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                        &reductions, sizeof reductions),
+                   0);
+  assert_int_equal(cublasLtMatmulAlgoGetHeuristic(product.handle, product.desc, a.layout, a.layout, d.layout,
+                                                  d.layout, preference, 4, found, &n),
+                   0);
+  cublasLtMatmulPreferenceDestroy(preference);
+  return n;
+}
+
+static void k_is_split_only_where_the_preference_allows_it(void **)
+{
+  matrix a(CUDA_R_32F, 4, 4, 4, 1), d(CUDA_R_32F, 4, 4, 4, 3);
+  multiplication product(false, false);
+  for (uint32_t reductions : {0u, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_MASK)}) {
+    cublasLtMatmulHeuristicResult_t found[4];
+    int n = answers(product, a, d, reductions, found), split = 0;
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++) {
+      int32_t splits = 0;
+      assert_int_equal(cublasLtMatmulAlgoConfigGetAttribute(&found[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+                                                            &splits, sizeof splits, NULL),
+                       0);
+      split += splits > 1;
+    }
+    assert_int_equal(split, reductions ? 1 : 0);
+  }
+}
+
+static void chosen_numbers_of_rows_are_refused(void **)
+{
+  matrix a(CUDA_R_32F, 4, 4, 4, 1), d(CUDA_R_32F, 4, 4, 4, 3);
+  multiplication product(false, false);
+  cublasLtMatmulHeuristicResult_t found[4], result;
+  answers(product, a, d, 0, found);
+  cublasLtMatmulAlgo_t alone = found[0].algo;
+  const uint16_t cluster = CUBLASLT_CLUSTER_SHAPE_1x1x1;
+  assert_int_equal(cublasLtMatmulAlgoConfigSetAttribute(&alone, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID,
+                                                        &cluster, sizeof cluster),
+                   0);
+  const struct {
+    const char *rule;
+    cublasStatus_t any, single;
+  } cases[] = {{"5", CUBLAS_STATUS_SUCCESS, CUBLAS_STATUS_SUCCESS},
+               {"4", CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_SUCCESS},
+               {"4:all", CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_NOT_SUPPORTED}};
+  for (const auto &c : cases) {
+    setenv("TPO_EMULATION_REFUSE", c.rule, 1);
+    assert_int_equal(cublasLtMatmulAlgoCheck(product.handle, product.desc, a.layout, a.layout, d.layout,
+                                             d.layout, &found[0].algo, &result),
+                     c.any);
+    assert_int_equal(cublasLtMatmulAlgoCheck(product.handle, product.desc, a.layout, a.layout, d.layout,
+                                             d.layout, &alone, &result),
+                     c.single);
+    assert_int_equal(product.run(1, a, a, 0, d), c.any); /* the check is no more than what a product does */
+  }
+  unsetenv("TPO_EMULATION_REFUSE");
+}
+
 static void product_is_captured_by_graphs(void **)
 {
   matrix a(CUDA_R_32F, 4, 4, 4, 1), d(CUDA_R_32F, 4, 4, 4, 3);
@@ -249,6 +315,8 @@ int main(void)
       emulation_test(column_does_not_depend_on_the_others),
       emulation_test(zero_beta_ignores_what_was_there),
       emulation_test(unknown_combinations_are_refused),
+      emulation_test(k_is_split_only_where_the_preference_allows_it),
+      emulation_test(chosen_numbers_of_rows_are_refused),
       emulation_test(product_is_captured_by_graphs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static int setup_cuda_bf16_heads_of_64(void **state)
 static int reset_short(void **state)
 {
   reset(state);
-  w.sampling.max_tokens = 14;
+  w.sampling.max_tokens = few_rounds ? 7 : 14;
   w.run_ahead = TPO_RUN_AHEAD_AUTO;
   return 0;
 }
@@ -69,7 +69,7 @@ static void sample_does_not_depend_on_slots_blocks_chunks_or_order(void **state)
   static const struct {
     int slots, block_tokens, prefill_chunk;
   } settings[] = {{1, 16, 512}, {3, 7, 5}, {15, 32, 40}};
-  for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+  for (size_t i = few_rounds ? 1 : 0; i < (few_rounds ? 2 : sizeof settings / sizeof settings[0]); i++) {
     w.sampling.slots = settings[i].slots;
     for (int j = 0; j < n_prompts; j++) w.order[j] = (3 * j + (int)i) % n_prompts;
     struct tpo_samples got = run((struct tpo_engine_options){.block_tokens = settings[i].block_tokens,
@@ -121,13 +121,14 @@ static void too_little_memory_names_what_helps(void **state)
 static bool leave_memory(size_t bytes)
 {
   const struct tpo_ops *ops = tpo_ops(w.be);
-  const size_t whole = (size_t)64 << 30; /* what the emulation has by default */
+  const size_t whole = (size_t)8 << 30; /* what the emulation has by default */
   size_t available = ops->memory_available(w.be);
   char text[32];
-  if (available > whole) return false;
+  if (!strstr(tpo_backend_describe(w.be), "emulated")) return false;
   snprintf(text, sizeof text, "%zu", whole - available + bytes);
   setenv("TPO_EMULATION_MEMORY", text, 1);
-  return ops->memory_available(w.be) == bytes;
+  assert_int_equal(ops->memory_available(w.be), bytes);
+  return true;
 }
 
 static void too_little_gpu_memory_names_what_helps(void **state)

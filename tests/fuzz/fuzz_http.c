@@ -25,11 +25,13 @@ static void shown_well(const char *text, const char *key)
 
 static void read_body(struct part body, const char *key)
 {
-  char shown[HTTP_TEXT] = "", why[HTTP_TEXT] = "";
+  char why[HTTP_TEXT] = "";
+  struct http_told told;
   struct http_reply reply;
   const char *bytes = (const char *)body.data;
-  http_error_text(bytes, body.len, key, shown);
-  shown_well(shown, key);
+  http_read_error(bytes, body.len, key, &told);
+  shown_well(told.text, key);
+  CLAIM(told.status == 0 || (told.status >= 400 && told.status < 600), "%d", told.status);
   enum http_reading reading = http_read_reply(bytes, body.len, key, &reply, why);
   CLAIM((reading == HTTP_READ) == (reply.text != NULL), "%d", (int)reading);
   shown_well(why, key);

@@ -34,6 +34,53 @@ static void a_command_is_split_as_a_shell_would(void **state)
   expect_words("a $HOME * | ;", (const char *[]){"a", "$HOME", "*", "|", ";", NULL});
 }
 
+static bool has_variable(char *const *environment, const char *name)
+{
+  size_t len = strlen(name);
+  for (; *environment; environment++)
+    if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=') return true;
+  return false;
+}
+
+static void environment_has_nothing_that_tells_a_rank_who_it_is(void **state)
+{
+  (void)state;
+  static const char *const gone[] = {"OMPI_COMM_WORLD_RANK",
+                                     "OMPI_MCA_ess_base_jobid",
+                                     "PMIX_RANK",
+                                     "PMI_FD",
+                                     "PMI2_X",
+                                     "PRTE_LAUNCHED",
+                                     "HYDRA_X",
+                                     "HYDI_X",
+                                     "MPI_LOCALRANKID",
+                                     "MV2_COMM_WORLD_RANK",
+                                     "SLURM_STEP_ID",
+                                     "SLURM_STEPID",
+                                     "SLURM_PROCID",
+                                     "SLURM_NTASKS",
+                                     "SLURM_LOCALID",
+                                     "SLURM_PMIX_PORT",
+                                     "SECRET_NAME"};
+  static const char *const there[] = {"SLURM_JOB_ID", "SLURM_NTASKS_PER_NODE", "SLURM_PROCIDS", "MPI_HOME",
+                                      "PATH",         "SECRET_NAMES",          "MY_OMPI_X"};
+  struct tpo_error err = {0};
+  for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) setenv(gone[i], "1", 1);
+  for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+    setenv(there[i], "/bin", strcmp(there[i], "PATH") != 0);
+  char **environment = judge_program_environment("SECRET_NAME", &err);
+  assert_non_null(environment);
+  for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+    if (has_variable(environment, gone[i])) fail_msg("%s is there", gone[i]);
+    unsetenv(gone[i]);
+  }
+  for (size_t i = 0; i < sizeof there / sizeof *there; i++) {
+    if (!has_variable(environment, there[i])) fail_msg("%s is gone", there[i]);
+    if (strcmp(there[i], "PATH") != 0) unsetenv(there[i]);
+  }
+  free(environment);
+}
+
 static void a_command_without_words_or_with_an_open_quote_is_refused(void **state)
 {
   (void)state;
@@ -426,6 +473,7 @@ int main(int argc, char **argv)
   if (argc == 2 && strcmp(argv[1], "answer-big") == 0) return answer_big();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_command_is_split_as_a_shell_would),
+      cmocka_unit_test(environment_has_nothing_that_tells_a_rank_who_it_is),
       cmocka_unit_test(a_command_without_words_or_with_an_open_quote_is_refused),
       WITH_FOLDER(a_program_that_is_not_there_is_refused),
       WITH_FOLDER(answers_become_scores_and_null_a_failure),

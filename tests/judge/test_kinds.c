@@ -17,7 +17,7 @@ static void every_kind_of_the_list_has_a_judge(void **state)
     if (i != JUDGE_KIND_HTTPS) assert_contains(tpo_judge_kinds(), config.kind);
   }
   assert_string_equal(tpo_judge_kinds(),
-                      "rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM or route");
+                      "rule, reward:DIR, pairwise:DIR, http:URL, command:PROGRAM, route or sum");
 }
 
 static void a_name_is_what_stands_before_the_colon(void **state)

@@ -263,14 +263,14 @@ static void a_judge_that_is_no_route_takes_every_instruction(void **state)
   struct tpo_judge_item bad = {.id = "x", .instruction = "y", .meta = "[1]"};
   struct routes routes;
   struct tpo_error err = {0};
-  int judge = -1;
+  int first = -1, n = 0;
   assert_int_equal(routes_open(&routes, &config, &err), 0);
   assert_int_equal(routes.n_judges, 1);
   assert_string_equal(routes.judges[0].kind, "command:cat");
-  assert_int_equal(routes_judge(&routes, &odd, &judge, &err), 0);
-  assert_int_equal(judge, 0);
-  assert_int_equal(routes_judge(&routes, &bad, &judge, &err), 0); /* its own affair */
-  assert_int_equal(judge, 0);
+  assert_int_equal(routes_judges(&routes, &odd, &first, &n, &err), 0);
+  assert_true(first == 0 && n == 1);
+  assert_int_equal(routes_judges(&routes, &bad, &first, &n, &err), 0); /* its own affair */
+  assert_true(first == 0 && n == 1);
   routes_free(&routes);
 }
 

@@ -177,6 +177,92 @@ static void scores_beyond_a_scale_are_told(void **state)
   tpo_samples_free(&samples);
 }
 
+/* A row with a detail of its own, as a judge left it. */
+static void add_detail(struct tpo_samples *samples, double score, const char *detail)
+{
+  struct tpo_error err = {0};
+  struct tpo_sample_row row = {
+      .prompt_id = "p", .k = (int)samples->n, .scored = true, .score = score, .score_detail = detail};
+  assert_int_equal(tpo_samples_add(samples, &row, &err), 0);
+}
+
+/* Two terms, of which the second compares. */
+static void add_sum(struct tpo_samples *samples, double a, double b)
+{
+  char detail[256];
+  snprintf(detail, sizeof detail,
+           "{\"terms\":[{\"judge\":\"rule\",\"raw\":%g,\"weight\":2},"
+           "{\"judge\":\"pairwise:/j\",\"raw\":%g,\"detail\":{\"comparisons\":2},\"weight\":-0.5}]}",
+           a, b);
+  add_detail(samples, 2 * a - 0.5 * b, detail);
+}
+
+static void a_sum_weighs_each_term_on_its_own_scale(void **state)
+{
+  (void)state;
+  struct tpo_samples samples = {0};
+  struct tpo_error err = {0};
+  add_sum(&samples, 0, 100);
+  add_sum(&samples, 0, -100);
+  add_sum(&samples, 3, 0);
+  if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  const double sd = sqrt(3); /* of 0, 0, 3 around 1; of 100, -100, 0 it is 100 */
+  const double scores[] = {-2 / sd - 0.5, -2 / sd + 0.5, 4 / sd};
+  expect_scores(&samples, scores);
+  json_t *detail =
+      tpo_json_parse(samples.rows[2].score_detail, strlen(samples.rows[2].score_detail), "d", &err);
+  const json_t *rule = json_array_get(json_object_get(detail, "terms"), 0);
+  assert_true(json_number_value(json_object_get(rule, "raw")) == 3);
+  assert_true(fabs(json_number_value(json_object_get(rule, "standardised")) - 2 / sd) < 1e-12);
+  assert_true(json_number_value(json_object_get(json_object_get(rule, "scale"), "mean")) == 1);
+  assert_true(json_number_value(json_object_get(rule, "weight")) == 2);
+  json_decref(detail);
+  if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+  expect_scores(&samples, scores);
+  tpo_samples_free(&samples);
+}
+
+static void what_repetition_cost_stays_off(void **state)
+{
+  (void)state;
+  struct tpo_samples samples = {0};
+  struct tpo_error err = {0};
+  add_detail(&samples, 9, "{\"judge\":\"a\",\"raw\":10,\"repetition_term\":{\"share\":0.5,\"weight\":2}}");
+  add_detail(&samples, 20, "{\"judge\":\"a\",\"raw\":20,\"repetition_term\":{\"share\":0,\"weight\":2}}");
+  add_detail(&samples, 28,
+             "{\"terms\":[{\"judge\":\"b\",\"raw\":10,\"weight\":3}],"
+             "\"repetition_term\":{\"share\":0.25,\"weight\":8}}");
+  for (int again = 0; again < 2; again++) {
+    if (scales_apply(&samples, NULL, &err) < 0) fail_msg("%s", err.message);
+    expect_scores(&samples, (const double[]){-sqrt(0.5) - 1, sqrt(0.5), -2});
+  }
+  tpo_samples_free(&samples);
+}
+
+static void another_runs_scores_are_carried_over_to_these_scales(void **state)
+{
+  (void)state;
+  struct tpo_samples here = {0}, there = {0};
+  struct tpo_error err = {0};
+  double scores[4];
+  add_sum(&here, 0, 100);
+  add_sum(&here, 3, -100);
+  add_sum(&there, 30, 5);
+  add_sum(&there, 0, 1);
+  fill(&there, (const struct given[]){{NULL, 7, true, false}, {"other", 4, true, false}}, 2);
+  assert_int_equal(scales_apply(&here, NULL, &err), 0);
+  assert_int_equal(scales_apply(&there, NULL, &err), 0);
+  assert_int_equal(scales_carry_over(&here, &there, scores, &err), 0);
+  const double rule = 3 / sqrt(2), judge = 200 / sqrt(2); /* deviations here; the means are 1.5 and 0 */
+  assert_true(fabs(scores[0] - (2 * 28.5 / rule - 0.5 * 5 / judge)) < 1e-9);
+  assert_true(fabs(scores[1] - (2 * -1.5 / rule - 0.5 * 1 / judge)) < 1e-9);
+  assert_true(scores[2] == 7 && scores[3] == there.rows[3].score);
+  assert_int_equal(scales_carry_over(&here, &here, scores, &err), 0);
+  for (size_t i = 0; i < here.n; i++) assert_true(scores[i] == here.rows[i].score);
+  tpo_samples_free(&here);
+  tpo_samples_free(&there);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -188,6 +274,9 @@ int main(void)
       cmocka_unit_test_setup_teardown(without_routed_scores_no_file_is_written, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(a_damaged_file_is_refused_and_kept, make_folder, remove_folder),
       cmocka_unit_test(scores_beyond_a_scale_are_told),
+      cmocka_unit_test(a_sum_weighs_each_term_on_its_own_scale),
+      cmocka_unit_test(what_repetition_cost_stays_off),
+      cmocka_unit_test(another_runs_scores_are_carried_over_to_these_scales),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

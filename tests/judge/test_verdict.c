@@ -1,126 +1,35 @@
-/* Questions for a judge model, and what is read from its answers. */
+/* What is read from a judge model's answers. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "judge/verdict.h"
 #include "unit.h"
 
-static char *fill(const char *prompt, const char *instruction, const char *a, const char *b)
+/* Reads with these settings; found->match and so on are copies. */
+static struct judge_found read_set(const struct tpo_judge_config *config, const struct ask_answer *answer,
+                                   bool number)
 {
-  struct judge_field fields[] = {{"instruction", instruction}, {"response_a", a}, {"response_b", b}};
-  return judge_prompt_fill(prompt, fields, 3);
+  struct judge_reader reader;
+  struct judge_found found;
+  struct tpo_buf said = {0};
+  assert_int_equal(judge_reader_open(&reader, config, NULL), 0);
+  int status = (number ? judge_read_number : judge_read_verdict)(&reader, answer, &said, &found, NULL);
+  assert_int_equal(status, 0);
+  if (!number) assert_int_equal(found.reading == JUDGE_READ, found.verdict != JUDGE_VERDICT_NONE);
+  tpo_buf_free(&said);
+  judge_reader_close(&reader);
+  return found;
 }
 
-static void placeholders_are_replaced_where_they_stand(void **state)
+static struct judge_found found_with(const char *pattern, const char *text)
 {
-  (void)state;
-  char *text = fill("I {instruction}; {response_b}/{response_a}.", "do", "one", "two");
-  assert_string_equal(text, "I do; two/one.");
-  free(text);
-}
-
-static void what_is_filled_in_is_not_replaced_again(void **state)
-{
-  (void)state;
-  char *text =
-      fill("{instruction}|{response_a}|{response_b}", "{response_a}", "{response_b}", "{instruction}");
-  assert_string_equal(text, "{response_a}|{response_b}|{instruction}");
-  free(text);
-}
-
-static void other_braces_stay(void **state)
-{
-  (void)state;
-  char *text = fill("{{instruction}} {response} {response_c} {} { {instruction", "x", "y", "z");
-  assert_string_equal(text, "{x} {response} {response_c} {} { {instruction");
-  free(text);
-}
-
-static void empty_texts_make_an_empty_question(void **state)
-{
-  (void)state;
-  char *text = fill("{response_a}{response_b}", "", "", "");
-  assert_string_equal(text, "");
-  free(text);
-}
-
-static void prompt_needs_each_placeholder_exactly_once(void **state)
-{
-  (void)state;
-  static const char *const names[] = {"instruction", "response_a", "response_b"};
-  static const char *const bad[] = {"", "{instruction} {response_a}", "{response_a} {response_b}",
-                                    "{instruction} {response_a} {response_b} {response_a}",
-                                    "{Instruction} {response_a} {response_b}"};
-  struct tpo_error err = {0};
-  assert_int_equal(
-      judge_prompt_check("{response_b}{instruction}{response_a}", names, 3, "judge.prompt", &err), 0);
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    assert_int_equal(judge_prompt_check(bad[i], names, 3, "judge.prompt", &err), TPO_E_USAGE);
-    assert_contains(err.message, "judge.prompt: {");
-  }
-}
-
-static char *instruction_text(const char *meta, struct tpo_error *err)
-{
-  struct tpo_judge_item item = {.id = "p", .instruction = "Last?", .meta = meta};
-  return judge_instruction_text(&item, err);
-}
-
-static void chat_is_told_with_its_roles(void **state)
-{
-  (void)state;
-  struct tpo_error err = {0};
-  char *text = instruction_text("{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"
-                                "{\"role\":\"user\",\"content\":\"Hi\"},"
-                                "{\"role\":\"assistant\",\"content\":\"Hello\"},"
-                                "{\"role\":\"user\",\"content\":\"Last?\"}]}",
-                                &err);
-  assert_string_equal(text, "System:\nBe brief.\n\nUser:\nHi\n\nAssistant:\nHello\n\nUser:\nLast?");
-  free(text);
-}
-
-static void lone_message_is_the_instruction(void **state)
-{
-  (void)state;
-  static const char *const metas[] = {NULL,
-                                      "",
-                                      "{}",
-                                      "{\"messages\":null}",
-                                      "{\"messages\":[]}",
-                                      "{\"messages\":[{\"role\":\"user\",\"content\":\"Last?\"}]}",
-                                      "{\"reference\":\"4\",\"thought\":\"no\"}"};
-  for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
-    char *text = instruction_text(metas[i], NULL);
-    assert_string_equal(text, "Last?");
-    free(text);
-  }
-}
-
-static void broken_chats_are_refused(void **state)
-{
-  (void)state;
-  static const char *const metas[] = {
-      "{",
-      "{\"messages\":7}",
-      "{\"messages\":[1]}",
-      "{\"messages\":[1,2]}",
-      ("{\"messages\":[{\"role\":\"user\",\"content\":\"cut\\u0000off\"},"
-       "{\"role\":\"user\",\"content\":\"x\"}]}"),
-      "{\"messages\":[{\"role\":\"user\"},{\"role\":\"user\",\"content\":\"x\"}]}"};
-  for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
-    struct tpo_error err = {0};
-    assert_null(instruction_text(metas[i], &err));
-    assert_int_equal(err.code, TPO_E_INPUT);
-  }
+  const struct tpo_judge_config config = {.pattern = (char *)pattern};
+  return read_set(&config, &(struct ask_answer){.ok = true, .text = (char *)text}, false);
 }
 
 static enum judge_verdict read_with(const char *pattern, const char *text)
 {
-  struct judge_pattern *p;
-  assert_int_equal(judge_pattern_open(&p, pattern, NULL), 0);
-  enum judge_verdict verdict = judge_read_verdict(p, text);
-  judge_pattern_close(p);
-  return verdict;
+  return found_with(pattern, text).verdict;
 }
 
 static enum judge_verdict builtin(const char *text)
@@ -182,7 +91,7 @@ static void matching_that_takes_too_long_gives_no_verdict(void **state)
   char text[4096];
   memset(text, 'a', sizeof text - 1);
   memcpy(text + sizeof text - 6, "[[A]]", 6);
-  assert_int_equal(read_with("(?:(?:a+)+)+(B)", text), JUDGE_VERDICT_NONE);
+  assert_int_equal(found_with("(?:(?:a+)+)+(\\d)", text).reading, JUDGE_GIVEN_UP);
   assert_int_equal(builtin(text), JUDGE_VERDICT_A);
 }
 
@@ -207,28 +116,44 @@ static char *repeated(size_t n, const char *last)
   return text;
 }
 
+/* The number that the built-in pattern finds, all else being an error. */
+static double number_in(const struct judge_reader *reader, char *text)
+{
+  struct judge_found found;
+  struct tpo_buf said = {0};
+  const struct ask_answer answer = {.ok = true, .text = text};
+  assert_int_equal(judge_read_number(reader, &answer, &said, &found, NULL), 0);
+  assert_int_equal(found.reading, JUDGE_READ);
+  tpo_buf_free(&said);
+  return found.number;
+}
+
+static void open_builtin(struct judge_reader *reader)
+{
+  assert_int_equal(judge_reader_open(reader, &(struct tpo_judge_config){0}, NULL), 0);
+}
+
 static void the_last_of_very_many_matches_counts(void **state)
 {
   (void)state;
-  struct judge_pattern *p;
-  double value = 0;
+  struct judge_reader reader;
   char *text = repeated(80000, "[[8]]"), *bad = repeated(80000, "[[9]] \xff");
-  assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
-  assert_true(judge_read_number(p, text, &value) && value == 8);
-  assert_true(judge_read_number(p, bad, &value) && value == 9);
-  judge_pattern_close(p);
+  open_builtin(&reader);
+  assert_true(number_in(&reader, text) == 8);
+  assert_true(number_in(&reader, bad) == 9);
+  judge_reader_close(&reader);
   free(text);
   free(bad);
 }
 
 /* Processor seconds, the least of some tries. */
-static double cost_of(const struct judge_pattern *p, const char *text)
+static double cost_of(const struct judge_reader *reader, char *text)
 {
-  double least = 1e9, value;
+  double least = 1e9;
   for (int i = 0; i < 7; i++) {
     struct timespec before, after;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
-    assert_true(judge_read_number(p, text, &value));
+    number_in(reader, text);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
     double cost = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
     if (cost < least) least = cost;
@@ -239,12 +164,12 @@ static double cost_of(const struct judge_pattern *p, const char *text)
 static void work_grows_as_the_matches_do(void **state)
 {
   (void)state;
-  struct judge_pattern *p;
+  struct judge_reader reader;
   char *few = repeated(2000, "[[8]]"), *many = repeated(32000, "[[8]]");
-  assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
-  double ratio = cost_of(p, many) / cost_of(p, few);
+  open_builtin(&reader);
+  double ratio = cost_of(&reader, many) / cost_of(&reader, few);
   if (ratio > 64) fail_msg("16 times the matches take %.0f times the work", ratio); /* squared: 256 */
-  judge_pattern_close(p);
+  judge_reader_close(&reader);
   free(few);
   free(many);
 }
@@ -265,12 +190,20 @@ static void a_long_answers_end_is_read(void **state)
 
 static int read_after_signal(void)
 {
+  struct judge_reader reader;
+  struct judge_found found;
   struct tpo_error err = {0};
+  struct tpo_buf said = {0};
+  const struct ask_answer answer = {.ok = true, .text = (char *)"[[A]]"};
   tpo_interrupt_install();
-  if (judge_reading_stopped(&err) != 0 || builtin("[[A]]") != JUDGE_VERDICT_A) return 1;
+  open_builtin(&reader);
+  if (judge_read_verdict(&reader, &answer, &said, &found, &err) != 0 || found.verdict != JUDGE_VERDICT_A)
+    return 1;
   raise(SIGTERM);
-  if (builtin("[[A]]") != JUDGE_VERDICT_NONE) return 2;
-  return judge_reading_stopped(&err) == TPO_E_INTERRUPTED ? 0 : 3;
+  int status = judge_read_verdict(&reader, &answer, &said, &found, &err);
+  tpo_buf_free(&said);
+  judge_reader_close(&reader);
+  return status == TPO_E_INTERRUPTED ? 0 : 2;
 }
 
 static void a_signal_ends_the_search(void **state)
@@ -294,10 +227,9 @@ static void bad_patterns_are_usage_errors(void **state)
                                      {"([AB]", "wrong at byte"},    {"(\\C)", "wrong at byte"},
                                      {"([\xff])", "wrong at byte"}, {longer, "are allowed"}};
   for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-    struct judge_pattern *p;
+    const struct tpo_judge_config config = {.pattern = (char *)patterns[i][0]};
     struct tpo_error err = {0};
-    assert_int_equal(judge_pattern_open(&p, patterns[i][0], &err), TPO_E_USAGE);
-    assert_null(p);
+    assert_int_equal(judge_reader_check(&config, &err), TPO_E_USAGE);
     assert_contains(err.message, "judge.pattern");
     assert_contains(err.message, patterns[i][1]);
   }
@@ -307,50 +239,161 @@ static void bad_patterns_are_usage_errors(void **state)
 static void numbers_are_read_as_numbers_alone(void **state)
 {
   (void)state;
+  enum { OK = JUDGE_READ, NO = JUDGE_NOT_NAMED, LARGE = JUDGE_TOO_LARGE, NONE = JUDGE_NO_MATCH };
   static const struct {
     const char *text;
-    bool ok;
+    int reading;
     double value;
-  } cases[] = {{"Score: [[7]]", true, 7},
-               {"[[7.5]]", true, 7.5},
-               {"[[3]] then [[ 9 ]]", true, 9},
-               {"[[-2]]", true, -2},
-               {"[[+.5]]", true, 0.5},
-               {"[[4.]]", true, 4},
-               {"[[7/10]]", false, 0},
-               {"[[nan]]", false, 0},
-               {"[[inf]]", false, 0},
-               {"[[0x10]]", false, 0},
-               {"[[1e3]]", false, 0},
-               {"[[.]]", false, 0},
-               {"[[-]]", false, 0},
-               {"[[]]", false, 0},
-               {"7", false, 0},
-               {"[[1.2.3]]", false, 0},
-               {"[[5]] [[no]]", false, 0},
-               {"[[-1000000000000000]]", true, -1e15},
-               {"[[1000000000000001]]", false, 0}};
-  struct judge_pattern *p;
-  assert_int_equal(judge_pattern_open(&p, JUDGE_VERDICT_PATTERN, NULL), 0);
+  } cases[] = {{"Score: [[7]]", OK, 7},
+               {"[[7.5]]", OK, 7.5},
+               {"[[3]] then [[ 9 ]]", OK, 9},
+               {"[[-2]]", OK, -2},
+               {"[[+.5]]", OK, 0.5},
+               {"[[4.]]", OK, 4},
+               {"[[7/10]]", NO, 0},
+               {"[[nan]]", NO, 0},
+               {"[[inf]]", NO, 0},
+               {"[[0x10]]", NO, 0},
+               {"[[1e3]]", NO, 0},
+               {"[[.]]", NO, 0},
+               {"[[-]]", NO, 0},
+               {"[[]]", NO, 0},
+               {"7", NONE, 0},
+               {"[[1.2.3]]", NO, 0},
+               {"[[5]] [[no]]", NO, 0},
+               {"[[-1000000000000000]]", OK, -1e15},
+               {"[[1000000000000001]]", LARGE, 0}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    double value = -1;
-    assert_int_equal(judge_read_number(p, cases[i].text, &value), cases[i].ok);
-    if (cases[i].ok) assert_true(value == cases[i].value);
+    const struct ask_answer answer = {.ok = true, .text = (char *)cases[i].text};
+    struct judge_reader reader;
+    struct judge_found found;
+    struct tpo_buf said = {0};
+    open_builtin(&reader);
+    assert_int_equal(judge_read_number(&reader, &answer, &said, &found, NULL), 0);
+    assert_int_equal(found.reading, cases[i].reading);
+    if (cases[i].reading == OK) assert_true(found.number == cases[i].value);
+    tpo_buf_free(&said);
+    judge_reader_close(&reader);
   }
-  judge_pattern_close(p);
+  char *digits = malloc(700);
+  memset(digits, '9', 699);
+  memcpy(digits, "[[", 2);
+  strcpy(digits + 697, "]]");
+  struct judge_found found =
+      read_set(&(struct tpo_judge_config){0}, &(struct ask_answer){.ok = true, .text = digits}, true);
+  assert_int_equal(found.reading, JUDGE_TOO_LARGE);
+  assert_int_equal(strlen(found.match), JUDGE_MATCH - 1);
+  free(digits);
+}
+
+/* In each a thought holds the verdict that would be wrong, or nothing but one. */
+static void a_verdict_in_a_thought_never_decides(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text;
+    bool cut_off;
+    enum judge_reading reading;
+    enum judge_verdict verdict;
+  } cases[] = {
+      {"<think>B seems better: [[B]]</think>\nNo, on reflection [[A]]", false, JUDGE_READ, JUDGE_VERDICT_A},
+      {"[[A]]\n<think>or rather [[B]]?</think>", false, JUDGE_READ, JUDGE_VERDICT_A},
+      {"B it is, [[B]].</think>[[A]]", false, JUDGE_READ, JUDGE_VERDICT_A},
+      {"<thinking>[[B]]</thinking> [[A]] <think>[[B]]</think>", false, JUDGE_READ, JUDGE_VERDICT_A},
+      {"<THINK>[[B]]</Think>[[A]]", false, JUDGE_READ, JUDGE_VERDICT_A},
+      {"<think>[[B]]</think>Both are fine.", false, JUDGE_NO_MATCH, JUDGE_VERDICT_NONE},
+      {"<think>[[B]]", false, JUDGE_OPEN_THOUGHT, JUDGE_VERDICT_NONE},
+      {"[[A]] <think>but [[B]]", false, JUDGE_OPEN_THOUGHT, JUDGE_VERDICT_NONE},
+      {"<think>[[B]]</thinking>[[A]]", false, JUDGE_OPEN_THOUGHT, JUDGE_VERDICT_NONE},
+      {"<think>so far [[B]]", true, JUDGE_CUT_OFF, JUDGE_VERDICT_NONE},
+      {"<think>so far [[B]]</think>[[A]] because", true, JUDGE_CUT_OFF, JUDGE_VERDICT_NONE},
+      {"So far [[B]], and yet", true, JUDGE_CUT_OFF, JUDGE_VERDICT_NONE},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct ask_answer answer = {true, cases[i].cut_off, (char *)cases[i].text};
+    struct judge_found found = read_set(&(struct tpo_judge_config){0}, &answer, false);
+    if (found.reading != cases[i].reading || found.verdict != cases[i].verdict) fail_msg("%s", cases[i].text);
+  }
+}
+
+static struct judge_found arena(const char *text)
+{
+  const struct tpo_judge_config config = {.verdicts = {.preset = (char *)"arena-hard"}};
+  return read_set(&config, &(struct ask_answer){.ok = true, .text = (char *)text}, false);
+}
+
+static void arena_hards_five_verdicts_are_known(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text;
+    enum judge_verdict verdict;
+    double weight;
+  } cases[] = {{"So it is [[A>>B]].", JUDGE_VERDICT_A, 3},
+               {"So it is [[A>B]].", JUDGE_VERDICT_A, 1},
+               {"A tie then: [[A=B]]", JUDGE_VERDICT_TIE, 1},
+               {"So it is [[B>A]].", JUDGE_VERDICT_B, 1},
+               {"[[A>B]], or no: [[B>>A]]", JUDGE_VERDICT_B, 3}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct judge_found found = arena(cases[i].text);
+    assert_int_equal(found.verdict, cases[i].verdict);
+    assert_true(found.weight == cases[i].weight);
+  }
+  assert_int_equal(arena("[[A]]").reading, JUDGE_NOT_NAMED);
+  assert_string_equal(arena("it is [[A<B]]").match, "[[A<B]]");
+  assert_int_equal(arena("[[Assistant A]]").reading, JUDGE_NO_MATCH);
+}
+
+static void own_verdicts_mean_what_they_are_said_to(void **state)
+{
+  (void)state;
+  struct tpo_verdict_label labels[] = {{(char *)"Assistant A", TPO_VERDICT_A, 0.5},
+                                       {(char *)" second ", TPO_VERDICT_B, 2},
+                                       {(char *)"0", TPO_VERDICT_TIE, 1}};
+  struct tpo_judge_config config = {.verdicts = {.labels = labels, .n = 3}};
+  static const char *const texts[] = {"[[assistant a]]", "[[ SECOND ]]", "[[0]]", "[[A]]"};
+  static const enum judge_verdict verdicts[] = {JUDGE_VERDICT_A, JUDGE_VERDICT_B, JUDGE_VERDICT_TIE,
+                                                JUDGE_VERDICT_NONE};
+  static const double weights[] = {0.5, 2, 1, 0};
+  for (int i = 0; i < 4; i++) {
+    struct judge_found found =
+        read_set(&config, &(struct ask_answer){.ok = true, .text = (char *)texts[i]}, false);
+    assert_int_equal(found.verdict, verdicts[i]);
+    assert_true(found.weight == weights[i]);
+  }
+  struct tpo_error err = {0};
+  labels[1].weight = 101;
+  assert_int_equal(judge_reader_check(&config, &err), TPO_E_USAGE);
+  assert_contains(err.message, "judge.verdicts: \" second \" has the weight 101");
+  config.verdicts = (struct tpo_verdicts){.preset = (char *)"arena"};
+  assert_int_equal(judge_reader_check(&config, &err), TPO_E_USAGE);
+  assert_contains(err.message, "not arena");
+}
+
+static void matches_that_differ_are_no_verdict_where_only_one_may_be(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text;
+    enum judge_reading reading;
+  } cases[] = {{"[[A]] and again [[ a ]]", JUDGE_READ},  {"<think>[[B]]</think>[[A]]", JUDGE_READ},
+               {"[[B]], no, [[A]]", JUDGE_CONTRADICTED}, {"[[A]] [[B]] [[A]]", JUDGE_CONTRADICTED},
+               {"[[A]] [[none]]", JUDGE_CONTRADICTED},   {"[[none]] [[none]]", JUDGE_NOT_NAMED}};
+  const struct tpo_judge_config config = {.verdict_rule = TPO_VERDICT_ONLY};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct ask_answer answer = {.ok = true, .text = (char *)cases[i].text};
+    assert_int_equal(read_set(&config, &answer, false).reading, cases[i].reading);
+  }
+  const struct ask_answer numbers = {.ok = true, .text = (char *)"[[3]] of 10, so [[4]]"};
+  struct judge_found found = read_set(&config, &numbers, true);
+  assert_int_equal(found.reading, JUDGE_CONTRADICTED);
+  assert_string_equal(found.first, "[[3]]");
+  assert_string_equal(found.match, "[[4]]");
 }
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(placeholders_are_replaced_where_they_stand),
-      cmocka_unit_test(what_is_filled_in_is_not_replaced_again),
-      cmocka_unit_test(other_braces_stay),
-      cmocka_unit_test(empty_texts_make_an_empty_question),
-      cmocka_unit_test(prompt_needs_each_placeholder_exactly_once),
-      cmocka_unit_test(chat_is_told_with_its_roles),
-      cmocka_unit_test(lone_message_is_the_instruction),
-      cmocka_unit_test(broken_chats_are_refused),
       cmocka_unit_test(verdicts_are_read_whatever_their_case),
       cmocka_unit_test(last_verdict_counts),
       cmocka_unit_test(anything_else_is_no_verdict),
@@ -364,6 +407,10 @@ int main(void)
       cmocka_unit_test(a_signal_ends_the_search),
       cmocka_unit_test(bad_patterns_are_usage_errors),
       cmocka_unit_test(numbers_are_read_as_numbers_alone),
+      cmocka_unit_test(a_verdict_in_a_thought_never_decides),
+      cmocka_unit_test(arena_hards_five_verdicts_are_known),
+      cmocka_unit_test(own_verdicts_mean_what_they_are_said_to),
+      cmocka_unit_test(matches_that_differ_are_no_verdict_where_only_one_may_be),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,14 +13,14 @@ static void wins_losses_and_ties_are_counted_by_instruction(void **state)
          ROW("c", NAN, NULL, 0, 1), ROW("d", 0.1, "x", 0, 1));
   SKETCH(&before, ROW("d", 0, "x", 0, 1), ROW("a", 1.5, "x", 0, 1), ROW("b", 0, "x", 0, 1),
          ROW("b", 2, "x", 0, 1), ROW("c", 0, "x", 0, 1));
-  assert_int_equal(win_rate_of_scores(&now, &before, -1, false, &w, &err), 0);
+  assert_int_equal(win_rate_of_scores(&now, NULL, &before, NULL, -1, &w, &err), 0);
   assert_true(w.n == 4 && w.wins == 2 && w.losses == 1 && w.ties == 1 && w.unmatched == 0);
   assert_near(w.rate, 2.5 / 4);
   /* outcomes 1, 1/2, 0, 1 around 0.625 */
   assert_near(w.standard_error, sqrt((2 * 0.140625 + 0.015625 + 0.390625) / 3 / 4));
 
   struct win_rate back;
-  assert_int_equal(win_rate_of_scores(&before, &now, -1, false, &back, &err), 0);
+  assert_int_equal(win_rate_of_scores(&before, NULL, &now, NULL, -1, &back, &err), 0);
   assert_near(back.rate, 1 - w.rate);
   assert_near(back.standard_error, w.standard_error);
   tpo_samples_free(&before);
@@ -36,33 +36,33 @@ static void instructions_are_matched_by_id_and_text(void **state)
   SKETCH(&now, ROW("a", 1, "x", 0, 1), TEXT_ROW("b", 1, "x", 0, 1, "Sing.", NULL), ROW("c", 1, "x", 0, 1));
   SKETCH(&before, ROW("a", 0, "x", 0, 1), TEXT_ROW("b", 0, "x", 0, 1, "Dance.", NULL),
          ROW("d", 0, "x", 0, 1));
-  assert_int_equal(win_rate_of_scores(&now, &before, 0, false, &w, &err), 0);
+  assert_int_equal(win_rate_of_scores(&now, NULL, &before, NULL, 0, &w, &err), 0);
   assert_true(w.n == 1 && w.wins == 1 && w.unmatched == 2);
   assert_near(w.rate, 1);
   assert_true(isnan(w.standard_error));
 
   struct tpo_samples none = {0};
-  assert_int_equal(win_rate_of_scores(&now, &none, 0, false, &w, &err), 0);
+  assert_int_equal(win_rate_of_scores(&now, NULL, &none, NULL, 0, &w, &err), 0);
   assert_true(w.n == 0 && w.unmatched == 3 && isnan(w.rate));
-  assert_int_equal(win_rate_of_scores(&none, &now, 0, false, &w, &err), 0);
+  assert_int_equal(win_rate_of_scores(&none, NULL, &now, NULL, 0, &w, &err), 0);
   assert_true(w.n == 0 && w.unmatched == 0 && isnan(w.rate));
   tpo_samples_free(&before);
   tpo_samples_free(&now);
 }
 
-static void a_routes_scores_compare_before_their_scale(void **state)
+static void scores_in_the_place_of_the_rows_decide(void **state)
 {
   (void)state;
   struct tpo_samples before = {0}, now = {0};
   struct tpo_error err = {0};
   struct win_rate w;
-  SKETCH(&now, TEXT_ROW("a", 0.5, "x", 0, 1, NULL, "{\"raw\":20}"), TEXT_ROW("b", 2, "x", 0, 1, NULL, "{}"));
-  SKETCH(&before, TEXT_ROW("a", 1.5, "x", 0, 1, NULL, "{\"raw\":10}"),
-         TEXT_ROW("b", 1, "x", 0, 1, NULL, "{\"raw\":\"7\"}"));
-  assert_int_equal(win_rate_of_scores(&now, &before, 0, true, &w, &err), 0);
-  assert_int_equal(w.wins, 2);
-  assert_int_equal(win_rate_of_scores(&now, &before, 0, false, &w, &err), 0);
-  assert_true(w.wins == 1 && w.losses == 1);
+  SKETCH(&now, ROW("a", 0.5, "x", 0, 1), ROW("b", 2, "x", 0, 1), ROW("c", NAN, "x", 0, 1));
+  SKETCH(&before, ROW("b", 1, "x", 0, 1), ROW("a", 1.5, "x", 0, 1), ROW("c", 0, "x", 0, 1));
+  const double ours[] = {20, 0.25, 5}, theirs[] = {0.25, 10, 1};
+  assert_int_equal(win_rate_of_scores(&now, ours, &before, theirs, 0, &w, &err), 0);
+  assert_true(w.wins == 1 && w.ties == 1 && w.unjudged == 1);
+  assert_int_equal(win_rate_of_scores(&now, NULL, &before, NULL, 0, &w, &err), 0);
+  assert_true(w.wins == 1 && w.losses == 1 && w.unjudged == 1);
   tpo_samples_free(&before);
   tpo_samples_free(&now);
 }
@@ -92,7 +92,7 @@ static void instructions_that_the_judge_failed_on_are_left_out(void **state)
   /* a: no score now, b: none before, c: no response now, which loses */
   SKETCH(&now, ROW("a", NAN, "x", 0, 1), ROW("b", 1, "x", 0, 1), ROW("c", NAN, NULL, 0, 1));
   SKETCH(&before, ROW("a", 0, "x", 0, 1), ROW("b", NAN, "x", 0, 1), ROW("c", 0, "x", 0, 1));
-  assert_int_equal(win_rate_of_scores(&now, &before, -1, false, &w, &err), 0);
+  assert_int_equal(win_rate_of_scores(&now, NULL, &before, NULL, -1, &w, &err), 0);
   assert_true(w.n == 1 && w.losses == 1 && w.unjudged == 2);
   tpo_samples_free(&before);
   tpo_samples_free(&now);
@@ -103,7 +103,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(wins_losses_and_ties_are_counted_by_instruction),
       cmocka_unit_test(instructions_are_matched_by_id_and_text),
-      cmocka_unit_test(a_routes_scores_compare_before_their_scale),
+      cmocka_unit_test(scores_in_the_place_of_the_rows_decide),
       cmocka_unit_test(a_share_above_one_half_wins),
       cmocka_unit_test(instructions_that_the_judge_failed_on_are_left_out),
   };

@@ -1,6 +1,6 @@
-"""Loads a model folder with transformers and compares its fp32 log-probabilities with a fixture's.
+"""Loads model folders with transformers and compares their fp32 log-probabilities with fixtures'.
 
-    python tests/model/compare_export.py FOLDER LOGPROBS.json TOLERANCE
+    python tests/model/compare_export.py TOLERANCE FOLDER LOGPROBS.json [FOLDER LOGPROBS.json ...]
 """
 
 import json
@@ -10,8 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def main():
-    folder, path, tolerance = sys.argv[1], sys.argv[2], float(sys.argv[3])
+def compare(folder, path, tolerance):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.decode(tokenizer("round trip")["input_ids"]) != "round trip":
@@ -26,7 +25,15 @@ def main():
         got = logp[torch.arange(len(ids) - 1), ids[1:]]
         largest = max(largest, float((got - torch.tensor(row["logprobs"])).abs().max()))
     print(f"{folder}: largest difference {largest:.3g}")
-    sys.exit(0 if largest <= tolerance else f"expected at most {tolerance}")
+    if not largest <= tolerance:
+        sys.exit(f"expected at most {tolerance}")
+
+
+def main():
+    if len(sys.argv) < 4 or len(sys.argv) % 2 != 0:
+        sys.exit(__doc__)
+    for folder, path in zip(sys.argv[2::2], sys.argv[3::2]):
+        compare(folder, path, float(sys.argv[1]))
 
 
 if __name__ == "__main__":

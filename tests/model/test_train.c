@@ -1,5 +1,5 @@
 /* The packed forward and its backward. */
-#include "model/model.h"
+#include "model/activations.h"
 #include "model/fixture.h"
 
 enum { TOKENS = 60, SEQS = 3, VOCAB = 67 };
@@ -110,16 +110,23 @@ static void gradients_agree_with_finite_differences(void **state)
   check_finite_differences(CPU, false);
 }
 
+/* Of a pass of n tokens that keeps the states of so many layers. */
+static size_t limit_of(const struct setting *s, int n, int layers)
+{
+  size_t layer, fixed = tpo_activations_bytes(tpo_model_arch(s->model), sizeof(float), n, true, &layer);
+  return fixed + (size_t)layers * layer;
+}
+
 static void recomputed_layers_give_the_same_bits_as_kept_ones(void **state)
 {
   (void)state;
   for (int i = 0; i < 4; i++) {
     float *grads[3];
     size_t bytes = 0;
-    const size_t budgets[3] = {1, 100000, (size_t)1 << 30}; /* no layer, some, all */
-    for (int b = 0; b < 3; b++) {
+    for (int b = 0; b < 3; b++) { /* no layer, some, all */
       struct setting s;
-      open_setting(&s, i < 2 ? REFERENCE : CPU, i % 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32, false, budgets[b]);
+      open_setting(&s, i < 2 ? REFERENCE : CPU, i % 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32, false, 1);
+      s.model->activation_bytes = b == 2 ? (size_t)1 << 30 : limit_of(&s, TOKENS, b);
       grads[b] = gradient(&s);
       bytes = tpo_model_param_count(s.model) * sizeof(float);
       close_setting(&s);
@@ -128,6 +135,66 @@ static void recomputed_layers_give_the_same_bits_as_kept_ones(void **state)
     assert_memory_equal(grads[0], grads[2], bytes);
     for (int b = 0; b < 3; b++) free(grads[b]);
   }
+}
+
+/* The first of four sequences alone, in the memory of all of them. */
+static void shorter_passes_keep_more_layers_in_the_same_memory(void **state)
+{
+  (void)state;
+  enum { ALL = 256, ONE = 64 };
+  const int32_t quarters[] = {0, ONE, 2 * ONE, 3 * ONE, ALL};
+  struct setting s;
+  struct tpo_error err = {0};
+  struct tpo_activations *acts = NULL;
+  float derivative[ALL];
+  open_setting(&s, CPU, TPO_DTYPE_FP32, false, 1);
+  s.model->activation_bytes = limit_of(&s, ALL, 1);
+  size_t params = tpo_model_param_count(s.model) * sizeof(float);
+  int32_t *ids = fixed_ids(ALL, VOCAB);
+  for (int i = 0; i < ALL; i++) derivative[i] = i % ONE == ONE - 1 ? 0 : 0.1f;
+  struct tpo_batch all = {.ids = ids, .cu_seqlens = quarters, .n_tokens = ALL, .n_seqs = 4}, one = all;
+  one.n_tokens = ONE;
+  one.n_seqs = 1;
+  float *reused = calloc(1, params), *fresh = calloc(1, params);
+  assert_ok(tpo_model_forward(s.model, &all, &acts, NULL, &err));
+  assert_int_equal(acts->kept, 1);
+  assert_int_equal(acts->bytes, limit_of(&s, ALL, 1));
+  const void *memory = acts->memory;
+  assert_ok(tpo_model_forward(s.model, &one, &acts, NULL, &err));
+  assert_int_equal(acts->kept, 3);
+  assert_ptr_equal(acts->memory, memory);
+  assert_ok(tpo_model_backward(s.model, &one, acts, derivative, reused, NULL, &err));
+  assert_ok(tpo_model_forward(s.model, &all, &acts, NULL, &err));
+  assert_int_equal(acts->kept, 1);
+  assert_ptr_equal(acts->memory, memory);
+  tpo_activations_free(acts);
+  acts = NULL;
+  assert_ok(tpo_model_forward(s.model, &one, &acts, NULL, &err));
+  assert_ok(tpo_model_backward(s.model, &one, acts, derivative, fresh, NULL, &err));
+  assert_memory_equal(reused, fresh, params);
+  tpo_activations_free(acts);
+  free(ids);
+  free(reused);
+  free(fresh);
+  close_setting(&s);
+}
+
+static void training_releases_the_memory_of_evaluation(void **state)
+{
+  (void)state;
+  struct setting s;
+  struct tpo_error err = {0};
+  struct tpo_activations *acts = NULL;
+  float before[TOKENS], after[TOKENS];
+  open_setting(&s, CPU, TPO_DTYPE_FP32, false, 0);
+  assert_ok(tpo_model_logprobs(s.model, &s.batch, before, &err));
+  assert_non_null(s.model->evaluation);
+  assert_ok(tpo_model_forward(s.model, &s.batch, &acts, NULL, &err));
+  assert_null(s.model->evaluation);
+  assert_ok(tpo_model_logprobs(s.model, &s.batch, after, &err));
+  assert_memory_equal(before, after, sizeof before);
+  tpo_activations_free(acts);
+  close_setting(&s);
 }
 
 static void training_and_evaluation_give_the_same_bits(void **state)
@@ -255,6 +322,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradients_agree_with_finite_differences),
       cmocka_unit_test(recomputed_layers_give_the_same_bits_as_kept_ones),
+      cmocka_unit_test(shorter_passes_keep_more_layers_in_the_same_memory),
+      cmocka_unit_test(training_releases_the_memory_of_evaluation),
       cmocka_unit_test(training_and_evaluation_give_the_same_bits),
       cmocka_unit_test(a_sequence_does_not_depend_on_what_it_is_packed_with),
       cmocka_unit_test(only_wanted_tokens_have_a_logprob),

@@ -4,13 +4,20 @@
 CMakeLists.txt is the one list: `tpo_layer(name layer...)` names what a layer may use, and a layer is declared after those
 that it uses. Every edge that an include needs is declared there, and every declared one has an include that needs it.
 cuda/ is part of the backend layer; its headers are included without a folder. src/cli may use every layer. A test may use
-its layer, all that stands below it, and what tests/unit.cmake names besides."""
+its layer, all that stands below it, and what tests/unit.cmake names besides.
+
+A layer also names each library whose header it sees, through other layers' headers too: otherwise it compiles only where
+that header lies among the system's own."""
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+LIBRARY = re.compile(r"\s*#\s*include\s+<([^>]+)>")
+LIBRARIES = {"jansson.h": "PkgConfig::JANSSON", "yaml.h": "PkgConfig::YAML", "pcre2.h": "PkgConfig::PCRE2",
+             "utf8proc.h": "PkgConfig::UTF8PROC", "curl/curl.h": "PkgConfig::CURL", "xxhash.h": "PkgConfig::XXHASH",
+             "zlib.h": "ZLIB::ZLIB", "hdf5.h": "hdf5::hdf5", "mpi.h": "MPI::MPI_C"}
 SOURCES = {".c", ".h", ".cpp", ".cu", ".cuh"}
 
 
@@ -74,6 +81,28 @@ def check_sources(edges, problems):
     return len(files)
 
 
+def libraries_seen(path, known):
+    """What `path` includes of LIBRARIES, itself and through headers of this repository."""
+    if path not in known:
+        known[path] = set()  # an include that comes back to it adds nothing
+        lines = path.read_text().splitlines()
+        known[path] |= {LIBRARIES[m.group(1)] for m in map(LIBRARY.match, lines) if m and m.group(1) in LIBRARIES}
+        for _, name in includes(path):
+            for header in (path.parent / name, ROOT / "src" / name, ROOT / "include" / name):
+                if header.is_file():
+                    known[path] |= libraries_seen(header, known)
+                    break
+    return known[path]
+
+
+def check_libraries(problems):
+    known = {}
+    for layer, rest in re.findall(r"^tpo_layer\((\w+)([^)]*)\)", (ROOT / "CMakeLists.txt").read_text(), re.M):
+        for path in sources(f"src/{layer}"):
+            problems.extend(f"{path.relative_to(ROOT)}: includes a header of {library}, which {layer} does not name in CMakeLists.txt"
+                            for library in sorted(libraries_seen(path, known) - set(rest.split())))
+
+
 def check_tests(edges, problems):
     more = declared("tests/unit.cmake", "tpo_test_needs", edges)
     for layer in edges:
@@ -94,6 +123,7 @@ def main():
     problems = []
     edges = declared("CMakeLists.txt", "tpo_layer", {})
     count = check_sources(edges, problems)
+    check_libraries(problems)
     check_tests(edges, problems)
     print("\n".join(problems) if problems else
           f"layers: {count} files of {len(edges)} layers include downwards only, along {sum(map(len, edges.values()))} edges")

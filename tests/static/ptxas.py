@@ -32,14 +32,27 @@ LOCAL_MEMORY_IS_FINE = {}
 # Where not one block fits on a multiprocessor, and what happens then.
 TOO_LARGE = {("paged_tensor<256>", "sm_80"): "its launcher takes the plain kernel there"}
 
+# What a block can have on every GPU that the backend takes (TPO_CUDA_LEAST_SHARED), and what happens with a kernel that
+# wants more where there is no more.
+LEAST_SHARED = 99 * 1024
+LARGE = {
+    "flash_forward<256, 8>": "`flash_forward<256, 4>` is launched",
+    "flash_keys<128, 64>": "`flash_keys<128, 32>` is launched",
+    "flash_keys<256, 32>": "`flash_keys<256, 16>` is launched",
+    "flash_queries<128, 64>": "`flash_queries<128, 32>` is launched",
+    "flash_queries<256, 32>": "`flash_queries<256, 16>` is launched",
+    "paged_tensor<128>": "the plain kernel is launched",
+    "paged_tensor<256>": "the plain kernel is launched",
+} | {f"plain_{kind}<{act}, 4>": "refused" for kind in ["forward", "keys", "queries"] for act in ["float", "bf16"]}
+
 # Dynamic shared memory that a kernel is launched with: an expression of its file, for names that match; {0} is the first
 # group of the match. A kernel that uses dynamic shared memory and isn't here fails the check.
 PLAIN_TILE = "plain_tile<{0}>::floats"
 DYNAMIC_SHARED = [
-    ("attention.cu", r"flash_forward<(\d+)>", "forward_plan<{0}>::shared_bytes"),
+    ("attention.cu", r"flash_forward<(\d+), (\d+)>", "forward_plan<{0}, {1}>::shared_bytes"),
     ("attention.cu", r"plain_forward<\w+, (\d+)>", f"(3 * {PLAIN_TILE} + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
-    ("attention_backward.cu", r"flash_keys<(\d+)>", "backward_plan<{0}>::shared_bytes_sums"),
-    ("attention_backward.cu", r"flash_queries<(\d+)>", "backward_plan<{0}>::shared_bytes"),
+    ("attention_backward.cu", r"flash_keys<(\d+), (\d+)>", "backward_plan<{0}, {1}>::shared_bytes_sums"),
+    ("attention_backward.cu", r"flash_queries<(\d+), (\d+)>", "backward_plan<{0}, {1}>::shared_bytes"),
     ("attention_backward.cu", r"plain_(?:keys|queries)<\w+, (\d+)>",
      f"(4 * {PLAIN_TILE} + 2 * PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
     ("paged_tensor.cu", r"paged_tensor<(\d+)>",
@@ -167,6 +180,10 @@ def check(kernels, problems):
         if any_arch["threads"] == 0 and any(k["registers"] > 64 for k in by_arch.values()):
             problems.append(f"{place} has no __launch_bounds__, and too many registers for a block of 1024 threads")
             continue
+        most = max(k["static"] + int(k["dynamic"]) for k in by_arch.values())
+        if (most > LEAST_SHARED) != (name in LARGE):
+            problems.append(f"{place} wants {most} bytes of shared memory; LARGE in tests/static/ptxas.py says what is launched "
+                            f"where a block has {LEAST_SHARED}, of those that want more")
         for arch, kernel in by_arch.items():
             if blocks_per_multiprocessor(kernel, MACHINES[arch]) == 0 and (name, arch) not in TOO_LARGE:
                 problems.append(f"{place}, {arch}: not one block fits on a multiprocessor")
@@ -208,6 +225,8 @@ def table_text(kernels, version):
                          f"| {shared} | {slashed(blocks)} | {slashed(f'{100 * b * warps // 64} %' for b in blocks)} |")
         lines.append("")
     lines += [f"- `{part}` keeps something in local memory: {reason}." for part, reason in LOCAL_MEMORY_IS_FINE.items()]
+    lines += [f"- `{name}` wants more than the {LEAST_SHARED} bytes of shared memory that a block has on other GPUs from Ampere on: "
+              f"{why} there." for name, why in LARGE.items()]
     lines += [f"- `{name}` does not fit on {arch}: {why}." for (name, arch), why in TOO_LARGE.items()]
     return "\n".join(lines).rstrip() + "\n"
 

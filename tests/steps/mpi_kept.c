@@ -1,7 +1,8 @@
-/* A step's journal: what any rank appended, rank 0 has later; what is of other work is refused or dropped; a folder
+/* A step's journal: what any rank appended, rank 0 has later; what is of other work is refused, set aside or dropped; a folder
  * that not all ranks see is an error on all of them. */
 #include "steps/kept.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -54,6 +55,34 @@ static void a_failure_tells_what_is_kept(void)
   kept_close(kept);
 }
 
+static void other_work_is_set_aside_whole(void)
+{
+  struct kept *kept;
+  char aside[80], next[80];
+  bool first = tpo_comm_rank(comm) == 0;
+  snprintf(aside, sizeof aside, "%s.1", folder);
+  snprintf(next, sizeof next, "%s.2", folder);
+  for (int i = 0; i < 2; i++) { /* the second time the first name is taken */
+    const char *work = i == 0 ? "what: squares\nseed: 1\n" : "what: squares\nseed: 2\n";
+    CHECK(kept_open(&kept, comm, folder, work, KEPT_ASIDE, &err) == 0);
+    CHECK(!first || journal_size(kept->journal) == 0);
+    CHECK(!first || journal_append(kept->journal, &i, sizeof i, &i, sizeof i, &err) == 0);
+    CHECK(tpo_comm_barrier(comm, &err) == 0);
+    kept_close(kept);
+    CHECK(tpo_comm_barrier(comm, &err) == 0);
+  }
+  CHECK(journal_exists(aside) && journal_exists(next));
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  CHECK(!first || journal_remove(next, &err) == 0);
+  CHECK(!first || (journal_remove(folder, &err) == 0 && rename(aside, folder) == 0));
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  kept = open_ok();
+  CHECK(!first || journal_size(kept->journal) == 100);
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  kept_close(kept);
+  CHECK(kept_open(&kept, comm, folder, "what: cubes\n", KEPT_ASIDE, &err) == TPO_E_USAGE && !kept);
+}
+
 static void other_work_is_refused_or_dropped(void)
 {
   struct kept *kept;
@@ -93,6 +122,7 @@ int main(void)
   CHECK(tpo_comm_bcast(comm, folder, sizeof folder, 0, &err) == 0);
   what_ranks_append_the_next_attempt_has();
   a_failure_tells_what_is_kept();
+  other_work_is_set_aside_whole();
   other_work_is_refused_or_dropped();
   all_ranks_must_see_the_folder();
   tpo_comm_close(comm);

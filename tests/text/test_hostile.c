@@ -1,6 +1,7 @@
 /* Malformed and hostile vocabularies end with a message
  * that names the file and the fault, never otherwise. */
 #include "text_test.h"
+#include "text/identity.h"
 #include "base/philox.h"
 
 static void expect_message(const char *path, int code, const char *part)
@@ -335,6 +336,34 @@ static void a_small_gguf_works(void **state)
   remove_dir(dir);
 }
 
+/* A GGUF comes without files of its own to tell it by. */
+static void each_part_of_a_gguf_tells_it_from_another(void **state)
+{
+  (void)state;
+  const struct gguf_case plain = {.model = "gpt2",
+                                  .pre = "gpt-2",
+                                  .tokens = {"<e>", "a", "b", "ab", "ba"},
+                                  .merges = {"a b", "b a"},
+                                  .types = {3, 1, 1, 1, 1},
+                                  .n_types = 5};
+  struct gguf_case cases[] = {plain, plain, plain, plain, plain, plain};
+  cases[2].tokens[4] = "bb", cases[2].merges[1] = "b b";
+  cases[3].merges[0] = "b a", cases[3].merges[1] = "a b";
+  cases[4].types[4] = 4;
+  cases[5].eos = 1;
+  char path[512], hex[6][33];
+  const char *dir = make_dir();
+  snprintf(path, sizeof path, "%s/vocab.gguf", dir);
+  for (size_t i = 0; i < 6; i++) {
+    write_gguf(&cases[i], dir);
+    struct tpo_tokenizer *tok = open_tokenizer(path);
+    assert_int_equal(tokenizer_identify(tok, hex[i], &test_error), 0);
+    tpo_tokenizer_close(tok);
+    for (size_t j = 0; j < i; j++) assert_int_equal(strcmp(hex[i], hex[j]) == 0, i == 1);
+  }
+  remove_dir(dir);
+}
+
 static int put_beside(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err)
 {
   (void)err;
@@ -438,6 +467,7 @@ int main(void)
       cmocka_unit_test(settings_faults_are_named),
       cmocka_unit_test(gguf_faults_are_named),
       cmocka_unit_test(a_small_gguf_works),
+      cmocka_unit_test(each_part_of_a_gguf_tells_it_from_another),
       cmocka_unit_test(a_gguf_makes_text_of_marked_symbols_too),
       cmocka_unit_test(a_gguf_names_its_bytes),
       cmocka_unit_test(mutated_files_never_crash),

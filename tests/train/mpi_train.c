@@ -184,8 +184,8 @@ static void ranks_together_do_what_one_does_alone(void)
   free(b);
 }
 
-/* The way between ranks, in the smallest buckets and pieces that there are. */
-static void buckets_and_pieces_change_no_bit(enum tpo_compute_dtype dtype)
+/* The way between ranks, in the smallest buckets and rounds that there are. */
+static void buckets_and_rounds_change_no_bit(enum tpo_compute_dtype dtype)
 {
   float weights[2][N_PARAMS];
   char hash[2][33];
@@ -194,7 +194,7 @@ static void buckets_and_pieces_change_no_bit(enum tpo_compute_dtype dtype)
     struct setup s = setup_open_as(comm, &config, dtype);
     if (small) {
       s.trainer->reduction.least = 1;
-      s.trainer->piece_elements = 50;
+      s.trainer->rounds.most = 50;
     }
     struct history history = {.n = 0};
     run_epochs(&s, 0, 2, &history);
@@ -472,8 +472,8 @@ int main(void)
   weights_after_six_steps_are_pytorch_s();
   a_repeated_run_gives_the_same_bits();
   ranks_together_do_what_one_does_alone();
-  buckets_and_pieces_change_no_bit(TPO_DTYPE_FP32);
-  buckets_and_pieces_change_no_bit(TPO_DTYPE_BF16);
+  buckets_and_rounds_change_no_bit(TPO_DTYPE_FP32);
+  buckets_and_rounds_change_no_bit(TPO_DTYPE_BF16);
   all_ranks_compute_with_the_rounded_master_weights();
   ranks_without_a_pair_take_part();
   a_model_with_other_shards_is_refused();

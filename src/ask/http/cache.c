@@ -115,6 +115,7 @@ static bool read_value(const struct http_cache *cache, const json_t *value, stru
          tpo_json_get_int(value, "prompt_tokens", 0, INT32_MAX, &kept->prompt_tokens, "", NULL) == 0 &&
          tpo_json_get_int(value, "completion_tokens", 0, INT32_MAX, &kept->completion_tokens, "", NULL) ==
              0 &&
+         json_is_boolean(json_object_get(value, "truncated")) &&
          tpo_json_get_bool(value, "truncated", &kept->truncated, "", NULL) == 0 &&
          ((kept->ours = work && cache->work && strcmp(work, cache->work) == 0), true);
 }

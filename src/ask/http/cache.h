@@ -12,7 +12,7 @@ struct http_kept {
   char *text;                               /* the answer; free() it */
   int64_t requests;                         /* that were sent for it, at least 1 */
   int64_t prompt_tokens, completion_tokens; /* as the server told */
-  bool truncated;                           /* by max_tokens */
+  bool truncated;                           /* by a limit on tokens */
   bool ours;                                /* asked for by the work that the cache was opened with */
 };
 
@@ -22,7 +22,8 @@ struct http_kept {
  * earlier versions kept answers, are not read; a warning tells of them. */
 int http_cache_open(struct http_cache **out, const char *folder, const char *work, int rank,
                     struct tpo_error *err);
-/* 1: found; 0: there is none, or it is damaged; negative: error. key: 32 lower-case hex digits. */
+/* 1: found; 0: there is none, or it is damaged, or doesn't say whether the answer was cut off; negative:
+ * error. key: 32 lower-case hex digits. */
 int http_cache_get(const struct http_cache *cache, const char key[33], struct http_kept *kept,
                    struct tpo_error *err);
 /* Keeps an answer (`ours` isn't looked at): written when this returns. */

@@ -12,7 +12,9 @@
 
 enum {
   LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
-  DEAD_AFTER = 100,      /* questions without an answer in a row, after which the server counts as gone */
+  LONG_PAUSE = 10,       /* seconds; that a server asks for more is told */
+  DEAD_AFTER = 100,      /* questions without an answer in a row, after which no more are asked */
+  LAST_WAIT = 5,         /* seconds for the answers under way, once a signal asks to stop */
   LOOK_UP_EVERY_MS = 100 /* for signals */
 };
 
@@ -23,8 +25,11 @@ struct http_chat {
   struct http_cache *cache; /* NULL: none */
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
+  bool alone;     /* no other rank asks, too */
   bool reached;   /* some reply came */
-  int unanswered; /* questions in a row given up after all attempts */
+  bool answered;  /* some question was answered */
+  int unanswered; /* questions in a row, whatever the reason */
+  double told;    /* until when, as was told last, the server asks to wait */
   int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
 };
 
@@ -62,8 +67,7 @@ static int set_answer(struct asking *w, const struct job *job, bool ok, const ch
                       struct tpo_error *err)
 {
   struct ask_answer *answer = &w->answers[job->question];
-  answer->ok = ok;
-  answer->text = strdup(text);
+  *answer = (struct ask_answer){.ok = ok, .text = strdup(text)};
   return answer->text ? 0 : no_memory(err);
 }
 
@@ -76,26 +80,49 @@ static int settle(struct asking *w, struct slot *slot, bool ok, const char *text
   return status;
 }
 
-static int fail_for_good(const struct asking *w, const struct slot *slot, const char *told,
-                         struct tpo_error *err)
+/* Every question would get the same: wrong key, address or model, or nothing left to pay with. */
+static bool ends_all(int http)
 {
-  const struct http_chat *chat = w->chat;
-  int http = slot->exchange.status;
-  char hint[512] = "";
+  return http / 100 == 3 || (http >= 401 && http <= 405);
+}
+
+/* Another attempt may go better. */
+static bool passes(int http)
+{
+  return http == 408 || http == 429 || http >= 500;
+}
+
+/* What may be wrong where a server answers so. */
+static void find_hint(const struct http_chat *chat, int http, char hint[512])
+{
+  *hint = '\0';
   if (http / 100 == 3)
-    snprintf(hint, sizeof hint, "redirects are not followed: give the address itself");
+    snprintf(hint, 512, "redirects are not followed: give the address itself");
   else if ((http == 401 || http == 403) && chat->key)
-    snprintf(hint, sizeof hint, "the key is that of the environment variable %s (judge.key_env)",
-             chat->key_env);
+    snprintf(hint, 512, "the key is that of the environment variable %s (judge.key_env)", chat->key_env);
   else if (http == 401 || http == 403)
-    snprintf(hint, sizeof hint, "no key was sent: the environment variable %s (judge.key_env) is not set",
+    snprintf(hint, 512, "no key was sent: the environment variable %s (judge.key_env) is not set",
              chat->key_env);
   else if (http == 404 || http == 405)
-    snprintf(hint, sizeof hint,
-             "is the address right, and has the server a model named %.100s (judge.model)?",
+    snprintf(hint, 512, "is the address right, and has the server a model named %.100s (judge.model)?",
              chat->settings.model);
-  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", chat->url.shown, http,
-                  *told ? ": " : "", told, *hint ? "; " : "", hint);
+}
+
+static int fail_for_good(const struct asking *w, int http, const char *told, const char *hint,
+                         struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", w->chat->url.shown,
+                  http, *told ? ": " : "", told, *hint ? "; " : "", hint);
+}
+
+/* The question stays without an answer. When all do, whatever they fail on, no more is spent. */
+static int leave(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
+  if (++chat->unanswered < DEAD_AFTER) return settle(w, slot, false, why, err);
+  return tpo_fail(err, TPO_E_IO,
+                  "the judge's server %.300s left %d questions in a row without an answer; the last: %s",
+                  chat->url.shown, chat->unanswered, why);
 }
 
 /* No attempt is left. */
@@ -106,13 +133,8 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
   if (!chat->reached && slot->exchange.fault == HTTP_UNREACHABLE)
     return tpo_fail(err, TPO_E_IO, "the judge's server %.300s can't be reached, %d attempts: %s",
                     chat->url.shown, slot->failures, why);
-  if (++chat->unanswered >= DEAD_AFTER)
-    return tpo_fail(
-        err, TPO_E_IO,
-        "the judge's server %.300s left %d questions in a row without an answer; the last, after %d attempts: %s",
-        chat->url.shown, chat->unanswered, slot->failures, why);
   snprintf(text, sizeof text, "no answer in %d attempts, the last: %s", slot->failures, why);
-  return settle(w, slot, false, text, err);
+  return leave(w, slot, text, err);
 }
 
 /* To ask others meanwhile would be what the server asked not to do. */
@@ -127,22 +149,64 @@ static int fail_for_now(const struct asking *w, const char *why, double seconds,
       cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
 }
 
+/* Seconds that the server asks to wait; 0: it doesn't. */
+static double asked_pause(const struct http_exchange *x)
+{
+  double seconds = 0;
+  if (x->fault != HTTP_DONE || http_retry_after_ms(x->retry_after_ms, &seconds)) return seconds;
+  return http_retry_after(x->retry_after, time(NULL), &seconds) ? seconds : 0;
+}
+
+/* Once for all the questions that wait for the same. */
+static void tell_pause(struct http_chat *chat, const char *why, double seconds)
+{
+  double until = tpo_seconds() + seconds;
+  if (seconds <= LONG_PAUSE || until < chat->told + LONG_PAUSE) return;
+  chat->told = until;
+  tpo_log(TPO_LOG_WARN, "the judge's server %.300s asks to wait %.0f s, which is done: %s", chat->url.shown,
+          seconds, why);
+}
+
 /* This attempt failed in a way that another may not. */
 static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
-  struct http_exchange *x = &slot->exchange;
-  double asked_for = 0;
+  double asked_for = asked_pause(&slot->exchange);
   slot->failures++;
-  if (x->fault == HTTP_DONE && http_retry_after(x->retry_after, time(NULL), &asked_for) &&
-      asked_for > LONGEST_PAUSE)
-    return fail_for_now(w, why, asked_for, err);
+  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, why, asked_for, err);
   if (slot->failures > chat->retries) return give_up(w, slot, why, err);
   double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
   if (asked_for > pause) pause = asked_for;
+  tell_pause(chat, why, asked_for);
   tpo_log(TPO_LOG_DEBUG, "judge: attempt %d failed, the next in %.1f s: %s", slot->failures, pause, why);
   slot->due = tpo_seconds() + pause;
   return 0;
+}
+
+/* What the server answered with `http`, or with an error that stands for it. */
+static int take_error(struct asking *w, struct slot *slot, int http, const struct http_told *told,
+                      struct tpo_error *err)
+{
+  char text[HTTP_TEXT + HTTP_ADVICE + 32], advice[HTTP_ADVICE] = "", hint[512];
+  find_hint(w->chat, http, hint);
+  if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
+  if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
+  /* A field that is in each request, and none was answered so far. */
+  if (*advice && *told->field && !w->chat->answered) return fail_for_good(w, http, told->text, advice, err);
+  snprintf(text, sizeof text, "HTTP %d%s%s%s%s", http, *told->text ? ": " : "", told->text,
+           *advice ? "; " : "", advice);
+  return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
+}
+
+static int keep(struct http_chat *chat, const struct slot *slot, const struct http_reply *reply,
+                struct tpo_error *err)
+{
+  const struct http_kept kept = {.text = reply->text,
+                                 .requests = slot->failures + 1,
+                                 .prompt_tokens = reply->prompt_tokens,
+                                 .completion_tokens = reply->completion_tokens,
+                                 .truncated = reply->truncated};
+  return chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
 }
 
 static int take_success(struct asking *w, struct slot *slot, struct tpo_error *err)
@@ -153,43 +217,35 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   const struct tpo_buf *body = &slot->exchange.body;
   switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, &reply, why)) {
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
-  case HTTP_NO_TEXT: return settle(w, slot, false, why, err);
+  case HTTP_NO_TEXT: return leave(w, slot, why, err);
+  case HTTP_ERROR:
+    return reply.error.status ? take_error(w, slot, reply.error.status, &reply.error, err)
+                              : try_again(w, slot, reply.error.text, err);
   case HTTP_READ_NO_MEMORY: return no_memory(err);
   case HTTP_READ: break;
   }
   chat->unanswered = 0;
+  chat->answered = true;
   chat->truncated += reply.truncated;
   chat->prompt_tokens += reply.prompt_tokens;
   chat->completion_tokens += reply.completion_tokens;
-  const struct http_kept kept = {.text = reply.text,
-                                 .requests = slot->failures + 1,
-                                 .prompt_tokens = reply.prompt_tokens,
-                                 .completion_tokens = reply.completion_tokens,
-                                 .truncated = reply.truncated};
-  int status = chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
+  int status = keep(chat, slot, &reply, err);
+  struct ask_answer *answer = &w->answers[slot->job->question];
   if (status == 0) status = settle(w, slot, true, reply.text, err);
+  answer->cut_off = reply.truncated;
   free(reply.text);
   return status;
-}
-
-/* Every question would get the same: wrong key, address or model, or nothing left to pay with. */
-static bool ends_all(int http)
-{
-  return http / 100 == 3 || (http >= 401 && http <= 405);
 }
 
 static int take_status(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   const struct http_exchange *x = &slot->exchange;
-  char told[HTTP_TEXT], text[HTTP_TEXT + 32];
+  struct http_told told;
   w->chat->reached = true;
   if (x->status / 100 == 2) return take_success(w, slot, err);
-  http_error_text(x->body.data ? x->body.data : "", x->body.len, w->chat->key, told);
-  if (ends_all(x->status)) return fail_for_good(w, slot, told, err);
-  snprintf(text, sizeof text, "HTTP %d%s%s", x->status, *told ? ": " : "", told);
-  if (x->status == 429 || x->status >= 500) return try_again(w, slot, text, err);
-  w->chat->unanswered = 0; /* a refusal is an answer */
-  return settle(w, slot, false, text, err);
+  http_read_error(x->body.data ? x->body.data : "", x->body.len, w->chat->key, &told);
+  /* What is used up does not come back by waiting. */
+  return take_error(w, slot, x->status == 429 && ends_all(told.status) ? told.status : x->status, &told, err);
 }
 
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
@@ -204,9 +260,10 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
     return tpo_fail(err, TPO_E_IO, "the judge's server %.300s is not who it should be: %s",
                     w->chat->url.shown, x->problem);
   case HTTP_TOO_LONG:
-    snprintf(text, sizeof text, "the reply has more than %zu KiB, which judge.max_tokens %d can't need",
-             http_longest_body(w->chat->settings.max_tokens) >> 10, w->chat->settings.max_tokens);
-    return settle(w, slot, false, text, err);
+    snprintf(text, sizeof text,
+             "the reply has more than %zu KiB, which an answer of %d tokens (judge.max_tokens) can't need",
+             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens);
+    return leave(w, slot, text, err);
   default: return no_memory(err);
   }
 }
@@ -244,14 +301,55 @@ static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
   return status;
 }
 
+/* What came of a request when all is to end: whether it is an answer that is kept now. */
+static bool keep_last(struct asking *w, const struct http_exchange *x)
+{
+  struct http_reply reply;
+  char why[HTTP_TEXT];
+  if (x->fault != HTTP_DONE || x->status / 100 != 2 || !x->body.data) return false;
+  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, &reply, why) == HTTP_READ &&
+              keep(w->chat, &w->slots[x->number], &reply, NULL) == 0;
+  free(reply.text);
+  return kept;
+}
+
+static size_t count_under_way(const struct asking *w)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < w->n_slots; i++) n += w->slots[i].exchange.under_way;
+  return n;
+}
+
+/* The answers under way are paid for: they get a little time, and what comes is kept. */
+static int stop(struct asking *w, struct tpo_error *err)
+{
+  const struct http_chat *chat = w->chat;
+  struct http_exchange *x;
+  struct tpo_buf text = {0};
+  size_t kept = 0, all = count_under_way(w);
+  double until = tpo_seconds() + LAST_WAIT;
+  while (chat->cache && count_under_way(w) > 0 && tpo_seconds() < until &&
+         http_client_wait(chat->client, LOOK_UP_EVERY_MS / 1000.0, NULL) == 0)
+    while ((x = http_client_next(chat->client))) kept += keep_last(w, x);
+  tpo_buf_printf(&text, "stopped by signal %d while judging", tpo_interrupted());
+  if (all > 0 && chat->cache)
+    tpo_buf_printf(&text, "; of %zu requests under way %zu were answered within %d s and %zu are lost", all,
+                   kept, LAST_WAIT, all - kept);
+  if (chat->cache)
+    tpo_buf_printf(&text, "; %s%zu answers are kept in %.300s", chat->alone ? "" : "at least ",
+                   http_cache_size(chat->cache), http_cache_folder(chat->cache));
+  tpo_fail(err, TPO_E_INTERRUPTED, "%s", text.failed ? "stopped while judging" : text.data);
+  tpo_buf_free(&text);
+  return TPO_E_INTERRUPTED;
+}
+
 static int ask_open(struct asking *w, struct tpo_error *err)
 {
   int status = 0;
   while (status == 0 && w->settled < w->n_open) {
     double seconds;
     struct http_exchange *x;
-    if (tpo_interrupted())
-      return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+    if (tpo_interrupted()) return stop(w, err);
     status = start_due(w, &seconds, err);
     if (status == 0) status = http_client_wait(w->chat->client, seconds, err);
     while (status == 0 && (x = http_client_next(w->chat->client)))
@@ -298,7 +396,7 @@ static void join_equal(struct asking *w)
  * stopped. */
 static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
 {
-  *answer = (struct ask_answer){true, kept->text};
+  *answer = (struct ask_answer){.ok = true, .cut_off = kept->truncated, .text = kept->text};
   chat->cached += !kept->ours;
   if (!kept->ours) return;
   chat->requests += kept->requests;
@@ -354,6 +452,7 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
     if (!w->jobs[i].same) continue;
     const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
     status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
+    w->answers[i].cut_off = first->cut_off;
     w->chat->repeated++;
   }
   return status;
@@ -394,7 +493,7 @@ static void http_close(void *state)
   if (chat->key) explicit_bzero(chat->key, strlen(chat->key));
   free(chat->key);
   free(chat->key_env);
-  free(chat->settings.model);
+  http_settings_close(&chat->settings);
   free(chat);
 }
 
@@ -407,6 +506,7 @@ int ask_check_http(const char *url, const struct tpo_judge_config *config, struc
     status =
         tpo_fail(err, TPO_E_USAGE,
                  "judge.model is not given: the server has to be told the name of the model that judges");
+  if (status == 0) status = http_check_request(config->request, err);
   return status < 0 ? status : http_check_key_name(config->key_env, err);
 }
 
@@ -437,21 +537,20 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   int status = ask_check_http(url, config, err);
   if (status == 0) status = http_url_parse(&chat->url, url, err);
   if (status < 0) return status;
-  chat->settings = (struct http_settings){.model = strdup(config->model),
-                                          .temperature = config->temperature,
-                                          .max_tokens = config->max_tokens,
-                                          .seed = options->seed};
+  status = http_settings_open(&chat->settings, config, options->seed, err);
+  if (status < 0) return status;
   chat->key_env = strdup(config->key_env);
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
-  if (!chat->settings.model || !chat->key_env) return no_memory(err);
+  chat->alone = options->size <= 1;
+  if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
     status = http_cache_open(&chat->cache, options->cache_dir, options->work, options->rank, err);
   struct http_client_options client = {.url = &chat->url,
                                        .key = chat->key,
                                        .timeout = config->timeout,
-                                       .longest = http_longest_body(config->max_tokens)};
+                                       .longest = http_longest_body(chat->settings.most_tokens)};
   return status < 0 ? status : http_client_open(&chat->client, &client, err);
 }
 

@@ -97,21 +97,26 @@ static size_t take_body(char *bytes, size_t one, size_t n, void *arg)
   return x->body.failed ? 0 : n;
 }
 
-/* Keeps Retry-After; a new status line begins the headers of another reply. */
+/* Copies a header's value where the line is of that name ("retry-after:"). */
+static void keep_header(const char *line, size_t len, const char *name, char out[64])
+{
+  size_t at = strlen(name);
+  if (len < at || strncasecmp(line, name, at) != 0) return;
+  while (at < len && (line[at] == ' ' || line[at] == '\t')) at++;
+  while (len > at && (unsigned char)line[len - 1] <= ' ') len--;
+  if (len - at >= 64) return;
+  memcpy(out, line + at, len - at);
+  out[len - at] = '\0';
+}
+
+/* A new status line begins the headers of another reply. */
 static size_t take_header(char *bytes, size_t one, size_t n, void *arg)
 {
   (void)one;
-  static const char name[] = "retry-after:";
   struct http_exchange *x = arg;
-  size_t at = sizeof name - 1, len = n;
-  if (n > 5 && strncasecmp(bytes, "HTTP/", 5) == 0) x->retry_after[0] = '\0';
-  if (n < at || strncasecmp(bytes, name, at) != 0) return n;
-  while (at < len && (bytes[at] == ' ' || bytes[at] == '\t')) at++;
-  while (len > at && (unsigned char)bytes[len - 1] <= ' ') len--;
-  if (len - at < sizeof x->retry_after) {
-    memcpy(x->retry_after, bytes + at, len - at);
-    x->retry_after[len - at] = '\0';
-  }
+  if (n > 5 && strncasecmp(bytes, "HTTP/", 5) == 0) x->retry_after[0] = x->retry_after_ms[0] = '\0';
+  keep_header(bytes, n, "retry-after:", x->retry_after);
+  keep_header(bytes, n, "retry-after-ms:", x->retry_after_ms);
   return n;
 }
 
@@ -160,7 +165,7 @@ int http_client_start(struct http_client *client, struct http_exchange *x, const
   x->longest = client->longest;
   x->fault = HTTP_DONE;
   x->status = 0;
-  x->retry_after[0] = x->problem[0] = '\0';
+  x->retry_after[0] = x->retry_after_ms[0] = x->problem[0] = '\0';
   if (!code) code = curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, body->data);
   if (!code) code = curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
   x->under_way = !code && curl_multi_add_handle(client->multi, x->easy) == CURLM_OK;

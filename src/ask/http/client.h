@@ -20,11 +20,11 @@ struct http_exchange {
   void *easy;    /* libcurl's handle, kept from one request to the next */
   bool under_way;
   enum http_fault fault;
-  int status;          /* 200, ... */
-  size_t longest;      /* bytes of body at most, the client's */
-  struct tpo_buf body; /* as it came */
-  char retry_after[64];
-  char problem[HTTP_TEXT]; /* what a fault is about */
+  int status;                               /* 200, ... */
+  size_t longest;                           /* bytes of body at most, the client's */
+  struct tpo_buf body;                      /* as it came */
+  char retry_after[64], retry_after_ms[64]; /* headers of these names; "": none */
+  char problem[HTTP_TEXT];                  /* what a fault is about */
 };
 
 struct http_client;

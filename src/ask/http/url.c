@@ -60,13 +60,46 @@ static int complete_path(CURLU *parts, struct tpo_error *err)
   return done ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's address");
 }
 
-/* Addresses 127.x.x.x only: a name may begin like one. */
+static bool is_local_v4(const unsigned char address[4])
+{
+  static const unsigned char any[4] = {0};
+  return address[0] == 127 || memcmp(address, any, 4) == 0;
+}
+
+/* ::, ::1, and those of version 4 in the form ::ffff:127.0.0.1. text: in brackets, maybe with a zone. */
+static bool is_local_v6(const char *text)
+{
+  static const unsigned char zeros[15] = {0}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+  unsigned char address[16];
+  char host[64];
+  size_t len = strcspn(text + 1, "]%");
+  if (len >= sizeof host) return false;
+  memcpy(host, text + 1, len);
+  host[len] = '\0';
+  if (inet_pton(AF_INET6, host, address) != 1) return false;
+  return (memcmp(address, zeros, 15) == 0 && address[15] <= 1) ||
+         (memcmp(address, mapped, 12) == 0 && is_local_v4(address + 12));
+}
+
+/* "localhost." is the same name, which not every resolver knows. */
+static int drop_dot(CURLU *parts, struct tpo_error *err)
+{
+  char *host = part_of(parts, CURLUPART_HOST);
+  bool done = host && (strcasecmp(host, "localhost.") != 0 ||
+                       curl_url_set(parts, CURLUPART_HOST, "localhost", 0) == CURLUE_OK);
+  free(host);
+  return done ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's address");
+}
+
+/* Addresses 127.x.x.x only: a name may begin like one. One of zeros is where servers say that they listen, and
+ * leads to this machine too. */
 static bool is_local(CURLU *parts)
 {
   char *host = part_of(parts, CURLUPART_HOST);
   unsigned char address[4];
-  bool local = host && (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-                        (inet_pton(AF_INET, host, address) == 1 && address[0] == 127));
+  bool local = host && (strcasecmp(host, "localhost") == 0 ||
+                        (inet_pton(AF_INET, host, address) == 1 && is_local_v4(address)) ||
+                        (*host == '[' && is_local_v6(host)));
   free(host);
   return local;
 }
@@ -74,6 +107,7 @@ static bool is_local(CURLU *parts)
 static int take_parts(struct http_url *url, CURLU *parts, struct tpo_error *err)
 {
   int status = complete_path(parts, err);
+  if (status == 0) status = drop_dot(parts, err);
   if (status < 0) return status;
   char *scheme = part_of(parts, CURLUPART_SCHEME);
   url->encrypted = scheme && strcmp(scheme, "https") == 0;

@@ -48,22 +48,35 @@ static bool bf16_is_fast(void)
 #endif
 }
 
-int tpo_cpu_choose(enum tpo_cpu_isa *out, struct tpo_error *err)
+/* As options and the environment name them. */
+static const char *const isa_names[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+
+static int choose_by_environment(const char *wish, enum tpo_cpu_isa *out, struct tpo_error *err)
 {
-  static const char *const names[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
-  *out = tpo_cpu_detect();
-  const char *wish = getenv("TPO_CPU_ISA");
-  if (!wish || !*wish) {
-    if (*out == TPO_CPU_AVX512_BF16 && !bf16_is_fast()) *out = TPO_CPU_AVX512;
-    return 0;
-  }
   for (int i = 0; i < 4; i++)
-    if (strcmp(wish, names[i]) == 0) {
+    if (strcmp(wish, isa_names[i]) == 0) {
       if (i < (int)*out) *out = (enum tpo_cpu_isa)i;
       return 0;
     }
   return tpo_fail(err, TPO_E_USAGE, "TPO_CPU_ISA is '%s'; expected scalar, avx2, avx512 or avx512_bf16",
                   wish);
+}
+
+int tpo_cpu_choose(enum tpo_isa wish, enum tpo_cpu_isa *out, struct tpo_error *err)
+{
+  enum tpo_cpu_isa highest = tpo_cpu_detect();
+  const char *environment = getenv("TPO_CPU_ISA");
+  *out = highest;
+  if (wish == TPO_ISA_AUTO && environment && *environment)
+    return choose_by_environment(environment, out, err);
+  if (wish == TPO_ISA_AUTO) {
+    if (highest == TPO_CPU_AVX512_BF16 && !bf16_is_fast()) *out = TPO_CPU_AVX512;
+    return 0;
+  }
+  *out = (enum tpo_cpu_isa)(wish - TPO_ISA_SCALAR);
+  if (*out <= highest) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "model.isa is %s, which this CPU doesn't have; the highest here is %s",
+                  isa_names[*out], isa_names[highest]);
 }
 
 void tpo_cpu_fail(struct tpo_cpu *cpu, int code, const char *format, ...)
@@ -177,6 +190,7 @@ static const struct tpo_ops cpu_ops = {
     .copy = cpu_copy,
     .zero = cpu_zero,
     .check = cpu_check,
+    .training_scratch = tpo_cpu_training_scratch,
     .linear_create = tpo_cpu_linear_create,
     .linear_free = tpo_cpu_linear_free,
     .linear_set = tpo_cpu_linear_set,
@@ -213,11 +227,11 @@ static const struct tpo_ops cpu_ops = {
     .sum_squares = tpo_cpu_sum_squares,
 };
 
-int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err)
+int tpo_cpu_open(struct tpo_backend **out, const struct tpo_backend_options *options, struct tpo_error *err)
 {
   *out = NULL;
   enum tpo_cpu_isa isa;
-  int code = tpo_cpu_choose(&isa, err);
+  int code = tpo_cpu_choose(options->isa, &isa, err);
   if (code < 0) return code;
   struct tpo_cpu *cpu = tpo_calloc(1, sizeof *cpu, err);
   if (!cpu) return TPO_E_MEMORY;
@@ -226,7 +240,7 @@ int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err)
   cpu->isa = isa;
   tpo_gemm_choose(cpu);
   cpu->base.has_bf16 = cpu->gemm_bf16 != NULL;
-  code = tpo_pool_create(&cpu->pool, threads, err);
+  code = tpo_pool_create(&cpu->pool, options->threads, err);
   if (code == 0) {
     cpu->threads = tpo_pool_threads(cpu->pool);
     cpu->per_thread = tpo_calloc((size_t)cpu->threads, sizeof *cpu->per_thread, err);
@@ -238,6 +252,7 @@ int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err)
   }
   snprintf(cpu->base.description, sizeof cpu->base.description, "cpu: %s, %d thread%s", tpo_cpu_isa_name(isa),
            cpu->threads, cpu->threads == 1 ? "" : "s");
+  strcpy(cpu->base.kernels, isa_names[isa]);
   *out = &cpu->base;
   return 0;
 }

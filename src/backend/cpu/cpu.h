@@ -43,13 +43,14 @@ static inline struct tpo_cpu *tpo_cpu(struct tpo_backend *be)
   return (struct tpo_cpu *)be;
 }
 
-int tpo_cpu_open(struct tpo_backend **out, int threads, struct tpo_error *err);
+int tpo_cpu_open(struct tpo_backend **out, const struct tpo_backend_options *options, struct tpo_error *err);
 
-/* The highest level that this processor and operating system offer, and the one to use: lowered by
- * TPO_CPU_ISA, or where bf16 arithmetic is slower than fp32. */
+/* The highest level that this processor and operating system offer, and the one to use: what was asked for
+ * (TPO_E_USAGE where it isn't there), or for auto the highest, lowered by TPO_CPU_ISA, or where bf16
+ * arithmetic is slower than fp32. */
 enum tpo_cpu_isa tpo_cpu_detect(void);
-int tpo_cpu_choose(enum tpo_cpu_isa *out, struct tpo_error *err); /* what to use */
-const char *tpo_cpu_isa_name(enum tpo_cpu_isa isa);               /* "AVX2" */
+int tpo_cpu_choose(enum tpo_isa wish, enum tpo_cpu_isa *out, struct tpo_error *err);
+const char *tpo_cpu_isa_name(enum tpo_cpu_isa isa); /* "AVX2" */
 
 /* The slot's buffer with room for at least `bytes`; NULL when memory is short, which is remembered for
  * check(). */

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu.h"
 
+size_t tpo_cpu_training_scratch(struct tpo_backend *be, const struct tpo_training_shape *shape);
 void tpo_cpu_rms_norm(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd, int n,
                       int dim, float eps);
 void tpo_cpu_rms_norm_backward(struct tpo_backend *be, const void *dy, const void *x, const float *w,

@@ -187,9 +187,10 @@ void tpo_cpu_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, 
   forward(tpo_cpu(be), w, x, y, n, false);
 }
 
-void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                                int n)
+void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                                const void *base, void *y, int n)
 {
+  if (base != y) tpo_ops(be)->copy(be, y, base, (size_t)n * (size_t)w->rows * sizeof(float));
   forward(tpo_cpu(be), w, x, y, n, true);
 }
 

@@ -16,6 +16,10 @@ struct tpo_linear {
   uint32_t *words;
 };
 
+/* Rows and vocabulary entries of the gradient of the LM head's logits that exist at once. */
+#define TPO_HEAD_ROWS 1024
+#define TPO_HEAD_COLS 1536
+
 int tpo_cpu_linear_create(struct tpo_backend *be, int rows, int cols, enum tpo_dtype dtype,
                           struct tpo_linear **out, struct tpo_error *err);
 void tpo_cpu_linear_free(struct tpo_backend *be, struct tpo_linear *w);
@@ -24,8 +28,8 @@ void tpo_cpu_linear_set(struct tpo_backend *be, struct tpo_linear *w, int row0, 
 void tpo_cpu_linear_get(struct tpo_backend *be, const struct tpo_linear *w, int row0, int n_rows, float *dst);
 void tpo_cpu_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                             int n);
-void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
-                                int n);
+void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
+                                const void *base, void *y, int n);
 void tpo_cpu_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                    void *dx, int n, bool add);
 void tpo_cpu_linear_backward_weight(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

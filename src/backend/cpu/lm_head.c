@@ -8,8 +8,8 @@
 
 #define BLOCK_ROWS 128
 #define CHUNK_COLS 768 /* vocabulary entries; a multiple of every panel */
-#define GRAD_ROWS 1024 /* rows and vocabulary entries of the gradient of logits that exists at once */
-#define GRAD_COLS (2 * CHUNK_COLS)
+#define GRAD_ROWS TPO_HEAD_ROWS
+#define GRAD_COLS TPO_HEAD_COLS /* two chunks */
 
 struct partial {
   float largest, sum; /* of exp(logit - largest) */

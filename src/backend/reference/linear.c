@@ -73,14 +73,14 @@ static const float *row_of(const struct tpo_linear *w, int row)
   return w->w + (size_t)row * (size_t)w->cols;
 }
 
-/* y[i, r] = sum over c of x[i, c] W[r, c] */
-static void forward(const struct tpo_linear *w, const float *x, float *y, int n, bool add)
+/* y[i, r] = sum over c of x[i, c] W[r, c] (+ base[i, r]) */
+static void forward(const struct tpo_linear *w, const float *x, const float *base, float *y, int n)
 {
   for (int i = 0; i < n; i++)
     for (int r = 0; r < w->rows; r++) {
-      float *to = &y[(size_t)i * w->rows + r];
+      size_t at = (size_t)i * w->rows + r;
       float value = (float)dot(x + (size_t)i * w->cols, row_of(w, r), w->cols);
-      *to = add ? *to + value : value;
+      y[at] = base ? base[at] + value : value;
     }
 }
 
@@ -88,14 +88,14 @@ void tpo_reference_linear_forward(struct tpo_backend *be, const struct tpo_linea
                                   int n)
 {
   (void)be;
-  forward(w, x, y, n, false);
+  forward(w, x, NULL, y, n);
 }
 
 void tpo_reference_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
-                                      void *y, int n)
+                                      const void *base, void *y, int n)
 {
   (void)be;
-  forward(w, x, y, n, true);
+  forward(w, x, base, y, n);
 }
 
 /* dx[i, c] (+)= sum over r of dy[i, r] W[r, c] */
@@ -196,5 +196,5 @@ void tpo_reference_lm_head_logits(struct tpo_backend *be, const struct tpo_linea
                                   float *logits, int n)
 {
   (void)be;
-  forward(w, h, logits, n, false);
+  forward(w, h, NULL, logits, n);
 }

@@ -24,7 +24,7 @@ void tpo_reference_linear_get(struct tpo_backend *be, const struct tpo_linear *w
 void tpo_reference_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                                   int n);
 void tpo_reference_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
-                                      void *y, int n);
+                                      const void *base, void *y, int n);
 void tpo_reference_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                          void *dx, int n, bool add);
 void tpo_reference_linear_backward_weight(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

@@ -9,8 +9,12 @@
 #include "judge/compare/tally.h"
 #include "judge/judge.h"
 #include "judge/texts.h"
+#include "judge/unread.h"
 
-enum { MAX_RESPONSES = 1024 }; /* what sampling.k allows */
+enum {
+  MAX_RESPONSES = 1024, /* what sampling.k allows */
+  HOPELESS_AFTER = 100  /* answers in a row without a verdict: the judge, or judge.pattern, is of no use */
+};
 
 static const char builtin_system[] =
     "You are an impartial judge. You compare two answers to the same request "
@@ -47,8 +51,10 @@ struct judge_pairwise {
   uint64_t seed;
   struct tpo_watch watch;
   struct tally_counts counts;
+  struct judge_unread unread;
+  int without;         /* answers in a row without a verdict, up to the last */
+  struct tpo_buf said; /* of the answer that is read */
   double max_gradient_norm;
-  bool warned; /* of answers without a verdict */
 };
 
 int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error *err)
@@ -91,6 +97,7 @@ void judge_pairwise_close(struct judge_pairwise *p)
   if (!p) return;
   p->chat.close(p->chat.state);
   judge_texts_close(&p->texts);
+  tpo_buf_free(&p->said);
   free(p);
 }
 
@@ -99,6 +106,7 @@ json_t *judge_pairwise_counts(const struct judge_pairwise *p)
   json_t *counts = tally_counts_json(&p->counts);
   json_t *chat = counts && p->chat.counts ? p->chat.counts(p->chat.state) : NULL;
   if (counts) json_object_set_new(counts, "max_gradient_norm", json_real(p->max_gradient_norm));
+  if (counts) judge_unread_put(&p->unread, counts);
   if (chat) json_object_update(counts, chat);
   json_decref(chat);
   return counts;
@@ -113,7 +121,8 @@ struct contest {
   int *index;                       /* [k] where they stand in the item */
   size_t n;
   struct comparison *comparisons; /* [n] of indices below k */
-  int8_t *outcomes;               /* [n] */
+  struct tally_outcome *outcomes; /* [n] */
+  char **matched;                 /* [k] a match that is no verdict, of one of its comparisons; NULL: none */
   char *why;                      /* of the first comparison without an answer; NULL: there is none */
 };
 
@@ -123,6 +132,8 @@ static void close_contest(struct contest *c)
   free(c->index);
   free(c->comparisons);
   free(c->outcomes);
+  for (int i = 0; c->matched && i < c->k; i++) free(c->matched[i]);
+  free(c->matched);
   free(c->why);
 }
 
@@ -134,13 +145,13 @@ static int fail_usable(struct contest *c, const char *why, struct tpo_error *err
   return status;
 }
 
-static int set_score(const struct tally_record *r, double score, struct tpo_judge_result *result,
-                     struct tpo_error *err)
+static int set_score(const struct tally_record *r, double score, const char *matched,
+                     struct tpo_judge_result *result, struct tpo_error *err)
 {
   return judge_set_score(result, score,
-                         json_pack("{s:f, s:i, s:i, s:i, s:i, s:i, s:i}", "elo", score, "wins", r->wins,
+                         json_pack("{s:f, s:i, s:i, s:i, s:i, s:i, s:i, s:s*}", "elo", score, "wins", r->wins,
                                    "losses", r->losses, "ties", r->ties, "unparsable", r->unparsable,
-                                   "failed", r->failed, "comparisons", r->comparisons),
+                                   "failed", r->failed, "comparisons", r->comparisons, "matched", matched),
                          err);
 }
 
@@ -161,7 +172,7 @@ static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_i
   if (status < 0) return status;
   if (c->k == 0) return 0;
   /* One alone is no failure: it has the mean of every prompt's scores. */
-  if (c->k == 1) return set_score(&(struct tally_record){0}, 0, &results[c->index[0]], err);
+  if (c->k == 1) return set_score(&(struct tally_record){0}, 0, NULL, &results[c->index[0]], err);
   struct tpo_error problem = {0};
   if (c->k > MAX_RESPONSES) {
     tpo_fail(&problem, TPO_E_INPUT, "not compared: of one prompt at most %d responses are", MAX_RESPONSES);
@@ -172,7 +183,8 @@ static int open_contest(const struct judge_pairwise *p, const struct tpo_judge_i
   size_t n = schedule_size(c->k, p->limit);
   c->comparisons = tpo_calloc(n, sizeof *c->comparisons, err);
   c->outcomes = tpo_calloc(n, sizeof *c->outcomes, err);
-  if (!c->instruction || !c->comparisons || !c->outcomes)
+  c->matched = tpo_calloc((size_t)c->k, sizeof *c->matched, err);
+  if (!c->instruction || !c->comparisons || !c->outcomes || !c->matched)
     return tpo_fail(err, TPO_E_MEMORY, "no memory for comparisons");
   c->n = n;
   return schedule_fill(c->comparisons, c->k, p->limit, p->seed, item->id, err);
@@ -187,18 +199,52 @@ static char *write_question(const struct judge_pairwise *p, const struct contest
   return judge_prompt_fill(p->texts.prompt, fields, 3);
 }
 
+/* Of both responses of a comparison, for their details. */
+static int keep_match(struct contest *c, const struct comparison *pair, const char *match,
+                      struct tpo_error *err)
+{
+  const int sides[] = {pair->first, pair->second};
+  for (int i = 0; i < 2; i++)
+    if (!c->matched[sides[i]] && !(c->matched[sides[i]] = strdup(match)))
+      return tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+  return 0;
+}
+
+/* Scores would all be equal, and no failure would tell. */
+static int follow(struct judge_pairwise *p, const struct judge_found *found, struct tpo_error *err)
+{
+  struct tpo_buf why = {0};
+  judge_unread_add(&p->unread, found);
+  p->without = found->reading == JUDGE_READ ? 0 : p->without + 1;
+  if (p->without < HOPELESS_AFTER) return 0;
+  judge_found_tell(found, "verdict", &why);
+  int status = why.failed ? tpo_fail(err, TPO_E_MEMORY, "out of memory while judging")
+                          : tpo_fail(err, TPO_E_STATE,
+                                     "%d of the judge's answers in a row have no verdict; the last: %s: %s",
+                                     p->without, why.data, p->said.data);
+  tpo_buf_free(&why);
+  return status;
+}
+
 static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)
 {
-  const struct judge_pairwise *p = arg;
+  struct judge_pairwise *p = arg;
   struct contest *c = place.of;
-  int8_t *outcome = &c->outcomes[place.at];
-  *outcome = answer->ok ? (int8_t)judge_read_verdict(p->texts.pattern, answer->text) : (int8_t)OUTCOME_FAILED;
-  if (*outcome == JUDGE_VERDICT_NONE && judge_reading_stopped(err) < 0) return TPO_E_INTERRUPTED;
-  if (!answer->ok && !c->why) {
-    c->why = answer->text;
-    answer->text = NULL;
+  struct judge_found found;
+  c->outcomes[place.at].verdict = OUTCOME_FAILED;
+  if (!answer->ok) {
+    if (!c->why) {
+      c->why = answer->text;
+      answer->text = NULL;
+    }
+    return 0;
   }
-  return 0;
+  tpo_buf_clear(&p->said);
+  int status = judge_read_verdict(&p->texts.reader, answer, &p->said, &found, err);
+  if (status == 0) status = follow(p, &found, err);
+  if (status < 0) return status;
+  c->outcomes[place.at] = (struct tally_outcome){found.verdict, found.weight};
+  return found.reading == JUDGE_NOT_NAMED ? keep_match(c, &c->comparisons[place.at], found.match, err) : 0;
 }
 
 static int ask_all(struct judge_pairwise *p, struct contest *contests, int n, struct tpo_error *err)
@@ -227,11 +273,13 @@ static double score_of(double theta)
 
 /* A score rests on all of a response's comparisons: without one of them there is none, unless that was with a
  * response that nothing at all is known of. */
-static int set_result(const struct contest *c, const struct tally_record *r, double theta,
-                      struct tpo_judge_result *result, struct tpo_error *err)
+static int set_result(const struct contest *c, int at, const struct tally_record *r, double theta,
+                      struct tpo_error *err)
 {
   struct tpo_error problem = {0};
-  if (r->comparisons > 0 && r->missing == 0) return set_score(r, score_of(theta), result, err);
+  struct tpo_judge_result *result = &c->results[c->index[at]];
+  if (r->comparisons > 0 && r->missing == 0)
+    return set_score(r, score_of(theta), c->matched[at], result, err);
   if (r->failed == 0)
     tpo_fail(&problem, TPO_E_STATE, "not compared: judge.comparisons leaves this response out");
   else if (r->comparisons == 0)
@@ -251,7 +299,7 @@ static int settle(struct judge_pairwise *p, struct contest *c, double *wins, dou
   struct elo_fit fit;
   struct tpo_error problem = {0};
   size_t failed = 0;
-  for (size_t i = 0; i < c->n; i++) failed += c->outcomes[i] == OUTCOME_FAILED;
+  for (size_t i = 0; i < c->n; i++) failed += c->outcomes[i].verdict == OUTCOME_FAILED;
   int status = tally(c->comparisons, c->outcomes, c->n, c->k, wins, records, &p->counts, err);
   if (status < 0) return status;
   if (failed == c->n) {
@@ -263,8 +311,7 @@ static int settle(struct judge_pairwise *p, struct contest *c, double *wins, dou
   if (status == TPO_E_NUMERIC) return fail_usable(c, problem.message, err);
   if (status < 0) return tpo_fail(err, status, "%s", problem.message);
   if (fit.gradient_norm > p->max_gradient_norm) p->max_gradient_norm = fit.gradient_norm;
-  for (int i = 0; i < c->k && status == 0; i++)
-    status = set_result(c, &records[i], theta[i], &c->results[c->index[i]], err);
+  for (int i = 0; i < c->k && status == 0; i++) status = set_result(c, i, &records[i], theta[i], err);
   return status;
 }
 
@@ -296,8 +343,7 @@ int judge_pairwise_score(struct judge_pairwise *p, const struct tpo_judge_item *
   }
   if (status == 0) status = ask_all(p, contests, n, err);
   if (status == 0) status = settle_all(p, contests, n, err);
-  if (status == 0)
-    judge_warn_of_unparsable(p->counts.unparsable, p->counts.comparisons, "verdict", &p->warned);
+  if (status == 0) judge_unread_warn(&p->unread, p->counts.comparisons, "verdict");
   for (int i = 0; i < n; i++) close_contest(&contests[i]);
   free(contests);
   return status;

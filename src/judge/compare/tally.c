@@ -69,8 +69,8 @@ static void record_missing(const struct comparison *comparison, struct tally_rec
   b->missing += a->comparisons > 0;
 }
 
-int tally(const struct comparison *comparisons, const int8_t *outcomes, size_t n, int k, double *wins,
-          struct tally_record *records, struct tally_counts *counts, struct tpo_error *err)
+int tally(const struct comparison *comparisons, const struct tally_outcome *outcomes, size_t n, int k,
+          double *wins, struct tally_record *records, struct tally_counts *counts, struct tpo_error *err)
 {
   size_t cells = (size_t)k * (size_t)k;
   uint8_t *decided = tpo_calloc(cells, sizeof *decided, err);
@@ -78,16 +78,16 @@ int tally(const struct comparison *comparisons, const int8_t *outcomes, size_t n
   memset(wins, 0, cells * sizeof *wins);
   memset(records, 0, (size_t)k * sizeof *records);
   for (size_t i = 0; i < n; i++) {
-    int a = comparisons[i].first, b = comparisons[i].second, outcome = outcomes[i];
+    int a = comparisons[i].first, b = comparisons[i].second, outcome = outcomes[i].verdict;
     count_outcome(outcome, counts);
     record_outcome(outcome, true, &records[a]);
     record_outcome(outcome, false, &records[b]);
-    if (outcome == JUDGE_VERDICT_A) wins[a * k + b]++;
-    if (outcome == JUDGE_VERDICT_B) wins[b * k + a]++;
+    if (outcome == JUDGE_VERDICT_A) wins[a * k + b] += outcomes[i].weight;
+    if (outcome == JUDGE_VERDICT_B) wins[b * k + a] += outcomes[i].weight;
     decided[a * k + b] = outcome == JUDGE_VERDICT_A ? 1 : outcome == JUDGE_VERDICT_B ? 2 : 0;
   }
   for (size_t i = 0; i < n; i++)
-    if (outcomes[i] == OUTCOME_FAILED) record_missing(&comparisons[i], records);
+    if (outcomes[i].verdict == OUTCOME_FAILED) record_missing(&comparisons[i], records);
   count_pairs(decided, k, counts);
   count_triples(wins, k, counts);
   free(decided);

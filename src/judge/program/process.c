@@ -57,17 +57,6 @@ static int open_pipe(int ends[2])
   return ends[0] < 0 || ends[1] < 0 ? -1 : 0;
 }
 
-/* Our environment without one variable; strings are borrowed. free() it. */
-static char **copy_environment(const char *hidden, struct tpo_error *err)
-{
-  size_t n = 0, len = hidden ? strlen(hidden) : 0, kept = 0;
-  while (environ[n]) n++;
-  char **copy = tpo_calloc(n + 1, sizeof *copy, err);
-  for (size_t i = 0; copy && i < n; i++)
-    if (!len || strncmp(environ[i], hidden, len) != 0 || environ[i][len] != '=') copy[kept++] = environ[i];
-  return copy;
-}
-
 /* pipes: [input, output, error][read end, write end]. Returns an errno value. */
 static int spawn(struct judge_process *process, const struct judge_process_options *options,
                  char *const *environment, int pipes[3][2])
@@ -108,7 +97,7 @@ static int start(struct judge_process *process, const struct judge_process_optio
 {
   int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
   int *const ours[3] = {&process->in, &process->out, &process->err};
-  char **environment = copy_environment(options->hidden_variable, err);
+  char **environment = judge_program_environment(options->hidden_variable, err);
   if (!environment) return TPO_E_MEMORY;
   int why = 0;
   for (int i = 0; i < 3 && !why; i++)

@@ -15,6 +15,10 @@ char **judge_command_words(const char *command, struct tpo_error *err);
  * PATH. Error (usage) when there is none. */
 int judge_command_find(const char *program, char out[4096], struct tpo_error *err);
 
+/* Our environment without the variable `hidden` (NULL or "": none), and without what tells a rank of MPI or of a
+ * Slurm step who it is. NULL-terminated; strings are borrowed; free() it. NULL when memory is short. */
+char **judge_program_environment(const char *hidden, struct tpo_error *err);
+
 struct judge_process;
 struct judge_process_options {
   const char *file;            /* executable */
@@ -22,8 +26,8 @@ struct judge_process_options {
   const char *hidden_variable; /* environment variable that it must not get; NULL or "": none */
   int timeout;                 /* seconds for one answer */
 };
-/* Starts the program in a process group of its own, without a shell. It gets our environment, working folder
- * and no descriptor but its three streams. What it writes to standard error is logged at the level debug;
+/* Starts the program in a process group of its own, without a shell. It gets judge_program_environment, our
+ * working folder and no descriptor but its three streams. What it writes to standard error is logged at the level debug;
  * the last of it is told in errors. */
 int judge_process_start(struct judge_process **out, const struct judge_process_options *options,
                         struct tpo_error *err);

@@ -38,19 +38,23 @@ static int add_calls(struct plan *plan, struct plan_set *set, const struct tpo_i
                      struct tpo_error *err)
 {
   bool validates = set == &plan->validation;
-  int j, k = validates ? plan->config->run.validation_k : plan->config->sampling.k;
+  int first, n, k = validates ? plan->config->run.validation_k : plan->config->sampling.k;
   struct tpo_judge_item item = judge_item_of_instruction(instruction);
-  int status = routes_judge(&plan->routes, &item, &j, err);
-  if (status < 0 || j < 0) return status;
-  const struct tpo_judge_config *config = &plan->routes.judges[j];
-  struct tpo_judge_cost cost = tpo_judge_cost(config, &item, k, config->comparisons);
-  double versus = k * tpo_judge_cost(config, &item, 2, 0).calls;
-  set->calls += cost.calls;
-  set->versus += versus;
-  set->detail_bytes += tpo_h5_text_bytes(cost.detail_bytes);
-  *(validates ? &plan->judges[j].validation : &plan->judges[j].train) += cost.calls;
-  if (validates) plan->judges[j].versus += versus;
-  return 0;
+  int status = routes_judges(&plan->routes, &item, &first, &n, err);
+  double detail_bytes = 0;
+  for (int j = first; status == 0 && j < first + n; j++) {
+    const struct tpo_judge_config *config = &plan->routes.judges[j];
+    struct tpo_judge_cost cost = tpo_judge_cost(config, &item, k, config->comparisons);
+    double versus = k * tpo_judge_cost(config, &item, 2, 0).calls;
+    set->calls += cost.calls;
+    set->versus += versus;
+    detail_bytes +=
+        cost.detail_bytes + (plan->routes.all ? 100. + (double)strlen(config->kind) : 0); /* its term */
+    *(validates ? &plan->judges[j].validation : &plan->judges[j].train) += cost.calls;
+    if (validates) plan->judges[j].versus += versus;
+  }
+  if (status == 0 && n > 0) set->detail_bytes += tpo_h5_text_bytes(detail_bytes);
+  return status;
 }
 
 static double length(const char *text)

@@ -1,4 +1,5 @@
-/* What a run would take: gathered by plan.c and sizes.c, told by text.c. Rank 0 alone. Counts are
+/* What a run would take: gathered by plan.c, sizes.c and memory.c, told by
+ * text.c. Rank 0 alone. Counts are
  * doubles: products of settings may be beyond 64 bits, and nothing here needs the last digit. */
 #ifndef TPO_RUN_PLAN_PLAN_H
 #define TPO_RUN_PLAN_PLAN_H
@@ -68,7 +69,11 @@ int plan_comparisons(const struct plan *plan, int iteration);
 double plan_pairs(const struct plan *plan, const struct plan_set *set);
 double plan_steps(const struct plan *plan, const struct plan_set *set);
 
+/* memory.c */
+void plan_print_memory(const struct plan *plan, struct tpo_buf *out);
+
 /* text.c */
 void plan_print(const struct plan *plan, struct tpo_buf *out);
+const char *plan_size(double bytes, char out[40]); /* "1.23 GB" */
 
 #endif

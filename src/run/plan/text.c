@@ -8,7 +8,7 @@
 #include "run/plan/plan.h"
 #include "tpo/judge.h"
 
-static const char *size(double bytes, char out[40])
+const char *plan_size(double bytes, char out[40])
 {
   static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
   int unit = 0;
@@ -128,8 +128,8 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
 static void file_line(struct tpo_buf *out, const char *name, double about, double most, const char *note)
 {
   char a[40], m[40];
-  tpo_buf_printf(out, "  %-30s %12s %12s%s%s\n", name, size(about, a), size(most, m), *note ? "  " : "",
-                 note);
+  tpo_buf_printf(out, "  %-30s %12s %12s%s%s\n", name, plan_size(about, a), plan_size(most, m),
+                 *note ? "  " : "", note);
 }
 
 static void print_files(const struct plan *plan, struct tpo_buf *out)
@@ -163,49 +163,20 @@ static void print_disk(const struct plan *plan, struct tpo_buf *out)
   char a[40], b[40], c[40], d[40];
   plan_disk(plan, false, &end, &peak);
   plan_disk(plan, true, &most_end, &most_peak);
-  tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) while training\n", size(end, a),
-                 size(most_end, b), size(peak, c), size(most_peak, d));
+  tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) while training\n",
+                 plan_size(end, a), plan_size(most_end, b), plan_size(peak, c), plan_size(most_peak, d));
   tpo_buf_puts(out,
                "  Not counted: the report, metrics, TensorBoard's events and answers kept from a server.\n");
   if (space < 0)
     tpo_buf_printf(out, "  How much is free at %s can't be told.\n", dir);
   else if (space < most_peak)
-    tpo_buf_printf(out, "  warning: %s are free at %s, which %s enough\n", size(space, a), dir,
+    tpo_buf_printf(out, "  warning: %s are free at %s, which %s enough\n", plan_size(space, a), dir,
                    space < peak ? "is not" : "may not be");
   else
-    tpo_buf_printf(out, "  %s are free at %s.\n", size(space, a), dir);
+    tpo_buf_printf(out, "  %s are free at %s.\n", plan_size(space, a), dir);
   char manifest[4096];
   if (tpo_path_join(manifest, sizeof manifest, dir, "manifest.json", NULL) == 0 && tpo_file_exists(manifest))
     tpo_buf_printf(out, "  warning: %s holds a run already\n", dir);
-}
-
-static void print_memory(const struct plan *plan, struct tpo_buf *out)
-{
-  const struct tpo_session *s = plan->session;
-  const struct tpo_config *c = plan->config;
-  const struct tpo_ops *ops = tpo_ops(s->backend);
-  struct tpo_train_memory m;
-  struct tpo_error problem = {0};
-  char total[40], w[40], sh[40], g[40], act[40], rest[40];
-  int ranks = tpo_comm_size(s->comm);
-  tpo_train_memory(&m, &plan->arch, c->model.dtype, ops->asynchronous, ranks, c->train.micro_batch_tokens);
-  tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s)\n", ranks, ranks == 1 ? "" : "s", ops->name);
-  tpo_buf_printf(out,
-                 "  training: at least %s: weights %s, master weights and moments %s, gradient %s, "
-                 "activations of %d\n  tokens %s, the rest %s\n",
-                 size((double)tpo_train_memory_total(&m), total), size((double)m.weights, w),
-                 size((double)m.shard, sh), size((double)m.gradient, g), c->train.micro_batch_tokens,
-                 size((double)m.activations, act), size((double)(m.scratch + m.exchange), rest));
-  double element = c->model.dtype == TPO_DTYPE_BF16 ? 2 : 4, longest = (double)plan->validation.longest;
-  for (int i = 0; i < c->run.iterations; i++) longest = fmax(longest, (double)plan->train[i].longest);
-  longest = fmin(longest + c->sampling.max_tokens + plan->marker_tokens, plan->arch.context);
-  double cache = 2 * element * plan->arch.layers * plan->arch.kv_heads * plan->arch.head_dim * longest;
-  tpo_buf_printf(
-      out, "  sampling: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f tokens)\n",
-      size((double)m.weights, w), size(cache * c->sampling.slots, total), c->sampling.slots, longest);
-  if (tpo_judge_needs_model(&c->judge)) tpo_buf_puts(out, "  The judge's model comes on top of that.\n");
-  if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, s->backend, s->comm, &problem) < 0)
-    tpo_buf_printf(out, "  warning: %s\n", problem.message);
 }
 
 void plan_print(const struct plan *plan, struct tpo_buf *out)
@@ -239,5 +210,5 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   print_judges(plan, out);
   print_files(plan, out);
   print_disk(plan, out);
-  print_memory(plan, out);
+  plan_print_memory(plan, out);
 }

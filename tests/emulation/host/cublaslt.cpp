@@ -43,7 +43,7 @@ typedef cublasLtMatrixLayoutOpaque_t layout;
 constexpr int tile_rows = 16, tile_cols = 4;
 constexpr int algorithm_id = 1;
 /* The words of cublasLtMatmulAlgo_t. */
-enum { WORD_ID, WORD_SPLITK, WORD_REDUCTION, WORD_ALIGNMENT, WORD_CHOICE };
+enum { WORD_ID, WORD_SPLITK, WORD_REDUCTION, WORD_ALIGNMENT, WORD_CHOICE, WORD_SWIZZLE, WORD_CLUSTER };
 
 size_t element_bytes(cudaDataType_t type)
 {
@@ -217,6 +217,18 @@ bool check_matrix(const char *name, const void *p, const layout &l, uint64_t ali
   return false;
 }
 
+/* What TPO_EMULATION_REFUSE says: algorithms whose blocks share a cluster don't take products with so many
+ * columns, or over so many elements; with ":all" no algorithm does. */
+bool refused(const layout &d, uint64_t k, const cublasLtMatmulAlgo_t *algo)
+{
+  const std::string rule = environment("TPO_EMULATION_REFUSE", "");
+  if (rule.empty() || algo == nullptr) return false;
+  const uint64_t rows = strtoull(rule.c_str(), nullptr, 10);
+  if (d.cols != rows && k != rows) return false;
+  const bool all = rule.size() > 4 && rule.compare(rule.size() - 4, 4, ":all") == 0;
+  return all || algo->data[WORD_CLUSTER] != CUBLASLT_CLUSTER_SHAPE_1x1x1;
+}
+
 uint32_t alignment_of(const cublasLtMatmulPreferenceOpaque_t *preference, int matrix)
 {
   const uint32_t promised = preference != nullptr ? preference->alignment[matrix] : 256;
@@ -374,7 +386,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 }
 
 /* Several answers, as the real one gives, though all of them compute the same; the first splits k if allowed,
- * so that a caller who must not split has something to pass over. */
+ * as it is where no preference forbids it. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -400,9 +412,31 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     r->algo.data[WORD_REDUCTION] = split ? CUBLASLT_REDUCTION_SCHEME_INPLACE : CUBLASLT_REDUCTION_SCHEME_NONE;
     r->algo.data[WORD_ALIGNMENT] = alignment;
     r->algo.data[WORD_CHOICE] = static_cast<uint64_t>(choice);
+    r->algo.data[WORD_CLUSTER] = CUBLASLT_CLUSTER_SHAPE_2x1x1;
     r->state = CUBLAS_STATUS_SUCCESS;
     r->wavesCount = 1.0f;
   }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
+                                       cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t *algo,
+                                       cublasLtMatmulHeuristicResult_t *result)
+{
+  if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (desc == nullptr || a == nullptr || b == nullptr || c == nullptr || d == nullptr || algo == nullptr ||
+      result == nullptr || algo->data[WORD_ID] != algorithm_id) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const cublasStatus_t status = check(*desc, *a, *b, *c, *d);
+  if (status != CUBLAS_STATUS_SUCCESS) return status;
+  if (refused(*d, desc->transpose_a != CUBLAS_OP_N ? a->rows : a->cols, algo))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  result->workspaceSize = 0;
+  result->state = CUBLAS_STATUS_SUCCESS;
+  result->wavesCount = 1.0f;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -412,6 +446,8 @@ static int config_word(cublasLtMatmulAlgoConfigAttributes_t attribute)
   case CUBLASLT_ALGO_CONFIG_ID: return WORD_ID;
   case CUBLASLT_ALGO_CONFIG_SPLITK_NUM: return WORD_SPLITK;
   case CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME: return WORD_REDUCTION;
+  case CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING: return WORD_SWIZZLE;
+  case CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID: return WORD_CLUSTER;
   default: return WORD_CHOICE;
   }
 }
@@ -463,6 +499,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   }
   const cublasStatus_t status = check(*desc, *a_layout, *b_layout, *c_layout, *d_layout);
   if (status != CUBLAS_STATUS_SUCCESS) return status;
+  if (refused(*d_layout, desc->transpose_a != CUBLAS_OP_N ? a_layout->rows : a_layout->cols, algo))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   const uint64_t alignments = algo != nullptr ? algo->data[WORD_ALIGNMENT] : 0x10101010u;
   product p = {};
   memcpy(&p.alpha, alpha, sizeof p.alpha);

@@ -206,9 +206,14 @@ cudaError_t set_function_attribute(const void *function, cudaFuncAttribute attri
   if (cudaError_t error = current_error()) return remember(error);
   if (function == nullptr) return remember(cudaErrorInvalidDeviceFunction);
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<size_t>(value) > shared_limit) return remember(cudaErrorInvalidValue);
+  if (value < 0 || static_cast<size_t>(value) > shared_limit()) return remember(cudaErrorInvalidValue);
   dynamic_limits[function] = value;
   return cudaSuccess;
+}
+
+size_t shared_limit()
+{
+  return static_cast<size_t>(environment_number("TPO_EMULATION_SHARED", 227 << 10));
 }
 
 size_t dynamic_limit(const void *function)
@@ -238,7 +243,7 @@ cudaError_t blocks_per_multiprocessor(int *out, const void *function, int block_
   if (block_size <= 0) return remember(cudaErrorInvalidValue);
   if (static_cast<unsigned>(block_size) > threads_limit || dynamic_bytes > dynamic_limit(function))
     return cudaSuccess;
-  *out = block_size > 512 || dynamic_bytes > shared_limit / 2 ? 1 : 2;
+  *out = block_size > 512 || dynamic_bytes > shared_limit() / 2 ? 1 : 2;
   return cudaSuccess;
 }
 
@@ -331,7 +336,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int number)
   p->l2CacheSize = 50 << 20;
   p->maxThreadsPerMultiProcessor = 2048;
   p->sharedMemPerMultiprocessor = 228 << 10;
-  p->sharedMemPerBlockOptin = shared_limit;
+  p->sharedMemPerBlockOptin = shared_limit();
   p->maxBlocksPerMultiProcessor = 32;
   return cudaSuccess;
 }

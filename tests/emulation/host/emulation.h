@@ -29,7 +29,6 @@ extern std::recursive_mutex lock;
 #define TPO_EMULATION_LOCK std::lock_guard<std::recursive_mutex> guard(::tpo_emulation::lock)
 
 constexpr size_t static_shared_limit = 48 << 10; /* bytes: without cudaFuncSetAttribute, too */
-constexpr size_t shared_limit = 227 << 10;       /* bytes a block may have */
 constexpr unsigned threads_limit = 1024;         /* of a block */
 constexpr uint32_t garbage = 0x7fa57fa5u;        /* NaN as fp32, bf16 and fp16; out of bounds as an index */
 void fill_garbage(void *p, size_t bytes);
@@ -115,6 +114,7 @@ void device_failed(cudaError_t code);     /* from now on all calls return it */
 bool is_pinned(const void *p, size_t bytes);
 bool is_device(const void *p);
 bool device_reaches(const void *p);          /* the device's memory or page-locked */
+size_t shared_limit();                       /* bytes of shared memory that a block may have */
 bool in_bounds(const void *p, size_t bytes); /* of the memory that p points into, if CUDA gave it */
 size_t dynamic_limit(const void *function);  /* bytes of dynamic shared memory that a launch may ask for */
 /* TPO_EMULATION_FAIL=KIND:...; counts calls of the kind, true when this one must fail. */

@@ -160,4 +160,13 @@ void finish_copies(thread *t)
   finish_groups(t, t->group + 1);
 }
 
+/* With another count than the block's threads a GPU goes on too early, or never. */
+void counted_barrier(unsigned threads, place at)
+{
+  const unsigned here = block.size.x * block.size.y * block.size.z;
+  if (threads != here)
+    kernel_fail(cudaErrorLaunchFailure, at, "a barrier for %u threads in a block of %u", threads, here);
+  block_barrier(at);
+}
+
 } // namespace tpo_emulation

@@ -101,7 +101,7 @@ void *shared_slot::get(size_t bytes)
   if (block == block_serial) return data;
   arena.static_bytes += bytes;
   if (arena.static_bytes > static_shared_limit ||
-      arena.static_bytes + arena.call->dynamic_bytes > shared_limit) {
+      arena.static_bytes + arena.call->dynamic_bytes > shared_limit()) {
     kernel_fail(cudaErrorInvalidConfiguration, {__FILE__, __LINE__},
                 "too much shared memory: %zu bytes in arrays, %zu dynamic; %s is one too many",
                 arena.static_bytes, arena.call->dynamic_bytes, name);

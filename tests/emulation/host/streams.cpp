@@ -250,6 +250,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle)
   CUstream_st *stream = stream_of(handle);
   if (stream == nullptr || stream == &default_stream) return remember(cudaErrorInvalidResourceHandle);
   progress(stream, stream->enqueued);
+  if (!stream->queue.empty() && stream->queue.front()->urgent()) {
+    last_error = "a stream is destroyed while a collective is under way in it";
+    fprintf(stderr, "emulated CUDA: %s\n", last_error.c_str());
+    device_failed(cudaErrorIllegalState);
+  }
   stream->destroyed = true;
   return cudaSuccess;
 }

@@ -10,6 +10,7 @@ void load_matrices(uint32_t *r, const void *row, bool transposed, place at);
 void copy_async(void *shared, const void *global, bool valid);
 void copy_async_commit();
 void copy_async_wait(int groups_left);
+void counted_barrier(unsigned threads, place at);
 } // namespace tpo_emulation
 
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
@@ -40,6 +41,12 @@ __device__ __forceinline__ void cp_async_commit()
 template <int N> __device__ __forceinline__ void cp_async_wait()
 {
   ::tpo_emulation::copy_async_wait(N);
+}
+
+/* One place for all: here. */
+template <int THREADS> __device__ __forceinline__ void block_barrier()
+{
+  ::tpo_emulation::counted_barrier(THREADS, {__FILE__, __LINE__});
 }
 
 __device__ __forceinline__ uint4 load_streaming(const uint4 *p)

@@ -1,0 +1,113 @@
+/* The memory that each rank takes at most: training's, or sampling's, whichever is more. */
+#include <math.h>
+
+#include "model/model.h"
+#include "run/plan/plan.h"
+
+enum { BLOCK_TOKENS = 16, PREFILL = 512 }; /* the engine's own, where nobody says otherwise */
+
+struct memory {
+  struct tpo_train_memory training;
+  size_t total;              /* of training */
+  double cache, passes, all; /* of sampling */
+  bool within_training;      /* validation samples between epochs, beside what training keeps */
+  double longest;            /* tokens of the longest sequence */
+  double most;               /* of a rank */
+};
+
+static double blocks(double tokens)
+{
+  return ceil(tokens / BLOCK_TOKENS);
+}
+
+/* The cache of all slots, as the engine makes it: as far as memory goes. */
+static void sampling_memory(const struct plan *plan, struct memory *m)
+{
+  const struct tpo_config *c = plan->config;
+  struct tpo_backend *be = plan->session->backend;
+  bool bf16 = c->model.dtype == TPO_DTYPE_BF16;
+  const struct tpo_model model = {
+      .ops = tpo_ops_for(be, bf16 ? TPO_BF16 : TPO_F32), .arch = plan->arch, .dtype = c->model.dtype};
+  double prompt = (double)plan->validation.longest;
+  for (int i = 0; i < c->run.iterations; i++) prompt = fmax(prompt, (double)plan->train[i].longest);
+  m->longest = fmin(prompt + c->sampling.max_tokens + plan->marker_tokens, plan->arch.context);
+  int slots = c->sampling.slots, row = 1 + plan->marker_tokens;
+  const struct tpo_pass_limits limits = {.rows = PREFILL + slots * row,
+                                         .seqs = 2 * slots,
+                                         .max_blocks = (int)blocks(m->longest) + 4,
+                                         .logits = slots};
+  m->passes = (double)tpo_pass_bytes(&model, &limits);
+  m->cache = (slots * blocks(m->longest) + 4 * blocks(prompt) + 1) *
+             (double)tpo_kv_block_bytes(&model, BLOCK_TOKENS);
+  size_t available = model.ops->memory_available(be);
+  if (available > 0)
+    m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));
+}
+
+static void gather(const struct plan *plan, struct memory *m)
+{
+  const struct tpo_session *s = plan->session;
+  const struct tpo_config *c = plan->config;
+  struct tpo_train_memory *t = &m->training;
+  tpo_train_memory(t, &plan->arch, c->model.dtype, &c->train, s->backend, s->comm);
+  m->total = tpo_train_memory_total(t);
+  sampling_memory(plan, m);
+  m->within_training = c->run.validate_each_epoch && plan->validation.n > 0;
+  m->all = (double)(t->weights + t->program + (m->within_training ? t->shard + t->exchange : 0)) + m->cache +
+           m->passes;
+  m->most = fmax((double)m->total, m->all);
+}
+
+static void print_training(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
+{
+  const struct tpo_train_memory *t = &m->training;
+  char total[40], w[40], sh[40], g[40], act[40], rest[40];
+  double activations = (double)(m->total - tpo_train_memory_least(t) + t->activations);
+  tpo_buf_printf(
+      out,
+      "  training: %s: weights %s, master weights and moments %s, gradient %s, activations of %d\n  tokens %s",
+      plan_size((double)m->total, total), plan_size((double)t->weights, w), plan_size((double)t->shard, sh),
+      plan_size((double)t->gradient, g), plan->config->train.micro_batch_tokens, plan_size(activations, act));
+  tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s\n", t->kept, t->layers,
+                 t->kept < t->layers ? ", which is what is free now" : "",
+                 plan_size((double)(t->scratch + t->exchange + t->program), rest));
+  if (t->kept > 0)
+    tpo_buf_printf(out, "    Where less is free, down to %s, states are computed twice.\n",
+                   plan_size((double)tpo_train_memory_least(t), total));
+}
+
+/* Ranks on a host share its memory, of which training leaves a tenth to others. */
+static void print_job(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
+{
+  int ranks = tpo_comm_local_size(plan->session->comm);
+  if (tpo_ops(plan->session->backend)->asynchronous) return;
+  tpo_buf_printf(out, "  Slurm: --mem=%.0fM for a node with %d rank%s\n",
+                 ceil(m->most * ranks * 1.15 / 1048576), ranks, ranks == 1 ? "" : "s");
+}
+
+void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
+{
+  const struct tpo_session *s = plan->session;
+  const struct tpo_config *c = plan->config;
+  struct memory m;
+  struct tpo_error problem = {0};
+  char most[40], w[40], cache[40], passes[40], all[40], program[40];
+  int ranks = tpo_comm_size(s->comm);
+  gather(plan, &m);
+  tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s): at most %s", ranks, ranks == 1 ? "" : "s",
+                 tpo_ops(s->backend)->name, plan_size(m.most, most));
+  if (m.training.program > 0)
+    tpo_buf_printf(out, ", %s of it the program's own", plan_size((double)m.training.program, program));
+  tpo_buf_putc(out, '\n');
+  print_training(plan, &m, out);
+  tpo_buf_printf(out,
+                 "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
+                 "tokens), passes %s%s\n",
+                 plan_size(m.all, all), plan_size((double)m.training.weights, w), plan_size(m.cache, cache),
+                 c->sampling.slots, m.longest, plan_size(m.passes, passes),
+                 m.within_training ? ", and what training keeps between epochs" : "");
+  if (tpo_judge_needs_model(&c->judge)) tpo_buf_puts(out, "  The judge's model comes on top of that.\n");
+  print_job(plan, &m, out);
+  if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, s->backend, s->comm, &problem) < 0)
+    tpo_buf_printf(out, "  warning: %s\n", problem.message);
+}

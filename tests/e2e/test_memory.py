@@ -1,0 +1,109 @@
+"""The memory that `tpo run --plan-only` tells is a bound of what training then takes, and not far above it."""
+import json
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+
+import tiny
+from conftest import command, environment
+
+UNITS = {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+# A process begins with its parent's peak: one that is small starts the program, and tells the largest of the ranks'.
+WATCH = """import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(code)"""
+CONFIG = """
+model: {{path: {model}, dtype: {dtype}}}
+thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
+data: {{train: {folder}/train.jsonl, validation: {folder}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
+train: {{learning_rate: 1e-5, batch: 64, micro_batch_tokens: {tokens}, epochs: 2}}
+run: {{dir: {run_dir}, iterations: 1, deadline: 600}}
+"""
+
+
+def peak(*args, ranks=0):
+    """Bytes of the rank that took most."""
+    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *command(args, ranks, timeout=600)], capture_output=True, env=environment(),
+                          check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def told(text):
+    """All of it, and the program's own part."""
+    found = re.search(r"Memory of each of .*: at most ([\d.]+) (\w+), ([\d.]+) (\w+) of it the program's own", text)
+    most, unit, own, own_unit = found.groups()
+    return float(most) * UNITS[unit] * 1.005, float(own) * UNITS[own_unit]  # told in three digits
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny.make(tmp_path_factory.mktemp("wide") / "m", hidden=96, layers=6, ffn=384)
+
+
+def write_config(tmp_path, model, dtype, tokens):
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 4)
+    tiny.write_prompts(tmp_path / "validation.jsonl", "validation", 4)
+    path = tmp_path / "memory.yaml"
+    path.write_text(CONFIG.format(model=model, dtype=dtype, tokens=tokens, folder=tmp_path, run_dir=tmp_path / "run"))
+    return path
+
+
+def write_pairs(path, n, tokens):
+    """Pairs of two sequences that are `tokens` long together."""
+    rng = random.Random(2)
+    each = tokens // 4
+
+    def ids(n):
+        return [rng.randrange(3, 250) for _ in range(n)]
+
+    path.write_text("".join(json.dumps({"prompt_ids": ids(each), "chosen_ids": ids(each), "rejected_ids": ids(each)}) + "\n"
+                            for _ in range(n)))
+    return path
+
+
+def assert_bounded(measured, base, most, own):
+    """The bound holds; beside what any command takes, it is at most a quarter (and what a few buffers add) above."""
+    assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"
+    assert base <= own, f"the program itself takes {base / 1e6:.0f} MB, {own / 1e6:.0f} told"
+    assert most - own <= 1.25 * (measured - base) + 8e6, \
+        f"{(measured - base) / 1e6:.0f} MB were taken beside the program's own, at most {(most - own) / 1e6:.0f} told"
+
+
+@pytest.mark.parametrize("dtype, ranks, tokens", [("fp32", 0, 2048), ("fp32", 2, 2048), ("bf16", 0, 4096), ("bf16", 2, 1024)])
+def test_dpo_stays_below_the_plan_and_near_it(tpo, model, tmp_path, dtype, ranks, tokens):
+    config = write_config(tmp_path, model, dtype, tokens)
+    most, own = told(tpo.ok("run", config, "--plan-only", "--set", "run.validate_each_epoch=false", ranks=ranks))
+    base = peak("run", config, "--plan-only", ranks=ranks)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 2 * max(ranks, 1), tokens // 2)
+    measured = peak("dpo", "--config", config, "--pairs", pairs, "--out", tmp_path / "c.h5", ranks=ranks)
+    assert_bounded(measured, base, most, own)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks):
+    config = write_config(tmp_path, model, "fp32", 2048)
+    most, _ = told(tpo.ok("run", config, "--plan-only", ranks=ranks))
+    measured = peak("run", config, ranks=ranks)
+    assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"
+
+
+def test_a_pair_longer_than_a_pass_takes_no_more(tpo, model, tmp_path):
+    """Its layers are computed twice instead, with the same losses."""
+    config = write_config(tmp_path, model, "fp32", 1024)
+    most, _ = told(tpo.ok("run", config, "--plan-only", "--set", "run.validate_each_epoch=false"))
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 1, 2600)
+    metrics = []
+    for tokens in (1024, 8192):
+        out = tmp_path / f"{tokens}.h5"
+        measured = peak("dpo", "--config", config, "--pairs", pairs, "--out", out, "--micro-batch-tokens", tokens, "--metrics",
+                        tmp_path / f"{tokens}.jsonl")
+        lines = [json.loads(line) for line in (tmp_path / f"{tokens}.jsonl").read_text().splitlines()]
+        metrics.append([(m["loss"], m["grad_norm"]) for m in lines])
+        assert (measured <= most) == (tokens == 1024)
+    assert metrics[0] == metrics[1] and len(metrics[0]) == 2
