@@ -28,6 +28,15 @@ int tpo_interrupted(void)
   return interrupted;
 }
 
+int tpo_stopped(const char *doing, struct tpo_error *err)
+{
+  int number = interrupted;
+  const char *name = number ? sigabbrev_np(number) : NULL;
+  if (!number) return 0;
+  return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by %s%s%s%s", name ? "SIG" : "a signal", name ? name : "",
+                  doing ? " while " : "", doing ? doing : "");
+}
+
 static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
 static bool is_installed = false;
 static int pauses = 0;

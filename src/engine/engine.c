@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "engine/state.h"
 
@@ -386,10 +387,7 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_engine_client *client,
     }
     if (status == 0) status = start_samples(e, err);
     if (status < 0 || !e->groups) break;
-    if (tpo_interrupted()) {
-      status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while sampling", tpo_interrupted());
-      break;
-    }
+    if ((status = tpo_stopped("sampling", err)) < 0) break;
     if ((status = passes_advance(e, client, err)) < 0) break;
   }
   if (status == 0) status = passes_drain(e, err);

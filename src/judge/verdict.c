@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/interrupt.h"
 #include "base/utf8.h"
 #include "config/verdicts.h"
 #include "judge/answer.h"
@@ -126,8 +127,7 @@ static int find_group(const struct judge_reader *reader, const struct ask_answer
     if (status < 0) return status;
     if (status == JUDGE_SEARCH_DONE) found->reading = reading_of(reader, &matches);
   }
-  if (found->reading == JUDGE_GIVEN_UP && tpo_interrupted())
-    return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+  if (found->reading == JUDGE_GIVEN_UP && tpo_stopped("judging", err) < 0) return TPO_E_INTERRUPTED;
   copy_match(found->match, matches.last.whole);
   if (found->reading == JUDGE_CONTRADICTED) copy_match(found->first, matches.other.whole);
   *group = matches.last.group;

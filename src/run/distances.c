@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "measure/dynamics.h"
 #include "run/events.h"
@@ -119,7 +120,7 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, bo
   tell_outputs(loop, o, 0);
   for (size_t first = 0, end; first < o->set->n && status == 0; first = end) {
     int64_t tokens = 0, generated = 0;
-    if (tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by a signal");
+    status = tpo_stopped(NULL, err);
     for (end = first; end < o->set->n; end++) {
       const struct tpo_sample_row *row = &o->set->rows[end];
       if (!is_own(loop, end) || row->n_tokens == 0) continue;

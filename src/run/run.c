@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
@@ -112,8 +113,7 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status < 0 || done) return status;
   double begin = tpo_seconds();
   tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
-  if (tpo_interrupted()) status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d", tpo_interrupted());
-  status = tpo_comm_agree(loop->session->comm, status, err);
+  status = tpo_comm_agree(loop->session->comm, tpo_stopped(NULL, err), err);
   /* Events of a step that did not finish go; training, which may go on from an epoch, cuts its own. */
   if (status == 0 && loop->first && step->run != step_dpo)
     status = loop_cut_metrics(loop, manifest_metrics_size(&loop->manifest), err);

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "judge/scales.h"
 #include "steps/counts.h"
@@ -285,9 +286,8 @@ static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_
   if (status == 0 && !counted) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's counts");
   while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) {
     double begin = tpo_seconds();
-    status = tpo_interrupted()
-                 ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted())
-                 : score_batch(j, judge, n, &counted, err);
+    status = tpo_stopped("judging", err);
+    if (status == 0) status = score_batch(j, judge, n, &counted, err);
     j->pace = (tpo_seconds() - begin) / (double)n;
   }
   if (status < 0)

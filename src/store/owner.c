@@ -164,7 +164,7 @@ static int nap(double seconds, struct tpo_error *err)
 {
   struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
   if (!tpo_interrupted()) nanosleep(&time, NULL);
-  return tpo_interrupted() ? tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d", tpo_interrupted()) : 0;
+  return tpo_stopped(NULL, err);
 }
 
 static int refuse(const struct owner *owner, const struct owner_text *other, struct tpo_error *err)

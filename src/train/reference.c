@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "train/state.h"
 
@@ -34,7 +35,7 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
   struct micro_batch mb = {0};
   int status = 0;
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
-    status = train_interrupted(err);
+    status = tpo_stopped(NULL, err);
     if (status < 0) break;
     status = micro_batch_fill(&mb, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
     if (status < 0) break;

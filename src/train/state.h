@@ -166,9 +166,6 @@ int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint3
 /* Over what training depends on: tokens, masks and reference log-probabilities, or without these. */
 int train_pairs_hash(const struct tpo_pairs *pairs, bool with_reference, char hex[33], struct tpo_error *err);
 
-/* 0, or TPO_E_INTERRUPTED after a signal that asked to stop, by its name. */
-int train_interrupted(struct tpo_error *err);
-
 /* Mean loss and accuracy on pairs without an update. */
 int tpo_trainer_evaluate(struct tpo_trainer *t, const struct tpo_pairs *pairs, double *loss, double *accuracy,
                          struct tpo_error *err);

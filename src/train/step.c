@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "train/state.h"
 
@@ -174,7 +175,7 @@ int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint3
   double start = tpo_seconds();
   struct pair_outcome *outcomes = tpo_calloc(n, sizeof *outcomes, err);
   int status = outcomes ? 0 : TPO_E_MEMORY;
-  if (status == 0) status = train_interrupted(err);
+  if (status == 0) status = tpo_stopped(NULL, err);
   status = tpo_comm_agree(t->comm, status, err);
   if (status == 0) status = train_gradient(t, pairs, rows, n, outcomes, err);
   *metrics = (struct tpo_train_metrics){.step = t->step, .lr = lr};

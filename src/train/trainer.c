@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/philox.h"
 #include "train/state.h"
@@ -183,17 +184,9 @@ static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   return tpo_comm_agree(t->comm, status, err);
 }
 
-int train_interrupted(struct tpo_error *err)
-{
-  int number = tpo_interrupted();
-  const char *name = number ? sigabbrev_np(number) : NULL;
-  if (!number) return 0;
-  return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by %s%s", name ? "SIG" : "a signal", name ? name : "");
-}
-
 static int end_epoch(struct tpo_trainer *t, struct tpo_error *err)
 {
-  int status = tpo_comm_agree(t->comm, train_interrupted(err), err);
+  int status = tpo_comm_agree(t->comm, tpo_stopped(NULL, err), err);
   release_between_epochs(t);
   if (status < 0) return status;
   t->epoch++;

@@ -88,7 +88,7 @@ def test_a_stopped_judging_goes_on(judge, program, tmp_path, how, ranks, then):
     text = stop(judge, program, how, ranks)
     assert not (tmp_path / "out.h5").exists() and list(journal(tmp_path).iterdir())
     if how == signal.SIGTERM:
-        assert re.search(r"stopped by signal 15.*; \d+ of 40 prompts' judgements are kept in .*out.h5.journal: the same command goes on", text)
+        assert re.search(r"stopped by SIGTERM.*; \d+ of 40 prompts' judgements are kept in .*out.h5.journal: the same command goes on", text)
     result = judge("out.h5", *["--resume"][:then], ranks=then)
     assert result.returncode == 0, result.stderr.decode()
     done = int(re.search(rb"out.h5.journal: (\d+) of 40 prompts are judged already; going on with the others", result.stderr)[1])

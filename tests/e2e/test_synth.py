@@ -248,7 +248,7 @@ def test_a_signal_keeps_what_was_accepted(model, made, tmp_path, ranks, number):
     kept = read(out)
     assert 0 < len(kept) == int(accepted.group(1)) < 40 and kept == read(made[0])[:len(kept)]
     text = told.read_text()
-    assert f"stopped by signal {number.value}" in text and f"the accepted ones are in {out}" in text
+    assert f"stopped by {number.name}" in text and f"the accepted ones are in {out}" in text
     assert text.count("the accepted ones") == 1 and not list(tmp_path.glob("o.jsonl.*"))
 
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "ask/http/cache.h"
 #include "ask/http/client.h"
@@ -331,7 +332,9 @@ static int stop(struct asking *w, struct tpo_error *err)
   while (chat->cache && count_under_way(w) > 0 && tpo_seconds() < until &&
          http_client_wait(chat->client, LOOK_UP_EVERY_MS / 1000.0, NULL) == 0)
     while ((x = http_client_next(chat->client))) kept += keep_last(w, x);
-  tpo_buf_printf(&text, "stopped by signal %d while judging", tpo_interrupted());
+  struct tpo_error why = {0};
+  tpo_stopped("judging", &why);
+  tpo_buf_puts(&text, why.message);
   if (all > 0 && chat->cache)
     tpo_buf_printf(&text, "; of %zu requests under way %zu were answered within %d s and %zu are lost", all,
                    kept, LAST_WAIT, all - kept);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "judge/program/process.h"
 
@@ -214,8 +215,7 @@ static int tell_end(struct judge_process *process, struct tpo_error *err)
   siginfo_t how;
   char what[128];
   bool ended = wait_for_end(process, 1, &how);
-  if (tpo_interrupted())
-    return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+  if (tpo_stopped("judging", err) < 0) return TPO_E_INTERRUPTED;
   const char *name = ended && how.si_code != CLD_EXITED ? sigdescr_np(how.si_status) : NULL;
   if (!ended)
     snprintf(what, sizeof what, "it closed its standard output");
@@ -341,8 +341,7 @@ static int serve(struct judge_process *process, struct tpo_error *err)
       {writes ? process->in : -1, POLLOUT, 0}, {process->out, POLLIN, 0}, {process->err, POLLIN, 0}};
   siginfo_t how;
   int ready = poll(streams, 3, LOOK_MS);
-  if (tpo_interrupted())
-    return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while judging", tpo_interrupted());
+  if (tpo_stopped("judging", err) < 0) return TPO_E_INTERRUPTED;
   if (ready < 0 && errno != EINTR) return tpo_fail(err, TPO_E_IO, "poll: %s", strerror(errno));
   if (ready > 0 && streams[2].revents) hear(process);
   if (ready > 0 && streams[0].revents) write_some(process);

@@ -2,6 +2,7 @@
  * The first blocks of the KV cache that a text has are those of the text before it, as far as both begin
  * alike; being whole blocks, they need no copies, and may even be computed in the same pass: in each layer
  * all keys and values are written before any row attends. */
+#include "base/interrupt.h"
 #include "model/reward/plan.h"
 
 #include <stdlib.h>
@@ -287,10 +288,10 @@ static int run_passes(struct run *r, struct tpo_error *err)
                               .max_blocks = reward->width,
                               .logit_rows = r->wanted_rows};
   while (r->open || r->next < r->plan->n_texts) {
-    if (tpo_interrupted())
-      return tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d while scoring", tpo_interrupted());
+    int status = tpo_stopped("scoring", err);
+    if (status < 0) return status;
     build_pass(r);
-    int status = tpo_model_pass_hidden(reward->model, reward->cache, &r->pass, r->hidden, err);
+    status = tpo_model_pass_hidden(reward->model, reward->cache, &r->pass, r->hidden, err);
     if (status < 0) return status;
     reward->stats.computed += r->pass.n;
     reward->stats.passes++;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "run/loop.h"
 #include "steps/judge_item.h"
@@ -115,8 +116,7 @@ static int add_set(struct plan *plan, struct plan_set *set, const struct tpo_ins
   int status = 0;
   for (size_t i = 0; i < items->n && status == 0; i++) {
     status = add_prompt(plan, set, &items->items[i], err);
-    if (status == 0 && tpo_interrupted())
-      status = tpo_fail(err, TPO_E_INTERRUPTED, "stopped by signal %d", tpo_interrupted());
+    if (status == 0) status = tpo_stopped(NULL, err);
   }
   return status;
 }
