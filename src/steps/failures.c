@@ -204,9 +204,57 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
   return TPO_E_STATE;
 }
 
+static int fail_in_row(const char *judge, size_t n, const char *why, struct tpo_error *err)
+{
+  return tpo_fail(err, TPO_E_STATE, "the judge %s gave no score to %zu responses in a row; the last: %s",
+                  judge, n, why ? why : "no reason told");
+}
+
+/* Where the detail names the judge that a route chose. scored: {JUDGE: whether it scored something of the batch}. */
+static int follow_judge(struct failure_row *row, const struct tpo_judge_result *result, json_t *scored)
+{
+  const char *text = result->detail ? result->detail : "{}";
+  json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
+  const char *judge = json_string_value(json_object_get(detail, "judge"));
+  const char *why = json_string_value(json_object_get(detail, "error"));
+  int status = 0;
+  if (judge) {
+    json_int_t before = json_integer_value(json_array_get(json_object_get(row->judges, judge), 0));
+    bool did = result->ok || json_is_true(json_object_get(scored, judge));
+    json_t *now = json_pack("[I, s]", result->ok ? 0 : before + 1, why ? why : "no reason told");
+    status =
+        json_object_set_new(row->judges, judge, now) | json_object_set_new(scored, judge, json_boolean(did));
+  }
+  json_decref(detail);
+  return status;
+}
+
+/* The same for each judge of a route as for all of them. */
+static int follow_judges(struct failure_row *row, const char *const *responses,
+                         const struct tpo_judge_result *results, size_t n, bool *every, struct tpo_error *err)
+{
+  const char *judge;
+  json_t *scored = json_object(), *value;
+  if (!row->judges) row->judges = json_object();
+  int status = scored && row->judges ? 0 : -1;
+  for (size_t i = 0; i < n && status == 0; i++)
+    if (responses[i]) status = follow_judge(row, &results[i], scored);
+  if (status < 0) status = tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+  json_object_foreach(scored, judge, value)
+  {
+    const json_t *entry = json_object_get(row->judges, judge);
+    size_t failed = (size_t)json_integer_value(json_array_get(entry, 0));
+    *every = *every && json_is_true(value);
+    if (status == 0 && failed >= FAILURES_IN_ROW)
+      status = fail_in_row(judge, failed, json_string_value(json_array_get(entry, 1)), err);
+  }
+  json_decref(scored);
+  return status;
+}
+
 int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
-                    const char *const *responses, const struct tpo_judge_result *results, size_t n, bool *any,
-                    struct tpo_error *err)
+                    const char *const *responses, const struct tpo_judge_result *results, size_t n,
+                    struct failure_batch *batch, struct tpo_error *err)
 {
   const struct tpo_judge_result *last = NULL;
   size_t judged = 0, scored = 0;
@@ -217,11 +265,16 @@ int failures_follow(struct failure_row *row, const struct tpo_judge_config *conf
     row->n = results[i].ok ? 0 : row->n + 1;
     last = &results[i];
   }
-  *any = scored > 0 || judged == 0;
-  if (!last || row->n < FAILURES_IN_ROW) return 0;
+  batch->every = batch->any = scored > 0 || judged == 0;
+  int status = tpo_judge_mixes(config) ? follow_judges(row, responses, results, n, &batch->every, err) : 0;
+  if (status < 0 || !last || row->n < FAILURES_IN_ROW) return status;
   char *why = reason_in(last->detail);
-  tpo_fail(err, TPO_E_STATE, "the judge %s gave no score to %zu responses in a row; the last: %s",
-           config->kind, row->n, why ? why : "no reason told");
+  status = fail_in_row(config->kind, row->n, why, err);
   free(why);
-  return TPO_E_STATE;
+  return status;
+}
+
+void failure_row_free(struct failure_row *row)
+{
+  json_decref(row->judges);
 }

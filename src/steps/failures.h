@@ -2,6 +2,7 @@
 #ifndef TPO_STEPS_FAILURES_H
 #define TPO_STEPS_FAILURES_H
 
+#include <jansson.h>
 #include "tpo/config.h"
 #include "tpo/judge.h"
 #include "tpo/store.h"
@@ -24,12 +25,20 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
 /* A judge that fails on everything is asked no more, however many failures are allowed. */
 enum { FAILURES_IN_ROW = 100 };
 struct failure_row {
-  size_t n; /* responses in a row without a score, up to the last */
+  size_t n;       /* responses in a row without a score, up to the last */
+  json_t *judges; /* of a route: {JUDGE: [the same of those that it got, the last one's reason]} */
+};
+/* Of a batch. */
+struct failure_batch {
+  bool any;   /* some response has a score, or none was judged */
+  bool every; /* and so it is with each of a route's judges */
 };
 /* The results of a batch, in its order: responses [n], NULL entries were not judged. An error where
- * FAILURES_IN_ROW or more of a row are at its end. *any: whether some response has a score, or none was judged. */
+ * FAILURES_IN_ROW or more of a row are at its end, whichever row: what a route's other judges score is no
+ * sign that one of them works. failure_row_free() it, also after an error. */
 int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
-                    const char *const *responses, const struct tpo_judge_result *results, size_t n, bool *any,
-                    struct tpo_error *err);
+                    const char *const *responses, const struct tpo_judge_result *results, size_t n,
+                    struct failure_batch *batch, struct tpo_error *err);
+void failure_row_free(struct failure_row *row);
 
 #endif

@@ -122,7 +122,7 @@ struct judging {
   double deadline;   /* seconds, run.deadline */
   double pace;       /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   bool keeps_itself; /* the judge keeps its answers */
-  size_t trusted;    /* prompts of a batch, at most: more each time that the judge scored something */
+  size_t trusted;    /* prompts of a batch, at most: more each time that all judges scored something */
   struct failure_row failures;
   struct piece held; /* what is not in the journal yet */
   struct tpo_comm_queue *queue;
@@ -180,12 +180,12 @@ static size_t batch_size(const struct judging *j, size_t left)
   return n < 1 ? 1 : n > j->trusted ? j->trusted : n;
 }
 
-/* After a batch of n prompts, of which `any` has a score. */
-static void trust(struct judging *j, size_t n, bool any)
+/* After a batch of n prompts; works: each judge that was asked scored something. */
+static void trust(struct judging *j, size_t n, bool works)
 {
   size_t least = least_prompts(j), more = 2 * (n > least ? n : least);
-  if (!any) more = least;
-  if (!any || more > j->trusted) j->trusted = more > MOST ? MOST : more;
+  if (!works) more = least;
+  if (!works || more > j->trusted) j->trusted = more > MOST ? MOST : more;
 }
 
 /* n 0: none is left. */
@@ -257,7 +257,7 @@ static int keep_batch(struct judging *j, struct piece batch, bool any, struct tp
 static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, char **counted,
                        struct tpo_error *err)
 {
-  bool any;
+  struct failure_batch found;
   struct batch *batch = &j->batch;
   struct piece begin = {.n_prompts = n, .results = j->results.len, .counts = j->counts.len};
   batch->n_items = 0;
@@ -267,12 +267,12 @@ static int score_batch(struct judging *j, struct tpo_judge *judge, size_t n, cha
   int status = tpo_judge_score(judge, batch->items, batch->n_items, batch->results, err);
   if (status < 0) return status;
   status = failures_follow(&j->failures, &j->session->config->judge, batch->responses, batch->results,
-                           batch->n_responses, &any, err);
-  trust(j, n, any);
+                           batch->n_responses, &found, err);
+  trust(j, n, found.every);
   pack_results(j);
   if (status == 0) status = add_counts(j, judge, counted, err);
   begin.row = batch->rows[0];
-  return status < 0 ? status : keep_batch(j, begin, any, err);
+  return status < 0 ? status : keep_batch(j, begin, found.any, err);
 }
 
 /* Batches until there are none. After a failure the others find none left. */
@@ -418,6 +418,7 @@ static void free_judging(struct judging *j)
   free(j->todo);
   free(j->taken);
   free_batch(&j->batch);
+  failure_row_free(&j->failures);
   tpo_buf_free(&j->results);
   tpo_buf_free(&j->counts);
 }

@@ -294,3 +294,27 @@ run: {{dir: {run_dir}, iterations: 1}}
     assert not list(run_dir.glob("*/*.h5"))
     if kind == "route":
         tpo.ok("run", config, "--set", "judge.routes=" + json.dumps(routes[1]), "--plan-only")
+
+
+@pytest.fixture(scope="module")
+def many(tpo, tiny_model, tmp_path_factory):
+    """600 prompts with a response each, every other one of the category a."""
+    folder = tmp_path_factory.mktemp("many")
+    with open(folder / "prompts.jsonl", "w") as f:
+        for i in range(600):
+            f.write(json.dumps({"id": f"q{i}", "instruction": f"Write {i}.", "category": "ab"[i % 2]}) + "\n")
+    tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 1,
+           "--thought", "none", "--temperature", 1, "--top-p", 1, "--max-tokens", 4)
+    return folder / "samples.h5"
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+@pytest.mark.parametrize("behave", [lambda _: reply("no idea"),
+                                    lambda request: reply("no idea") if request.number % 40 == 0 else error(400, "odd")])
+def test_a_judge_that_never_works_is_asked_no_more_though_the_others_do(tpo, many, tmp_path, behave, ranks):
+    with FakeServer(behave) as server:
+        result = tpo("judge", "--samples", many, "--judge", "route", "--set", f'judge.routes=["category=a -> {server.url}", "* -> rule"]',
+                     "--set", "judge.model=m", "--set", "judge.max_failed=1", "--out", tmp_path / "s.h5", ranks=ranks, env=PLAIN)
+    assert result.returncode == 1 and len(server.requests) <= 120 * max(ranks, 1)
+    assert f"the judge {server.url} gave no score to 1".encode() in result.stderr and b"responses in a row; the last: " in result.stderr
+    assert not (tmp_path / "s.h5").exists()
