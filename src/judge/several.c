@@ -147,11 +147,16 @@ int several_ask(struct several *several, int judge, const struct tpo_judge_item 
   return status;
 }
 
+/* Of a failure, the reason on top, and what else the judge noted as its detail. */
 static json_t *pack_detail(const char *kind, const struct tpo_judge_result *own, json_t *detail)
 {
-  json_t *error = json_object_get(detail, "error");
   if (own->ok) return json_pack("{s:s, s:f, s:O*}", "judge", kind, "raw", own->score, "detail", detail);
-  return json_pack("{s:O*, s:s, s:O*}", "error", error, "judge", kind, "detail", error ? NULL : detail);
+  json_t *error = json_object_get(detail, "error"), *noted = error ? json_copy(detail) : json_incref(detail);
+  if (error) json_object_del(noted, "error");
+  json_t *packed = json_pack("{s:O*, s:s, s:O*}", "error", error, "judge", kind, "detail",
+                             error && json_object_size(noted) == 0 ? NULL : noted);
+  json_decref(noted);
+  return packed;
 }
 
 json_t *several_detail(const struct several *several, int judge, const struct tpo_judge_result *own,

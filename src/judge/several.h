@@ -23,7 +23,8 @@ void several_begin(struct several *several, double responses);
 int several_ask(struct several *several, int judge, const struct tpo_judge_item *items, int n_items,
                 struct tpo_judge_result *results, struct tpo_error *err);
 /* What a judge made of a response, under its name: {"judge", "raw", "detail"}, or without a score
- * {"error", "judge"}, so that the reason stands on top, where all judges have it. NULL with err set; a new
+ * {"error", "judge"}, with "detail" where there is more than the reason, which stands on top, where all
+ * judges have it. NULL with err set; a new
  * reference. */
 json_t *several_detail(const struct several *several, int judge, const struct tpo_judge_result *own,
                        struct tpo_error *err);

@@ -35,6 +35,14 @@ char *failure_reason(const struct tpo_sample_row *row)
   return reason_in(row->score_detail);
 }
 
+/* Bytes with which a sum's reason begins: of which term it is. */
+static size_t term_of(const char *reason)
+{
+  static const char begin[] = "judge.terms, \"";
+  const char *end = strncmp(reason, begin, sizeof begin - 1) == 0 ? strstr(reason, "\": ") : NULL;
+  return end ? (size_t)(end + 3 - reason) : 0;
+}
+
 /* {reason: how many}, in the order in which they came first; NULL when memory is short. */
 static json_t *count_reasons(const struct tpo_samples *samples, size_t *n)
 {
@@ -44,7 +52,7 @@ static json_t *count_reasons(const struct tpo_samples *samples, size_t *n)
     if (!is_failure(&samples->rows[i])) continue;
     char *why = failure_reason(&samples->rows[i]);
     const char *name = why ? why : "no reason told";
-    size_t len = strnlen(name, LONGEST);
+    size_t term = term_of(name), len = term + strnlen(name + term, LONGEST);
     if (why && why[len]) why[len - (size_t)tpo_utf8_incomplete_tail(why, len)] = '\0';
     json_object_set_new(reasons, name, json_integer(json_integer_value(json_object_get(reasons, name)) + 1));
     free(why);
@@ -53,10 +61,11 @@ static json_t *count_reasons(const struct tpo_samples *samples, size_t *n)
   return reasons;
 }
 
-/* Bytes of a reason that say of which kind it is: what stands before its particulars, "HTTP 400" say. */
+/* Bytes of a reason that say of which kind it is: what stands before its particulars, "HTTP 400" say, with the
+ * term that it is of. */
 static size_t kind_of(const char *reason)
 {
-  const char *colon = strstr(reason, ": ");
+  const char *colon = strstr(reason + term_of(reason), ": ");
   if (!colon) return strlen(reason);
   bool has_status = strncmp(colon + 2, "HTTP ", 5) == 0; /* "..., the last: HTTP 503: closed" */
   const char *next = has_status ? strstr(colon + 2, ": ") : NULL;
@@ -133,14 +142,26 @@ void failures_tell(const struct tpo_samples *samples)
   json_decref(reasons);
 }
 
-/* Adds the row's match that means nothing, unless it is there or there are enough. */
+/* Adds the match that means nothing of a judge's detail, unless it is there or there are enough. */
+static void take_match(const json_t *detail, json_t *matched)
+{
+  const char *match = json_string_value(json_object_get(detail, "matched"));
+  if (match && json_object_size(matched) < TOLD) json_object_set_new(matched, match, json_true());
+}
+
+/* Those of a row: its judge's, or those of the judges that it handed on to. */
 static void add_matched(const struct tpo_sample_row *row, json_t *matched)
 {
+  size_t i;
   const char *text = row->score_detail ? row->score_detail : "";
   if (json_object_size(matched) >= TOLD || !strstr(text, "\"matched\"")) return;
-  json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL);
-  const char *match = json_string_value(json_object_get(detail, "matched"));
-  if (match) json_object_set_new(matched, match, json_true());
+  json_t *detail = tpo_json_parse(text, strlen(text), "detail", NULL), *term;
+  take_match(detail, matched);
+  take_match(json_object_get(detail, "detail"), matched);
+  json_array_foreach(json_object_get(detail, "terms"), i, term)
+  {
+    take_match(json_object_get(term, "detail"), matched);
+  }
   json_decref(detail);
 }
 

@@ -1,5 +1,6 @@
 """The judge that adds up others: shares in the detail, scales, failing terms, runs; and the repetition term of any judge."""
 import json
+import re
 import statistics
 
 import pytest
@@ -222,3 +223,32 @@ def test_a_judging_that_was_stopped_is_taken_up_again(tpo, samples, tmp_path, ra
     assert json.dumps(again) == json.dumps(read(tmp_path / "whole.h5"))
     if ranks == 0:  # of two, either may have been stopped in its first batch
         assert "are judged already" in result.stderr.decode()
+
+
+def test_reasons_of_a_term_are_told_by_their_kinds(tpo, samples, tmp_path):
+    """As of the judge alone, each with the term's name before it."""
+    def behave(request):
+        return [reply(f"nothing {request.number}"), error(400, f"odd {request.number}"), reply("[[4]]")][request.number % 3]
+    with FakeServer(behave) as server:
+        result = tpo("judge", "--samples", samples, "--out", tmp_path / "s.h5", *sum_args([("rule", 1), (server.url, 1)]), "--set",
+                     "judge.model=m", "--set", "judge.max_failed=1", "--set", "judge.concurrency=1", env=PLAIN)
+    text = result.stderr.decode()
+    assert result.returncode == 0, text
+    term = f'judge.terms, "{server.url}": '
+    assert re.search(rf"\d+ times {term}no number that judge.pattern finds in the answer, such as: nothing 0[;\n]", text), text
+    assert re.search(rf"\d+ times {term}HTTP 400, such as: odd 1[;\n]", text), text
+
+
+@pytest.mark.parametrize("mode", ["absolute", "pairwise"])
+@pytest.mark.parametrize("kind", ["sum", "route"])
+def test_what_matched_and_means_nothing_is_told_of_judges_within(tpo, samples, tmp_path, kind, mode):
+    with FakeServer(lambda _: reply("[[Assistant A]]")) as server:
+        args = (sum_args([("rule", 1), (server.url, 1)]) if kind == "sum" else
+                ["--judge", "route", "--set", f'judge.routes=["* -> {server.url}"]'])
+        result = tpo("judge", "--samples", samples, "--out", tmp_path / "s.h5", *args, "--set", "judge.model=m", "--set",
+                     f"judge.mode={mode}", "--set", r"judge.pattern=\[\[(.*?)\]\]", "--set", "judge.max_failed=1", env=PLAIN)
+    assert result.returncode == 0 and b"judge.verdicts doesn't name, or no number ([[Assistant A]])" in result.stderr, result.stderr.decode()
+    row = next(row["detail"] for row in read(tmp_path / "s.h5") if row["ok"])
+    part = row["terms"][1] if kind == "sum" else row
+    assert part["judge"] == server.url and part["detail"]["matched"] == "[[Assistant A]]"
+    assert mode == "pairwise" or ("error" in part and "raw" not in part and "error" not in part["detail"])
