@@ -35,10 +35,29 @@ bool judge_unread_put(const struct judge_unread *unread, json_t *counts)
 {
   bool done = true;
   for (int i = JUDGE_READ + 1; i < N_JUDGE_READINGS; i++)
-    if (unread->of[i] > 0)
-      done =
-          json_object_set_new(counts, readings[i].name, json_integer((json_int_t)unread->of[i])) == 0 && done;
+    done =
+        json_object_set_new(counts, readings[i].name, json_integer((json_int_t)unread->of[i])) == 0 && done;
   return done;
+}
+
+/* Which reading a count is of; JUDGE_READ: of none. */
+static int reading_of(const char *name)
+{
+  const char *dot = strrchr(name, '.');
+  for (int i = JUDGE_READ + 1; i < N_JUDGE_READINGS; i++)
+    if (strcmp(dot ? dot + 1 : name, readings[i].name) == 0) return i;
+  return JUDGE_READ;
+}
+
+void judge_unread_omit(json_t *counts)
+{
+  const char *name;
+  json_t *value;
+  void *next;
+  json_object_foreach_safe(counts, next, name, value)
+  {
+    if (reading_of(name) != JUDGE_READ && json_integer_value(value) == 0) json_object_del(counts, name);
+  }
 }
 
 void judge_unread_take(struct judge_unread *unread, const json_t *counts)
@@ -47,9 +66,8 @@ void judge_unread_take(struct judge_unread *unread, const json_t *counts)
   json_t *value;
   json_object_foreach((json_t *)counts, name, value)
   {
-    const char *dot = strrchr(name, '.');
-    for (int i = JUDGE_READ + 1; i < N_JUDGE_READINGS; i++)
-      if (strcmp(dot ? dot + 1 : name, readings[i].name) == 0) unread->of[i] += json_integer_value(value);
+    int reading = reading_of(name);
+    if (reading != JUDGE_READ) unread->of[reading] += json_integer_value(value);
   }
 }
 

@@ -11,9 +11,11 @@ struct judge_unread {
 };
 void judge_unread_add(struct judge_unread *unread, const struct judge_found *found);
 int64_t judge_unread_total(const struct judge_unread *unread);
-/* Into a judge's counts, those that are not 0: no_match, not_named, too_large, contradicted, given_up,
- * cut_off, open_thought. False: memory was short. */
+/* Into a judge's counts: no_match, not_named, too_large, contradicted, given_up, cut_off, open_thought; those
+ * that are 0 too, so that the order doesn't depend on which came first. False: memory was short. */
 bool judge_unread_put(const struct judge_unread *unread, json_t *counts);
+/* Takes those that are 0 out of counts that were added up, in which no more comes. */
+void judge_unread_omit(json_t *counts);
 /* From counts, as judge_unread_put gave them or under a judge's name ("http.no_match"). */
 void judge_unread_take(struct judge_unread *unread, const json_t *counts);
 /* "3 matched what is none ([[x]], [[y]]); 2 were cut off, ...". matched [n_matched]: such matches. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "judge/unread.h"
 
 static bool is_largest(const char *name)
 {
@@ -82,6 +83,7 @@ char *counts_sum(const char *lines, size_t len, struct tpo_error *err)
     json_decref(counts);
     at += n + 1;
   }
+  if (status == 0) judge_unread_omit(sum);
   char *text = status == 0 ? tpo_json_dump(sum) : NULL;
   if (status == 0 && !text) no_memory(err);
   json_decref(sum);

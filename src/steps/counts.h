@@ -7,7 +7,7 @@
 
 /* What was counted between two states of one judge, as a line of JSON, into out. */
 int counts_between(const char *before, const char *after, struct tpo_buf *out, struct tpo_error *err);
-/* The sum of lines; free() it. NULL: error. */
+/* The sum of lines, without the counts of unread answers that are 0; free() it. NULL: error. */
 char *counts_sum(const char *lines, size_t len, struct tpo_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "steps/counts.h"
 #include <stdlib.h>
 #include <string.h>
+#include "judge/unread.h"
 #include "unit.h"
 
 static void differences_add_up_to_the_whole(void **state)
@@ -35,11 +36,39 @@ static void of_a_maximum_the_largest_counts_and_others_are_added(void **state)
   assert_null(counts_sum("{\"a\":", 5, &err));
 }
 
+static void counts_of_unread_answers_are_in_one_order_and_left_out_when_0(void **state)
+{
+  (void)state;
+  struct judge_unread first = {.of = {[JUDGE_CUT_OFF] = 2}}, then = {.of = {[JUDGE_NO_MATCH] = 1}};
+  struct judge_unread none = {0};
+  struct tpo_error err = {0};
+  json_t *counts[] = {json_object(), json_object(), json_object()};
+  struct tpo_buf lines = {0};
+  judge_unread_put(&none, counts[0]);
+  judge_unread_put(&first, counts[1]);
+  judge_unread_put(&then, counts[2]);
+  for (int i = 0; i < 3; i++) {
+    char *line = json_dumps(counts[i], JSON_COMPACT);
+    tpo_buf_printf(&lines, "%s\n", line);
+    free(line);
+    json_decref(counts[i]);
+  }
+  char *sum = counts_sum(lines.data, lines.len, &err);
+  assert_string_equal(sum, "{\"no_match\":1,\"cut_off\":2}");
+  free(sum);
+  tpo_buf_free(&lines);
+  static const char named[] = "{\"http.no_match\":0,\"http.failed\":0,\"http.cut_off\":1}\n";
+  sum = counts_sum(named, strlen(named), &err);
+  assert_string_equal(sum, "{\"http.failed\":0,\"http.cut_off\":1}");
+  free(sum);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(differences_add_up_to_the_whole),
       cmocka_unit_test(of_a_maximum_the_largest_counts_and_others_are_added),
+      cmocka_unit_test(counts_of_unread_answers_are_in_one_order_and_left_out_when_0),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
