@@ -2,6 +2,7 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +23,19 @@ def environment(extra=None):
 def command(args, ranks=0, timeout=120):
     launch = ["timeout", "-k", "2", str(timeout)] + (["mpirun", "-n", str(ranks)] if ranks else [])
     return launch + [str(BUILD / "tpo")] + [str(a) for a in args]
+
+
+# A process begins with its parent's peak: one that is small starts the program, and tells the largest of its processes'.
+WATCH = """import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(code)"""
+
+
+def watched(args, env=None):
+    """A command as subprocess.run has it, without its standard output, and the most memory that one of its processes took, bytes."""
+    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *args], capture_output=True, env=environment(env), check=False, text=True)
+    return done, float(done.stdout)
 
 
 class Tpo:

@@ -1,5 +1,4 @@
 """The judge that is a server: what it waits for, and when it is asked no more."""
-import os
 import re
 import subprocess
 import time
@@ -7,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from conftest import command, environment
+from conftest import command, environment, watched
 from fake_server import FakeServer, error, raw, reply
 from http_judging import PLAIN, PROMPT, arguments, first_time, judge, many_samples, rate, samples, usable
 
@@ -108,11 +107,7 @@ def test_a_huge_reply_takes_no_memory_to_speak_of(samples, tmp_path, case):
     answer, words = HUGE[case]
     with FakeServer(lambda _: answer) as server:
         args = arguments(samples, server.url, tmp_path / "s.h5", "judge.max_tokens=1000000", "judge.max_failed=1", "judge.concurrency=1")
-        job = subprocess.Popen(command(args), env=environment(PLAIN), stderr=subprocess.PIPE)
-        text = job.stderr.read().decode()
-        _, code, used = os.wait4(job.pid, 0)
-        job.returncode = os.waitstatus_to_exitcode(code)
-    assert job.returncode == 0, text
-    assert used.ru_maxrss < 250 << 10  # KiB
+        job, used = watched(command(args), PLAIN)
+    assert job.returncode == 0 and used < 250 << 20, job.stderr
     for row in usable(tmp_path / "s.h5"):
         assert words in row["detail"]["error"] if words else row["score"] == 4

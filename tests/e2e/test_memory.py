@@ -2,20 +2,13 @@
 import json
 import random
 import re
-import subprocess
-import sys
 
 import pytest
 
 import tiny
-from conftest import command, environment
+from conftest import command, watched
 
 UNITS = {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
-# A process begins with its parent's peak: one that is small starts the program, and tells the largest of the ranks'.
-WATCH = """import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
-sys.exit(code)"""
 CONFIG = """
 model: {{path: {model}, dtype: {dtype}}}
 thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
@@ -28,10 +21,9 @@ run: {{dir: {run_dir}, iterations: 1, deadline: 600}}
 
 def peak(*args, ranks=0):
     """Bytes of the rank that took most."""
-    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *command(args, ranks, timeout=600)], capture_output=True, env=environment(),
-                          check=False, text=True)
+    done, most = watched(command(args, ranks, timeout=600))
     assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    return most
 
 
 def told(text):
