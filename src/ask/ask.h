@@ -23,8 +23,9 @@ struct ask_question {
 };
 struct ask_answer {
   bool ok;
-  bool cut_off; /* ok: a limit on tokens ended the answer before the model did */
-  char *text;   /* the answer with its thoughts, or why there is none; free() */
+  bool cut_off;      /* ok: a limit on tokens ended the answer before the model did */
+  char *text;        /* the answer with its thoughts, or why there is none; free() */
+  const char *limit; /* the key that limits the tokens, for messages; static; NULL: judge.max_tokens */
 };
 
 struct ask_chat {

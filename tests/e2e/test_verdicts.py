@@ -118,6 +118,33 @@ def test_each_reason_for_no_rating_is_told_as_its_own(tpo, samples, tmp_path, ca
     assert all(words in d["error"] for d in details) and words in text
 
 
+OTHER_KEY = "judge.request={max_tokens: null, max_completion_tokens: 50}"
+SENT = {
+    "cut off": (ended("so [[5]]", "LENGTH"), "judge.request's max_completion_tokens or the model's context cut the answer off"),
+    "by reasoning": (ended(None, "length", reasoning="q"), ": judge.request's max_completion_tokens was used up, by reasoning, before"),
+    "no reasoning": (ended(None, "length"), ": judge.request's max_completion_tokens was used up before there was an answer"),
+    "too long": (reply("x" * 200000), "an answer of 50 tokens (judge.request's max_completion_tokens) can't need"),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_the_limit_that_was_sent_is_the_one_that_is_named(tpo, samples, tmp_path, case):
+    answer, words = SENT[case]
+    with FakeServer(lambda _: answer) as server:
+        details, _, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", "judge.max_failed=1", OTHER_KEY)
+        again, _, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", "judge.max_failed=1", OTHER_KEY)
+    assert all(words in d["error"] for d in details + again)
+
+
+@pytest.mark.parametrize("reason, words", [("content_filter", "broken off by the server's filter (finish_reason content_filter)"),
+                                           ("tool_calls", "ended with finish_reason tool_calls, which no whole answer has")])
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_an_answer_that_was_broken_off_is_no_verdict(tpo, samples, tmp_path, reason, words, ranks):
+    with FakeServer(lambda _: ended("First [[A]] but", reason)) as server:
+        details, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", *OF_PAIRS, "judge.max_failed=1", ranks=ranks)
+    assert all(words in d["error"] for d in details) and counts["a_wins"] == counts["truncated"] == 0
+
+
 def test_a_search_without_end_is_told_as_such(tpo, samples, tmp_path):
     with FakeServer(lambda _: reply("a" * 5000)) as server:
         details, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", r"judge.pattern=(?:(?:a+)+)+(\d)", "judge.max_failed=1")
@@ -243,7 +270,7 @@ def test_a_model_of_our_own_that_is_cut_off_decides_nothing(tpo, samples, tmp_pa
     model = scripted.make(tmp_path / "judge", ["It is [[B]]", ", I say"])
     _, counts, text = judge(tpo, samples, f"pairwise:{model}", tmp_path / "s.h5", "judge.max_tokens=1")
     assert counts["cut_off"] == counts["truncated"] == counts["unparsable"] == 30
-    assert "30 were cut off by judge.max_tokens or the model's context" in text
+    assert "30 were cut off by judge.max_tokens" in text
     _, counts, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "t.h5", "judge.max_tokens=3")
     assert counts["b_wins"] == 30
 

@@ -199,6 +199,12 @@ static int take_error(struct asking *w, struct slot *slot, int http, const struc
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
 }
 
+static void tell_limit(const struct http_chat *chat, struct ask_answer *answer, bool cut_off)
+{
+  answer->cut_off = cut_off;
+  answer->limit = chat->settings.limit;
+}
+
 static int keep(struct http_chat *chat, const struct slot *slot, const struct http_reply *reply,
                 struct tpo_error *err)
 {
@@ -216,7 +222,8 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   struct http_reply reply;
   char why[HTTP_TEXT];
   const struct tpo_buf *body = &slot->exchange.body;
-  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, &reply, why)) {
+  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, chat->settings.limit, &reply,
+                          why)) {
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
   case HTTP_NO_TEXT: return leave(w, slot, why, err);
   case HTTP_ERROR:
@@ -233,7 +240,7 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   int status = keep(chat, slot, &reply, err);
   struct ask_answer *answer = &w->answers[slot->job->question];
   if (status == 0) status = settle(w, slot, true, reply.text, err);
-  answer->cut_off = reply.truncated;
+  tell_limit(chat, answer, reply.truncated);
   free(reply.text);
   return status;
 }
@@ -252,7 +259,7 @@ static int take_status(struct asking *w, struct slot *slot, struct tpo_error *er
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_exchange *x = &slot->exchange;
-  char text[128];
+  char text[192];
   switch (x->fault) {
   case HTTP_DONE: return take_status(w, slot, err);
   case HTTP_UNREACHABLE:
@@ -262,8 +269,9 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
                     w->chat->url.shown, x->problem);
   case HTTP_TOO_LONG:
     snprintf(text, sizeof text,
-             "the reply has more than %zu KiB, which an answer of %d tokens (judge.max_tokens) can't need",
-             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens);
+             "the reply has more than %zu KiB, which an answer of %d tokens (%s) can't need",
+             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens,
+             w->chat->settings.size_key);
     return leave(w, slot, text, err);
   default: return no_memory(err);
   }
@@ -308,7 +316,8 @@ static bool keep_last(struct asking *w, const struct http_exchange *x)
   struct http_reply reply;
   char why[HTTP_TEXT];
   if (x->fault != HTTP_DONE || x->status / 100 != 2 || !x->body.data) return false;
-  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, &reply, why) == HTTP_READ &&
+  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, w->chat->settings.limit, &reply,
+                              why) == HTTP_READ &&
               keep(w->chat, &w->slots[x->number], &reply, NULL) == 0;
   free(reply.text);
   return kept;
@@ -399,7 +408,8 @@ static void join_equal(struct asking *w)
  * stopped. */
 static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
 {
-  *answer = (struct ask_answer){.ok = true, .cut_off = kept->truncated, .text = kept->text};
+  *answer = (struct ask_answer){.ok = true, .text = kept->text};
+  tell_limit(chat, answer, kept->truncated);
   chat->cached += !kept->ours;
   if (!kept->ours) return;
   chat->requests += kept->requests;
@@ -455,7 +465,7 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
     if (!w->jobs[i].same) continue;
     const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
     status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
-    w->answers[i].cut_off = first->cut_off;
+    tell_limit(w->chat, &w->answers[i], first->cut_off);
     w->chat->repeated++;
   }
   return status;
