@@ -213,7 +213,8 @@ const struct config_key config_keys[] = {
         "judge.verdicts", judge.verdicts,
         "Judges `pairwise` and `http`, comparisons: what the group's texts mean, as in "
         "`{\"A>>B\": {is: A, weight: 3}, \"A>B\": A, \"A=B\": tie, \"B>A\": B}`; a win counts its weight, "
-        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3. "
+        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3, for which the built-in "
+        "prompt then asks. "
         "Not given: A and B, and as ties C, tie, both and neither."),
     CHOICE(
         "judge.verdict_rule", judge.verdict_rule, "last|only", "last",

@@ -183,6 +183,27 @@ def test_arena_hards_verdicts_weigh_what_they_do_there(tpo, samples, tmp_path, r
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
+def test_the_built_in_prompt_asks_for_the_verdicts_that_are_read(tpo, samples, tmp_path, ranks):
+    def behave(request):
+        asked_for = re.findall(r"\[\[([^]]*)\]\]", request.user.rpartition("=== End of the answers ===")[2])
+        return reply(f"[[{asked_for[0]}]]")
+    with FakeServer(behave) as server:
+        _, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", "judge.mode=pairwise", "judge.verdicts=arena-hard", ranks=ranks)
+        assert counts["a_wins"] == 30 and counts["unparsable"] == 0
+        assert all(f"[[{label}]]" in r.user for r in server.requests for label in ("A>>B", "A>B", "A=B", "B>A", "B>>A"))
+        assert not any("[[C]]" in r.user for r in server.requests)
+        _, counts, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", "judge.mode=pairwise", ranks=ranks)
+        assert counts["a_wins"] == 30 and "[[C]]" in server.requests[-1].user
+
+
+def test_a_model_of_our_own_is_asked_for_the_verdicts_that_are_read(tpo, samples, tmp_path):
+    model = scripted.make(tmp_path / "judge", ["So it is ", "[[B>>A]]"])
+    _, plain, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "s.h5", "judge.max_failed=1")
+    _, arena, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "t.h5", "judge.verdicts=arena-hard")
+    assert arena["b_wins"] == 30 and plain["b_wins"] == 0 and arena["question_tokens"] > plain["question_tokens"] > 0
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
 def test_what_matched_and_means_nothing_is_shown(tpo, samples, tmp_path, ranks):
     def behave(request):
         return reply(f"[[{'Assistant ' if request.number % 3 else ''}{better(request)}]]")
