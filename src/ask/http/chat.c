@@ -26,11 +26,12 @@ struct http_chat {
   struct http_cache *cache; /* NULL: none */
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
-  bool alone;     /* no other rank asks, too */
-  bool reached;   /* some reply came */
-  bool answered;  /* some question was answered */
-  int unanswered; /* questions in a row, whatever the reason */
-  double told;    /* until when, as was told last, the server asks to wait */
+  bool alone;                        /* no other rank asks, too */
+  bool reached;                      /* some reply came */
+  bool answered;                     /* some question was answered */
+  char refused[33], refused_for[64]; /* the question that was refused for a field, and the field; "": none */
+  int unanswered;                    /* questions in a row, whatever the reason */
+  double told;                       /* until when, as was told last, the server asks to wait */
   int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
 };
 
@@ -184,6 +185,18 @@ static int try_again(struct asking *w, struct slot *slot, const char *why, struc
   return 0;
 }
 
+/* Whether a field is at fault that is in each request, and not this question: another was refused for it too, and
+ * none was answered so far. */
+static bool is_refused_always(struct http_chat *chat, const struct job *job, const struct http_told *told)
+{
+  if (chat->answered || !*told->field) return false;
+  if (*chat->refused && strcmp(chat->refused_for, told->field) == 0)
+    return strcmp(chat->refused, job->key) != 0;
+  snprintf(chat->refused, sizeof chat->refused, "%s", job->key);
+  snprintf(chat->refused_for, sizeof chat->refused_for, "%s", told->field);
+  return false;
+}
+
 /* What the server answered with `http`, or with an error that stands for it. */
 static int take_error(struct asking *w, struct slot *slot, int http, const struct http_told *told,
                       struct tpo_error *err)
@@ -192,8 +205,8 @@ static int take_error(struct asking *w, struct slot *slot, int http, const struc
   find_hint(w->chat, http, hint);
   if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
   if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
-  /* A field that is in each request, and none was answered so far. */
-  if (*advice && *told->field && !w->chat->answered) return fail_for_good(w, http, told->text, advice, err);
+  if (*advice && is_refused_always(w->chat, slot->job, told))
+    return fail_for_good(w, http, told->text, advice, err);
   snprintf(text, sizeof text, "HTTP %d%s%s%s%s", http, *told->text ? ": " : "", told->text,
            *advice ? "; " : "", advice);
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
