@@ -1,5 +1,6 @@
 /* A server's model as the one that is asked. A question takes a slot until it is settled, its pauses between
  * attempts too: a server in trouble is asked less and less. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct http_chat {
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
   bool alone;                        /* no other rank asks, too */
+  double deadline;                   /* seconds that the others wait for this rank; 0: for ever */
   bool reached;                      /* some reply came */
   bool answered;                     /* some question was answered */
   char refused[33], refused_for[64]; /* the question that was refused for a field, and the field; "": none */
@@ -57,6 +59,7 @@ struct asking {
   struct job **open;  /* [n_open] those to be asked */
   struct slot *slots; /* [n_slots] */
   size_t n, n_open, n_slots, next, settled;
+  double begun; /* tpo_seconds() */
   const struct tpo_watch *watch;
 };
 
@@ -139,16 +142,26 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
   return leave(w, slot, text, err);
 }
 
-/* To ask others meanwhile would be what the server asked not to do. */
-static int fail_for_now(const struct asking *w, const char *why, double seconds, struct tpo_error *err)
+/* asks: "asks to wait for", or what else is to be waited for; most: how long is waited, in words. To ask others
+ * meanwhile would be what the server asked not to do. */
+static int fail_for_now(const struct asking *w, const char *asks, double seconds, const char *most,
+                        const char *why, struct tpo_error *err)
 {
   const struct http_cache *cache = w->chat->cache;
-  return tpo_fail(
-      err, TPO_E_IO,
-      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s%.300s%s",
-      w->chat->url.shown, seconds, LONGEST_PAUSE, why,
-      cache ? "the answers so far are kept in " : "no answer is kept, as judge.cache names no folder",
-      cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
+  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s %s %.0f s, longer than %s: %s; %s%.300s%s",
+                  w->chat->url.shown, asks, seconds, most, why,
+                  cache ? "the answers so far are kept in "
+                        : "no answer is kept, as judge.cache names no folder",
+                  cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
+}
+
+/* Seconds that may be waited before the next attempt: the other ranks would take this one for lost at the deadline,
+ * a quarter of which is left for the answer itself. */
+static double longest_wait(const struct asking *w)
+{
+  const struct http_chat *chat = w->chat;
+  if (chat->alone || chat->deadline <= 0) return HUGE_VAL;
+  return fmax(0, w->begun + 0.75 * chat->deadline - tpo_seconds());
 }
 
 /* Seconds that the server asks to wait; 0: it doesn't. */
@@ -173,12 +186,20 @@ static void tell_pause(struct http_chat *chat, const char *why, double seconds)
 static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
-  double asked_for = asked_pause(&slot->exchange);
+  double asked_for = asked_pause(&slot->exchange), longest = longest_wait(w);
+  char most[160];
   slot->failures++;
-  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, why, asked_for, err);
+  snprintf(most, sizeof most, "the %d s that are waited", LONGEST_PAUSE);
+  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, "asks to wait for", asked_for, most, why, err);
   if (slot->failures > chat->retries) return give_up(w, slot, why, err);
   double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
   if (asked_for > pause) pause = asked_for;
+  snprintf(most, sizeof most,
+           "the %.0f s that are left of the time for which the other ranks wait, run.deadline (%.0f s)",
+           longest, chat->deadline);
+  if (pause > longest)
+    return fail_for_now(w, asked_for == pause ? "asks to wait for" : "failed and is asked again in", pause,
+                        most, why, err);
   tell_pause(chat, why, asked_for);
   tpo_log(TPO_LOG_DEBUG, "judge: attempt %d failed, the next in %.1f s: %s", slot->failures, pause, why);
   slot->due = tpo_seconds() + pause;
@@ -487,7 +508,12 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
 static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
                     const struct tpo_watch *watch, struct tpo_error *err)
 {
-  struct asking w = {.chat = state, .questions = questions, .answers = answers, .n = n, .watch = watch};
+  struct asking w = {.chat = state,
+                     .questions = questions,
+                     .answers = answers,
+                     .n = n,
+                     .watch = watch,
+                     .begun = tpo_seconds()};
   int status = open_work(&w, err);
   if (status == 0) status = ask_open(&w, err);
   if (status == 0) status = copy_equal(&w, err);
@@ -569,6 +595,7 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
   chat->alone = options->size <= 1;
+  chat->deadline = options->deadline;
   if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
