@@ -172,16 +172,6 @@ static void reply_without_text_tells_why(void **state)
       {"{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],"
        "\"usage\":{\"completion_tokens_details\":{\"reasoning_tokens\":9}}}",
        HTTP_NO_TEXT, "judge.max_tokens"},
-      {"{\"choices\":[{\"message\":{\"content\":\"[[A]] but\"},\"finish_reason\":\"content_filter\"}]}",
-       HTTP_NO_TEXT, "broken off by the server's filter (finish_reason content_filter)"},
-      {"{\"choices\":[{\"message\":{\"content\":\"[[A]] but\"},\"finish_reason\":\"SAFETY\"}]}", HTTP_NO_TEXT,
-       "broken off by the server's filter (finish_reason SAFETY)"},
-      {"{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"content_filter\"}]}", HTTP_NO_TEXT,
-       "(finish_reason content_filter): the server's filter, or the model, refused to answer"},
-      {"{\"choices\":[{\"message\":{\"content\":\"[[A]] but\"},\"finish_reason\":\"tool_calls\"}]}",
-       HTTP_NO_TEXT, "the answer ended with finish_reason tool_calls, which no whole answer has"},
-      {"{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"length\"}]}", HTTP_NO_TEXT,
-       "judge.max_tokens was used up before there was an answer"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
