@@ -36,6 +36,7 @@ struct tpo_judge_env {
   enum tpo_compute_dtype dtype; /* of such a model */
   uint64_t seed;
   int rank, size;        /* this process among those that judge at the same time; size 0 counts as 1 */
+  double deadline;       /* seconds that the others wait for this one at most; 0: for ever */
   const char *cache_dir; /* where answers are kept; NULL: nowhere */
   /* Names the work that answers are asked for, alike on all ranks and whenever it is taken up again: those that
    * it asked for before it was stopped count as asked, not as found in the cache. NULL: is never taken up. */

@@ -23,8 +23,9 @@ struct ask_question {
 };
 struct ask_answer {
   bool ok;
-  bool cut_off; /* ok: a limit on tokens ended the answer before the model did */
-  char *text;   /* the answer with its thoughts, or why there is none; free() */
+  bool cut_off;      /* ok: a limit on tokens ended the answer before the model did */
+  char *text;        /* the answer with its thoughts, or why there is none; free() */
+  const char *limit; /* the key that limits the tokens, for messages; static; NULL: judge.max_tokens */
 };
 
 struct ask_chat {
@@ -45,6 +46,7 @@ struct ask_options {
   enum tpo_compute_dtype dtype;          /* of such a model */
   uint64_t seed;
   int rank, size;        /* this process among those that ask at the same time; size 0 counts as 1 */
+  double deadline;       /* seconds that the others wait for this one at most; 0: for ever */
   const char *cache_dir; /* where a server's answers are kept; NULL: nowhere */
   const char *work;      /* as tpo_judge_env's */
 };

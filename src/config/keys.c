@@ -184,8 +184,8 @@ const struct config_key config_keys[] = {
     REAL(
         "judge.repetition", judge.repetition, 0, 1000000, 0, "0",
         "Any judge: this times the share of repeated word sequences in the response is taken off its score, "
-        "in the unit that scores are told in: standard deviations under `judge.standardise`, else the judge's "
-        "own. Above 0 it stands in the place of the rule judge's own `judge.repetition_penalty`. What a judge "
+        "in the unit that scores are told in: standard deviations for judges `route` and `sum` under "
+        "`judge.standardise`, but for a route to a judge that compares; else the judge's own. Above 0 it stands in the place of the rule judge's own `judge.repetition_penalty`. What a judge "
         "that compares tells of a couple, in validation and win rates, is left as it is."),
     TEXT("judge.head", judge.head, NULL,
          "Judge `reward`: name of the score head's tensor in a sequence classification model. "
@@ -205,15 +205,18 @@ const struct config_key config_keys[] = {
          "Judges `pairwise` and `http`: regular expression (PCRE2) whose first group is the verdict, "
          "a number or A, B or C for a tie; its last match outside thoughts counts. "
          "Not given: what the built-in text asks for, `[[...]]`, or that of `verdicts: arena-hard`."),
-    TEXT("judge.thought_pattern", judge.thought_pattern, NULL,
-         "Judges `pairwise` and `http`: regular expression (PCRE2) whose matches are thought, in which no "
-         "verdict counts, as in `<think>...</think>` and `<thinking>...</thinking>`, which need none. "
-         "`(?s)` at its beginning lets a dot match line breaks."),
+    TEXT(
+        "judge.thought_pattern", judge.thought_pattern, NULL,
+        "Judges `pairwise` and `http`: regular expression (PCRE2) whose matches are thought, in which no "
+        "verdict counts, as in `<think>...</think>` and `<thinking>...</thinking>`, which need none. "
+        "`(?s)` at its beginning lets a dot match line breaks, and an end such as `(END|$)` takes a thought that is "
+        "not closed."),
     VERDICTS(
         "judge.verdicts", judge.verdicts,
         "Judges `pairwise` and `http`, comparisons: what the group's texts mean, as in "
         "`{\"A>>B\": {is: A, weight: 3}, \"A>B\": A, \"A=B\": tie, \"B>A\": B}`; a win counts its weight, "
-        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3. "
+        "1 if none is given. `arena-hard` has that benchmark's five verdicts, strong ones with the weight 3, for which the built-in "
+        "prompt then asks. "
         "Not given: A and B, and as ties C, tie, both and neither."),
     CHOICE(
         "judge.verdict_rule", judge.verdict_rule, "last|only", "last",

@@ -29,6 +29,22 @@ static bool is_ambiguous(const char *text)
   return false;
 }
 
+/* Numbers to some YAML readers and not to JSON, or that readers take differently: 010 is 8 or 10. */
+static bool is_odd_number(const char *text)
+{
+  static const char *const words[] = {".inf", ".nan"};
+  const char *at = text + (*text == '-' || *text == '+');
+  bool is_prefix = at[0] == '0' && at[1] != '\0' && strchr("xXoO", at[1]) != NULL;
+  const char *digits = is_prefix ? "0123456789abcdefABCDEF" : "0123456789.eE+-";
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasecmp(at, words[i]) == 0) return true;
+  if (is_prefix) return at[2] != '\0' && at[2 + strspn(at + 2, digits)] == '\0';
+  char *end;
+  double x = strtod(at, &end);
+  bool is_number = *at != '\0' && at[strspn(at, digits)] == '\0' && *end == '\0';
+  return is_number && (!isfinite(x) || (at[0] == '0' && at[1] >= '0' && at[1] <= '9'));
+}
+
 /* Whole numbers are integers however they are written, so that they read back the same. */
 static json_t *number(double x, const struct config_value *value)
 {
@@ -48,6 +64,8 @@ static json_t *read_scalar(struct reading *in, const struct tree_node *node)
   if (tree_is_null(node)) return json_null();
   if (strcmp(node->text, "true") == 0) return json_true();
   if (strcmp(node->text, "false") == 0) return json_false();
+  if (is_odd_number(node->text))
+    return refuse(in, node, "expected a decimal number that fits, or a text in quotes, not ", node->text);
   if (config_parse_number(&value, &x)) return number(x, &value);
   if (is_ambiguous(node->text))
     return refuse(in, node, "expected true, false, null or a text in quotes, not ", node->text);

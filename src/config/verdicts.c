@@ -13,7 +13,14 @@ static const struct tpo_verdict_label arena_hard[] = {{(char *)"A>>B", TPO_VERDI
                                                       {(char *)"B>A", TPO_VERDICT_B, 1},
                                                       {(char *)"B>>A", TPO_VERDICT_B, 3}};
 static const struct config_verdict_preset presets[] = {
-    {"arena-hard", "\\[\\[([AB<>=]+)\\]\\]", arena_hard, sizeof arena_hard / sizeof *arena_hard}};
+    {.name = "arena-hard",
+     .pattern = "\\[\\[([AB<>=]+)\\]\\]",
+     .ask = "Then give your verdict as the last line, one of these five in double square brackets: "
+            "[[A>>B]] when answer A is much better, [[A>B]] when answer A is somewhat better, "
+            "[[A=B]] when they are about equally good, [[B>A]] when answer B is somewhat better, "
+            "[[B>>A]] when answer B is much better.",
+     .labels = arena_hard,
+     .n = sizeof arena_hard / sizeof *arena_hard}};
 
 static const char *const names[] = {[TPO_VERDICT_A] = "A", [TPO_VERDICT_B] = "B", [TPO_VERDICT_TIE] = "tie"};
 enum { N_NAMES = sizeof names / sizeof *names };

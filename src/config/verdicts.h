@@ -11,6 +11,7 @@ enum { CONFIG_HEAVIEST_VERDICT = 100 };
 struct config_verdict_preset {
   const char *name;
   const char *pattern; /* that finds its texts */
+  const char *ask;     /* the sentence by which a built-in prompt asks for them */
   const struct tpo_verdict_label *labels;
   int n;
 };

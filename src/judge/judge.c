@@ -155,6 +155,7 @@ struct ask_options judge_ask_options(const struct tpo_judge_config *config, cons
                               .seed = env->seed,
                               .rank = env->rank,
                               .size = env->size,
+                              .deadline = env->deadline,
                               .cache_dir = env->cache_dir,
                               .work = env->work};
 }

@@ -14,7 +14,9 @@ static const struct {
     [JUDGE_TOO_LARGE] = {"too_large", "gave a number that is too large"},
     [JUDGE_CONTRADICTED] = {"contradicted", "have matches that differ (judge.verdict_rule: only)"},
     [JUDGE_GIVEN_UP] = {"given_up", "took too long to search and were given up"},
-    [JUDGE_CUT_OFF] = {"cut_off", "were cut off by judge.max_tokens or the model's context"},
+    [JUDGE_CUT_OFF] =
+        {"cut_off",
+         "were cut off by judge.max_tokens (or what judge.request gives in its place) or the model's context"},
     [JUDGE_OPEN_THOUGHT] = {"open_thought", "end in a thought that is not closed"},
 };
 _Static_assert(sizeof readings / sizeof *readings == N_JUDGE_READINGS, "each reading has a name");
@@ -118,7 +120,8 @@ void judge_found_tell(const struct judge_found *found, const char *what, struct 
                    what);
     break;
   case JUDGE_CUT_OFF:
-    tpo_buf_printf(out, "no %s: judge.max_tokens or the model's context cut the answer off", what);
+    tpo_buf_printf(out, "no %s: %s or the model's context cut the answer off", what,
+                   found->limit ? found->limit : "judge.max_tokens");
     break;
   case JUDGE_OPEN_THOUGHT:
     tpo_buf_printf(out, "no %s: the answer ends in a thought that is not closed", what);

@@ -114,7 +114,7 @@ static int find_group(const struct judge_reader *reader, const struct ask_answer
                       struct tpo_error *err)
 {
   struct matches matches = {0};
-  *found = (struct judge_found){.reading = JUDGE_GIVEN_UP};
+  *found = (struct judge_found){.reading = JUDGE_GIVEN_UP, .limit = answer->limit};
   int status = judge_answer_said(said, answer->text, reader->thought, err);
   if (status < 0) return status;
   if (answer->cut_off)

@@ -46,6 +46,7 @@ struct judge_found {
   enum judge_verdict verdict; /* NONE where nothing was read */
   double weight;              /* of a verdict: how much a win counts */
   double number;
+  const char *limit;       /* CUT_OFF: the answer's, or NULL */
   char match[JUDGE_MATCH]; /* the last one's text, cut off there; "" where there is none */
   char first[JUDGE_MATCH]; /* CONTRADICTED: the match that differs from it */
 };

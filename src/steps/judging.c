@@ -302,6 +302,7 @@ static int score_jobs(struct judging *j, struct tpo_error *err)
   struct tpo_judge *judge = NULL;
   const struct tpo_session *session = j->session;
   struct tpo_judge_env env = {.backend = session->backend,
+                              .deadline = session->config->run.deadline,
                               .dtype = session->config->model.dtype,
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),

@@ -86,11 +86,13 @@ static void error_text(const char *body, size_t len, const char *key, char out[H
   memcpy(out, told.text, HTTP_TEXT);
 }
 
+#define LIMIT "judge.max_tokens"
+
 static struct http_reply read_ok(const char *body, const char *key)
 {
   struct http_reply reply;
   char why[HTTP_TEXT];
-  assert_int_equal(http_read_reply(body, strlen(body), key, &reply, why), HTTP_READ);
+  assert_int_equal(http_read_reply(body, strlen(body), key, LIMIT, &reply, why), HTTP_READ);
   return reply;
 }
 
@@ -115,8 +117,12 @@ static void reasoning_is_never_the_answer_and_who_ended_it_is_told(void **state)
   static const struct {
     const char *finish;
     bool truncated;
-  } ends[] = {{"\"stop\"", false},        {"\"length\"", true},          {"\"max_tokens\"", true},
-              {"\"model_length\"", true}, {"\"content_filter\"", false}, {"null", false}};
+  } ends[] = {{"\"stop\"", false},      {"\"length\"", true},
+              {"\"max_tokens\"", true}, {"\"model_length\"", true},
+              {"\"LENGTH\"", true},     {"\"MAX_TOKENS\"", true},
+              {"\"STOP\"", false},      {"\"end_turn\"", false},
+              {"\"eos_token\"", false}, {"\"\"", false},
+              {"null", false}};
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
     char body[512];
     snprintf(body, sizeof body,
@@ -170,7 +176,7 @@ static void reply_without_text_tells_why(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
     char why[HTTP_TEXT];
-    assert_int_equal(http_read_reply(cases[i].body, strlen(cases[i].body), NULL, &reply, why),
+    assert_int_equal(http_read_reply(cases[i].body, strlen(cases[i].body), NULL, LIMIT, &reply, why),
                      cases[i].reading);
     assert_contains(why, cases[i].why);
     assert_null(reply.text);
@@ -353,11 +359,11 @@ static void a_reply_of_countless_values_is_not_taken_apart(void **state)
   tpo_buf_puts(&body, "],\"text\":\"");
   for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, "[{,\\\"\\\\"); /* in a string they are none */
   tpo_buf_puts(&body, "\"}");
-  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_READ);
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, LIMIT, &reply, why), HTTP_READ);
   free(reply.text);
   body.len = begin;
   for (int i = 0; i < 100000; i++) tpo_buf_puts(&body, ",{");
-  assert_int_equal(http_read_reply(body.data, body.len, NULL, &reply, why), HTTP_NO_TEXT);
+  assert_int_equal(http_read_reply(body.data, body.len, NULL, LIMIT, &reply, why), HTTP_NO_TEXT);
   assert_contains(why, "more than 100000 values");
   http_read_error(body.data, body.len, NULL, &told);
   assert_contains(told.text, "{\"choices\"");

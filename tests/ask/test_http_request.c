@@ -124,6 +124,20 @@ static void a_refusal_that_names_a_field_gives_advice(void **state)
       {NULL,
        "{\"error\":{\"message\":\"maximum context length is 9, max_tokens is 12\",\"param\":\"max_tokens\"}}",
        ""},
+      {"{\"reasoning\":{\"effort\":\"low\"}}",
+       "{\"error\":{\"message\":\"no\",\"param\":\"reasoning.effort\"}}",
+       "the server refuses what judge.request gives in reasoning"},
+      {"{\"reasoning\":{\"effort\":\"low\"}}",
+       "{\"error\":{\"message\":\"Invalid value for 'reasoning.effort'\"}}",
+       "the server refuses reasoning, which judge.request gives"},
+      {"{\"chat_template_kwargs\":{}}",
+       "{\"detail\":[{\"loc\":[\"body\",\"chat_template_kwargs\",\"enable_thinking\"],\"msg\":\"no such\"}]}",
+       "the server refuses what judge.request gives in chat_template_kwargs"},
+      {NULL, "{\"detail\":[{\"loc\":[\"body\",\"seed\",\"int\"],\"msg\":\"expected an integer\"}]}",
+       "the server refuses seed; leave it out with judge.request: {seed: null}"},
+      {"{\"stop\":[]}", "{\"error\":{\"message\":\"no\",\"param\":\"stop[0]\"}}", "gives in stop"},
+      {NULL, "{\"error\":{\"message\":\"no\",\"param\":\"seedling\"}}", ""},
+      {NULL, "{\"detail\":[{\"loc\":[\"body\",\"messages\",0,\"seed\"],\"msg\":\"no\"}]}", ""},
       {NULL, "", ""},
       {NULL, "{\"detail\":[{\"loc\":[]}],\"param\":7}", ""},
   };
@@ -143,6 +157,34 @@ static void a_refusal_that_names_a_field_gives_advice(void **state)
   }
 }
 
+static void what_limits_the_tokens_is_named_as_it_is_sent(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *request, *limit;
+    int most;
+    const char *size_key;
+  } cases[] = {
+      {NULL, "judge.max_tokens", 12, "judge.max_tokens"},
+      {"{\"max_tokens\":null,\"max_completion_tokens\":50}", "judge.request's max_completion_tokens", 50,
+       "judge.request's max_completion_tokens"},
+      {"{\"max_tokens\":7}", "judge.request's max_tokens", 7, "judge.request's max_tokens"},
+      {"{\"max_completion_tokens\":5}", "judge.max_tokens or judge.request's max_completion_tokens", 12,
+       "judge.max_tokens or judge.request's max_completion_tokens"},
+      {"{\"max_tokens\":null}", "the server's own limit on tokens", 12, "judge.max_tokens"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct http_settings settings;
+    struct tpo_judge_config config = {
+        .model = (char *)"m", .max_tokens = 12, .request = (char *)cases[i].request};
+    assert_int_equal(http_settings_open(&settings, &config, 1, NULL), 0);
+    assert_string_equal(settings.limit, cases[i].limit);
+    assert_int_equal(settings.most_tokens, cases[i].most);
+    assert_string_equal(settings.size_key, cases[i].size_key);
+    http_settings_close(&settings);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -150,6 +192,7 @@ int main(void)
       cmocka_unit_test(request_has_the_fields_that_are_given),
       cmocka_unit_test(what_is_not_for_the_request_to_give_is_refused),
       cmocka_unit_test(a_refusal_that_names_a_field_gives_advice),
+      cmocka_unit_test(what_limits_the_tokens_is_named_as_it_is_sent),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

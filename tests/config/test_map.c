@@ -37,8 +37,9 @@ static void a_mapping_is_kept_as_json(void **state)
        "{\"max_tokens\":null,\"max_completion_tokens\":2048}"},
       {"\n    a: low\n    b: \"5\"\n    c: -5\n    d: 0.25",
        "{\"a\":\"low\",\"b\":\"5\",\"c\":-5,\"d\":0.25}"},
-      {"{a: true, b: false, c: 'true', d: ~, e: 1e3, f: 2.0, g: 0x10}",
-       "{\"a\":true,\"b\":false,\"c\":\"true\",\"d\":null,\"e\":1000,\"f\":2,\"g\":\"0x10\"}"},
+      {"{a: true, b: false, c: 'true', d: ~, e: 1e3, f: 2.0, g: '0x10', h: 0, i: -0.5, j: 0xylem, k: +3, l: e5, m: '.inf'}",
+       "{\"a\":true,\"b\":false,\"c\":\"true\",\"d\":null,\"e\":1000,\"f\":2,\"g\":\"0x10\",\"h\":0,\"i\":-0.5,"
+       "\"j\":\"0xylem\",\"k\":3,\"l\":\"e5\",\"m\":\".inf\"}"},
       {"{k: {x: [1, {y: [z, null]}], w: {}}}", "{\"k\":{\"x\":[1,{\"y\":[\"z\",null]}],\"w\":{}}}"},
       {"{9007199254740993: 9007199254740993}", "{\"9007199254740993\":9007199254740993}"},
       {"{a: 99999999999999999999}", "{\"a\":1e+20}"},
@@ -85,6 +86,15 @@ static void what_is_no_mapping_is_refused_with_its_line(void **state)
       {"\n    a: 1\n    b: {c: no}",
        "m.yaml:4: judge.request: expected true, false, null or a text in quotes, not no"},
       {"\n    a: TRUE", "m.yaml:3: judge.request: expected true, false, null or a text in quotes, not TRUE"},
+      {"\n    a: 1\n    b: [0x10]",
+       "m.yaml:4: judge.request: expected a decimal number that fits, or a text in quotes, not 0x10"},
+      {"\n    a: 010",
+       "m.yaml:3: judge.request: expected a decimal number that fits, or a text in quotes, not 010"},
+      {"\n    a: -0o17", "in quotes, not -0o17"},
+      {"\n    a: .inf", "in quotes, not .inf"},
+      {"\n    a: -.INF", "in quotes, not -.INF"},
+      {"\n    a: .NaN", "in quotes, not .NaN"},
+      {"\n    a: 1e400", "in quotes, not 1e400"},
       {"\n    a: 1\n    a: 2", "m.yaml:4: judge.request: this name is given twice: a"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

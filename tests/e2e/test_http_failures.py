@@ -111,3 +111,19 @@ def test_a_huge_reply_takes_no_memory_to_speak_of(samples, tmp_path, case):
     assert job.returncode == 0 and used < 250 << 20, job.stderr
     for row in usable(tmp_path / "s.h5"):
         assert words in row["detail"]["error"] if words else row["score"] == 4
+
+
+@pytest.mark.parametrize("ranks, deadline", [(0, 3), (2, 24)])
+def test_a_wait_that_the_other_ranks_would_not_see_the_end_of_ends_it_with_the_servers_words(tpo, samples, tmp_path, ranks, deadline):
+    """A rank alone waits for the server as long as it says."""
+    wait = 4 if ranks == 0 else 20
+    with FakeServer(first_time(error(429, "slow down", {"Retry-After": str(wait)}))) as server:
+        args = arguments(samples, server.url, tmp_path / "s.h5", f"judge.prompt={PROMPT}", f"run.deadline={deadline}")
+        if ranks == 0:
+            tpo.ok(*args, env=PLAIN)
+            return
+        begun = time.time()
+        text = tpo.fails(*args, env=PLAIN, ranks=ranks, code=1)
+    assert re.search(r"asks to wait for 20 s, longer than the 1\d s that are left of the time for which the other ranks wait, "
+                     r"run\.deadline \(24 s\): HTTP 429: slow down", text)
+    assert "did not come" not in text and time.time() - begun < 20

@@ -87,9 +87,34 @@ def test_a_field_that_a_server_refuses_ends_it_at_once_with_what_to_do(tpo, samp
         args = arguments(samples, server.url, tmp_path / "s.h5", f"judge.prompt={PROMPT}", "judge.max_failed=1")
         text = tpo.fails(*args, env=PLAIN, code=1, ranks=ranks)
         advice = re.search(rf"HTTP 4\d\d: .*; the server refuses {field}; leave it out with judge.request: (\{{{request}\}})\n", text)
-        assert advice and len(server.requests) <= 16
+        assert advice and len(server.requests) <= 16 + max(ranks, 1)
         tpo.ok(*args, "--set", f"judge.request={advice[1]}", env=PLAIN, ranks=ranks)
     assert all(row["score"] == len(row["response"]) + 0.5 for row in usable(tmp_path / "s.h5"))
+
+
+DEEP = {
+    "param": (raw(json.dumps({"error": {"message": "Invalid value", "param": "reasoning.effort"}}), 400), "reasoning", "judge.request={reasoning: {effort: low}}"),
+    "loc": (raw(json.dumps({"detail": [{"loc": ["body", "chat_template_kwargs", "enable_thinking"], "msg": "no such"}]}), 422),
+            "chat_template_kwargs", "judge.request={chat_template_kwargs: {enable_thinking: false}}"),
+}
+
+
+@pytest.mark.parametrize("case", DEEP)
+def test_what_a_server_refuses_within_a_field_ends_it_too(tpo, samples, tmp_path, case):
+    answer, field, setting = DEEP[case]
+    with FakeServer(lambda _: answer) as server:
+        text = tpo.fails(*arguments(samples, server.url, tmp_path / "s.h5", "judge.max_failed=1", setting), env=PLAIN, code=1)
+    assert f"the server refuses what judge.request gives in {field}" in text and len(server.requests) <= 17
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_one_question_that_a_server_can_not_take_ends_nothing(tpo, samples, tmp_path, ranks):
+    body = json.dumps({"error": {"message": "max_tokens is too large for this prompt", "param": "max_tokens"}})
+    with FakeServer(lambda r: raw(body, 400) if r.number == 0 else rate(r)) as server:
+        out = judge(tpo, tmp_path, samples, server.url, "judge.max_failed=1", "judge.concurrency=1", ranks=ranks)
+    errors = {row["response"]: row["detail"]["error"] for row in usable(out) if "error" in row["detail"]}
+    assert len(errors) >= 1 and len(server.requests) == len({r.user for r in server.requests}) > 1
+    assert all("max_tokens is too large" in e for e in errors.values())
 
 
 def test_a_message_that_names_a_field_gives_advice_with_each_failure(tpo, samples, tmp_path):

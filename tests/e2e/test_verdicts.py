@@ -118,6 +118,33 @@ def test_each_reason_for_no_rating_is_told_as_its_own(tpo, samples, tmp_path, ca
     assert all(words in d["error"] for d in details) and words in text
 
 
+OTHER_KEY = "judge.request={max_tokens: null, max_completion_tokens: 50}"
+SENT = {
+    "cut off": (ended("so [[5]]", "LENGTH"), "judge.request's max_completion_tokens or the model's context cut the answer off"),
+    "by reasoning": (ended(None, "length", reasoning="q"), ": judge.request's max_completion_tokens was used up, by reasoning, before"),
+    "no reasoning": (ended(None, "length"), ": judge.request's max_completion_tokens was used up before there was an answer"),
+    "too long": (reply("x" * 200000), "an answer of 50 tokens (judge.request's max_completion_tokens) can't need"),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_the_limit_that_was_sent_is_the_one_that_is_named(tpo, samples, tmp_path, case):
+    answer, words = SENT[case]
+    with FakeServer(lambda _: answer) as server:
+        details, _, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", "judge.max_failed=1", OTHER_KEY)
+        again, _, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", "judge.max_failed=1", OTHER_KEY)
+    assert all(words in d["error"] for d in details + again)
+
+
+@pytest.mark.parametrize("reason, words", [("content_filter", "broken off by the server's filter (finish_reason content_filter)"),
+                                           ("tool_calls", "ended with finish_reason tool_calls, which no whole answer has")])
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_an_answer_that_was_broken_off_is_no_verdict(tpo, samples, tmp_path, reason, words, ranks):
+    with FakeServer(lambda _: ended("First [[A]] but", reason)) as server:
+        details, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", *OF_PAIRS, "judge.max_failed=1", ranks=ranks)
+    assert all(words in d["error"] for d in details) and counts["a_wins"] == counts["truncated"] == 0
+
+
 def test_a_search_without_end_is_told_as_such(tpo, samples, tmp_path):
     with FakeServer(lambda _: reply("a" * 5000)) as server:
         details, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", r"judge.pattern=(?:(?:a+)+)+(\d)", "judge.max_failed=1")
@@ -153,6 +180,27 @@ def test_arena_hards_verdicts_weigh_what_they_do_there(tpo, samples, tmp_path, r
     assert wins == [(d["wins"], d["losses"]) for d in weak]
     for d, e in zip(strong, weak):  # the same winners, further apart
         assert math.copysign(1, d["elo"]) == math.copysign(1, e["elo"]) and (abs(d["elo"]) > abs(e["elo"]) or d["elo"] == e["elo"] == 0)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_the_built_in_prompt_asks_for_the_verdicts_that_are_read(tpo, samples, tmp_path, ranks):
+    def behave(request):
+        asked_for = re.findall(r"\[\[([^]]*)\]\]", request.user.rpartition("=== End of the answers ===")[2])
+        return reply(f"[[{asked_for[0]}]]")
+    with FakeServer(behave) as server:
+        _, counts, _ = judge(tpo, samples, server.url, tmp_path / "s.h5", "judge.mode=pairwise", "judge.verdicts=arena-hard", ranks=ranks)
+        assert counts["a_wins"] == 30 and counts["unparsable"] == 0
+        assert all(f"[[{label}]]" in r.user for r in server.requests for label in ("A>>B", "A>B", "A=B", "B>A", "B>>A"))
+        assert not any("[[C]]" in r.user for r in server.requests)
+        _, counts, _ = judge(tpo, samples, server.url, tmp_path / "t.h5", "judge.mode=pairwise", ranks=ranks)
+        assert counts["a_wins"] == 30 and "[[C]]" in server.requests[-1].user
+
+
+def test_a_model_of_our_own_is_asked_for_the_verdicts_that_are_read(tpo, samples, tmp_path):
+    model = scripted.make(tmp_path / "judge", ["So it is ", "[[B>>A]]"])
+    _, plain, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "s.h5", "judge.max_failed=1")
+    _, arena, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "t.h5", "judge.verdicts=arena-hard")
+    assert arena["b_wins"] == 30 and plain["b_wins"] == 0 and arena["question_tokens"] > plain["question_tokens"] > 0
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
@@ -243,7 +291,7 @@ def test_a_model_of_our_own_that_is_cut_off_decides_nothing(tpo, samples, tmp_pa
     model = scripted.make(tmp_path / "judge", ["It is [[B]]", ", I say"])
     _, counts, text = judge(tpo, samples, f"pairwise:{model}", tmp_path / "s.h5", "judge.max_tokens=1")
     assert counts["cut_off"] == counts["truncated"] == counts["unparsable"] == 30
-    assert "30 were cut off by judge.max_tokens or the model's context" in text
+    assert "30 were cut off by judge.max_tokens" in text
     _, counts, _ = judge(tpo, samples, f"pairwise:{model}", tmp_path / "t.h5", "judge.max_tokens=3")
     assert counts["b_wins"] == 30
 

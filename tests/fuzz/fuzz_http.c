@@ -32,7 +32,7 @@ static void read_body(struct part body, const char *key)
   http_read_error(bytes, body.len, key, &told);
   shown_well(told.text, key);
   CLAIM(told.status == 0 || (told.status >= 400 && told.status < 600), "%d", told.status);
-  enum http_reading reading = http_read_reply(bytes, body.len, key, &reply, why);
+  enum http_reading reading = http_read_reply(bytes, body.len, key, "judge.max_tokens", &reply, why);
   CLAIM((reading == HTTP_READ) == (reply.text != NULL), "%d", (int)reading);
   shown_well(why, key);
   CLAIM(reading == HTTP_READ || why[0], "no reason");

@@ -33,6 +33,15 @@ static void what_has_no_thought_stays_as_it_is(void **state)
   expect("a\xff z", NULL, ANSWER_THOUGHTS_CLOSED, "a\xEF\xBF\xBD z");
 }
 
+static void an_unclosed_thought_of_ones_own_goes_by_a_pattern_that_takes_the_end(void **state)
+{
+  (void)state;
+  static const char *const pattern = "(?s)THOUGHT.*?(END|$)";
+  expect("THOUGHT [[2]] END [[7]]", pattern, ANSWER_THOUGHTS_CLOSED, "[[7]]");
+  expect("[[7]] THOUGHT [[2]]\nand on\n", pattern, ANSWER_THOUGHTS_CLOSED, "[[7]]");
+  expect("THOUGHT [[2]] and on", "(?s)THOUGHT.*?END", ANSWER_THOUGHTS_CLOSED, "THOUGHT [[2]] and on");
+}
+
 static void thoughts_are_left_out_however_many(void **state)
 {
   (void)state;
@@ -113,6 +122,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_has_no_thought_stays_as_it_is),
       cmocka_unit_test(thoughts_are_left_out_however_many),
+      cmocka_unit_test(an_unclosed_thought_of_ones_own_goes_by_a_pattern_that_takes_the_end),
       cmocka_unit_test(a_thought_that_is_not_closed_is_told),
       cmocka_unit_test(a_pattern_of_ones_own_comes_first),
       cmocka_unit_test(a_long_thought_is_left_out),

@@ -61,6 +61,8 @@ static void environment_has_nothing_that_tells_a_rank_who_it_is(void **state)
                                      "SLURM_NTASKS",
                                      "SLURM_LOCALID",
                                      "SLURM_PMIX_PORT",
+                                     "SLURM_CPU_BIND",
+                                     "SLURM_CPU_BIND_LIST",
                                      "SECRET_NAME"};
   static const char *const there[] = {"SLURM_JOB_ID", "SLURM_NTASKS_PER_NODE", "SLURM_PROCIDS", "MPI_HOME",
                                       "PATH",         "SECRET_NAMES",          "MY_OMPI_X"};

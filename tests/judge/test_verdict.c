@@ -310,7 +310,7 @@ static void a_verdict_in_a_thought_never_decides(void **state)
       {"So far [[B]], and yet", true, JUDGE_CUT_OFF, JUDGE_VERDICT_NONE},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    const struct ask_answer answer = {true, cases[i].cut_off, (char *)cases[i].text};
+    const struct ask_answer answer = {.ok = true, .cut_off = cases[i].cut_off, .text = (char *)cases[i].text};
     struct judge_found found = read_set(&(struct tpo_judge_config){0}, &answer, false);
     if (found.reading != cases[i].reading || found.verdict != cases[i].verdict) fail_msg("%s", cases[i].text);
   }

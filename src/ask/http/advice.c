@@ -11,15 +11,23 @@ static bool names(const char *text, const char *field)
   for (const char *at = text; (at = strstr(at, field)); at += len) {
     char before = at > text ? at[-1] : ' ', after = at[len] ? at[len] : ' ';
     bool is_word = !strchr(of_names, before) && !strchr(of_names, after);
-    bool is_quoted = strchr("'\"`", before) && before == after, is_first = at == text && len > 2;
+    bool is_quoted = strchr("'\"`", before) && (before == after || after == '.'),
+         is_first = at == text && len > 2;
     if (is_word && (strchr(field, '_') || is_quoted || is_first)) return true;
   }
   return false;
 }
 
+/* Whether it is the field, or lies within it: "reasoning.effort", "stop[0]". */
+static bool is_within(const char *place, const char *field)
+{
+  size_t len = strlen(field);
+  return strncmp(place, field, len) == 0 && strchr(".[", place[len]); /* or its end */
+}
+
 static bool is_refused(const struct http_told *told, const char *field)
 {
-  return *told->field ? strcmp(told->field, field) == 0 : names(told->text, field);
+  return *told->field ? is_within(told->field, field) : names(told->text, field);
 }
 
 bool http_advise(const struct http_settings *settings, const struct http_told *told, char out[HTTP_ADVICE])
@@ -42,7 +50,9 @@ bool http_advise(const struct http_settings *settings, const struct http_told *t
   json_object_foreach(settings->request, name, value)
   {
     if (json_is_null(value) || !is_refused(told, name)) continue;
-    snprintf(out, HTTP_ADVICE, "the server refuses %.100s, which judge.request gives", name);
+    bool deeper = *told->field && strcmp(told->field, name) != 0;
+    snprintf(out, HTTP_ADVICE, "the server refuses %s%.100s%s", deeper ? "what judge.request gives in " : "",
+             name, deeper ? "" : ", which judge.request gives");
     return true;
   }
   return false;

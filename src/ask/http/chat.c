@@ -1,5 +1,6 @@
 /* A server's model as the one that is asked. A question takes a slot until it is settled, its pauses between
  * attempts too: a server in trouble is asked less and less. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,13 @@ struct http_chat {
   struct http_cache *cache; /* NULL: none */
   char *key, *key_env;      /* key NULL: none */
   int retries, slots;
-  bool alone;     /* no other rank asks, too */
-  bool reached;   /* some reply came */
-  bool answered;  /* some question was answered */
-  int unanswered; /* questions in a row, whatever the reason */
-  double told;    /* until when, as was told last, the server asks to wait */
+  bool alone;                        /* no other rank asks, too */
+  double deadline;                   /* seconds that the others wait for this rank; 0: for ever */
+  bool reached;                      /* some reply came */
+  bool answered;                     /* some question was answered */
+  char refused[33], refused_for[64]; /* the question that was refused for a field, and the field; "": none */
+  int unanswered;                    /* questions in a row, whatever the reason */
+  double told;                       /* until when, as was told last, the server asks to wait */
   int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
 };
 
@@ -56,6 +59,7 @@ struct asking {
   struct job **open;  /* [n_open] those to be asked */
   struct slot *slots; /* [n_slots] */
   size_t n, n_open, n_slots, next, settled;
+  double begun; /* tpo_seconds() */
   const struct tpo_watch *watch;
 };
 
@@ -138,16 +142,26 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
   return leave(w, slot, text, err);
 }
 
-/* To ask others meanwhile would be what the server asked not to do. */
-static int fail_for_now(const struct asking *w, const char *why, double seconds, struct tpo_error *err)
+/* asks: "asks to wait for", or what else is to be waited for; most: how long is waited, in words. To ask others
+ * meanwhile would be what the server asked not to do. */
+static int fail_for_now(const struct asking *w, const char *asks, double seconds, const char *most,
+                        const char *why, struct tpo_error *err)
 {
   const struct http_cache *cache = w->chat->cache;
-  return tpo_fail(
-      err, TPO_E_IO,
-      "the judge's server %.300s asks to wait for %.0f s, longer than the %d s that are waited: %s; %s%.300s%s",
-      w->chat->url.shown, seconds, LONGEST_PAUSE, why,
-      cache ? "the answers so far are kept in " : "no answer is kept, as judge.cache names no folder",
-      cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
+  return tpo_fail(err, TPO_E_IO, "the judge's server %.300s %s %.0f s, longer than %s: %s; %s%.300s%s",
+                  w->chat->url.shown, asks, seconds, most, why,
+                  cache ? "the answers so far are kept in "
+                        : "no answer is kept, as judge.cache names no folder",
+                  cache ? http_cache_folder(cache) : "", cache ? ": go on later, a run with --resume" : "");
+}
+
+/* Seconds that may be waited before the next attempt: the other ranks would take this one for lost at the deadline,
+ * a quarter of which is left for the answer itself. */
+static double longest_wait(const struct asking *w)
+{
+  const struct http_chat *chat = w->chat;
+  if (chat->alone || chat->deadline <= 0) return HUGE_VAL;
+  return fmax(0, w->begun + 0.75 * chat->deadline - tpo_seconds());
 }
 
 /* Seconds that the server asks to wait; 0: it doesn't. */
@@ -172,16 +186,36 @@ static void tell_pause(struct http_chat *chat, const char *why, double seconds)
 static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
-  double asked_for = asked_pause(&slot->exchange);
+  double asked_for = asked_pause(&slot->exchange), longest = longest_wait(w);
+  char most[160];
   slot->failures++;
-  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, why, asked_for, err);
+  snprintf(most, sizeof most, "the %d s that are waited", LONGEST_PAUSE);
+  if (asked_for > LONGEST_PAUSE) return fail_for_now(w, "asks to wait for", asked_for, most, why, err);
   if (slot->failures > chat->retries) return give_up(w, slot, why, err);
   double pause = http_pause(slot->failures, chat->settings.seed, tpo_hash64(slot->job->key, 32));
   if (asked_for > pause) pause = asked_for;
+  snprintf(most, sizeof most,
+           "the %.0f s that are left of the time for which the other ranks wait, run.deadline (%.0f s)",
+           longest, chat->deadline);
+  if (pause > longest)
+    return fail_for_now(w, asked_for == pause ? "asks to wait for" : "failed and is asked again in", pause,
+                        most, why, err);
   tell_pause(chat, why, asked_for);
   tpo_log(TPO_LOG_DEBUG, "judge: attempt %d failed, the next in %.1f s: %s", slot->failures, pause, why);
   slot->due = tpo_seconds() + pause;
   return 0;
+}
+
+/* Whether a field is at fault that is in each request, and not this question: another was refused for it too, and
+ * none was answered so far. */
+static bool is_refused_always(struct http_chat *chat, const struct job *job, const struct http_told *told)
+{
+  if (chat->answered || !*told->field) return false;
+  if (*chat->refused && strcmp(chat->refused_for, told->field) == 0)
+    return strcmp(chat->refused, job->key) != 0;
+  snprintf(chat->refused, sizeof chat->refused, "%s", job->key);
+  snprintf(chat->refused_for, sizeof chat->refused_for, "%s", told->field);
+  return false;
 }
 
 /* What the server answered with `http`, or with an error that stands for it. */
@@ -192,11 +226,17 @@ static int take_error(struct asking *w, struct slot *slot, int http, const struc
   find_hint(w->chat, http, hint);
   if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
   if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
-  /* A field that is in each request, and none was answered so far. */
-  if (*advice && *told->field && !w->chat->answered) return fail_for_good(w, http, told->text, advice, err);
+  if (*advice && is_refused_always(w->chat, slot->job, told))
+    return fail_for_good(w, http, told->text, advice, err);
   snprintf(text, sizeof text, "HTTP %d%s%s%s%s", http, *told->text ? ": " : "", told->text,
            *advice ? "; " : "", advice);
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
+}
+
+static void tell_limit(const struct http_chat *chat, struct ask_answer *answer, bool cut_off)
+{
+  answer->cut_off = cut_off;
+  answer->limit = chat->settings.limit;
 }
 
 static int keep(struct http_chat *chat, const struct slot *slot, const struct http_reply *reply,
@@ -216,7 +256,8 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   struct http_reply reply;
   char why[HTTP_TEXT];
   const struct tpo_buf *body = &slot->exchange.body;
-  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, &reply, why)) {
+  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, chat->settings.limit, &reply,
+                          why)) {
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
   case HTTP_NO_TEXT: return leave(w, slot, why, err);
   case HTTP_ERROR:
@@ -233,7 +274,7 @@ static int take_success(struct asking *w, struct slot *slot, struct tpo_error *e
   int status = keep(chat, slot, &reply, err);
   struct ask_answer *answer = &w->answers[slot->job->question];
   if (status == 0) status = settle(w, slot, true, reply.text, err);
-  answer->cut_off = reply.truncated;
+  tell_limit(chat, answer, reply.truncated);
   free(reply.text);
   return status;
 }
@@ -252,7 +293,7 @@ static int take_status(struct asking *w, struct slot *slot, struct tpo_error *er
 static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
 {
   struct http_exchange *x = &slot->exchange;
-  char text[128];
+  char text[192];
   switch (x->fault) {
   case HTTP_DONE: return take_status(w, slot, err);
   case HTTP_UNREACHABLE:
@@ -262,8 +303,9 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
                     w->chat->url.shown, x->problem);
   case HTTP_TOO_LONG:
     snprintf(text, sizeof text,
-             "the reply has more than %zu KiB, which an answer of %d tokens (judge.max_tokens) can't need",
-             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens);
+             "the reply has more than %zu KiB, which an answer of %d tokens (%s) can't need",
+             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens,
+             w->chat->settings.size_key);
     return leave(w, slot, text, err);
   default: return no_memory(err);
   }
@@ -308,7 +350,8 @@ static bool keep_last(struct asking *w, const struct http_exchange *x)
   struct http_reply reply;
   char why[HTTP_TEXT];
   if (x->fault != HTTP_DONE || x->status / 100 != 2 || !x->body.data) return false;
-  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, &reply, why) == HTTP_READ &&
+  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, w->chat->settings.limit, &reply,
+                              why) == HTTP_READ &&
               keep(w->chat, &w->slots[x->number], &reply, NULL) == 0;
   free(reply.text);
   return kept;
@@ -399,7 +442,8 @@ static void join_equal(struct asking *w)
  * stopped. */
 static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
 {
-  *answer = (struct ask_answer){.ok = true, .cut_off = kept->truncated, .text = kept->text};
+  *answer = (struct ask_answer){.ok = true, .text = kept->text};
+  tell_limit(chat, answer, kept->truncated);
   chat->cached += !kept->ours;
   if (!kept->ours) return;
   chat->requests += kept->requests;
@@ -455,7 +499,7 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
     if (!w->jobs[i].same) continue;
     const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
     status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
-    w->answers[i].cut_off = first->cut_off;
+    tell_limit(w->chat, &w->answers[i], first->cut_off);
     w->chat->repeated++;
   }
   return status;
@@ -464,7 +508,12 @@ static int copy_equal(struct asking *w, struct tpo_error *err)
 static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
                     const struct tpo_watch *watch, struct tpo_error *err)
 {
-  struct asking w = {.chat = state, .questions = questions, .answers = answers, .n = n, .watch = watch};
+  struct asking w = {.chat = state,
+                     .questions = questions,
+                     .answers = answers,
+                     .n = n,
+                     .watch = watch,
+                     .begun = tpo_seconds()};
   int status = open_work(&w, err);
   if (status == 0) status = ask_open(&w, err);
   if (status == 0) status = copy_equal(&w, err);
@@ -546,6 +595,7 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
   chat->alone = options->size <= 1;
+  chat->deadline = options->deadline;
   if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)

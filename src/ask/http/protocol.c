@@ -73,28 +73,43 @@ static bool has_reasoning(const json_t *message, const json_t *usage)
          count_of(details, "reasoning_tokens") > 0;
 }
 
-/* As vLLM, llama.cpp and most others say it, and two that don't. */
-static bool is_cut_off(const char *finish)
+/* How the tokens were spent without an answer. */
+static void tell_spent(enum http_finish finish, bool reasoned, const char *limit, struct tpo_buf *out)
 {
-  return finish && (strcmp(finish, "length") == 0 || strcmp(finish, "max_tokens") == 0 ||
-                    strcmp(finish, "model_length") == 0);
+  if (finish == HTTP_FINISH_LIMIT)
+    tpo_buf_printf(out, ": %s was used up%s before there was an answer", limit,
+                   reasoned ? ", by reasoning," : "");
+  else if (reasoned)
+    tpo_buf_printf(out, ": there is reasoning and no answer; %s may be too few", limit);
 }
 
 /* Why there is no answer in the reply. */
-static void tell_no_text(const json_t *reply, const char *finish, bool spent, struct tpo_buf *out)
+static void tell_no_text(const json_t *reply, const char *reason, bool reasoned, const char *limit,
+                         struct tpo_buf *out)
 {
   const char *message = http_find_message(reply);
+  enum http_finish finish = http_finish_of(reason);
   tpo_buf_puts(out, "the reply has no text at choices[0].message.content");
-  if (finish) tpo_buf_printf(out, " (finish_reason %s)", finish);
-  if (spent)
-    tpo_buf_puts(out, is_cut_off(finish)
-                          ? ": judge.max_tokens was used up, by reasoning, before there was an answer"
-                          : ": there is reasoning and no answer; judge.max_tokens may be too few");
+  if (reason) tpo_buf_printf(out, " (finish_reason %s)", reason);
+  if (finish == HTTP_FINISH_FILTER)
+    tpo_buf_puts(out, ": the server's filter, or the model, refused to answer");
+  else
+    tell_spent(finish, reasoned, limit, out);
   if (message) tpo_buf_printf(out, ": %s", message);
 }
 
-enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
-                                  char why[HTTP_TEXT])
+/* Why the text that is there is no whole answer. */
+static void tell_broken_off(const char *reason, struct tpo_buf *out)
+{
+  if (http_finish_of(reason) == HTTP_FINISH_FILTER)
+    tpo_buf_printf(out, "the answer was broken off by the server's filter (finish_reason %s)", reason);
+  else
+    tpo_buf_printf(out, "the answer ended with finish_reason %s, which no whole answer has: expected stop",
+                   reason);
+}
+
+enum http_reading http_read_reply(const char *body, size_t len, const char *key, const char *limit,
+                                  struct http_reply *reply, char why[HTTP_TEXT])
 {
   struct tpo_error problem = {0};
   *reply = (struct http_reply){0};
@@ -105,23 +120,28 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
   }
   const json_t *choice = json_array_get(json_object_get(json, "choices"), 0);
   const json_t *message = json_object_get(choice, "message"), *content = json_object_get(message, "content");
-  const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
+  const char *reason = json_string_value(json_object_get(choice, "finish_reason"));
   const json_t *usage = json_object_get(json, "usage");
   const json_t *error = error_in(json, choice);
+  enum http_finish finish = http_finish_of(reason);
   enum http_reading reading = HTTP_READ;
-  bool spent = is_blank(content) && (has_reasoning(message, usage) || is_cut_off(finish));
+  bool reasoned = has_reasoning(message, usage), ended = finish <= HTTP_FINISH_LIMIT;
+  bool spent = is_blank(content) && (reasoned || finish != HTTP_FINISH_WHOLE);
   if (error) {
     tell_error(error, key, &reply->error, why);
     reading = HTTP_ERROR;
-  } else if (json_is_string(content) && !spent) {
+  } else if (json_is_string(content) && !spent && ended) {
     reply->text = take_text(content, key);
-    reply->truncated = is_cut_off(finish);
+    reply->truncated = finish == HTTP_FINISH_LIMIT;
     reply->prompt_tokens = count_of(usage, "prompt_tokens");
     reply->completion_tokens = count_of(usage, "completion_tokens");
     if (!reply->text) reading = HTTP_READ_NO_MEMORY;
   } else {
     struct tpo_buf text = {0};
-    tell_no_text(json, finish, spent, &text);
+    if (json_is_string(content) && !spent)
+      tell_broken_off(reason, &text);
+    else
+      tell_no_text(json, reason, reasoned, limit, &text);
     http_show(text.data ? text.data : "", text.len, key, why);
     tpo_buf_free(&text);
     reading = HTTP_NO_TEXT;

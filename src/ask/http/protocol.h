@@ -31,6 +31,8 @@ struct http_settings {
   bool replaced[HTTP_N_OWN]; /* by it, or left out */
   char *fields;              /* it as the body's end; NULL: none */
   int most_tokens;           /* of an answer, by max_tokens or what is in its place */
+  const char *limit;         /* what limits an answer's tokens, for messages */
+  const char *size_key;      /* what most_tokens comes from, the same but where no limit is sent */
 };
 /* That judge.request, the text of a JSON object or NULL, gives nothing that is not for it to give. */
 int http_check_request(const char *request, struct tpo_error *err);
@@ -58,8 +60,10 @@ struct http_told {
   /* JSON's error.message and its like, else the body's beginning; on one line, without control characters and
    * without key; "" for an empty body. */
   char text[HTTP_TEXT];
-  int status;     /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
-  char field[64]; /* of the request, which the error names as the one it is about; "": none */
+  int status; /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
+  char
+      field[64]; /* of the request, which the error names as the one it is about, maybe with what is within it
+                     ("reasoning.effort"); "": none */
 };
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told);
 /* What to do about a request that was refused as `told` says: false and "" where it names no field of ours. */
@@ -72,6 +76,15 @@ const char *http_find_message(const json_t *body);
 /* A text of a server's, as http_told's. */
 void http_show(const char *text, size_t len, const char *key, char out[HTTP_TEXT]);
 
+/* How an answer ended, by its finish_reason. */
+enum http_finish {
+  HTTP_FINISH_WHOLE,  /* the model was done; also where nothing is told */
+  HTTP_FINISH_LIMIT,  /* a limit on tokens cut it off */
+  HTTP_FINISH_FILTER, /* a filter of the server's broke it off, or the model refused */
+  HTTP_FINISH_OTHER   /* whatever else: a call of a tool, a server out of breath, a word that isn't known */
+};
+enum http_finish http_finish_of(const char *reason); /* takes NULL */
+
 struct http_reply {
   char *text;                               /* choices[0].message.content, without key; free() it */
   bool truncated;                           /* finish_reason: a limit on tokens ended it */
@@ -80,12 +93,13 @@ struct http_reply {
 };
 enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_ERROR, HTTP_READ_NO_MEMORY };
 /* Reads the body of a success. MALFORMED: no JSON, maybe cut off; ERROR: an error that goes as a success; NO_TEXT:
- * JSON without an answer, or with an empty one where the tokens went into reasoning; why tells more about these.
+ * JSON without an answer, with an empty one where the tokens went into reasoning, or with one that something other
+ * than its end or a limit on tokens ended; why tells more about these. limit: as http_settings', for why.
  * What a server tells apart as reasoning is never read as the answer. A short key (HTTP_SHORT_KEY) is no secret
  * and could be part of any answer: it stays. */
 enum { HTTP_SHORT_KEY = 8 };
-enum http_reading http_read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
-                                  char why[HTTP_TEXT]);
+enum http_reading http_read_reply(const char *body, size_t len, const char *key, const char *limit,
+                                  struct http_reply *reply, char why[HTTP_TEXT]);
 
 /* Seconds to wait after a question's attempt number `failures` (from 1) failed: doubling from half a second
  * to half a minute, of which a random share between a half and all, keyed by (seed, question, failures). */

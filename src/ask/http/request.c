@@ -45,16 +45,40 @@ int http_check_request(const char *request, struct tpo_error *err)
   return problem ? tpo_fail(err, TPO_E_USAGE, "judge.request: %s", problem) : 0;
 }
 
-/* The most tokens that an answer may have by the fields; `otherwise` where they don't say. */
-static int most_tokens(const json_t *request, int otherwise)
+/* The most tokens that an answer may have by the fields and by judge.max_tokens, where that is sent; it is `own`
+ * too where nothing else says. */
+static int most_tokens(const json_t *request, int own)
 {
   static const char *const names[] = {"max_tokens", "max_completion_tokens"};
-  json_int_t most = 0;
+  json_int_t most = json_object_get(request, names[0]) ? 0 : own;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     json_int_t tokens = json_integer_value(json_object_get(request, names[i]));
     if (tokens > most) most = tokens;
   }
-  return most == 0 ? otherwise : most > INT32_MAX ? INT32_MAX : (int)most;
+  return most == 0 ? own : most > INT32_MAX ? INT32_MAX : (int)most;
+}
+
+/* Whether the field is sent, with a number. */
+static bool gives(const json_t *request, const char *field)
+{
+  return json_integer_value(json_object_get(request, field)) > 0;
+}
+
+/* What limits an answer's tokens. */
+static const char *limit_of(const json_t *request)
+{
+  bool own = !json_object_get(request, http_own_fields[HTTP_MAX_TOKENS]);
+  bool other = gives(request, "max_completion_tokens");
+  if (own) return other ? "judge.max_tokens or judge.request's max_completion_tokens" : "judge.max_tokens";
+  if (gives(request, http_own_fields[HTTP_MAX_TOKENS]))
+    return other ? "judge.request's max_tokens or max_completion_tokens" : "judge.request's max_tokens";
+  return other ? "judge.request's max_completion_tokens" : "the server's own limit on tokens";
+}
+
+static const char *size_key_of(const json_t *request)
+{
+  bool any = gives(request, http_own_fields[HTTP_MAX_TOKENS]) || gives(request, "max_completion_tokens");
+  return any ? limit_of(request) : "judge.max_tokens";
 }
 
 int http_settings_open(struct http_settings *settings, const struct tpo_judge_config *config, uint64_t seed,
@@ -70,6 +94,8 @@ int http_settings_open(struct http_settings *settings, const struct tpo_judge_co
                                      .max_tokens = config->max_tokens,
                                      .seed = seed,
                                      .most_tokens = most_tokens(request, config->max_tokens),
+                                     .limit = limit_of(request),
+                                     .size_key = size_key_of(request),
                                      .request = request,
                                      .fields = write_fields(request)};
   for (int i = 0; i < HTTP_N_OWN; i++)

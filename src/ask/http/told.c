@@ -126,6 +126,24 @@ static void take_field(const json_t *name, struct http_told *told)
   if (text && strlen(text) < sizeof told->field) tpo_visible_copy(told->field, sizeof told->field, text);
 }
 
+/* Where the first of the details was found, as FastAPI tells it: ["body", "seed"], ["body", "seed", "int"] of a
+ * field that may be of several types, ["body", "reasoning", "effort"] of one within another. */
+static void take_place(const json_t *place, struct http_told *told)
+{
+  struct tpo_buf field = {0};
+  size_t i;
+  const json_t *part;
+  json_array_foreach(place, i, part)
+  {
+    const char *name = json_string_value(part);
+    if (!name || (i == 0 && strcmp(name, "body") == 0 && json_array_size(place) > 1)) continue;
+    if (field.len + strlen(name) + 2 > sizeof told->field) break;
+    tpo_buf_printf(&field, "%s%s", field.len > 0 ? "." : "", name);
+  }
+  if (field.len > 0 && !field.failed) tpo_visible_copy(told->field, sizeof told->field, field.data);
+  tpo_buf_free(&field);
+}
+
 void http_take_error(const json_t *error, const char *key, struct http_told *told)
 {
   const char *message = json_is_string(error) ? json_string_value(error) : http_find_message(error);
@@ -142,11 +160,10 @@ void http_read_error(const char *body, size_t len, const char *key, struct http_
   json_t *json = http_parse(body, len, NULL);
   const char *message = json ? http_find_message(json) : NULL;
   const json_t *error = json_object_get(json, "error");
-  /* Where the first of the details was found, as FastAPI tells it: ["body", "seed"]. */
   const json_t *where = json_object_get(json_array_get(json_object_get(json, "detail"), 0), "loc");
   *told = (struct http_told){.status = status_told(error)};
   take_field(json_object_get(json_is_object(error) ? error : json, "param"), told);
-  if (json_array_size(where) > 0) take_field(json_array_get(where, json_array_size(where) - 1), told);
+  take_place(where, told);
   http_show(message ? message : body, message ? strlen(message) : len, key, told->text);
   json_decref(json);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "config/verdicts.h"
 #include "judge/compare/elo.h"
 #include "judge/compare/pairwise.h"
 #include "judge/compare/tally.h"
@@ -39,7 +40,9 @@ static const char builtin_prompt[] =
     "\n"
     "=== End of the answers ===\n"
     "\n"
-    "First explain in a few sentences how the two answers differ and where each is strong or weak. "
+    "First explain in a few sentences how the two answers differ and where each is strong or weak. ";
+/* Behind it, unless judge.verdicts names others. */
+static const char builtin_ask[] =
     "Then give your verdict as the last line, in double square brackets: "
     "[[A]] when answer A is better, [[B]] when answer B is better, [[C]] when they are equally good.";
 
@@ -67,6 +70,17 @@ int judge_pairwise_check(const struct tpo_judge_config *config, struct tpo_error
   return status;
 }
 
+static int open_texts(struct judge_texts *texts, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  const struct config_verdict_preset *preset = config_verdict_preset(config->verdicts.preset);
+  struct tpo_buf prompt = {0};
+  tpo_buf_printf(&prompt, "%s%s", builtin_prompt, preset ? preset->ask : builtin_ask);
+  int status = prompt.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a judge")
+                             : judge_texts_open(texts, config, builtin_system, prompt.data, err);
+  tpo_buf_free(&prompt);
+  return status;
+}
+
 int judge_pairwise_open(struct judge_pairwise **out, struct ask_chat chat,
                         const struct tpo_judge_config *config, const struct tpo_judge_env *env,
                         struct tpo_error *err)
@@ -83,7 +97,7 @@ int judge_pairwise_open(struct judge_pairwise **out, struct ask_chat chat,
                                .seed = env->seed,
                                .watch = env->watch};
   int status = judge_pairwise_check(config, err);
-  if (status == 0) status = judge_texts_open(&p->texts, config, builtin_system, builtin_prompt, err);
+  if (status == 0) status = open_texts(&p->texts, config, err);
   if (status < 0) {
     judge_pairwise_close(p);
     return status;

@@ -9,13 +9,17 @@
  * starts MPI itself would take it for its own: it would join our ranks, or wait for them. What belongs to the job
  * stays, so that a program may start steps of its own in it. Names, or beginnings of them. */
 static const char *const of_a_rank[] = {
-    "OMPI_",          "PMIX_",         "PMI_",
-    "PMI2_",          "PRTE_",         "HYDRA_",
-    "HYDI_",          "MPI_LOCAL",     "MV2_COMM_",
-    "SLURM_STEP",     "SLURM_PMI",     "SLURM_SRUN_",
-    "SLURM_MPI_",     "SLURM_PROCID=", "SLURM_GTIDS",
-    "SLURM_LOCALID=", "SLURM_NODEID=", "SLURM_TASK_PID=",
-    "SLURM_NTASKS=",  "SLURM_NPROCS=", "SLURM_LAUNCH_NODE_IPADDR=",
+    "OMPI_",          "PMIX_",
+    "PMI_",           "PMI2_",
+    "PRTE_",          "HYDRA_",
+    "HYDI_",          "MPI_LOCAL",
+    "MV2_COMM_",      "SLURM_STEP",
+    "SLURM_PMI",      "SLURM_SRUN_",
+    "SLURM_MPI_",     "SLURM_PROCID=",
+    "SLURM_GTIDS",    "SLURM_LOCALID=",
+    "SLURM_NODEID=",  "SLURM_TASK_PID=",
+    "SLURM_CPU_BIND", "SLURM_NTASKS=",
+    "SLURM_NPROCS=",  "SLURM_LAUNCH_NODE_IPADDR=",
 };
 
 /* variable: "NAME=value". */
