@@ -347,13 +347,10 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = option_require(in, "--out", &t.out, err);
   if (status == 0 && option_value(in, "--no-shuffle"))
     status = tpo_config_set(&in->config, "train.shuffle=false", "--no-shuffle", err);
-  if (status == 0 && tpo_comm_size(in->comm) > 1 && tpo_file_exists(t.pairs_path) &&
-      !tpo_is_regular(t.pairs_path))
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "tpo dpo: --pairs %s: expected a regular file, which all ranks can read", t.pairs_path);
+  if (status == 0) status = check_shared(in, "--pairs", t.pairs_path, err);
   if (status == 0) status = check_config(in, TPO_CHECK_TRAINING, err);
-  if (status < 0) return status;
-  status = check_output(in, "--out", t.out, t.pairs_path, err);
+  status = agree_on_usage(in, status, err);
+  if (status == 0) status = check_output(in, "--out", t.out, t.pairs_path, err);
   if (status == 0) status = check_same_file(in, t.pairs_path, err);
   if (status == 0) status = check_kept(&t, err);
   if (status == 0 && t.metrics_path) status = tpo_comm_agree(in->comm, check_metrics(&t, err), err);

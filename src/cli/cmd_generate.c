@@ -112,21 +112,32 @@ static int generate(struct cli_session *s, const struct request *request, struct
   return tpo_comm_agree(s->session.comm, status, err);
 }
 
-static int check_request(struct invocation *in, struct request *r, struct tpo_error *err)
+static int read_request(struct invocation *in, struct request *r, struct tpo_error *err)
 {
+  const char *model;
+  r->jsonl = option_value(in, "--jsonl") != NULL;
+  r->resume = option_value(in, "--resume") != NULL;
+  int status = require_model(in, &model, err);
+  if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
+  if (status == 0) status = option_require(in, "--out", &r->out, err);
+  if (status == 0) status = option_int(in, "--iteration", 0, UINT32_MAX, 0, &r->iteration, err);
+  if (status == 0) status = check_shared(in, "--prompts", r->prompts, err);
+  if (status < 0) return status;
   bool to_file = strcmp(r->out, "-") != 0;
-  if (tpo_comm_size(in->comm) > 1 && strcmp(r->prompts, "-") == 0)
-    return tpo_fail(err, TPO_E_USAGE,
-                    "tpo generate: --prompts - works on one rank only; name a file that all ranks can read");
   if (!r->jsonl && !to_file)
     return tpo_fail(err, TPO_E_USAGE, "tpo generate: --out - goes with --jsonl; HDF5 needs a file");
   if (r->resume && !to_file)
     return tpo_fail(err, TPO_E_USAGE,
                     "tpo generate: --resume goes with a file; nothing is kept of what goes to --out -");
-  int status = check_config(in, TPO_CHECK_SAMPLING, err);
-  if (status == 0) status = check_output(in, "--out", r->out, r->prompts, err);
+  return check_config(in, TPO_CHECK_SAMPLING, err);
+}
+
+/* All ranks. */
+static int check_files(struct invocation *in, struct request *r, struct tpo_error *err)
+{
+  int status = check_output(in, "--out", r->out, r->prompts, err);
   if (status == 0) status = check_same_file(in, r->prompts, err);
-  if (status == 0 && to_file)
+  if (status == 0 && strcmp(r->out, "-") != 0)
     status = check_journal(in, r->out, r->resume, "finished samples", r->journal, err);
   return status;
 }
@@ -134,14 +145,9 @@ static int check_request(struct invocation *in, struct request *r, struct tpo_er
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
-  struct request request = {.jsonl = option_value(in, "--jsonl") != NULL,
-                            .resume = option_value(in, "--resume") != NULL};
-  const char *model;
-  int status = require_model(in, &model, err);
-  if (status == 0) status = option_require(in, "--prompts", &request.prompts, err);
-  if (status == 0) status = option_require(in, "--out", &request.out, err);
-  if (status == 0) status = option_int(in, "--iteration", 0, UINT32_MAX, 0, &request.iteration, err);
-  if (status == 0) status = check_request(in, &request, err);
+  struct request request = {0};
+  int status = agree_on_usage(in, read_request(in, &request, err), err);
+  if (status == 0) status = check_files(in, &request, err);
   if (status < 0) return status;
   status = cli_session_open(&s, in, err);
   if (status == 0) status = generate(&s, &request, err);

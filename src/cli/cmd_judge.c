@@ -122,6 +122,7 @@ static int run(struct invocation *in, struct tpo_error *err)
                                             .drop_other = option_value(in, "--resume") == NULL};
   int status = option_require(in, "--samples", &path, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
+  status = agree_on_usage(in, status, err);
   if (status == 0) status = check(in, path, out, journal, err);
   if (status < 0) return status;
   if (tpo_judge_needs_model(&in->config.judge))

@@ -51,8 +51,10 @@ static int compose(struct invocation *in, const char *out, int64_t n, struct tpo
   if (status == 0) status = option_int(in, "--first", 0, 10000000, 0, &first, err);
   if (status == 0 && split && strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
     status = tpo_fail(err, TPO_E_USAGE, "tpo synth: --split is '%s'; expected train or validation", split);
+  status = agree_on_usage(in, status, err);
   if (status == 0) status = check_output(in, "--out", out, NULL, err);
-  if (status < 0 || tpo_comm_rank(in->comm) != 0) return tpo_comm_agree(in->comm, status, err);
+  if (status < 0) return status;
+  if (tpo_comm_rank(in->comm) != 0) return tpo_comm_agree(in->comm, 0, err);
   struct tpo_instructions set = {0};
   bool validation = split && strcmp(split, "validation") == 0;
   tpo_interrupt_pause(); /* nothing is lost, and it takes no time to begin again */
@@ -142,11 +144,10 @@ static int ask(struct invocation *in, const char *out, int64_t n, struct tpo_err
       refuse_options(in, others, sizeof others / sizeof *others, "goes with --constraints only", err);
   if (status == 0) status = option_require(in, "--seeds", &seeds, err);
   if (status == 0) status = require_model(in, &model, err);
-  if (status == 0 && tpo_comm_size(in->comm) > 1 && strcmp(seeds, "-") == 0)
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "tpo synth: --seeds - works on one rank only; name a file that all ranks can read");
+  if (status == 0) status = check_shared(in, "--seeds", seeds, err);
   if (status == 0) status = read_options(in, n, &how, err);
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
+  status = agree_on_usage(in, status, err);
   if (status == 0) status = check_output(in, "--out", out, seeds, err);
   if (status == 0) status = check_same_file(in, seeds, err);
   if (status < 0) return status;
@@ -170,6 +171,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = option_require(in, "--n", &count, err);
   if (status == 0) status = option_int(in, "--n", 1, 10000000, 0, &n, err);
   if (status == 0) status = option_require(in, "--out", &out, err);
+  status = agree_on_usage(in, status, err);
   if (status < 0) return status;
   return composes ? compose(in, out, n, err) : ask(in, out, n, err);
 }

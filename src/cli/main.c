@@ -83,11 +83,21 @@ static void print_error(const struct invocation *in, const char *message)
     fprintf(stderr, "%s%s\n", strncmp(message, "tpo ", 4) == 0 ? "" : "tpo: ", message);
 }
 
+/* A rank that waits for the others. */
+struct waiting {
+  const struct invocation *in;
+  const char *mistake; /* in its own options, told when all are together; NULL: none */
+};
+
 /* Nothing but the end of the process ends the start of MPI. A moment later, so that the other ranks of the
  * host see this one, and leave the word to it. */
-static void end_late(void *in, const char *message)
+static void end_late(void *arg, const char *message)
 {
-  if (!tpo_interrupted()) print_error(in, message);
+  const struct waiting *waiting = arg;
+  if (!tpo_interrupted()) {
+    print_error(waiting->in, message);
+    if (waiting->mistake) print_error(waiting->in, waiting->mistake);
+  }
   nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
   _exit(tpo_interrupted() ? 128 + tpo_interrupted() : 1);
 }
@@ -96,10 +106,11 @@ static void end_late(void *in, const char *message)
 static int join_ranks(struct invocation *in, int status, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
+  struct waiting waiting = {in, status < 0 ? err->message : NULL};
   const struct tpo_comm_options options = {.deadline = in->config.run.deadline,
                                            .start_deadline = in->config.run.start_deadline,
                                            .late = end_late,
-                                           .late_arg = in};
+                                           .late_arg = &waiting};
   int opened = tpo_comm_open_with(&in->comm, &options, &problem);
   tpo_lost_map_tell(); /* again: MPI has a handler of its own */
   if (opened < 0 && status == 0) *err = problem;

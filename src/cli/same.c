@@ -11,15 +11,25 @@
 #include "base/hash.h"
 #include "config/keys.h"
 
-/* Options that say nothing of the results, or name a file whose contents are compared instead: it may have
- * another place on another host. */
-static bool may_differ(const char *option)
+static bool is_among(const char *option, const char *const *names, size_t n)
 {
-  static const char *const names[] = {"--config",  "--quiet", "--verbose", "--log-json", "--prompts",
-                                      "--samples", "--pairs", "--seeds",   "--reference"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+  for (size_t i = 0; i < n; i++)
     if (strcmp(option, names[i]) == 0) return true;
   return false;
+}
+
+/* Options that say nothing of the results. */
+static bool is_free(const char *option)
+{
+  static const char *const names[] = {"--config", "--quiet", "--verbose", "--log-json"};
+  return is_among(option, names, sizeof names / sizeof *names);
+}
+
+/* Options that name a file whose contents are compared instead: it may have another place on another host. */
+static bool is_place(const char *option)
+{
+  static const char *const names[] = {"--prompts", "--samples", "--pairs", "--seeds", "--reference"};
+  return is_among(option, names, sizeof names / sizeof *names);
 }
 
 enum { FACTS_MOST = 256 };
@@ -66,20 +76,27 @@ static void add_options(const struct invocation *in, struct facts *facts)
   const char *name, *key;
   add(facts, "the command", strdup(in->command->name));
   for (int i = 0; (name = option_name(in->command, i, &key)); i++)
-    if (!key && in->values[i] && !may_differ(name))
-      add(facts, name, strdup(*in->values[i] ? in->values[i] : "given"));
+    if (!key && in->values[i] && !is_free(name))
+      add(facts, name, strdup(*in->values[i] && !is_place(name) ? in->values[i] : "given"));
+}
+
+/* A place may differ; that there is one may not, for what is done depends on it. */
+static void add_key(const struct invocation *in, int key, struct facts *facts)
+{
+  struct tpo_buf value = {0};
+  if (config_may_differ_by_host(key)) {
+    if (config_is_given(&in->config, key)) add(facts, config_keys[key].path, strdup("given"));
+    return;
+  }
+  config_append_value(&in->config, key, &value);
+  add(facts, config_keys[key].path, tpo_buf_take(&value));
 }
 
 static int same_settings(const struct invocation *in, struct tpo_error *err)
 {
   struct facts facts = {0};
   add_options(in, &facts);
-  for (int key = 0; key < config_n_keys; key++) {
-    struct tpo_buf value = {0};
-    if (config_may_differ_by_host(key)) continue;
-    config_append_value(&in->config, key, &value);
-    add(&facts, config_keys[key].path, tpo_buf_take(&value));
-  }
+  for (int key = 0; key < config_n_keys; key++) add_key(in, key, &facts);
   return compare(in, "has other settings", &facts, err);
 }
 
@@ -100,6 +117,15 @@ int check_same_start(const struct invocation *in, int status, struct tpo_error *
   if (status < 0 || tpo_comm_size(in->comm) == 1) return status;
   status = same_program(in, err);
   return status < 0 ? status : same_settings(in, err);
+}
+
+int check_shared(const struct invocation *in, const char *option, const char *path, struct tpo_error *err)
+{
+  bool standard_input = strcmp(path, "-") == 0;
+  if (tpo_comm_size(in->comm) == 1) return 0;
+  if (!standard_input && (!tpo_file_exists(path) || tpo_is_regular(path))) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s %s: expected a regular file, which all ranks can read",
+                  in->command->name, option, path);
 }
 
 int check_same_file(const struct invocation *in, const char *path, struct tpo_error *err)

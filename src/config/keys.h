@@ -68,6 +68,8 @@ bool config_bears_on_results(int key);
 /* Whether the ranks of one run may have different values: what depends on the host, and paths whose contents
  * are compared instead, or that rank 0 alone reads. */
 bool config_may_differ_by_host(int key);
+/* Of a text: that it is there and not empty; anything else always has a value. */
+bool config_is_given(const struct tpo_config *config, int key);
 
 /* One scalar, or one item of a list. */
 struct config_value {

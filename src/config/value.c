@@ -307,6 +307,14 @@ void config_append_quoted(const char *text, struct tpo_buf *out)
   tpo_buf_putc(out, '"');
 }
 
+bool config_is_given(const struct tpo_config *config, int index)
+{
+  const struct config_key *key = &config_keys[index];
+  if (key->type != KEY_TEXT) return true;
+  const char *text = *(char *const *)field(config, key->offset);
+  return text && *text;
+}
+
 void config_append_value(const struct tpo_config *config, int index, struct tpo_buf *out)
 {
   const struct config_key *key = &config_keys[index];

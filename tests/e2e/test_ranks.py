@@ -226,6 +226,52 @@ def test_another_program_as_the_judge_is_named(folder, files):
     assert text.startswith(f"tpo: rank 1 on host {HOST} has another judge: judge program ./judge.py is ")
 
 
+# An option, the command of both ranks without it, its value on one of them, and the name that is told.
+PLACES = [
+    ("--model", ["generate", "--prompts", "train.jsonl", "--out", "o.h5"], "none", "model.path"),
+    ("--prompts", ["generate", "--model", "none", "--out", "o.h5"], "train.jsonl", "--prompts"),
+    ("--samples", ["judge", "--judge", "rule", "--out", "o.h5"], "samples.h5", "--samples"),
+    ("--pairs", ["dpo", "--model", "none", "--out", "o.h5"], "pairs.h5", "--pairs"),
+    ("--reference", ["dpo", "--model", "none", "--pairs", "pairs.h5", "--out", "o.h5"], "none", "--reference"),
+    ("--seeds", ["synth", "--model", "none", "--n", 2, "--out", "o.jsonl"], "train.jsonl", "--seeds"),
+    ("--model", ["synth", "--seeds", "train.jsonl", "--n", 2, "--out", "o.jsonl"], "none", "model.path"),
+    *[("--set", ["run", "bare.yaml"], f"{key}={value}", key) for key, value in [
+        ("model.path", "none"), ("data.train", "train.jsonl"), ("data.validation", "validation.jsonl"),
+        ("run.baseline", "other"), ("judge.cache", "cache")]],
+]
+
+
+@pytest.mark.parametrize("option, args, value, name", PLACES)
+def test_a_place_that_one_rank_alone_has_is_named(folder, option, args, value, name):
+    """What may differ by host is given on all ranks or on none."""
+    (folder / "bare.yaml").write_text("run: {dir: run}\n")
+    own, more = {"folder": folder}, [*args, option, value]
+    text = refused(ranks((more, own), (args, own)))
+    assert text == f"tpo: rank 1 on host {HOST} has other settings: {name} is not given there and given on rank 0"
+    text = refused(ranks((args, own), (more, own)))
+    assert text == f"tpo: rank 1 on host {HOST} has other settings: {name} is given there and not given on rank 0"
+
+
+@pytest.mark.parametrize("option, value", [("--prompts", "-"), ("--prompts", "pipe"), ("--prompts", ""), ("--seeds", "-"),
+                                           ("--seeds", "pipe"), ("--pairs", "pipe")])
+def test_a_place_that_one_rank_cannot_use_is_named(folder, option, value):
+    os.mkfifo(folder / "pipe")
+    args = next(args for name, args, _, _ in PLACES if name == option)
+    own, good, bad = {"folder": folder}, [*args, option, "train.jsonl"], [*args, option, value]
+    said = f"tpo {args[0]}: {option} {value}: expected a regular file" if value else f"tpo {args[0]}: {option} FILE is required"
+    assert refused(ranks((good, own), (bad, own))).startswith(f"tpo: rank 1: {said}")
+    assert refused(ranks((bad, own), (good, own))).startswith(f"tpo: rank 0: {said}")
+    assert refused(ranks((bad, dict(own, count=2)))).startswith(said)  # the same on all: told as of one
+
+
+def test_a_model_that_one_rank_cannot_open_is_named(folder, tiny_model):
+    own = {"folder": folder}
+    good, bad = generate(tiny_model, folder / "o.h5"), generate("none", folder / "o.h5")
+    for rank, each in (1, (good, bad)), (0, (bad, good)):
+        text = refused(ranks(*[(args, own) for args in each]))
+        assert text.startswith(f"tpo: rank {rank}: none") and not (folder / "o.h5").exists()
+
+
 def levels(tpo):
     """What this CPU can compute with, lowest first."""
     names = ["scalar", "avx2", "avx512", "avx512_bf16"]

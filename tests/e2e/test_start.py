@@ -80,6 +80,15 @@ def test_the_limit_stands_in_the_configuration_too(job, tiny_model, tmp_path):
     assert code == 1 and "within 3 seconds (run.start_deadline): rank 1 did not come" in told[0]
 
 
+def test_a_mistake_is_told_although_a_rank_never_comes(job, tmp_path):
+    """It waits for all ranks, to be told once; one that doesn't come must not take it away."""
+    code, told, _ = end(job(3, 2, "hang", *within(4), "--set", "seed=x"))
+    assert code == 1 and len(told) == 2, told
+    assert "rank 2 did not come" in told[0] and told[1].startswith("tpo: --set: seed: expected"), told
+    code, told, _ = end(job(2, 0, "hang", *within(4), "--k", "none"))
+    assert code == 1 and len(told) == 2 and "--k" in told[1], told
+
+
 @pytest.mark.parametrize("limit", [0, 60])
 def test_a_late_rank_is_waited_for_within_the_limit(job, tmp_path, limit):
     code, told, _ = end(job(2, 1, "late3", *within(limit)))
