@@ -9,23 +9,24 @@
 #include "base/file.h"
 #include "base/hash.h"
 
-enum { BLOCK = 64 << 10, BLOCKS = 16 };
-
 static int add_file(struct tpo_hash *hash, const char *name, const char *path, struct tpo_error *err)
 {
-  struct tpo_map map;
-  int status = tpo_map_open(&map, path, err);
-  if (status < 0) return status;
-  uint64_t size = map.size;
+  char hex[33];
+  int status = tpo_hash_sampled(path, hex, err);
   tpo_hash_add(hash, name, strlen(name) + 1);
-  tpo_hash_add(hash, &size, sizeof size);
-  if (map.size <= (size_t)BLOCK * BLOCKS)
-    tpo_hash_add(hash, map.data, map.size);
-  else
-    for (size_t i = 0; i < BLOCKS; i++) /* the first and the last among them */
-      tpo_hash_add(hash, map.data + (map.size - BLOCK) * i / (BLOCKS - 1), BLOCK);
-  tpo_map_close(&map);
-  return 0;
+  if (status == 0) tpo_hash_add(hash, hex, sizeof hex);
+  return status;
+}
+
+/* What a model folder is read for; a description or a licence beside it changes nothing. */
+static bool is_of_model(const char *name)
+{
+  static const char *const ends[] = {".json", ".safetensors", ".jinja", ".model"};
+  const char *end = strrchr(name, '.');
+  if (*name == '.') return false;
+  for (size_t i = 0; end && i < sizeof ends / sizeof *ends; i++)
+    if (strcmp(end, ends[i]) == 0) return true;
+  return false;
 }
 
 static int add_folder(struct tpo_hash *hash, const char *folder, struct tpo_error *err)
@@ -35,7 +36,7 @@ static int add_folder(struct tpo_hash *hash, const char *folder, struct tpo_erro
   int n = scandir(folder, &names, NULL, alphasort), status = 0;
   if (n < 0) return tpo_fail(err, TPO_E_IO, "%s: the folder can't be read: %s", folder, strerror(errno));
   for (int i = 0; i < n; i++) {
-    if (status == 0 && names[i]->d_name[0] != '.') {
+    if (status == 0 && is_of_model(names[i]->d_name)) {
       status = tpo_path_join(path, sizeof path, folder, names[i]->d_name, err);
       if (status == 0 && tpo_is_regular(path)) status = add_file(hash, names[i]->d_name, path, err);
     }

@@ -53,21 +53,23 @@ const char *tpo_model_hash(struct tpo_model *model)
   return code == 0 ? model->hash : NULL;
 }
 
-/* The first row and another, chosen by the parameter's place. */
+/* All rows of a small parameter, of another one the first and more that are chosen by the parameter's place. */
 static int hash_some_rows(struct tpo_model *model, size_t i, float *row, struct tpo_hash *hash,
                           struct tpo_error *err)
 {
+  enum { ROWS = 16 };
   const struct tpo_param *param = &model->params[i];
   struct tpo_rng rng;
+  int code = 0;
   tpo_rng_init(&rng, 0, TPO_STREAM_BLOCKS, i, 0);
-  int64_t other = tpo_rng_below(&rng, (uint32_t)param->rows);
   tpo_hash_add(hash, param->name, strlen(param->name) + 1);
   tpo_hash_add(hash, &param->rows, sizeof param->rows);
   tpo_hash_add(hash, &param->cols, sizeof param->cols);
-  int code = tpo_model_get_rows(model, i, 0, 1, row, err);
-  if (code == 0) tpo_hash_add(hash, row, (size_t)param->cols * sizeof *row);
-  if (code == 0) code = tpo_model_get_rows(model, i, other, 1, row, err);
-  if (code == 0) tpo_hash_add(hash, row, (size_t)param->cols * sizeof *row);
+  for (int64_t k = 0; code == 0 && k < ROWS && k < param->rows; k++) {
+    int64_t at = param->rows <= ROWS || k == 0 ? k : tpo_rng_below(&rng, (uint32_t)param->rows);
+    code = tpo_model_get_rows(model, i, at, 1, row, err);
+    if (code == 0) tpo_hash_add(hash, row, (size_t)param->cols * sizeof *row);
+  }
   return code;
 }
 

@@ -23,6 +23,7 @@ struct tpo_dpo {
   struct tpo_trainer *trainer;
   struct tpo_dpo_progress progress;
   const char *folder; /* the journal's */
+  int lock;           /* rank 0's, by which no other training has the folder; -1: none */
   char *work;         /* what its states are of */
   int64_t mark;       /* for the next state */
   double kept;        /* when the last state was kept, on the clock; at first: when training was opened */
@@ -165,11 +166,12 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 }
 
 /* Found out before training, not at its first state. */
-static int make_folder(const struct tpo_dpo *dpo, struct tpo_error *err)
+static int make_folder(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   struct tpo_comm *comm = dpo->session->comm;
   int status = journal_refuse_link(dpo->folder, err);
   if (status == 0 && tpo_comm_rank(comm) == 0) status = tpo_make_dirs(dpo->folder, err);
+  if (status == 0 && tpo_comm_rank(comm) == 0) status = journal_lock(dpo->folder, &dpo->lock, err);
   status = tpo_comm_agree(comm, status, err);
   if (status == 0 && !tpo_is_dir(dpo->folder))
     status =
@@ -220,6 +222,7 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
                             .pairs = pairs,
                             .options = *options,
                             .folder = options->journal,
+                            .lock = -1,
                             .mark = -1,
                             .kept = tpo_seconds(),
                             .kept_steps = -1,
@@ -242,6 +245,7 @@ void tpo_dpo_close(struct tpo_dpo *dpo)
 {
   if (!dpo) return;
   tpo_trainer_close(dpo->trainer);
+  if (dpo->lock >= 0) close(dpo->lock);
   if (dpo->session && tpo_comm_rank(dpo->session->comm) == 0) rmdir(dpo->folder); /* where nothing is in it */
   free(dpo->work);
   free(dpo);

@@ -46,14 +46,29 @@ static int drop(const char *folder, const char *why, enum kept_other other, stru
   return journal_remove(folder, err);
 }
 
+static void unlock(struct kept *kept)
+{
+  if (kept->lock >= 0) close(kept->lock);
+  kept->lock = -1;
+}
+
+static int open_read(struct kept *kept, const char *work, struct tpo_error *err)
+{
+  unlock(kept); /* of a folder that was put aside, or was not there yet */
+  int status = journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);
+  return status < 0 ? status : journal_lock(kept->folder, &kept->lock, err);
+}
+
 /* Rank 0's, which reads what there is. */
 static int open_first(struct kept *kept, const char *work, enum kept_other other, struct tpo_error *err)
 {
   struct tpo_error why = {0};
-  int status = journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, &why);
+  int status = journal_lock(kept->folder, &kept->lock, err);
+  if (status < 0) return status;
+  status = open_read(kept, work, &why);
   if (status == TPO_E_STATE && other != KEPT_REFUSE && is_of_kind(kept->folder, work)) {
     status = drop(kept->folder, why.message, other, err);
-    return status < 0 ? status : journal_open(&kept->journal, kept->folder, work, 0, JOURNAL_READ, err);
+    return status < 0 ? status : open_read(kept, work, err);
   }
   if (status != TPO_E_STATE) return status == 0 ? 0 : tpo_fail(err, status, "%s", why.message);
   return tpo_fail(err, TPO_E_USAGE, "%s; go on as it was begun, or remove the folder to begin anew",
@@ -126,7 +141,7 @@ int kept_open(struct kept **out, struct tpo_comm *comm, const char *folder, cons
   int status = kept ? 0 : TPO_E_MEMORY;
   *out = NULL;
   if (kept) {
-    *kept = (struct kept){.comm = comm, .folder = strdup(folder)};
+    *kept = (struct kept){.comm = comm, .folder = strdup(folder), .lock = -1};
     if (!kept->folder) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   }
   if (status == 0 && tpo_comm_rank(comm) == 0) status = open_first(kept, work, other, err);
@@ -145,6 +160,7 @@ void kept_close(struct kept *kept)
 {
   if (!kept) return;
   journal_close(kept->journal);
+  unlock(kept);
   if (kept->folder && tpo_comm_rank(kept->comm) == 0) rmdir(kept->folder); /* where nothing is in it */
   free(kept->folder);
   free(kept);

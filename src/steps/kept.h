@@ -19,6 +19,7 @@ struct kept {
   struct tpo_comm *comm;
   struct journal *journal;
   char *folder;
+  int lock; /* rank 0's, by which no other command works with the folder; -1: none */
 };
 
 /* What becomes of a journal of other work in the folder. */

@@ -259,6 +259,24 @@ def test_an_epochs_checkpoint_is_not_lost_unasked(tpo, work, whole, tmp_path):
     is_whole(tmp_path, whole(0))
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_two_at_once_are_told_apart(tpo, work, whole, tmp_path, ranks):
+    first = subprocess.Popen([str(a) for a in command(arguments(work, tmp_path, "--resume"), ranks)], env=environment(DATED),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while len(lines(tmp_path)) < 3:
+        assert first.poll() is None, first.stderr.read().decode()
+        time.sleep(0.002)
+    for pid in ranks_of(first):
+        os.kill(pid, signal.SIGSTOP)
+    text = tpo.fails(*arguments(work, tmp_path, "--resume"), ranks=ranks, code=2)
+    assert f"{tmp_path}/out.h5.journal: another process is at work with it" in text, text
+    for pid in ranks_of(first):
+        os.kill(pid, signal.SIGCONT)
+    _, text = first.communicate(timeout=60)
+    assert first.returncode == 0, text.decode()
+    is_whole(tmp_path, whole(ranks))
+
+
 def test_a_journal_that_is_a_link_is_not_followed(tpo, work, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     names = ("best-001.h5", "state-000001.5.part/a.journal", "a.journal")

@@ -53,12 +53,16 @@ static void a_change_anywhere_in_what_is_looked_at_is_another_model(void **state
   assert_another(folder, &before);
   write_file(folder, "model.safetensors", LARGE, LARGE - 1, 1);
   assert_another(folder, &before);
-  write_file(folder, "model.safetensors", LARGE, (LARGE - (64 << 10)) / 15 * 7 + 100, 1);
+  write_file(folder, "model.safetensors", LARGE, LARGE / 2, 1);
   assert_another(folder, &before);
   write_file(folder, "model.safetensors", LARGE + 1, LARGE, 1);
   assert_another(folder, &before);
   write_file(folder, "more.json", 0, 0, 0);
   assert_another(folder, &before);
+  write_file(folder, "README.md", 10, 0, 1); /* nobody reads it */
+  char *now = identity("reward:", folder);
+  assert_string_equal(now, before);
+  free(now);
   free(before);
 }
 

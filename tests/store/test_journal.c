@@ -399,6 +399,26 @@ static void what_a_journal_is_of_can_be_asked(void **state)
   assert_string_equal(begin, "model");
 }
 
+static void one_process_at_a_time_has_a_folder(void **state)
+{
+  (void)state;
+  int first, second;
+  struct tpo_error err = {0};
+  assert_int_equal(journal_lock("/nowhere/out.h5.journal", &first, &err), 0);
+  assert_int_equal(first, -1);
+  struct journal *journal = open_ok(JOURNAL_WRITE, 0);
+  assert_int_equal(journal_lock(folder, &first, &err), 0);
+  assert_true(first >= 0);
+  assert_int_equal(journal_lock(folder, &second, &err), TPO_E_USAGE);
+  assert_int_equal(second, -1);
+  assert_non_null(strstr(err.message, folder));
+  assert_non_null(strstr(err.message, "another process is at work with it"));
+  close(first);
+  assert_int_equal(journal_lock(folder, &second, &err), 0);
+  close(second);
+  journal_close(journal);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -416,6 +436,7 @@ int main(void)
       JOURNAL_TEST(removing_takes_the_journal_alone),
       JOURNAL_TEST(a_folder_that_is_a_link_is_not_followed),
       JOURNAL_TEST(a_journal_is_no_result),
+      JOURNAL_TEST(one_process_at_a_time_has_a_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -394,6 +395,18 @@ bool journal_exists(const char *folder)
   if (n < 0) return false;
   free_names(names, n);
   return n > 0;
+}
+
+int journal_lock(const char *folder, int *fd, struct tpo_error *err)
+{
+  *fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) return 0;
+  bool is_taken = errno == EWOULDBLOCK;
+  close(*fd);
+  *fd = -1;
+  if (!is_taken) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "%s: another process is at work with it; wait until that has ended",
+                  folder);
 }
 
 int journal_refuse(const char *path, struct tpo_error *err)

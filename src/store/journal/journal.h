@@ -30,6 +30,10 @@ enum journal_use {
  * journal's names would be taken and removed there. */
 int journal_refuse_link(const char *folder, struct tpo_error *err);
 
+/* Keeps other processes that ask for the same out of the folder until *fd is closed: TPO_E_USAGE where one is at
+ * work in it. *fd is -1, and nothing is kept out, where there is no such folder or no locks. */
+int journal_lock(const char *folder, int *fd, struct tpo_error *err);
+
 /* Makes the folder where it isn't there, and refuses a link in its place; a file of its own only with the first
  * entry. work: lines "NAME: VALUE\n" of all that the results depend on; a file in the folder that is of other
  * work is an error (TPO_E_STATE) that names the first line that differs. rank: for the files' names. */
