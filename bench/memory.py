@@ -30,7 +30,7 @@ sys.exit(code)"""
 CONFIG = """
 thought: {{name: generic, thought_tokens: 40, response_tokens: 40}}
 data: {{prompts_per_iteration: 4, validation_prompts: 0}}
-sampling: {{k: 2, max_tokens: 80, slots: 8}}
+sampling: {{k: 2, max_tokens: {half}, slots: 1}}
 train: {{micro_batch_tokens: {tokens}, batch: {ranks}, epochs: 1, save_optimizer: false}}
 run: {{dir: {folder}/run, iterations: 1, validate_each_epoch: false}}
 model: {{path: "{model}", dtype: {dtype}, backend: cpu, threads: {threads}}}
@@ -90,7 +90,7 @@ def run_case(args, dtype, ranks, tokens, reference):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         config = folder / "memory.yaml"
-        config.write_text(CONFIG.format(tokens=tokens, ranks=ranks, folder=folder, model=args.model, dtype=dtype,
+        config.write_text(CONFIG.format(tokens=tokens, half=max(tokens // 2, 80), ranks=ranks, folder=folder, model=args.model, dtype=dtype,
                                         threads=args.threads))
         write_pairs(folder / "pairs.jsonl", ranks, tokens)
         most, kept = planned(args, config, ranks)

@@ -378,7 +378,7 @@ static int run_dpo(struct tpo_backend *be, const struct settings *s, struct tpo_
   double start = tpo_seconds();
   if (status == 0) status = tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, err);
   double reference = tpo_seconds() - start;
-  if (status == 0) status = tpo_trainer_open(&trainer, model, comm, &config.train, 1, err);
+  if (status == 0) status = tpo_trainer_open(&trainer, model, comm, &config.train, 1, NULL, err);
   for (int epoch = 0; status == 0 && epoch < s->steps; epoch++)
     while ((status = tpo_trainer_step(trainer, &pairs, epoch, &metrics, err)) == 1)
       keep_step(&steps, &metrics);

@@ -5,7 +5,7 @@
  *   struct tpo_generate_options options = {.sampling = &config.sampling, .thought = &config.thought,
  *                                          .iteration = 1};
  *   struct tpo_policy policy;
- *   tpo_policy_open(&policy, &session, config.model.path, false, &err);
+ *   tpo_policy_open(&policy, &session, config.model.path, NULL, &err);
  *   tpo_generate(&session, &policy, &instructions, &options, &samples, &stats, &err);
  *   tpo_score_samples(&session, &samples, NULL, &failures, &err);
  *   tpo_policy_close(&policy);
@@ -44,8 +44,9 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
+/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices; NULL: nothing. */
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
-                            bool keep_master, struct tpo_error *err);
+                            const struct tpo_pairs *pairs, struct tpo_error *err);
 TPO_API void tpo_policy_close(struct tpo_policy *policy);
 /* Refuses budgets that can't hold the response marker which is inserted into outputs of the model at path,
  * whose weights are not read. Of the functions here the one that a rank calls for itself. */

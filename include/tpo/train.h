@@ -1,7 +1,7 @@
 /* train: direct preference optimization, data-parallel over ranks.
  *
  *   struct tpo_trainer *t; // its model was opened with keep_master, of this rank's shard
- *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, &err);
+ *   tpo_trainer_open(&t, model, comm, &config.train, config.seed, NULL, &err);
  *   tpo_train_reference_logprobs(model, comm, &config.train, &pairs, NULL, NULL, &err);
  *   for (int epoch = 0; epoch < config.train.epochs; epoch++)
  *     while (tpo_trainer_step(t, &pairs, epoch, &metrics, &err) == 1) printf("loss %f\n", metrics.loss);
@@ -36,13 +36,22 @@ struct tpo_train_metrics {
 TPO_API int tpo_train_metrics_print(const struct tpo_train_metrics *m,
                                     struct tpo_buf *line); /* JSON, no newline */
 
-/* What training takes on one rank, in bytes, computed before any of it is there: at most, whatever the pairs,
- * unless one alone has several times as many tokens as a pass should. */
+/* What there is to train on, as far as memory depends on it. 0: not known. */
+struct tpo_train_extent {
+  size_t pairs;
+  int64_t pair_tokens; /* of the longest pair, in both its sequences */
+  size_t outputs; /* sequences, none longer than half of that, which are computed besides (run.kl_outputs) */
+};
+TPO_API struct tpo_train_extent tpo_train_extent(const struct tpo_pairs *pairs);
+
+/* What training takes on one rank, in bytes, computed before any of it is there: at most, whatever the pairs
+ * of this extent, unless one alone has several times as many tokens as a pass should. */
 struct tpo_train_memory {
-  size_t weights;     /* as the model computes with them */
-  size_t shard;       /* this rank's master weights and moments */
-  size_t gradient;    /* fp32, of all parameters */
-  size_t activations; /* of train.micro_batch_tokens, computing the states of all layers twice */
+  int tokens;      /* of a step's pass at most: train.micro_batch_tokens, or all that a rank has of a batch */
+  size_t weights;  /* as the model computes with them */
+  size_t shard;    /* this rank's master weights and moments */
+  size_t gradient; /* fp32, of all parameters */
+  size_t activations; /* of so many tokens, computing the states of all layers twice */
   size_t layer;       /* what is taken besides for each layer whose states are kept, but for the last */
   int layers, kept;   /* of the model; those whose states are kept */
   size_t scratch;     /* logits and the like */
@@ -50,21 +59,24 @@ struct tpo_train_memory {
   size_t program;     /* libraries, tokenizer, MPI: in the host's memory, and so 0 on a GPU */
 };
 /* With the states of as many layers kept as the memory that is free now has room for; a trainer then does the
- * same. */
+ * same. extent, here and below, may be NULL: nothing is known of the pairs. */
 TPO_API void tpo_train_memory(struct tpo_train_memory *plan, const struct tpo_arch *arch,
                               enum tpo_compute_dtype dtype, const struct tpo_train_config *config,
-                              struct tpo_backend *backend, const struct tpo_comm *comm);
+                              const struct tpo_train_extent *extent, struct tpo_backend *backend,
+                              const struct tpo_comm *comm);
 TPO_API size_t tpo_train_memory_total(const struct tpo_train_memory *plan);
 TPO_API size_t tpo_train_memory_least(const struct tpo_train_memory *plan); /* keeping no layer's states */
 /* Refuses what can't fit, before the model is opened: says what is needed, what is there, what would help. */
 TPO_API int tpo_train_check_memory(const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
-                                   const struct tpo_train_config *config, struct tpo_backend *backend,
+                                   const struct tpo_train_config *config,
+                                   const struct tpo_train_extent *extent, struct tpo_backend *backend,
                                    const struct tpo_comm *comm, struct tpo_error *err);
 
 struct tpo_trainer;
 /* All ranks call everything below together; every rank holds the same pairs. */
 TPO_API int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
-                             const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err);
+                             const struct tpo_train_config *config, uint64_t seed,
+                             const struct tpo_train_extent *extent, struct tpo_error *err);
 TPO_API void tpo_trainer_close(struct tpo_trainer *t);
 /* For pairs that an earlier attempt has come to. */
 struct tpo_train_keeper {

@@ -201,7 +201,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status < 0) return status;
   c.messages = json_array();
   status = tpo_comm_agree(s.session.comm, tpo_policy_check_budgets(&in->config, path, err), err);
-  if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, false, err);
+  if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, NULL, err);
   if (status == 0) {
     struct tpo_engine_options engine_options = {
         .sampling = &in->config.sampling, .thought = c.thought, .seed = in->config.seed};

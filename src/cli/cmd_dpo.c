@@ -97,8 +97,9 @@ static int open_policy(struct training *t, struct tpo_error *err)
     return tpo_comm_agree(session->comm, tpo_fail(err, TPO_E_IO, "%s", text_error.message), err);
   int status = tpo_arch_read(&arch, path, err);
   if (status == 0) status = read_pairs(t, arch.vocab_size, &text_error, err);
+  struct tpo_train_extent extent = tpo_train_extent(&t->pairs);
   if (status == 0)
-    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
+    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, &extent, session->backend,
                                     session->comm, err);
   if (status == 0) status = tpo_model_open(&t->policy.model, path, &options, err);
   status = tpo_comm_agree(session->comm, status, err);

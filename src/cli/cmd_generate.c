@@ -90,7 +90,7 @@ static int generate(struct cli_session *s, const struct request *request, struct
   int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
   if (status == 0) status = read_prompts(config, request->prompts, &set, err);
   status = tpo_comm_agree(s->session.comm, status, err);
-  if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, false, err);
+  if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
   if (status == 0)
     status =
         tpo_generate(&s->session, &policy, &set,

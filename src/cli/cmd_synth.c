@@ -84,7 +84,7 @@ static int write_with_model(struct cli_session *s, const char *seeds_path, const
   struct tpo_instructions seeds = {0}, accepted = {0};
   struct tpo_policy policy = {0};
   int status = tpo_comm_agree(s->session.comm, tpo_instructions_read(&seeds, seeds_path, err), err);
-  if (status == 0) status = tpo_policy_open(&policy, &s->session, s->session.config->model.path, false, err);
+  if (status == 0) status = tpo_policy_open(&policy, &s->session, s->session.config->model.path, NULL, err);
   if (status == 0) status = tpo_synth(&s->session, &policy, &seeds, how, &accepted, err);
   progress_end(&s->bar);
   bool first = cli_first_rank(s);

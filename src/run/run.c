@@ -56,7 +56,7 @@ int loop_open_policy(struct loop *loop, const char *path, bool keep_master, stru
     return 0;
   tpo_policy_close(&loop->policy);
   loop->policy_has_master = keep_master;
-  return tpo_policy_open(&loop->policy, loop->session, path, keep_master, err);
+  return tpo_policy_open(&loop->policy, loop->session, path, keep_master ? &loop->pairs : NULL, err);
 }
 
 int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err)

@@ -227,8 +227,9 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
                             .kept = tpo_seconds(),
                             .kept_steps = -1,
                             .progress = {.mark = -1, .best_score = NAN}};
+    struct tpo_train_extent extent = tpo_train_extent(pairs);
     status = tpo_trainer_open(&dpo->trainer, policy->model, session->comm, &session->config->train,
-                              session->config->seed, err);
+                              session->config->seed, &extent, err);
   }
   if (status == 0) status = open_state(dpo, err);
   if (status < 0) {

@@ -5,12 +5,12 @@
 #include "steps/same.h"
 
 int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
-                    bool keep_master, struct tpo_error *err)
+                    const struct tpo_pairs *pairs, struct tpo_error *err)
 {
   *policy = (struct tpo_policy){.path = strdup(path)};
   struct tpo_model_options options = {.backend = session->backend,
                                       .dtype = session->config->model.dtype,
-                                      .keep_master = keep_master,
+                                      .keep_master = pairs != NULL,
                                       .shard_rank = tpo_comm_rank(session->comm),
                                       .shard_size = tpo_comm_size(session->comm)};
   struct tpo_arch arch;
@@ -18,10 +18,12 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
   if (status == 0) status = tpo_tokenizer_open(&policy->tokenizer, path, err);
   if (status == 0)
     status = tpo_template_open(&policy->tmpl, policy->tokenizer, &session->config->template_pieces, err);
-  if (status == 0 && keep_master) status = tpo_arch_read(&arch, path, err);
-  if (status == 0 && keep_master)
-    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, session->backend,
+  if (status == 0 && pairs) status = tpo_arch_read(&arch, path, err);
+  if (status == 0 && pairs) {
+    struct tpo_train_extent extent = tpo_train_extent(pairs);
+    status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, &extent, session->backend,
                                     session->comm, err);
+  }
   if (status == 0) status = tpo_model_open(&policy->model, path, &options, err);
   if (status == 0)
     status = tpo_tokenizer_check_vocab(policy->tokenizer, tpo_model_arch(policy->model)->vocab_size, err);

@@ -122,19 +122,24 @@ void train_set_state(struct tpo_trainer *t, const struct train_saved *saved);
 struct train_place {
   bool gpu;
   int ranks;
-  size_t scratch; /* ops->training_scratch */
+  size_t scratch; /* ops->training_scratch of the longer passes */
 };
+/* Tokens of a pass at most: a step has a batch's pairs; what has no gradients, the reference, all of them. */
+struct train_passes {
+  int training, evaluation;
+};
+struct train_passes train_passes(const struct tpo_train_config *config, int context,
+                                 const struct tpo_train_extent *extent, int ranks);
 /* With all layers' states kept, as where there is room without end. */
 void train_memory_of(struct tpo_train_memory *plan, const struct tpo_arch *arch, enum tpo_compute_dtype dtype,
-                     const struct train_place *place, int micro_batch_tokens);
+                     const struct train_place *place, struct train_passes passes);
 /* Sets plan->kept to what fits in `room` bytes with all the rest; 0: nobody knows how much there is. */
 void train_memory_keep(struct tpo_train_memory *plan, const struct train_place *place, size_t room);
 /* Refuses what would not fit in `room` bytes (0: not known) even if no layer's states were kept. */
-int train_compare_memory(const struct tpo_train_memory *plan, size_t room, int ranks, int micro_batch_tokens,
-                         struct tpo_error *err);
+int train_compare_memory(const struct tpo_train_memory *plan, size_t room, int ranks, struct tpo_error *err);
 /* Whether there is room for what the trainer is about to allocate, and for what its passes will need; says how
  * much of it activations may take. */
-int train_plan_memory(struct tpo_trainer *t, struct tpo_error *err);
+int train_plan_memory(struct tpo_trainer *t, const struct tpo_train_extent *extent, struct tpo_error *err);
 
 /* keep.c */
 size_t train_keep_bytes(size_t shard_count); /* that keeping a state takes for itself */

@@ -69,7 +69,8 @@ static int check_shard(const struct tpo_trainer *t, struct tpo_error *err)
 }
 
 int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct tpo_comm *comm,
-                     const struct tpo_train_config *config, uint64_t seed, struct tpo_error *err)
+                     const struct tpo_train_config *config, uint64_t seed,
+                     const struct tpo_train_extent *extent, struct tpo_error *err)
 {
   *out = NULL;
   struct tpo_trainer *t = NULL;
@@ -88,7 +89,7 @@ int tpo_trainer_open(struct tpo_trainer **out, struct tpo_model *model, struct t
     tpo_comm_shard(comm, t->n_params, tpo_comm_rank(comm), &t->shard_first, &t->shard_count);
     status = check_shard(t, err);
   }
-  if (status == 0) status = train_plan_memory(t, err);
+  if (status == 0) status = train_plan_memory(t, extent, err);
   status = tpo_comm_agree(comm, status, err); /* all have seen what is free before one takes of it */
   if (status == 0) status = tpo_comm_agree(comm, allocate(t, err), err);
   if (status == 0 && tpo_comm_attached(comm) != t->backend) status = tpo_comm_attach(comm, t->backend, err);

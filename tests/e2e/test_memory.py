@@ -12,9 +12,9 @@ UNITS = {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 CONFIG = """
 model: {{path: {model}, dtype: {dtype}}}
 thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
-data: {{train: {folder}/train.jsonl, validation: {folder}/validation.jsonl, prompts_per_iteration: 4, validation_prompts: 4}}
+data: {{train: {folder}/train.jsonl, validation: {folder}/validation.jsonl, prompts_per_iteration: {prompts}, validation_prompts: 4}}
 sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
-train: {{learning_rate: 1e-5, batch: 64, micro_batch_tokens: {tokens}, epochs: 2}}
+train: {{learning_rate: 1e-5, batch: {batch}, micro_batch_tokens: {tokens}, epochs: 2}}
 run: {{dir: {run_dir}, iterations: 1, deadline: 600}}
 """
 
@@ -38,11 +38,13 @@ def model(tmp_path_factory):
     return tiny.make(tmp_path_factory.mktemp("wide") / "m", hidden=96, layers=6, ffn=384)
 
 
-def write_config(tmp_path, model, dtype, tokens):
-    tiny.write_prompts(tmp_path / "train.jsonl", "train", 4)
+def write_config(tmp_path, model, dtype, tokens, prompts=64, batch=64):
+    """Pairs of 64 prompts fill a pass of each of two ranks, whatever `tokens` it takes."""
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", prompts)
     tiny.write_prompts(tmp_path / "validation.jsonl", "validation", 4)
     path = tmp_path / "memory.yaml"
-    path.write_text(CONFIG.format(model=model, dtype=dtype, tokens=tokens, folder=tmp_path, run_dir=tmp_path / "run"))
+    path.write_text(CONFIG.format(model=model, dtype=dtype, tokens=tokens, prompts=prompts, batch=batch, folder=tmp_path,
+                                  run_dir=tmp_path / "run"))
     return path
 
 
@@ -77,9 +79,38 @@ def test_dpo_stays_below_the_plan_and_near_it(tpo, model, tmp_path, dtype, ranks
     assert_bounded(measured, base, most, own)
 
 
+def longest_told(text):
+    return int(re.search(r"activations of (\d+)\s+tokens", text).group(1))
+
+
+@pytest.mark.parametrize("dtype, ranks", [("fp32", 0), ("bf16", 2)])
+def test_a_batch_that_cannot_fill_a_pass_needs_no_room_for_one(tpo, model, tmp_path, dtype, ranks):
+    config = write_config(tmp_path, model, dtype, 16384, prompts=8, batch=8)
+    few = ["--set", "run.kl_outputs=0", "--set", "run.validate_each_epoch=false", "--set", "pairs.mode=best-worst"]
+    text = tpo.ok("run", config, "--plan-only", *few, ranks=ranks)
+    most, own = told(text)
+    share = longest_told(text)
+    assert share < 8192
+    base = peak("run", config, "--plan-only", ranks=ranks)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 8, share // (8 // max(ranks, 1)) // 4 * 4)
+    measured = peak("dpo", "--config", config, "--pairs", pairs, "--out", tmp_path / "c.h5", ranks=ranks)
+    assert_bounded(measured, base, most, own)
+
+
+def test_the_plan_has_the_tokens_of_a_ranks_share(tpo, model, tmp_path):
+    config = write_config(tmp_path, model, "fp32", 16384, prompts=8, batch=8)
+    few = ["--set", "pairs.mode=best-worst"]
+    eight = longest_told(tpo.ok("run", config, "--plan-only", *few))
+    assert longest_told(tpo.ok("run", config, "--plan-only", *few, ranks=2)) * 2 == eight
+    assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.batch=2")) * 4 == eight
+    assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.batch=64")) == eight
+    assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.max_pair_tokens=50")) == 8 * 2 * 50
+    assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.micro_batch_tokens=100")) == 100
+
+
 @pytest.mark.parametrize("ranks", [0, 2])
 def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks):
-    config = write_config(tmp_path, model, "fp32", 2048)
+    config = write_config(tmp_path, model, "fp32", 2048, prompts=4)
     most, _ = told(tpo.ok("run", config, "--plan-only", ranks=ranks))
     measured = peak("run", config, ranks=ranks)
     assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"

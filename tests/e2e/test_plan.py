@@ -308,7 +308,11 @@ def test_what_is_too_large_for_disk_and_memory_is_told(tpo, tmp_path):
     config, _ = write_config(tmp_path, model)
     text = plan(tpo, config, "--set", "run.iterations=50")
     assert re.search(r"warning: [\d.]+ \w+ are free at .*, which is not enough", text)
-    assert "warning: training needs" in text
+    assert re.search(r"warning: training needs [\d.]+ TB of memory .* but [\d.]+ [MG]B are there", text)
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7]}\n')
+    refused = tpo.fails("dpo", "--config", config, "--pairs", pairs, "--out", tmp_path / "c.h5", code=1)
+    assert re.search(r"training needs [\d.]+ TB of memory .* activations of 4 tokens .* but [\d.]+ [MG]B are there", refused)
     small = plan(tpo, write_config(tmp_path, tiny.make(tmp_path / "s"))[0])
     assert "warning" not in small and " are free at " in small
 

@@ -36,7 +36,7 @@ int main(int argc, char **argv)
                                         .local_size = tpo_comm_local_size(session.comm)};
     status = tpo_backend_open_with(&session.backend, &place, &err);
   }
-  if (status == 0) status = tpo_policy_open(&policy, &session, argv[1], false, &err);
+  if (status == 0) status = tpo_policy_open(&policy, &session, argv[1], NULL, &err);
   struct tpo_instruction prompt = {.id = "1", .instruction = argv[2]};
   if (status == 0) status = tpo_instructions_add(&prompts, &prompt, &err);
   if (status == 0) status = tpo_generate(&session, &policy, &prompts, &options, &samples, &stats, &err);

@@ -97,7 +97,7 @@ static inline struct setup setup_open_as(struct tpo_comm *ranks, const struct tp
 {
   struct setup s = {.backend = test_backend(), .pairs = fixture_pairs(), .config = *config, .ranks = ranks};
   s.model = fixture_model(s.backend, dtype, ranks);
-  CHECK(tpo_trainer_open(&s.trainer, s.model, ranks, config, 7, &err) == 0);
+  CHECK(tpo_trainer_open(&s.trainer, s.model, ranks, config, 7, NULL, &err) == 0);
   return s;
 }
 

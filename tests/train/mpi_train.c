@@ -255,7 +255,7 @@ static void a_model_with_other_shards_is_refused(void)
   struct tpo_model *model = fixture_model(backend, TPO_DTYPE_FP32, alone);
   struct tpo_trainer *trainer;
   struct tpo_error e = {0};
-  CHECK(tpo_trainer_open(&trainer, model, comm, &config, 7, &e) == TPO_E_USAGE);
+  CHECK(tpo_trainer_open(&trainer, model, comm, &config, 7, NULL, &e) == TPO_E_USAGE);
   CHECK(strstr(e.message, "shard_rank"));
   tpo_model_close(model);
   tpo_backend_close(backend);

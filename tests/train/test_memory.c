@@ -32,7 +32,7 @@ static void gpu_plan(struct tpo_train_memory *plan, struct train_place *place, i
 {
   struct tpo_training_shape shape = tpo_training_shape(&llama3_8b, TPO_DTYPE_BF16, tokens);
   *place = (struct train_place){true, ranks, tpo_cuda_training_scratch(&shape)};
-  train_memory_of(plan, &llama3_8b, TPO_DTYPE_BF16, place, tokens);
+  train_memory_of(plan, &llama3_8b, TPO_DTYPE_BF16, place, (struct train_passes){tokens, tokens});
 }
 
 static void llama_3_8b_fits_on_eight_gpus(void **state)
@@ -47,7 +47,7 @@ static void llama_3_8b_fits_on_eight_gpus(void **state)
   assert_true(plan.activations > 2000000000 && plan.activations < 5000000000);
   assert_true(tpo_train_memory_least(&plan) < gpu);
   struct tpo_error err = {0};
-  assert_int_equal(train_compare_memory(&plan, gpu, 8, TOKENS, &err), 0);
+  assert_int_equal(train_compare_memory(&plan, gpu, 8, &err), 0);
 }
 
 /* 545 MB of logits and their gradients are among what is taken before any layer's states. */
@@ -86,10 +86,11 @@ static void on_one_gpu_it_is_refused_with_what_would_help(void **state)
   struct train_place place;
   gpu_plan(&plan, &place, 1, TOKENS);
   struct tpo_error err = {0};
-  assert_int_equal(train_compare_memory(&plan, gpu, 1, TOKENS, &err), TPO_E_MEMORY);
+  assert_int_equal(train_compare_memory(&plan, gpu, 1, &err), TPO_E_MEMORY);
   assert_non_null(strstr(err.message, "but 80.0 GB are there"));
   assert_non_null(strstr(err.message, "more ranks than 1"));
-  assert_non_null(strstr(err.message, "train.micro_batch_tokens"));
+  assert_non_null(strstr(err.message, "activations of 8192 tokens"));
+  assert_non_null(strstr(err.message, "train.micro_batch_tokens below 8192"));
 }
 
 static void what_cannot_fit_without_kept_states_is_refused(void **state)
@@ -99,8 +100,80 @@ static void what_cannot_fit_without_kept_states_is_refused(void **state)
       .weights = 10, .shard = 20, .gradient = 30, .program = 5, .layer = 100, .layers = 3, .kept = 3};
   assert_int_equal(tpo_train_memory_total(&plan), 265);
   assert_int_equal(tpo_train_memory_least(&plan), 65);
-  assert_int_equal(train_compare_memory(&plan, 64, 1, TOKENS, NULL), TPO_E_MEMORY);
-  assert_int_equal(train_compare_memory(&plan, 65, 1, TOKENS, NULL), 0);
+  assert_int_equal(train_compare_memory(&plan, 64, 1, NULL), TPO_E_MEMORY);
+  assert_int_equal(train_compare_memory(&plan, 65, 1, NULL), 0);
+}
+
+/* Sizes that only differ in megabytes are told in them. */
+static void small_sizes_are_told_apart(void **state)
+{
+  (void)state;
+  struct tpo_train_memory plan = {.tokens = 640, .weights = 1200, .gradient = 70400000, .program = 34100000};
+  struct tpo_error err = {0};
+  assert_int_equal(train_compare_memory(&plan, 96000000, 2, &err), TPO_E_MEMORY);
+  assert_non_null(strstr(err.message, "needs 105 MB of memory"));
+  assert_non_null(strstr(err.message, "weights 1.20 kB"));
+  assert_non_null(strstr(err.message, "gradient 70.4 MB"));
+  assert_non_null(strstr(err.message, "but 96.0 MB are there"));
+}
+
+/* What a step's pairs can't fill needs no memory. */
+static void passes_have_no_more_tokens_than_there_are(void **state)
+{
+  (void)state;
+  const struct {
+    int batch, max_pair_tokens, ranks;
+    struct tpo_train_extent extent;
+    struct train_passes passes;
+  } cases[] = {
+      {4, 0, 1, {100, 320, 0}, {1280, 4096}},   /* a batch */
+      {4, 0, 2, {100, 320, 0}, {640, 4096}},    /* an even share of it */
+      {5, 0, 2, {100, 320, 0}, {960, 4096}},    /* or one pair more */
+      {4, 0, 8, {100, 320, 0}, {320, 4096}},    /* a pair at least */
+      {64, 0, 1, {100, 320, 0}, {4096, 4096}},  /* more than a pass takes */
+      {64, 0, 1, {3, 320, 0}, {960, 960}},      /* all pairs */
+      {64, 0, 1, {3, 320, 9}, {960, 1600}},     /* outputs that are computed besides */
+      {4, 0, 1, {0, 320, 0}, {1280, 4096}},     /* nobody knows how many */
+      {1, 0, 1, {1, 0, 0}, {2048, 2048}},       /* nor how long: two contexts */
+      {1, 0, 1, {1, 9000, 0}, {2048, 2048}},    /* longer ones are left out or cut */
+      {1, 100, 1, {1, 9000, 0}, {200, 200}},    /* and so they are here */
+      {1, 2000, 1, {1, 9000, 0}, {2048, 2048}}, /* the context is less */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_train_config config = {
+        .batch = cases[i].batch, .max_pair_tokens = cases[i].max_pair_tokens, .micro_batch_tokens = 4096};
+    struct train_passes passes = train_passes(&config, 1024, &cases[i].extent, cases[i].ranks);
+    assert_int_equal(passes.training, cases[i].passes.training);
+    assert_int_equal(passes.evaluation, cases[i].passes.evaluation);
+  }
+  struct tpo_train_config config = {.batch = 64, .micro_batch_tokens = 4096};
+  assert_int_equal(train_passes(&config, 1024, NULL, 1).training, 4096);
+}
+
+static void the_extent_of_pairs_is_the_longest_one(void **state)
+{
+  (void)state;
+  struct tpo_pair_row rows[] = {{.n_prompt = 3, .n_chosen = 5, .n_rejected = 7},
+                                {.n_prompt = 10, .n_chosen = 1, .n_rejected = 2},
+                                {.n_prompt = 0, .n_chosen = 4, .n_rejected = 4}};
+  struct tpo_train_extent extent = tpo_train_extent(&(struct tpo_pairs){.n = 3, .rows = rows});
+  assert_int_equal(extent.pairs, 3);
+  assert_int_equal(extent.pair_tokens, 23);
+}
+
+/* The reference's passes have more tokens than a step's where a batch is small: their states are there, too. */
+static void passes_without_gradients_are_counted(void **state)
+{
+  (void)state;
+  const struct train_place place = {.ranks = 1};
+  struct tpo_train_memory plan;
+  size_t step = tpo_activations_bytes(&llama3_8b, sizeof(float), 64, true, NULL);
+  size_t reference = tpo_activations_bytes(&llama3_8b, sizeof(float), 8192, false, NULL);
+  train_memory_of(&plan, &llama3_8b, TPO_DTYPE_FP32, &place, (struct train_passes){64, 64});
+  assert_int_equal(plan.activations, step);
+  train_memory_of(&plan, &llama3_8b, TPO_DTYPE_FP32, &place, (struct train_passes){64, 8192});
+  assert_int_equal(plan.activations, reference);
+  assert_int_equal(plan.tokens, 64);
 }
 
 /* On a host nine tenths are used; the last layer that is kept has the memory in which others are computed. */
@@ -125,7 +198,7 @@ static void where_nobody_knows_what_is_free_it_is_tried(void **state)
   (void)state;
   const struct train_place place = {.ranks = 1};
   struct tpo_train_memory plan = {.gradient = 30, .layer = (size_t)512 << 20, .layers = 9};
-  assert_int_equal(train_compare_memory(&plan, 0, 1, TOKENS, NULL), 0);
+  assert_int_equal(train_compare_memory(&plan, 0, 1, NULL), 0);
   train_memory_keep(&plan, &place, 0);
   assert_int_equal(plan.kept, 2);
 }
@@ -139,6 +212,10 @@ int main(void)
       cmocka_unit_test(scratch_has_room_for_the_head),
       cmocka_unit_test(layers_that_an_80_gb_gpu_keeps),
       cmocka_unit_test(what_cannot_fit_without_kept_states_is_refused),
+      cmocka_unit_test(small_sizes_are_told_apart),
+      cmocka_unit_test(passes_have_no_more_tokens_than_there_are),
+      cmocka_unit_test(the_extent_of_pairs_is_the_longest_one),
+      cmocka_unit_test(passes_without_gradients_are_counted),
       cmocka_unit_test(states_are_kept_as_far_as_there_is_room),
       cmocka_unit_test(where_nobody_knows_what_is_free_it_is_tried),
   };

@@ -1,6 +1,7 @@
 /* The memory that each rank takes at most: training's, or sampling's, whichever is more. */
 #include <math.h>
 
+#include "base/digits.h"
 #include "model/model.h"
 #include "run/plan/plan.h"
 
@@ -12,12 +13,39 @@ struct memory {
   double cache, passes, all; /* of sampling */
   bool within_training;      /* validation samples between epochs, beside what training keeps */
   double longest;            /* tokens of the longest sequence */
-  double most;               /* of a rank */
+  struct tpo_train_extent extent;
+  double most; /* of a rank */
 };
 
 static double blocks(double tokens)
 {
   return ceil(tokens / BLOCK_TOKENS);
+}
+
+/* Tokens of the longest prompt to train on. */
+static double longest_trained(const struct plan *plan)
+{
+  double longest = 0;
+  for (int i = 0; i < plan->config->run.iterations; i++)
+    longest = fmax(longest, (double)plan->train[i].longest);
+  return longest;
+}
+
+/* Of a prompt of so many tokens and its output. */
+static double sequence(const struct plan *plan, double prompt)
+{
+  return fmin(prompt + plan->config->sampling.max_tokens + plan->marker_tokens, plan->arch.context);
+}
+
+/* Pairs of the iteration that has most of them. */
+static struct tpo_train_extent extent(const struct plan *plan)
+{
+  double pairs = 0;
+  for (int i = 0; i < plan->config->run.iterations; i++)
+    pairs = fmax(pairs, plan_pairs(plan, &plan->train[i]));
+  return (struct tpo_train_extent){.pairs = (size_t)fmin(pairs, 1e15),
+                                   .outputs = (size_t)plan->config->run.kl_outputs,
+                                   .pair_tokens = 2 * (int64_t)sequence(plan, longest_trained(plan))};
 }
 
 /* The cache of all slots, as the engine makes it: as far as memory goes. */
@@ -28,9 +56,8 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
   bool bf16 = c->model.dtype == TPO_DTYPE_BF16;
   const struct tpo_model model = {
       .ops = tpo_ops_for(be, bf16 ? TPO_BF16 : TPO_F32), .arch = plan->arch, .dtype = c->model.dtype};
-  double prompt = (double)plan->validation.longest;
-  for (int i = 0; i < c->run.iterations; i++) prompt = fmax(prompt, (double)plan->train[i].longest);
-  m->longest = fmin(prompt + c->sampling.max_tokens + plan->marker_tokens, plan->arch.context);
+  double prompt = fmax((double)plan->validation.longest, longest_trained(plan));
+  m->longest = sequence(plan, prompt);
   int slots = c->sampling.slots, row = 1 + plan->marker_tokens;
   const struct tpo_pass_limits limits = {.rows = PREFILL + slots * row,
                                          .seqs = 2 * slots,
@@ -49,7 +76,8 @@ static void gather(const struct plan *plan, struct memory *m)
   const struct tpo_session *s = plan->session;
   const struct tpo_config *c = plan->config;
   struct tpo_train_memory *t = &m->training;
-  tpo_train_memory(t, &plan->arch, c->model.dtype, &c->train, s->backend, s->comm);
+  m->extent = extent(plan);
+  tpo_train_memory(t, &plan->arch, c->model.dtype, &c->train, &m->extent, s->backend, s->comm);
   m->total = tpo_train_memory_total(t);
   sampling_memory(plan, m);
   m->within_training = c->run.validate_each_epoch && plan->validation.n > 0;
@@ -58,7 +86,7 @@ static void gather(const struct plan *plan, struct memory *m)
   m->most = fmax((double)m->total, m->all);
 }
 
-static void print_training(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
+static void print_training(const struct memory *m, struct tpo_buf *out)
 {
   const struct tpo_train_memory *t = &m->training;
   char total[40], w[40], sh[40], g[40], act[40], rest[40];
@@ -66,14 +94,15 @@ static void print_training(const struct plan *plan, const struct memory *m, stru
   tpo_buf_printf(
       out,
       "  training: %s: weights %s, master weights and moments %s, gradient %s, activations of %d\n  tokens %s",
-      plan_size((double)m->total, total), plan_size((double)t->weights, w), plan_size((double)t->shard, sh),
-      plan_size((double)t->gradient, g), plan->config->train.micro_batch_tokens, plan_size(activations, act));
+      tpo_size_text((double)m->total, total), tpo_size_text((double)t->weights, w),
+      tpo_size_text((double)t->shard, sh), tpo_size_text((double)t->gradient, g), t->tokens,
+      tpo_size_text(activations, act));
   tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s\n", t->kept, t->layers,
                  t->kept < t->layers ? ", which is what is free now" : "",
-                 plan_size((double)(t->scratch + t->exchange + t->program), rest));
+                 tpo_size_text((double)(t->scratch + t->exchange + t->program), rest));
   if (t->kept > 0)
     tpo_buf_printf(out, "    Where less is free, down to %s, states are computed twice.\n",
-                   plan_size((double)tpo_train_memory_least(t), total));
+                   tpo_size_text((double)tpo_train_memory_least(t), total));
 }
 
 /* Ranks on a host share its memory, of which training leaves a tenth to others. */
@@ -95,19 +124,20 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
   int ranks = tpo_comm_size(s->comm);
   gather(plan, &m);
   tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s): at most %s", ranks, ranks == 1 ? "" : "s",
-                 tpo_ops(s->backend)->name, plan_size(m.most, most));
+                 tpo_ops(s->backend)->name, tpo_size_text(m.most, most));
   if (m.training.program > 0)
-    tpo_buf_printf(out, ", %s of it the program's own", plan_size((double)m.training.program, program));
+    tpo_buf_printf(out, ", %s of it the program's own", tpo_size_text((double)m.training.program, program));
   tpo_buf_putc(out, '\n');
-  print_training(plan, &m, out);
+  print_training(&m, out);
   tpo_buf_printf(out,
                  "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
                  "tokens), passes %s%s\n",
-                 plan_size(m.all, all), plan_size((double)m.training.weights, w), plan_size(m.cache, cache),
-                 c->sampling.slots, m.longest, plan_size(m.passes, passes),
+                 tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
+                 tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
                  m.within_training ? ", and what training keeps between epochs" : "");
   if (tpo_judge_needs_model(&c->judge)) tpo_buf_puts(out, "  The judge's model comes on top of that.\n");
   print_job(plan, &m, out);
-  if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, s->backend, s->comm, &problem) < 0)
+  if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, &m.extent, s->backend, s->comm,
+                             &problem) < 0)
     tpo_buf_printf(out, "  warning: %s\n", problem.message);
 }

@@ -74,6 +74,5 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out);
 
 /* text.c */
 void plan_print(const struct plan *plan, struct tpo_buf *out);
-const char *plan_size(double bytes, char out[40]); /* "1.23 GB" */
 
 #endif

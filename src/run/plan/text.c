@@ -8,16 +8,6 @@
 #include "run/plan/plan.h"
 #include "tpo/judge.h"
 
-const char *plan_size(double bytes, char out[40])
-{
-  static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
-  int unit = 0;
-  for (; bytes >= 1000 && unit < 5; unit++) bytes /= 1000;
-  int decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-  snprintf(out, 40, "%.*f %s", decimals, bytes, units[unit]);
-  return out;
-}
-
 /* A line of a table: what it is about, then numbers, right-aligned. */
 static void row(struct tpo_buf *out, const char *name, const double *values, int n)
 {
@@ -128,7 +118,7 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
 static void file_line(struct tpo_buf *out, const char *name, double about, double most, const char *note)
 {
   char a[40], m[40];
-  tpo_buf_printf(out, "  %-30s %12s %12s%s%s\n", name, plan_size(about, a), plan_size(most, m),
+  tpo_buf_printf(out, "  %-30s %12s %12s%s%s\n", name, tpo_size_text(about, a), tpo_size_text(most, m),
                  *note ? "  " : "", note);
 }
 
@@ -164,16 +154,17 @@ static void print_disk(const struct plan *plan, struct tpo_buf *out)
   plan_disk(plan, false, &end, &peak);
   plan_disk(plan, true, &most_end, &most_peak);
   tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) while training\n",
-                 plan_size(end, a), plan_size(most_end, b), plan_size(peak, c), plan_size(most_peak, d));
+                 tpo_size_text(end, a), tpo_size_text(most_end, b), tpo_size_text(peak, c),
+                 tpo_size_text(most_peak, d));
   tpo_buf_puts(out,
                "  Not counted: the report, metrics, TensorBoard's events and answers kept from a server.\n");
   if (space < 0)
     tpo_buf_printf(out, "  How much is free at %s can't be told.\n", dir);
   else if (space < most_peak)
-    tpo_buf_printf(out, "  warning: %s are free at %s, which %s enough\n", plan_size(space, a), dir,
+    tpo_buf_printf(out, "  warning: %s are free at %s, which %s enough\n", tpo_size_text(space, a), dir,
                    space < peak ? "is not" : "may not be");
   else
-    tpo_buf_printf(out, "  %s are free at %s.\n", plan_size(space, a), dir);
+    tpo_buf_printf(out, "  %s are free at %s.\n", tpo_size_text(space, a), dir);
   char manifest[4096];
   if (tpo_path_join(manifest, sizeof manifest, dir, "manifest.json", NULL) == 0 && tpo_file_exists(manifest))
     tpo_buf_printf(out, "  warning: %s holds a run already\n", dir);
