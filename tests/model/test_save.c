@@ -191,7 +191,7 @@ static void transformers_loads_an_export_with_equal_logprobs(void **state)
                         TPO_SOURCE_DIR "/tests/model/compare_export.py");
   for (int i = 0; i < 3; i++) {
     struct tpo_error err = {0};
-    char fixture[512], folder[4200], name[16];
+    char fixture[512], folder[4200], name[32];
     snprintf(name, sizeof name, "folder-%d", i);
     snprintf(folder, sizeof folder, "%s", in(*state, name));
     snprintf(fixture, sizeof fixture, FIXTURES "%s", fixtures[i]);
