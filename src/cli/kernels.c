@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/process.h"
 #include "cli/same.h"
 
 enum { GROUPS_MOST = 8 }; /* that are told */
@@ -78,7 +78,7 @@ static void tell(const char *all, size_t len)
 
 int warn_of_kernels(struct tpo_comm *comm, const char *kernels, struct tpo_error *err)
 {
-  char host[256] = "";
+  char host[TPO_HOST_NAME];
   struct tpo_buf mine = {0};
   void *all = NULL;
   size_t len = 0;
@@ -86,7 +86,7 @@ int warn_of_kernels(struct tpo_comm *comm, const char *kernels, struct tpo_error
   if (tpo_comm_size(comm) == 1) return 0;
   int status = tpo_comm_allreduce_max_f64(comm, range, 2, err);
   if (status < 0 || range[0] == -range[1]) return status;
-  if (gethostname(host, sizeof host - 1) < 0) strcpy(host, "unknown");
+  tpo_host_name(host);
   tpo_buf_append(&mine, kernels, strlen(kernels) + 1);
   tpo_buf_append(&mine, host, strlen(host) + 1);
   status = tpo_comm_agree(comm, mine.failed ? tpo_fail(err, TPO_E_MEMORY, "out of memory") : 0, err);

@@ -4,12 +4,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/process.h"
 
 /* Cores of different hosts have the same numbers; containers of one host are told apart by nothing but
  * their cores. */
 struct mask {
-  char host[256];
+  char host[TPO_HOST_NAME];
   cpu_set_t cores;
 };
 
@@ -17,7 +18,7 @@ static struct mask own_mask(void)
 {
   struct mask mask;
   memset(&mask, 0, sizeof mask);
-  if (gethostname(mask.host, sizeof mask.host - 1) < 0) mask.host[0] = '\0';
+  tpo_host_name(mask.host);
   if (sched_getaffinity(0, sizeof mask.cores, &mask.cores) < 0) CPU_ZERO(&mask.cores);
   return mask;
 }

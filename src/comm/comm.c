@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/memory.h"
+#include "base/process.h"
 #include "comm/start.h"
 #include "comm/state.h"
 
@@ -51,8 +51,9 @@ static int describe(struct tpo_comm *comm, int *hosts, struct tpo_error *err)
 
 static int exchange_hosts(struct tpo_comm *comm, struct tpo_error *err)
 {
-  char mine[COMM_HOST] = "";
-  if (gethostname(mine, sizeof mine - 1) < 0 || !*mine) strcpy(mine, "unknown");
+  char mine[TPO_HOST_NAME];
+  tpo_host_name(mine);
+  mine[COMM_HOST - 1] = '\0';
   int result = MPI_Iallgather(mine, COMM_HOST, MPI_CHAR, comm->hosts, COMM_HOST, MPI_CHAR, comm->world,
                               comm->requests);
   int status = comm_check(comm, result, COMM_OPEN, err);

@@ -4,7 +4,6 @@
 #include "comm/launch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/process.h"
 
 /* The number in an environment variable, `missing` when it is absent or no number. */
 static long env_number(const char *name, long missing)
@@ -102,17 +102,11 @@ void comm_launch_withdraw(struct comm_launch *launch)
   launch->announced = -1;
 }
 
-/* Its state is the letter behind the name in brackets, which may hold brackets itself. */
 static enum comm_presence state_of(pid_t pid)
 {
-  char path[64], stat[512];
-  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-  int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-  ssize_t len = fd < 0 ? -1 : read(fd, stat, sizeof stat - 1);
-  if (fd >= 0) close(fd);
-  stat[len < 0 ? 0 : len] = '\0';
-  const char *behind = strrchr(stat, ')');
-  char state = behind && behind[1] == ' ' ? behind[2] : '?';
+  char state = '?';
+  long long started;
+  if (pid > 0) tpo_process_stat(pid, &state, &started);
   return state == 'T' || state == 't' ? COMM_STOPPED : state == 'D' ? COMM_BLOCKED : COMM_PRESENT;
 }
 

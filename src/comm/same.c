@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/process.h"
 #include "base/visible.h"
 #include "comm/state.h"
 
@@ -20,9 +20,9 @@ enum {
  * with a NUL. A value begins with =; that of a fact which the rank doesn't know is empty. */
 static void pack(struct tpo_buf *out, const struct tpo_comm_fact *facts, size_t n)
 {
-  char host[256] = "";
+  char host[TPO_HOST_NAME];
   uint64_t len = 0;
-  if (gethostname(host, sizeof host - 1) < 0 || !*host) strcpy(host, "unknown");
+  tpo_host_name(host);
   tpo_buf_append(out, (const char *)&len, sizeof len);
   tpo_buf_append(out, host, strlen(host) + 1);
   for (size_t i = 0; i < n; i++) {

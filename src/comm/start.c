@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/process.h"
 
 enum {
   GRACE_SECONDS = 2,   /* for the host where a rank is missing, which knows more than the others */
@@ -53,9 +53,9 @@ static bool is_speaker(const struct comm_launch *launch, const struct comm_seen 
 static void give_up(struct comm_start *s, struct comm_seen *seen)
 {
   struct tpo_buf text = {0};
-  char host[256] = "";
+  char host[TPO_HOST_NAME];
   const bool late = tpo_seconds() > s->end + 1; /* it was stopped itself, and wakes to be ended, perhaps */
-  if (gethostname(host, sizeof host - 1) < 0 || !*host) strcpy(host, "unknown");
+  tpo_host_name(host);
   for (int r = 0; r < s->launch.size; r++) seen[r] = comm_launch_look(&s->launch, r);
   bool here = comm_launch_explain(&s->launch, seen, host, s->options.start_deadline, &text);
   double wait = here || s->launch.local_size == s->launch.size ? 0 : GRACE_SECONDS;

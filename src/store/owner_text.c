@@ -13,31 +13,18 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "base/visible.h"
 
 enum { UNKNOWN = -1, ENDED = -2 };
 
-/* When the process was started, in ticks; ENDED: it is a zombie; UNKNOWN: nothing is told of it. Behind
- * its name, which may hold anything, the state is the first field and the start the 20th. */
+/* When the process was started; ENDED: it is a zombie; UNKNOWN: nothing is told of it. */
 static long long started(long long pid)
 {
-  char path[64], state;
-  struct tpo_buf text = {0};
-  long long ticks = UNKNOWN;
-  snprintf(path, sizeof path, "/proc/%lld/stat", pid);
-  if (tpo_read_file(path, 1 << 16, &text, NULL) == 0) {
-    tpo_buf_putc(&text, '\0');
-    const char *name_end = text.failed ? NULL : strrchr(text.data, ')');
-    if (!name_end ||
-        sscanf(name_end + 1,
-               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lld", &state,
-               &ticks) != 2)
-      ticks = UNKNOWN;
-    else if (state == 'Z' || state == 'X')
-      ticks = ENDED;
-  }
-  tpo_buf_free(&text);
-  return ticks;
+  char state;
+  long long ticks;
+  if (!tpo_process_stat(pid, &state, &ticks)) return UNKNOWN;
+  return state == 'Z' || state == 'X' ? ENDED : ticks;
 }
 
 static void find_place(char out[128])
@@ -55,7 +42,7 @@ int owner_text_of_self(struct owner_text *self, struct tpo_error *err)
 {
   uint64_t token[2];
   *self = (struct owner_text){.pid = getpid(), .started = started(getpid())};
-  if (gethostname(self->host, sizeof self->host - 1) < 0) strcpy(self->host, "?");
+  tpo_host_name(self->host);
   if (getrandom(token, sizeof token, 0) != sizeof token)
     return tpo_fail(err, TPO_E_IO, "no random number for a run's owner: %s", strerror(errno));
   snprintf(self->token, sizeof self->token, "%016llx%016llx", (unsigned long long)token[0],

@@ -2,12 +2,12 @@
 #ifndef TPO_STORE_OWNER_TEXT_H
 #define TPO_STORE_OWNER_TEXT_H
 
-#include "tpo/base.h"
+#include "base/process.h"
 
 enum { OWNER_TEXT = 1024 }; /* bytes of a file with the zero behind it, at most */
 
 struct owner_text {
-  char host[256];
+  char host[TPO_HOST_NAME];
   long long pid, started; /* started: as /proc/PID/stat has it, since the host was started */
   char place[128]; /* of the host's start and the namespace of its processes: where pid means something */
   char token[33];  /* of this owner alone */
