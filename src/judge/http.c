@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "judge/compare/pairwise.h"
@@ -181,12 +180,9 @@ static int set_unread(const struct judge_found *found, const char *said, struct 
   json_t *detail = !text || why.failed
                        ? NULL
                        : json_pack("{s:s, s:s*}", "error", why.data, "matched", named ? found->match : NULL);
-  result->ok = false;
-  result->detail = detail ? tpo_json_dump(detail) : NULL;
-  json_decref(detail);
   free(text);
   tpo_buf_free(&why);
-  return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+  return judge_set_unscored(result, detail, err);
 }
 
 static int take_answer(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err)

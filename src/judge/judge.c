@@ -171,11 +171,22 @@ int judge_set_failure(struct tpo_judge_result *result, const char *why, struct t
   return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
 }
 
-int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err)
+static int set_result(struct tpo_judge_result *result, bool ok, double score, json_t *detail,
+                      struct tpo_error *err)
 {
-  result->ok = true;
+  result->ok = ok;
   result->score = score;
   result->detail = detail ? tpo_json_dump(detail) : NULL;
   json_decref(detail);
   return result->detail ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
+}
+
+int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err)
+{
+  return set_result(result, true, score, detail, err);
+}
+
+int judge_set_unscored(struct tpo_judge_result *result, json_t *detail, struct tpo_error *err)
+{
+  return set_result(result, false, 0, detail, err);
 }

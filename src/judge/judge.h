@@ -58,5 +58,7 @@ int judge_set_failure(struct tpo_judge_result *result, const char *why, struct t
 #define JUDGE_LARGEST_SCORE 1e15
 /* Sets a score and its detail; takes detail. */
 int judge_set_score(struct tpo_judge_result *result, double score, json_t *detail, struct tpo_error *err);
+/* The same of a result without a score, whose detail has the reason as "error" and more. */
+int judge_set_unscored(struct tpo_judge_result *result, json_t *detail, struct tpo_error *err);
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/memory.h"
 #include "judge/several.h"
 
@@ -78,9 +77,7 @@ static int take_result(const struct router *router, int judge, const struct tpo_
 {
   json_t *detail = several_detail(&router->several, judge, own, err);
   if (!detail) return TPO_E_MEMORY;
-  int status = judge_set_score(result, own->score, detail, err);
-  result->ok = own->ok;
-  return status;
+  return own->ok ? judge_set_score(result, own->score, detail, err) : judge_set_unscored(result, detail, err);
 }
 
 static int score_part(struct router *router, int judge, struct part *part, struct tpo_error *err)

@@ -14,9 +14,8 @@
  * "weight", by the sum of weight (raw - mean) / sd, and notes in each term its "scale" and "standardised",
  * what is weighted. From either, what judge/repetition.h noted is taken off. A judge's scale is the one
  * kept in the file at `path` and, when the file does not have it, that of these samples' scored rows (of a
- * sum those that all terms scored; sample standard deviation; 1 for fewer than two responses or equal scores),
- * which is then added to the file, atomically.
- * path NULL: nothing is read or kept. A route's scores that come from comparing a prompt's responses
+ * sum those that all terms scored; sample standard deviation; 1 for fewer than two responses or equal
+ * scores), which is then added to the file, atomically. path NULL: nothing is read or kept. A route's scores that come from comparing a prompt's responses
  * ("comparisons" in the judge's detail) mean something within the prompt only, and stay; as a sum's term
  * they are scaled as others are. Doing it again to the same samples changes nothing. Errors: the file is
  * not what this wrote (TPO_E_INPUT), can't be read or written, memory. */

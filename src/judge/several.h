@@ -24,8 +24,7 @@ int several_ask(struct several *several, int judge, const struct tpo_judge_item 
                 struct tpo_judge_result *results, struct tpo_error *err);
 /* What a judge made of a response, under its name: {"judge", "raw", "detail"}, or without a score
  * {"error", "judge"}, with "detail" where there is more than the reason, which stands on top, where all
- * judges have it. NULL with err set; a new
- * reference. */
+ * judges have it. A new reference; NULL with err set. */
 json_t *several_detail(const struct several *several, int judge, const struct tpo_judge_result *own,
                        struct tpo_error *err);
 /* Adds each judge's counts as "NAME.COUNT", by the kinds' names. Returns a negative number for lack of

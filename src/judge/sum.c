@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/memory.h"
 #include "judge/several.h"
 
@@ -58,13 +58,10 @@ static int set_result(const struct sum *sum, struct tpo_judge_result *result, st
   struct tpo_buf why = {0};
   if (!sum->failed) return judge_set_score(result, sum->score, json_pack("{s:o}", "terms", sum->terms), err);
   tpo_buf_printf(&why, "judge.terms, \"%s\": %s", sum->failed, sum->why ? sum->why : "no score");
-  int status = why.failed ? TPO_E_MEMORY : 0;
-  if (status == 0)
-    status = judge_set_score(result, 0, json_pack("{s:s, s:O}", "error", why.data, "terms", sum->terms), err);
+  json_t *detail = why.failed ? NULL : json_pack("{s:s, s:O}", "error", why.data, "terms", sum->terms);
   json_decref(sum->terms);
   tpo_buf_free(&why);
-  result->ok = false;
-  return status;
+  return judge_set_unscored(result, detail, err);
 }
 
 /* own: the first judge's result on the response; the next one's is n further on. */
