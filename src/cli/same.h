@@ -15,8 +15,9 @@ int check_same_start(const struct invocation *in, int status, struct tpo_error *
 /* This rank alone: a usage error where several ranks are to read what an option names and it is standard input,
  * a pipe or a folder. What isn't there fails when it is read. */
 int check_shared(const struct invocation *in, const char *option, const char *path, struct tpo_error *err);
-/* All ranks, which all have a path or all have none (check_same_start): the same for a file that is read, NULL: none. A rank other than 0 that doesn't have it contradicts nobody:
- * where all ranks need it, it fails when it reads it. */
+/* All ranks, which all have a path or all have none (check_same_start): the same for a file that is read, NULL:
+ * none. A rank other than 0 that doesn't have it contradicts nobody: where all ranks need it, it fails when it
+ * reads it. */
 int check_same_file(const struct invocation *in, const char *path, struct tpo_error *err);
 /* All ranks: a warning where they compute with different kernels (tpo_backend_kernels), since results then
  * differ. */

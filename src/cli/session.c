@@ -1,14 +1,13 @@
 /* Opens the backend and the session of a command that computes; cores are shared among a host's ranks. */
 #include "cli/session.h"
 
-#include "cli/same.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cores.h"
 #include "cli/masks.h"
+#include "cli/same.h"
 #include "config/keys.h"
 
 /* Threads of this rank, and who says so. All ranks, for some may be given theirs. */

@@ -63,10 +63,9 @@ const struct config_key config_keys[] = {
     INT("model.threads", model.threads, 0, 4096, "0",
         "Threads of each rank. 0: the least of the affinity mask's cores, shared by the ranks whose masks meet, the "
         "cgroups' quota of CPU time (rounded up), which the machine's ranks share, and `SLURM_CPUS_PER_TASK`."),
-    CHOICE(
-        "model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
-        "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
-        "Results of two of them differ in the last bits, so ranks on unlike CPUs are given one that all have."),
+    CHOICE("model.isa", model.isa, "auto|scalar|avx2|avx512|avx512_bf16", "auto",
+           "Instruction set that the CPU backend computes with; `auto` is the fastest that the CPU has. "
+           "Results of two of them differ in the last bits, so give ranks on unlike CPUs one that all have."),
 
     TEXT("template.bos", template_pieces.bos, NULL, "Text before the first message."),
     TEXT("template.system_prefix", template_pieces.system_prefix, NULL, "Text before a system message."),
@@ -185,8 +184,9 @@ const struct config_key config_keys[] = {
         "judge.repetition", judge.repetition, 0, 1000000, 0, "0",
         "Any judge: this times the share of repeated word sequences in the response is taken off its score, "
         "in the unit that scores are told in: standard deviations for judges `route` and `sum` under "
-        "`judge.standardise`, but for a route to a judge that compares; else the judge's own. Above 0 it stands in the place of the rule judge's own `judge.repetition_penalty`. What a judge "
-        "that compares tells of a couple, in validation and win rates, is left as it is."),
+        "`judge.standardise`, but for a route to a judge that compares; else the judge's own. Above 0 it stands in "
+        "the place of the rule judge's own `judge.repetition_penalty`. What a judge that compares tells of a couple, "
+        "in validation and win rates, is left as it is."),
     TEXT("judge.head", judge.head, NULL,
          "Judge `reward`: name of the score head's tensor in a sequence classification model. "
          "Not given: `score`, or what the model folder's configuration names."),

@@ -80,11 +80,10 @@ struct config_value {
 };
 /* A finite decimal number, and nothing else. */
 bool config_parse_number(const struct config_value *value, double *out);
-/* Stores a value into the field of `key`.
+/* Stores a value into the field of `key`, but for KEY_MAP, KEY_VERDICTS and KEY_TERMS, which are read from a tree.
  * On failure 0 is not returned and *problem says what was expected. */
-int config_store(
-    struct tpo_config *config, int key, const struct config_value *values, int n_values,
-    struct tpo_buf *problem); /* not KEY_MAP, KEY_VERDICTS and KEY_TERMS, which are read from a tree */
+int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
+                 struct tpo_buf *problem);
 /* Sets the field to the table's default and forgets its origin. */
 void config_reset(struct tpo_config *config, int key);
 void config_release(struct tpo_config *config, int key); /* frees what the field owns */

@@ -59,7 +59,7 @@ static json_t *number(double x, const struct config_value *value)
 static json_t *read_scalar(struct reading *in, const struct tree_node *node)
 {
   double x;
-  const struct config_value value = {.text = node->text, .len = node->len, .plain = node->plain};
+  const struct config_value value = tree_value(node);
   if (!node->plain) return json_stringn(node->text, node->len);
   if (tree_is_null(node)) return json_null();
   if (strcmp(node->text, "true") == 0) return json_true();

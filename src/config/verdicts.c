@@ -44,9 +44,8 @@ static bool read_is(const struct tree_node *node, struct tpo_verdict_label *labe
 
 static bool read_weight(const struct tree_node *node, struct tpo_verdict_label *label)
 {
-  struct config_value value = {0};
   if (node->kind != TREE_SCALAR || !node->plain) return false;
-  value = (struct config_value){.text = node->text, .len = node->len, .plain = true};
+  const struct config_value value = tree_value(node);
   return config_parse_number(&value, &label->weight);
 }
 

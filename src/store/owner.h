@@ -16,8 +16,7 @@ struct owner_pace {
   double period; /* between two heartbeats */
   double watch;  /* so long a heartbeat that doesn't move is watched before the folder is taken over */
   double settle; /* after taking over, until it is certain that no other did at the same moment */
-  bool
-      locked; /* the caller holds a lock of the folder's that other processes of this host, at least, respect */
+  bool locked;   /* the caller holds a lock of the folder's, which other processes of this host respect */
 };
 #define OWNER_PERIOD 5.
 #define OWNER_WATCH 20.

@@ -61,9 +61,9 @@ struct http_told {
    * without key; "" for an empty body. */
   char text[HTTP_TEXT];
   int status; /* 400 to 599, which the error's own code or type stands for; 0: none that is known */
-  char
-      field[64]; /* of the request, which the error names as the one it is about, maybe with what is within it
-                     ("reasoning.effort"); "": none */
+  /* Of the request, which the error names as the one it is about, maybe with what is within it
+   * ("reasoning.effort"); "": none. */
+  char field[64];
 };
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told);
 /* What to do about a request that was refused as `told` says: false and "" where it names no field of ours. */

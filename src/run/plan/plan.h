@@ -1,5 +1,4 @@
-/* What a run would take: gathered by plan.c, sizes.c and memory.c, told by
- * text.c. Rank 0 alone. Counts are
+/* What a run would take: gathered by plan.c, sizes.c and memory.c, told by text.c. Rank 0 alone. Counts are
  * doubles: products of settings may be beyond 64 bits, and nothing here needs the last digit. */
 #ifndef TPO_RUN_PLAN_PLAN_H
 #define TPO_RUN_PLAN_PLAN_H
