@@ -44,7 +44,7 @@ size_t tpo_memory_available(void)
   while (fgets(line, sizeof line, file))
     if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
   fclose(file);
-  size_t machine = (size_t)kib * 1024, own = memory_limit_room("/proc/self/cgroup", "/sys/fs/cgroup");
+  size_t machine = (size_t)kib * 1024, own = memory_limit_room("/");
   if (own == 0) own = 1; /* 0 says that nobody knows */
   return own < machine ? own : machine;
 }

@@ -5,9 +5,8 @@
 #include <stddef.h>
 
 /* Bytes that may still be taken before the tightest limit of the process's groups and those above them is
- * met, counting file pages as free, which the kernel gives back first; SIZE_MAX: no limit is set. groups: the
- * file that lists the process's groups ("/proc/self/cgroup"); mount: where groups are mounted
- * ("/sys/fs/cgroup"), of either version. */
-size_t memory_limit_room(const char *groups, const char *mount);
+ * met, counting file pages as free, which the kernel gives back first; SIZE_MAX: no limit is set. root: the
+ * folder that proc and sys are in, "/" but in tests. */
+size_t memory_limit_room(const char *root);
 
 #endif

@@ -10,8 +10,9 @@
 
 void tpo_host_name(char out[TPO_HOST_NAME])
 {
-  memset(out, 0, TPO_HOST_NAME);
-  if (gethostname(out, TPO_HOST_NAME - 1) < 0 || !*out) strcpy(out, "unknown");
+  char name[TPO_HOST_NAME] = "";
+  bool told = gethostname(name, sizeof name - 1) == 0 && *name;
+  strcpy(out, told ? name : "unknown");
 }
 
 /* Behind the process's name in brackets, which may hold anything, the state is the first field and the start the

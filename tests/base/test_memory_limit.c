@@ -22,11 +22,10 @@ static void put(const char *name, const char *text)
 
 static size_t room(const char *groups)
 {
-  char list[64], mount[64];
-  put("groups", groups);
-  snprintf(list, sizeof list, "%s/groups", root);
-  snprintf(mount, sizeof mount, "%s/mount", root);
-  return memory_limit_room(list, mount);
+  put("proc/self/cgroup", groups);
+  put("proc/self/mountinfo", "30 20 0:27 / /mount rw - cgroup2 cgroup2 rw\n"
+                             "31 20 0:28 / /mount/memory rw - cgroup cgroup rw,cpu,memory\n");
+  return memory_limit_room(root);
 }
 
 static int begin(void **state)
@@ -96,7 +95,7 @@ static void without_a_limit_that_can_be_read_there_is_none(void **state)
   put("mount/job/memory.current", "5000\n");
   assert_true(room("0::/job\n") == SIZE_MAX);
   assert_true(room("no line of groups\n5:memory\n") == SIZE_MAX);
-  assert_true(memory_limit_room("/nowhere/groups", "/nowhere") == SIZE_MAX);
+  assert_true(memory_limit_room("/nowhere") == SIZE_MAX);
 }
 
 int main(void)
