@@ -20,12 +20,23 @@
 struct ask_question {
   const char *system; /* NULL: none */
   const char *user;
+  /* What the model said to that, and what it is asked next; both NULL: nothing yet. */
+  const char *answered, *follow_up;
+  /* How many of the likeliest first tokens are asked for with their log-probabilities; 0: none. Only a server
+   * tells them, and not every one. */
+  int top_tokens;
+};
+struct ask_token {
+  char *text;     /* free() */
+  double logprob; /* natural log */
 };
 struct ask_answer {
   bool ok;
-  bool cut_off;      /* ok: a limit on tokens ended the answer before the model did */
-  char *text;        /* the answer with its thoughts, or why there is none; free() */
-  const char *limit; /* the key that limits the tokens, for messages; static; NULL: judge.max_tokens */
+  bool cut_off;          /* ok: a limit on tokens ended the answer before the model did */
+  char *text;            /* the answer with its thoughts, or why there is none; free() */
+  const char *limit;     /* the key that limits the tokens, for messages; static; NULL: judge.max_tokens */
+  struct ask_token *top; /* [n_top] of the first token, likeliest first; free(), as ask_answer_clear does */
+  int n_top;             /* 0: they weren't asked for, or aren't told */
 };
 
 struct ask_chat {

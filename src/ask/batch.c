@@ -46,7 +46,7 @@ int ask_batch_add(struct ask_batch *b, char *question, struct ask_place place, s
 {
   if (!question) return tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge");
   b->places[b->n] = place;
-  b->questions[b->n++] = (struct ask_question){b->system, question};
+  b->questions[b->n++] = (struct ask_question){.system = b->system, .user = question};
   return b->n < ASK_AT_ONCE ? 0 : ask_batch_run(b, err);
 }
 

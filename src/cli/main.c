@@ -12,6 +12,7 @@
 
 #include "base/lost_map.h"
 #include "cli/cli.h"
+#include "cli/eval/eval.h"
 #include "cli/same.h"
 
 static const struct command *const commands[] = {
@@ -27,16 +28,49 @@ static void print_help(void)
          "usage: tpo COMMAND [options]     alone, or under mpirun or srun\n\ncommands:\n",
          tpo_version());
   for (int i = 0; i < n_commands; i++) printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+  printf("  %-12s %s\n", "eval", "evaluations; `tpo eval --help` lists them");
   printf(
       "\n`tpo COMMAND --help` shows a command's options; `tpo --version` what this program was built with.\n"
       "New here? `launch/quickstart` installs what is needed and runs two iterations on a small model.\n");
 }
 
-static const struct command *find_command(const char *name)
+static void print_eval_help(void)
 {
-  for (int i = 0; i < n_commands; i++)
-    if (strcmp(commands[i]->name, name) == 0) return commands[i];
+  printf("usage: tpo eval EVALUATION [options]     alone, or under mpirun or srun\n\nevaluations:\n");
+  for (int i = 0; eval_commands[i]; i++)
+    printf("  %-12s %s\n", strchr(eval_commands[i]->name, ' ') + 1, eval_commands[i]->summary);
+  printf("\n`tpo eval EVALUATION --help` shows the options of one.\n");
+}
+
+static const struct command *find_eval(const char *name)
+{
+  for (int i = 0; eval_commands[i]; i++)
+    if (strcmp(strchr(eval_commands[i]->name, ' ') + 1, name) == 0) return eval_commands[i];
   return NULL;
+}
+
+/* *n_words of the command line name it; NULL, with err: there is none. */
+static const struct command *find_command(int argc, char **argv, int *n_words, struct tpo_error *err)
+{
+  const char *name = argv[1];
+  bool is_eval = strcmp(name, "eval") == 0;
+  const struct command *found = is_eval && argc > 2 ? find_eval(argv[2]) : NULL;
+  *n_words = is_eval ? 2 : 1;
+  for (int i = 0; i < n_commands && !found; i++)
+    if (strcmp(commands[i]->name, name) == 0) found = commands[i];
+  if (found) return found;
+  if (!is_eval)
+    tpo_fail(err, TPO_E_USAGE, "'%s' is not a command; `tpo --help` lists them", name);
+  else if (argc < 3)
+    tpo_fail(err, TPO_E_USAGE, "an evaluation is missing behind eval; `tpo eval --help` lists them");
+  else
+    tpo_fail(err, TPO_E_USAGE, "'%s' is not an evaluation; `tpo eval --help` lists them", argv[2]);
+  return NULL;
+}
+
+static bool asks_for_help(const char *word)
+{
+  return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
 }
 
 static int exit_status(int status)
@@ -171,19 +205,22 @@ int main(int argc, char **argv)
 {
   fill_standard_streams();
   signal(SIGPIPE, SIG_IGN); /* a reader that left is told as an error, like a full disk */
-  if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-      strcmp(argv[1], "help") == 0) {
+  if (argc < 2 || asks_for_help(argv[1])) {
     if (is_first_rank()) print_help();
     return argc < 2 ? 2 : finish_printing();
+  }
+  if (argc == 3 && strcmp(argv[1], "eval") == 0 && asks_for_help(argv[2])) {
+    if (is_first_rank()) print_eval_help();
+    return finish_printing();
   }
   if (strcmp(argv[1], "--version") == 0) {
     if (is_first_rank()) print_version();
     return finish_printing();
   }
   struct tpo_error err = {0};
-  const struct command *command = find_command(argv[1]);
+  int n_words;
+  const struct command *command = find_command(argc, argv, &n_words, &err);
   if (!command) {
-    tpo_fail(&err, TPO_E_USAGE, "'%s' is not a command; `tpo --help` lists them", argv[1]);
     if (is_first_rank()) fprintf(stderr, "tpo: %s\n", err.message);
     return 2;
   }
@@ -193,7 +230,7 @@ int main(int argc, char **argv)
   /* Commands that compute end at their next safe point; what only
    * reads, prints or waits for input just ends. */
   if (command->needs_comm) tpo_interrupt_install();
-  int status = options_parse(&in, argc - 2, argv + 2, &err);
+  int status = options_parse(&in, argc - 1 - n_words, argv + 1 + n_words, &err);
   if (status == 0 && in.help) {
     if (is_first_rank()) options_help(command);
     tpo_config_free(&in.config);

@@ -1,0 +1,6 @@
+/* The evaluations that there are. */
+#include "cli/eval/eval.h"
+
+const struct command *const eval_commands[] = {
+    NULL,
+};

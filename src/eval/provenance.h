@@ -1,0 +1,22 @@
+/* Where the numbers of an evaluation come from: the files, model, judge and settings, in the result itself.
+ *
+ *   json_t *result = json_pack("{s:s, s:f}", "evaluation", "gsm8k", "accuracy", accuracy);
+ *   json_t *provenance = eval_provenance(session, &err);
+ *   eval_provenance_file(provenance, "prompts", path, &err);
+ *   json_object_set_new(result, "provenance", provenance); */
+#ifndef TPO_EVAL_PROVENANCE_H
+#define TPO_EVAL_PROVENANCE_H
+
+#include <jansson.h>
+#include "tpo/steps.h"
+
+/* {"tpo_version", "created", "seed", "ranks", "files": []}; NULL when memory is short. "created" is
+ * SOURCE_DATE_EPOCH's where that is set. */
+json_t *eval_provenance(const struct tpo_session *session, struct tpo_error *err);
+/* Adds {"name", "path", "size", "hash"} to its files; "-", standard input, has no hash. */
+int eval_provenance_file(json_t *provenance, const char *name, const char *path, struct tpo_error *err);
+/* Sets "model": {"path", "hash"}, "thought" and "sampling". */
+int eval_provenance_policy(json_t *provenance, const struct tpo_session *session,
+                           const struct tpo_policy *policy, struct tpo_error *err);
+
+#endif
