@@ -36,9 +36,14 @@ static void put_head(struct tpo_buf *out)
 
 static void put_navigation(struct tpo_buf *out, const struct tpo_buf *body)
 {
-  static const char *const parts[][2] = {{"iterations", "Iterations"}, {"charts", "Charts"},
-                                         {"samples", "Samples"},       {"validation", "Validation answers"},
-                                         {"notes", "Not shown"},       {"configuration", "Configuration"}};
+  static const char *const parts[][2] = {{"iterations", "Iterations"},
+                                         {"charts", "Charts"},
+                                         {"groups", "By kind of instruction"},
+                                         {"thoughts", "Kinds of thought"},
+                                         {"samples", "Samples"},
+                                         {"validation", "Validation answers"},
+                                         {"notes", "Not shown"},
+                                         {"configuration", "Configuration"}};
   tpo_buf_puts(out, "<nav class=\"top\" aria-label=\"Parts of this page\">\n");
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
     char opening[64];
@@ -57,6 +62,8 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
     part_result(&body, report);
     part_table(&body, report);
     part_charts(&body, report);
+    part_groups(&body, report);
+    part_thoughts(&body, report);
     tpo_buf_append(&body, samples.data, samples.len);
     part_validation(&body, report);
     part_configuration(&body, report);
