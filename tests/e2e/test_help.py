@@ -11,6 +11,7 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
+    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--save"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},
