@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+import scripted
+
 DATA = pathlib.Path(os.environ.get("TPO_TEST_DATA", "")) / "arena_hard"
 needs_data = pytest.mark.skipif("TPO_TEST_DATA" not in os.environ, reason="TPO_TEST_DATA is not set")
 
@@ -66,6 +68,33 @@ def test_a_folder_draws_all_models_together(tpo, tmp_path):
     assert [pathlib.Path(f["path"]).name for f in result["provenance"]["files"]] == ["high.tsv", "low.tsv"]
 
 
+def write_questions(path, n):
+    lines = [{"question_id": f"q{i}", "category": "arena-hard-v0.1", "turns": [{"content": f"Question {i}?"}]} for i in range(n)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_models_answers_are_written_as_published(tpo, tmp_path):
+    """Thoughts stay out of them; two ranks write what one does."""
+    model = scripted.make(tmp_path / "model-1B", ["<T>", "secret", "<R>", "An answer."])
+    (tmp_path / "t.yaml").write_text("prompt: 'Think. {instruction}'\nthought_marker: '<T>'\nresponse_marker: '<R>'\n")
+    questions = write_questions(tmp_path / "question.jsonl", 5)
+    draw = ["--model", model, "--prompts", questions, "--thought", tmp_path / "t.yaml", "--max-tokens", 12]
+    env = {"SOURCE_DATE_EPOCH": "7"}
+    result = arena(tpo, *draw, "--out", tmp_path / "a.jsonl", env=env)
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["question_id"] for row in rows] == [f"q{i}" for i in range(5)]
+    for row in rows:
+        assert sorted(row) == ["answer_id", "choices", "model_id", "question_id", "tstamp"]
+        assert (row["model_id"], row["tstamp"]) == ("model-1B", 7)
+        assert row["choices"] == [{"index": 0, "turns": [{"content": "An answer.", "token_len": 1}]}]
+    assert len({row["answer_id"] for row in rows}) == 5
+    assert (result["n"], result["avg_tokens"], result["unparsed"]) == (5, 1, 0)
+    assert not (tmp_path / "a.jsonl.journal").exists()
+    arena(tpo, *draw, "--save", tmp_path / "saved", "--name", "model-1B", ranks=2, env=env)
+    assert (tmp_path / "saved" / "answers.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+
+
 def test_battles_without_end(tpo, tmp_path):
     result = arena(tpo, "--games", games(tmp_path / "m.tsv", [("a", "A>>B", "")]))
     assert (result["score"], result["lower"], result["upper"], result["elo"]) == (0, 0, 0, None)
@@ -77,6 +106,9 @@ def test_battles_without_end(tpo, tmp_path):
 @pytest.mark.parametrize("args, code, words, ranks", [(*bad, 0) for bad in [
     ([], 2, ["--battles", "--games"]), (["--games", "m.tsv", "--battles", "m.tsv"], 2, ["one of"]),
     (["--games", "m.tsv", "--bootstrap", "0"], 2, ["--bootstrap", "from 1"]), (["--games", "m.tsv", "--bootstrap", "-1"], 2, ["--bootstrap"]),
+    (["--games", "m.tsv", "--model", "x"], 2, ["--model goes with"]), (["--model", "x", "--out", "o"], 2, ["--prompts"]),
+    (["--model", "x", "--prompts", "m.tsv"], 2, ["--out FILE or --save DIR"]),
+    (["--model", "x", "--prompts", "m.tsv", "--out", "m.tsv"], 2, ["that is read"]),
     (["--games", "missing.tsv"], 2, ["missing.tsv"]), (["--battles", "m.tsv"], 1, ["m.tsv:2", '"winner" is missing', '"game1"']),
     (["--games", "m.tsv", "--anchor", "m"], 1, ["m.tsv:2", "is the baseline"]),
     (["--battles", "b.jsonl", "--anchor", "z"], 2, ["baseline z", "x, y"]), (["--games", "empty"], 1, ["holds no file"])]] +

@@ -11,7 +11,8 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
-    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--save"],
+    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
+                   "--save"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

@@ -1,10 +1,10 @@
 /* `tpo eval arena`: Arena-Hard v0.1. */
 #include "cli/eval/arena.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "cli/same.h"
-#include "eval/arena/read.h"
-#include "eval/arena/score.h"
-#include "eval/provenance.h"
 
 static const struct option options[] = {
     {"--battles", 0, "F", NULL,
@@ -16,104 +16,112 @@ static const struct option options[] = {
     {"--anchor", 0, "NAME", NULL,
      "the baseline's name (default: baseline, or the model_a that takes part in all battles)"},
     {"--bootstrap", 0, "N", NULL, "rounds that intervals come from (default 100)"},
+    OPTION_MODEL,
+    {"--prompts", 'p', "FILE", NULL,
+     "the questions, upstream's question.jsonl or instructions as of tpo generate"},
+    {"--out", 'o', "FILE", NULL, "with --model: its answers, upstream's JSON Lines"},
+    {"--name", 0, "NAME", NULL, "what the model is called in them (default: its path's last part)"},
+    OPTIONS_DRAW,
     OPTION_SAVE,
     OPTION_END,
 };
 
-struct telling {
-  const struct tpo_session *session;
-  double rounds;
-};
-
-static void tell_rounds(void *arg, double share)
+/* "models/a-8B.gguf" is called "a-8B". */
+static void choose_name(const struct invocation *in, char out[256])
 {
-  const struct telling *telling = arg;
-  struct tpo_progress at = {.phase = "drawing battles",
-                            .unit = "rounds",
-                            .done = share * telling->rounds,
-                            .total = telling->rounds};
-  tpo_session_tell(telling->session, &at);
+  const char *given = option_value(in, "--name"), *path = given ? given : in->config.model.path;
+  size_t len = strlen(path);
+  while (!given && len > 1 && path[len - 1] == '/') len--;
+  size_t from = len;
+  while (!given && from > 0 && path[from - 1] != '/') from--;
+  if (given) from = 0;
+  if (!given && len > from + 5 && strncmp(path + len - 5, ".gguf", 5) == 0) len -= 5;
+  if (!given && len > from + 3 && strncmp(path + len - 3, ".h5", 3) == 0) len -= 3;
+  snprintf(out, 256, "%.*s", (int)(len - from), path + from);
 }
 
-json_t *arena_result(const struct cli_session *s, const struct arena_battles *battles,
-                     const struct arena_request *request, struct tpo_error *err)
+static int read_draw(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  const struct tpo_session *session = &s->session;
-  struct telling telling = {session, (double)request->rounds};
-  const struct tpo_watch watch = {tell_rounds, &telling};
-  const struct arena_rounds rounds = {(size_t)request->rounds, session->config->seed, &watch};
-  size_t baseline;
-  if (arena_find_baseline(battles, request->anchor, &baseline, err) < 0) return NULL;
-  json_t *result = arena_score(battles, baseline, &rounds, err);
-  json_t *provenance = result ? eval_provenance(session, err) : NULL;
-  if (provenance && json_object_set_new(result, "provenance", provenance) == 0) return result;
-  if (provenance) tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
-  json_decref(result);
-  return NULL;
+  const char *model, *out = option_value(in, "--out");
+  r->resume = option_value(in, "--resume") != NULL;
+  int status = require_model(in, &model, err);
+  if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
+  if (status == 0) status = check_shared(in, "--prompts", r->prompts, err);
+  if (status < 0) return status;
+  if (!out && !option_value(in, "--save"))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo eval arena: --model goes with --out FILE or --save DIR, where its answers go");
+  if (out && (strcmp(out, "-") == 0 || (size_t)snprintf(r->out, sizeof r->out, "%s", out) >= sizeof r->out))
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --out: expected a file's name");
+  choose_name(in, r->name);
+  if (!*r->name) return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --name is empty");
+  return check_config(in, TPO_CHECK_SAMPLING, err);
 }
 
-/* The files that the battles are from. */
-static int add_files(json_t *provenance, const char *name, const struct arena_battles *battles,
-                     struct tpo_error *err)
+/* What is said of drawing means nothing where battles are there. */
+static int check_unasked(const struct invocation *in, struct tpo_error *err)
 {
-  const json_t *path;
-  size_t i;
-  int status = 0;
-  json_array_foreach(battles->files, i, path) if (status == 0) status =
-      eval_provenance_file(provenance, name, json_string_value(path), err);
-  return status;
+  static const char *const asked[] = {"--model", "--prompts", "--out", "--name", "--resume"};
+  for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+    if (option_value(in, asked[i]))
+      return tpo_fail(err, TPO_E_USAGE,
+                      "tpo eval arena: %s goes with a model that answers, not with --battles and --games",
+                      asked[i]);
+  return 0;
 }
 
-/* Rank 0. */
-static int reckon(struct cli_session *s, const struct invocation *in, const struct arena_request *request,
-                  struct tpo_error *err)
+static int read_request(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  const char *path = request->battles ? request->battles : request->games;
-  enum arena_file kind = request->battles ? ARENA_BATTLES_FILE : ARENA_GAMES_FILE;
-  struct arena_battles battles = {0};
-  json_t *result = NULL;
-  int status = arena_read(&battles, kind, path, request->anchor, err);
-  if (status == 0 && !(result = arena_result(s, &battles, request, err))) status = err->code;
-  progress_end(&s->bar);
-  if (status == 0)
-    status = add_files(json_object_get(result, "provenance"), request->battles ? "battles" : "games",
-                       &battles, err);
-  arena_battles_free(&battles);
-  if (status == 0) return eval_finish(in, result, err);
-  json_decref(result);
-  return status;
-}
-
-static int read_request(const struct invocation *in, struct arena_request *r, struct tpo_error *err)
-{
+  const char *model = in->config.model.path;
   *r = (struct arena_request){.battles = option_value(in, "--battles"),
                               .games = option_value(in, "--games"),
                               .anchor = option_value(in, "--anchor")};
+  bool draws = !r->battles && !r->games && model && *model;
   int status = option_int(in, "--bootstrap", 1, 1000000, 100, &r->rounds, err);
-  if (status == 0 && !r->battles == !r->games)
-    status = tpo_fail(err, TPO_E_USAGE, "tpo eval arena: expected one of --battles F and --games F");
-  return status;
+  if (status < 0) return status;
+  if (draws) return read_draw(in, r, err);
+  if (!r->battles == !r->games)
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: expected one of --battles F, --games F and --model M");
+  return check_unasked(in, err);
+}
+
+/* All ranks. */
+static int check_files(struct invocation *in, struct arena_request *r, struct tpo_error *err)
+{
+  char save[4096];
+  int status = eval_save_path(in, "answers.jsonl", save, err);
+  if (status < 0 || !r->prompts) return status;
+  if (!*r->out) memcpy(r->out, save, sizeof save);
+  status = check_output(in, "--out", r->out, r->prompts, err);
+  if (status == 0) status = check_same_file(in, r->prompts, err);
+  return status < 0 ? status : check_journal(in, r->out, r->resume, "finished answers", r->journal, err);
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   struct arena_request request;
-  char save[4096];
+  json_t *result = NULL;
   int status = agree_on_usage(in, read_request(in, &request, err), err);
-  if (status == 0) status = eval_save_path(in, "arena.json", save, err);
+  if (status == 0) status = check_files(in, &request, err);
   if (status < 0) return status;
-  cli_session_open_plain(&s, in);
-  if (cli_first_rank(&s)) status = reckon(&s, in, &request, err);
-  status = tpo_comm_agree(s.session.comm, status, err);
+  bool draws = request.prompts != NULL;
+  if (!draws)
+    cli_session_open_plain(&s, in);
+  else if ((status = cli_session_open(&s, in, err)) < 0)
+    return status;
+  status = (draws ? arena_draw : arena_reckon)(&s, &request, &result, err);
+  if (status == 0 && cli_first_rank(&s)) status = eval_finish(in, json_incref(result), err);
+  status = tpo_comm_agree(in->comm, status, err);
+  json_decref(result);
   cli_session_close(&s);
-  return status;
+  return draws ? tell_to_resume(status, err) : status;
 }
 
 const struct command cmd_eval_arena = {
     .name = "eval arena",
     .arguments = "",
-    .summary = "Arena-Hard: scores and intervals from a judge's games",
+    .summary = "Arena-Hard: a model's answers, scores and intervals from a judge's games",
     .options = options,
     .needs_comm = true,
     .run = run,
