@@ -3,5 +3,6 @@
 
 const struct command *const eval_commands[] = {
     &cmd_eval_alpaca,
+    &cmd_eval_arena,
     NULL,
 };
