@@ -130,30 +130,32 @@ bool check_parse_number(struct span text, double *number)
   return text.len > 0 && scan_number(text, 0, number) == text.len && isfinite(*number);
 }
 
-/* The last number in the text; digits inside words ("b2b") are none. */
+bool check_next_number(struct span text, size_t *at, double *number)
+{
+  while (*at < text.len) {
+    size_t next = *at;
+    bool begins = is_digit_at(text, *at) || strchr("-+$.", text.text[*at]);
+    size_t end = begins ? scan_number(text, *at, number) : *at;
+    if (end > *at) {
+      *at = end;
+      return true;
+    }
+    bool in_word = text_is_word(text_next(text, &next));
+    *at = next;
+    while (in_word && *at < text.len) { /* the rest of a word */
+      in_word = text_is_word(text_next(text, &next));
+      if (in_word) *at = next;
+    }
+  }
+  return false;
+}
+
+/* The last number in the text. */
 static bool last_number(struct span text, double *number)
 {
+  size_t at = 0;
   bool found = false;
-  for (size_t at = 0; at < text.len;) {
-    size_t end = at, next = at;
-    if ((text.text[at] >= '0' && text.text[at] <= '9') || strchr("-+$.", text.text[at]))
-      end = scan_number(text, at, number);
-    if (end > at) {
-      found = true;
-      at = end;
-      continue;
-    }
-    if (!text_is_word(text_next(text, &next))) {
-      at = next;
-      continue;
-    }
-    while (next < text.len) { /* the rest of a word */
-      at = next;
-      if (!text_is_word(text_next(text, &next))) break;
-      at = next;
-    }
-    if (next >= text.len) break;
-  }
+  while (check_next_number(text, &at, number)) found = true;
   return found && isfinite(*number);
 }
 

@@ -58,6 +58,9 @@ int check_run(const json_t *check, const char *instruction, const char *response
 json_t *checks_of_meta(const char *meta, struct tpo_error *err);
 /* Whether text is one number and nothing else: sign, "$", thousands separators, decimals, exponent. */
 bool check_parse_number(struct span text, double *number);
+/* The next number at or after *at, which moves behind it; digits inside words ("b2b") are none. One that is too
+ * long or too large to tell is NaN or infinite. */
+bool check_next_number(struct span text, size_t *at, double *number);
 
 check_function check_words, check_sentences, check_paragraphs, check_first_word; /* check_length.c */
 check_function check_bullets, check_constrained, check_highlights, check_sections, check_json, check_title,

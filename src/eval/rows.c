@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -36,22 +37,16 @@ static int hand_on(struct reader *r, json_t *fields, struct tpo_error *err)
   return status;
 }
 
-static int parse_failed(const struct reader *r, const struct tpo_error *err)
-{
-  (void)r;
-  return err->code < 0 ? err->code : TPO_E_INPUT;
-}
-
 static int read_array(struct reader *r, struct tpo_error *err)
 {
   json_t *all = tpo_json_parse(r->at, (size_t)(r->end - r->at), r->path, err), *item;
   size_t i;
-  int status = all ? 0 : parse_failed(r, err);
+  int status = all ? 0 : err->code;
   json_array_foreach(all, i, item)
   {
     snprintf(r->place, sizeof r->place, "%.440s, record %zu", r->path, i + 1);
     status = hand_on(r, json_incref(item), err);
-    if (status < 0) break;
+    if (status != 0) break;
   }
   json_decref(all);
   return status;
@@ -73,7 +68,7 @@ static int read_json_lines(struct reader *r, struct tpo_error *err)
     if (is_blank(line, end)) continue;
     set_place(r, r->line);
     json_t *fields = tpo_json_parse(line, (size_t)(end - line), r->place, err);
-    status = fields ? hand_on(r, fields, err) : parse_failed(r, err);
+    status = fields ? hand_on(r, fields, err) : err->code;
   }
   return status;
 }
@@ -91,7 +86,8 @@ static int read_quoted(struct reader *r, struct tpo_buf *cell, struct tpo_error 
   }
   if (r->at == r->end) return tpo_fail(err, TPO_E_INPUT, "%s: a quote is not closed", r->place);
   r->at++;
-  if (r->at < r->end && *r->at != r->separator && *r->at != '\n' && *r->at != '\r')
+  if (r->at < r->end && *r->at == '\r' && (r->at + 1 == r->end || r->at[1] == '\n')) r->at++;
+  if (r->at < r->end && *r->at != r->separator && *r->at != '\n')
     return tpo_fail(err, TPO_E_INPUT, "%s: text behind a closing quote", r->place);
   return 0;
 }
@@ -123,7 +119,8 @@ static int read_cells(struct reader *r, json_t *cells, struct tpo_error *err)
     json_t *value = status < 0 || cell.len == 0 ? json_null() : json_stringn(cell.data, cell.len);
     if (status == 0 && (cell.failed || json_array_append_new(cells, value) < 0))
       status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
-    if (r->at < r->end && *r->at == '\r') r->at++;
+    if (status == 0 && json_array_size(cells) > EVAL_ROWS_COLUMNS)
+      status = tpo_fail(err, TPO_E_INPUT, "%s: more than %d cells", r->place, EVAL_ROWS_COLUMNS);
     more = r->at < r->end && *r->at == r->separator;
     if (r->at < r->end) r->line += *r->at++ == '\n';
   }
@@ -149,24 +146,42 @@ static int take_cells(struct reader *r, const json_t *cells, struct tpo_error *e
 /* pandas' CSVs begin with a column without a name: the row's number, called "" here. */
 static int check_header(struct reader *r, struct tpo_error *err)
 {
-  json_t *name;
+  json_t *seen = json_object(), *name;
   size_t i;
+  int status = 0;
   json_array_foreach(r->header, i, name)
   {
     if (json_is_null(name)) json_array_set_new(r->header, i, json_string(""));
     const char *text = json_string_value(json_array_get(r->header, i));
-    for (size_t j = 0; j < i; j++)
-      if (strcmp(json_string_value(json_array_get(r->header, j)), text) == 0)
-        return tpo_fail(err, TPO_E_INPUT, "%s: two columns are named \"%s\"", r->place, text);
+    if (json_object_get(seen, text))
+      status = tpo_fail(err, TPO_E_INPUT, "%s: two columns are named \"%.60s\"", r->place, text);
+    else if (json_object_set_new(seen, text, json_null()) < 0)
+      status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place);
+    if (status < 0) break;
   }
-  return 0;
+  json_decref(seen);
+  return status;
+}
+
+static bool is_named(const char *path, const char *ending)
+{
+  size_t len = strlen(path), n = strlen(ending);
+  if (len > 3 && strcasecmp(path + len - 3, ".gz") == 0) len -= 3;
+  return len >= n && strncasecmp(path + len - n, ending, n) == 0;
+}
+
+/* By the header's line; where that has neither a tab nor a comma, by the file's name. */
+static char separator_of(const struct reader *r)
+{
+  const char *newline = memchr(r->at, '\n', (size_t)(r->end - r->at));
+  size_t len = (size_t)((newline ? newline : r->end) - r->at);
+  if (memchr(r->at, '\t', len) || is_named(r->path, ".tsv")) return '\t';
+  return memchr(r->at, ',', len) || is_named(r->path, ".csv") ? ',' : '\t';
 }
 
 static int read_columns(struct reader *r, struct tpo_error *err)
 {
-  const char *newline = memchr(r->at, '\n', (size_t)(r->end - r->at));
-  size_t first = (size_t)((newline ? newline : r->end) - r->at);
-  r->separator = memchr(r->at, '\t', first) || !memchr(r->at, ',', first) ? '\t' : ',';
+  r->separator = separator_of(r);
   int status = 0;
   while (r->at < r->end && status == 0) {
     set_place(r, r->line);
@@ -250,6 +265,19 @@ static int find(const struct eval_row *row, const char *name, const json_t **out
   return TPO_E_INPUT;
 }
 
+/* Decimal and finite, or "nan"; strtod takes more: white space before it, hexadecimal, infinities. */
+static bool number_of(const char *text, double *out)
+{
+  char *end;
+  if (strcasecmp(text, "nan") == 0) {
+    *out = NAN;
+    return true;
+  }
+  if (!*text || text[strspn(text, "+-.0123456789eE")]) return false;
+  *out = strtod(text, &end);
+  return !*end && isfinite(*out);
+}
+
 int eval_row_number(const struct eval_row *row, const char *name, double *out, struct tpo_error *err)
 {
   const json_t *value;
@@ -258,11 +286,9 @@ int eval_row_number(const struct eval_row *row, const char *name, double *out, s
   *out = json_is_null(value) ? NAN : json_number_value(value);
   if (json_is_null(value) || json_is_number(value)) return 0;
   const char *text = json_string_value(value);
-  char *end = NULL;
-  if (text && *text) *out = strtod(text, &end);
-  if (end && !*end && strcspn(text, " \t\r\n\v\fxX") == strlen(text)) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %.60s; expected a number", row->place, name,
-                  text ? text : "no number");
+  if (!text) return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\": expected a number", row->place, name);
+  if (strlen(text) == json_string_length(value) && number_of(text, out)) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is \"%.60s\"; expected a number", row->place, name, text);
 }
 
 int eval_row_text(const struct eval_row *row, const char *name, const char **out, struct tpo_error *err)

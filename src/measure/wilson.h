@@ -1,10 +1,11 @@
-/* Wilson's interval for a share (1927, "Probable inference, the law of succession, and statistical
- * inference"), at 95 %. */
+/* Wilson's interval of a share, which keeps within 0 and 1 and has a width where the share is one of them. */
 #ifndef TPO_MEASURE_WILSON_H
 #define TPO_MEASURE_WILSON_H
 
-/* The share successes / n lies within [*lower, *upper]; successes may be a fraction, as ties that count half
- * make it. NaN where n is 0. */
+#define WILSON_Z 1.959964 /* 95 % of a normal distribution lie within so many standard deviations */
+
+/* Of successes among n trials, which may be halves (a tie is half a success): Wilson 1927, Probable inference,
+ * without correction for continuity. NaN of no trials. */
 void wilson_interval(double successes, double n, double *lower, double *upper);
 
 #endif
