@@ -11,7 +11,8 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
-    "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
+    "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save", "--model", "--prompts", "--out", "--outputs",
+                    "--baseline", "--judge", "--both-positions", "--annotations-out"],
     "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
 }
