@@ -13,7 +13,7 @@ COMMANDS = {
     "score": ["--judge", "--dtype"],
     "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save", "--model", "--prompts", "--out", "--outputs",
                     "--baseline", "--judge", "--both-positions", "--annotations-out"],
-    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
+    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--answers", "--baseline", "--judge", "--games-out", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
 }
 DEFAULTS = {
