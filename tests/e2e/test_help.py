@@ -14,6 +14,7 @@ COMMANDS = {
     "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
     "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
+    "eval table": ["--format", "--out"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},
