@@ -15,6 +15,7 @@ COMMANDS = {
                     "--baseline", "--judge", "--both-positions", "--annotations-out"],
     "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--answers", "--baseline", "--judge", "--games-out", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
+    "eval table": ["--format", "--out"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

@@ -4,5 +4,6 @@
 const struct command *const eval_commands[] = {
     &cmd_eval_alpaca,
     &cmd_eval_arena,
+    &cmd_eval_table,
     NULL,
 };

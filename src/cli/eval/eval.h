@@ -10,6 +10,7 @@
 extern const struct command *const eval_commands[];
 extern const struct command cmd_eval_alpaca;
 extern const struct command cmd_eval_arena;
+extern const struct command cmd_eval_table;
 
 /* Where the results go besides standard output: DIR/NAME.json, and beside it what the evaluation wrote, so that
  * `tpo eval table DIR...` finds them. */
