@@ -11,6 +11,9 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
+    "eval gsm8k": ["--prompts", "--model", "--prompting", "--solutions", "--responses", "--samples", "--limit", "--out", "--details",
+                   "--save", "--resume"],
+    "eval ifeval": ["--prompts", "--model", "--responses", "--samples", "--out", "--details", "--save", "--resume"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},
