@@ -12,7 +12,7 @@ COMMANDS = {
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
     "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
-    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
+    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--answers", "--baseline", "--judge", "--games-out", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
     "eval gsm8k": ["--prompts", "--model", "--prompting", "--solutions", "--responses", "--samples", "--limit", "--out", "--details",
                    "--save", "--resume"],
