@@ -14,6 +14,7 @@ COMMANDS = {
     "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
     "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--answers", "--baseline", "--judge", "--games-out", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
+    "eval table": ["--format", "--out"],
     "eval gsm8k": ["--prompts", "--model", "--prompting", "--solutions", "--responses", "--samples", "--limit", "--out", "--details",
                    "--save", "--resume"],
     "eval ifeval": ["--prompts", "--model", "--responses", "--samples", "--out", "--details", "--save", "--resume"],
