@@ -9,15 +9,16 @@ void tpo_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t o
 
 /* Separates streams that share a seed, so that no two uses ever draw the same number. */
 enum tpo_stream {
-  TPO_STREAM_SAMPLE = 1,  /* a sampled token: (seed, iteration, prompt, k, position) */
-  TPO_STREAM_SHUFFLE = 2, /* order of pairs in an epoch */
-  TPO_STREAM_SYNTH = 3,   /* composed instructions */
-  TPO_STREAM_SELECT = 4,  /* choice of prompts for an iteration */
-  TPO_STREAM_INIT = 5,    /* random weights */
-  TPO_STREAM_COMPARE = 6, /* which responses of a prompt a judge compares */
-  TPO_STREAM_PAUSE = 7,   /* how long a server is left alone before it is asked again */
-  TPO_STREAM_FAILURE = 8, /* which prompts keep a format failure as rejected: (seed, prompt, iteration) */
-  TPO_STREAM_BLOCKS = 9,  /* which parts of something large stand for it when it is compared */
+  TPO_STREAM_SAMPLE = 1,     /* a sampled token: (seed, iteration, prompt, k, position) */
+  TPO_STREAM_SHUFFLE = 2,    /* order of pairs in an epoch */
+  TPO_STREAM_SYNTH = 3,      /* composed instructions */
+  TPO_STREAM_SELECT = 4,     /* choice of prompts for an iteration */
+  TPO_STREAM_INIT = 5,       /* random weights */
+  TPO_STREAM_COMPARE = 6,    /* which responses of a prompt a judge compares */
+  TPO_STREAM_PAUSE = 7,      /* how long a server is left alone before it is asked again */
+  TPO_STREAM_FAILURE = 8,    /* which prompts keep a format failure as rejected: (seed, prompt, iteration) */
+  TPO_STREAM_BLOCKS = 9,     /* which parts of something large stand for it when it is compared */
+  TPO_STREAM_BOOTSTRAP = 10, /* what a round of a bootstrap draws: (seed, round) */
 };
 
 /* What one sampled token is keyed by. prompt is tpo_hash64 of the prompt's id. */

@@ -28,7 +28,9 @@ static bool is_free(const char *option)
 /* Options that name a file whose contents are compared instead: it may have another place on another host. */
 static bool is_place(const char *option)
 {
-  static const char *const names[] = {"--prompts", "--samples", "--pairs", "--seeds", "--reference"};
+  static const char *const names[] = {
+      "--prompts",     "--samples",    "--pairs", "--seeds",   "--reference", "--battles", "--games",
+      "--annotations", "--difficulty", "--gamed", "--outputs", "--baseline",  "--save"};
   return is_among(option, names, sizeof names / sizeof *names);
 }
 

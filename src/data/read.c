@@ -85,12 +85,15 @@ static bool is_blank(const char *text)
   return text[strspn(text, " \t\r\n\f\v")] == '\0';
 }
 
-/* id: a string, an integer, IFEval's `key`, or else the line's number. */
+/* id: a string, an integer, what IFEval (key) and Arena-Hard (uid, question_id) call it, or else the line's
+ * number. */
 static int read_id(const struct reader *r, const json_t *line, char id[256], struct tpo_error *err)
 {
-  const char *name = "id";
-  const json_t *value = json_object_get(line, name);
-  if (!value || json_is_null(value)) value = json_object_get(line, name = "key");
+  static const char *const names[] = {"id", "key", "uid", "question_id"};
+  const char *name = NULL;
+  const json_t *value = NULL;
+  for (size_t i = 0; i < sizeof names / sizeof *names && (!value || json_is_null(value)); i++)
+    value = json_object_get(line, name = names[i]);
   if (!value || json_is_null(value)) {
     snprintf(id, 256, "%llu", (unsigned long long)r->line);
     return 0;
@@ -265,7 +268,8 @@ struct question {
 static int find_question(const struct reader *r, const json_t *line, const char **field,
                          struct tpo_error *err)
 {
-  static const char *const names[] = {"instruction", "prompt", "messages", "conversations", "conversation"};
+  static const char *const names[] = {"instruction",   "prompt",       "messages",
+                                      "conversations", "conversation", "turns"};
   int given = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const json_t *value = json_object_get(line, names[i]);
@@ -308,11 +312,24 @@ static int add_message(const struct reader *r, json_t *chat, size_t at, const ch
   return failed ? tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", r->place) : 0;
 }
 
+/* Arena-Hard's question: the content of its one turn. */
+static int turn_text(const struct reader *r, const json_t *turns, const char **text, struct tpo_error *err)
+{
+  const json_t *turn = json_array_get(turns, 0), *content = json_object_get(turn, "content");
+  *text = json_string_value(content ? content : turn);
+  if (*text && json_array_size(turns) == 1 && strlen(*text) == json_string_length(content ? content : turn))
+    return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"turns\" must be an array of one object with a \"content\", a text",
+                  r->place);
+}
+
 /* An instruction, and the text that it is about (Alpaca's `input`, Dolly's `context`) two line breaks below. */
 static int ask_text(const struct reader *r, const json_t *line, struct question *q, struct tpo_error *err)
 {
   const char *text, *about;
-  int status = text_member(r, line, q->field, &text, err);
+  bool turns = strcmp(q->field, "turns") == 0;
+  int status = turns ? turn_text(r, json_object_get(line, q->field), &text, err)
+                     : text_member(r, line, q->field, &text, err);
   if (status == 0) status = read_either(r, line, "input", "context", &about, err);
   if (status < 0) return status;
   if (is_blank(text)) return tpo_fail(err, TPO_E_INPUT, "%s: the instruction is empty", r->place);
@@ -344,7 +361,8 @@ static int read_question(struct reader *r, const json_t *line, struct question *
   if (status == 0) status = tpo_chat_check_row(line, unread, sizeof unread / sizeof *unread, r->place, err);
   if (status < 0) return status;
   const json_t *value = json_object_get(line, q->field);
-  bool is_chat = strcmp(q->field, "instruction") != 0 && (json_is_array(value) || q->field[0] != 'p');
+  bool is_text = strcmp(q->field, "instruction") == 0 || strcmp(q->field, "turns") == 0;
+  bool is_chat = !is_text && (json_is_array(value) || q->field[0] != 'p');
   if (!is_chat) {
     status = ask_text(r, line, q, err);
   } else if ((status = tpo_chat_check_row(line, about, 2, r->place, err)) == 0) {
@@ -385,9 +403,9 @@ static void free_columns(struct reader *r)
   free(r->columns);
 }
 
-static const char *const text_columns[] = {"instruction", "prompt",        "id",        "key",
-                                           "dataset",     "category",      "reference", "context",
-                                           "system",      "system_prompt", "input",     "history"};
+static const char *const text_columns[] = {"instruction", "prompt",        "id",       "key",       "uid",
+                                           "question_id", "dataset",       "category", "reference", "context",
+                                           "system",      "system_prompt", "input",    "history"};
 static const char *const json_columns[] = {"messages", "conversations", "checks", "instruction_id_list",
                                            "kwargs"};
 

@@ -384,6 +384,32 @@ static void public_ifeval_prompts_are_read(void **state)
   tpo_instructions_free(&set);
 }
 
+static void arena_hard_rows_are_read_as_published(void **state)
+{
+  (void)state;
+  struct tpo_instructions set = {0};
+  read_text(&set,
+            "{\"question_id\":\"q1\",\"cluster\":\"c\",\"turns\":[{\"content\":\"Say hi\"}]}\n"
+            "{\"uid\":\"q2\",\"prompt\":\"Say ho\"}\n{\"id\":\"q3\",\"uid\":\"q2\",\"turns\":[\"One\"]}");
+  assert_int_equal(set.n, 3);
+  assert_string_equal(set.items[0].id, "q1");
+  assert_string_equal(set.items[0].instruction, "Say hi");
+  assert_null(set.items[0].messages);
+  assert_string_equal(set.items[1].id, "q2");
+  assert_string_equal(set.items[2].id, "q3");
+  assert_string_equal(set.items[2].instruction, "One");
+  tpo_instructions_free(&set);
+  refuse("{\"turns\":[{\"content\":\"a\"},{\"content\":\"b\"}]}", 1, "an array of one");
+  refuse("{\"turns\":[]}", 1, "an array of one");
+  refuse("{\"turns\":\"a\"}", 1, "an array of one");
+  refuse("{\"turns\":[{\"content\":[\"a\"]}]}", 1, "an array of one");
+  refuse("{\"turns\":[{\"content\":\"a\\u0000b\"}]}", 1, "a text");
+  refuse("{\"turns\":[{\"content\":\" \"}]}", 1, "empty");
+  refuse("{\"turns\":[{\"content\":\"a\"}],\"prompt\":\"a\"}", 1, "more than one");
+  refuse("{\"uid\":\"x\",\"prompt\":\"a\"}\n{\"uid\":\"x\",\"prompt\":\"b\"}", 2, "line 1");
+  refuse("{\"uid\":1.5,\"prompt\":\"a\"}", 1, "uid");
+}
+
 int main(void)
 {
   int fd = mkstemp(path);
@@ -407,6 +433,7 @@ int main(void)
       cmocka_unit_test(so_many_bad_rows_are_left_out_and_one_more_refuses_the_file),
       cmocka_unit_test(a_missing_file_is_named),
       cmocka_unit_test(public_ifeval_prompts_are_read),
+      cmocka_unit_test(arena_hard_rows_are_read_as_published),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);

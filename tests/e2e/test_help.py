@@ -11,6 +11,9 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
+    "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
+    "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
+                   "--save"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

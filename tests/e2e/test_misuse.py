@@ -38,7 +38,7 @@ def test_the_list_of_commands_is_complete(tpo):
     listed = re.findall(r"^  (\w+)  +\S", tpo.ok("--help").split("commands:")[1], re.M)
     assert set(COMMANDS) <= set(listed)
     known = (ROOT / "src" / "cli" / "cli.h").read_text()
-    assert set(re.findall(r"\bcmd_(\w+)", known)) == set(listed)
+    assert set(re.findall(r"\bcmd_(\w+)", known)) | {"eval"} == set(listed)
 
 
 @pytest.mark.parametrize("name", [c for c in COMMANDS if c != "config"])

@@ -2,5 +2,7 @@
 #include "cli/eval/eval.h"
 
 const struct command *const eval_commands[] = {
+    &cmd_eval_alpaca,
+    &cmd_eval_arena,
     NULL,
 };

@@ -8,6 +8,8 @@
 
 /* `tpo eval NAME`; ends with NULL. Their names are "eval NAME". */
 extern const struct command *const eval_commands[];
+extern const struct command cmd_eval_alpaca;
+extern const struct command cmd_eval_arena;
 
 /* Where the results go besides standard output: DIR/NAME.json, and beside it what the evaluation wrote, so that
  * `tpo eval table DIR...` finds them. */

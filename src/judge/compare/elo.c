@@ -36,7 +36,8 @@ static double objective(const struct problem *p, const double *theta)
   double sum = 0;
   for (int m = 0; m < p->n; m++) {
     for (int k = 0; k < p->n; k++)
-      if (k != m) sum += p->wins[m * p->n + k] * log_sigmoid(theta[m] - theta[k]);
+      if (k != m && p->wins[m * p->n + k] != 0)
+        sum += p->wins[m * p->n + k] * log_sigmoid(theta[m] - theta[k]);
     sum -= p->prior / 2 * theta[m] * theta[m];
   }
   return sum;
@@ -48,10 +49,11 @@ static double gradient_at(const struct problem *p, const double *theta, double *
   double norm = 0;
   for (int m = 0; m < p->n; m++) {
     double sum = -p->prior * theta[m];
-    for (int k = 0; k < p->n; k++)
-      if (k != m)
-        sum += p->wins[m * p->n + k] * sigmoid(theta[k] - theta[m]) -
-               p->wins[k * p->n + m] * sigmoid(theta[m] - theta[k]);
+    for (int k = 0; k < p->n; k++) {
+      double won = p->wins[m * p->n + k], lost = p->wins[k * p->n + m];
+      if (k == m || (won == 0 && lost == 0)) continue; /* many models meet one alone */
+      sum += won * sigmoid(theta[k] - theta[m]) - lost * sigmoid(theta[m] - theta[k]);
+    }
     gradient[m] = sum;
     norm += sum * sum;
   }
@@ -68,8 +70,8 @@ static void fill_curvature(const struct problem *p, double damping)
   for (int m = 0; m < n; m++) {
     p->curvature[m * n + m] += p->prior + damping;
     for (int k = 0; k < n; k++) {
-      if (k == m) continue;
       double games = p->wins[m * n + k] + p->wins[k * n + m], difference = p->theta[m] - p->theta[k];
+      if (k == m || games == 0) continue;
       double weight = games * sigmoid(difference) * sigmoid(-difference);
       p->curvature[m * n + m] += weight;
       p->curvature[m * n + k] -= weight;

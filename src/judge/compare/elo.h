@@ -21,7 +21,8 @@ struct elo_fit {
  * wins [n, n] row-major: how often, or with what weight, m was preferred to n, finite and not negative;
  * the diagonal is not looked at. prior > 0 makes the maximum unique and finite, also where a response won
  * or lost all its comparisons; being symmetric it makes the mean of theta 0, since the derivatives by all
- * theta together are -prior sum(theta). theta [n]: the solution. Fails with TPO_E_NUMERIC when the
+ * theta together are -prior sum(theta). prior 0 is maximum likelihood, for wins by which each reaches each
+ * other by a chain: else there is no maximum. Its mean is 0 too. theta [n]: the solution. Fails with TPO_E_NUMERIC when the
  * gradient's norm does not get below ELO_MAX_GRADIENT. */
 #define ELO_MAX_GRADIENT 1e-9
 int elo_fit(const double *wins, int n, double prior, double *theta, struct elo_fit *fit,

@@ -1,0 +1,99 @@
+/* Annotations become metrics, raw and length-controlled. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/eval/alpaca.h"
+#include "eval/provenance.h"
+
+static int read_c(struct invocation *in, double *out, struct tpo_error *err)
+{
+  const char *text = option_value(in, "--c");
+  char *end = NULL;
+  *out = NAN;
+  if (!text) return 0;
+  *out = strtod(text, &end);
+  if (end != text && !*end && *out > 0 && isfinite(*out)) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --c is %.60s; expected a number above 0", text);
+}
+
+int alpaca_metrics_read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  r->difficulty = option_value(in, "--difficulty");
+  r->gamed = option_value(in, "--gamed");
+  return read_c(in, &r->c, err);
+}
+
+int alpaca_metrics_check(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  const char *path = option_value(in, "--leaderboard");
+  int status = eval_save_path(in, "leaderboard.csv", r->leaderboards[1], err);
+  if (status < 0 || !path) return status;
+  if (strlen(path) >= sizeof r->leaderboards[0])
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --leaderboard is too long a name");
+  strcpy(r->leaderboards[0], path);
+  return check_output(in, "--leaderboard", path, r->annotations, err);
+}
+
+static const char *why_uncontrolled(const struct alpaca_request *r, const struct alpaca_given *given)
+{
+  if (!r->gamed)
+    return "--gamed was not given: the regression is fitted together with the gamed baseline's rows, without which it "
+           "gives other numbers";
+  return given->n_difficulty > 0
+             ? NULL
+             : "--difficulty was not given, and the gamed rows have no instruction_difficulty";
+}
+
+static int read_given(const struct alpaca_request *r, struct alpaca_given *given, json_t *provenance,
+                      struct tpo_error *err)
+{
+  int status = r->gamed ? alpaca_gamed_read(given, r->gamed, err) : 0;
+  if (status == 0 && r->gamed) status = eval_provenance_file(provenance, "gamed", r->gamed, err);
+  if (status == 0 && r->difficulty) status = alpaca_difficulty_read(given, r->difficulty, err);
+  if (status == 0 && r->difficulty)
+    status = eval_provenance_file(provenance, "difficulty", r->difficulty, err);
+  return status;
+}
+
+static int control(const struct alpaca_request *r, const struct alpaca_annotations *a, json_t *provenance,
+                   struct alpaca_controlled *out, struct tpo_error *err)
+{
+  struct alpaca_given given = {0};
+  int status = read_given(r, &given, provenance, err);
+  const char *why = alpaca_is_baseline(a) ? NULL : why_uncontrolled(r, &given);
+  *out = (struct alpaca_controlled){.win_rate = NAN, .standard_error = NAN, .c = NAN};
+  if (status == 0 && why) {
+    snprintf(out->missing, sizeof out->missing, "%s", why);
+  } else if (status == 0) {
+    status = alpaca_controlled_of(a, &given, r->c, r->annotations ? r->annotations : "--outputs", out, err);
+    if (status == 0 && *out->missing)
+      tpo_log(TPO_LOG_WARN, "no length-controlled win rate: %s", out->missing);
+  }
+  alpaca_given_free(&given);
+  return status;
+}
+
+static int write_leaderboards(const struct alpaca_request *r, const struct alpaca_metrics *m,
+                              struct tpo_error *err)
+{
+  int status = 0;
+  for (int i = 0; i < 2 && status == 0; i++)
+    if (*r->leaderboards[i]) status = alpaca_leaderboard_write(m, r->leaderboards[i], err);
+  return status;
+}
+
+int alpaca_metrics_put(const struct alpaca_request *r, const struct alpaca_annotations *a, json_t *result,
+                       json_t *provenance, struct tpo_error *err)
+{
+  struct alpaca_metrics m = {
+      .model = a->model, .baseline = a->baseline, .annotator = a->annotator, .lengths_of = "annotations"};
+  alpaca_raw_of(a, &m.raw);
+  m.mean_length = m.raw.mean_length;
+  int status = control(r, a, provenance, &m.controlled, err);
+  json_t *fields = status == 0 ? alpaca_result(&m) : NULL;
+  if (status == 0 && (!fields || json_object_update(result, fields) < 0))
+    status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
+  json_decref(fields);
+  return status < 0 ? status : write_leaderboards(r, &m, err);
+}

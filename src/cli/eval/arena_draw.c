@@ -1,0 +1,73 @@
+/* `tpo eval arena --model`: the model's answers, in a file as the benchmark has it. */
+#include <math.h>
+
+#include "cli/eval/arena.h"
+#include "eval/answers.h"
+#include "eval/arena/answers.h"
+#include "eval/provenance.h"
+#include "steps/room.h"
+
+/* A question that is too long for the model is a bad row. */
+static int read_questions(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
+                          struct tpo_error *err)
+{
+  struct prompt_room *room;
+  int status = prompt_room_open(&room, config, config->model.path, err);
+  if (status == 0)
+    status = tpo_instructions_read_checked(set, path, config->data.skip_bad, prompt_room_check, room, err);
+  prompt_room_close(room);
+  return status;
+}
+
+struct drawn {
+  struct tpo_instructions questions;
+  struct tpo_samples samples;
+  struct tpo_redraw_counts counts;
+  struct tpo_policy policy;
+};
+
+/* Rank 0: writes them, and tells of them. */
+static int finish(const struct cli_session *s, const struct arena_request *request, const struct drawn *drawn,
+                  json_t **result, struct tpo_error *err)
+{
+  double mean;
+  int status = arena_answers_write(&drawn->samples, request->name, request->out, &mean, err);
+  json_t *provenance = status == 0 ? eval_provenance(&s->session, err) : NULL;
+  if (status == 0 && !provenance) status = err->code;
+  if (status == 0) status = eval_provenance_file(provenance, "prompts", request->prompts, err);
+  if (status == 0) status = eval_provenance_file(provenance, "answers", request->out, err);
+  if (status == 0) status = eval_provenance_policy(provenance, &s->session, &drawn->policy, err);
+  if (status < 0) {
+    json_decref(provenance);
+    return status;
+  }
+  drop_journal(request->journal);
+  *result = json_pack("{s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "evaluation", "arena", "model",
+                      request->name, "answers", request->out, "n", (json_int_t)drawn->questions.n,
+                      "avg_tokens", isnan(mean) ? json_null() : json_integer((json_int_t)mean), "resampled",
+                      (json_int_t)drawn->counts.resampled, "unparsed", (json_int_t)drawn->counts.unparsed,
+                      "provenance", provenance);
+  return *result ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
+}
+
+int arena_draw(struct cli_session *s, const struct arena_request *request, json_t **result,
+               struct tpo_error *err)
+{
+  const struct tpo_config *config = s->session.config;
+  struct drawn drawn = {0};
+  struct eval_draw draw = eval_draw_of(config);
+  draw.journal = request->journal;
+  int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  if (status == 0) status = read_questions(config, request->prompts, &drawn.questions, err);
+  status = tpo_comm_agree(s->session.comm, status, err);
+  if (status == 0) status = tpo_policy_open(&drawn.policy, &s->session, config->model.path, NULL, err);
+  if (status == 0)
+    status =
+        eval_answer(&s->session, &drawn.policy, &drawn.questions, &draw, &drawn.samples, &drawn.counts, err);
+  progress_end(&s->bar);
+  if (status == 0 && cli_first_rank(s)) status = finish(s, request, &drawn, result, err);
+  tpo_policy_close(&drawn.policy);
+  tpo_samples_free(&drawn.samples);
+  tpo_instructions_free(&drawn.questions);
+  return tpo_comm_agree(s->session.comm, status, err);
+}
