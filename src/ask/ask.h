@@ -17,15 +17,20 @@
 #include "tpo/base.h"
 #include "tpo/config.h"
 
+/* Whoever answers nothing that can be used so many times in a row is asked no more, however many failures are
+ * allowed: what is wrong must be seen before more is spent. */
+enum { ASK_IN_A_ROW = 100 };
+
 struct ask_question {
   const char *system; /* NULL: none */
   const char *user;
   /* What the model said to that, and what it is asked next; both NULL: nothing yet. */
   const char *answered, *follow_up;
-  /* How many of the likeliest first tokens are asked for with their log-probabilities; 0: none. Only a server
-   * tells them, and not every one. */
+  /* How many of the likeliest first tokens are asked for with their log-probabilities, at most ASK_MOST_TOP; 0:
+   * none. Only a server tells them, and not every one. */
   int top_tokens;
 };
+enum { ASK_MOST_TOP = 32 };
 struct ask_token {
   char *text;     /* free() */
   double logprob; /* natural log */
@@ -38,6 +43,12 @@ struct ask_answer {
   struct ask_token *top; /* [n_top] of the first token, likeliest first; free(), as ask_answer_clear does */
   int n_top;             /* 0: they weren't asked for, or aren't told */
 };
+void ask_answer_clear(struct ask_answer *answer); /* frees what it holds, and empties it */
+/* Adds a token behind the others, of text [len]; copies n of them; brings them into their order. */
+int ask_answer_add_top(struct ask_answer *answer, const char *text, size_t len, double logprob,
+                       struct tpo_error *err);
+int ask_answer_copy_top(struct ask_answer *answer, const struct ask_token *top, int n, struct tpo_error *err);
+void ask_answer_sort_top(struct ask_answer *answer);
 
 struct ask_chat {
   void *state;
@@ -82,7 +93,7 @@ struct ask_place {
   void *of;
   size_t at;
 };
-/* Takes a question's answer, whose text is not NULL; to keep it, set that to NULL. */
+/* Takes a question's answer, whose text is not NULL; to keep that, set it to NULL. */
 typedef int ask_take(void *arg, struct ask_place place, struct ask_answer *answer, struct tpo_error *err);
 
 struct ask_batch;

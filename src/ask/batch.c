@@ -54,8 +54,7 @@ static void clear(struct ask_batch *b)
 {
   for (size_t i = 0; i < b->n; i++) {
     free((char *)b->questions[i].user);
-    free(b->answers[i].text);
-    b->answers[i] = (struct ask_answer){0};
+    ask_answer_clear(&b->answers[i]);
   }
   b->n = 0;
 }

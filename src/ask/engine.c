@@ -37,6 +37,18 @@ struct asking {
   size_t settled, questions; /* those without room in the context are settled at once */
 };
 
+/* The chat so far, in messages [4]; their number. */
+static size_t messages_of(const struct ask_question *question, struct tpo_message messages[4])
+{
+  size_t n = 0;
+  if (question->system) messages[n++] = (struct tpo_message){"system", question->system};
+  messages[n++] = (struct tpo_message){"user", question->user};
+  if (!question->answered) return n;
+  messages[n++] = (struct tpo_message){"assistant", question->answered};
+  messages[n++] = (struct tpo_message){"user", question->follow_up};
+  return n;
+}
+
 static int hash_question(const struct ask_question *question, char id[33], struct tpo_error *err)
 {
   const char *system = question->system ? question->system : "";
@@ -45,6 +57,11 @@ static int hash_question(const struct ask_question *question, char id[33], struc
   if (status < 0) return status;
   tpo_hash_add(&hash, system, strlen(system) + 1);
   tpo_hash_add(&hash, question->user, strlen(question->user));
+  if (question->answered) {
+    tpo_hash_add(&hash, "", 1);
+    tpo_hash_add(&hash, question->answered, strlen(question->answered) + 1);
+    tpo_hash_add(&hash, question->follow_up, strlen(question->follow_up));
+  }
   tpo_hash_end(&hash, id);
   return 0;
 }
@@ -60,12 +77,12 @@ static int set_answer(struct ask_answer *answer, bool ok, struct tpo_buf *text, 
 static int add_prompt(struct asking *asking, const struct ask_question *question, struct ask_answer *answer,
                       struct tpo_error *err)
 {
-  struct tpo_message messages[2] = {{"system", question->system}, {"user", question->user}};
-  int context = tpo_model_arch(asking->chat->model)->context, skip = question->system == NULL;
+  struct tpo_message messages[4];
+  size_t n = messages_of(question, messages);
+  int context = tpo_model_arch(asking->chat->model)->context;
   struct prompt *prompt = &asking->prompts[asking->n];
   *prompt = (struct prompt){.answer = answer};
-  int status =
-      tpo_template_encode(asking->chat->tmpl, messages + skip, (size_t)(2 - skip), true, &prompt->ids, err);
+  int status = tpo_template_encode(asking->chat->tmpl, messages, n, true, &prompt->ids, err);
   if (status == 0) status = hash_question(question, prompt->id, err);
   if (status == 0 && prompt->ids.n < (size_t)context) {
     asking->n++;

@@ -133,7 +133,9 @@ int check_language(const struct check_input *in, struct tpo_error *err)
 int check_capitals(const struct check_input *in, struct tpo_error *err)
 {
   (void)err;
-  return in->has_response && text_is_upper(in->response) && is_in_language(in->response, "en");
+  if (!in->has_response || !text_is_upper(in->response)) return 0;
+  const char *language = in->as_published ? text_language_of_capitals(in->response) : "";
+  return *language ? strcmp(language, "en") == 0 : is_in_language(in->response, "en");
 }
 
 int check_lowercase(const struct check_input *in, struct tpo_error *err)

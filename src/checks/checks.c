@@ -181,7 +181,7 @@ static int run_loose(const struct check_type *type, struct check_input *in, stru
   return status;
 }
 
-int check_run(const json_t *check, const char *instruction, const char *response, bool loose,
+int check_run(const json_t *check, const char *instruction, const char *response, unsigned how,
               struct tpo_error *err)
 {
   struct tpo_error local = {0};
@@ -198,20 +198,21 @@ int check_run(const json_t *check, const char *instruction, const char *response
     text = (struct span){repaired.data, repaired.len};
   }
   in.has_response = true;
+  in.as_published = how & CHECK_AS_PUBLISHED;
   if (repaired.failed)
     status = check_text_failed(err);
   else
-    status = loose ? run_loose(type, &in, text, err) : run_on(type, &in, text, err);
+    status = how & CHECK_LOOSE ? run_loose(type, &in, text, err) : run_on(type, &in, text, err);
   tpo_buf_free(&repaired);
   return status;
 }
 
-int check_response(const char *check_json, const char *instruction, const char *response, bool loose,
+int check_response(const char *check_json, const char *instruction, const char *response, unsigned how,
                    struct tpo_error *err)
 {
   json_t *check = tpo_json_parse(check_json, strlen(check_json), "check", err);
   if (!check) return TPO_E_INPUT;
-  int status = check_run(check, instruction, response ? response : "", loose, err);
+  int status = check_run(check, instruction, response ? response : "", how, err);
   json_decref(check);
   return status;
 }
@@ -264,7 +265,7 @@ int tpo_checks_validate(const char *meta, struct tpo_error *err)
   if (!checks) return TPO_E_INPUT;
   int status = 0;
   for (size_t i = 0; i < json_array_size(checks) && status == 0; i++) {
-    status = check_run(json_array_get(checks, i), "", NULL, false, err);
+    status = check_run(json_array_get(checks, i), "", NULL, CHECK_STRICT, err);
     if (status < 0) tpo_fail_prefix(err, "check %zu", i + 1);
   }
   json_decref(checks);

@@ -11,6 +11,7 @@ struct check_input {
   const char *instruction; /* may be NULL */
   struct span response;
   bool has_response; /* false: only the arguments are to be validated */
+  bool as_published; /* CHECK_AS_PUBLISHED */
 };
 /* 1 followed, 0 not (or, without a response, arguments in order), negative error. */
 typedef int check_function(const struct check_input *in, struct tpo_error *err);
@@ -43,15 +44,23 @@ static inline int check_in_range(struct check_range range, size_t n)
 const char *check_name(const struct check_input *in);
 int check_text_failed(struct tpo_error *err); /* out of memory */
 
+/* How a response is read; bits. */
+enum {
+  CHECK_STRICT = 0,
+  /* IFEval's eight variants: without first line, last line, both; without asterisks. Any that passes counts. */
+  CHECK_LOOSE = 1,
+  /* Where the public benchmark's own checker is wrong about a text by the means that it has, it is followed: so do
+   * figures that are to be compared with published ones. What a model is trained by is better judged without. */
+  CHECK_AS_PUBLISHED = 2,
+};
 /* One verifiable check on a text: the 25 constraint types of IFEval (Zhou et al. 2023) and reference answers
  * (reference:exact, reference:numeric, reference:regex). check: JSON object with "type" and its arguments.
  * instruction is the prompt (repeat_prompt needs it unless the check carries prompt_to_repeat). Returns 1
- * followed, 0 not, negative: unknown type or bad arguments. loose: IFEval's eight variants (without first
- * line, last line, both; without asterisks); any that passes counts. */
-int check_response(const char *check_json, const char *instruction, const char *response, bool loose,
+ * followed, 0 not, negative: unknown type or bad arguments. */
+int check_response(const char *check_json, const char *instruction, const char *response, unsigned how,
                    struct tpo_error *err);
 /* check_response on parsed JSON; response NULL: only validates the check. */
-int check_run(const json_t *check, const char *instruction, const char *response, bool loose,
+int check_run(const json_t *check, const char *instruction, const char *response, unsigned how,
               struct tpo_error *err);
 /* The checks of an instruction's meta, those on its reference completed;
  * a new array, or NULL with err set. */

@@ -47,6 +47,8 @@ size_t text_count_capital_words(struct span text);
 /* ISO 639-1 code of the language, "" when there is no letter to tell by; language.c. */
 const char *text_language(struct span text);
 bool text_knows_language(const char *code);
+/* The same of a text in capitals, as the benchmark's detector has it: often not what the words are. capitals.c */
+const char *text_language_of_capitals(struct span text);
 const char *text_known_languages(void); /* "ar, bg, ..." */
 bool text_is_json(struct span text);    /* one JSON value and nothing else; json_text.c */
 /* Share of the word 4-grams that occurred earlier in the text, in [0, 1]; negative when memory is short.

@@ -28,10 +28,12 @@ struct command {
   int (*run)(struct invocation *in, struct tpo_error *err);
 };
 
+enum { MOST_POSITIONAL = 256 };
+
 struct invocation {
   const struct command *command;
   struct tpo_config config;
-  const char *positional[4];
+  const char *positional[MOST_POSITIONAL];
   int n_positional;
   const char *values[64]; /* by index in command->options, then in common_options; flags hold "" */
   bool quiet, verbose, log_json, help;

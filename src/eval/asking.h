@@ -16,16 +16,19 @@ struct eval_question {
   struct ask_question ask;
 };
 struct eval_asking {
-  const char *what;    /* the phase that progress tells: "judging" */
-  const char *journal; /* folder, which stays: who has written the result removes it; NULL: none */
-  const char *work;    /* lines "NAME: VALUE\n" of what the answers depend on besides the judge's settings */
-  bool drop_other;     /* a journal of other work is put aside with a warning; else an error */
+  const char *what; /* the phase that progress tells: "judging" */
+  /* Folder, which stays: who has written the result removes it; NULL: none. Several rounds of questions may be kept in
+   * one, of the same `work`: an answer serves whoever asks the same under the same key. */
+  const char *journal;
+  const char *work; /* lines "NAME: VALUE\n" of what the answers depend on besides the judge's settings */
+  bool drop_other;  /* a journal of other work is put aside with a warning; else an error */
 };
 
 /* All ranks, with the same questions. The judge is session->config->judge, of kind http:URL or pairwise:MODEL;
  * any other is refused (TPO_E_USAGE). Its answers are cached in session->judge_dir or judge.cache as a judge's
  * are. answers [n] on rank 0 (NULL on others): a question that stays without an answer has ok = false and the
- * reason as its text. Ends early as judges do: ASK_IN_A_ROW answers in a row that failed. counts (rank 0; may be
+ * reason as its text, and is asked again by whoever goes on from the journal; which key limits tokens is not told.
+ * Ends early as judges do: ASK_IN_A_ROW answers in a row that failed. counts (rank 0; may be
  * NULL): what was counted, over all ranks, to be freed by json_decref. */
 int eval_ask(const struct tpo_session *session, const struct eval_question *questions, size_t n,
              const struct eval_asking *options, struct ask_answer *answers, json_t **counts,

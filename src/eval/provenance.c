@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "judge/identity.h"
+#include "tpo/judge.h"
 
 static int short_of_memory(struct tpo_error *err)
 {
@@ -56,4 +59,49 @@ int eval_provenance_policy(json_t *provenance, const struct tpo_session *session
       json_object_set_new(provenance, "sampling", sampling) < 0)
     return short_of_memory(err);
   return 0;
+}
+
+static int hash_text(const char *text, char hex[33], struct tpo_error *err)
+{
+  struct tpo_hash hash;
+  int status = tpo_hash_begin(&hash, err);
+  if (status < 0) return status;
+  tpo_hash_add(&hash, text, strlen(text));
+  tpo_hash_end(&hash, hex);
+  return 0;
+}
+
+/* The lines that tell its models and programs. */
+static json_t *identity_of(const struct tpo_judge_config *judge, struct tpo_error *err)
+{
+  struct tpo_buf lines = {0};
+  json_t *list = judge_identify(judge, &lines, err) == 0 ? json_array() : NULL;
+  char *rest = lines.data;
+  for (char *line; list && rest && (line = strsep(&rest, "\n"));)
+    if (*line) json_array_append_new(list, json_string(line));
+  tpo_buf_free(&lines);
+  return list;
+}
+
+static json_t *request_of(const struct tpo_judge_config *judge)
+{
+  const char *text = judge->request ? judge->request : "null";
+  return tpo_json_parse(text, strlen(text), "judge.request", NULL);
+}
+
+int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *prompt,
+                          struct tpo_error *err)
+{
+  char hex[33] = "";
+  const char *text = prompt ? prompt : judge->prompt && *judge->prompt ? judge->prompt : NULL;
+  int status = text ? hash_text(text, hex, err) : 0;
+  json_t *identity = status == 0 ? identity_of(judge, err) : NULL;
+  if (!identity) return err && err->code < 0 ? err->code : short_of_memory(err);
+  json_t *about =
+      json_pack("{s:s%, s:s*, s:f, s:i, s:o?, s:o, s:s?}", "kind", judge->kind, strcspn(judge->kind, "?"),
+                "model", tpo_judge_keeps_answers(judge) ? judge->model : NULL, "temperature",
+                judge->temperature, "max_tokens", judge->max_tokens, "request", request_of(judge), "identity",
+                identity, "prompt_hash", *hex ? hex : NULL);
+  if (!about) json_decref(identity);
+  return about && json_object_set_new(provenance, "judge", about) == 0 ? 0 : short_of_memory(err);
 }

@@ -71,13 +71,30 @@ static int address_of(const char *argument, const struct tpo_judge_config *confi
   return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the judge's address");
 }
 
-static int http_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+static int check_chat(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
   char *url;
-  static const char *const names[] = {"instruction", "response"};
   int status = address_of(argument, config, &url, err);
   if (status == 0) status = ask_check_http(url, config, err);
   free(url);
+  return status;
+}
+
+static int open_chat(struct ask_chat *out, const char *argument, const struct tpo_judge_config *config,
+                     const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  char *url;
+  struct ask_options options = judge_ask_options(config, env);
+  int status = address_of(argument, config, &url, err);
+  if (status == 0) status = ask_open_http(out, url, &options, err);
+  free(url);
+  return status;
+}
+
+static int http_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  static const char *const names[] = {"instruction", "response"};
+  int status = check_chat(argument, config, err);
   if (status < 0) return status;
   if (is_pairwise(config)) return judge_pairwise_check(config, err);
   if (config->verdicts.preset || config->verdicts.labels)
@@ -100,12 +117,8 @@ static void http_close(void *state)
 static int open_parts(struct http *http, const char *argument, const struct tpo_judge_config *config,
                       const struct tpo_judge_env *env, struct tpo_error *err)
 {
-  char *url;
   struct ask_chat chat;
-  struct ask_options options = judge_ask_options(config, env);
-  int status = address_of(argument, config, &url, err);
-  if (status == 0) status = ask_open_http(&chat, url, &options, err);
-  free(url);
+  int status = open_chat(&chat, argument, config, env, err);
   if (status < 0) return status;
   if (is_pairwise(config)) return judge_pairwise_open(&http->pairwise, chat, config, env, err);
   http->chat = chat;
@@ -261,4 +274,6 @@ const struct judge_kind judge_kind_http = {.check = http_check,
                                            .counts = http_counts,
                                            .cost = http_cost,
                                            .compares = is_pairwise,
-                                           .keeps_answers = keeps_answers};
+                                           .keeps_answers = keeps_answers,
+                                           .check_chat = check_chat,
+                                           .open_chat = open_chat};

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "config/judge_kinds.h"
+#include "judge/chat.h"
 #include "judge/identity.h"
 #include "judge/judge.h"
 #include "judge/repetition.h"
@@ -100,6 +101,26 @@ int judge_identify(const struct tpo_judge_config *config, struct tpo_buf *out, s
   const char *argument;
   const struct judge_kind *kind = find(config, &argument);
   return kind && kind->identify ? kind->identify(argument, config, out, err) : 0;
+}
+
+int judge_chat_check(const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  const char *argument;
+  const struct judge_kind *kind = find(config, &argument);
+  if (kind && kind->check_chat) return kind->check_chat(argument, config, err);
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "judge.kind is %s, and a language model is to be asked: expected http:URL or pairwise:MODEL",
+      config->kind && *config->kind ? config->kind : "not given");
+}
+
+int judge_chat_open(struct ask_chat *out, const struct tpo_judge_config *config,
+                    const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  const char *argument;
+  int status = judge_chat_check(config, err);
+  if (status < 0) return status;
+  return find(config, &argument)->open_chat(out, argument, config, env, err);
 }
 
 bool tpo_judge_mixes(const struct tpo_judge_config *config)

@@ -29,7 +29,11 @@ struct judge_kind {
   bool (*keeps_answers)(const struct tpo_judge_config *config); /* NULL: no */
   int (*identify)(const char *argument, const struct tpo_judge_config *config, struct tpo_buf *out,
                   struct tpo_error *err); /* as judge_identify (judge/identity.h); NULL: no model */
-  bool mixes;                             /* its scores come from judges whose scales differ */
+  /* The language model that it asks, for questions of another kind (judge/chat.h); NULL: none. */
+  int (*check_chat)(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err);
+  int (*open_chat)(struct ask_chat *out, const char *argument, const struct tpo_judge_config *config,
+                   const struct tpo_judge_env *env, struct tpo_error *err);
+  bool mixes; /* its scores come from judges whose scales differ */
 };
 extern const struct judge_kind judge_kind_rule;
 extern const struct judge_kind judge_kind_reward;

@@ -7,25 +7,36 @@
 #include "judge/identity.h"
 #include "judge/judge.h"
 
-static int pairwise_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+static int check_chat(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
 {
+  (void)config;
   if (!judge_given(argument))
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: pairwise needs a model, a folder or file: pairwise:DIR");
-  int status = judge_pairwise_check(config, err);
-  if (status < 0) return status;
   if (access(argument, R_OK) < 0)
     return tpo_fail(err, TPO_E_USAGE, "judge.kind: the judge model %s can't be read: %s", argument,
                     strerror(errno));
   return ask_check_engine(argument, err);
 }
 
+static int open_chat(struct ask_chat *out, const char *argument, const struct tpo_judge_config *config,
+                     const struct tpo_judge_env *env, struct tpo_error *err)
+{
+  struct ask_options options = judge_ask_options(config, env);
+  return ask_open_engine(out, argument, &options, err);
+}
+
+static int pairwise_check(const char *argument, const struct tpo_judge_config *config, struct tpo_error *err)
+{
+  int status = judge_given(argument) ? judge_pairwise_check(config, err) : 0;
+  return status < 0 ? status : check_chat(argument, config, err);
+}
+
 static int pairwise_open(void **state, const char *argument, const struct tpo_judge_config *config,
                          const struct tpo_judge_env *env, struct tpo_error *err)
 {
   struct ask_chat chat;
-  struct ask_options options = judge_ask_options(config, env);
   struct judge_pairwise *pairwise;
-  int status = ask_open_engine(&chat, argument, &options, err);
+  int status = open_chat(&chat, argument, config, env, err);
   if (status == 0) status = judge_pairwise_open(&pairwise, chat, config, env, err);
   if (status == 0) *state = pairwise;
   return status;
@@ -76,4 +87,6 @@ const struct judge_kind judge_kind_pairwise = {.check = pairwise_check,
                                                .cost = pairwise_cost,
                                                .needs_model = yes,
                                                .compares = yes,
-                                               .identify = pairwise_identify};
+                                               .identify = pairwise_identify,
+                                               .check_chat = check_chat,
+                                               .open_chat = open_chat};

@@ -65,7 +65,7 @@ static int run_checks(const struct rule *rule, const struct tpo_judge_item *item
   int passed = 0;
   for (size_t i = 0; i < json_array_size(checks); i++) {
     const json_t *check = json_array_get(checks, i);
-    int status = check_run(check, item->instruction, response, rule->loose, err);
+    int status = check_run(check, item->instruction, response, rule->loose ? CHECK_LOOSE : CHECK_STRICT, err);
     if (status < 0) return status;
     passed += status;
     json_array_append_new(list,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/ask.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/utf8.h"
@@ -266,7 +267,7 @@ static int follow_judges(struct failure_row *row, const char *const *responses,
     const json_t *entry = json_object_get(row->judges, judge);
     size_t failed = (size_t)json_integer_value(json_array_get(entry, 0));
     *every = *every && json_is_true(value);
-    if (status == 0 && failed >= FAILURES_IN_ROW)
+    if (status == 0 && failed >= ASK_IN_A_ROW)
       status = fail_in_row(judge, failed, json_string_value(json_array_get(entry, 1)), err);
   }
   json_decref(scored);
@@ -288,7 +289,7 @@ int failures_follow(struct failure_row *row, const struct tpo_judge_config *conf
   }
   batch->every = batch->any = scored > 0 || judged == 0;
   int status = tpo_judge_mixes(config) ? follow_judges(row, responses, results, n, &batch->every, err) : 0;
-  if (status < 0 || !last || row->n < FAILURES_IN_ROW) return status;
+  if (status < 0 || !last || row->n < ASK_IN_A_ROW) return status;
   char *why = reason_in(last->detail);
   status = fail_in_row(config->kind, row->n, why, err);
   free(why);

@@ -23,7 +23,6 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
                    struct tpo_error *err);
 
 /* A judge that fails on everything is asked no more, however many failures are allowed. */
-enum { FAILURES_IN_ROW = 100 };
 struct failure_row {
   size_t n;       /* responses in a row without a score, up to the last */
   json_t *judges; /* of a route: {JUDGE: [the same of those that it got, the last one's reason]} */
@@ -34,7 +33,7 @@ struct failure_batch {
   bool every; /* and so it is with each of a route's judges */
 };
 /* The results of a batch, in its order: responses [n], NULL entries were not judged. An error where
- * FAILURES_IN_ROW or more of a row are at its end, whichever row: what a route's other judges score is no
+ * ASK_IN_A_ROW or more of a row are at its end, whichever row: what a route's other judges score is no
  * sign that one of them works. failure_row_free() it, also after an error. */
 int failures_follow(struct failure_row *row, const struct tpo_judge_config *config,
                     const char *const *responses, const struct tpo_judge_result *results, size_t n,

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
@@ -196,29 +195,6 @@ static void take_batches(struct judged *judged, const struct reading *r)
   }
 }
 
-/* A judging's name is made once, and found by whoever takes it up. */
-static int name_work(struct judged *judged, struct tpo_error *err)
-{
-  struct journal *journal = judged->kept->journal;
-  struct journal_piece piece;
-  char key[40];
-  for (judged->attempt = 1;; judged->attempt++) {
-    snprintf(key, sizeof key, "attempt %llu", (unsigned long long)judged->attempt);
-    int found = journal_find(journal, key, strlen(key), &piece, err);
-    if (found < 0) return found;
-    if (found == 0) break;
-    if (piece.len == sizeof judged->work - 1) memcpy(judged->work, piece.bytes, piece.len);
-  }
-  uint64_t random[2];
-  if (!*judged->work) {
-    if (getrandom(random, sizeof random, 0) != sizeof random)
-      return tpo_fail(err, TPO_E_IO, "no random number: %m");
-    snprintf(judged->work, sizeof judged->work, "%016llx%016llx", (unsigned long long)random[0],
-             (unsigned long long)random[1]);
-  }
-  return journal_append(journal, key, strlen(key), judged->work, strlen(judged->work), err);
-}
-
 /* Rank 0's part. */
 static int take_up(struct judged *judged, const struct judged_prompts *prompts,
                    const struct tpo_judge_config *config, struct tpo_error *err)
@@ -233,7 +209,7 @@ static int take_up(struct judged *judged, const struct judged_prompts *prompts,
   free_reading(&r);
   if (status == 0 && (judged->results.failed || judged->counts.failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for scores");
-  if (status == 0) status = name_work(judged, err);
+  if (status == 0) status = kept_name_attempt(judged->kept, &judged->attempt, judged->work, err);
   if (status == 0 && judged->n_done > 0)
     tpo_log(TPO_LOG_INFO, "%s: %zu of %zu prompts are judged already; going on with the others",
             judged->kept->folder, judged->n_done, prompts->n);
@@ -258,7 +234,7 @@ static int hash_samples(const struct tpo_samples *samples, char hex[33], struct 
   return 0;
 }
 
-static void describe_settings(const struct tpo_config *config, struct tpo_buf *out)
+int judged_describe(const struct tpo_config *config, struct tpo_buf *out, struct tpo_error *err)
 {
   bool computes = tpo_judge_needs_model(&config->judge);
   for (int key = 0; key < config_n_keys; key++) {
@@ -270,6 +246,7 @@ static void describe_settings(const struct tpo_config *config, struct tpo_buf *o
     config_append_value(config, key, out);
     tpo_buf_putc(out, '\n');
   }
+  return judge_identify(&config->judge, out, err);
 }
 
 /* All that the judgements depend on; free() it. */
@@ -280,8 +257,7 @@ static int describe(const struct tpo_session *session, const struct tpo_samples 
   struct tpo_buf text = {0};
   int status = hash_samples(samples, hash, err);
   if (status == 0) tpo_buf_printf(&text, "what: %s\nsamples: %s\n", what, hash);
-  describe_settings(session->config, &text);
-  if (status == 0) status = judge_identify(&session->config->judge, &text, err);
+  if (status == 0) status = judged_describe(session->config, &text, err);
   *out = tpo_buf_take(&text);
   return status == 0 && !*out ? tpo_fail(err, TPO_E_MEMORY, "out of memory") : status;
 }

@@ -34,6 +34,9 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
 int judged_append(struct judged *judged, size_t first, const char *results, size_t n_results,
                   const char *counts, size_t n_counts, struct tpo_error *err);
 void judged_close(struct judged *judged);
+/* Lines "NAME: VALUE\n" of all that a judge's answers depend on besides the questions: its settings and the seed, its
+ * models and programs. */
+int judged_describe(const struct tpo_config *config, struct tpo_buf *out, struct tpo_error *err);
 
 /* One result among bytes: row, ok, score, length of the detail, detail. */
 struct judgement {

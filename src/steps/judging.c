@@ -87,8 +87,7 @@ static void add_prompt(struct batch *batch, const struct tpo_samples *samples, s
   }
 }
 
-/* Where a judge keeps answers: the configured folder, else one in the session's. */
-static const char *cache_dir(const struct tpo_session *session, char out[4096])
+const char *judge_cache_dir(const struct tpo_session *session, char out[4096])
 {
   const char *given = session->config->judge.cache;
   if (given && *given) return given;
@@ -307,7 +306,7 @@ static int score_jobs(struct judging *j, struct tpo_error *err)
                               .seed = session->config->seed,
                               .rank = tpo_comm_rank(session->comm),
                               .size = tpo_comm_size(session->comm),
-                              .cache_dir = cache_dir(session, cache),
+                              .cache_dir = judge_cache_dir(session, cache),
                               .watch = {judge_watch_tell, &j->watch},
                               .work = *j->judged.work ? j->judged.work : NULL};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);

@@ -1,4 +1,4 @@
-/* Judging inside a run: what versus.c needs of judge.c. */
+/* Judging over ranks: what comparisons, and evaluations with questions of their own, have in common with it. */
 #ifndef TPO_STEPS_JUDGING_H
 #define TPO_STEPS_JUDGING_H
 
@@ -8,5 +8,9 @@
  * of their neighbours. */
 int score_couples(const struct tpo_session *session, struct tpo_samples *couples,
                   const struct tpo_score_options *options, size_t *failures, struct tpo_error *err);
+
+/* Where a judge keeps answers: the configured folder, else one in the session's, whose name goes to out; NULL:
+ * nowhere. */
+const char *judge_cache_dir(const struct tpo_session *session, char out[4096]);
 
 #endif

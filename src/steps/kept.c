@@ -166,6 +166,33 @@ void kept_close(struct kept *kept)
   free(kept);
 }
 
+static int make_name(char name[33], struct tpo_error *err)
+{
+  uint64_t random[2];
+  if (getrandom(random, sizeof random, 0) != sizeof random)
+    return tpo_fail(err, TPO_E_IO, "no random number: %m");
+  snprintf(name, 33, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+  return 0;
+}
+
+int kept_name_attempt(struct kept *kept, uint64_t *attempt, char name[33], struct tpo_error *err)
+{
+  struct journal_piece piece;
+  char key[40];
+  *name = '\0';
+  for (*attempt = 1;; ++*attempt) {
+    snprintf(key, sizeof key, "attempt %llu", (unsigned long long)*attempt);
+    int found = journal_find(kept->journal, key, strlen(key), &piece, err);
+    if (found < 0) return found;
+    if (found == 0) break;
+    if (piece.len != 32) continue;
+    memcpy(name, piece.bytes, 32);
+    name[32] = '\0';
+  }
+  int status = *name ? 0 : make_name(name, err);
+  return status < 0 ? status : journal_append(kept->journal, key, strlen(key), name, 32, err);
+}
+
 int kept_tell(const struct kept *kept, int status, double mine, double all, const char *what,
               struct tpo_error *err)
 {

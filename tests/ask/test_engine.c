@@ -59,12 +59,16 @@ static void put_tokenizer(const char *folder)
   write_file(folder, "tokenizer_config.json", chatml);
 }
 
+static const struct ask_question four[N_QUESTIONS] = {{.user = "One?"},
+                                                      {.user = "Two?"},
+                                                      {.system = "Be brief.", .user = "Three?"},
+                                                      {.user = "Which is better?"}};
+
 /* Asks a judge model of this vocabulary and context; its counts, to be released. */
-static json_t *ask(const char *folder, int vocab, int context, int max_tokens,
-                   struct ask_answer answers[N_QUESTIONS])
+static json_t *ask_these(const char *folder, int vocab, int context, int max_tokens,
+                         const struct ask_question questions[N_QUESTIONS],
+                         struct ask_answer answers[N_QUESTIONS])
 {
-  static const struct ask_question questions[N_QUESTIONS] = {
-      {NULL, "One?"}, {NULL, "Two?"}, {"Be brief.", "Three?"}, {NULL, "Which is better?"}};
   struct tpo_error err = {0};
   struct ask_chat chat;
   struct heard heard = {0};
@@ -82,6 +86,12 @@ static json_t *ask(const char *folder, int vocab, int context, int max_tokens,
   chat.close(chat.state);
   tpo_backend_close(be);
   return counts;
+}
+
+static json_t *ask(const char *folder, int vocab, int context, int max_tokens,
+                   struct ask_answer answers[N_QUESTIONS])
+{
+  return ask_these(folder, vocab, context, max_tokens, four, answers);
 }
 
 static void forget(json_t *counts, struct ask_answer answers[N_QUESTIONS])
@@ -130,6 +140,27 @@ static void answers_that_a_limit_cut_off_are_counted(void **state)
   }
 }
 
+/* The whole chat is what the model reads, and what the draws are keyed by. */
+static void what_was_answered_bears_on_what_is_answered_next(void **state)
+{
+  static const struct ask_question chats[N_QUESTIONS] = {{NULL, "One?", "Yes.", "Sure?", 0},
+                                                         {NULL, "One?", "Yes.", "Why?", 0},
+                                                         {NULL, "One?", "No.", "Sure?", 5},
+                                                         {NULL, "One?", "Yes.", "Sure?", 0}};
+  struct ask_answer first[N_QUESTIONS] = {0}, answers[N_QUESTIONS] = {0};
+  json_t *before = ask(*state, BYTE_TOKENS, 256, 30, first);
+  json_t *counts = ask_these(*state, BYTE_TOKENS, 256, 30, chats, answers);
+  assert_true(count_of(counts, "question_tokens") > count_of(before, "question_tokens") + 4 * 20);
+  assert_string_equal(answers[0].text, answers[3].text);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(answers[i].n_top, 0); /* a model that is computed here tells none */
+    assert_string_not_equal(answers[i].text, first[0].text);
+    for (int j = 0; j < i; j++) assert_string_not_equal(answers[i].text, answers[j].text);
+  }
+  forget(before, first);
+  forget(counts, answers);
+}
+
 static void refuse(const char *path, const char *part)
 {
   struct tpo_error err = {0};
@@ -157,6 +188,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(tokens_that_the_tokenizer_does_not_know_add_nothing_to_an_answer),
       IN_FOLDER(answers_that_a_limit_cut_off_are_counted),
+      IN_FOLDER(what_was_answered_bears_on_what_is_answered_next),
       IN_FOLDER(what_a_model_lacks_is_told_without_reading_its_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

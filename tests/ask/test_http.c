@@ -1,13 +1,7 @@
-/* What the judge `http` sends, what it reads, how long it waits and what it keeps; the connections themselves
- * are tested end to end. */
-#include <dirent.h>
+/* What the judge `http` reads and how long it waits; the connections themselves are tested end to end. */
 #include <time.h>
-#include <unistd.h>
-#include "base/hash.h"
 #include "base/json.h"
-#include "ask/http/cache.h"
 #include "ask/http/protocol.h"
-#include "store/journal/journal.h"
 #include "unit.h"
 
 static void address_is_completed_and_shown_without_its_query(void **state)
@@ -88,11 +82,18 @@ static void error_text(const char *body, size_t len, const char *key, char out[H
 
 #define LIMIT "judge.max_tokens"
 
+static enum http_reading read_reply(const char *body, size_t len, const char *key, struct http_reply *reply,
+                                    char why[HTTP_TEXT])
+{
+  const struct http_expected expected = {.key = key, .limit = LIMIT};
+  return http_read_reply(body, len, &expected, reply, why);
+}
+
 static struct http_reply read_ok(const char *body, const char *key)
 {
   struct http_reply reply;
   char why[HTTP_TEXT];
-  assert_int_equal(http_read_reply(body, strlen(body), key, LIMIT, &reply, why), HTTP_READ);
+  assert_int_equal(read_reply(body, strlen(body), key, &reply, why), HTTP_READ);
   return reply;
 }
 
@@ -176,8 +177,7 @@ static void reply_without_text_tells_why(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
     char why[HTTP_TEXT];
-    assert_int_equal(http_read_reply(cases[i].body, strlen(cases[i].body), NULL, LIMIT, &reply, why),
-                     cases[i].reading);
+    assert_int_equal(read_reply(cases[i].body, strlen(cases[i].body), NULL, &reply, why), cases[i].reading);
     assert_contains(why, cases[i].why);
     assert_null(reply.text);
   }
@@ -341,9 +341,11 @@ static void key_too_short_to_be_a_secret_stays_in_answers_alone(void **state)
 static void a_replys_length_is_bounded_by_its_tokens(void **state)
 {
   (void)state;
-  assert_int_equal(http_longest_body(1), (64 << 10) + 64);
-  assert_int_equal(http_longest_body(1024), 128 << 10);
-  assert_int_equal(http_longest_body(10000000), 4 << 20);
+  assert_int_equal(http_longest_body(1, 0), (64 << 10) + 64);
+  assert_int_equal(http_longest_body(1024, 0), 128 << 10);
+  assert_int_equal(http_longest_body(10000000, 0), 4 << 20);
+  assert_int_equal(http_longest_body(1, 5), (64 << 10) + 64 + 6 * 256);
+  assert_int_equal(http_longest_body(10000000, 5), 24 << 20);
 }
 
 static void a_reply_of_countless_values_is_not_taken_apart(void **state)
@@ -359,11 +361,11 @@ static void a_reply_of_countless_values_is_not_taken_apart(void **state)
   tpo_buf_puts(&body, "],\"text\":\"");
   for (int i = 0; i < 90000; i++) tpo_buf_puts(&body, "[{,\\\"\\\\"); /* in a string they are none */
   tpo_buf_puts(&body, "\"}");
-  assert_int_equal(http_read_reply(body.data, body.len, NULL, LIMIT, &reply, why), HTTP_READ);
+  assert_int_equal(read_reply(body.data, body.len, NULL, &reply, why), HTTP_READ);
   free(reply.text);
   body.len = begin;
   for (int i = 0; i < 100000; i++) tpo_buf_puts(&body, ",{");
-  assert_int_equal(http_read_reply(body.data, body.len, NULL, LIMIT, &reply, why), HTTP_NO_TEXT);
+  assert_int_equal(read_reply(body.data, body.len, NULL, &reply, why), HTTP_NO_TEXT);
   assert_contains(why, "more than 100000 values");
   http_read_error(body.data, body.len, NULL, &told);
   assert_contains(told.text, "{\"choices\"");
@@ -465,196 +467,6 @@ static void key_names_and_keys_are_checked_unseen(void **state)
   }
 }
 
-static void key_of(int i, char key[33])
-{
-  struct tpo_hash hash;
-  assert_int_equal(tpo_hash_begin(&hash, NULL), 0);
-  tpo_hash_add(&hash, &i, sizeof i);
-  tpo_hash_end(&hash, key);
-}
-
-static struct http_cache *open_cache_of(const char *folder, const char *work, int rank)
-{
-  struct http_cache *cache;
-  struct tpo_error err = {0};
-  if (http_cache_open(&cache, folder, work, rank, &err) < 0) fail_msg("%s", err.message);
-  return cache;
-}
-
-static struct http_cache *open_cache(const char *folder, int rank)
-{
-  return open_cache_of(folder, NULL, rank);
-}
-
-static void put(struct http_cache *cache, int i, const char *answer)
-{
-  char key[33];
-  key_of(i, key);
-  const struct http_kept kept = {.text = (char *)answer,
-                                 .requests = 3,
-                                 .prompt_tokens = 11,
-                                 .completion_tokens = 2,
-                                 .truncated = i == 1};
-  assert_int_equal(http_cache_put(cache, key, &kept, NULL), 0);
-}
-
-/* Whether the answer to question i is kept, and is the one given. */
-static bool holds(const struct http_cache *cache, int i, const char *answer)
-{
-  char key[33];
-  struct http_kept kept;
-  key_of(i, key);
-  int status = http_cache_get(cache, key, &kept, NULL);
-  assert_true(status >= 0);
-  if (status == 0) assert_null(kept.text);
-  bool same = status == 1 && strcmp(kept.text, answer) == 0;
-  free(kept.text);
-  return same;
-}
-
-static const char odd[] = "line\nquote \" back \\ \xF0\x9D\x84\x9E \x01 end";
-
-static void answers_are_found_at_once_and_after_opening_again(void **state)
-{
-  char folder[4200], text[32];
-  snprintf(folder, sizeof folder, "%s/deep/er", (char *)*state);
-  for (int round = 0; round < 2; round++) {
-    struct http_cache *cache = open_cache(folder, 0);
-    if (round == 0) put(cache, 0, odd);
-    for (int i = 1; i < 3000 && round == 0; i++) {
-      snprintf(text, sizeof text, "answer %d", i);
-      put(cache, i, text);
-    }
-    assert_int_equal(http_cache_size(cache), 3000);
-    assert_true(holds(cache, 0, odd));
-    for (int i = 1; i < 3000; i++) {
-      snprintf(text, sizeof text, "answer %d", i);
-      assert_true(holds(cache, i, text));
-    }
-    assert_false(holds(cache, 3000, "answer 3000"));
-    http_cache_close(cache);
-  }
-}
-
-static void all_files_of_a_folder_count(void **state)
-{
-  for (int rank = 0; rank < 3; rank++) {
-    struct http_cache *cache = open_cache(*state, rank);
-    put(cache, rank, "x");
-    http_cache_close(cache);
-  }
-  struct http_cache *cache = open_cache(*state, 7);
-  for (int rank = 0; rank < 3; rank++) assert_true(holds(cache, rank, "x"));
-  http_cache_close(cache);
-}
-
-static void folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before(void **state)
-{
-  char folder[4300], file[4200];
-  struct http_cache *cache;
-  struct tpo_error err = {0};
-  snprintf(folder, sizeof folder, "%s/not/yet", (char *)*state);
-  cache = open_cache(folder, 0);
-  assert_int_equal(access(folder, F_OK), -1);
-  assert_false(holds(cache, 0, "x"));
-  put(cache, 0, "x");
-  assert_true(holds(cache, 0, "x"));
-  http_cache_close(cache);
-  snprintf(file, sizeof file, "%s/file", (char *)*state);
-  fclose(fopen(file, "w"));
-  for (int below = 0; below < 2; below++) {
-    snprintf(folder, sizeof folder, "%s%s", file, below ? "/answers" : "");
-    assert_true(http_cache_open(&cache, folder, NULL, 0, &err) < 0);
-    assert_contains(err.message, file);
-  }
-}
-
-static void what_an_answer_took_is_told_and_who_asked_for_it(void **state)
-{
-  static const char *const works[] = {"one", "other", NULL};
-  struct http_cache *cache = open_cache_of(*state, "one", 0);
-  put(cache, 1, "x");
-  http_cache_close(cache);
-  for (int i = 0; i < 3; i++) {
-    struct http_kept kept;
-    char key[33];
-    key_of(1, key);
-    cache = open_cache_of(*state, works[i], 0);
-    assert_int_equal(http_cache_get(cache, key, &kept, NULL), 1);
-    assert_true(kept.requests == 3 && kept.prompt_tokens == 11 && kept.completion_tokens == 2 &&
-                kept.truncated);
-    assert_int_equal(kept.ours, i == 0);
-    free(kept.text);
-    http_cache_close(cache);
-  }
-}
-
-/* As a file of another program, or of a version that did not keep it. */
-static void an_answer_that_does_not_say_whether_it_was_cut_off_is_none(void **state)
-{
-  static const char *const values[] = {"{\"answer\":\"x\",\"requests\":1,\"truncated\":false}",
-                                       "{\"answer\":\"x\",\"requests\":1}",
-                                       "{\"answer\":\"x\",\"requests\":1,\"truncated\":\"no\"}"};
-  struct journal *journal;
-  for (int i = 0; i < 3; i++) {
-    char key[33];
-    key_of(i, key);
-    assert_int_equal(journal_open(&journal, *state, "what: a judge's answers\n", i, JOURNAL_READ, NULL), 0);
-    assert_int_equal(journal_append(journal, key, 32, values[i], strlen(values[i]), NULL), 0);
-    journal_close(journal);
-  }
-  struct http_cache *cache = open_cache(*state, 9);
-  for (int i = 0; i < 3; i++) assert_int_equal(holds(cache, i, "x"), i == 0);
-  http_cache_close(cache);
-}
-
-static void damaged_answers_are_none(void **state)
-{
-  char path[8400] = "";
-  struct http_cache *cache = open_cache(*state, 0);
-  for (int i = 0; i < 3; i++) put(cache, i, "some answer");
-  http_cache_close(cache);
-  struct dirent **names;
-  int n = scandir(*state, &names, NULL, NULL);
-  for (int i = 0; i < n; i++) {
-    if (names[i]->d_name[0] != '.') snprintf(path, sizeof path, "%s/%s", (char *)*state, names[i]->d_name);
-    free(names[i]);
-  }
-  free(names);
-  FILE *file = fopen(path, "r+b");
-  char bytes[2000], *second;
-  size_t len = fread(bytes, 1, sizeof bytes, file);
-  second = memmem(bytes, len, "some answer", 11) + 11;
-  second = memmem(second, len - (size_t)(second - bytes), "some answer", 11);
-  fseek(file, second - bytes, SEEK_SET);
-  fwrite("Some", 1, 4, file);
-  fclose(file);
-  tpo_log_setup(TPO_LOG_ERROR, false, 0);
-  cache = open_cache(*state, 0);
-  assert_true(holds(cache, 0, "some answer") && !holds(cache, 1, "some answer"));
-  assert_true(holds(cache, 2, "some answer"));
-  put(cache, 1, "asked again");
-  assert_true(holds(cache, 1, "asked again"));
-  http_cache_close(cache);
-  cache = open_cache(*state, 0);
-  assert_true(holds(cache, 1, "asked again"));
-  http_cache_close(cache);
-  tpo_log_setup(TPO_LOG_INFO, false, 0);
-}
-
-static void folder_of_other_work_is_refused(void **state)
-{
-  struct journal *journal;
-  struct http_cache *cache;
-  struct tpo_error err = {0};
-  assert_int_equal(journal_open(&journal, *state, "what: samples\n", 0, JOURNAL_WRITE, &err), 0);
-  assert_int_equal(journal_append(journal, "a", 1, "b", 1, &err), 0);
-  journal_close(journal);
-  assert_int_equal(http_cache_open(&cache, *state, NULL, 0, &err), TPO_E_USAGE);
-  assert_contains(err.message, "name another folder in judge.cache");
-  assert_contains(err.message, "what: samples");
-}
-
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -676,18 +488,6 @@ int main(void)
       cmocka_unit_test(pauses_double_up_to_half_a_minute_with_jitter),
       cmocka_unit_test(retry_after_is_seconds_or_a_date),
       cmocka_unit_test(key_names_and_keys_are_checked_unseen),
-      cmocka_unit_test_setup_teardown(answers_are_found_at_once_and_after_opening_again, make_folder,
-                                      remove_folder),
-      cmocka_unit_test_setup_teardown(all_files_of_a_folder_count, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(
-          folder_is_made_with_the_first_answer_and_one_that_cannot_be_is_told_before, make_folder,
-          remove_folder),
-      cmocka_unit_test_setup_teardown(what_an_answer_took_is_told_and_who_asked_for_it, make_folder,
-                                      remove_folder),
-      cmocka_unit_test_setup_teardown(an_answer_that_does_not_say_whether_it_was_cut_off_is_none, make_folder,
-                                      remove_folder),
-      cmocka_unit_test_setup_teardown(damaged_answers_are_none, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(folder_of_other_work_is_refused, make_folder, remove_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

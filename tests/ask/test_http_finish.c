@@ -40,9 +40,9 @@ static void what_ended_otherwise_is_no_answer_and_why_is_told(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http_reply reply;
     char why[HTTP_TEXT];
-    assert_int_equal(
-        http_read_reply(cases[i].body, strlen(cases[i].body), NULL, "judge.max_tokens", &reply, why),
-        cases[i].reading);
+    assert_int_equal(http_read_reply(cases[i].body, strlen(cases[i].body),
+                                     &(struct http_expected){.limit = "judge.max_tokens"}, &reply, why),
+                     cases[i].reading);
     assert_contains(why, cases[i].why);
     assert_null(reply.text);
   }

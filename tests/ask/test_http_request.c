@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "unit.h"
 
-static char *body_with(const char *request, const char *system, const char *user)
+static char *body_for(const char *request, const struct ask_question *question)
 {
   struct http_settings settings;
   struct tpo_error err = {0};
@@ -13,9 +13,14 @@ static char *body_with(const char *request, const char *system, const char *user
   struct tpo_buf body = {0};
   if (http_settings_open(&settings, &config, UINT64_C(0xfedcba9876543210), &err) < 0)
     fail_msg("%s", err.message);
-  http_write_body(&body, &settings, &(struct ask_question){system, user});
+  http_write_body(&body, &settings, question);
   http_settings_close(&settings);
   return tpo_buf_take(&body);
+}
+
+static char *body_with(const char *request, const char *system, const char *user)
+{
+  return body_for(request, &(struct ask_question){.system = system, .user = user});
 }
 
 static char *body_of(const char *system, const char *user)
@@ -70,6 +75,72 @@ static void request_has_the_fields_that_are_given(void **state)
     const char *end = strstr(body, "\"hi\"}") + 5;
     assert_string_equal(end, cases[i].end);
     free(body);
+  }
+}
+
+static void what_was_answered_and_what_follows_come_behind_the_question(void **state)
+{
+  (void)state;
+  char *body = body_for(NULL, &(struct ask_question){"S", "one \"?", "said\n", "and?", 0});
+  assert_contains(body, "\"messages\":[{\"role\":\"system\",\"content\":\"S\"},"
+                        "{\"role\":\"user\",\"content\":\"one \\\"?\"},"
+                        "{\"role\":\"assistant\",\"content\":\"said\\n\"},"
+                        "{\"role\":\"user\",\"content\":\"and?\"}]");
+  free(body);
+}
+
+/* Unless judge.request says otherwise; where it leaves one out, both are. */
+static void the_likeliest_tokens_are_asked_for_where_they_are_wanted(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *request;
+    int wanted;
+    const char *end;
+    int sent;
+  } cases[] = {
+      {NULL, 0, "\"seed\":1985229328}", 0},
+      {NULL, 5, "\"seed\":1985229328,\"logprobs\":true,\"top_logprobs\":5}", 5},
+      {NULL, 1000, "\"logprobs\":true,\"top_logprobs\":32}", 32},
+      {"{\"logprobs\":null}", 5, "\"seed\":1985229328}", 0},
+      {"{\"logprobs\":false}", 5, "\"seed\":1985229328,\"logprobs\":false}", 0},
+      {"{\"top_logprobs\":null}", 5, "\"seed\":1985229328}", 0},
+      {"{\"top_logprobs\":3}", 5, "\"seed\":1985229328,\"logprobs\":true,\"top_logprobs\":3}", 3},
+      {"{\"top_logprobs\":20}", 5, "\"logprobs\":true,\"top_logprobs\":20}", 5},
+      {"{\"top_logprobs\":-1}", 5, "\"seed\":1985229328,\"top_logprobs\":-1}", 0},
+      {"{\"logprobs\":true}", 5, "\"seed\":1985229328,\"top_logprobs\":5,\"logprobs\":true}", 5},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct http_settings settings;
+    struct tpo_judge_config config = {.model = (char *)"m", .request = (char *)cases[i].request};
+    char *body =
+        body_for(cases[i].request, &(struct ask_question){.user = "hi", .top_tokens = cases[i].wanted});
+    assert_true(strlen(body) > strlen(cases[i].end));
+    assert_string_equal(body + strlen(body) - strlen(cases[i].end), cases[i].end);
+    free(body);
+    assert_int_equal(http_settings_open(&settings, &config, 0, NULL), 0);
+    assert_int_equal(http_top_tokens(&settings, cases[i].wanted), cases[i].sent);
+    http_settings_close(&settings);
+  }
+}
+
+static void a_refusal_of_the_likeliest_tokens_is_known(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *body;
+    bool refuses;
+  } cases[] = {{"{\"error\":{\"message\":\"This model does not support logprobs.\"}}", true},
+               {"{\"error\":{\"message\":\"Not for you\",\"param\":\"top_logprobs\"}}", true},
+               {"{\"detail\":[{\"loc\":[\"body\",\"logprobs\"],\"msg\":\"Extra inputs\"}]}", true},
+               {"Requested sample LogProbs of 20, at most 5 allowed", true},
+               {"{\"error\":{\"message\":\"logprobs and seed\",\"param\":\"seed\"}}", false},
+               {"{\"error\":{\"message\":\"context too long\"}}", false},
+               {"", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct http_told told;
+    http_read_error(cases[i].body, strlen(cases[i].body), NULL, &told);
+    assert_int_equal(http_refuses_top(&told), cases[i].refuses);
   }
 }
 
@@ -190,6 +261,9 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(body_is_json_whatever_the_texts_hold),
       cmocka_unit_test(request_has_the_fields_that_are_given),
+      cmocka_unit_test(what_was_answered_and_what_follows_come_behind_the_question),
+      cmocka_unit_test(the_likeliest_tokens_are_asked_for_where_they_are_wanted),
+      cmocka_unit_test(a_refusal_of_the_likeliest_tokens_is_known),
       cmocka_unit_test(what_is_not_for_the_request_to_give_is_refused),
       cmocka_unit_test(a_refusal_that_names_a_field_gives_advice),
       cmocka_unit_test(what_limits_the_tokens_is_named_as_it_is_sent),

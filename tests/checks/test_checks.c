@@ -367,6 +367,30 @@ static void deeply_nested_json_is_no_danger(void **state)
   free(text);
 }
 
+static void capitals_are_english_to_the_judge_and_what_the_detector_says_as_published(void **state)
+{
+  (void)state;
+  static const char check[] = "{\"type\":\"change_case:english_capital\"}";
+  static const struct {
+    const char *text;
+    int judged, published;
+  } cases[] = {
+      {"THE END OF THE STORY IS THAT A CAT WENT TO THE OLD TOWN AND TOLD IT TO A FRIEND.", 1, 1},
+      {"YES", 1, 0}, /* Welsh, by Y and S */
+      {"HANNAH, BERND, GRETA, KARL, WILHELM, ERNA, SIEGFRIED", 1, 0},
+      {"\xc3\x89\xc3\x89", 1, 1}, /* nothing to tell by */
+      {"A", 1, 0},
+      {"THE end OF IT", 0, 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_error err = {0};
+    int judged = check_response(check, NULL, cases[i].text, CHECK_STRICT, &err);
+    int published = check_response(check, NULL, cases[i].text, CHECK_AS_PUBLISHED, &err);
+    if (judged != cases[i].judged || published != cases[i].published)
+      fail_msg("%s: %d, as published %d", cases[i].text, judged, published);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -379,6 +403,7 @@ int main(void)
       cmocka_unit_test(null_arguments_count_as_absent),
       cmocka_unit_test(an_explosive_pattern_is_given_up_not_waited_for),
       cmocka_unit_test(deeply_nested_json_is_no_danger),
+      cmocka_unit_test(capitals_are_english_to_the_judge_and_what_the_detector_says_as_published),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

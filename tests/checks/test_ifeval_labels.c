@@ -13,12 +13,12 @@
 #include "tpo/data.h"
 #include "tpo/checks.h"
 
-/* The benchmark tells the language by a trained model, which takes these English answers (single words, lists
- * of names, capitals) for something else; ours doesn't follow it there. Everything else agrees in full. */
+/* The benchmark tells the language by a trained model with a chance element. These are two texts: one in capitals that it
+ * takes for English in two of three attempts, and one word in small letters. Everything else agrees in full. */
 static const struct {
   const char *type;
   int disagreements;
-} allowed[] = {{"change_case:english_capital", 8}, {"change_case:english_lowercase", 2}};
+} allowed[] = {{"change_case:english_capital", 2}, {"change_case:english_lowercase", 2}};
 
 struct tally {
   char type[64];
@@ -58,8 +58,9 @@ static void compare_row(const struct tpo_instructions *prompts, const json_t *ro
     struct tally *tally = tally_of(json_string_value(json_object_get(json_array_get(checks, i), "type")));
     for (int loose = 0; loose < 2; loose++) {
       bool gold = json_is_true(json_array_get(json_object_get(row, loose ? "loose" : "strict"), i));
-      int got = check_response(check, prompt->instruction,
-                               json_string_value(json_object_get(row, "response")), loose, &err);
+      int got =
+          check_response(check, prompt->instruction, json_string_value(json_object_get(row, "response")),
+                         CHECK_AS_PUBLISHED | (loose ? CHECK_LOOSE : 0), &err);
       if (got < 0) fail_msg("%lld: %s", key, err.message);
       tally->n++;
       if (got == gold) continue;

@@ -106,7 +106,7 @@ def test_battles_without_end(tpo, tmp_path):
 @pytest.mark.parametrize("args, code, words, ranks", [(*bad, 0) for bad in [
     ([], 2, ["--battles", "--games"]), (["--games", "m.tsv", "--battles", "m.tsv"], 2, ["one of"]),
     (["--games", "m.tsv", "--bootstrap", "0"], 2, ["--bootstrap", "from 1"]), (["--games", "m.tsv", "--bootstrap", "-1"], 2, ["--bootstrap"]),
-    (["--games", "m.tsv", "--model", "x"], 2, ["--model goes with"]), (["--model", "x", "--out", "o"], 2, ["--prompts"]),
+    (["--games", "m.tsv", "--model", "x"], 2, ["--model says nothing to battles"]), (["--model", "x", "--out", "o"], 2, ["--prompts"]),
     (["--model", "x", "--prompts", "m.tsv"], 2, ["--out FILE or --save DIR"]),
     (["--model", "x", "--prompts", "m.tsv", "--out", "m.tsv"], 2, ["that is read"]),
     (["--games", "missing.tsv"], 2, ["missing.tsv"]), (["--battles", "m.tsv"], 1, ["m.tsv:2", '"winner" is missing', '"game1"']),

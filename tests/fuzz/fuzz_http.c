@@ -32,7 +32,8 @@ static void read_body(struct part body, const char *key)
   http_read_error(bytes, body.len, key, &told);
   shown_well(told.text, key);
   CLAIM(told.status == 0 || (told.status >= 400 && told.status < 600), "%d", told.status);
-  enum http_reading reading = http_read_reply(bytes, body.len, key, "judge.max_tokens", &reply, why);
+  const struct http_expected expected = {key, "judge.max_tokens", 5};
+  enum http_reading reading = http_read_reply(bytes, body.len, &expected, &reply, why);
   CLAIM((reading == HTTP_READ) == (reply.text != NULL), "%d", (int)reading);
   shown_well(why, key);
   CLAIM(reading == HTTP_READ || why[0], "no reason");
@@ -40,8 +41,12 @@ static void read_body(struct part body, const char *key)
     CLAIM(tpo_utf8_valid(reply.text, strlen(reply.text), NULL), "%s", reply.text);
     CLAIM(!is_secret(key) || !strstr(reply.text, key), "%s", reply.text);
     CLAIM(reply.prompt_tokens >= 0 && reply.completion_tokens >= 0);
+    CLAIM(reply.top.n_top <= 5, "%d", reply.top.n_top);
+    for (int i = 0; i < reply.top.n_top; i++)
+      CLAIM(reply.top.top[i].logprob <= 0, "%g", reply.top.top[i].logprob);
   }
   free(reply.text);
+  ask_answer_clear(&reply.top);
 }
 
 /* Any text can be asked: the body is JSON. */
@@ -51,10 +56,12 @@ static void ask(const char *text)
   struct tpo_error err = {0};
   char *model = strdup(text);
   const struct http_settings settings = {.model = model, .temperature = 0.7, .max_tokens = 5, .seed = 1};
-  http_write_body(&out, &settings, &(struct ask_question){.system = text, .user = text});
+  http_write_body(&out, &settings,
+                  &(struct ask_question){
+                      .system = text, .user = text, .answered = text, .follow_up = text, .top_tokens = 5});
   json_t *body = tpo_json_parse(out.data, out.len, "body", &err);
   CLAIM(body, "%s: %s", err.message, out.data);
-  CLAIM(json_array_size(json_object_get(body, "messages")) == 2, "%s", out.data);
+  CLAIM(json_array_size(json_object_get(body, "messages")) == 4, "%s", out.data);
   json_decref(body);
   free(model);
   tpo_buf_free(&out);

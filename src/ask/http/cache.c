@@ -105,22 +105,54 @@ const char *http_cache_folder(const struct http_cache *cache)
   return cache->folder;
 }
 
+/* [[TEXT, LOGPROB], ...], as put_top writes them; false: something else. */
+static bool read_top(const json_t *list, struct http_kept *kept, struct tpo_error *err)
+{
+  size_t i;
+  const json_t *token;
+  if (list && (!json_is_array(list) || json_array_size(list) > ASK_MOST_TOP)) return false;
+  json_array_foreach(list, i, token)
+  {
+    const json_t *text = json_array_get(token, 0), *logprob = json_array_get(token, 1);
+    if (!json_is_string(text) || !json_is_number(logprob) ||
+        ask_answer_add_top(&kept->top, json_string_value(text), json_string_length(text),
+                           json_number_value(logprob), err) < 0)
+      return false;
+  }
+  return true;
+}
+
+static int put_top(json_t *value, const struct http_kept *kept)
+{
+  json_t *list = json_array();
+  int failed = json_object_set_new(value, "top_tokens", json_integer(kept->top_tokens));
+  for (int i = 0; i < kept->top.n_top && !failed; i++)
+    failed =
+        json_array_append_new(list, json_pack("[s, f]", kept->top.top[i].text, kept->top.top[i].logprob));
+  return json_object_set_new(value, "top", list) | failed;
+}
+
 static bool read_value(const struct http_cache *cache, const json_t *value, struct http_kept *kept,
                        const char **text)
 {
   const char *work = NULL;
-  return tpo_json_get_string(value, "answer", text, "", NULL) == 0 && *text &&
-         tpo_json_get_string(value, "work", &work, "", NULL) == 0 &&
-         tpo_json_get_int(value, "requests", 1, INT32_MAX, &kept->requests, "", NULL) == 0 &&
-         tpo_json_get_int(value, "prompt_tokens", 0, INT32_MAX, &kept->prompt_tokens, "", NULL) == 0 &&
-         tpo_json_get_int(value, "completion_tokens", 0, INT32_MAX, &kept->completion_tokens, "", NULL) ==
-             0 &&
-         json_is_boolean(json_object_get(value, "truncated")) &&
-         tpo_json_get_bool(value, "truncated", &kept->truncated, "", NULL) == 0 &&
-         ((kept->ours = work && cache->work && strcmp(work, cache->work) == 0), true);
+  int64_t top_tokens = 0;
+  bool whole =
+      tpo_json_get_string(value, "answer", text, "", NULL) == 0 && *text &&
+      tpo_json_get_string(value, "work", &work, "", NULL) == 0 &&
+      tpo_json_get_int(value, "requests", 1, INT32_MAX, &kept->requests, "", NULL) == 0 &&
+      tpo_json_get_int(value, "prompt_tokens", 0, INT32_MAX, &kept->prompt_tokens, "", NULL) == 0 &&
+      tpo_json_get_int(value, "completion_tokens", 0, INT32_MAX, &kept->completion_tokens, "", NULL) == 0 &&
+      json_is_boolean(json_object_get(value, "truncated")) &&
+      tpo_json_get_bool(value, "truncated", &kept->truncated, "", NULL) == 0 &&
+      tpo_json_get_int(value, "top_tokens", 0, ASK_MOST_TOP, &top_tokens, "", NULL) == 0 &&
+      read_top(json_object_get(value, "top"), kept, NULL);
+  kept->ours = work && cache->work && strcmp(work, cache->work) == 0;
+  kept->top_tokens = (int)top_tokens;
+  return whole;
 }
 
-int http_cache_get(const struct http_cache *cache, const char key[33], struct http_kept *kept,
+int http_cache_get(const struct http_cache *cache, const char key[33], int top_tokens, struct http_kept *kept,
                    struct tpo_error *err)
 {
   struct journal_piece piece;
@@ -131,8 +163,9 @@ int http_cache_get(const struct http_cache *cache, const char key[33], struct ht
   if (found < 0) return tpo_fail(err, found, "%s", problem.message);
   json_t *value = found ? tpo_json_parse(piece.bytes, piece.len, "an answer", NULL) : NULL;
   const char *text = NULL;
-  found = value && read_value(cache, value, kept, &text);
+  found = value && read_value(cache, value, kept, &text) && kept->top_tokens >= top_tokens;
   if (found) kept->text = strdup(text);
+  if (!found) ask_answer_clear(&kept->top);
   json_decref(value);
   return found && !kept->text ? no_memory(err) : found;
 }
@@ -144,7 +177,8 @@ int http_cache_put(struct http_cache *cache, const char key[33], const struct ht
                             (json_int_t)kept->requests, "prompt_tokens", (json_int_t)kept->prompt_tokens,
                             "completion_tokens", (json_int_t)kept->completion_tokens, "truncated",
                             kept->truncated, "work", cache->work);
-  char *text = value ? tpo_json_dump(value) : NULL;
+  bool whole = value && (kept->top_tokens == 0 || put_top(value, kept) == 0);
+  char *text = whole ? tpo_json_dump(value) : NULL;
   json_decref(value);
   int status = text ? 0 : no_memory(err);
   if (status == 0 && !cache->journal) status = open_journal(cache, err);

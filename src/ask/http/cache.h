@@ -4,7 +4,7 @@
 #ifndef TPO_ASK_HTTP_CACHE_H
 #define TPO_ASK_HTTP_CACHE_H
 
-#include "tpo/base.h"
+#include "ask/ask.h"
 
 struct http_cache;
 
@@ -13,6 +13,8 @@ struct http_kept {
   int64_t requests;                         /* that were sent for it, at least 1 */
   int64_t prompt_tokens, completion_tokens; /* as the server told */
   bool truncated;                           /* by a limit on tokens */
+  int top_tokens;                           /* of the likeliest first tokens that were asked for */
+  struct ask_answer top;                    /* its `top` alone: those that were told; ask_answer_clear() it */
   bool ours;                                /* asked for by the work that the cache was opened with */
 };
 
@@ -22,9 +24,9 @@ struct http_kept {
  * earlier versions kept answers, are not read; a warning tells of them. */
 int http_cache_open(struct http_cache **out, const char *folder, const char *work, int rank,
                     struct tpo_error *err);
-/* 1: found; 0: there is none, or it is damaged, or doesn't say whether the answer was cut off; negative:
- * error. key: 32 lower-case hex digits. */
-int http_cache_get(const struct http_cache *cache, const char key[33], struct http_kept *kept,
+/* 1: found; 0: there is none, or it is damaged, doesn't say whether the answer was cut off, or was asked for with
+ * fewer than top_tokens of the likeliest tokens; negative: error. key: 32 lower-case hex digits. */
+int http_cache_get(const struct http_cache *cache, const char key[33], int top_tokens, struct http_kept *kept,
                    struct tpo_error *err);
 /* Keeps an answer (`ours` isn't looked at): written when this returns. */
 int http_cache_put(struct http_cache *cache, const char key[33], const struct http_kept *kept,

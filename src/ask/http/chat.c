@@ -8,59 +8,13 @@
 #include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
-#include "ask/http/cache.h"
-#include "ask/http/client.h"
-#include "ask/http/protocol.h"
+#include "ask/http/work.h"
 
 enum {
   LONGEST_PAUSE = 600,   /* seconds; a server that asks for more ends the judging */
   LONG_PAUSE = 10,       /* seconds; that a server asks for more is told */
-  DEAD_AFTER = 100,      /* questions without an answer in a row, after which no more are asked */
   LAST_WAIT = 5,         /* seconds for the answers under way, once a signal asks to stop */
   LOOK_UP_EVERY_MS = 100 /* for signals */
-};
-
-struct http_chat {
-  struct http_url url;
-  struct http_settings settings;
-  struct http_client *client;
-  struct http_cache *cache; /* NULL: none */
-  char *key, *key_env;      /* key NULL: none */
-  int retries, slots;
-  bool alone;                        /* no other rank asks, too */
-  double deadline;                   /* seconds that the others wait for this rank; 0: for ever */
-  bool reached;                      /* some reply came */
-  bool answered;                     /* some question was answered */
-  char refused[33], refused_for[64]; /* the question that was refused for a field, and the field; "": none */
-  int unanswered;                    /* questions in a row, whatever the reason */
-  double told;                       /* until when, as was told last, the server asks to wait */
-  int64_t requests, retried, cached, repeated, truncated, prompt_tokens, completion_tokens;
-};
-
-struct job {
-  char key[33];           /* hash of address and request */
-  size_t question;        /* index */
-  const struct job *same; /* an equal question before it; NULL: none */
-};
-
-struct slot {
-  struct http_exchange exchange;
-  const struct job *job; /* NULL: free */
-  struct tpo_buf body;
-  int failures;
-  double due; /* when the next attempt begins */
-};
-
-struct asking {
-  struct http_chat *chat;
-  const struct ask_question *questions;
-  struct ask_answer *answers;
-  struct job *jobs;   /* [n] */
-  struct job **open;  /* [n_open] those to be asked */
-  struct slot *slots; /* [n_slots] */
-  size_t n, n_open, n_slots, next, settled;
-  double begun; /* tpo_seconds() */
-  const struct tpo_watch *watch;
 };
 
 static int no_memory(struct tpo_error *err)
@@ -68,18 +22,11 @@ static int no_memory(struct tpo_error *err)
   return tpo_fail(err, TPO_E_MEMORY, "no memory for questions to the judge's server");
 }
 
-static int set_answer(struct asking *w, const struct job *job, bool ok, const char *text,
-                      struct tpo_error *err)
-{
-  struct ask_answer *answer = &w->answers[job->question];
-  *answer = (struct ask_answer){.ok = ok, .text = strdup(text)};
-  return answer->text ? 0 : no_memory(err);
-}
-
 /* Frees the slot. */
-static int settle(struct asking *w, struct slot *slot, bool ok, const char *text, struct tpo_error *err)
+static int settle(struct http_work *w, struct http_slot *slot, bool ok, const char *text,
+                  struct tpo_error *err)
 {
-  int status = set_answer(w, slot->job, ok, text, err);
+  int status = http_work_set(w, slot->job, ok, text, err);
   slot->job = NULL;
   w->settled++;
   return status;
@@ -113,7 +60,7 @@ static void find_hint(const struct http_chat *chat, int http, char hint[512])
              chat->settings.model);
 }
 
-static int fail_for_good(const struct asking *w, int http, const char *told, const char *hint,
+static int fail_for_good(const struct http_work *w, int http, const char *told, const char *hint,
                          struct tpo_error *err)
 {
   return tpo_fail(err, TPO_E_IO, "the judge's server %.300s answered HTTP %d%s%s%s%s", w->chat->url.shown,
@@ -121,17 +68,17 @@ static int fail_for_good(const struct asking *w, int http, const char *told, con
 }
 
 /* The question stays without an answer. When all do, whatever they fail on, no more is spent. */
-static int leave(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
+static int leave(struct http_work *w, struct http_slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
-  if (++chat->unanswered < DEAD_AFTER) return settle(w, slot, false, why, err);
+  if (++chat->unanswered < ASK_IN_A_ROW) return settle(w, slot, false, why, err);
   return tpo_fail(err, TPO_E_IO,
                   "the judge's server %.300s left %d questions in a row without an answer; the last: %s",
                   chat->url.shown, chat->unanswered, why);
 }
 
 /* No attempt is left. */
-static int give_up(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
+static int give_up(struct http_work *w, struct http_slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   char text[HTTP_TEXT + 64];
@@ -144,7 +91,7 @@ static int give_up(struct asking *w, struct slot *slot, const char *why, struct 
 
 /* asks: "asks to wait for", or what else is to be waited for; most: how long is waited, in words. To ask others
  * meanwhile would be what the server asked not to do. */
-static int fail_for_now(const struct asking *w, const char *asks, double seconds, const char *most,
+static int fail_for_now(const struct http_work *w, const char *asks, double seconds, const char *most,
                         const char *why, struct tpo_error *err)
 {
   const struct http_cache *cache = w->chat->cache;
@@ -157,7 +104,7 @@ static int fail_for_now(const struct asking *w, const char *asks, double seconds
 
 /* Seconds that may be waited before the next attempt: the other ranks would take this one for lost at the deadline,
  * a quarter of which is left for the answer itself. */
-static double longest_wait(const struct asking *w)
+static double longest_wait(const struct http_work *w)
 {
   const struct http_chat *chat = w->chat;
   if (chat->alone || chat->deadline <= 0) return HUGE_VAL;
@@ -183,7 +130,7 @@ static void tell_pause(struct http_chat *chat, const char *why, double seconds)
 }
 
 /* This attempt failed in a way that another may not. */
-static int try_again(struct asking *w, struct slot *slot, const char *why, struct tpo_error *err)
+static int try_again(struct http_work *w, struct http_slot *slot, const char *why, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
   double asked_for = asked_pause(&slot->exchange), longest = longest_wait(w);
@@ -208,7 +155,8 @@ static int try_again(struct asking *w, struct slot *slot, const char *why, struc
 
 /* Whether a field is at fault that is in each request, and not this question: another was refused for it too, and
  * none was answered so far. */
-static bool is_refused_always(struct http_chat *chat, const struct job *job, const struct http_told *told)
+static bool is_refused_always(struct http_chat *chat, const struct http_job *job,
+                              const struct http_told *told)
 {
   if (chat->answered || !*told->field) return false;
   if (*chat->refused && strcmp(chat->refused_for, told->field) == 0)
@@ -218,11 +166,26 @@ static bool is_refused_always(struct http_chat *chat, const struct job *job, con
   return false;
 }
 
+/* The question is asked again at once, without its likeliest tokens, and so are those that follow. */
+static int ask_without_top(struct http_chat *chat, struct http_slot *slot, const char *why)
+{
+  if (!chat->without_top) /* each rank finds it, and one tells it */
+    tpo_log(chat->rank == 0 ? TPO_LOG_WARN : TPO_LOG_DEBUG,
+            "the judge's server %.300s doesn't tell the likeliest tokens and is asked without them: %s",
+            chat->url.shown, why);
+  chat->without_top = slot->refused = true;
+  chat->top_refused++;
+  slot->due = 0;
+  return 0;
+}
+
 /* What the server answered with `http`, or with an error that stands for it. */
-static int take_error(struct asking *w, struct slot *slot, int http, const struct http_told *told,
+static int take_error(struct http_work *w, struct http_slot *slot, int http, const struct http_told *told,
                       struct tpo_error *err)
 {
   char text[HTTP_TEXT + HTTP_ADVICE + 32], advice[HTTP_ADVICE] = "", hint[512];
+  if ((http == 400 || http == 422) && slot->top_tokens > 0 && http_refuses_top(told))
+    return ask_without_top(w->chat, slot, told->text);
   find_hint(w->chat, http, hint);
   if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
   if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
@@ -233,53 +196,68 @@ static int take_error(struct asking *w, struct slot *slot, int http, const struc
   return passes(http) ? try_again(w, slot, text, err) : leave(w, slot, text, err);
 }
 
-static void tell_limit(const struct http_chat *chat, struct ask_answer *answer, bool cut_off)
-{
-  answer->cut_off = cut_off;
-  answer->limit = chat->settings.limit;
-}
-
-static int keep(struct http_chat *chat, const struct slot *slot, const struct http_reply *reply,
+static int keep(struct http_chat *chat, const struct http_slot *slot, const struct http_reply *reply,
                 struct tpo_error *err)
 {
   const struct http_kept kept = {.text = reply->text,
-                                 .requests = slot->failures + 1,
+                                 .requests = slot->failures + slot->refused + 1,
                                  .prompt_tokens = reply->prompt_tokens,
                                  .completion_tokens = reply->completion_tokens,
-                                 .truncated = reply->truncated};
+                                 .truncated = reply->truncated,
+                                 .top_tokens = slot->job->top_tokens,
+                                 .top = reply->top};
   return chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
 }
 
-static int take_success(struct asking *w, struct slot *slot, struct tpo_error *err)
+static struct http_expected expected(const struct http_chat *chat, const struct http_slot *slot)
+{
+  return (struct http_expected){chat->key, chat->settings.limit, slot->top_tokens};
+}
+
+static void free_reply(struct http_reply *reply)
+{
+  free(reply->text);
+  ask_answer_clear(&reply->top);
+}
+
+static int take_reply(struct http_work *w, struct http_slot *slot, struct http_reply *reply,
+                      struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
+  struct ask_answer *answer = &w->answers[slot->job->question];
+  chat->unanswered = 0;
+  chat->answered = true;
+  chat->truncated += reply->truncated;
+  chat->prompt_tokens += reply->prompt_tokens;
+  chat->completion_tokens += reply->completion_tokens;
+  http_work_count_top(chat, slot->job->top_tokens, reply->top.n_top);
+  int status = keep(chat, slot, reply, err);
+  if (status == 0) status = settle(w, slot, true, reply->text, err);
+  if (status == 0) status = ask_answer_copy_top(answer, reply->top.top, reply->top.n_top, err);
+  http_work_tell_limit(chat, answer, reply->truncated);
+  free_reply(reply);
+  return status;
+}
+
+static int take_success(struct http_work *w, struct http_slot *slot, struct tpo_error *err)
+{
   struct http_reply reply;
   char why[HTTP_TEXT];
   const struct tpo_buf *body = &slot->exchange.body;
-  switch (http_read_reply(body->data ? body->data : "", body->len, chat->key, chat->settings.limit, &reply,
-                          why)) {
+  const struct http_expected of = expected(w->chat, slot);
+  switch (http_read_reply(body->data ? body->data : "", body->len, &of, &reply, why)) {
   case HTTP_MALFORMED: return try_again(w, slot, why, err);
   case HTTP_NO_TEXT: return leave(w, slot, why, err);
   case HTTP_ERROR:
     return reply.error.status ? take_error(w, slot, reply.error.status, &reply.error, err)
                               : try_again(w, slot, reply.error.text, err);
-  case HTTP_READ_NO_MEMORY: return no_memory(err);
+  case HTTP_READ_NO_MEMORY: free_reply(&reply); return no_memory(err);
   case HTTP_READ: break;
   }
-  chat->unanswered = 0;
-  chat->answered = true;
-  chat->truncated += reply.truncated;
-  chat->prompt_tokens += reply.prompt_tokens;
-  chat->completion_tokens += reply.completion_tokens;
-  int status = keep(chat, slot, &reply, err);
-  struct ask_answer *answer = &w->answers[slot->job->question];
-  if (status == 0) status = settle(w, slot, true, reply.text, err);
-  tell_limit(chat, answer, reply.truncated);
-  free(reply.text);
-  return status;
+  return take_reply(w, slot, &reply, err);
 }
 
-static int take_status(struct asking *w, struct slot *slot, struct tpo_error *err)
+static int take_status(struct http_work *w, struct http_slot *slot, struct tpo_error *err)
 {
   const struct http_exchange *x = &slot->exchange;
   struct http_told told;
@@ -290,7 +268,7 @@ static int take_status(struct asking *w, struct slot *slot, struct tpo_error *er
   return take_error(w, slot, x->status == 429 && ends_all(told.status) ? told.status : x->status, &told, err);
 }
 
-static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *err)
+static int take_exchange(struct http_work *w, struct http_slot *slot, struct tpo_error *err)
 {
   struct http_exchange *x = &slot->exchange;
   char text[192];
@@ -304,35 +282,38 @@ static int take_exchange(struct asking *w, struct slot *slot, struct tpo_error *
   case HTTP_TOO_LONG:
     snprintf(text, sizeof text,
              "the reply has more than %zu KiB, which an answer of %d tokens (%s) can't need",
-             http_longest_body(w->chat->settings.most_tokens) >> 10, w->chat->settings.most_tokens,
-             w->chat->settings.size_key);
+             x->longest >> 10, w->chat->settings.most_tokens, w->chat->settings.size_key);
     return leave(w, slot, text, err);
   default: return no_memory(err);
   }
 }
 
-static int start(struct asking *w, struct slot *slot, struct tpo_error *err)
+static int start(struct http_work *w, struct http_slot *slot, struct tpo_error *err)
 {
   struct http_chat *chat = w->chat;
+  struct ask_question question = w->questions[slot->job->question];
+  question.top_tokens = slot->top_tokens = chat->without_top ? 0 : slot->job->top_tokens;
   tpo_buf_clear(&slot->body);
-  http_write_body(&slot->body, &chat->settings, &w->questions[slot->job->question]);
+  http_write_body(&slot->body, &chat->settings, &question);
   if (slot->body.failed) return no_memory(err);
   chat->requests++;
-  chat->retried += slot->failures > 0;
-  return http_client_start(chat->client, &slot->exchange, &slot->body, err);
+  chat->retried += slot->failures > 0 || slot->refused;
+  return http_client_start(chat->client, &slot->exchange, &slot->body,
+                           http_longest_body(chat->settings.most_tokens, slot->top_tokens), err);
 }
 
 /* Starts what can be started. *seconds: until the next pause is over, or one must look for signals. */
-static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
+static int start_due(struct http_work *w, double *seconds, struct tpo_error *err)
 {
   double now = tpo_seconds();
   int status = 0;
   *seconds = LOOK_UP_EVERY_MS / 1000.0;
   for (size_t i = 0; i < w->n_slots && status == 0; i++) {
-    struct slot *slot = &w->slots[i];
+    struct http_slot *slot = &w->slots[i];
     if (!slot->job && w->next < w->n_open) {
       slot->job = w->open[w->next++];
       slot->failures = 0;
+      slot->refused = false;
       slot->due = now;
     }
     if (!slot->job || slot->exchange.under_way) continue;
@@ -345,19 +326,20 @@ static int start_due(struct asking *w, double *seconds, struct tpo_error *err)
 }
 
 /* What came of a request when all is to end: whether it is an answer that is kept now. */
-static bool keep_last(struct asking *w, const struct http_exchange *x)
+static bool keep_last(struct http_work *w, const struct http_exchange *x)
 {
   struct http_reply reply;
   char why[HTTP_TEXT];
   if (x->fault != HTTP_DONE || x->status / 100 != 2 || !x->body.data) return false;
-  bool kept = http_read_reply(x->body.data, x->body.len, w->chat->key, w->chat->settings.limit, &reply,
-                              why) == HTTP_READ &&
-              keep(w->chat, &w->slots[x->number], &reply, NULL) == 0;
-  free(reply.text);
+  const struct http_slot *slot = &w->slots[x->number];
+  const struct http_expected of = expected(w->chat, slot);
+  bool kept = http_read_reply(x->body.data, x->body.len, &of, &reply, why) == HTTP_READ &&
+              keep(w->chat, slot, &reply, NULL) == 0;
+  free_reply(&reply);
   return kept;
 }
 
-static size_t count_under_way(const struct asking *w)
+static size_t count_under_way(const struct http_work *w)
 {
   size_t n = 0;
   for (size_t i = 0; i < w->n_slots; i++) n += w->slots[i].exchange.under_way;
@@ -365,7 +347,7 @@ static size_t count_under_way(const struct asking *w)
 }
 
 /* The answers under way are paid for: they get a little time, and what comes is kept. */
-static int stop(struct asking *w, struct tpo_error *err)
+static int stop(struct http_work *w, struct tpo_error *err)
 {
   const struct http_chat *chat = w->chat;
   struct http_exchange *x;
@@ -389,7 +371,7 @@ static int stop(struct asking *w, struct tpo_error *err)
   return TPO_E_INTERRUPTED;
 }
 
-static int ask_open(struct asking *w, struct tpo_error *err)
+static int ask_open(struct http_work *w, struct tpo_error *err)
 {
   int status = 0;
   while (status == 0 && w->settled < w->n_open) {
@@ -405,135 +387,38 @@ static int ask_open(struct asking *w, struct tpo_error *err)
   return status;
 }
 
-static int hash_job(const struct http_chat *chat, const struct ask_question *question, struct tpo_buf *body,
-                    char key[33], struct tpo_error *err)
-{
-  struct tpo_hash hash;
-  tpo_buf_clear(body);
-  http_write_body(body, &chat->settings, question);
-  if (body->failed) return no_memory(err);
-  int status = tpo_hash_begin(&hash, err);
-  if (status < 0) return status;
-  tpo_hash_add(&hash, chat->url.address, strlen(chat->url.address) + 1);
-  tpo_hash_add(&hash, body->data, body->len);
-  tpo_hash_end(&hash, key);
-  return 0;
-}
-
-static int by_key(const void *a, const void *b)
-{
-  const struct job *one = *(struct job *const *)a, *other = *(struct job *const *)b;
-  int order = strcmp(one->key, other->key);
-  return order ? order : one->question < other->question ? -1 : one->question > other->question;
-}
-
-/* Finds equal questions; the first of them is the one to be asked. */
-static void join_equal(struct asking *w)
-{
-  for (size_t i = 0; i < w->n; i++) w->open[i] = &w->jobs[i];
-  qsort(w->open, w->n, sizeof(struct job *), by_key);
-  for (size_t i = 1; i < w->n; i++) {
-    struct job *before = w->open[i - 1];
-    if (strcmp(before->key, w->open[i]->key) == 0) w->open[i]->same = before->same ? before->same : before;
-  }
-}
-
-/* What work that is taken up again had asked for counts as asked: its counts are those of work that nothing
- * stopped. */
-static void take_kept(struct http_chat *chat, struct ask_answer *answer, const struct http_kept *kept)
-{
-  *answer = (struct ask_answer){.ok = true, .text = kept->text};
-  tell_limit(chat, answer, kept->truncated);
-  chat->cached += !kept->ours;
-  if (!kept->ours) return;
-  chat->requests += kept->requests;
-  chat->retried += kept->requests - 1;
-  chat->truncated += kept->truncated;
-  chat->prompt_tokens += kept->prompt_tokens;
-  chat->completion_tokens += kept->completion_tokens;
-}
-
-/* What the cache knows is answered; the rest is open. */
-static int look_up(struct asking *w, struct tpo_error *err)
-{
-  struct http_chat *chat = w->chat;
-  for (size_t i = 0; i < w->n; i++) {
-    struct job *job = &w->jobs[i];
-    struct http_kept kept;
-    if (job->same) continue;
-    int found = chat->cache ? http_cache_get(chat->cache, job->key, &kept, err) : 0;
-    if (found < 0) return found;
-    if (found)
-      take_kept(chat, &w->answers[i], &kept);
-    else
-      w->open[w->n_open++] = job;
-  }
-  return 0;
-}
-
-static int open_work(struct asking *w, struct tpo_error *err)
-{
-  struct tpo_buf body = {0};
-  w->jobs = tpo_calloc(w->n, sizeof *w->jobs, err);
-  w->open = tpo_calloc(w->n, sizeof(struct job *), err);
-  int status = w->jobs && w->open ? 0 : TPO_E_MEMORY;
-  for (size_t i = 0; i < w->n && status == 0; i++) {
-    w->jobs[i].question = i;
-    status = hash_job(w->chat, &w->questions[i], &body, w->jobs[i].key, err);
-  }
-  tpo_buf_free(&body);
-  if (status < 0) return status;
-  join_equal(w);
-  status = look_up(w, err);
-  w->n_slots = w->n_open < (size_t)w->chat->slots ? w->n_open : (size_t)w->chat->slots;
-  if (status == 0) w->slots = tpo_calloc(w->n_slots, sizeof *w->slots, err);
-  for (size_t i = 0; w->slots && i < w->n_slots; i++) w->slots[i].exchange.number = i;
-  return status < 0 || w->slots ? status : TPO_E_MEMORY;
-}
-
-/* Equal questions get equal answers. */
-static int copy_equal(struct asking *w, struct tpo_error *err)
-{
-  int status = 0;
-  for (size_t i = 0; i < w->n && status == 0; i++) {
-    if (!w->jobs[i].same) continue;
-    const struct ask_answer *first = &w->answers[w->jobs[i].same->question];
-    status = set_answer(w, &w->jobs[i], first->ok, first->text, err);
-    tell_limit(w->chat, &w->answers[i], first->cut_off);
-    w->chat->repeated++;
-  }
-  return status;
-}
-
 static int http_ask(void *state, const struct ask_question *questions, size_t n, struct ask_answer *answers,
                     const struct tpo_watch *watch, struct tpo_error *err)
 {
-  struct asking w = {.chat = state,
-                     .questions = questions,
-                     .answers = answers,
-                     .n = n,
-                     .watch = watch,
-                     .begun = tpo_seconds()};
-  int status = open_work(&w, err);
+  struct http_work w = {.chat = state,
+                        .questions = questions,
+                        .answers = answers,
+                        .n = n,
+                        .watch = watch,
+                        .begun = tpo_seconds()};
+  int status = http_work_open(&w, err);
   if (status == 0) status = ask_open(&w, err);
-  if (status == 0) status = copy_equal(&w, err);
-  for (size_t i = 0; w.slots && i < w.n_slots; i++) {
-    http_exchange_free(w.chat->client, &w.slots[i].exchange);
-    tpo_buf_free(&w.slots[i].body);
-  }
-  free(w.slots);
-  free(w.open);
-  free(w.jobs);
+  if (status == 0) status = http_work_copy(&w, err);
+  http_work_close(&w);
   return status;
 }
 
 static json_t *http_counts(const void *state)
 {
   const struct http_chat *chat = state;
-  return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests", (json_int_t)chat->requests, "retries",
-                   (json_int_t)chat->retried, "cached", (json_int_t)chat->cached, "repeated",
-                   (json_int_t)chat->repeated, "truncated", (json_int_t)chat->truncated, "prompt_tokens",
-                   (json_int_t)chat->prompt_tokens, "completion_tokens", (json_int_t)chat->completion_tokens);
+  json_t *counts =
+      json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests", (json_int_t)chat->requests, "retries",
+                (json_int_t)chat->retried, "cached", (json_int_t)chat->cached, "repeated",
+                (json_int_t)chat->repeated, "truncated", (json_int_t)chat->truncated, "prompt_tokens",
+                (json_int_t)chat->prompt_tokens, "completion_tokens", (json_int_t)chat->completion_tokens);
+  json_t *top =
+      counts && chat->top_wanted > 0
+          ? json_pack("{s:I, s:I, s:I}", "top_tokens_wanted", (json_int_t)chat->top_wanted, "top_tokens_told",
+                      (json_int_t)chat->top_told, "top_tokens_refused", (json_int_t)chat->top_refused)
+          : NULL;
+  if (top) json_object_update(counts, top);
+  json_decref(top);
+  return counts;
 }
 
 static void http_close(void *state)
@@ -595,15 +480,13 @@ static int open_parts(struct http_chat *chat, const char *url, const struct ask_
   chat->retries = config->retries;
   chat->slots = share(config->concurrency, options);
   chat->alone = options->size <= 1;
+  chat->rank = options->rank;
   chat->deadline = options->deadline;
   if (!chat->key_env) return no_memory(err);
   status = take_key(chat, err);
   if (status == 0 && options->cache_dir)
     status = http_cache_open(&chat->cache, options->cache_dir, options->work, options->rank, err);
-  struct http_client_options client = {.url = &chat->url,
-                                       .key = chat->key,
-                                       .timeout = config->timeout,
-                                       .longest = http_longest_body(chat->settings.most_tokens)};
+  struct http_client_options client = {.url = &chat->url, .key = chat->key, .timeout = config->timeout};
   return status < 0 ? status : http_client_open(&chat->client, &client, err);
 }
 

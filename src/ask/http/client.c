@@ -17,7 +17,6 @@ struct http_client {
   const char *certificates; /* file; NULL: the system's */
   char *key;
   long timeout;
-  size_t longest;
   bool initialised;
 };
 
@@ -60,7 +59,6 @@ int http_client_open(struct http_client **out, const struct http_client_options 
   if (!client) return TPO_E_MEMORY;
   client->url = options->url;
   client->timeout = options->timeout;
-  client->longest = options->longest;
   client->certificates = certificates();
   client->initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   client->multi = client->initialised ? curl_multi_init() : NULL;
@@ -154,7 +152,7 @@ static CURLcode set_up(struct http_client *client, struct http_exchange *x)
 }
 
 int http_client_start(struct http_client *client, struct http_exchange *x, const struct tpo_buf *body,
-                      struct tpo_error *err)
+                      size_t longest, struct tpo_error *err)
 {
   CURLcode code = CURLE_OK;
   if (!x->easy) {
@@ -162,7 +160,7 @@ int http_client_start(struct http_client *client, struct http_exchange *x, const
     code = x->easy ? set_up(client, x) : CURLE_OUT_OF_MEMORY;
   }
   tpo_buf_clear(&x->body);
-  x->longest = client->longest;
+  x->longest = longest;
   x->fault = HTTP_DONE;
   x->status = 0;
   x->retry_after[0] = x->retry_after_ms[0] = x->problem[0] = '\0';

@@ -9,9 +9,10 @@
 #include "base/utf8.h"
 #include "base/visible.h"
 
-size_t http_longest_body(int max_tokens)
+size_t http_longest_body(int max_tokens, int top_tokens)
 {
-  const size_t around = 64 << 10, each = 64, most = 4 << 20;
+  const size_t around = 64 << 10, told = top_tokens > 0 ? (size_t)top_tokens + 1 : 0;
+  const size_t each = 64 + 256 * told, most = ((size_t)4 << 20) * (told > 0 ? told : 1);
   size_t bytes = around + each * (size_t)max_tokens;
   return bytes < most ? bytes : most;
 }
@@ -22,8 +23,7 @@ static int64_t count_of(const json_t *usage, const char *name)
   return n > 0 && n < INT32_MAX ? n : 0;
 }
 
-/* The answer's text; a NUL, which JSON allows and C does not, becomes U+FFFD. */
-static char *take_text(const json_t *content, const char *key)
+char *http_take_text(const json_t *content, const char *key)
 {
   struct tpo_buf text = {0};
   const char *bytes = json_string_value(content);
@@ -108,12 +108,24 @@ static void tell_broken_off(const char *reason, struct tpo_buf *out)
                    reason);
 }
 
-enum http_reading http_read_reply(const char *body, size_t len, const char *key, const char *limit,
+/* The answer and what belongs to it. */
+static bool take_answer(const json_t *choice, const json_t *usage, const struct http_expected *expected,
+                        struct http_reply *reply)
+{
+  const json_t *content = json_object_get(json_object_get(choice, "message"), "content");
+  reply->text = http_take_text(content, expected->key);
+  reply->prompt_tokens = count_of(usage, "prompt_tokens");
+  reply->completion_tokens = count_of(usage, "completion_tokens");
+  return reply->text && http_read_top(choice, expected->key, expected->top_tokens, &reply->top, NULL) == 0;
+}
+
+enum http_reading http_read_reply(const char *body, size_t len, const struct http_expected *expected,
                                   struct http_reply *reply, char why[HTTP_TEXT])
 {
   struct tpo_error problem = {0};
+  const char *key = expected->key, *limit = expected->limit;
   *reply = (struct http_reply){0};
-  json_t *json = http_parse(body, len, &problem);
+  json_t *json = http_parse(body, len, HTTP_MOST_VALUES * (size_t)(1 + expected->top_tokens), &problem);
   if (!json) {
     http_show(problem.message, strlen(problem.message), key, why);
     return problem.code == TPO_E_UNSUPPORTED ? HTTP_NO_TEXT : HTTP_MALFORMED;
@@ -131,11 +143,8 @@ enum http_reading http_read_reply(const char *body, size_t len, const char *key,
     tell_error(error, key, &reply->error, why);
     reading = HTTP_ERROR;
   } else if (json_is_string(content) && !spent && ended) {
-    reply->text = take_text(content, key);
     reply->truncated = finish == HTTP_FINISH_LIMIT;
-    reply->prompt_tokens = count_of(usage, "prompt_tokens");
-    reply->completion_tokens = count_of(usage, "completion_tokens");
-    if (!reply->text) reading = HTTP_READ_NO_MEMORY;
+    if (!take_answer(choice, usage, expected, reply)) reading = HTTP_READ_NO_MEMORY;
   } else {
     struct tpo_buf text = {0};
     if (json_is_string(content) && !spent)

@@ -18,8 +18,17 @@ struct http_url {
 int http_url_parse(struct http_url *url, const char *text, struct tpo_error *err);
 void http_url_free(struct http_url *url);
 
-/* The fields that a request has beside model and messages, unless judge.request says otherwise. */
-enum http_own { HTTP_TEMPERATURE, HTTP_MAX_TOKENS, HTTP_N, HTTP_SEED, HTTP_N_OWN };
+/* The fields that a request has beside model and messages, unless judge.request says otherwise; the last two only
+ * where the likeliest tokens are wanted. */
+enum http_own {
+  HTTP_TEMPERATURE,
+  HTTP_MAX_TOKENS,
+  HTTP_N,
+  HTTP_SEED,
+  HTTP_LOGPROBS,
+  HTTP_TOP_LOGPROBS,
+  HTTP_N_OWN
+};
 extern const char *const http_own_fields[HTTP_N_OWN];
 
 struct http_settings {
@@ -39,16 +48,19 @@ int http_check_request(const char *request, struct tpo_error *err);
 int http_settings_open(struct http_settings *settings, const struct tpo_judge_config *config, uint64_t seed,
                        struct tpo_error *err);
 void http_settings_close(struct http_settings *settings); /* also after an error */
+/* How many of the likeliest tokens a request asks for where so many are wanted: judge.request may say less, or none. */
+int http_top_tokens(const struct http_settings *settings, int wanted);
 /* Appends the body of a request. Bytes that are not UTF-8 become U+FFFD. */
 void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                      const struct ask_question *question);
 
-/* A body as JSON, unless it has more values than HTTP_MOST_VALUES (TPO_E_UNSUPPORTED). */
+/* A body as JSON, unless it has more values than `most` (TPO_E_UNSUPPORTED). */
 enum { HTTP_MOST_VALUES = 100000 };
-json_t *http_parse(const char *body, size_t len, struct tpo_error *err);
+json_t *http_parse(const char *body, size_t len, size_t most, struct tpo_error *err);
 /* Bytes that a reply of so many tokens has at most, generously: 64 for each, 64 KiB for what is around
- * them, never more than 4 MiB. */
-size_t http_longest_body(int max_tokens);
+ * them, never more than 4 MiB. With the likeliest tokens in each token's place: 256 more for each of them and for
+ * the token itself, and so many times 4 MiB. */
+size_t http_longest_body(int max_tokens, int top_tokens);
 
 /* Replaces each occurrence of key (NULL or "": of nothing) in text by "[key]", those too that the escapes of
  * JSON, addresses and HTML disguise, and, of a key of HTTP_SHORT_KEY characters or more, those in base64. */
@@ -85,8 +97,15 @@ enum http_finish {
 };
 enum http_finish http_finish_of(const char *reason); /* takes NULL */
 
+/* What is known of the reply that is read. */
+struct http_expected {
+  const char *key;   /* NULL: none */
+  const char *limit; /* as http_settings', for messages */
+  int top_tokens;    /* that were asked for */
+};
 struct http_reply {
   char *text;                               /* choices[0].message.content, without key; free() it */
+  struct ask_answer top;                    /* its first token's likeliest alone; ask_answer_clear() it */
   bool truncated;                           /* finish_reason: a limit on tokens ended it */
   int64_t prompt_tokens, completion_tokens; /* 0 where not told */
   struct http_told error;                   /* HTTP_ERROR */
@@ -94,12 +113,20 @@ struct http_reply {
 enum http_reading { HTTP_READ, HTTP_MALFORMED, HTTP_NO_TEXT, HTTP_ERROR, HTTP_READ_NO_MEMORY };
 /* Reads the body of a success. MALFORMED: no JSON, maybe cut off; ERROR: an error that goes as a success; NO_TEXT:
  * JSON without an answer, with an empty one where the tokens went into reasoning, or with one that something other
- * than its end or a limit on tokens ended; why tells more about these. limit: as http_settings', for why.
+ * than its end or a limit on tokens ended; why tells more about these.
  * What a server tells apart as reasoning is never read as the answer. A short key (HTTP_SHORT_KEY) is no secret
  * and could be part of any answer: it stays. */
 enum { HTTP_SHORT_KEY = 8 };
-enum http_reading http_read_reply(const char *body, size_t len, const char *key, const char *limit,
+enum http_reading http_read_reply(const char *body, size_t len, const struct http_expected *expected,
                                   struct http_reply *reply, char why[HTTP_TEXT]);
+/* A text of an answer's, without key; a NUL, which JSON allows and C does not, becomes U+FFFD. free() it. */
+char *http_take_text(const json_t *text, const char *key);
+/* Of choices[0], the likeliest in the place of the answer's first token, at most `most`, into out: those that have a
+ * text and a log-probability; none where they aren't told as the protocol has them. */
+int http_read_top(const json_t *choice, const char *key, int most, struct ask_answer *out,
+                  struct tpo_error *err);
+/* Whether a request was refused for asking for them. */
+bool http_refuses_top(const struct http_told *told);
 
 /* Seconds to wait after a question's attempt number `failures` (from 1) failed: doubling from half a second
  * to half a minute, of which a random share between a half and all, keyed by (seed, question, failures). */

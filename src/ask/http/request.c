@@ -9,7 +9,9 @@
 const char *const http_own_fields[HTTP_N_OWN] = {[HTTP_TEMPERATURE] = "temperature",
                                                  [HTTP_MAX_TOKENS] = "max_tokens",
                                                  [HTTP_N] = "n",
-                                                 [HTTP_SEED] = "seed"};
+                                                 [HTTP_SEED] = "seed",
+                                                 [HTTP_LOGPROBS] = "logprobs",
+                                                 [HTTP_TOP_LOGPROBS] = "top_logprobs"};
 
 static int no_memory(struct tpo_error *err)
 {
@@ -117,6 +119,16 @@ static void put_message(struct tpo_buf *out, const char *role, const char *conte
   tpo_buf_putc(out, '}');
 }
 
+int http_top_tokens(const struct http_settings *settings, int wanted)
+{
+  const json_t *top = json_object_get(settings->request, http_own_fields[HTTP_TOP_LOGPROBS]);
+  const json_t *any = json_object_get(settings->request, http_own_fields[HTTP_LOGPROBS]);
+  if (any && !json_is_true(any)) return 0;
+  json_int_t n = top ? json_integer_value(top) : wanted;
+  if (n > ASK_MOST_TOP) n = ASK_MOST_TOP;
+  return n < wanted ? (int)(n > 0 ? n : 0) : wanted < ASK_MOST_TOP ? wanted : ASK_MOST_TOP;
+}
+
 void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
                      const struct ask_question *question)
 {
@@ -129,6 +141,12 @@ void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
     tpo_buf_putc(out, ',');
   }
   put_message(out, "user", question->user);
+  if (question->answered) {
+    tpo_buf_putc(out, ',');
+    put_message(out, "assistant", question->answered);
+    tpo_buf_putc(out, ',');
+    put_message(out, "user", question->follow_up);
+  }
   tpo_buf_putc(out, ']');
   if (!replaced[HTTP_TEMPERATURE]) {
     tpo_buf_puts(out, ",\"temperature\":");
@@ -137,6 +155,9 @@ void http_write_body(struct tpo_buf *out, const struct http_settings *settings,
   if (!replaced[HTTP_MAX_TOKENS]) tpo_buf_printf(out, ",\"max_tokens\":%d", settings->max_tokens);
   if (!replaced[HTTP_N]) tpo_buf_puts(out, ",\"n\":1");
   if (!replaced[HTTP_SEED]) tpo_buf_printf(out, ",\"seed\":%lld", (long long)(settings->seed & 0x7fffffff));
+  int top = http_top_tokens(settings, question->top_tokens);
+  if (top > 0 && !replaced[HTTP_LOGPROBS]) tpo_buf_puts(out, ",\"logprobs\":true");
+  if (top > 0 && !replaced[HTTP_TOP_LOGPROBS]) tpo_buf_printf(out, ",\"top_logprobs\":%d", top);
   if (settings->fields) tpo_buf_puts(out, settings->fields);
   tpo_buf_putc(out, '}');
 }

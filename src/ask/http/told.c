@@ -63,11 +63,10 @@ static bool has_at_most(const char *text, size_t len, size_t most)
   return n <= most;
 }
 
-json_t *http_parse(const char *body, size_t len, struct tpo_error *err)
+json_t *http_parse(const char *body, size_t len, size_t most, struct tpo_error *err)
 {
-  if (has_at_most(body, len, HTTP_MOST_VALUES)) return tpo_json_parse(body, len, "the reply", err);
-  tpo_fail(err, TPO_E_UNSUPPORTED, "the reply has more than %d values, which no answer needs",
-           HTTP_MOST_VALUES);
+  if (has_at_most(body, len, most)) return tpo_json_parse(body, len, "the reply", err);
+  tpo_fail(err, TPO_E_UNSUPPORTED, "the reply has more than %zu values, which no answer needs", most);
   return NULL;
 }
 
@@ -157,7 +156,7 @@ void http_take_error(const json_t *error, const char *key, struct http_told *tol
 
 void http_read_error(const char *body, size_t len, const char *key, struct http_told *told)
 {
-  json_t *json = http_parse(body, len, NULL);
+  json_t *json = http_parse(body, len, HTTP_MOST_VALUES, NULL);
   const char *message = json ? http_find_message(json) : NULL;
   const json_t *error = json_object_get(json, "error");
   const json_t *where = json_object_get(json_array_get(json_object_get(json, "detail"), 0), "loc");

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "cli/same.h"
+#include "eval/arena/judging.h"
+#include "tpo/judge.h"
 
 static const struct option options[] = {
     {"--battles", 0, "F", NULL,
@@ -17,6 +19,11 @@ static const struct option options[] = {
      "the baseline's name (default: baseline, or the model_a that takes part in all battles)"},
     {"--bootstrap", 0, "N", NULL, "rounds that intervals come from (default 100)"},
     OPTION_MODEL,
+    {"--answers", 0, "F", NULL, "a model's answers, to be judged against those of --baseline"},
+    {"--baseline", 0, "F", NULL, "the baseline's answers"},
+    {"--judge", 'j', "KIND:ARG", "judge.kind", "with --answers: http:URL or pairwise:MODEL"},
+    {"--games-out", 0, "FILE", NULL,
+     "with --answers: the games, upstream's judgments in JSON Lines, or a table where it ends with .tsv"},
     {"--prompts", 'p', "FILE", NULL,
      "the questions, upstream's question.jsonl or instructions as of tpo generate"},
     {"--out", 'o', "FILE", NULL, "with --model: its answers, upstream's JSON Lines"},
@@ -40,88 +47,178 @@ static void choose_name(const struct invocation *in, char out[256])
   snprintf(out, 256, "%.*s", (int)(len - from), path + from);
 }
 
+static int read_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
+{
+  const char *path = option_value(in, option);
+  if (!path) return 0;
+  if (*path && strcmp(path, "-") != 0 && (size_t)snprintf(out, 4096, "%s", path) < 4096) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s: expected a file's name", option);
+}
+
+/* What draws and judges needs a place for what it comes to. */
+static int require_place(const struct invocation *in, const char *option, const char *why,
+                         struct tpo_error *err)
+{
+  if (option_value(in, option) || option_value(in, "--save")) return 0;
+  return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s goes with %s FILE or --save DIR", why, option);
+}
+
 static int read_draw(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  const char *model, *out = option_value(in, "--out");
-  r->resume = option_value(in, "--resume") != NULL;
+  const char *model;
   int status = require_model(in, &model, err);
-  if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
-  if (status == 0) status = check_shared(in, "--prompts", r->prompts, err);
+  if (status == 0) status = require_place(in, "--out", "--model, whose answers are written,", err);
+  if (status == 0) status = read_path(in, "--out", r->out, err);
   if (status < 0) return status;
-  if (!out && !option_value(in, "--save"))
-    return tpo_fail(err, TPO_E_USAGE,
-                    "tpo eval arena: --model goes with --out FILE or --save DIR, where its answers go");
-  if (out && (strcmp(out, "-") == 0 || (size_t)snprintf(r->out, sizeof r->out, "%s", out) >= sizeof r->out))
-    return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --out: expected a file's name");
   choose_name(in, r->name);
   if (!*r->name) return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --name is empty");
   return check_config(in, TPO_CHECK_SAMPLING, err);
 }
 
-/* What is said of drawing means nothing where battles are there. */
-static int check_unasked(const struct invocation *in, struct tpo_error *err)
+static int read_judge(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  static const char *const asked[] = {"--model", "--prompts", "--out", "--name", "--resume"};
-  for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-    if (option_value(in, asked[i]))
-      return tpo_fail(err, TPO_E_USAGE,
-                      "tpo eval arena: %s goes with a model that answers, not with --battles and --games",
-                      asked[i]);
+  char path[4096] = "";
+  int status = option_require(in, "--baseline", &r->baseline, err);
+  if (status == 0) status = require_place(in, "--games-out", "--answers, whose games are kept,", err);
+  if (status == 0) status = read_path(in, "--games-out", path, err);
+  if (status == 0) status = check_shared(in, "--answers", r->answers, err);
+  if (status == 0) status = check_shared(in, "--baseline", r->baseline, err);
+  if (status == 0) status = arena_judging_check(&in->config.judge, err);
+  if (status == 0) status = eval_ask_check(&in->config.judge, err);
+  size_t len = strlen(path);
+  memcpy(len > 4 && strcmp(path + len - 4, ".tsv") == 0 ? r->table : r->judgments, path, len + 1);
+  return status;
+}
+
+/* An option that says nothing to the task would be overlooked. */
+static int check_options(const struct invocation *in, const struct arena_request *r, struct tpo_error *err)
+{
+  enum { RECKON = 1 << ARENA_RECKON, DRAW = 1 << ARENA_DRAW, JUDGE = 1 << ARENA_JUDGE };
+  static const char *const tasks[] = {"battles or games that are there", "a model that answers",
+                                      "answers to judge"};
+  static const struct {
+    const char *name;
+    int goes_with;
+  } table[] = {
+      {"--battles", RECKON},     {"--games", RECKON},   {"--anchor", RECKON}, {"--bootstrap", RECKON | JUDGE},
+      {"--answers", JUDGE},      {"--baseline", JUDGE}, {"--judge", JUDGE},   {"--games-out", JUDGE},
+      {"--model", DRAW},         {"--out", DRAW},       {"--name", DRAW},     {"--prompts", DRAW | JUDGE},
+      {"--resume", DRAW | JUDGE}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    if (option_value(in, table[i].name) && !(table[i].goes_with & 1 << r->task))
+      return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s says nothing to %s", table[i].name,
+                      tasks[r->task]);
   return 0;
+}
+
+static int choose_task(const struct invocation *in, struct arena_request *r, struct tpo_error *err)
+{
+  const char *model = in->config.model.path;
+  r->task = r->battles || r->games ? ARENA_RECKON : r->answers ? ARENA_JUDGE : ARENA_DRAW;
+  if ((r->task == ARENA_RECKON && r->battles && r->games) || (r->task == ARENA_DRAW && (!model || !*model)))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo eval arena: expected one of --battles F, --games F, --model M and --answers F");
+  return check_options(in, r, err);
 }
 
 static int read_request(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  const char *model = in->config.model.path;
   *r = (struct arena_request){.battles = option_value(in, "--battles"),
                               .games = option_value(in, "--games"),
-                              .anchor = option_value(in, "--anchor")};
-  bool draws = !r->battles && !r->games && model && *model;
-  int status = option_int(in, "--bootstrap", 1, 1000000, 100, &r->rounds, err);
+                              .answers = option_value(in, "--answers"),
+                              .anchor = option_value(in, "--anchor"),
+                              .resume = option_value(in, "--resume") != NULL};
+  int status = choose_task(in, r, err);
+  if (status == 0) status = option_int(in, "--bootstrap", 1, 1000000, 100, &r->rounds, err);
+  if (status < 0 || r->task == ARENA_RECKON) return status;
+  status = option_require(in, "--prompts", &r->prompts, err);
+  if (status == 0) status = check_shared(in, "--prompts", r->prompts, err);
   if (status < 0) return status;
-  if (draws) return read_draw(in, r, err);
-  if (!r->battles == !r->games)
-    return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: expected one of --battles F, --games F and --model M");
-  return check_unasked(in, err);
+  return r->task == ARENA_DRAW ? read_draw(in, r, err) : read_judge(in, r, err);
+}
+
+/* All ranks: that a file can be written and is none of those that are read. */
+static int check_written(const struct invocation *in, const struct arena_request *r, const char *option,
+                         const char *path, struct tpo_error *err)
+{
+  const char *const inputs[] = {r->prompts, r->answers, r->baseline};
+  int status = 0;
+  for (int i = 0; i < 3 && *path && status == 0; i++)
+    if (inputs[i]) status = check_output(in, option, path, inputs[i], err);
+  return status;
+}
+
+static int check_inputs(struct invocation *in, const struct arena_request *r, struct tpo_error *err)
+{
+  int status = check_same_file(in, r->prompts, err);
+  if (status == 0 && r->answers) status = check_same_file(in, r->answers, err);
+  return status < 0 || !r->baseline ? status : check_same_file(in, r->baseline, err);
 }
 
 /* All ranks. */
 static int check_files(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
-  char save[4096];
-  int status = eval_save_path(in, "answers.jsonl", save, err);
-  if (status < 0 || !r->prompts) return status;
-  if (!*r->out) memcpy(r->out, save, sizeof save);
-  status = check_output(in, "--out", r->out, r->prompts, err);
-  if (status == 0) status = check_same_file(in, r->prompts, err);
-  return status < 0 ? status : check_journal(in, r->out, r->resume, "finished answers", r->journal, err);
+  bool draws = r->task == ARENA_DRAW;
+  char saved[4096], saved_table[4096];
+  int status = eval_save_path(in, draws ? "answers.jsonl" : "judgments.jsonl", saved, err);
+  if (status == 0) status = eval_save_path(in, "games.tsv", saved_table, err);
+  if (status < 0 || r->task == ARENA_RECKON) return status;
+  char *main_file = draws ? r->out : r->judgments;
+  if (!*main_file) memcpy(main_file, saved, sizeof saved);
+  if (!draws && !*r->table) memcpy(r->table, saved_table, sizeof saved_table);
+  status = check_written(in, r, "--out", r->out, err);
+  if (status == 0) status = check_written(in, r, "--games-out", r->judgments, err);
+  if (status == 0) status = check_written(in, r, "--games-out", r->table, err);
+  if (status == 0) status = check_inputs(in, r, err);
+  const char *beside = *main_file ? main_file : r->table;
+  return status < 0 ? status
+                    : check_journal(in, beside, r->resume, draws ? "finished answers" : "judged games",
+                                    r->journal, err);
+}
+
+static int open_session(struct cli_session *s, struct invocation *in, const struct arena_request *r,
+                        struct tpo_error *err)
+{
+  if (r->task == ARENA_DRAW || (r->task == ARENA_JUDGE && tpo_judge_needs_model(&in->config.judge)))
+    return cli_session_open(s, in, err);
+  cli_session_open_plain(s, in);
+  return 0;
+}
+
+/* "judge-cache" beside what the judge's answers become. */
+static void choose_judge_dir(struct cli_session *s, const struct arena_request *r, char folder[4096])
+{
+  const char *slash = strrchr(r->journal, '/');
+  snprintf(folder, 4096, "%.*s", slash ? (int)(slash - r->journal) : 1, slash ? r->journal : ".");
+  s->session.judge_dir = r->task == ARENA_JUDGE ? (*folder ? folder : "/") : NULL;
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
+  typedef int task(struct cli_session *, const struct arena_request *, json_t **, struct tpo_error *);
+  static task *const tasks[] = {
+      [ARENA_RECKON] = arena_reckon, [ARENA_DRAW] = arena_draw, [ARENA_JUDGE] = arena_judge};
   struct cli_session s;
   struct arena_request request;
+  char folder[4096];
   json_t *result = NULL;
   int status = agree_on_usage(in, read_request(in, &request, err), err);
   if (status == 0) status = check_files(in, &request, err);
+  if (status == 0) status = open_session(&s, in, &request, err);
   if (status < 0) return status;
-  bool draws = request.prompts != NULL;
-  if (!draws)
-    cli_session_open_plain(&s, in);
-  else if ((status = cli_session_open(&s, in, err)) < 0)
-    return status;
-  status = (draws ? arena_draw : arena_reckon)(&s, &request, &result, err);
+  choose_judge_dir(&s, &request, folder);
+  status = tasks[request.task](&s, &request, &result, err);
   if (status == 0 && cli_first_rank(&s)) status = eval_finish(in, json_incref(result), err);
   status = tpo_comm_agree(in->comm, status, err);
   json_decref(result);
   cli_session_close(&s);
-  return draws ? tell_to_resume(status, err) : status;
+  return request.task == ARENA_RECKON ? status : tell_to_resume(status, err);
 }
 
 const struct command cmd_eval_arena = {
     .name = "eval arena",
     .arguments = "",
-    .summary = "Arena-Hard: a model's answers, scores and intervals from a judge's games",
+    .summary = "Arena-Hard: a model's answers, a judge's games, scores and intervals",
     .options = options,
     .needs_comm = true,
     .run = run,

@@ -5,12 +5,18 @@
 #include "cli/eval/eval.h"
 #include "eval/arena/battles.h"
 
-/* What is asked for: to reckon with battles or games that are there, or to write a model's answers. */
+/* What is asked for: to reckon with battles or games that are there, to write a model's answers, or to have
+ * answers judged. */
+enum arena_task { ARENA_RECKON, ARENA_DRAW, ARENA_JUDGE };
 struct arena_request {
-  const char *battles, *games; /* files; one, or neither: a model answers */
+  enum arena_task task;
+  const char *battles, *games; /* files to reckon with, one of them */
   const char *prompts;
-  char name[256];                /* of the model that answers */
-  char out[4096], journal[4096]; /* of its answers; journal: of what is finished of them */
+  const char *answers, *baseline;    /* files of answers to judge */
+  char name[256];                    /* of the model that answers */
+  char out[4096];                    /* of its answers */
+  char judgments[4096], table[4096]; /* of the games that are judged; "": none */
+  char journal[4096];                /* of what is finished of them */
   bool resume;
   const char *anchor; /* the baseline's name; NULL: not given */
   int64_t rounds;
@@ -21,6 +27,8 @@ int arena_reckon(struct cli_session *s, const struct arena_request *request, jso
                  struct tpo_error *err);
 int arena_draw(struct cli_session *s, const struct arena_request *request, json_t **result,
                struct tpo_error *err);
+int arena_judge(struct cli_session *s, const struct arena_request *request, json_t **result,
+                struct tpo_error *err);
 /* Rank 0: the result of battles, with its provenance begun; NULL: err. */
 json_t *arena_result(const struct cli_session *s, const struct arena_battles *battles,
                      const struct arena_request *request, struct tpo_error *err);

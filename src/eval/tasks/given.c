@@ -102,21 +102,26 @@ static int find_prompt(const struct reading *r, const struct eval_row *row, cons
   return 0;
 }
 
+/* The number of a model, which gets one where it has none. */
+static int name_model(struct eval_given *given, const char *name, const char *place, size_t *out,
+                      struct tpo_error *err)
+{
+  for (*out = 0; *out < given->n_models; ++*out)
+    if (strcmp(given->models[*out], name) == 0) return 0;
+  int status =
+      tpo_grow(&given->models, &given->models_capacity, given->n_models + 1, sizeof *given->models, err);
+  if (status < 0) return status;
+  if (!(given->models[*out] = strdup(name))) return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place);
+  given->n_models++;
+  return 0;
+}
+
 static int find_model(struct eval_given *given, const struct eval_row *row, size_t *out,
                       struct tpo_error *err)
 {
   const char *name = NULL;
   int status = eval_row_has(row, "model") ? eval_row_text(row, "model", &name, err) : 0;
-  if (status < 0) return status;
-  if (!name) name = "";
-  for (*out = 0; *out < given->n_models; ++*out)
-    if (strcmp(given->models[*out], name) == 0) return 0;
-  status = tpo_grow(&given->models, &given->models_capacity, given->n_models + 1, sizeof *given->models, err);
-  if (status < 0) return status;
-  if (!(given->models[*out] = strdup(name)))
-    return tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", row->place);
-  given->n_models++;
-  return 0;
+  return status < 0 ? status : name_model(given, name ? name : "", row->place, out, err);
 }
 
 /* true, false; in columns also 1, 0, True and False. absent: what it is where the row doesn't have it. */
@@ -160,6 +165,20 @@ static int read_row(struct reading *r, const struct eval_row *row, struct eval_g
   return out->response && out->place ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", row->place);
 }
 
+/* Takes the item's texts, also after a failure, which status tells. */
+static int add_row(struct eval_given *given, const struct eval_given_row *item, int status,
+                   struct tpo_error *err)
+{
+  if (status == 0) status = tpo_grow(&given->rows, &given->capacity, given->n + 1, sizeof *item, err);
+  if (status == 0) {
+    given->rows[given->n++] = *item;
+    return 0;
+  }
+  free(item->response);
+  free(item->place);
+  return status;
+}
+
 static int take_row(void *arg, const struct eval_row *row, struct tpo_error *err)
 {
   struct reading *r = arg;
@@ -173,14 +192,7 @@ static int take_row(void *arg, const struct eval_row *row, struct tpo_error *err
     return 0;
   }
   status = read_row(r, row, &item, err);
-  if (status == 0) status = tpo_grow(&given->rows, &given->capacity, given->n + 1, sizeof item, err);
-  if (status == 0) {
-    given->rows[given->n++] = item;
-    return 0;
-  }
-  free(item.response);
-  free(item.place);
-  return status;
+  return add_row(given, &item, status, err);
 }
 
 static int order_rows(const void *a, const void *b)
@@ -207,22 +219,70 @@ static int put_in_order(struct eval_given *given, const char *path, struct tpo_e
   return 0;
 }
 
+static int open_reading(struct reading *r, struct eval_given *given, const struct eval_prompt *prompts,
+                        size_t n, struct tpo_error *err)
+{
+  *given = (struct eval_given){0};
+  *r = (struct reading){given, tpo_calloc(n, sizeof *r->by_id, err), tpo_calloc(n, sizeof *r->by_text, err),
+                        n, NULL};
+  if (!r->by_id || !r->by_text) return TPO_E_MEMORY;
+  for (size_t i = 0; i < n; i++) r->by_id[i] = r->by_text[i] = &prompts[i];
+  qsort(r->by_id, n, sizeof *r->by_id, order_id);
+  qsort(r->by_text, n, sizeof *r->by_text, order_text);
+  return 0;
+}
+
+static void close_reading(struct reading *r)
+{
+  free(r->by_id);
+  free(r->by_text);
+}
+
 int eval_given_read(struct eval_given *given, const char *path, const struct eval_prompt *prompts, size_t n,
                     const char *text, struct tpo_error *err)
 {
-  struct reading r = {given, tpo_calloc(n, sizeof *r.by_id, err), tpo_calloc(n, sizeof *r.by_text, err), n,
-                      text};
-  int status = r.by_id && r.by_text ? 0 : TPO_E_MEMORY;
-  *given = (struct eval_given){0};
-  if (status == 0) {
-    for (size_t i = 0; i < n; i++) r.by_id[i] = r.by_text[i] = &prompts[i];
-    qsort(r.by_id, n, sizeof *r.by_id, order_id);
-    qsort(r.by_text, n, sizeof *r.by_text, order_text);
-    status = eval_rows_read(path, take_row, &r, err);
+  struct reading r;
+  int status = open_reading(&r, given, prompts, n, err);
+  r.text = text;
+  if (status == 0) status = eval_rows_read(path, take_row, &r, err);
+  if (status == 0) status = put_in_order(given, path, err);
+  close_reading(&r);
+  return status;
+}
+
+static int take_sample(struct reading *r, const struct tpo_sample_row *row, const char *place,
+                       struct tpo_error *err)
+{
+  const struct eval_prompt *const *found = find(r, &(struct eval_prompt){row->prompt_id, NULL}, true);
+  if (found && !strstr(row->instruction, (*found)->text)) found = NULL;
+  if (!found) found = find(r, &(struct eval_prompt){NULL, row->instruction}, false);
+  struct eval_given_row item = {
+      .prompt = found ? *found : NULL, .k = row->k, .format_ok = row->format_ok, .label = -1};
+  if (!found) {
+    r->given->unknown++;
+    if (!r->given->first_unknown) r->given->first_unknown = strdup(place);
+    return 0;
+  }
+  item.response = strdup(row->response);
+  item.place = strdup(place);
+  int status = item.response && item.place ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place);
+  return add_row(r->given, &item, status, err);
+}
+
+int eval_given_of_samples(struct eval_given *given, const struct tpo_samples *samples, const char *path,
+                          const struct eval_prompt *prompts, size_t n, struct tpo_error *err)
+{
+  struct reading r;
+  int status = open_reading(&r, given, prompts, n, err);
+  size_t model;
+  if (status == 0) status = name_model(given, "", path, &model, err);
+  for (size_t i = 0; i < samples->n && status == 0; i++) {
+    char place[512];
+    snprintf(place, sizeof place, "%.440s, row %zu", path, i);
+    status = take_sample(&r, &samples->rows[i], place, err);
   }
   if (status == 0) status = put_in_order(given, path, err);
-  free(r.by_id);
-  free(r.by_text);
+  close_reading(&r);
   return status;
 }
 
@@ -260,6 +320,18 @@ int eval_given_samples(const struct eval_given *given, size_t model, struct tpo_
   return status;
 }
 
+void eval_append_id(struct tpo_buf *out, const char *name, const char *id)
+{
+  size_t len = strlen(id), digits = strspn(id, "0123456789");
+  bool number = len > 0 && len == digits && len < 16 && (len == 1 || *id != '0');
+  tpo_json_append_string(out, name, strlen(name));
+  tpo_buf_putc(out, ':');
+  if (number)
+    tpo_buf_puts(out, id);
+  else
+    tpo_json_append_string(out, id, len);
+}
+
 static void append_field(struct tpo_buf *out, const char *name, const char *text)
 {
   tpo_json_append_string(out, name, strlen(name));
@@ -277,7 +349,7 @@ int eval_given_write(const char *path, const struct tpo_samples *samples, const 
     for (size_t tried = 0; tried < n && strcmp(prompts[at].id, row->prompt_id) != 0; tried++)
       at = (at + 1) % n;
     tpo_buf_putc(&out, '{');
-    append_field(&out, key, row->prompt_id);
+    eval_append_id(&out, key, row->prompt_id);
     tpo_buf_printf(&out, ",\"k\":%d,", row->k);
     append_field(&out, text, n > 0 ? prompts[at].text : row->instruction);
     tpo_buf_putc(&out, ',');

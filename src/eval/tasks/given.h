@@ -36,6 +36,10 @@ struct eval_given {
  * that is given is an error. prompts is borrowed as long as given is used; eval_given_free() also after a failure. */
 int eval_given_read(struct eval_given *given, const char *path, const struct eval_prompt *prompts, size_t n,
                     const char *text, struct tpo_error *err);
+/* The same from samples: a row belongs to the prompt of its id whose text its instruction holds, else to the one
+ * whose text it is. samples is borrowed. */
+int eval_given_of_samples(struct eval_given *given, const struct tpo_samples *samples, const char *path,
+                          const struct eval_prompt *prompts, size_t n, struct tpo_error *err);
 void eval_given_free(struct eval_given *given);
 /* The rows of one model as samples, and the first of them in rows. samples is overwritten; free it. */
 int eval_given_samples(const struct eval_given *given, size_t model, struct tpo_samples *samples,
@@ -45,5 +49,7 @@ int eval_given_samples(const struct eval_given *given, size_t model, struct tpo_
  * that hold the rows' prompt ids and the prompts' texts (those of prompts, else the rows' instructions). */
 int eval_given_write(const char *path, const struct tpo_samples *samples, const char *key, const char *text,
                      const struct eval_prompt *prompts, size_t n, struct tpo_error *err);
+/* "NAME":ID, a number where the id is one. */
+void eval_append_id(struct tpo_buf *out, const char *name, const char *id);
 
 #endif

@@ -48,7 +48,8 @@ static int follows(const json_t *check, const struct tpo_instruction *prompt, co
                    bool loose, bool *out, size_t *given_up, struct tpo_error *err)
 {
   struct tpo_error problem = {0};
-  int status = check_run(check, prompt->instruction, response, loose, &problem);
+  int status = check_run(check, prompt->instruction, response, CHECK_AS_PUBLISHED | (loose ? CHECK_LOOSE : 0),
+                         &problem);
   *out = status > 0;
   *given_up += status == TPO_E_UNSUPPORTED;
   if (status >= 0 || status == TPO_E_UNSUPPORTED) return 0;

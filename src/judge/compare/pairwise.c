@@ -12,10 +12,7 @@
 #include "judge/texts.h"
 #include "judge/unread.h"
 
-enum {
-  MAX_RESPONSES = 1024, /* what sampling.k allows */
-  HOPELESS_AFTER = 100  /* answers in a row without a verdict: the judge, or judge.pattern, is of no use */
-};
+enum { MAX_RESPONSES = 1024 }; /* what sampling.k allows */
 
 static const char builtin_system[] =
     "You are an impartial judge. You compare two answers to the same request "
@@ -224,13 +221,14 @@ static int keep_match(struct contest *c, const struct comparison *pair, const ch
   return 0;
 }
 
-/* Scores would all be equal, and no failure would tell. */
+/* Without a verdict in a row of them, the judge, or judge.pattern, is of no use: scores would all be equal, and no
+ * failure would tell. */
 static int follow(struct judge_pairwise *p, const struct judge_found *found, struct tpo_error *err)
 {
   struct tpo_buf why = {0};
   judge_unread_add(&p->unread, found);
   p->without = found->reading == JUDGE_READ ? 0 : p->without + 1;
-  if (p->without < HOPELESS_AFTER) return 0;
+  if (p->without < ASK_IN_A_ROW) return 0;
   judge_found_tell(found, "verdict", &why);
   int status = why.failed ? tpo_fail(err, TPO_E_MEMORY, "out of memory while judging")
                           : tpo_fail(err, TPO_E_STATE,

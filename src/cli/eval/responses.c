@@ -1,0 +1,172 @@
+/* Responses of an evaluation: asked of a model over the ranks, or read. */
+#include "cli/eval/responses.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/same.h"
+#include "eval/answers.h"
+#include "eval/provenance.h"
+
+static int choose_source(struct invocation *in, const char *const *others, struct responses *r,
+                         struct tpo_error *err)
+{
+  const char *names[8] = {"--samples"};
+  for (size_t i = 0; others[i]; i++) names[i + 1] = others[i];
+  for (size_t i = 0; names[i]; i++) {
+    const char *path = option_value(in, names[i]);
+    if (!path) continue;
+    if (r->option)
+      return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s and %s were given; expected one of them",
+                      in->command->name, r->option, names[i]);
+    r->option = names[i];
+    r->path = path;
+  }
+  if (!r->option && (!in->config.model.path || !*in->config.model.path))
+    return tpo_fail(err, TPO_E_USAGE, "tpo %s: expected responses (%s FILE) or a model to ask (--model M)",
+                    in->command->name, others[0]);
+  return 0;
+}
+
+/* What is said of drawing means nothing where responses are read. */
+static int check_unasked(const struct invocation *in, const struct responses *r, struct tpo_error *err)
+{
+  static const char *const asked[] = {"--model", "--out",         "--resume", "--thought",    "--prompting",
+                                      "--k",     "--temperature", "--top-p",  "--max-tokens", "--resample"};
+  for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+    if (option_value(in, asked[i]))
+      return tpo_fail(err, TPO_E_USAGE,
+                      "tpo %s: %s goes with a model that is asked, and %s gives its responses",
+                      in->command->name, asked[i], r->option);
+  return 0;
+}
+
+static int check_asked(struct invocation *in, const struct responses *r, struct tpo_error *err)
+{
+  const struct tpo_run_config *run = &in->config.run;
+  if (r->resume && !option_value(in, "--out") && !option_value(in, "--save"))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo %s: --resume goes with --out or --save, beside which the journal is",
+                    in->command->name);
+  if (run->validation_k > 1 && run->validation_temperature == 0)
+    return tpo_fail(err, TPO_E_USAGE, "tpo %s: --k %d at --temperature 0 draws the same response so often",
+                    in->command->name, run->validation_k);
+  int status = check_shared(in, "--prompts", r->prompts, err);
+  return status < 0 ? status : check_config(in, TPO_CHECK_SAMPLING, err);
+}
+
+static int take_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
+{
+  const char *path = option_value(in, option);
+  if (!path) return 0;
+  if (strcmp(path, "-") == 0 || (size_t)snprintf(out, 4096, "%s", path) >= 4096)
+    return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s: expected a file's name", in->command->name, option);
+  return 0;
+}
+
+int responses_request(struct invocation *in, const char *const *others, struct responses *r,
+                      struct tpo_error *err)
+{
+  *r = (struct responses){.resume = option_value(in, "--resume") != NULL};
+  int status = choose_source(in, others, r, err);
+  if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
+  if (status == 0) status = take_path(in, "--out", r->out, err);
+  if (status == 0) status = take_path(in, "--details", r->details, err);
+  if (status < 0) return status;
+  return r->option ? check_unasked(in, r, err) : check_asked(in, r, err);
+}
+
+/* All ranks. The folder that --save names is made, and holds what no option gives another place. */
+static int saved_path(const struct invocation *in, const char *name, const char *what, char out[4096],
+                      struct tpo_error *err)
+{
+  char file[128], path[4096];
+  snprintf(file, sizeof file, "%.60s-%.60s.jsonl", name, what);
+  int status = eval_save_path(in, file, path, err);
+  if (status == 0 && !*out) memcpy(out, path, sizeof path);
+  return status;
+}
+
+static int check_written(const struct invocation *in, const char *option, const char *path,
+                         const struct responses *r, struct tpo_error *err)
+{
+  if (!*path) return 0;
+  int status = check_output(in, option, path, r->prompts, err);
+  return status == 0 && r->path ? check_output(in, option, path, r->path, err) : status;
+}
+
+int responses_check(struct invocation *in, const char *name, struct responses *r, struct tpo_error *err)
+{
+  bool asks = !r->option;
+  int status = asks ? saved_path(in, name, "responses", r->out, err) : 0;
+  if (status == 0) status = saved_path(in, name, "details", r->details, err);
+  if (status == 0) status = check_written(in, "--out", r->out, r, err);
+  if (status == 0) status = check_written(in, "--details", r->details, r, err);
+  if (status == 0 && tpo_comm_rank(in->comm) == 0 && *r->out && *r->details &&
+      tpo_same_file(r->out, r->details))
+    status = tpo_fail(err, TPO_E_USAGE, "tpo %s: --out and --details name one file", in->command->name);
+  status = tpo_comm_agree(in->comm, status, err);
+  if (status == 0 && asks) status = check_same_file(in, r->prompts, err);
+  if (status == 0 && asks && *r->out)
+    status = check_journal(in, r->out, r->resume, "finished responses", r->journal, err);
+  return status;
+}
+
+int responses_draw(struct cli_session *s, const struct responses *r,
+                   const struct tpo_instructions *instructions, json_t *provenance, struct drawn *drawn,
+                   struct tpo_error *err)
+{
+  const struct tpo_config *config = s->session.config;
+  struct tpo_policy policy = {0};
+  struct eval_draw draw = eval_draw_of(config);
+  draw.journal = *r->journal ? r->journal : NULL;
+  int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  status = tpo_comm_agree(s->session.comm, status, err);
+  if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
+  if (status == 0)
+    status = eval_answer(&s->session, &policy, instructions, &draw, &drawn->samples, &drawn->counts, err);
+  progress_end(&s->bar);
+  if (status == 0 && cli_first_rank(s))
+    status = eval_provenance_policy(provenance, &s->session, &policy, err);
+  tpo_policy_close(&policy);
+  return tpo_comm_agree(s->session.comm, status, err);
+}
+
+int responses_write(const struct responses *r, const struct tpo_samples *samples, const char *key,
+                    const char *text, const struct eval_prompt *prompts, size_t n, struct tpo_error *err)
+{
+  if (!*r->out) return 0;
+  int status = eval_given_write(r->out, samples, key, text, prompts, n, err);
+  if (status == 0 && *r->journal) drop_journal(r->journal);
+  return status;
+}
+
+int responses_read(const struct responses *r, const char *field, const struct eval_prompt *prompts, size_t n,
+                   struct eval_given *given, struct tpo_error *err)
+{
+  if (strcmp(r->option, "--samples") != 0) return eval_given_read(given, r->path, prompts, n, field, err);
+  struct tpo_samples samples = {0};
+  int status = tpo_samples_read(&samples, r->path, err);
+  if (status == 0) status = eval_given_of_samples(given, &samples, r->path, prompts, n, err);
+  tpo_samples_free(&samples);
+  return status;
+}
+
+void responses_tell(const struct responses *r, size_t n_prompts, size_t missing,
+                    const struct eval_given *given)
+{
+  if (missing > 0)
+    tpo_log(TPO_LOG_WARN, "%s has no response to %zu of the %zu prompts of %s: they don't count", r->path,
+            missing, n_prompts, r->prompts);
+  if (given->unknown > 0)
+    tpo_log(TPO_LOG_WARN,
+            "%zu responses are to prompts that %s doesn't have, the first at %s: they don't count",
+            given->unknown, r->prompts, given->first_unknown ? given->first_unknown : r->path);
+}
+
+json_t *number_or_null(double x)
+{
+  return isnan(x) ? json_null() : json_real(x);
+}
