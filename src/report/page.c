@@ -37,6 +37,7 @@ static void put_head(struct tpo_buf *out)
 static void put_navigation(struct tpo_buf *out, const struct tpo_buf *body)
 {
   static const char *const parts[][2] = {{"iterations", "Iterations"},
+                                         {"watch", "Watch"},
                                          {"charts", "Charts"},
                                          {"groups", "By kind of instruction"},
                                          {"thoughts", "Kinds of thought"},
@@ -61,6 +62,7 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
   if (status == 0) {
     part_result(&body, report);
     part_table(&body, report);
+    part_watch(&body, report);
     part_charts(&body, report);
     part_groups(&body, report);
     part_thoughts(&body, report);

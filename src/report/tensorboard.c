@@ -69,6 +69,12 @@ static const struct scalar scalars[] = {
 };
 enum { N_SCALARS = sizeof scalars / sizeof scalars[0] };
 
+/* Of what is watched, each as watch/NAME/KEY. */
+static const char *const watched[] = {
+    "value",        "difference",         "unparsed_share",   "prompt_strict",
+    "prompt_loose", "instruction_strict", "instruction_loose"};
+enum { N_WATCHED = sizeof watched / sizeof watched[0] };
+
 struct writer {
   struct tpo_buf out;
   struct tags tags; /* of the line that is read */
@@ -111,6 +117,18 @@ static int append_version(struct writer *w, struct tpo_error *err)
   return append_record(&w->out, &event, err);
 }
 
+static int take_watched(struct tags *tags, const json_t *line, struct tpo_error *err)
+{
+  const char *name = json_string_value(json_object_get(line, "name"));
+  int status = 0;
+  for (size_t i = 0; name && i < N_WATCHED && status == 0; i++) {
+    const json_t *number = json_object_get(line, watched[i]);
+    if (json_is_number(number))
+      status = tags_add(tags, tags_name(tags, "watch", name, watched[i]), json_number_value(number), err);
+  }
+  return status;
+}
+
 /* The scalars that a line of metrics.jsonl holds. Numbers that are null are left out. */
 static int take_scalars(struct tags *tags, const json_t *line, const char *name, struct tpo_error *err)
 {
@@ -127,6 +145,7 @@ static int take_scalars(struct tags *tags, const json_t *line, const char *name,
   if (status == 0 && (strcmp(name, "groups") == 0 || strcmp(name, "group_wins") == 0))
     status = tags_of_groups(tags, line, err);
   if (status == 0 && strcmp(name, "thoughts") == 0) status = tags_of_thoughts(tags, line, err);
+  if (status == 0 && strcmp(name, "watch") == 0) status = take_watched(tags, line, err);
   return status;
 }
 
