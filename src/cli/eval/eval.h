@@ -10,6 +10,7 @@
 extern const struct command *const eval_commands[];
 extern const struct command cmd_eval_alpaca;
 extern const struct command cmd_eval_arena;
+extern const struct command cmd_eval_categories;
 extern const struct command cmd_eval_gsm8k;
 extern const struct command cmd_eval_ifeval;
 extern const struct command cmd_eval_table;
