@@ -11,13 +11,15 @@ COMMANDS = {
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
-    "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save"],
+    "eval alpaca": ["--annotations", "--difficulty", "--gamed", "--c", "--leaderboard", "--save", "--model", "--prompts", "--out", "--outputs",
+                    "--baseline", "--judge", "--both-positions", "--annotations-out"],
     "eval arena": ["--battles", "--games", "--anchor", "--bootstrap", "--answers", "--baseline", "--judge", "--games-out", "--model", "--prompts", "--out", "--name", "--thought", "--resume",
                    "--save"],
     "eval table": ["--format", "--out"],
     "eval gsm8k": ["--prompts", "--model", "--prompting", "--solutions", "--responses", "--samples", "--limit", "--out", "--details",
                    "--save", "--resume"],
     "eval ifeval": ["--prompts", "--model", "--responses", "--samples", "--out", "--details", "--save", "--resume"],
+    "eval categories": ["--a", "--b", "--judge", "--categories", "--labels", "--assign", "--assign-out", "--resume", "--save"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

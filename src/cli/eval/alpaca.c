@@ -1,11 +1,28 @@
 /* `tpo eval alpaca`: AlpacaEval 2's win rates. */
 #include "cli/eval/alpaca.h"
 
+#include <string.h>
+
 #include "cli/same.h"
 #include "eval/provenance.h"
+#include "steps/same.h"
+#include "tpo/judge.h"
 
 static const struct option options[] = {
-    {"--annotations", 0, "FILE", NULL, "a judge's preferences: alpaca_eval's annotations.json, or columns"},
+    OPTION_MODEL,
+    {"--prompts", 'p', "FILE", NULL, "with --model: instructions, alpaca_eval's JSON, JSON Lines or columns"},
+    {"--out", 'o', "FILE", NULL, "with --model: its outputs, a model_outputs.json"},
+    {"--generator", 0, "NAME", NULL,
+     "the model's name, where no file has it (default: of --model or of --outputs)"},
+    OPTIONS_DRAW,
+    {"--outputs", 0, "FILE", NULL, "a model's outputs, in place of --model"},
+    {"--baseline", 0, "FILE", NULL, "the baseline's outputs: the model's are judged against them"},
+    {"--judge", 'j', "KIND[:ARG]", "judge.kind", "who judges: http:URL or pairwise:DIR"},
+    {"--both-positions", 0, NULL, NULL,
+     "ask in both orders and take the mean: another metric than alpaca_eval's"},
+    {"--annotations-out", 0, "FILE", NULL, "the judge's preferences, an annotations.json"},
+    {"--annotations", 0, "FILE", NULL,
+     "a judge's preferences in place of all above: annotations.json, or columns"},
     {"--difficulty", 0, "FILE", NULL,
      "the instructions' difficulty, columns or CSV: needed for the length-controlled rate"},
     {"--gamed", 0, "FILE", NULL,
@@ -16,26 +33,157 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-static int read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+const char *alpaca_place(const struct alpaca_places *places)
 {
-  int status = option_require(in, "--annotations", &r->annotations, err);
-  return status < 0 ? status : alpaca_metrics_read_request(in, r, err);
+  return *places->paths[0] ? places->paths[0] : places->paths[1];
 }
 
-/* Rank 0. */
-static int reckon(const struct cli_session *s, const struct alpaca_request *r, json_t *result,
+int alpaca_places_check(struct invocation *in, const char *option, const char *name, const char *input,
+                        struct alpaca_places *places, struct tpo_error *err)
+{
+  const char *path = option_value(in, option);
+  int status = eval_save_path(in, name, places->paths[1], err);
+  if (status == 0 && *places->paths[1]) status = check_output(in, "--save", places->paths[1], input, err);
+  if (status < 0 || !path) return status;
+  if (strlen(path) >= sizeof places->paths[0] || strcmp(path, "-") == 0)
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s %.60s: expected the name of a file", option, path);
+  strcpy(places->paths[0], path);
+  return check_output(in, option, path, input, err);
+}
+
+/* What is there to begin with: annotations, outputs, or a model. */
+static int choose_parts(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  r->annotations = option_value(in, "--annotations");
+  r->outputs = option_value(in, "--outputs");
+  r->baseline = option_value(in, "--baseline");
+  r->prompts = option_value(in, "--prompts");
+  r->resume = option_value(in, "--resume") != NULL;
+  r->both_positions = option_value(in, "--both-positions") != NULL;
+  r->draws = !r->annotations && !r->outputs;
+  r->judges = r->baseline != NULL;
+  bool model = option_value(in, "--model") != NULL;
+  if ((r->annotations != NULL) + (r->outputs != NULL) + model > 1 || (r->annotations && r->baseline))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "tpo eval alpaca: expected one of --annotations, --outputs with --baseline, and --model");
+  if (r->draws && !in->config.model.path)
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "tpo eval alpaca: --annotations FILE, --outputs FILE or --model M is required: what there is to "
+        "evaluate");
+  if (r->outputs && !r->baseline)
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --outputs goes with --baseline FILE and --judge");
+  return 0;
+}
+
+static int refuse(struct invocation *in, const char *const *names, size_t n, const char *wanted,
                   struct tpo_error *err)
 {
-  struct alpaca_annotations a = {0};
-  json_t *provenance = eval_provenance(&s->session, err);
-  int status = provenance ? alpaca_annotations_read(&a, r->annotations, err) : TPO_E_MEMORY;
-  if (status == 0) status = eval_provenance_file(provenance, "annotations", r->annotations, err);
-  if (status == 0) status = alpaca_metrics_put(r, &a, result, provenance, err);
-  if (status == 0 && json_object_set(result, "provenance", provenance) < 0)
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
-  json_decref(provenance);
-  alpaca_annotations_free(&a);
+  for (size_t i = 0; i < n; i++)
+    if (option_value(in, names[i]))
+      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with %s", names[i], wanted);
+  return 0;
+}
+
+/* Options of parts that aren't gone through would be forgotten silently. */
+static int refuse_idle(struct invocation *in, const struct alpaca_request *r, struct tpo_error *err)
+{
+  static const char *const drawing[] = {"--out",      "--thought",    "--k",     "--temperature",
+                                        "--resample", "--max-tokens", "--top-p", "--slots"};
+  static const char *const judging[] = {"--both-positions", "--annotations-out", "--judge"};
+  static const char *const metrics[] = {"--difficulty", "--gamed", "--c", "--leaderboard"};
+  int status = r->draws ? 0 : refuse(in, drawing, 8, "--model", err);
+  if (status == 0 && !r->judges) status = refuse(in, judging, 3, "--baseline", err);
+  if (status == 0 && !r->judges && !r->annotations)
+    status = refuse(in, metrics, 4, "--annotations, or with --baseline", err);
   return status;
+}
+
+static int read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  int status = choose_parts(in, r, err);
+  if (status == 0) status = refuse_idle(in, r, err);
+  if (status == 0) status = alpaca_draw_read_request(in, r, err);
+  if (status == 0) status = alpaca_judge_read_request(in, r, err);
+  if (status == 0) status = alpaca_metrics_read_request(in, r, err);
+  if (status == 0 && r->prompts) status = check_shared(in, "--prompts", r->prompts, err);
+  if (status == 0 && r->outputs) status = check_shared(in, "--outputs", r->outputs, err);
+  if (status == 0 && r->baseline) status = check_shared(in, "--baseline", r->baseline, err);
+  return status;
+}
+
+/* All ranks. */
+static int check_inputs(struct invocation *in, const struct alpaca_request *r, struct tpo_error *err)
+{
+  int status = check_same_file(in, r->prompts, err);
+  if (status == 0) status = check_same_file(in, r->outputs, err);
+  if (status == 0) status = check_same_file(in, r->baseline, err);
+  if (status == 0 && r->judges) status = same_judge(in->comm, &in->config.judge, err);
+  return status;
+}
+
+static int check_places(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  int status = 0;
+  if (r->draws)
+    status = alpaca_places_check(in, "--out", "model_outputs.json", r->prompts, &r->outputs_to, err);
+  if (status == 0 && r->judges)
+    status = alpaca_places_check(in, "--annotations-out", "annotations.json", r->baseline, &r->annotations_to,
+                                 err);
+  if (status == 0 && (r->judges || r->annotations))
+    status =
+        alpaca_places_check(in, "--leaderboard", "leaderboard.csv", r->annotations, &r->leaderboards_to, err);
+  if (status == 0 && r->draws)
+    status = check_journal(in, alpaca_place(&r->outputs_to), r->resume, "finished outputs",
+                           r->outputs_journal, err);
+  if (status == 0 && r->judges)
+    status = check_journal(in, alpaca_place(&r->annotations_to), r->resume, "answers of the judge",
+                           r->annotations_journal, err);
+  return status;
+}
+
+static int evaluate(const struct cli_session *s, const struct alpaca_request *r,
+                    struct alpaca_result_parts *parts, struct tpo_error *err)
+{
+  int status = 0;
+  if (cli_first_rank(s)) {
+    parts->result = json_pack("{s:s}", "evaluation", "alpaca");
+    parts->provenance = eval_provenance(&s->session, err);
+    if (!parts->result || !parts->provenance)
+      status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
+  }
+  status = tpo_comm_agree(s->session.comm, status, err);
+  if (status == 0 && !r->annotations) status = alpaca_get_outputs(s, r, parts, err);
+  if (status == 0 && r->judges) status = alpaca_get_annotations(s, r, parts, err);
+  if (status == 0 && cli_first_rank(s) && (r->judges || r->annotations))
+    status = alpaca_get_metrics(r, parts, err);
+  return tpo_comm_agree(s->session.comm, status, err);
+}
+
+/* Rank 0. What is kept of a work is dropped when all of it is done, so that judging can be taken up without drawing
+ * again. */
+static int finish(struct invocation *in, const struct alpaca_request *r, struct alpaca_result_parts *parts,
+                  struct tpo_error *err)
+{
+  int status = json_object_set(parts->result, "provenance", parts->provenance) < 0
+                   ? tpo_fail(err, TPO_E_MEMORY, "no memory for the result")
+                   : eval_finish(in, json_incref(parts->result), err);
+  if (status == 0 && *r->outputs_journal) drop_journal(r->outputs_journal);
+  if (status == 0 && *r->annotations_journal) drop_journal(r->annotations_journal);
+  return status;
+}
+
+static int work(struct cli_session *s, struct invocation *in, const struct alpaca_request *r,
+                struct tpo_error *err)
+{
+  struct alpaca_result_parts parts = {0};
+  int status = evaluate(s, r, &parts, err);
+  progress_end(&s->bar);
+  if (status == 0 && cli_first_rank(s)) status = finish(in, r, &parts, err);
+  json_decref(parts.result);
+  json_decref(parts.provenance);
+  json_decref(parts.outputs);
+  return tpo_comm_agree(s->session.comm, status, err);
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
@@ -43,20 +191,17 @@ static int run(struct invocation *in, struct tpo_error *err)
   struct cli_session s;
   struct alpaca_request request = {0};
   int status = agree_on_usage(in, read_request(in, &request, err), err);
-  if (status == 0) status = alpaca_metrics_check(in, &request, err);
+  if (status == 0) status = check_inputs(in, &request, err);
+  if (status == 0) status = check_places(in, &request, err);
   if (status < 0) return status;
-  cli_session_open_plain(&s, in);
-  json_t *result = NULL;
-  if (cli_first_rank(&s)) {
-    result = json_pack("{s:s}", "evaluation", "alpaca");
-    status =
-        result ? reckon(&s, &request, result, err) : tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
-    if (status == 0) status = eval_finish(in, json_incref(result), err);
-    json_decref(result);
-  }
-  status = tpo_comm_agree(in->comm, status, err);
+  if (request.draws || (request.judges && tpo_judge_needs_model(&in->config.judge)))
+    status = cli_session_open(&s, in, err);
+  else
+    cli_session_open_plain(&s, in);
+  if (status < 0) return status;
+  status = work(&s, in, &request, err);
   cli_session_close(&s);
-  return status;
+  return *request.outputs_journal || *request.annotations_journal ? tell_to_resume(status, err) : status;
 }
 
 const struct command cmd_eval_alpaca = {
@@ -65,5 +210,9 @@ const struct command cmd_eval_alpaca = {
     .summary = "AlpacaEval 2: win rates against a baseline, raw and length-controlled",
     .options = options,
     .needs_comm = true,
+    .notes =
+        "From a model: --model, --prompts, --out. From outputs: --outputs, --baseline, --judge, --annotations-out; with\n"
+        "--model in place of --outputs all in one. From annotations: --annotations. Metrics are length-controlled with\n"
+        "--difficulty and --gamed.",
     .run = run,
 };

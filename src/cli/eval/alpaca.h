@@ -1,23 +1,49 @@
-/* Inside `tpo eval alpaca`: what was asked for, and its three parts, each of which hands its result to the next. */
+/* Inside `tpo eval alpaca`: what was asked for, and its three parts, each of which hands its result to the next:
+ * outputs, annotations, metrics. */
 #ifndef TPO_CLI_EVAL_ALPACA_H
 #define TPO_CLI_EVAL_ALPACA_H
 
 #include "cli/eval/eval.h"
 #include "eval/alpaca/annotations.h"
-#include "eval/alpaca/result.h"
 
+/* Where a result goes: the file that its option names, and one in --save's folder; "": nowhere. */
+struct alpaca_places {
+  char paths[2][4096];
+};
 struct alpaca_request {
-  const char *annotations, *difficulty, *gamed; /* of the options; NULL: not given */
-  double c;                                     /* NaN: by cross-validation */
-  char leaderboards[2][4096];                   /* --leaderboard's and --save's; "": none */
+  bool draws, judges, resume;
+  const char *prompts, *outputs, *baseline, *annotations, *difficulty,
+      *gamed; /* of the options; NULL: not given */
+  char generator[256];
+  bool both_positions;
+  double c; /* NaN: by cross-validation */
+  struct alpaca_places outputs_to, annotations_to, leaderboards_to;
+  char outputs_journal[4096], annotations_journal[4096]; /* "": none */
+};
+struct alpaca_result_parts {
+  json_t *result, *provenance; /* rank 0; NULL elsewhere */
+  json_t *outputs; /* all ranks, where they are judged; rank 0 alone else; NULL: not read or drawn */
 };
 
-/* The metrics' part (alpaca_metrics.c). Usage errors. */
+/* All ranks. */
+int alpaca_places_check(struct invocation *in, const char *option, const char *name, const char *input,
+                        struct alpaca_places *places, struct tpo_error *err);
+/* The first place; "": none. */
+const char *alpaca_place(const struct alpaca_places *places);
+
+/* A part's options; usage errors. */
+int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err);
+int alpaca_judge_read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err);
 int alpaca_metrics_read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err);
-int alpaca_metrics_check(struct invocation *in, struct alpaca_request *r,
-                         struct tpo_error *err); /* all ranks */
-/* Rank 0: the metrics' fields into result, their files into provenance. */
-int alpaca_metrics_put(const struct alpaca_request *r, const struct alpaca_annotations *a, json_t *result,
-                       json_t *provenance, struct tpo_error *err);
+
+/* A model's outputs, drawn or read, into parts; all ranks. */
+int alpaca_get_outputs(const struct cli_session *s, const struct alpaca_request *r,
+                       struct alpaca_result_parts *parts, struct tpo_error *err);
+/* Outputs, beside the baseline's, become annotations, which are written; all ranks. */
+int alpaca_get_annotations(const struct cli_session *s, const struct alpaca_request *r,
+                           struct alpaca_result_parts *parts, struct tpo_error *err);
+/* The annotations' metrics; rank 0. */
+int alpaca_get_metrics(const struct alpaca_request *r, struct alpaca_result_parts *parts,
+                       struct tpo_error *err);
 
 #endif

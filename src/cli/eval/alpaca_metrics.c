@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cli/eval/alpaca.h"
+#include "eval/alpaca/outputs.h"
+#include "eval/alpaca/result.h"
 #include "eval/provenance.h"
 
 static int read_c(struct invocation *in, double *out, struct tpo_error *err)
@@ -22,17 +24,6 @@ int alpaca_metrics_read_request(struct invocation *in, struct alpaca_request *r,
   r->difficulty = option_value(in, "--difficulty");
   r->gamed = option_value(in, "--gamed");
   return read_c(in, &r->c, err);
-}
-
-int alpaca_metrics_check(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
-{
-  const char *path = option_value(in, "--leaderboard");
-  int status = eval_save_path(in, "leaderboard.csv", r->leaderboards[1], err);
-  if (status < 0 || !path) return status;
-  if (strlen(path) >= sizeof r->leaderboards[0])
-    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --leaderboard is too long a name");
-  strcpy(r->leaderboards[0], path);
-  return check_output(in, "--leaderboard", path, r->annotations, err);
 }
 
 static const char *why_uncontrolled(const struct alpaca_request *r, const struct alpaca_given *given)
@@ -66,7 +57,8 @@ static int control(const struct alpaca_request *r, const struct alpaca_annotatio
   if (status == 0 && why) {
     snprintf(out->missing, sizeof out->missing, "%s", why);
   } else if (status == 0) {
-    status = alpaca_controlled_of(a, &given, r->c, r->annotations ? r->annotations : "--outputs", out, err);
+    status = alpaca_controlled_of(
+        a, &given, r->c, r->annotations ? r->annotations : alpaca_place(&r->annotations_to), out, err);
     if (status == 0 && *out->missing)
       tpo_log(TPO_LOG_WARN, "no length-controlled win rate: %s", out->missing);
   }
@@ -79,21 +71,43 @@ static int write_leaderboards(const struct alpaca_request *r, const struct alpac
 {
   int status = 0;
   for (int i = 0; i < 2 && status == 0; i++)
-    if (*r->leaderboards[i]) status = alpaca_leaderboard_write(m, r->leaderboards[i], err);
+    if (*r->leaderboards_to.paths[i]) status = alpaca_leaderboard_write(m, r->leaderboards_to.paths[i], err);
   return status;
 }
 
-int alpaca_metrics_put(const struct alpaca_request *r, const struct alpaca_annotations *a, json_t *result,
-                       json_t *provenance, struct tpo_error *err)
+/* Fields that the outputs had already, their mean length, become the metrics'. */
+static int put(const struct alpaca_request *r, const struct alpaca_annotations *a,
+               struct alpaca_result_parts *parts, struct tpo_error *err)
 {
-  struct alpaca_metrics m = {
-      .model = a->model, .baseline = a->baseline, .annotator = a->annotator, .lengths_of = "annotations"};
+  struct alpaca_metrics m = {.model = a->model        ? a->model
+                                      : *r->generator ? r->generator
+                                                      : NULL,
+                             .baseline = a->baseline,
+                             .annotator = a->annotator,
+                             .lengths_of = "annotations"};
   alpaca_raw_of(a, &m.raw);
   m.mean_length = m.raw.mean_length;
-  int status = control(r, a, provenance, &m.controlled, err);
+  if (parts->outputs) {
+    m.mean_length = alpaca_outputs_mean_length(parts->outputs);
+    m.lengths_of = "outputs";
+  }
+  int status = control(r, a, parts->provenance, &m.controlled, err);
   json_t *fields = status == 0 ? alpaca_result(&m) : NULL;
-  if (status == 0 && (!fields || json_object_update(result, fields) < 0))
+  if (status == 0 && (!fields || json_object_update(parts->result, fields) < 0))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
   json_decref(fields);
   return status < 0 ? status : write_leaderboards(r, &m, err);
+}
+
+/* Those that were just written are read like any others. */
+int alpaca_get_metrics(const struct alpaca_request *r, struct alpaca_result_parts *parts,
+                       struct tpo_error *err)
+{
+  struct alpaca_annotations a = {0};
+  const char *path = r->annotations ? r->annotations : alpaca_place(&r->annotations_to);
+  int status = alpaca_annotations_read(&a, path, err);
+  if (status == 0) status = eval_provenance_file(parts->provenance, "annotations", path, err);
+  if (status == 0) status = put(r, &a, parts, err);
+  alpaca_annotations_free(&a);
+  return status;
 }
