@@ -173,17 +173,33 @@ struct tpo_train_config {                  /* train: */
 };
 
 enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
-struct tpo_run_config {          /* run: */
-  char *dir;                     /* run folder */
-  int iterations;                /* 4 */
-  enum tpo_reference reference;  /* previous | seed: which model is the DPO reference */
-  int validation_k;              /* samples a validation prompt, default 1 */
-  double validation_temperature; /* 0 = greedy */
-  int validation_resample;       /* further draws for a validation output that does not parse */
-  char *baseline;                /* run folder to compare with on the validation instructions; NULL: none */
-  int kl_outputs;                /* outputs that the KL estimate is taken over; 0: none */
-  bool tensorboard;              /* write TensorBoard event files */
-  bool validate_each_epoch;      /* and select the best epoch's checkpoint; false: the last epoch's */
+enum tpo_watch_kind {
+  TPO_WATCH_GSM8K,  /* maths questions with a number as their answer: 1 where the response ends with it */
+  TPO_WATCH_IFEVAL, /* instructions with checks: 1 where the response follows all of them */
+  TPO_WATCH_RULE,   /* the rule judge's score */
+};
+struct tpo_watch_config { /* an entry of run.watch */
+  char *name;             /* of its numbers: letters, digits, - and _, at most 32 */
+  char *prompts;          /* file */
+  enum tpo_watch_kind kind;
+  int limit;          /* instructions of the file, the same ones each time; 0: all */
+  char *thought;      /* a built-in layout's name or a layout's file; NULL: the run's own thought */
+  double temperature; /* 0 = greedy */
+  int k;              /* samples of each instruction */
+};
+struct tpo_run_config {           /* run: */
+  char *dir;                      /* run folder */
+  int iterations;                 /* 4 */
+  enum tpo_reference reference;   /* previous | seed: which model is the DPO reference */
+  int validation_k;               /* samples a validation prompt, default 1 */
+  double validation_temperature;  /* 0 = greedy */
+  int validation_resample;        /* further draws for a validation output that does not parse */
+  char *baseline;                 /* run folder to compare with on the validation instructions; NULL: none */
+  int kl_outputs;                 /* outputs that the KL estimate is taken over; 0: none */
+  bool tensorboard;               /* write TensorBoard event files */
+  bool validate_each_epoch;       /* and select the best epoch's checkpoint; false: the last epoch's */
+  struct tpo_watch_config *watch; /* measured beside validation; bears on nothing else */
+  int n_watch;
   int deadline;       /* seconds a rank may be silent in a collective step before the run ends, 1800 */
   int start_deadline; /* seconds until all ranks are together, 60; 0: no limit */
 };

@@ -5,6 +5,7 @@
 #include "config/judge_kinds.h"
 #include "config/keys.h"
 #include "config/request.h"
+#include "config/watches.h"
 
 struct check {
   const struct tpo_config *config;
@@ -314,6 +315,38 @@ static void check_run(struct check *check)
             "data.validation_prompts is 0, but run.validate_each_epoch needs validation instructions");
 }
 
+/* What is wrong with a layout of a watch's own, with the places of its file. */
+static void check_watch_layout(struct check *check, const struct tpo_watch_config *watch)
+{
+  struct tpo_config settings, own;
+  struct check inner = {.config = &settings};
+  struct tpo_error why = {0};
+  if (!watch->thought) return;
+  int status = watch_settings(&settings, &own, check->config, watch, &why);
+  if (status == 0) {
+    settings.origins = own.origins;
+    check_markers(&inner);
+    check_budgets(&inner);
+    check_stops(&inner);
+    status = config_report_end(&inner.report, NULL, &why);
+  }
+  if (status < 0) PROBLEM(check, "run.watch", "run.watch, %s: %s", watch->name, why.message);
+  tpo_config_free(&own);
+}
+
+static void check_watches(struct check *check)
+{
+  for (int i = 0; i < check->config->run.n_watch; i++) {
+    struct tpo_buf problem = {0};
+    if (watch_problem(check->config, i, &problem))
+      PROBLEM(check, "run.watch", "run.watch, entry %d: %s", i + 1,
+              problem.failed ? "out of memory" : problem.data);
+    else
+      check_watch_layout(check, &check->config->run.watch[i]);
+    tpo_buf_free(&problem);
+  }
+}
+
 int tpo_config_check(const struct tpo_config *config, unsigned parts, char **report, struct tpo_error *err)
 {
   struct check check = {.config = config};
@@ -334,6 +367,7 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
     check_comparisons(&check);
     check_request(&check);
     check_run(&check);
+    check_watches(&check);
   }
   return config_report_end(&check.report, report, err);
 }

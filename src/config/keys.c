@@ -354,6 +354,12 @@ const struct config_key config_keys[] = {
     TRUTH("run.validate_each_epoch", run.validate_each_epoch, "true",
           "Validate after every epoch and go on with the best epoch's model; "
           "`false`: go on with the last epoch's."),
+    {"run.watch", KEY_WATCHES, AT(run.watch), AT(run.n_watch), 0, 0, 0, NULL, NULL,
+     "What is measured on the start model and after each iteration besides validation, so that a loss elsewhere is "
+     "seen in the run that causes it; nothing else of the run depends on it. `kind: gsm8k` takes maths questions, "
+     "`ifeval` instructions with checks, `rule` what judge `rule` scores. `limit`: so many of the file's "
+     "instructions, the same ones each time (0, the default: all). `thought`: a layout's name or file, `none` to ask "
+     "directly (default: the run's own). `temperature` (default 0) and `k`, samples of each (default 1)."},
     INT("run.deadline", run.deadline, 1, 10000000, "1800",
         "Seconds that a rank may be silent where others wait for it before the run ends with its name."),
     INT("run.start_deadline", run.start_deadline, 0, 10000000, "60",
@@ -417,9 +423,10 @@ bool config_may_differ_by_host(int key)
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {
-      "model.threads",      "model.isa",           "sampling.slots", "judge.max_failed", "judge.slots",
-      "judge.batch_tokens", "judge.concurrency",   "judge.timeout",  "judge.retries",    "judge.cache",
-      "judge.key_env",      "train.state_minutes", "run.dir",        "run.iterations",   "run.start_deadline",
-      "run.deadline",       "run.baseline",        "run.tensorboard"};
+      "model.threads", "model.isa",          "sampling.slots",     "judge.max_failed",
+      "judge.slots",   "judge.batch_tokens", "judge.concurrency",  "judge.timeout",
+      "judge.retries", "judge.cache",        "judge.key_env",      "train.state_minutes",
+      "run.dir",       "run.iterations",     "run.start_deadline", "run.deadline",
+      "run.baseline",  "run.tensorboard",    "run.watch"};
   return !is_among(key, free_keys, sizeof free_keys / sizeof *free_keys);
 }

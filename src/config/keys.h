@@ -15,6 +15,7 @@ enum key_type {
   KEY_CHOICE_BOOL, /* bool: false is the first of two choices */
   KEY_LIST,        /* char **, with its int count at `second` */
   KEY_TERMS,       /* struct tpo_judge_term *, with its int count at `second` */
+  KEY_WATCHES,     /* struct tpo_watch_config *, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
   KEY_MAP,         /* char *, JSON of an object (config/map.h), NULL when not given */
   KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
@@ -80,7 +81,7 @@ struct config_value {
 };
 /* A finite decimal number, and nothing else. */
 bool config_parse_number(const struct config_value *value, double *out);
-/* Stores a value into the field of `key`, but for KEY_MAP, KEY_VERDICTS and KEY_TERMS, which are read from a tree.
+/* Stores a value into the field of `key`, but for those that are read from a tree: KEY_MAP, KEY_VERDICTS, KEY_TERMS and KEY_WATCHES.
  * On failure 0 is not returned and *problem says what was expected. */
 int config_store(struct tpo_config *config, int key, const struct config_value *values, int n_values,
                  struct tpo_buf *problem);
@@ -99,6 +100,8 @@ bool config_in_range(const struct tpo_config *config, int key);
 
 /* The known name most like `name` among keys of `section` first, then anywhere; false when none is near. */
 bool config_suggest(const char *name, size_t len, const char *section, char out[64]);
+/* The one of names most like it; NULL when none is near. */
+const char *config_suggest_among(const char *name, size_t len, const char *const *names, int n);
 int config_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len);
 
 /* Problems, a line each. */

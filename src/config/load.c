@@ -7,6 +7,7 @@
 #include "config/map.h"
 #include "config/terms.h"
 #include "config/verdicts.h"
+#include "config/watches.h"
 
 struct loader {
   struct tpo_config *config;
@@ -86,7 +87,7 @@ static int store_verdicts(struct loader *in, int key, const struct tree_node *no
 
 static bool is_tree(enum key_type type)
 {
-  return type == KEY_TERMS || type == KEY_VERDICTS || type == KEY_MAP;
+  return type == KEY_TERMS || type == KEY_WATCHES || type == KEY_VERDICTS || type == KEY_MAP;
 }
 
 static void store_tree(struct loader *in, int key, const struct tree_node *node)
@@ -94,9 +95,10 @@ static void store_tree(struct loader *in, int key, const struct tree_node *node)
   int line;
   struct tpo_buf text = {0};
   enum key_type type = config_keys[key].type;
-  int status = type == KEY_TERMS ? terms_store(in->config, key, node, &text, &line)
-               : type == KEY_MAP ? store_map(in, key, node, &text, &line)
-                                 : store_verdicts(in, key, node, &text, &line);
+  int status = type == KEY_TERMS     ? terms_store(in->config, key, node, &text, &line)
+               : type == KEY_WATCHES ? watches_store(in->config, key, node, in->dir, &text, &line)
+               : type == KEY_MAP     ? store_map(in, key, node, &text, &line)
+                                     : store_verdicts(in, key, node, &text, &line);
   if (status == 0)
     mark_origin(in, key, node->line);
   else
@@ -420,7 +422,7 @@ static int map_of_path(const char *path, size_t len, size_t *begin)
 /* Whether a value of --set is written as in YAML, with escapes, as a list or a mapping, by how it begins. */
 static bool is_yaml(char first, enum key_type type)
 {
-  if (first == '[') return type == KEY_LIST || type == KEY_TERMS || type == KEY_MAP;
+  if (first == '[') return type == KEY_LIST || type == KEY_TERMS || type == KEY_WATCHES || type == KEY_MAP;
   return first == '"' || first == '\'' || (first == '{' && is_tree(type));
 }
 

@@ -60,6 +60,15 @@ bool config_suggest(const char *name, size_t len, const char *section, char out[
   return best <= MAX_NAME;
 }
 
+const char *config_suggest_among(const char *name, size_t len, const char *const *names, int n)
+{
+  int best = MAX_NAME + 1;
+  const char *found = NULL;
+  for (int i = 0; i < n; i++)
+    if (near(name, len, names[i], &best)) found = names[i];
+  return found;
+}
+
 int config_suggest_judge_kind(const char *name, size_t len)
 {
   int best = MAX_NAME + 1, kind = -1;

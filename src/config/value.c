@@ -9,6 +9,7 @@
 #include "config/map.h"
 #include "config/terms.h"
 #include "config/verdicts.h"
+#include "config/watches.h"
 
 static void *field(const struct tpo_config *config, size_t offset)
 {
@@ -217,6 +218,8 @@ void config_release(struct tpo_config *config, int key)
     *count = 0;
   } else if (info->type == KEY_TERMS) {
     terms_free(field(config, info->offset), field(config, info->second));
+  } else if (info->type == KEY_WATCHES) {
+    watches_free(field(config, info->offset), field(config, info->second));
   } else if (info->type == KEY_VERDICTS)
     config_verdicts_free(field(config, info->offset));
 }
@@ -259,6 +262,7 @@ void config_describe(int index, struct tpo_buf *out)
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
   case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
   case KEY_TERMS: tpo_buf_puts(out, TERMS_TOLD); break;
+  case KEY_WATCHES: tpo_buf_puts(out, WATCHES_TOLD); break;
   case KEY_VERDICTS: tpo_buf_puts(out, CONFIG_VERDICTS_TOLD); break;
   case KEY_CHOICE:
   case KEY_CHOICE_BOOL:
@@ -358,6 +362,9 @@ void config_append_value(const struct tpo_config *config, int index, struct tpo_
   }
   case KEY_TERMS:
     terms_append(*(struct tpo_judge_term *const *)at, *(const int *)field(config, key->second), out);
+    break;
+  case KEY_WATCHES:
+    watches_append(*(struct tpo_watch_config *const *)at, *(const int *)field(config, key->second), out);
     break;
   case KEY_VERDICTS: config_verdicts_append(at, out); break;
   }

@@ -247,6 +247,11 @@ static bool put_validate_time(struct tpo_buf *out, const struct context *c)
   return put_phase(out, c, PHASE_VALIDATE);
 }
 
+static bool put_watch_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_WATCH);
+}
+
 #define NUMBER_ROW(name, about, event, key, decimals)                                                        \
   {                                                                                                          \
     name, about, event, key, decimals, NUMBER, NULL                                                          \
@@ -363,6 +368,7 @@ static const struct row rows[] = {
     OWN_ROW("pairs", "with reference log-probabilities", put_pairs_time),
     OWN_ROW("train", NULL, put_dpo_time),
     OWN_ROW("validate", NULL, put_validate_time),
+    OWN_ROW("watch", NULL, put_watch_time),
 };
 #undef NUMBER_ROW
 #undef PERCENT_ROW

@@ -17,7 +17,8 @@ static const struct {
                       {"left_out", NULL},      {"logprob_gap", NULL}, {"kl", NULL},
                       {"validate", NULL},      {"selected", NULL},    {"win_rate", "previous"},
                       {"win_rate", "baseline"}};
-static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample", "judge", "pairs", "dpo"};
+static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample", "judge",
+                                                  "pairs",    "dpo",     "watch-"};
 static const char *const field_names[N_FIELDS] = {
     "loss",      "accuracy", "margin", "chosen_logprob", "rejected_logprob",
     "grad_norm", "lr",       "tokens", "seconds"};
@@ -94,6 +95,12 @@ static struct report_iteration *iteration_of(struct report *report, const json_t
   return json_is_integer(number) ? find_iteration(report, json_integer_value(number)) : NULL;
 }
 
+static bool append_event(json_t **list, json_t *event)
+{
+  if (!*list) *list = json_array();
+  return *list && json_array_append(*list, event) == 0;
+}
+
 /* What a line of metrics.jsonl tells; false when it tells nothing that is known. */
 static bool take_event(struct report *report, json_t *event)
 {
@@ -109,10 +116,8 @@ static bool take_event(struct report *report, json_t *event)
     for (int f = 0; f < N_FIELDS; f++) step->values[f] = report_number(event, field_names[f]);
     return true;
   }
-  if (strcmp(name, "epoch") == 0) {
-    if (!it->epochs) it->epochs = json_array();
-    return it->epochs && json_array_append(it->epochs, event) == 0;
-  }
+  if (strcmp(name, "epoch") == 0) return append_event(&it->epochs, event);
+  if (strcmp(name, "watch") == 0) return append_event(&it->watch, event);
   const char *against = json_string_value(json_object_get(event, "against"));
   for (int e = 0; e < N_EVENTS; e++)
     if (strcmp(name, events[e].name) == 0 &&
@@ -174,8 +179,10 @@ static void load_manifest(struct report *report)
   {
     const char *name = json_string_value(json_object_get(entry, "step"));
     struct report_iteration *it = name ? iteration_of(report, entry) : NULL;
-    for (int p = 0; it && p < N_PHASES; p++)
+    for (int p = 0; it && p < PHASE_WATCH; p++)
       if (strcmp(name, phase_names[p]) == 0) it->seconds[p] = report_number(entry, "seconds");
+    if (it && strncmp(name, phase_names[PHASE_WATCH], strlen(phase_names[PHASE_WATCH])) == 0)
+      it->seconds[PHASE_WATCH] = fmax(it->seconds[PHASE_WATCH], 0) + report_number(entry, "seconds");
   }
 }
 
@@ -279,6 +286,7 @@ void report_free(struct report *report)
     struct report_iteration *it = &report->iterations[i];
     for (int e = 0; e < N_EVENTS; e++) json_decref(it->events[e]);
     json_decref(it->epochs);
+    json_decref(it->watch);
     tpo_samples_free(&it->validation);
     free(it->scores);
   }

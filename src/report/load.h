@@ -28,6 +28,7 @@ enum report_phase {
   PHASE_JUDGE,
   PHASE_PAIRS,
   PHASE_DPO,
+  PHASE_WATCH, /* of all that is watched */
   N_PHASES
 };
 /* Of a training step. */
@@ -53,6 +54,7 @@ struct report_iteration {
   int number;
   json_t *events[N_EVENTS]; /* the last of each; owned; NULL when there is none */
   json_t *epochs;           /* array of "epoch" events; owned; may be NULL */
+  json_t *watch;            /* of "watch" events, alike */
   double seconds[N_PHASES]; /* of finished steps; NaN otherwise */
   struct tpo_samples validation;
   double validation_mean, validation_se; /* over prompts, from validation.h5; NaN without */

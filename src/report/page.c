@@ -36,9 +36,13 @@ static void put_head(struct tpo_buf *out)
 
 static void put_navigation(struct tpo_buf *out, const struct tpo_buf *body)
 {
-  static const char *const parts[][2] = {{"iterations", "Iterations"}, {"charts", "Charts"},
-                                         {"samples", "Samples"},       {"validation", "Validation answers"},
-                                         {"notes", "Not shown"},       {"configuration", "Configuration"}};
+  static const char *const parts[][2] = {{"iterations", "Iterations"},
+                                         {"watch", "Watch"},
+                                         {"charts", "Charts"},
+                                         {"samples", "Samples"},
+                                         {"validation", "Validation answers"},
+                                         {"notes", "Not shown"},
+                                         {"configuration", "Configuration"}};
   tpo_buf_puts(out, "<nav class=\"top\" aria-label=\"Parts of this page\">\n");
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
     char opening[64];
@@ -56,6 +60,7 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
   if (status == 0) {
     part_result(&body, report);
     part_table(&body, report);
+    part_watch(&body, report);
     part_charts(&body, report);
     tpo_buf_append(&body, samples.data, samples.len);
     part_validation(&body, report);

@@ -9,6 +9,7 @@ void part_result(struct tpo_buf *out, const struct report *report);
 void part_table(struct tpo_buf *out, const struct report *report);
 void part_charts(struct tpo_buf *out, const struct report *report);
 void trend_charts(struct tpo_buf *out, const struct report *report); /* part_charts: over the iterations */
+void part_watch(struct tpo_buf *out, const struct report *report);
 void part_configuration(struct tpo_buf *out, const struct report *report);
 
 /* Prompts with all their samples, an iteration after the other, each file read and let go in turn; also takes

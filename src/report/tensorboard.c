@@ -67,6 +67,12 @@ static const struct scalar scalars[] = {
 };
 enum { N_SCALARS = sizeof scalars / sizeof scalars[0] };
 
+/* Of what is watched, each as watch/NAME/KEY. */
+static const char *const watched[] = {
+    "value",        "difference",         "unparsed_share",   "prompt_strict",
+    "prompt_loose", "instruction_strict", "instruction_loose"};
+enum { N_WATCHED = sizeof watched / sizeof watched[0], LONGEST_TAG = 120 };
+
 struct writer {
   struct tpo_buf out;
   double time;  /* of the last event that told it; seconds since 1970 */
@@ -126,9 +132,29 @@ static size_t take_scalars(const json_t *line, const char *name, Tensorboard__Su
   return n;
 }
 
+/* The same of an event of what is watched; tags hold the values' names. */
+static size_t take_watched(const json_t *line, char tags[N_WATCHED][LONGEST_TAG],
+                           Tensorboard__Summary__Value *values)
+{
+  const char *name = json_string_value(json_object_get(line, "name"));
+  size_t n = 0;
+  for (size_t i = 0; name && i < N_WATCHED; i++) {
+    const json_t *number = json_object_get(line, watched[i]);
+    if (!json_is_number(number)) continue;
+    if (snprintf(tags[n], LONGEST_TAG, "watch/%s/%s", name, watched[i]) >= LONGEST_TAG) continue;
+    tensorboard__summary__value__init(&values[n]);
+    values[n].tag = tags[n];
+    values[n].value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
+    values[n++].simple_value = (float)json_number_value(number);
+  }
+  return n;
+}
+
 static int append_line(struct writer *w, const json_t *line, struct tpo_error *err)
 {
-  Tensorboard__Summary__Value values[N_SCALARS], *pointers[N_SCALARS];
+  enum { MOST = (int)N_SCALARS > (int)N_WATCHED ? (int)N_SCALARS : (int)N_WATCHED };
+  char tags[N_WATCHED][LONGEST_TAG];
+  Tensorboard__Summary__Value values[MOST], *pointers[MOST];
   Tensorboard__Summary summary = TENSORBOARD__SUMMARY__INIT;
   Tensorboard__Event event = TENSORBOARD__EVENT__INIT;
   const char *name = json_string_value(json_object_get(line, "event"));
@@ -138,7 +164,8 @@ static int append_line(struct writer *w, const json_t *line, struct tpo_error *e
   int status = w->out.len == 0 ? append_version(w, err) : 0;
   bool of_training = strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0;
   w->step += strcmp(name, "step") == 0;
-  summary.n_value = take_scalars(line, name, values);
+  bool of_watch = strcmp(name, "watch") == 0;
+  summary.n_value = of_watch ? take_watched(line, tags, values) : take_scalars(line, name, values);
   if (status < 0 || summary.n_value == 0) return status;
   for (size_t i = 0; i < summary.n_value; i++) pointers[i] = &values[i];
   summary.value = pointers;

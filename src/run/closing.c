@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "run/loop.h"
+#include "run/watch/watch.h"
 #include "tpo/measure.h"
 
 static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
@@ -147,6 +148,7 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
   int status = loop_path(loop, loop->config->run.iterations, "checkpoint.h5", checkpoint, err);
   if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
   if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
+  if (status == 0) status = loop_watch_text(loop, &out, err);
   if (status == 0) {
     tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);
     tpo_buf_puts(&out, "try next     ");

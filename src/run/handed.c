@@ -17,7 +17,7 @@ static int share_bytes(const struct loop *loop, int status, const struct tpo_buf
   return status < 0 ? status : tpo_comm_bcast_bytes(loop->session->comm, bytes, len, 0, err);
 }
 
-static int share_instructions(const struct loop *loop, struct tpo_instructions *set, struct tpo_error *err)
+int loop_share_instructions(const struct loop *loop, struct tpo_instructions *set, struct tpo_error *err)
 {
   struct tpo_buf packed = {0};
   void *bytes;
@@ -50,7 +50,7 @@ int loop_have_prompts(struct loop *loop, struct tpo_error *err)
     if (status == 0) status = tpo_instructions_read(&loop->prompts, path, err);
   }
   status = loop_agree(loop, status, err);
-  return status < 0 ? status : share_instructions(loop, &loop->prompts, err);
+  return status < 0 ? status : loop_share_instructions(loop, &loop->prompts, err);
 }
 
 int loop_have_validation(struct loop *loop, struct tpo_error *err)
@@ -63,7 +63,7 @@ int loop_have_validation(struct loop *loop, struct tpo_error *err)
     if (status == 0) status = tpo_instructions_read(&loop->validation, path, err);
   }
   status = loop_agree(loop, status, err);
-  if (status == 0) status = share_instructions(loop, &loop->validation, err);
+  if (status == 0) status = loop_share_instructions(loop, &loop->validation, err);
   loop->validation_shared = status == 0;
   return status;
 }

@@ -55,6 +55,9 @@ struct loop {
   struct won won[2];            /* rank 0: of iteration won_by, in the order of their events */
   int n_won, won_by;
 
+  struct watched *watched; /* [config->run.n_watch], run/watch/watch.h */
+  int watching;            /* the one that step_watch measures */
+
   struct notice notice; /* rank 0 */
 
   bool unparsed_known;
@@ -112,6 +115,8 @@ int loop_have_prompts(struct loop *loop, struct tpo_error *err);
 int loop_have_validation(struct loop *loop, struct tpo_error *err);
 int loop_have_samples(struct loop *loop, const char *file, struct tpo_error *err);
 int loop_have_pairs(struct loop *loop, struct tpo_error *err);
+/* Rank 0's set to the others. */
+int loop_share_instructions(const struct loop *loop, struct tpo_instructions *set, struct tpo_error *err);
 /* Rank 0's loop->pairs to the others. */
 int loop_share_pairs(struct loop *loop, struct tpo_error *err);
 /* What belongs to an iteration, and all of it. */

@@ -80,6 +80,19 @@ bool manifest_has(const struct manifest *m, int iteration, const char *step)
   return find(m, iteration, step) != NULL;
 }
 
+int manifest_last(const struct manifest *m)
+{
+  size_t i;
+  json_t *entry;
+  int last = -1;
+  json_array_foreach(json_object_get(m->root, "steps"), i, entry)
+  {
+    int iteration = (int)json_integer_value(json_object_get(entry, "iteration"));
+    if (iteration > last) last = iteration;
+  }
+  return last;
+}
+
 static int verify_file(const struct manifest *m, const json_t *file, struct tpo_error *err)
 {
   char path[8200], hash[33];

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
+#include "run/watch/watch.h"
 #include "steps/same.h"
 #include "tpo/judge.h"
 #include "tpo/report.h"
@@ -126,11 +127,44 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
+/* Whether a step of a later iteration than loop's was begun, as rank 0's manifest has it. */
+static int is_behind(struct loop *loop, bool *behind, struct tpo_error *err)
+{
+  double answer = loop->first && manifest_last(&loop->manifest) > loop->iteration;
+  int status = tpo_comm_allreduce_max_f64(loop->session->comm, &answer, 1, err);
+  *behind = answer > 0;
+  return status;
+}
+
+/* What is watched, of all models so far that lack it: an entry that came with a later attempt is measured on
+ * those before, too. Between two iterations only: within one, the step that is under way owns the end of
+ * metrics.jsonl. */
+static int run_watches(struct loop *loop, struct tpo_error *err)
+{
+  bool behind;
+  int n = loop->config->run.n_watch, last = loop->iteration;
+  if (n == 0) return 0;
+  int status = is_behind(loop, &behind, err);
+  if (status < 0 || behind) return status;
+  for (loop->iteration = 0; loop->iteration <= last && status == 0; loop->iteration++)
+    for (loop->watching = 0; loop->watching < n && status == 0; loop->watching++) {
+      char name[WATCH_STEP], file[WATCH_STEP];
+      const struct watched *w = &loop->watched[loop->watching];
+      watch_step_name(w, "", name);
+      watch_step_name(w, ".h5", file);
+      const struct step step = {name, step_watch, {file}};
+      status = run_step(loop, &step, err);
+    }
+  loop->iteration = last;
+  return status;
+}
+
 static int run_iterations(struct loop *loop, struct tpo_error *err)
 {
   bool validates = loop->config->data.validation_prompts > 0;
   loop->iteration = 0;
   int status = validates ? run_step(loop, &start_step, err) : 0;
+  if (status == 0) status = run_watches(loop, err);
   for (loop->iteration = 1; status == 0 && loop->iteration <= loop->config->run.iterations;
        loop->iteration++) {
     if (loop->first) {
@@ -143,6 +177,7 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
     for (size_t i = 0; status == 0 && i < sizeof iteration_steps / sizeof iteration_steps[0]; i++)
       if (validates || iteration_steps[i].run != step_validate)
         status = run_step(loop, &iteration_steps[i], err);
+    if (status == 0) status = run_watches(loop, err);
   }
   return status;
 }
@@ -361,6 +396,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0) status = same_judge(session->comm, &session->config->judge, err);
   if (status == 0) status = loop_check_data(&loop, allow_changes, err);
   if (status == 0) status = loop_check_baseline(&loop, err);
+  if (status == 0) status = loop_open_watched(&loop, err);
   if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = loop_agree(&loop, settle(&loop, resume, hash, err), err);
@@ -374,6 +410,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   status = tpo_comm_agree(session->comm, status, err);
   tpo_policy_close(&loop.policy);
   loop_drop_all(&loop);
+  loop_close_watched(&loop);
   owner_release(loop.owner);
   if (loop.metrics) fclose(loop.metrics);
   manifest_free(&loop.manifest);

@@ -236,6 +236,45 @@ static void strange_metrics_leave_a_page(void **state)
   free(page);
 }
 
+static void what_was_watched_has_a_row_each(void **state)
+{
+  make_run(*state, &small, 0.1);
+  put_file(
+      *state, "metrics.jsonl",
+      "{\"event\":\"watch\",\"iteration\":0,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.5,"
+      "\"value_se\":0.03,\"difference\":0,\"difference_se\":0}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.4,"
+      "\"value_se\":0.03,\"difference\":-0.1,\"difference_se\":0.04}\n"
+      "{\"event\":\"watch\",\"iteration\":0,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":-0.25,\"value_se\":null}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":0.125,\"value_se\":0.01,"
+      "\"difference\":0.05,\"difference_se\":0.03}\n");
+  char *page = report_of(*state);
+  assert_well_formed(page);
+  assert_contains(page, "<a href=\"#watch\">Watch</a>");
+  assert_contains(page, "maths</th><td>gsm8k</td><td>200</td><td>50.0 % ± 3.0</td><td>40.0 % ± 3.0</td>");
+  assert_contains(page, "<td>−10.0 ± 4.0 <strong class=\"down\">worse</strong></td>");
+  assert_contains(page, "r</th><td>rule</td><td>9</td><td>−0.250</td><td>0.125 ± 0.010</td>");
+  assert_contains(page, "<td>+0.050 ± 0.030</td>"); /* within noise */
+  free(page);
+}
+
+static void strange_watches_leave_a_page(void **state)
+{
+  make_run(*state, &small, 0.1);
+  put_file(
+      *state, "metrics.jsonl",
+      "{\"event\":\"watch\",\"iteration\":0}\n{\"event\":\"watch\",\"iteration\":0,\"name\":7}\n"
+      "{\"event\":\"watch\",\"iteration\":0,\"name\":\"<b>&\",\"kind\":[],\"value\":1e308,\"value_se\":1e308}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"<b>&\",\"kind\":\"<i>\",\"value\":\"x\",\"difference\":-1e308,"
+      "\"difference_se\":1e308}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"<b>&\",\"difference\":{}}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"\",\"value\":0.5}\n");
+  char *page = report_of(*state);
+  assert_well_formed(page);
+  assert_contains(page, "&lt;b&gt;&amp;</th>");
+  free(page);
+}
+
 /* Two answers to each of two prompts; the last one's fate is `last`'s for prompt 0 and `other`'s for
  * prompt 1. */
 static void put_answers(const char *dir, int iteration, double score, const char *last, const char *other)
@@ -523,6 +562,8 @@ int main(void)
       IN_FOLDER(an_unfinished_run_shows_what_there_is),
       IN_FOLDER(only_the_start_model_was_validated),
       IN_FOLDER(strange_metrics_leave_a_page),
+      IN_FOLDER(what_was_watched_has_a_row_each),
+      IN_FOLDER(strange_watches_leave_a_page),
       IN_FOLDER(changes_on_validation_count_as_the_run_counts),
       IN_FOLDER(what_parses_needs_no_word_about_what_does_not),
       IN_FOLDER(what_judges_counted_is_shown),

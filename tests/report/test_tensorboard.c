@@ -122,6 +122,37 @@ static void more_events_are_appended_to_the_same_file(void **state)
   tpo_buf_free(&fresh);
 }
 
+/* A watch's name is its tag's part; one that is no text, or too long for a tag, is passed over. */
+static void what_was_watched_has_tags_of_its_own(void **state)
+{
+  char line[600], name[300];
+  struct tpo_buf one = {0}, two = {0};
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  snprintf(line, sizeof line,
+           STEP "{\"event\":\"watch\",\"iteration\":2,\"name\":\"maths\",\"value\":0.5,\"difference\":null,"
+                "\"unparsed_share\":0,\"n\":7}\n");
+  put_file(*state, "metrics.jsonl", line);
+  write_events(*state);
+  read_events(*state, &one);
+  const char *value = memmem(one.data, one.len, "watch/maths/value", 17);
+  assert_non_null(value);
+  assert_memory_equal(value + 17, "\x15\0\0\0\x3f", 5);
+  assert_non_null(memmem(one.data, one.len, "watch/maths/unparsed_share", 26));
+  assert_null(memmem(one.data, one.len, "difference", 10));
+  size_t at = strlen(line);
+  snprintf(line + at, sizeof line - at,
+           "{\"event\":\"watch\",\"iteration\":2,\"name\":\"%s\",\"value\":1}\n"
+           "{\"event\":\"watch\",\"iteration\":2,\"name\":5,\"value\":1}\n",
+           name);
+  put_file(*state, "metrics.jsonl", line);
+  write_events(*state);
+  read_events(*state, &two);
+  assert_int_equal(one.len, two.len);
+  tpo_buf_free(&one);
+  tpo_buf_free(&two);
+}
+
 static void what_the_metrics_no_longer_hold_goes(void **state)
 {
   struct tpo_buf one = {0}, two = {0};
@@ -177,6 +208,7 @@ int main(void)
       WITH_FOLDER(each_record_carries_its_checksums),
       WITH_FOLDER(the_messages_are_those_of_the_format),
       WITH_FOLDER(more_events_are_appended_to_the_same_file),
+      WITH_FOLDER(what_was_watched_has_tags_of_its_own),
       WITH_FOLDER(what_the_metrics_no_longer_hold_goes),
       WITH_FOLDER(strange_lines_are_passed_over_and_torn_ones_named),
       WITH_FOLDER(without_events_there_is_no_file),

@@ -57,8 +57,13 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
   const struct tpo_model model = {
       .ops = tpo_ops_for(be, bf16 ? TPO_BF16 : TPO_F32), .arch = plan->arch, .dtype = c->model.dtype};
   double prompt = fmax((double)plan->validation.longest, longest_trained(plan));
-  m->longest = sequence(plan, prompt);
-  int slots = c->sampling.slots, row = 1 + plan->marker_tokens;
+  int marker = plan->marker_tokens;
+  for (int i = 0; i < c->run.n_watch; i++) {
+    prompt = fmax(prompt, (double)plan->watch[i].set.longest);
+    if (plan->watch[i].marker_tokens > marker) marker = plan->watch[i].marker_tokens;
+  }
+  m->longest = fmin(prompt + c->sampling.max_tokens + marker, plan->arch.context);
+  int slots = c->sampling.slots, row = 1 + marker;
   const struct tpo_pass_limits limits = {.rows = PREFILL + slots * row,
                                          .seqs = 2 * slots,
                                          .max_blocks = (int)blocks(m->longest) + 4,

@@ -89,9 +89,8 @@ static void add_bytes(struct plan_set *set, const struct tpo_instruction *item, 
                      length(item->meta) + strlen("{\"id\":\"\",\"instruction\":\"\",}\n");
 }
 
-/* One instruction, rendered. */
-static int add_prompt(struct plan *plan, struct plan_set *set, const struct tpo_instruction *item,
-                      struct tpo_error *err)
+int plan_add_prompt(const struct plan *plan, struct plan_set *set, const struct tpo_instruction *item,
+                    struct tpo_error *err)
 {
   struct tpo_ids ids = {0};
   struct tpo_buf text = {0};
@@ -103,10 +102,18 @@ static int add_prompt(struct plan *plan, struct plan_set *set, const struct tpo_
   if (status == 0) {
     add_tokens(plan, set, ids.n);
     add_bytes(set, item, ids.n, (double)text.len);
-    status = add_calls(plan, set, item, err);
   }
   tpo_ids_free(&ids);
   tpo_buf_free(&text);
+  return status < 0 ? tpo_fail_prefix(err, "prompt %s", item->id) : 0;
+}
+
+static int add_prompt(struct plan *plan, struct plan_set *set, const struct tpo_instruction *item,
+                      struct tpo_error *err)
+{
+  int status = plan_add_prompt(plan, set, item, err);
+  if (status < 0) return status;
+  status = add_calls(plan, set, item, err);
   return status < 0 ? tpo_fail_prefix(err, "prompt %s", item->id) : 0;
 }
 
@@ -188,6 +195,7 @@ static int gather(struct plan *plan, struct tpo_error *err)
   if (status == 0) status = open_judges(plan, err);
   for (int i = 0; i <= n && status == 0; i++) status = plan_instructions(plan, &loop, i, err);
   loop_drop_all(&loop);
+  if (status == 0) status = plan_watches(plan, err);
   return status < 0 ? status : plan_checkpoint_sizes(plan, err);
 }
 
@@ -197,6 +205,7 @@ static void close_plan(struct plan *plan)
   tpo_tokenizer_close(plan->tokenizer);
   routes_free(&plan->routes);
   free(plan->judges);
+  free(plan->watch);
   free(plan->train);
   free(plan->yaml);
 }

@@ -29,6 +29,13 @@ struct plan_judge {
   double train, validation, versus; /* calls on all iterations' samples; on validation's, in one pass */
 };
 
+struct plan_watch {     /* an entry of run.watch, measured once */
+  const char *name;     /* borrowed */
+  int k, marker_tokens; /* of a response marker that its layout may insert */
+  struct plan_set set;
+  double bytes, most_bytes; /* of its file */
+};
+
 struct plan_files { /* bytes */
   double prompts, samples, scored, pairs, validation;
 };
@@ -48,10 +55,23 @@ struct plan {
   struct plan_judge *judges; /* [routes.n_judges] */
   struct plan_set *train;    /* [iterations] */
   struct plan_set validation;
+  struct plan_watch *watch; /* [config->run.n_watch] */
   double checkpoint, state; /* bytes of checkpoint.h5, and of one state of training in its journal */
 };
 
+/* Counts an instruction, rendered, but for judges' calls on it. */
+int plan_add_prompt(const struct plan *plan, struct plan_set *set, const struct tpo_instruction *item,
+                    struct tpo_error *err);
+
+/* watch.c */
+int plan_watches(struct plan *plan, struct tpo_error *err);
+double plan_watch_bytes(const struct plan *plan, bool most); /* of all their files of one model */
+void plan_print_watches(const struct plan *plan, struct tpo_buf *out);
+
 /* sizes.c */
+/* A file of samples, k of each instruction of the set, scored or not. */
+double plan_samples_bytes(const struct plan *plan, const struct plan_set *set, double k, bool scored,
+                          bool most);
 int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err);
 /* Files of an iteration, with outputs as long as expected or, `most`, as long as can be. */
 void plan_file_sizes(const struct plan *plan, const struct plan_set *set, bool most, struct plan_files *out);

@@ -60,10 +60,10 @@ int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err)
   return status;
 }
 
-/* A file of samples, k of each instruction of the set, scored or not. Of an output a row has ids,
+/* Of an output a row has ids,
  * log-probabilities and marks (9 bytes a token), and its text twice: whole, and as thought and response. */
-static double samples_bytes(const struct plan *plan, const struct plan_set *set, double k, bool scored,
-                            bool most)
+double plan_samples_bytes(const struct plan *plan, const struct plan_set *set, double k, bool scored,
+                          bool most)
 {
   enum { COLUMNS = 19, SCORE_COLUMNS = 3, ROW_NUMBERS = 37, SCORE_NUMBERS = 9, TOKEN_BYTES = 9 };
   double rows = (double)set->n * k, tokens = k * (most ? set->most : set->expected);
@@ -90,10 +90,10 @@ void plan_file_sizes(const struct plan *plan, const struct plan_set *set, bool m
   double k = plan->config->sampling.k;
   *out = (struct plan_files){
       .prompts = set->line_bytes,
-      .samples = samples_bytes(plan, set, k, false, most),
-      .scored = samples_bytes(plan, set, k, true, most),
+      .samples = plan_samples_bytes(plan, set, k, false, most),
+      .scored = plan_samples_bytes(plan, set, k, true, most),
       .pairs = pairs_bytes(plan, set, most),
-      .validation = samples_bytes(plan, &plan->validation, plan->config->run.validation_k, true, most),
+      .validation = plan_samples_bytes(plan, &plan->validation, plan->config->run.validation_k, true, most),
   };
 }
 
@@ -118,7 +118,8 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
 {
   struct plan_files files;
   plan_file_sizes(plan, &plan->validation, most, &files);
-  *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml);
+  double watch = plan_watch_bytes(plan, most);
+  *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml) + watch;
   *peak = 0;
   for (int i = 0; i < plan->config->run.iterations; i++) {
     plan_file_sizes(plan, &plan->train[i], most, &files);
@@ -127,6 +128,7 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
     *peak = fmax(*peak, *end + training_peak(plan) + drawn);
     *end += plan->checkpoint + files.validation;
     *peak = fmax(*peak, *end + drawn);
+    *end += watch;
   }
   if (*end > *peak) *peak = *end;
 }

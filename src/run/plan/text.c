@@ -144,6 +144,8 @@ static void print_files(const struct plan *plan, struct tpo_buf *out)
   file_line(out, "iter-001/checkpoint.h5.journal", plan->state, plan->state,
             "a state, while training goes on");
   if (plan->validation.n > 0) file_line(out, "iter-001/validation.h5", f.validation, m.validation, "");
+  if (plan->config->run.n_watch > 0)
+    file_line(out, "iter-001/watch-*.h5", plan_watch_bytes(plan, false), plan_watch_bytes(plan, true), "");
 }
 
 static void print_disk(const struct plan *plan, struct tpo_buf *out)
@@ -198,6 +200,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
                  c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
   print_iterations(plan, out);
   print_validation(plan, out);
+  plan_print_watches(plan, out);
   print_judges(plan, out);
   print_files(plan, out);
   print_disk(plan, out);

@@ -1,0 +1,166 @@
+/* What was watched besides validation: a line for each, over the iterations, and its difference from the
+ * start. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "report/chart.h"
+#include "report/html.h"
+#include "report/parts.h"
+
+enum { MOST_WATCHES = 64, MOST_SERIES = 4 };
+
+/* The iteration's event of that name; NULL: it has none. The last one counts. */
+static const json_t *event_of(const struct report_iteration *it, const char *name)
+{
+  size_t i;
+  const json_t *event, *found = NULL;
+  json_array_foreach(it->watch, i, event)
+  {
+    const char *own = json_string_value(json_object_get(event, "name"));
+    if (own && strcmp(own, name) == 0) found = event;
+  }
+  return found;
+}
+
+/* In the order of their first events; borrowed. */
+static size_t list_names(const struct report *report, const char *names[MOST_WATCHES])
+{
+  size_t n = 0, e;
+  const json_t *event;
+  for (size_t i = 0; i < report->n_iterations; i++) json_array_foreach(report->iterations[i].watch, e, event)
+    {
+      const char *name = json_string_value(json_object_get(event, "name"));
+      size_t at = 0;
+      while (name && at < n && strcmp(names[at], name) != 0) at++;
+      if (name && at == n && n < MOST_WATCHES) names[n++] = name;
+    }
+  return n;
+}
+
+static bool is_share(const json_t *event)
+{
+  const char *kind = json_string_value(json_object_get(event, "kind"));
+  return !kind || strcmp(kind, "rule") != 0;
+}
+
+static void put_value(struct tpo_buf *out, const json_t *event)
+{
+  double value = report_number(event, "value"), se = report_number(event, "value_se");
+  if (is_share(event)) {
+    html_percent(out, value, 1);
+    html_error(out, 100 * se, 1);
+  } else {
+    html_number(out, value, 3);
+    html_error(out, se, 3);
+  }
+}
+
+static void put_difference(struct tpo_buf *out, const json_t *event)
+{
+  double scale = is_share(event) ? 100 : 1, difference = report_number(event, "difference"),
+         se = report_number(event, "difference_se");
+  int decimals = is_share(event) ? 1 : 3;
+  if (!event || !isfinite(difference)) {
+    tpo_buf_puts(out, "–");
+    return;
+  }
+  html_signed(out, scale * difference, decimals);
+  html_error(out, scale * se, decimals);
+  if (isfinite(se) && difference < -2 * se)
+    tpo_buf_puts(out, " <strong class=\"down\">worse</strong>");
+  else if (isfinite(se) && difference > 2 * se)
+    tpo_buf_puts(out, " <strong class=\"up\">better</strong>");
+}
+
+static void put_row(struct tpo_buf *out, const struct report *report, const char *name)
+{
+  const json_t *last = NULL, *any = NULL;
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    const json_t *event = event_of(&report->iterations[i], name);
+    if (event) any = event;
+    if (event && report->iterations[i].number > 0) last = event;
+  }
+  tpo_buf_puts(out, "<tr><th scope=\"row\">");
+  html_text(out, name);
+  tpo_buf_puts(out, "</th><td>");
+  const char *kind = json_string_value(json_object_get(any, "kind"));
+  html_text(out, kind ? kind : "");
+  tpo_buf_puts(out, "</td><td>");
+  html_number(out, report_number(any, "n"), 0);
+  tpo_buf_puts(out, "</td>");
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    const json_t *event = event_of(&report->iterations[i], name);
+    tpo_buf_puts(out, "<td>");
+    if (event) put_value(out, event);
+    tpo_buf_puts(out, "</td>");
+  }
+  tpo_buf_puts(out, "<td>");
+  put_difference(out, last);
+  tpo_buf_puts(out, "</td></tr>\n");
+}
+
+/* Points of one watch, from iteration 1 on; owns x. */
+static struct chart_series points_of(const struct report *report, const char *name)
+{
+  size_t n = 0, most = report->n_iterations;
+  double *x = tpo_calloc(3 * most, sizeof *x, NULL);
+  if (!x) return (struct chart_series){.name = name};
+  for (size_t i = 0; i < most; i++) {
+    const json_t *event = event_of(&report->iterations[i], name);
+    double y = report_number(event, "difference");
+    if (!isfinite(y)) continue;
+    x[n] = report->iterations[i].number;
+    x[most + n] = y;
+    x[2 * most + n++] = 2 * report_number(event, "difference_se");
+  }
+  return (struct chart_series){.name = name, .x = x, .y = x + most, .error = x + 2 * most, .n = n};
+}
+
+/* As many watches a chart as it has colours. */
+static void put_charts(struct tpo_buf *out, const struct report *report, const char *const *names, size_t n)
+{
+  for (size_t first = 0; first < n; first += MOST_SERIES) {
+    struct chart_series series[MOST_SERIES];
+    size_t here = n - first < MOST_SERIES ? n - first : MOST_SERIES;
+    for (size_t s = 0; s < here; s++) {
+      series[s] = points_of(report, names[first + s]);
+      if (!series[s].x) out->failed = true;
+    }
+    chart_lines(out,
+                &(struct chart){.title = "Paired difference from the start model",
+                                .x_label = "iteration",
+                                .y_label = "difference in accuracy or score",
+                                .note = "Bars: ± 2 standard errors. A bar that crosses zero is within noise.",
+                                .series = series,
+                                .n_series = here,
+                                .zero = true});
+    for (size_t s = 0; s < here; s++) free((double *)series[s].x);
+  }
+}
+
+void part_watch(struct tpo_buf *out, const struct report *report)
+{
+  const char *names[MOST_WATCHES];
+  size_t n = list_names(report, names);
+  if (n == 0) return;
+  tpo_buf_puts(
+      out, "<section id=\"watch\">\n<h2>Watch</h2>\n<p>Measured besides validation (<code>run.watch</code>), "
+           "on the same instructions each time; nothing of the run depends on it. The difference is the last "
+           "measured model’s from the start model, paired by instruction, with its standard error; "
+           "“worse” and “better” are beyond two of them.</p>\n"
+           "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
+           "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>");
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    if (report->iterations[i].number == 0)
+      tpo_buf_puts(out, "<th scope=\"col\">start</th>");
+    else
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+  }
+  tpo_buf_puts(out, "<th scope=\"col\">difference</th></tr></thead>\n<tbody>\n");
+  for (size_t i = 0; i < n; i++) put_row(out, report, names[i]);
+  tpo_buf_puts(out, "</tbody></table></div>\n<div class=\"charts\">\n");
+  put_charts(out, report, names, n);
+  tpo_buf_puts(out, "</div>\n</section>\n");
+}
