@@ -3,10 +3,13 @@ import json
 import math
 import re
 import shutil
+import signal
+import subprocess
 
 import pytest
 
 import scripted
+from conftest import command, environment
 from fake_server import FakeServer, error, reply
 from http_judging import PLAIN
 
@@ -180,6 +183,30 @@ def test_questions_about_categories_are_resumed(tpo, source, tmp_path):
         assert len(server.requests) == before + 5
     assert [counts(g) for g in result["categories"]] == [(8, 3, 3, 2)] and result["assigned"] == {"judge": 8}
     assert result["assigning"]["requests"] >= 8
+
+
+def test_after_a_signal_the_same_command_goes_on(tpo, source, tmp_path):
+    files = ["--a", samples(source, tmp_path / "a.h5", A), "--b", samples(source, tmp_path / "b.h5", B)]
+    asked, job = [], []
+
+    def stop_at_the_fourth(request):
+        if "one of these categories" not in request.user:
+            return judge(request)
+        asked.append(request.user)
+        if len(asked) == 4:
+            job[0].send_signal(signal.SIGTERM)
+        return reply("2")
+
+    with FakeServer(stop_at_the_fourth) as server:
+        args = [*files, "--judge", server.url, *WAY, "--save", tmp_path / "out", "--set", "judge.concurrency=1"]
+        run = command(["eval", "categories", *args])[4:]  # the program itself, which the signal is for
+        job.append(subprocess.Popen(run, env=environment(PLAIN), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        text = job[0].communicate(timeout=60)[1].decode()
+        assert job[0].returncode == 128 + signal.SIGTERM, text
+        assert re.search(r"stopped by SIGTERM.*3 of 8 answers are kept in .*: the same command with --resume goes on", text), text
+        result = categories(tpo, *args, "--resume", ranks=2)
+        assert len(asked) == 8  # each once
+    assert [counts(g) for g in result["categories"]] == [(8, 3, 3, 2)]
 
 
 def test_mean_scores_decide_where_the_judge_gives_scores(tpo, pair, tmp_path):
