@@ -131,6 +131,15 @@ def test_labels_of_a_file_count_first_and_the_model_is_not_asked(tpo, pair, tmp_
         assert again["categories"] == result["categories"]
 
 
+def test_prompts_that_the_judge_fails_on_are_left_out_up_to_a_share(tpo, pair):
+    with FakeServer(lambda request: error(400, "not that one") if "Request 3" in request.user else judge(request)) as server:
+        args = [*pair, "--judge", server.url, *WAY]
+        assert "judge.max_failed" in tpo.fails("eval", "categories", *args, code=1, env=PLAIN)
+        result = categories(tpo, *args, "--set", "judge.max_failed=0.5")
+    assert (result["unjudged"], result["overall"]["n"]) == (1, 6)
+    assert {g["category"]: g["n"] for g in result["categories"]} == {"General knowledge": 1, "law": 1, "maths": 3, "unassigned": 1}
+
+
 def test_categories_of_a_file_are_assigned_to_all(tpo, pair, tmp_path):
     (tmp_path / "list.tsv").write_text("even\tnumbers that two divides\nodd\n")
 

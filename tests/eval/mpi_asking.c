@@ -14,7 +14,7 @@ enum { N = 60 };
 static char folder[64], kind[64];
 static struct tpo_config config;
 static struct tpo_session session;
-static char keys[N * 20][16], texts[N * 20][32];
+static char keys[N * 20][32], texts[N * 20][48];
 static struct eval_question questions[N * 20];
 static struct ask_answer *answers; /* rank 0's */
 

@@ -187,12 +187,14 @@ static int longer_first(const void *a, const void *b)
 static bool take_name(struct tpo_buf *text, const char *name)
 {
   size_t len = strlen(name);
+  const char *end = text->data + text->len;
   bool found = false;
-  for (char *at = text->data; (at = strstr(at, name)); at += len) {
-    bool begins = at == text->data || !is_of_word(at[-1]), ends = !is_of_word(at[len]);
-    if (!begins || !ends) continue;
-    memset(at, '\n', len);
-    found = true;
+  for (char *at = text->data; (at = memchr(at, *name, (size_t)(end - at)));) {
+    bool begins = at == text->data || !is_of_word(at[-1]);
+    bool is_there = begins && begins_with((struct text){at, (size_t)(end - at)}, name, len);
+    if (is_there) memset(at, '\n', len);
+    at += is_there ? len : 1;
+    found = found || is_there;
   }
   return found;
 }
