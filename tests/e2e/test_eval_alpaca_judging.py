@@ -305,3 +305,24 @@ def test_a_model_of_ours_judges_too(tpo, both):
     for row in json.loads((both / "a.json").read_text()):
         assert row["preference"] == (1 if is_switched(row["instruction"]) else 2)
     assert result["judging"]["by_verdict"] == N
+
+
+def test_judging_that_stopped_does_not_draw_again(tpo, tiny_model, tmp_path):
+    """All in one: what was drawn is kept until all is done, and the second command's outputs are the first's."""
+    outputs(tmp_path / "base.json", "base", 6)
+    args = ["eval", "alpaca", "--model", tiny_model, "--prompts", tmp_path / "base.json", "--thought", "none", "--max-tokens", 12, "--baseline",
+            tmp_path / "base.json", "--out", tmp_path / "o.json", "--annotations-out", tmp_path / "a.json", "--set", "judge.model=judge-1",
+            "--set", "judge.retries=0", "--set", "judge.concurrency=1"]
+    with FakeServer(lambda request: by_length(request) if request.number < 2 else error(401, "no more")) as server:
+        args += ["--judge", f"http:{server.url}"]
+        tpo.fails(*args, env=PLAIN, ranks=2)
+        drawn = (tmp_path / "o.json").read_bytes()
+        assert (tmp_path / "o.json.journal").exists() and not (tmp_path / "a.json").exists()
+        server.behave = by_length
+        other = tpo.fails(*args, "--resume", "--max-tokens", 9, env=PLAIN)
+        assert "sampling.max_tokens" in other or "max_tokens" in other
+        before = len(server.requests)
+        done = tpo(*args, "--resume", env=PLAIN)
+        assert done.returncode == 0 and len(server.requests) - before == 4
+    assert (tmp_path / "o.json").read_bytes() == drawn and json.loads(done.stdout)["n_total"] == 6
+    assert not list(tmp_path.glob("*.journal"))

@@ -211,8 +211,9 @@ const struct command cmd_eval_alpaca = {
     .options = options,
     .needs_comm = true,
     .notes =
-        "From a model: --model, --prompts, --out. From outputs: --outputs, --baseline, --judge, --annotations-out; with\n"
-        "--model in place of --outputs all in one. From annotations: --annotations. Metrics are length-controlled with\n"
-        "--difficulty and --gamed.",
+        "Begins with a model (--model, --prompts, --out), its outputs (--outputs) or annotations (--annotations). "
+        "Outputs are judged\nagainst a --baseline: judge.prompt asks with {instruction}, {output_1} and {output_2} for "
+        "m or M, and judge.max_tokens\nmay be 1 where the server tells log-probabilities. The length-controlled rate "
+        "needs --gamed and --difficulty.",
     .run = run,
 };
