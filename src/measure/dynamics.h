@@ -56,12 +56,13 @@ struct win_rate {
 };
 /* As tpo_samples_find; an instruction of the same id and another text is not found. */
 size_t find_instruction(const struct tpo_samples *samples, const struct tpo_sample_row *like, size_t *at);
-/* By the scores that both hold, or those in their place, as prompt_score has them. */
-int win_rate_of_scores(const struct tpo_samples *now, const double *now_scores,
-                       const struct tpo_samples *before, const double *before_scores, double unparsed,
-                       struct win_rate *out, struct tpo_error *err);
+/* By the scores that both hold, or those in their place, as prompt_score has them. outcomes: [now->n] or NULL;
+ * by an instruction's first row, 1 won, 0 lost, 1/2 even, NaN elsewhere and where it was not compared. */
+void win_rate_of_scores(const struct tpo_samples *now, const double *now_scores,
+                        const struct tpo_samples *before, const double *before_scores, double unparsed,
+                        double *outcomes, struct win_rate *out);
 /* By the shares that tpo_score_versus gave: won above one half. */
-int win_rate_of_shares(const struct tpo_samples *now, struct win_rate *out, struct tpo_error *err);
+void win_rate_of_shares(const struct tpo_samples *now, double *outcomes, struct win_rate *out);
 
 /* Estimate of the Kullback-Leibler divergence of a model from a reference by sampled outputs
  * (Schulman 2020, Approximating KL Divergence): with l_t = log reference(y_t) - log model(y_t),

@@ -19,7 +19,7 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
         loop, won->previous ? "validation.h5" LOOP_AGAINST_PREVIOUS : "validation.h5" LOOP_AGAINST_BASELINE,
         journal, &options, err);
   if (status < 0) return status;
-  return win_rate_between(loop->session, now, before, unparsed, &options, &won->rate, err);
+  return win_rate_between(loop->session, now, before, unparsed, &options, NULL, &won->rate, err);
 }
 
 /* Tells rank 0's rate, and keeps it for the end of the run. */
@@ -42,8 +42,10 @@ static int against(struct loop *loop, const struct tpo_samples *now, const struc
                    struct won *won, struct tpo_error *err)
 {
   /* That is what the validation score is. */
-  if (won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge))
-    return loop_agree(loop, loop->first ? win_rate_of_shares(now, &won->rate, err) : 0, err);
+  if (won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge)) {
+    if (loop->first) win_rate_of_shares(now, NULL, &won->rate);
+    return 0;
+  }
   return win_rate(loop, now, before, won, err);
 }
 

@@ -107,6 +107,12 @@ def test_columns_and_upstreams_files_give_the_same(tpo, given):
     assert (one["model"], one["baseline"]) == ("mine", "base")
 
 
+def test_a_file_without_names_is_named(tpo, given):
+    (given / "a.tsv").write_text("preference\n1.25\n")
+    assert evaluate(tpo, "--annotations", given / "a.tsv")["model"] is None
+    assert evaluate(tpo, "--annotations", given / "a.tsv", "--generator", "mine")["model"] == "mine"
+
+
 def test_a_difficulty_is_looked_up_by_position(tpo, given):
     """Upstream goes by the row; `pos` says which it was, and comes before the instruction's number."""
     rows = rows_of(30)
@@ -227,6 +233,9 @@ def test_wrong_columns_are_told(tpo, given, what, text, words):
     ([], ["--annotations"]), (["--annotations", "missing.json"], ["missing.json"]),
     (["--annotations", "a.json", "--c", "-1"], ["--c", "above 0"]), (["--annotations", "a.json", "--c", "nan"], ["--c"]),
     (["--annotations", "a.json", "--leaderboard", "a.json"], ["--leaderboard"]),
+    (["--annotations", "a.json", "--temperature", "0.5"], ["--temperature", "--model"]),
+    (["--annotations", "a.json", "--judge", "http:http://127.0.0.1:9/v1"], ["--judge", "--baseline"]),
+    (["--annotations", "a.json", "--generator", "x" * 300], ["--generator", "300"]),
     (["--annotations", "a.json", "--gamed", "missing.csv"], ["missing.csv"])])
 def test_misuse(tpo, given, args, words):
     write(given / "a.json", rows_of(6))
@@ -237,7 +246,7 @@ def test_misuse(tpo, given, args, words):
 
 def test_names_and_numbers_of_a_leaderboard(tpo, given):
     rows = rows_of(1, generator_2='my "model", new')
-    tpo.ok("eval", "alpaca", "--annotations", write(given / "a.json", rows), "--leaderboard", given / "l.csv")
+    tpo.ok("eval", "alpaca", "--annotations", write(given / "a.json", rows), "--leaderboard", given / "l.csv", "--generator", "not this")
     with open(given / "l.csv") as f:
         (row,) = csv.DictReader(f)
     assert row[""] == 'my "model", new' and row["mode"] == "community"

@@ -77,6 +77,7 @@ def test_preferences_are_the_judges_probabilities_in_the_drawn_order(tpo, both, 
         assert asked[row["instruction"]][1:] == ((row["output_2"], row["output_1"]) if switched else (row["output_1"], row["output_2"]))
         m, other = math.exp(-0.1 * len(row["output_1"])), math.exp(-0.1 * len(row["output_2"]))
         assert math.isclose(row["preference"], 1 + other / (m + other), abs_tol=1e-9)
+    assert result["provenance"]["judge"]["model"] == "judge-1" and result["provenance"]["judge"]["prompt_hash"]
     assert result["judging"]["by_logprobs"] == N and result["judging"]["positions"] == "drawn" and result["n_total"] == N
     again = json.loads(tpo.ok("eval", "alpaca", "--annotations", both / "annotations.json"))
     for name in ("win_rate", "standard_error", "n_wins", "model", "baseline"):
@@ -183,6 +184,7 @@ def test_outputs_by_number_take_their_instructions_from_the_prompts(tpo, both):
     with FakeServer(by_length) as server:
         _, annotations = judge(tpo, both, server.url, "--prompts", both / "prompts.jsonl")
     assert [row["instruction"] for row in annotations] == [f"Question {i}?" for i in range(N)]
+    assert {(row["generator_1"], row["generator_2"]) for row in annotations} == {("base", "mine")}  # the files' names
 
 
 def test_a_part_of_the_instructions_keeps_its_numbers(tpo, both):

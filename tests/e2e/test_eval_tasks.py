@@ -134,7 +134,14 @@ def test_a_model_is_asked_and_its_responses_are_kept(tpo, ender, tmp_path, name,
     assert told[0]["provenance"]["model"]["hash"] and told[0]["n_responses"] == 3 * len(rows)
     assert told[0]["provenance"]["thought"] == (more[-1] if more else "none")
     again = json.loads(tpo.ok("eval", name, "--responses", tmp_path / "r0.jsonl", "--prompts", prompts))
-    assert without(again, "resampled", "prompting") == without(told[0], "resampled", "prompting")
+    model = ("resampled", "prompting", "cut_off")
+    assert without(again, *model) == without(told[0], *model) and told[0]["cut_off"] < told[0]["n_responses"]
+
+
+def test_outputs_that_are_cut_off_are_counted(tpo, tiny_model, tmp_path):
+    prompts = write(tmp_path / "p.jsonl", IFEVAL)
+    told = json.loads(tpo.ok("eval", "ifeval", "--model", tiny_model, "--prompts", prompts, "--thought", "none", "--max-tokens", 2))
+    assert told["cut_off"] == told["n_responses"] == 2
 
 
 def test_samples_are_read_as_responses(tpo, ender, tmp_path):

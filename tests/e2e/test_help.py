@@ -19,6 +19,7 @@ COMMANDS = {
     "eval gsm8k": ["--prompts", "--model", "--prompting", "--solutions", "--responses", "--samples", "--limit", "--out", "--details",
                    "--save", "--resume"],
     "eval ifeval": ["--prompts", "--model", "--responses", "--samples", "--out", "--details", "--save", "--resume"],
+    "eval categories": ["--a", "--b", "--judge", "--categories", "--labels", "--assign", "--assign-out", "--resume", "--save"],
 }
 DEFAULTS = {
     "generate": {"--k": "8", "--temperature": "0.8", "--top-p": "0.95"},

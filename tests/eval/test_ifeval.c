@@ -50,6 +50,7 @@ static void samples_of_a_prompt_are_averaged_and_prompts_count_alike(void **stat
   assert_true(score.loose[0] == 1 && score.loose[1] == 0.25);
   assert_true(score.prompt_strict == 0.375 && score.prompt_loose == 0.625);
   assert_true(score.instruction_strict == 4 / 10.0 && score.instruction_loose == 5 / 10.0);
+  assert_true(score.prompt_strict_error == 0.125 && score.prompt_loose_error == 0.375);
   assert_int_equal(score.n_prompts, 2);
   assert_int_equal(score.missing, 1);
   assert_int_equal(score.n_instructions, 3);

@@ -13,7 +13,7 @@ static const struct option options[] = {
     {"--prompts", 'p', "FILE", NULL, "with --model: instructions, alpaca_eval's JSON, JSON Lines or columns"},
     {"--out", 'o', "FILE", NULL, "with --model: its outputs, a model_outputs.json"},
     {"--generator", 0, "NAME", NULL,
-     "with --model: its name in the outputs (default: the last part of its path)"},
+     "the model's name, where no file has it (default: of --model or of --outputs)"},
     OPTIONS_DRAW,
     {"--outputs", 0, "FILE", NULL, "a model's outputs, in place of --model"},
     {"--baseline", 0, "FILE", NULL, "the baseline's outputs: the model's are judged against them"},
@@ -76,23 +76,27 @@ static int choose_parts(struct invocation *in, struct alpaca_request *r, struct 
   return 0;
 }
 
+static int refuse(struct invocation *in, const char *const *names, size_t n, const char *wanted,
+                  struct tpo_error *err)
+{
+  for (size_t i = 0; i < n; i++)
+    if (option_value(in, names[i]))
+      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with %s", names[i], wanted);
+  return 0;
+}
+
 /* Options of parts that aren't gone through would be forgotten silently. */
 static int refuse_idle(struct invocation *in, const struct alpaca_request *r, struct tpo_error *err)
 {
-  static const char *const drawing[] = {"--out", "--generator"};
-  static const char *const judging[] = {"--both-positions", "--annotations-out"};
+  static const char *const drawing[] = {"--out",      "--thought",    "--k",     "--temperature",
+                                        "--resample", "--max-tokens", "--top-p", "--slots"};
+  static const char *const judging[] = {"--both-positions", "--annotations-out", "--judge"};
   static const char *const metrics[] = {"--difficulty", "--gamed", "--c", "--leaderboard"};
-  for (int i = 0; i < 2; i++) {
-    if (!r->draws && option_value(in, drawing[i]))
-      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with --model", drawing[i]);
-    if (!r->judges && option_value(in, judging[i]))
-      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with --baseline", judging[i]);
-  }
-  for (int i = 0; i < 4; i++)
-    if (!r->judges && !r->annotations && option_value(in, metrics[i]))
-      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with --annotations, or with --baseline",
-                      metrics[i]);
-  return 0;
+  int status = r->draws ? 0 : refuse(in, drawing, 8, "--model", err);
+  if (status == 0 && !r->judges) status = refuse(in, judging, 3, "--baseline", err);
+  if (status == 0 && !r->judges && !r->annotations)
+    status = refuse(in, metrics, 4, "--annotations, or with --baseline", err);
+  return status;
 }
 
 static int read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)

@@ -21,17 +21,19 @@ static int read_baseline(const struct cli_session *s, const struct alpaca_reques
                          struct tpo_error *err)
 {
   struct tpo_instructions set = {0};
+  char name[256];
+  alpaca_name_of_file(r->baseline, name);
   int status = r->prompts
                    ? alpaca_prompts_read(&set, r->prompts, s->session.config->data.skip_bad, NULL, NULL, err)
                    : 0;
-  if (status == 0) status = alpaca_outputs_read(baseline, r->baseline, r->prompts ? &set : NULL, err);
+  if (status == 0) status = alpaca_outputs_read(baseline, r->baseline, r->prompts ? &set : NULL, name, err);
   tpo_instructions_free(&set);
   return tpo_comm_agree(s->session.comm, status, err);
 }
 
-/* Rank 0; takes the counts. */
-static int keep(const struct alpaca_request *r, struct alpaca_judged *judged,
-                struct alpaca_result_parts *parts, struct tpo_error *err)
+/* Rank 0. */
+static int keep(const struct alpaca_request *r, const struct tpo_judge_config *judge,
+                struct alpaca_judged *judged, struct alpaca_result_parts *parts, struct tpo_error *err)
 {
   int status = 0;
   for (int i = 0; i < 2 && status == 0; i++)
@@ -41,7 +43,9 @@ static int keep(const struct alpaca_request *r, struct alpaca_judged *judged,
   if (judged->n_unanswered > 0)
     tpo_log(TPO_LOG_WARN, "%zu of %zu rows have no preference; the first: %s", judged->n_unanswered,
             json_array_size(judged->annotations), judged->unanswered);
-  return status < 0 ? status : eval_provenance_file(parts->provenance, "baseline", r->baseline, err);
+  if (status == 0) status = eval_provenance_file(parts->provenance, "baseline", r->baseline, err);
+  return status < 0 ? status
+                    : eval_provenance_judge(parts->provenance, judge, alpaca_judge_prompt(judge), err);
 }
 
 int alpaca_get_annotations(const struct cli_session *s, const struct alpaca_request *r,
@@ -53,7 +57,7 @@ int alpaca_get_annotations(const struct cli_session *s, const struct alpaca_requ
                                          .journal = *r->annotations_journal ? r->annotations_journal : NULL};
   int status = read_baseline(s, r, &baseline, err);
   if (status == 0) status = alpaca_judge(&s->session, baseline, parts->outputs, &options, &judged, err);
-  if (status == 0 && cli_first_rank(s)) status = keep(r, &judged, parts, err);
+  if (status == 0 && cli_first_rank(s)) status = keep(r, &s->session.config->judge, &judged, parts, err);
   alpaca_judged_free(&judged);
   json_decref(baseline);
   return tpo_comm_agree(s->session.comm, status, err);

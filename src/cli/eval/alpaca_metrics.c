@@ -79,8 +79,12 @@ static int write_leaderboards(const struct alpaca_request *r, const struct alpac
 static int put(const struct alpaca_request *r, const struct alpaca_annotations *a,
                struct alpaca_result_parts *parts, struct tpo_error *err)
 {
-  struct alpaca_metrics m = {
-      .model = a->model, .baseline = a->baseline, .annotator = a->annotator, .lengths_of = "annotations"};
+  struct alpaca_metrics m = {.model = a->model        ? a->model
+                                      : *r->generator ? r->generator
+                                                      : NULL,
+                             .baseline = a->baseline,
+                             .annotator = a->annotator,
+                             .lengths_of = "annotations"};
   alpaca_raw_of(a, &m.raw);
   m.mean_length = m.raw.mean_length;
   if (parts->outputs) {

@@ -31,6 +31,11 @@ static int check_k(struct invocation *in, struct tpo_error *err)
 int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
 {
   const char *model, *name = option_value(in, "--generator");
+  if (name && strlen(name) >= sizeof r->generator)
+    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --generator has %zu bytes; expected at most %zu",
+                    strlen(name), sizeof r->generator - 1);
+  snprintf(r->generator, sizeof r->generator, "%s", name ? name : "");
+  if (!name && r->outputs) alpaca_name_of_file(r->outputs, r->generator);
   if (!r->draws) return 0;
   int status = require_model(in, &model, err);
   if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
@@ -38,12 +43,8 @@ int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, st
     status = option_require(in, "--out", &(const char *){0}, err);
   if (status == 0) status = check_k(in, err);
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
-  if (status < 0) return status;
-  if (name)
-    snprintf(r->generator, sizeof r->generator, "%s", name);
-  else
-    name_generator(model, r->generator, sizeof r->generator);
-  return 0;
+  if (status == 0 && !name) name_generator(model, r->generator, sizeof r->generator);
+  return status;
 }
 
 /* A prompt that is too long for the model is a bad row. */
@@ -111,8 +112,7 @@ static int share(const struct cli_session *s, struct alpaca_result_parts *parts,
 static int tell(const struct alpaca_request *r, struct alpaca_result_parts *parts, struct tpo_error *err)
 {
   size_t empty = alpaca_outputs_empty(parts->outputs);
-  const char *generator = alpaca_generator(parts->outputs);
-  json_object_set_new(parts->result, "generator", generator ? json_string(generator) : json_null());
+  json_object_set_new(parts->result, "generator", json_string(alpaca_generator(parts->outputs)));
   json_object_set_new(parts->result, "n_outputs", json_integer((json_int_t)json_array_size(parts->outputs)));
   json_object_set_new(parts->result, "n_empty", json_integer((json_int_t)empty));
   json_object_set_new(parts->result, "avg_length",
@@ -132,7 +132,7 @@ int alpaca_get_outputs(const struct cli_session *s, const struct alpaca_request 
   int status = r->draws && cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
   if (status == 0 && r->prompts) status = read_prompts(config, r, &set, err);
   if (status == 0 && r->outputs)
-    status = alpaca_outputs_read(&parts->outputs, r->outputs, r->prompts ? &set : NULL, err);
+    status = alpaca_outputs_read(&parts->outputs, r->outputs, r->prompts ? &set : NULL, r->generator, err);
   status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0 && r->draws) status = draw(s, r, &set, parts, err);
   if (status == 0 && r->draws && r->judges) status = share(s, parts, err);

@@ -10,9 +10,10 @@
 extern const struct command *const eval_commands[];
 extern const struct command cmd_eval_alpaca;
 extern const struct command cmd_eval_arena;
-extern const struct command cmd_eval_table;
+extern const struct command cmd_eval_categories;
 extern const struct command cmd_eval_gsm8k;
 extern const struct command cmd_eval_ifeval;
+extern const struct command cmd_eval_table;
 
 /* Where the results go besides standard output: DIR/NAME.json, and beside it what the evaluation wrote, so that
  * `tpo eval table DIR...` finds them. */

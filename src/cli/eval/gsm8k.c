@@ -239,6 +239,7 @@ static json_t *result_of(const struct gsm8k *e, const struct eval_gsm8k *total)
     json_object_set_new(result, "standard_error_why",
                         json_string(e->n_groups > 1 ? "the responses are of several models, each with its own"
                                                     : "it takes two questions"));
+  if (!e->request.option) json_object_set_new(result, "cut_off", json_integer((json_int_t)e->drawn.cut_off));
   json_object_set_new(result, "prompting", e->request.option ? json_null() : json_string(e->way));
   json_object_set_new(result, "answer_is",
                       json_string(is_solutions(e)

@@ -1,4 +1,5 @@
 /* `tpo eval ifeval`: how many verifiable instructions a model's responses follow. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,15 +149,22 @@ static size_t unparsed_of(const struct tpo_samples *samples)
 
 static json_t *result_of(const struct ifeval *e, const struct eval_ifeval *score)
 {
-  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O}",
-                   "evaluation", "ifeval", "prompt_strict", score->prompt_strict, "instruction_strict",
-                   score->instruction_strict, "prompt_loose", score->prompt_loose, "instruction_loose",
-                   score->instruction_loose, "n_prompts", (json_int_t)score->n_prompts, "n_instructions",
-                   (json_int_t)score->n_instructions, "n_responses", (json_int_t)score->n_responses,
-                   "missing", (json_int_t)score->missing, "unknown", (json_int_t)e->given.unknown, "empty",
-                   (json_int_t)score->empty, "unparsed", (json_int_t)unparsed_of(&e->drawn.samples),
-                   "resampled", (json_int_t)e->drawn.counts.resampled, "given_up",
-                   (json_int_t)score->given_up, "types", types_of(score), "provenance", e->provenance);
+  json_t *result = json_pack(
+      "{s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "evaluation",
+      "ifeval", "prompt_strict", score->prompt_strict, "instruction_strict", score->instruction_strict,
+      "prompt_loose", score->prompt_loose, "instruction_loose", score->instruction_loose,
+      "prompt_strict_error", number_or_null(score->prompt_strict_error), "prompt_loose_error",
+      number_or_null(score->prompt_loose_error), "n_prompts", (json_int_t)score->n_prompts, "n_instructions",
+      (json_int_t)score->n_instructions, "n_responses", (json_int_t)score->n_responses, "missing",
+      (json_int_t)score->missing, "unknown", (json_int_t)e->given.unknown, "empty", (json_int_t)score->empty,
+      "unparsed", (json_int_t)unparsed_of(&e->drawn.samples), "resampled",
+      (json_int_t)e->drawn.counts.resampled, "given_up", (json_int_t)score->given_up, "types",
+      types_of(score));
+  if (isnan(score->prompt_strict_error))
+    json_object_set_new(result, "error_why", json_string("a standard error takes two prompts"));
+  if (!e->request.option) json_object_set_new(result, "cut_off", json_integer((json_int_t)e->drawn.cut_off));
+  json_object_set(result, "provenance", e->provenance);
+  return result;
 }
 
 /* Rank 0, once the responses are there. */

@@ -114,6 +114,14 @@ int responses_check(struct invocation *in, const char *name, struct responses *r
   return status;
 }
 
+static size_t count_cut_off(const struct tpo_samples *samples)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    n += samples->rows[i].finish == TPO_FINISH_LENGTH || samples->rows[i].finish == TPO_FINISH_CONTEXT;
+  return n;
+}
+
 int responses_draw(struct cli_session *s, const struct responses *r,
                    const struct tpo_instructions *instructions, json_t *provenance, struct drawn *drawn,
                    struct tpo_error *err)
@@ -128,6 +136,7 @@ int responses_draw(struct cli_session *s, const struct responses *r,
   if (status == 0)
     status = eval_answer(&s->session, &policy, instructions, &draw, &drawn->samples, &drawn->counts, err);
   progress_end(&s->bar);
+  drawn->cut_off = count_cut_off(&drawn->samples);
   if (status == 0 && cli_first_rank(s))
     status = eval_provenance_policy(provenance, &s->session, &policy, err);
   tpo_policy_close(&policy);

@@ -38,6 +38,7 @@ int responses_check(struct invocation *in, const char *name, struct responses *r
 struct drawn {
   struct tpo_samples samples;
   struct tpo_redraw_counts counts;
+  size_t cut_off; /* outputs that ended at a limit of tokens, not by themselves */
 };
 int responses_draw(struct cli_session *s, const struct responses *r,
                    const struct tpo_instructions *instructions, json_t *provenance, struct drawn *drawn,

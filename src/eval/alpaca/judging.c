@@ -53,6 +53,11 @@ struct work {
   size_t by_tokens, by_text, identical, disagree;
 };
 
+const char *alpaca_judge_prompt(const struct tpo_judge_config *config)
+{
+  return config->prompt && *config->prompt ? config->prompt : builtin_prompt;
+}
+
 int alpaca_judge_check(const struct tpo_judge_config *config, struct tpo_error *err)
 {
   if (config->pattern && *config->pattern)

@@ -32,6 +32,8 @@ struct alpaca_judged {  /* on rank 0 */
 int alpaca_judge(const struct tpo_session *session, const json_t *baseline, const json_t *outputs,
                  const struct alpaca_judging *options, struct alpaca_judged *out, struct tpo_error *err);
 void alpaca_judged_free(struct alpaca_judged *judged);
+/* The text with placeholders that asks: judge.prompt, or the built-in one. */
+const char *alpaca_judge_prompt(const struct tpo_judge_config *config);
 /* Before anything is asked or opened: the judge's settings. */
 int alpaca_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
 

@@ -2,6 +2,7 @@
 #include "eval/alpaca/outputs.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,19 @@ struct reading {
   json_t *out;
   json_t *seen; /* instruction -> number of its row, from 1 */
   const struct tpo_instructions *prompts;
+  const char *name; /* of rows without a generator */
 };
+
+void alpaca_name_of_file(const char *path, char out[256])
+{
+  static const char *const endings[] = {".gz", ".json", ".jsonl", ".tsv", ".csv"};
+  const char *slash = strrchr(path, '/');
+  snprintf(out, 256, "%s", slash ? slash + 1 : path);
+  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    size_t len = strlen(out), end = strlen(endings[i]);
+    if (len > end && strcmp(out + len - end, endings[i]) == 0) out[len - end] = '\0';
+  }
+}
 
 static int take_index(const struct reading *r, const struct eval_row *row, const char **instruction,
                       struct tpo_error *err)
@@ -59,16 +72,16 @@ static int check_generator(const struct reading *r, const struct eval_row *row, 
                            struct tpo_error *err)
 {
   const char *first = alpaca_generator(r->out);
-  if (row->number == 0 || (first && generator ? strcmp(first, generator) == 0 : first == generator)) return 0;
+  if (row->number == 0 || strcmp(first, generator) == 0) return 0;
   return tpo_fail(err, TPO_E_INPUT,
                   "%s: \"generator\" is %.60s, and rows before it have %.60s; expected one in all rows",
-                  row->place, generator ? generator : "none", first ? first : "none");
+                  row->place, generator, first);
 }
 
 static json_t *record(const char *instruction, const char *output, const char *generator, const char *dataset)
 {
-  json_t *out = json_pack("{s:s, s:s}", "instruction", instruction, "output", output);
-  if (out && generator) json_object_set_new(out, "generator", json_string(generator));
+  json_t *out =
+      json_pack("{s:s, s:s, s:s}", "instruction", instruction, "output", output, "generator", generator);
   if (out && dataset) json_object_set_new(out, "dataset", json_string(dataset));
   return out;
 }
@@ -82,6 +95,7 @@ static int take(void *arg, const struct eval_row *row, struct tpo_error *err)
   if (status == 0 && eval_row_has(row, "generator"))
     status = eval_row_text(row, "generator", &generator, err);
   if (status == 0 && eval_row_has(row, "dataset")) status = eval_row_text(row, "dataset", &dataset, err);
+  if (!generator) generator = r->name;
   if (status == 0) status = check_generator(r, row, generator, err);
   if (status == 0) status = note_once(r, row, instruction, err);
   if (status < 0) return status;
@@ -91,9 +105,9 @@ static int take(void *arg, const struct eval_row *row, struct tpo_error *err)
 }
 
 int alpaca_outputs_read(json_t **out, const char *path, const struct tpo_instructions *prompts,
-                        struct tpo_error *err)
+                        const char *name, struct tpo_error *err)
 {
-  struct reading r = {json_array(), json_object(), prompts};
+  struct reading r = {json_array(), json_object(), prompts, name};
   int status = r.out && r.seen ? eval_rows_read(path, take, &r, err)
                                : tpo_fail(err, TPO_E_MEMORY, "no memory for outputs");
   json_decref(r.seen);

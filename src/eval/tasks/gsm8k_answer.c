@@ -117,7 +117,7 @@ struct eval_gsm8k_answer eval_gsm8k_of_text(const char *text)
   struct tpo_buf plain = {0};
   plain_numbers(text, &plain);
   struct span all = {plain.data, plain.len};
-  if (plain.failed || !tpo_utf8_valid(all.text, all.len, NULL)) all.len = 0;
+  if (plain.failed || plain.len == 0 || !tpo_utf8_valid(all.text, all.len, NULL)) all = span_of("");
   if (find_boxed(all, &answer.number))
     answer.place = EVAL_GSM8K_BOXED;
   else if (find_sentence(all, &answer.number))
@@ -131,11 +131,11 @@ struct eval_gsm8k_answer eval_gsm8k_of_text(const char *text)
 struct eval_gsm8k_answer eval_gsm8k_of_solution(const char *text)
 {
   struct eval_gsm8k_answer answer = {EVAL_GSM8K_MARK, NAN};
-  const char *mark = NULL;
   char digits[64];
-  size_t n = 0;
-  for (const char *next = text; (next = strstr(next, "A:")); next += 2) mark = next + 2;
-  if (!mark) return nowhere;
+  size_t n = 0, at = strlen(text);
+  while (at > 0 && (text[at - 1] != 'A' || text[at] != ':')) at--;
+  if (at == 0) return nowhere;
+  const char *mark = text + at + 1;
   for (; *mark && *mark != '\n' && n < sizeof digits; mark++)
     if (*mark != '$' && *mark != ',') digits[n++] = *mark;
   if (n == sizeof digits || !tpo_utf8_valid(digits, n, NULL)) return nowhere;

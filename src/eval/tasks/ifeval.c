@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "checks/checks.h"
+#include "measure/dynamics.h"
 
 /* New reference; NULL with err set. */
 static json_t *checks_of(const struct tpo_instruction *prompt, struct tpo_error *err)
@@ -103,19 +104,20 @@ static int judge_prompt(const struct tpo_instructions *prompts, size_t at, const
   return status;
 }
 
-/* Mean of those that are no NaN. */
-static double mean_of(const double *values, size_t n)
+/* Of those that are no NaN. */
+static int mean_of(const double *values, size_t n, double *mean, double *error, struct tpo_error *err)
 {
-  double sum = 0, count = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (isnan(values[i])) continue;
-    sum += values[i];
-    count++;
-  }
-  return sum / count;
+  double *there = tpo_calloc(n, sizeof *there, err);
+  size_t count = 0;
+  if (!there) return TPO_E_MEMORY;
+  for (size_t i = 0; i < n; i++)
+    if (!isnan(values[i])) there[count++] = values[i];
+  *mean = mean_and_error(there, count, error);
+  free(there);
+  return 0;
 }
 
-static void sum_up(struct eval_ifeval *out, size_t n_prompts)
+static int sum_up(struct eval_ifeval *out, size_t n_prompts, struct tpo_error *err)
 {
   double n = 0, strict = 0, loose = 0;
   size_t kept = 0;
@@ -129,8 +131,9 @@ static void sum_up(struct eval_ifeval *out, size_t n_prompts)
   out->missing = n_prompts - out->n_prompts;
   out->instruction_strict = strict / n;
   out->instruction_loose = loose / n;
-  out->prompt_strict = mean_of(out->strict, n_prompts);
-  out->prompt_loose = mean_of(out->loose, n_prompts);
+  int status = mean_of(out->strict, n_prompts, &out->prompt_strict, &out->prompt_strict_error, err);
+  return status < 0 ? status
+                    : mean_of(out->loose, n_prompts, &out->prompt_loose, &out->prompt_loose_error, err);
 }
 
 /* How many verdicts there will be; an error where not every response has its prompt. */
@@ -176,8 +179,7 @@ int eval_ifeval_score(const struct tpo_instructions *prompts, const struct tpo_s
     size_t end = tpo_samples_prompt_end(samples, first);
     status = judge_prompt(prompts, i, samples, first, end, &n_verdicts, out, err);
   }
-  sum_up(out, prompts->n);
-  return status;
+  return status < 0 ? status : sum_up(out, prompts->n, err);
 }
 
 void eval_ifeval_free(struct eval_ifeval *score)

@@ -30,7 +30,9 @@ struct eval_ifeval {
   /* Shares, 0 to 1, NaN of no response. Of prompts, all of whose checks are followed: means over the prompts of
    * the shares of their responses. Of instructions: over all checks of all responses. */
   double prompt_strict, instruction_strict, prompt_loose, instruction_loose;
-  double *strict, *loose;                 /* [prompts->n] those shares; NaN where there is no response */
+  double prompt_strict_error,
+      prompt_loose_error; /* standard errors of the means over prompts; NaN of fewer than two */
+  double *strict, *loose; /* [prompts->n] those shares; NaN where there is no response */
   struct eval_ifeval_response *responses; /* [samples->n] */
   struct eval_ifeval_verdict {
     bool strict, loose;
