@@ -250,13 +250,20 @@ def test_one_that_comes_within_an_iteration_waits_for_its_end(tpo, write, tmp_pa
     same_contents(run_dir / "iter-002/checkpoint.h5", whole / "iter-002/checkpoint.h5")
 
 
-def test_it_works_without_validation_and_a_limit_beyond_the_file_is_told(tpo, write, tmp_path):
-    watch = "\n  watch:\n    - {{name: rules, prompts: {data}/rules.jsonl, kind: rule, limit: 500}}\n"
+def test_it_works_without_validation_and_tells_a_limit_beyond_the_file_and_what_is_trained_on(tpo, write, tmp_path):
+    taught = tmp_path / "taught.jsonl"  # some of its questions are trained on
+    write_lines(taught, [{"question": f"Write something, train number {i}.", "answer": "#### 1"} for i in (*range(10), 99)])
+    watch = "\n  watch:\n    - {{name: rules, prompts: {data}/rules.jsonl, kind: rule, limit: 500}}\n" \
+        f"    - {{{{name: taught, prompts: {taught}, kind: gsm8k}}}}\n"
     config, run_dir = write(tmp_path, "run", watch)
     result = tpo("run", config, "--set", "data.validation_prompts=0", "--set", "run.validate_each_epoch=false", ranks=2)
     assert result.returncode == 0 and "Watched besides:" in result.stdout.decode()
     assert b"run.watch, rules: " in result.stderr and b"has 20 instructions, fewer than its limit of 500" in result.stderr
-    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 20), (1, 20)]
+    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 20), (0, 11), (1, 20), (1, 11)]
+    trained = {json.loads(line)["instruction"] for line in (run_dir / "iter-001/prompts.jsonl").read_text().splitlines()}
+    n = len(trained & {f"Write something, train number {i}." for i in range(10)})
+    assert n > 0 and f"run.watch, taught: the run trains on {n} of its 11 instructions, which stand in".encode() in result.stderr
+    assert b"run.watch, rules: the run trains" not in result.stderr
 
 
 def test_the_plan_counts_what_is_watched(tpo, write, tmp_path):
