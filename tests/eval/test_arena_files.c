@@ -287,7 +287,7 @@ struct labelled {
 static int take_labelled(void *arg, const struct eval_row *row, struct tpo_error *err)
 {
   struct labelled *all = arg;
-  const char *judgment, *gold;
+  const char *judgment, *gold = NULL;
   char label[JUDGE_MATCH];
   if (eval_row_text(row, "judgment", &judgment, err) < 0 || eval_row_text(row, "score", &gold, err) < 0)
     fail_msg("%s", err->message);

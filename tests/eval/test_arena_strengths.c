@@ -142,6 +142,42 @@ static void intervals_have_the_width_of_theory(void **state)
   arena_battles_free(&battles);
 }
 
+static int ascending(const void *a, const void *b)
+{
+  return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+/* The same draws by hand, of one model alone, where a round's score is a mean. */
+static void bounds_are_those_of_plain_resampling(void **state)
+{
+  (void)state;
+  enum {
+    ROUNDS = 41,
+    N = 60
+  }; /* (ROUNDS - 1) / 40 is whole: the percentiles are values, the second and last but one */
+  struct arena_battles battles = {0};
+  struct arena_interval intervals[2];
+  double scores[ROUNDS];
+  play(&battles, 1, 25, 20, 15);
+  for (int r = 0; r < ROUNDS; r++) {
+    struct tpo_rng rng;
+    tpo_rng_init(&rng, 9, TPO_STREAM_BOOTSTRAP, (uint64_t)r, 0);
+    double won = 0;
+    for (int i = 0; i < N; i++) {
+      uint32_t at = tpo_rng_below(&rng, N);
+      won += at < 25 ? 1 : at < 45 ? 0 : 0.5;
+    }
+    scores[r] = 100 * won / N;
+  }
+  qsort(scores, ROUNDS, sizeof *scores, ascending);
+  assert_int_equal(arena_bootstrap(&battles, 0, ROUNDS, 9, intervals, NULL, NULL), 0);
+  assert_true(fabs(arena_win_rate(intervals[1].lower) - scores[1]) < 1e-9);
+  assert_true(fabs(arena_win_rate(intervals[1].upper) - scores[ROUNDS - 2]) < 1e-9);
+  assert_true(scores[0] < scores[1] && scores[1] < scores[2]);
+  assert_true(scores[ROUNDS - 1] > scores[ROUNDS - 2] && scores[ROUNDS - 2] > scores[ROUNDS - 3]);
+  arena_battles_free(&battles);
+}
+
 static void few_battles_have_intervals(void **state)
 {
   (void)state;
@@ -162,9 +198,13 @@ static void few_battles_have_intervals(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_star_has_the_closed_form),         cmocka_unit_test(the_likelihood_has_its_maximum),
-      cmocka_unit_test(without_a_maximum_its_limit_counts), cmocka_unit_test(percentiles_are_interpolated),
-      cmocka_unit_test(intervals_have_the_width_of_theory), cmocka_unit_test(few_battles_have_intervals),
+      cmocka_unit_test(a_star_has_the_closed_form),
+      cmocka_unit_test(the_likelihood_has_its_maximum),
+      cmocka_unit_test(without_a_maximum_its_limit_counts),
+      cmocka_unit_test(percentiles_are_interpolated),
+      cmocka_unit_test(intervals_have_the_width_of_theory),
+      cmocka_unit_test(few_battles_have_intervals),
+      cmocka_unit_test(bounds_are_those_of_plain_resampling),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
