@@ -4,8 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 #include "base/utf8.h"
+#include "base/words.h"
 #include "data/draft_words.h"
-#include "data/words.h"
 
 const char *draft_fault_name(enum draft_fault fault)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 #include <strings.h>
-#include "data/words.h"
+#include "base/words.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/hash.h"
 #include "base/memory.h"
-#include "data/words.h"
+#include "base/words.h"
 
 enum { MAX_N = 8, WHOLE_WORDS = 8 };
 

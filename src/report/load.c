@@ -71,6 +71,23 @@ double report_prompt_score(const struct tpo_samples *samples, size_t first, doub
   return sum / (double)(end - first);
 }
 
+const json_t *report_breakdown(const struct report_iteration *it, const char *name, const char *of,
+                               const char *by)
+{
+  const json_t *event, *found = NULL;
+  size_t i;
+  json_array_foreach(it->breakdowns, i, event)
+  {
+    const char *event_of = json_string_value(json_object_get(event, "of"));
+    const char *event_by = json_string_value(json_object_get(event, "by"));
+    if (!event_of) event_of = json_string_value(json_object_get(event, "against"));
+    if (strcmp(json_string_value(json_object_get(event, "event")), name) == 0 && event_of &&
+        strcmp(event_of, of) == 0 && (!by || (event_by && strcmp(event_by, by) == 0)))
+      found = event;
+  }
+  return found;
+}
+
 /* The iteration of that number, made when there is none; NULL when there are too many or memory is short. */
 static struct report_iteration *find_iteration(struct report *report, int64_t number)
 {
@@ -101,6 +118,12 @@ static bool append_event(json_t **list, json_t *event)
   return *list && json_array_append(*list, event) == 0;
 }
 
+/* Of the events that an iteration has several of, apart by their fields. */
+static bool is_breakdown(const char *name)
+{
+  return strcmp(name, "groups") == 0 || strcmp(name, "group_wins") == 0 || strcmp(name, "thoughts") == 0;
+}
+
 /* What a line of metrics.jsonl tells; false when it tells nothing that is known. */
 static bool take_event(struct report *report, json_t *event)
 {
@@ -117,6 +140,7 @@ static bool take_event(struct report *report, json_t *event)
     return true;
   }
   if (strcmp(name, "epoch") == 0) return append_event(&it->epochs, event);
+  if (is_breakdown(name)) return append_event(&it->breakdowns, event);
   if (strcmp(name, "watch") == 0) return append_event(&it->watch, event);
   const char *against = json_string_value(json_object_get(event, "against"));
   for (int e = 0; e < N_EVENTS; e++)
@@ -286,6 +310,7 @@ void report_free(struct report *report)
     struct report_iteration *it = &report->iterations[i];
     for (int e = 0; e < N_EVENTS; e++) json_decref(it->events[e]);
     json_decref(it->epochs);
+    json_decref(it->breakdowns);
     json_decref(it->watch);
     tpo_samples_free(&it->validation);
     free(it->scores);

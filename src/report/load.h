@@ -54,6 +54,7 @@ struct report_iteration {
   int number;
   json_t *events[N_EVENTS]; /* the last of each; owned; NULL when there is none */
   json_t *epochs;           /* array of "epoch" events; owned; may be NULL */
+  json_t *breakdowns;       /* of "groups", "group_wins" and "thoughts" events, alike */
   json_t *watch;            /* of "watch" events, alike */
   double seconds[N_PHASES]; /* of finished steps; NaN otherwise */
   struct tpo_samples validation;
@@ -82,6 +83,9 @@ void report_note(struct report *report, const struct tpo_error *problem);
 
 /* A member of a JSON object as a number: NaN unless it is one. object may be NULL. */
 double report_number(const json_t *object, const char *key);
+/* The last event of that name that is "of" (or "against") that and, unless by is NULL, "by" that; or NULL. */
+const json_t *report_breakdown(const struct report_iteration *it, const char *name, const char *of,
+                               const char *by);
 double report_event_number(const struct report_iteration *it, enum report_event event, const char *key);
 /* "DIR/iter-NNN/NAME" in out; true when that file is there. */
 bool report_file(const struct report *report, int iteration, const char *name, char out[4096]);

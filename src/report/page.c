@@ -39,6 +39,8 @@ static void put_navigation(struct tpo_buf *out, const struct tpo_buf *body)
   static const char *const parts[][2] = {{"iterations", "Iterations"},
                                          {"watch", "Watch"},
                                          {"charts", "Charts"},
+                                         {"groups", "By kind of instruction"},
+                                         {"thoughts", "Kinds of thought"},
                                          {"samples", "Samples"},
                                          {"validation", "Validation answers"},
                                          {"notes", "Not shown"},
@@ -62,6 +64,8 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
     part_table(&body, report);
     part_watch(&body, report);
     part_charts(&body, report);
+    part_groups(&body, report);
+    part_thoughts(&body, report);
     tpo_buf_append(&body, samples.data, samples.len);
     part_validation(&body, report);
     part_configuration(&body, report);

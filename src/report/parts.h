@@ -9,6 +9,8 @@ void part_result(struct tpo_buf *out, const struct report *report);
 void part_table(struct tpo_buf *out, const struct report *report);
 void part_charts(struct tpo_buf *out, const struct report *report);
 void trend_charts(struct tpo_buf *out, const struct report *report); /* part_charts: over the iterations */
+void part_groups(struct tpo_buf *out, const struct report *report);
+void part_thoughts(struct tpo_buf *out, const struct report *report);
 void part_watch(struct tpo_buf *out, const struct report *report);
 void part_configuration(struct tpo_buf *out, const struct report *report);
 

@@ -10,6 +10,8 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory.h"
+#include "report/tags.h"
 #include "report/tensorboard.pb-c.h"
 #include "tpo/report.h"
 
@@ -71,12 +73,13 @@ enum { N_SCALARS = sizeof scalars / sizeof scalars[0] };
 static const char *const watched[] = {
     "value",        "difference",         "unparsed_share",   "prompt_strict",
     "prompt_loose", "instruction_strict", "instruction_loose"};
-enum { N_WATCHED = sizeof watched / sizeof watched[0], LONGEST_TAG = 120 };
+enum { N_WATCHED = sizeof watched / sizeof watched[0] };
 
 struct writer {
   struct tpo_buf out;
-  double time;  /* of the last event that told it; seconds since 1970 */
-  int64_t step; /* training steps so far */
+  struct tags tags; /* of the line that is read */
+  double time;      /* of the last event that told it; seconds since 1970 */
+  int64_t step;     /* training steps so far */
 };
 
 /* A checksum of something that may hold checksums is turned, as the format asks. */
@@ -114,49 +117,68 @@ static int append_version(struct writer *w, struct tpo_error *err)
   return append_record(&w->out, &event, err);
 }
 
-/* The scalars that a line of metrics.jsonl holds; their number. Numbers that are null are left out. */
-static size_t take_scalars(const json_t *line, const char *name, Tensorboard__Summary__Value *values)
+static int take_watched(struct tags *tags, const json_t *line, struct tpo_error *err)
+{
+  const char *name = json_string_value(json_object_get(line, "name"));
+  int status = 0;
+  for (size_t i = 0; name && i < N_WATCHED && status == 0; i++) {
+    const json_t *number = json_object_get(line, watched[i]);
+    if (json_is_number(number))
+      status = tags_add(tags, tags_name(tags, "watch", name, watched[i]), json_number_value(number), err);
+  }
+  return status;
+}
+
+/* The scalars that a line of metrics.jsonl holds. Numbers that are null are left out. */
+static int take_scalars(struct tags *tags, const json_t *line, const char *name, struct tpo_error *err)
 {
   const char *against = json_string_value(json_object_get(line, "against"));
-  size_t n = 0;
-  for (size_t i = 0; i < N_SCALARS; i++) {
+  int status = 0;
+  tags_clear(tags);
+  for (size_t i = 0; i < N_SCALARS && status == 0; i++) {
     const struct scalar *s = &scalars[i];
     const json_t *number = json_object_get(line, s->key);
     if (strcmp(s->event, name) != 0 || !json_is_number(number)) continue;
     if (s->against && (!against || strcmp(s->against, against) != 0)) continue;
-    tensorboard__summary__value__init(&values[n]);
-    values[n].tag = (char *)s->tag;
-    values[n].value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
-    values[n++].simple_value = (float)json_number_value(number);
+    status = tags_add(tags, s->tag, json_number_value(number), err);
   }
-  return n;
+  if (status == 0 && (strcmp(name, "groups") == 0 || strcmp(name, "group_wins") == 0))
+    status = tags_of_groups(tags, line, err);
+  if (status == 0 && strcmp(name, "thoughts") == 0) status = tags_of_thoughts(tags, line, err);
+  if (status == 0 && strcmp(name, "watch") == 0) status = take_watched(tags, line, err);
+  return status;
 }
 
-/* The same of an event of what is watched; tags hold the values' names. */
-static size_t take_watched(const json_t *line, char tags[N_WATCHED][LONGEST_TAG],
-                           Tensorboard__Summary__Value *values)
+/* An event with these scalars. */
+static int append_scalars(struct tpo_buf *out, const struct tags *tags, double time, int64_t step,
+                          struct tpo_error *err)
 {
-  const char *name = json_string_value(json_object_get(line, "name"));
-  size_t n = 0;
-  for (size_t i = 0; name && i < N_WATCHED; i++) {
-    const json_t *number = json_object_get(line, watched[i]);
-    if (!json_is_number(number)) continue;
-    if (snprintf(tags[n], LONGEST_TAG, "watch/%s/%s", name, watched[i]) >= LONGEST_TAG) continue;
-    tensorboard__summary__value__init(&values[n]);
-    values[n].tag = tags[n];
-    values[n].value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
-    values[n++].simple_value = (float)json_number_value(number);
+  Tensorboard__Summary__Value *values = tpo_calloc(tags->n, sizeof *values, err);
+  Tensorboard__Summary__Value **pointers = tpo_calloc(tags->n, sizeof(*pointers), err);
+  Tensorboard__Summary summary = TENSORBOARD__SUMMARY__INIT;
+  Tensorboard__Event event = TENSORBOARD__EVENT__INIT;
+  int status = values && pointers ? 0 : TPO_E_MEMORY;
+  for (size_t i = 0; i < tags->n && status == 0; i++) {
+    tensorboard__summary__value__init(&values[i]);
+    values[i].tag = (char *)tags->list[i].name;
+    values[i].value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
+    values[i].simple_value = (float)tags->list[i].value;
+    pointers[i] = &values[i];
   }
-  return n;
+  summary.n_value = tags->n;
+  summary.value = pointers;
+  event.wall_time = time;
+  event.step = step;
+  event.what_case = TENSORBOARD__EVENT__WHAT_SUMMARY;
+  event.summary = &summary;
+  if (status == 0) status = append_record(out, &event, err);
+  free(values);
+  free(pointers);
+  return status;
 }
 
 static int append_line(struct writer *w, const json_t *line, struct tpo_error *err)
 {
-  enum { MOST = (int)N_SCALARS > (int)N_WATCHED ? (int)N_SCALARS : (int)N_WATCHED };
-  char tags[N_WATCHED][LONGEST_TAG];
-  Tensorboard__Summary__Value values[MOST], *pointers[MOST];
-  Tensorboard__Summary summary = TENSORBOARD__SUMMARY__INIT;
-  Tensorboard__Event event = TENSORBOARD__EVENT__INIT;
   const char *name = json_string_value(json_object_get(line, "event"));
   const json_t *time = json_object_get(line, "time"), *iteration = json_object_get(line, "iteration");
   if (!name || !json_is_integer(iteration)) return 0;
@@ -164,16 +186,10 @@ static int append_line(struct writer *w, const json_t *line, struct tpo_error *e
   int status = w->out.len == 0 ? append_version(w, err) : 0;
   bool of_training = strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0;
   w->step += strcmp(name, "step") == 0;
-  bool of_watch = strcmp(name, "watch") == 0;
-  summary.n_value = of_watch ? take_watched(line, tags, values) : take_scalars(line, name, values);
-  if (status < 0 || summary.n_value == 0) return status;
-  for (size_t i = 0; i < summary.n_value; i++) pointers[i] = &values[i];
-  summary.value = pointers;
-  event.wall_time = w->time;
-  event.step = of_training ? w->step : json_integer_value(iteration);
-  event.what_case = TENSORBOARD__EVENT__WHAT_SUMMARY;
-  event.summary = &summary;
-  return append_record(&w->out, &event, err);
+  if (status == 0) status = take_scalars(&w->tags, line, name, err);
+  if (status < 0 || w->tags.n == 0) return status;
+  return append_scalars(&w->out, &w->tags, w->time, of_training ? w->step : json_integer_value(iteration),
+                        err);
 }
 
 static int read_metrics(struct writer *w, const char *path, struct tpo_error *err)
@@ -229,5 +245,6 @@ int tpo_tensorboard_write(const char *run_dir, struct tpo_error *err)
     if (status == 0) status = write_events(path, &w.out, err);
   }
   tpo_buf_free(&w.out);
+  tags_free(&w.tags);
   return status;
 }

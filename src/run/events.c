@@ -4,37 +4,7 @@
 #include <math.h>
 
 #include "pairs/statistics.h"
-
-struct field {
-  const char *key;
-  double value;
-  bool count; /* a whole number */
-};
-#define COUNT(key, value)                                                                                    \
-  {                                                                                                          \
-    key, (double)(value), true                                                                               \
-  }
-#define REAL(key, value)                                                                                     \
-  {                                                                                                          \
-    key, value, false                                                                                        \
-  }
-#define QUARTILES(key, q) REAL(key "_25", (q).q25), REAL(key "_50", (q).q50), REAL(key "_75", (q).q75)
-
-/* object with the fields added; takes it, may be NULL. */
-static json_t *with_fields(json_t *object, const struct field *fields, size_t n)
-{
-  for (size_t i = 0; object && i < n; i++) {
-    json_t *value = !isfinite(fields[i].value) ? json_null()
-                    : fields[i].count          ? json_integer((json_int_t)fields[i].value)
-                                               : json_real(fields[i].value);
-    if (json_object_set_new(object, fields[i].key, value) == 0) continue;
-    json_decref(object);
-    return NULL;
-  }
-  return object;
-}
-
-#define FIELDS(object, fields) with_fields(object, fields, sizeof(fields) / sizeof *(fields))
+#include "run/fields.h"
 
 json_t *event_sample(const struct tpo_sample_summary *s, const struct sample_dynamics *d,
                      const struct parse_counts *parsed, const struct tpo_generate_stats *stats)

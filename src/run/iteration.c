@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "measure/dynamics.h"
 #include "run/events.h"
+#include "run/group_events.h"
 #include "run/loop.h"
 #include "tpo/judge.h"
 #include "tpo/pairs.h"
@@ -55,6 +56,7 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
   const struct parse_counts parsed = count_parsed(samples, &loop->config->thought);
   if (status == 0)
     status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &parsed, stats), err);
+  if (status == 0) status = loop_tell_thoughts(loop, samples, "sample", err);
   if (status == 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
             loop->iteration, samples->n, summary.prompts,
@@ -99,6 +101,7 @@ static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status == 0)
     status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples->judge_counts), err);
+  if (status == 0) status = loop_tell_judged_groups(loop, unparsed, err);
   if (status == 0 && failures)
     tpo_log(TPO_LOG_WARN,
             "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",

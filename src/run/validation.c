@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "measure/dynamics.h"
 #include "run/events.h"
+#include "run/group_events.h"
 #include "run/loop.h"
 #include "tpo/judge.h"
 
@@ -148,9 +149,11 @@ static int validation_event(struct loop *loop, const struct tpo_samples *samples
   if (s.failures)
     tpo_log(TPO_LOG_WARN, "the judge failed on %zu validation responses; their %zu instructions are left out",
             s.failures, dynamics.unjudged);
-  return loop_event(loop, "validate",
-                    event_validation(&s, &dynamics, difference, se, unparsed, counts, samples->judge_counts),
-                    err);
+  status = loop_event(
+      loop, "validate",
+      event_validation(&s, &dynamics, difference, se, unparsed, counts, samples->judge_counts), err);
+  if (status == 0) status = loop_tell_validated_groups(loop, samples, before, unparsed, err);
+  return status < 0 ? status : loop_tell_thoughts(loop, samples, "validate", err);
 }
 
 /* To the file, and into the metrics. Rank 0. */

@@ -1,14 +1,17 @@
 /* Win rates of validation responses against the previous iteration's and another run's. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "run/events.h"
+#include "run/group_events.h"
 #include "run/loop.h"
 #include "steps/win_rate.h"
 #include "tpo/judge.h"
 
-/* before: rank 0's. */
+/* before: rank 0's; outcomes: as win_rate_between has them. */
 static int win_rate(struct loop *loop, const struct tpo_samples *now, const struct tpo_samples *before,
-                    struct won *won, struct tpo_error *err)
+                    double *outcomes, struct won *won, struct tpo_error *err)
 {
   char journal[4096];
   struct tpo_score_options options;
@@ -19,13 +22,15 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
         loop, won->previous ? "validation.h5" LOOP_AGAINST_PREVIOUS : "validation.h5" LOOP_AGAINST_BASELINE,
         journal, &options, err);
   if (status < 0) return status;
-  return win_rate_between(loop->session, now, before, unparsed, &options, NULL, &won->rate, err);
+  return win_rate_between(loop->session, now, before, unparsed, &options, outcomes, &won->rate, err);
 }
 
-/* Tells rank 0's rate, and keeps it for the end of the run. */
-static int keep_rate(struct loop *loop, const struct won *won, struct tpo_error *err)
+/* Tells rank 0's rate, whole and by group, and keeps it for the end of the run. */
+static int keep_rate(struct loop *loop, const struct tpo_samples *now, const double *outcomes,
+                     const struct won *won, struct tpo_error *err)
 {
   const struct win_rate *rate = &won->rate;
+  const char *against = won->previous ? "previous" : "baseline";
   if (rate->n > 0)
     tpo_log(TPO_LOG_INFO, "iteration %d: %zu instructions won, %zu lost, %zu even against %s iteration %d",
             loop->iteration, rate->wins, rate->losses, rate->ties,
@@ -33,20 +38,18 @@ static int keep_rate(struct loop *loop, const struct won *won, struct tpo_error 
   if (loop->won_by != loop->iteration) loop->n_won = 0;
   loop->won_by = loop->iteration;
   loop->won[loop->n_won++] = *won;
-  return loop_event(loop, "win_rate",
-                    event_win_rate(won->previous ? "previous" : "baseline", won->iteration, rate), err);
+  int status = loop_event(loop, "win_rate", event_win_rate(against, won->iteration, rate), err);
+  return status < 0 ? status : loop_tell_group_wins(loop, now, outcomes, against, won->iteration, err);
 }
 
 /* One comparison; before: rank 0's. */
 static int against(struct loop *loop, const struct tpo_samples *now, const struct tpo_samples *before,
-                   struct won *won, struct tpo_error *err)
+                   double *outcomes, struct won *won, struct tpo_error *err)
 {
-  /* That is what the validation score is. */
-  if (won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge)) {
-    if (loop->first) win_rate_of_shares(now, NULL, &won->rate);
-    return 0;
-  }
-  return win_rate(loop, now, before, won, err);
+  bool told = won->previous && won->iteration == 0 && tpo_judge_compares(&loop->config->judge);
+  if (!told) return win_rate(loop, now, before, outcomes, won, err);
+  if (loop->first) win_rate_of_shares(now, outcomes, &won->rate); /* that is what the validation score is */
+  return 0;
 }
 
 static int no_match(const struct loop *loop, const char *path, struct tpo_error *err)
@@ -57,21 +60,23 @@ static int no_match(const struct loop *loop, const char *path, struct tpo_error 
                   path, loop->iteration, loop->config->run.dir);
 }
 
-static int against_previous(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
+static int against_previous(struct loop *loop, const struct tpo_samples *now, double *outcomes,
+                            struct tpo_error *err)
 {
   const struct tpo_samples *before = NULL;
   struct won won = {.previous = true, .iteration = loop->iteration - 1};
   char path[4096];
   int status = loop->first ? loop_validated(loop, won.iteration, &before, err) : 0;
   status = loop_agree(loop, status, err);
-  if (status == 0) status = against(loop, now, before, &won, err);
+  if (status == 0) status = against(loop, now, before, outcomes, &won, err);
   if (status < 0 || !loop->first) return status;
   status = loop_path(loop, won.iteration, "validation.h5", path, err);
   if (status == 0 && won.rate.unmatched > 0 && won.rate.n == 0) status = no_match(loop, path, err);
-  return status < 0 ? status : keep_rate(loop, &won, err);
+  return status < 0 ? status : keep_rate(loop, now, outcomes, &won, err);
 }
 
-static int against_baseline(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
+static int against_baseline(struct loop *loop, const struct tpo_samples *now, double *outcomes,
+                            struct tpo_error *err)
 {
   struct tpo_samples before = {0};
   struct won won = {.previous = false};
@@ -80,18 +85,22 @@ static int against_baseline(struct loop *loop, const struct tpo_samples *now, st
   if (loop->first) status = loop_baseline_path(loop, &won.iteration, path, err);
   if (loop->first && status == 0) status = tpo_samples_read(&before, path, err);
   status = loop_agree(loop, status, err);
-  if (status == 0) status = against(loop, now, &before, &won, err);
+  if (status == 0) status = against(loop, now, &before, outcomes, &won, err);
   tpo_samples_free(&before);
   if (status < 0 || !loop->first) return status;
   if (won.rate.unmatched > 0 && won.rate.n == 0) return no_match(loop, path, err);
-  return keep_rate(loop, &won, err);
+  return keep_rate(loop, now, outcomes, &won, err);
 }
 
 int loop_win_rates(struct loop *loop, const struct tpo_samples *now, struct tpo_error *err)
 {
   const char *baseline = loop->config->run.baseline;
-  int status = 0;
-  if (loop->iteration > 0) status = loop_agree(loop, against_previous(loop, now, err), err);
-  if (status == 0 && baseline && *baseline) status = loop_agree(loop, against_baseline(loop, now, err), err);
+  double *outcomes = loop->first ? tpo_calloc(now->n, sizeof *outcomes, err) : NULL;
+  int status = loop_agree(loop, loop->first && !outcomes ? TPO_E_MEMORY : 0, err);
+  if (status == 0 && loop->iteration > 0)
+    status = loop_agree(loop, against_previous(loop, now, outcomes, err), err);
+  if (status == 0 && baseline && *baseline)
+    status = loop_agree(loop, against_baseline(loop, now, outcomes, err), err);
+  free(outcomes);
   return status;
 }

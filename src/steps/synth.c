@@ -10,9 +10,9 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "base/visible.h"
+#include "base/words.h"
 #include "data/draft.h"
 #include "data/novelty.h"
-#include "data/words.h"
 #include "tpo/steps.h"
 
 enum { NGRAM_WORDS = 3, SHOTS_STREAM = 2 /* 0 and 1 are those of composed instructions */ };

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <time.h>
 #include "data/novelty.h"
-#include "data/words.h"
 
 static double nearest(const char *const *texts, size_t n, int words, const char *text, size_t *which)
 {
@@ -24,21 +23,6 @@ static double between(const char *a, const char *b)
   double other = nearest((const char *const[]){b}, 1, 3, a, &which);
   assert_float_equal(one, other, 0); /* whichever is there first */
   return one;
-}
-
-static void words_are_runs_of_letters_and_digits(void **state)
-{
-  (void)state;
-  assert_int_equal(words_count(""), 0);
-  assert_int_equal(words_count(" ... !? "), 0);
-  assert_int_equal(words_count("Don't stop: it’s 3 o'clock."), 5);
-  assert_int_equal(words_count("'quoted' words'"), 2);
-  assert_int_equal(words_count("na\xc3\xafve cafe\xcc\x81"), 2);
-  assert_int_equal(words_count("写一首诗"), 4);
-  assert_int_equal(words_count("a\xff\xfe"
-                               "b"),
-                   2);
-  assert_int_equal(words_count("x2 y_3"), 3);
 }
 
 static void equal_texts_overlap_wholly_and_strangers_not_at_all(void **state)
@@ -186,7 +170,6 @@ static void twenty_thousand_texts_take_seconds(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(words_are_runs_of_letters_and_digits),
       cmocka_unit_test(equal_texts_overlap_wholly_and_strangers_not_at_all),
       cmocka_unit_test(case_width_and_punctuation_do_not_matter),
       cmocka_unit_test(short_texts_have_n_grams_too),

@@ -51,8 +51,8 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def configure(tiny_model, tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
-    tiny.write_prompts(data / "train.jsonl", "train", 16)
-    tiny.write_prompts(data / "validation.jsonl", "validation", 6)
+    tiny.write_prompts(data / "train.jsonl", "train", 16, ["a", "b", None])
+    tiny.write_prompts(data / "validation.jsonl", "validation", 6, ["a", "b", None])
 
     def write(folder, name, thought=THOUGHT, iterations=2, baseline="", more="", validation="validation.jsonl"):
         path = folder / f"{name}.yaml"

@@ -84,7 +84,7 @@ def test_the_run_folder_is_complete(finished):
             assert (run_dir / file["path"]).stat().st_size == file["size"]
     events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert {e["event"] for e in events} == {"sample", "judge", "pairs", "left_out", "logprob_gap", "kl", "step", "epoch", "selected",
-                                            "validate", "win_rate"}
+                                            "validate", "win_rate", "groups", "thoughts"}
     assert not list(run_dir.rglob("*.tmp.*")) and not list(run_dir.rglob("*.journal"))
 
 

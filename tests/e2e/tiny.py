@@ -101,14 +101,16 @@ def end_often(folder):
     return folder
 
 
-def write_prompts(path, name, n):
-    """Instructions with checks that random bytes sometimes pass: letters that must or must not be frequent."""
+def write_prompts(path, name, n, categories=(None,)):
+    """Instructions with checks that random bytes sometimes pass: letters that must or must not be frequent. categories: taken in
+    turn, None is none."""
     with open(path, "w") as f:
         for i in range(n):
             checks = [{"type": "keywords:letter_frequency", "letter": letter, "let_frequency": 1 + i % 2,
                        "let_relation": relation} for letter, relation in zip("etans", ["at least", "less than"] * 3)]
+            category = categories[i % len(categories)]
             f.write(json.dumps({"id": f"{name}-{i}", "instruction": f"Write something, {name} number {i}.",
-                                "checks": checks}) + "\n")
+                                "checks": checks, **({"category": category} if category else {})}) + "\n")
 
 
 def layout_with(secret):

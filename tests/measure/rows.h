@@ -12,6 +12,7 @@ struct sketch {
   const char *response; /* NULL: the format failed */
   int thought, tokens;
   const char *instruction, *detail; /* NULL: "Do it.", "{}" */
+  const char *meta, *text;          /* text: the thought's; NULL: "{}", "" */
 };
 
 /* k counts within a prompt. */
@@ -34,7 +35,9 @@ static inline void sketch_samples(struct tpo_samples *samples, const struct sket
                                        .n_thought_tokens = rows[i].thought,
                                        .scored = !isnan(rows[i].score),
                                        .score = rows[i].score,
-                                       .score_detail = rows[i].detail};
+                                       .score_detail = rows[i].detail,
+                                       .meta = rows[i].meta,
+                                       .thought = rows[i].text};
     if (tpo_samples_add(samples, &row, &err) < 0) fail_msg("%s", err.message);
   }
   samples->is_scored = true;
@@ -46,7 +49,8 @@ static inline void sketch_samples(struct tpo_samples *samples, const struct sket
   }
 #define TEXT_ROW(id_, score_, response_, thought_, tokens_, instruction_, detail_)                           \
   {                                                                                                          \
-    id_, score_, response_, thought_, tokens_, instruction_, detail_                                         \
+    .id = id_, .score = score_, .response = response_, .thought = thought_, .tokens = tokens_,               \
+    .instruction = instruction_, .detail = detail_                                                           \
   }
 #define SKETCH(samples, ...)                                                                                 \
   do {                                                                                                       \

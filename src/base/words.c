@@ -1,12 +1,14 @@
 /* Cuts a text into words by Unicode's categories, and folds their case. */
-#include "data/words.h"
+#include "base/words.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <utf8proc.h>
 #include "base/utf8.h"
 
 static bool is_word_part(uint32_t cp)
 {
+  if (cp < 128) return isalnum((int)cp);
   utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
   return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) ||
          (c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME) ||
@@ -76,8 +78,21 @@ size_t words_count(const char *text)
   return count;
 }
 
+/* Of ASCII there is nothing to fold but letter case; NULL: it is no ASCII. */
+static char *fold_ascii(const char *text)
+{
+  size_t len = strlen(text);
+  for (size_t i = 0; i < len; i++)
+    if ((unsigned char)text[i] >= 128) return NULL;
+  char *out = strdup(text);
+  for (size_t i = 0; out && i < len; i++) out[i] = (char)tolower((unsigned char)out[i]);
+  return out;
+}
+
 char *words_fold(const char *text)
 {
+  char *folded = fold_ascii(text);
+  if (folded) return folded;
   utf8proc_uint8_t *out = NULL;
   utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)text, 0, &out,
                                       UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE |

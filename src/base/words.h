@@ -1,6 +1,6 @@
-/* Words of a text in any script, for counting and comparing instructions. */
-#ifndef TPO_DATA_WORDS_H
-#define TPO_DATA_WORDS_H
+/* Words of a text in any script, for counting and comparing. */
+#ifndef TPO_BASE_WORDS_H
+#define TPO_BASE_WORDS_H
 
 #include "tpo/base.h"
 

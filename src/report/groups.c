@@ -1,0 +1,286 @@
+/* Scores, win rates and passed checks by what the instructions are. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "report/html.h"
+#include "report/parts.h"
+
+enum { MOST_ROWS = 128, MOST_NAME = 120 };
+
+/* A way to tell instructions apart, and what is told of a group. */
+struct sort {
+  const char *by, *title, *head, *without;
+  const char *value, *error; /* keys */
+  bool percent;
+  const char *note;
+};
+static const struct sort sorts[] = {
+    {"category", "By category", "category", "without a category", "mean_score", "mean_score_se", false,
+     "Mean judge score over instructions"},
+    {"dataset", "By data set", "data set", "without a data set", "mean_score", "mean_score_se", false,
+     "Mean judge score over instructions"},
+    {"check", "By kind of check", "check", "without a check", "pass_rate", "pass_rate_se", true,
+     "Share of an instruction’s checks of the kind that its responses passed, mean over instructions"},
+};
+
+/* Which of an event's groups a row shows. */
+struct row {
+  enum { NAMED, OTHER, WITHOUT } which;
+  const char *name; /* of NAMED, borrowed */
+};
+
+static const json_t *group_of(const json_t *event, const struct row *row)
+{
+  size_t i;
+  const json_t *group;
+  if (row->which != NAMED) return json_object_get(event, row->which == OTHER ? "other" : "without");
+  json_array_foreach(json_object_get(event, "groups"), i, group)
+  {
+    const char *name = json_string_value(json_object_get(group, "name"));
+    if (name && strcmp(name, row->name) == 0) return group;
+    if (i > MOST_ROWS) break;
+  }
+  return NULL;
+}
+
+struct rows {
+  struct row list[MOST_ROWS + 2];
+  size_t n;
+};
+
+static bool has_row(const struct rows *rows, const char *name)
+{
+  for (size_t i = 0; i < rows->n; i++)
+    if (strcmp(rows->list[i].name, name) == 0) return true;
+  return false;
+}
+
+/* The names of an event's groups that are not there yet. */
+static void take_names(struct rows *rows, const json_t *event)
+{
+  size_t i;
+  const json_t *group;
+  json_array_foreach(json_object_get(event, "groups"), i, group)
+  {
+    const char *name = json_string_value(json_object_get(group, "name"));
+    if (i > MOST_ROWS || rows->n == MOST_ROWS) return;
+    if (name && !has_row(rows, name)) rows->list[rows->n++] = (struct row){NAMED, name};
+  }
+}
+
+/* The groups of the iterations' events, those of the last one first. */
+static void find_rows(struct rows *rows, const struct report *report, const char *of, const struct sort *sort)
+{
+  bool other = false, without = false;
+  rows->n = 0;
+  for (size_t i = report->n_iterations; i-- > 0;) {
+    const json_t *event = report_breakdown(&report->iterations[i], "groups", of, sort->by);
+    take_names(rows, event);
+    other = other || json_is_object(json_object_get(event, "other"));
+    without = without || json_is_object(json_object_get(event, "without"));
+  }
+  if (other) rows->list[rows->n++] = (struct row){OTHER, NULL};
+  if (without) rows->list[rows->n++] = (struct row){WITHOUT, NULL};
+}
+
+static void put_name(struct tpo_buf *out, const struct row *row, const struct sort *sort, const json_t *group)
+{
+  tpo_buf_puts(out, "<tr><th scope=\"row\">");
+  if (row->which == NAMED)
+    html_excerpt(out, row->name, MOST_NAME);
+  else if (row->which == WITHOUT)
+    tpo_buf_puts(out, sort->without);
+  else {
+    double groups = report_number(group, "groups");
+    tpo_buf_puts(out, "<em>all others");
+    if (isfinite(groups)) tpo_buf_puts(out, " (");
+    if (isfinite(groups)) html_number(out, groups, 0);
+    tpo_buf_puts(out, isfinite(groups) ? ")</em>" : "</em>");
+  }
+  tpo_buf_puts(out, "</th>");
+}
+
+static void put_value(struct tpo_buf *out, const json_t *group, const struct sort *sort)
+{
+  double value = report_number(group, sort->value), error = report_number(group, sort->error);
+  tpo_buf_puts(out, "<td>");
+  if (sort->percent) {
+    html_percent(out, value, 1);
+    html_error(out, 100 * error, 1);
+  } else {
+    html_number(out, value, 3);
+    html_error(out, error, 3);
+  }
+  tpo_buf_puts(out, "</td>");
+}
+
+static void put_difference(struct tpo_buf *out, const json_t *group, const struct sort *sort)
+{
+  double scale = sort->percent ? 100 : 1, difference = scale * report_number(group, "difference");
+  double error = scale * report_number(group, "difference_se");
+  const char *class = !(error > 0) || fabs(difference) < 2 * error ? NULL : difference > 0 ? "up" : "down";
+  tpo_buf_puts(out, "<td>");
+  if (class) tpo_buf_printf(out, "<strong class=\"%s\">", class);
+  html_signed(out, difference, sort->percent ? 1 : 3);
+  if (class) tpo_buf_puts(out, "</strong>");
+  html_error(out, error, sort->percent ? 1 : 3);
+  tpo_buf_puts(out, "</td>");
+}
+
+static void put_wins(struct tpo_buf *out, const json_t *group)
+{
+  double low = report_number(group, "win_rate_low"), high = report_number(group, "win_rate_high");
+  tpo_buf_puts(out, "<td>");
+  html_percent(out, report_number(group, "win_rate"), 1);
+  if (isfinite(low) && isfinite(high)) {
+    tpo_buf_puts(out, " (");
+    html_number(out, 100 * low, 1);
+    tpo_buf_puts(out, "–");
+    html_number(out, 100 * high, 1);
+    tpo_buf_puts(out, ")");
+  }
+  tpo_buf_puts(out, "</td>");
+}
+
+/* The validation of the start model and of the last iteration. */
+struct change {
+  const struct report_iteration *last;
+  const json_t *start, *now, *baseline; /* events; NULL: none */
+};
+
+static struct change change_of(const struct report *report, const struct sort *sort)
+{
+  struct change c = {0};
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    const struct report_iteration *it = &report->iterations[i];
+    const json_t *event = report_breakdown(it, "groups", "validate", sort->by);
+    if (!event) continue;
+    if (it->number == 0) c.start = event;
+    c.last = it;
+    c.now = event;
+  }
+  if (c.last && !sort->percent) c.baseline = report_breakdown(c.last, "group_wins", "baseline", sort->by);
+  return c;
+}
+
+static void put_change_head(struct tpo_buf *out, const struct change *c, const struct sort *sort)
+{
+  bool trained = c->now != c->start;
+  tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th><th scope=\"col\">instructions</th>", sort->head);
+  if (c->start) tpo_buf_puts(out, "<th scope=\"col\">start model</th>");
+  if (trained) tpo_buf_printf(out, "<th scope=\"col\">iteration %d</th>", c->last->number);
+  if (trained && c->start) tpo_buf_puts(out, "<th scope=\"col\">paired difference</th>");
+  if (trained && c->start && !sort->percent)
+    tpo_buf_puts(out, "<th scope=\"col\">won against the start, % (95 %)</th>");
+  if (c->baseline) tpo_buf_puts(out, "<th scope=\"col\">won against the baseline, % (95 %)</th>");
+  if (!sort->percent)
+    tpo_buf_puts(out, "<th scope=\"col\">format kept</th><th scope=\"col\">response, characters</th>");
+  tpo_buf_puts(out, "</tr>");
+}
+
+static void put_change_row(struct tpo_buf *out, const struct change *c, const struct row *row,
+                           const struct sort *sort)
+{
+  const json_t *now = group_of(c->now, row);
+  bool trained = c->now != c->start;
+  if (!now) return; /* not in the last one */
+  put_name(out, row, sort, now);
+  tpo_buf_puts(out, "<td>");
+  html_number(out, report_number(now, "n"), 0);
+  tpo_buf_puts(out, "</td>");
+  if (c->start) put_value(out, group_of(c->start, row), sort);
+  if (trained) put_value(out, now, sort);
+  if (trained && c->start) put_difference(out, now, sort);
+  if (trained && c->start && !sort->percent) put_wins(out, now);
+  if (c->baseline) put_wins(out, group_of(c->baseline, row));
+  if (!sort->percent) {
+    tpo_buf_puts(out, "<td>");
+    html_percent(out, report_number(now, "format_rate"), 1);
+    tpo_buf_puts(out, "</td><td>");
+    html_number(out, report_number(now, "mean_response_chars"), 1);
+    tpo_buf_puts(out, "</td>");
+  }
+  tpo_buf_puts(out, "</tr>\n");
+}
+
+static void begin_table(struct tpo_buf *out)
+{
+  tpo_buf_puts(out, "<div class=\"scroll\"><table class=\"compare\">\n<thead>");
+}
+
+static void end_table(struct tpo_buf *out)
+{
+  tpo_buf_puts(out, "</tbody></table></div>\n");
+}
+
+static void put_change(struct tpo_buf *out, const struct report *report, const struct sort *sort)
+{
+  const struct change c = change_of(report, sort);
+  struct rows rows;
+  if (!c.now) return;
+  find_rows(&rows, report, "validate", sort);
+  tpo_buf_printf(out,
+                 "<p class=\"note\">Validation. %s ± standard error; differences are paired by instruction,"
+                 " and stand out where they are more than two standard errors. Among many groups some"
+                 " do by chance.</p>\n",
+                 sort->note);
+  begin_table(out);
+  put_change_head(out, &c, sort);
+  tpo_buf_puts(out, "</thead>\n<tbody>\n");
+  for (size_t r = 0; r < rows.n; r++) put_change_row(out, &c, &rows.list[r], sort);
+  end_table(out);
+}
+
+/* A column an iteration that has such an event. */
+static void put_over_iterations(struct tpo_buf *out, const struct report *report, const char *of,
+                                const char *title, const struct sort *sort)
+{
+  struct rows rows;
+  find_rows(&rows, report, of, sort);
+  if (rows.n == 0) return;
+  tpo_buf_printf(out, "<details><summary>%s, over the iterations</summary>\n", title);
+  begin_table(out);
+  tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th>", sort->head);
+  for (size_t i = 0; i < report->n_iterations; i++)
+    if (report_breakdown(&report->iterations[i], "groups", of, sort->by))
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+  tpo_buf_puts(out, "</tr></thead>\n<tbody>\n");
+  for (size_t r = 0; r < rows.n; r++) {
+    put_name(out, &rows.list[r], sort, NULL);
+    for (size_t i = 0; i < report->n_iterations; i++) {
+      const json_t *event = report_breakdown(&report->iterations[i], "groups", of, sort->by);
+      if (event) put_value(out, group_of(event, &rows.list[r]), sort);
+    }
+    tpo_buf_puts(out, "</tr>\n");
+  }
+  end_table(out);
+  tpo_buf_puts(out, "</details>\n");
+}
+
+/* More than one group in some event, or a kind of check. */
+static bool is_told(const struct report *report, const struct sort *sort)
+{
+  struct rows validated, sampled;
+  find_rows(&validated, report, "validate", sort);
+  find_rows(&sampled, report, "judge", sort);
+  size_t most = validated.n > sampled.n ? validated.n : sampled.n;
+  return most > (sort->percent ? 0 : 1);
+}
+
+void part_groups(struct tpo_buf *out, const struct report *report)
+{
+  bool begun = false;
+  for (size_t s = 0; s < sizeof sorts / sizeof *sorts; s++) {
+    const struct sort *sort = &sorts[s];
+    if (!is_told(report, sort)) continue;
+    if (!begun) tpo_buf_puts(out, "<section id=\"groups\">\n<h2>By kind of instruction</h2>\n");
+    begun = true;
+    tpo_buf_printf(out, "<h3>%s</h3>\n", sort->title);
+    put_change(out, report, sort);
+    put_over_iterations(out, report, "validate", "Validation", sort);
+    put_over_iterations(out, report, "judge", "Sampled outputs", sort);
+  }
+  if (begun) tpo_buf_puts(out, "</section>\n");
+}
