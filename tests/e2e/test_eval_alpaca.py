@@ -172,6 +172,7 @@ def test_a_regression_that_does_not_converge_says_why(tpo, given):
 
 def test_no_preference_at_all(tpo, given):
     result = evaluate(tpo, "--annotations", write(given / "a.json", rows_of(3, preference=None)), "--gamed", given / "gamed.csv")
+    assert all(name in result["missing"] for name, value in result.items() if value is None and name not in ("c", "c_chosen_by", "coefficients"))
     assert result["win_rate"] is None and result["n_total"] == 0 and "no row has a preference" in result["missing"]["win_rate"]
 
 
@@ -250,4 +251,4 @@ def test_names_and_numbers_of_a_leaderboard(tpo, given):
     with open(given / "l.csv") as f:
         (row,) = csv.DictReader(f)
     assert row[""] == 'my "model", new' and row["mode"] == "community"
-    assert row["standard_error"] == "" and row["length_controlled_winrate"] == "" and float(row["win_rate"]) > 0
+    assert row["avg_length"] == str(len(rows[0]["output_2"])) and row["standard_error"] == "" and row["length_controlled_winrate"] == "" and float(row["win_rate"]) > 0
