@@ -84,7 +84,7 @@ int table_put_figures(struct eval_table *table, size_t row, const json_t *result
   return status;
 }
 
-/* A result about several models: a row for each, named after it. */
+/* A result about several models: a row for each, named after it, whatever it says of all together. */
 static int put_models(struct eval_table *table, size_t row, const json_t *result, const json_t *models,
                       const char *name, const char *place, struct tpo_error *err)
 {
