@@ -1,4 +1,6 @@
 """run.watch: what is measured beside validation, and that nothing else of a run depends on it."""
+import csv
+import io
 import json
 import subprocess
 import time
@@ -168,6 +170,15 @@ def test_it_is_told_at_the_end_in_the_report_and_to_tensorboard(finished):
     assert set(manifest["watch"]) == {"maths", "follow", "rules", "thinking"}
     assert [f["path"] for s in manifest["steps"] if s["step"] == "watch-maths" for f in s["files"]] == [
         f"iter-{i:03d}/watch-maths.h5" for i in (0, 1, 2)]
+
+
+def test_the_table_of_evaluations_has_what_was_measured_last(tpo, finished):
+    _, run_dir, _, _ = finished
+    (row,) = csv.DictReader(io.StringIO(tpo.ok("eval", "table", run_dir, "--format", "csv")))
+    last = {e["name"]: e for e in events(run_dir, "watch")}
+    assert row["model"] == run_dir.name and len(last) > 1
+    for name, event in last.items():
+        assert float(row[f"watch {name}"]) == event["value"] and event["iteration"] == 2
 
 
 def test_a_loss_is_warned_of(tpo, write, tmp_path):
