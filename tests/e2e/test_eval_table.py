@@ -74,6 +74,14 @@ def test_what_does_not_compare_is_marked_and_told(tpo, folders):
     assert "gsm8k doesn't compare" not in said
 
 
+def test_large_lists_beside_the_results_are_left_alone(tpo, folders):
+    (folders[0] / "annotations.json").write_text("[" + " " * (17 << 20))
+    (folders[0] / "large.json").write_text("{" + " " * (17 << 20))
+    done = tpo("eval", "table", folders[0])
+    assert done.returncode == 0 and b"annotations.json" not in done.stderr
+    assert b"passed over" in done.stderr and b"large.json: holds more than" in done.stderr
+
+
 def test_the_table_goes_to_a_file_and_two_ranks_write_one(tpo, folders, tmp_path):
     assert tpo.ok("eval", "table", *folders, "--format", "latex", "--out", tmp_path / "t.tex") == ""
     text = (tmp_path / "t.tex").read_text()
