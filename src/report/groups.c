@@ -7,7 +7,11 @@
 #include "report/html.h"
 #include "report/parts.h"
 
-enum { MOST_ROWS = 128, MOST_NAME = 120 };
+enum {
+  MOST_ROWS = 128,
+  MOST_NAME = 120,
+  LEAST_COMPARED = 8, /* instructions: the standard error of fewer is too rough to judge a difference by */
+};
 
 /* A way to tell instructions apart, and what is told of a group. */
 struct sort {
@@ -120,7 +124,9 @@ static void put_difference(struct tpo_buf *out, const json_t *group, const struc
 {
   double scale = sort->percent ? 100 : 1, difference = scale * report_number(group, "difference");
   double error = scale * report_number(group, "difference_se");
-  const char *class = !(error > 0) || fabs(difference) < 2 * error ? NULL : difference > 0 ? "up" : "down";
+  bool stands_out =
+      report_number(group, "compared") >= LEAST_COMPARED && error > 0 && fabs(difference) >= 2 * error;
+  const char *class = !stands_out ? NULL : difference > 0 ? "up" : "down";
   tpo_buf_puts(out, "<td>");
   if (class) tpo_buf_printf(out, "<strong class=\"%s\">", class);
   html_signed(out, difference, sort->percent ? 1 : 3);
@@ -221,11 +227,12 @@ static void put_change(struct tpo_buf *out, const struct report *report, const s
   struct rows rows;
   if (!c.now) return;
   find_rows(&rows, report, "validate", sort);
-  tpo_buf_printf(out,
-                 "<p class=\"note\">Validation. %s ± standard error; differences are paired by instruction,"
-                 " and stand out where they are more than two standard errors. Among many groups some"
-                 " do by chance.</p>\n",
-                 sort->note);
+  tpo_buf_printf(
+      out,
+      "<p class=\"note\">Validation. %s ± standard error; differences are paired by instruction,"
+      " and stand out where they are more than two standard errors over %d or more. Among many groups"
+      " some do by chance.</p>\n",
+      sort->note, LEAST_COMPARED);
   begin_table(out);
   put_change_head(out, &c, sort);
   tpo_buf_puts(out, "</thead>\n<tbody>\n");

@@ -101,6 +101,42 @@ static void put_row(struct tpo_buf *out, const struct report *report, const char
   tpo_buf_puts(out, "</td></tr>\n");
 }
 
+/* Further figures of a watch, each a row where some iteration has it, above 0. */
+static const struct {
+  const char *key, *name;
+  bool count; /* else a share */
+} figures[] = {{"instruction_strict", "by check, strict", false},
+               {"prompt_loose", "by prompt, loose", false},
+               {"instruction_loose", "by check, loose", false},
+               {"unparsed_share", "outputs that do not parse", false},
+               {"no_answer", "responses without a number", true}};
+enum { N_FIGURES = sizeof figures / sizeof figures[0] };
+
+static bool has_figure(const struct report *report, const char *name, const char *key)
+{
+  for (size_t i = 0; i < report->n_iterations; i++)
+    if (report_number(event_of(&report->iterations[i], name), key) > 0) return true;
+  return false;
+}
+
+static void put_figure(struct tpo_buf *out, const struct report *report, const char *name, size_t f)
+{
+  if (!has_figure(report, name, figures[f].key)) return;
+  tpo_buf_puts(out, "<tr><th scope=\"row\">");
+  html_text(out, name);
+  tpo_buf_printf(out, ", %s</th><td></td><td></td>", figures[f].name);
+  for (size_t i = 0; i < report->n_iterations; i++) {
+    double value = report_number(event_of(&report->iterations[i], name), figures[f].key);
+    tpo_buf_puts(out, "<td>");
+    if (isfinite(value) && figures[f].count)
+      html_number(out, value, 0);
+    else if (isfinite(value))
+      html_percent(out, value, 1);
+    tpo_buf_puts(out, "</td>");
+  }
+  tpo_buf_puts(out, "<td></td></tr>\n");
+}
+
 /* Points of one watch, from iteration 1 on; owns x. */
 static struct chart_series points_of(const struct report *report, const char *name)
 {
@@ -159,7 +195,10 @@ void part_watch(struct tpo_buf *out, const struct report *report)
       tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
   }
   tpo_buf_puts(out, "<th scope=\"col\">difference</th></tr></thead>\n<tbody>\n");
-  for (size_t i = 0; i < n; i++) put_row(out, report, names[i]);
+  for (size_t i = 0; i < n; i++) {
+    put_row(out, report, names[i]);
+    for (size_t f = 0; f < N_FIGURES; f++) put_figure(out, report, names[i], f);
+  }
   tpo_buf_puts(out, "</tbody></table></div>\n<div class=\"charts\">\n");
   put_charts(out, report, names, n);
   tpo_buf_puts(out, "</div>\n</section>\n");

@@ -5,8 +5,11 @@ import math
 import os
 import pathlib
 import random
+import subprocess
 
 import pytest
+
+from conftest import BUILD, environment
 
 DATA = pathlib.Path(os.environ.get("TPO_TEST_DATA", "/nowhere")) / "alpaca_eval"
 
@@ -107,6 +110,17 @@ def test_columns_and_upstreams_files_give_the_same(tpo, given):
     assert (one["model"], one["baseline"]) == ("mine", "base")
 
 
+def test_ranks_may_be_told_other_places(tpo, given):
+    """Rank 0 reads and writes; another host has its files elsewhere."""
+    path = write(given / "a.json", rows_of(6))
+    other = ["-n", "1", BUILD / "tpo", "eval", "alpaca", "--annotations", "elsewhere.json", "--leaderboard", "elsewhere.csv", "--save", "elsewhere"]
+    args = ["mpirun", "-n", "1", BUILD / "tpo", "eval", "alpaca", "--annotations", path, "--leaderboard", given / "l.csv", "--save", given / "kept", ":",
+            *other]
+    done = subprocess.run([str(a) for a in args], capture_output=True, env=environment(), cwd=given, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["n_total"] == 6 and (given / "l.csv").exists() and not list(given.glob("elsewhere*"))
+
+
 def test_a_file_without_names_is_named(tpo, given):
     (given / "a.tsv").write_text("preference\n1.25\n")
     assert evaluate(tpo, "--annotations", given / "a.tsv")["model"] is None
@@ -172,6 +186,7 @@ def test_a_regression_that_does_not_converge_says_why(tpo, given):
 
 def test_no_preference_at_all(tpo, given):
     result = evaluate(tpo, "--annotations", write(given / "a.json", rows_of(3, preference=None)), "--gamed", given / "gamed.csv")
+    assert all(name in result["missing"] for name, value in result.items() if value is None and name not in ("c", "c_chosen_by", "coefficients"))
     assert result["win_rate"] is None and result["n_total"] == 0 and "no row has a preference" in result["missing"]["win_rate"]
 
 
@@ -250,4 +265,4 @@ def test_names_and_numbers_of_a_leaderboard(tpo, given):
     with open(given / "l.csv") as f:
         (row,) = csv.DictReader(f)
     assert row[""] == 'my "model", new' and row["mode"] == "community"
-    assert row["standard_error"] == "" and row["length_controlled_winrate"] == "" and float(row["win_rate"]) > 0
+    assert row["avg_length"] == str(len(rows[0]["output_2"])) and row["standard_error"] == "" and row["length_controlled_winrate"] == "" and float(row["win_rate"]) > 0

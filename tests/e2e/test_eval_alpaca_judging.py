@@ -274,6 +274,21 @@ def test_an_output_without_a_response_is_empty_and_counted(tpo, tmp_path):
     assert done["n_empty"] == done["n_without_response"] == 3 and done["avg_length"] == 0
 
 
+@pytest.mark.parametrize("spoil, words", [
+    ({"--baseline": [{"instruction": "Question 0?", "output": "b"}]}, ["instruction 2", "--prompts"]),
+    ({"--baseline": [{"instruction": "Question 0?"}]}, ["baseline", "output"]), ({"--gamed": [{"index": 0}]}, ["gamed", "std_delta_len"])])
+def test_what_is_wrong_with_a_file_is_told_before_anything_is_drawn(tpo, tiny_model, tmp_path, spoil, words):
+    rows = outputs(tmp_path / "prompts.json", "base", 3)
+    files = {"--baseline": rows, "--gamed": [{"index": i, "std_delta_len": 0.1, "preference": 0.5, "instruction_difficulty": 1} for i in range(9)]}
+    for option, content in (files | spoil).items():
+        (tmp_path / f"{option[2:]}.json").write_text(json.dumps(content))
+    text = tpo.fails("eval", "alpaca", "--model", tiny_model, "--prompts", tmp_path / "prompts.json", "--thought", "none", "--max-tokens", 8,
+                     "--baseline", tmp_path / "baseline.json", "--gamed", tmp_path / "gamed.json", "--judge", "http:http://127.0.0.1:9/v1",
+                     "--set", "judge.model=j", "--save", tmp_path / "kept", env=PLAIN, code=1)
+    assert all(word in text for word in words) and "answering" not in text, text
+    assert not (tmp_path / "kept" / "model_outputs.json").exists()
+
+
 def test_instructions_that_come_twice_are_refused(tpo, tiny_model, tmp_path):
     outputs(tmp_path / "prompts.json", "x", 3, instruction="The same?")
     text = tpo.fails("eval", "alpaca", "--model", tiny_model, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "o.json", "--thought",
@@ -305,3 +320,24 @@ def test_a_model_of_ours_judges_too(tpo, both):
     for row in json.loads((both / "a.json").read_text()):
         assert row["preference"] == (1 if is_switched(row["instruction"]) else 2)
     assert result["judging"]["by_verdict"] == N
+
+
+def test_judging_that_stopped_does_not_draw_again(tpo, tiny_model, tmp_path):
+    """All in one: what was drawn is kept until all is done, and the second command's outputs are the first's."""
+    outputs(tmp_path / "base.json", "base", 6)
+    args = ["eval", "alpaca", "--model", tiny_model, "--prompts", tmp_path / "base.json", "--thought", "none", "--max-tokens", 12, "--baseline",
+            tmp_path / "base.json", "--out", tmp_path / "o.json", "--annotations-out", tmp_path / "a.json", "--set", "judge.model=judge-1",
+            "--set", "judge.retries=0", "--set", "judge.concurrency=1"]
+    with FakeServer(lambda request: by_length(request) if request.number < 2 else error(401, "no more")) as server:
+        args += ["--judge", f"http:{server.url}"]
+        tpo.fails(*args, env=PLAIN, ranks=2)
+        drawn = (tmp_path / "o.json").read_bytes()
+        assert (tmp_path / "o.json.journal").exists() and not (tmp_path / "a.json").exists()
+        server.behave = by_length
+        other = tpo.fails(*args, "--resume", "--max-tokens", 9, env=PLAIN)
+        assert "sampling.max_tokens" in other or "max_tokens" in other
+        before = len(server.requests)
+        done = tpo(*args, "--resume", env=PLAIN)
+        assert done.returncode == 0 and len(server.requests) - before == 4
+    assert (tmp_path / "o.json").read_bytes() == drawn and json.loads(done.stdout)["n_total"] == 6
+    assert not list(tmp_path.glob("*.journal"))

@@ -56,6 +56,8 @@ def test_ifeval_matches_what_it_says(tpo, tmp_path):
     assert details[1]["follow_instruction_list"] == [False, True] and details[1]["follow_all_instructions"] is False
     assert details[1]["follow_all_instructions_loose"] is True
     assert json.loads((tmp_path / "save" / "ifeval.json").read_text()) == told
+    some = json.loads(tpo.ok("eval", "ifeval", "--prompts", prompts, "--responses", responses, "--limit", 1))
+    assert (some["n_prompts"], some["unknown"], some["prompt_strict"]) == (1, 2, 1)
     # The same by ranks.
     assert tpo.ok("eval", "ifeval", "--prompts", prompts, "--responses", responses, ranks=2, env=EPOCH) == \
         result.stdout.decode().replace('"ranks": 1', '"ranks": 2')
@@ -120,9 +122,11 @@ def ender(tmp_path_factory):
     return tiny.end_often(tiny.make(tmp_path_factory.mktemp("ender") / "model"))
 
 
-@pytest.mark.parametrize("name, rows, more", [("ifeval", IFEVAL, ["--thought", "none"]), ("gsm8k", GSM8K, []),
-                                              ("gsm8k", GSM8K, ["--prompting", "answer-only", "--thought", "generic"])])
-def test_a_model_is_asked_and_its_responses_are_kept(tpo, ender, tmp_path, name, rows, more):
+@pytest.mark.parametrize("name, rows, more, thought", [
+    ("ifeval", IFEVAL, ["--thought", "none"], "none"), ("gsm8k", GSM8K, [], "none"),
+    ("gsm8k", GSM8K, ["--prompting", "shots:2"], "none"), ("gsm8k", GSM8K, ["--prompting", "thought"], "generic"),
+    ("gsm8k", GSM8K, ["--prompting", "answer-only", "--thought", "generic"], "generic")])
+def test_a_model_is_asked_and_its_responses_are_kept(tpo, ender, tmp_path, name, rows, more, thought):
     prompts, told = write(tmp_path / "p.jsonl", rows), []
     for ranks in (0, 2):
         out = tmp_path / f"r{ranks}.jsonl"
@@ -132,7 +136,7 @@ def test_a_model_is_asked_and_its_responses_are_kept(tpo, ender, tmp_path, name,
     assert without(told[0]) == without(told[1])
     assert (tmp_path / "r0.jsonl").read_bytes() == (tmp_path / "r2.jsonl").read_bytes()
     assert told[0]["provenance"]["model"]["hash"] and told[0]["n_responses"] == 3 * len(rows)
-    assert told[0]["provenance"]["thought"] == (more[-1] if more else "none")
+    assert told[0]["provenance"]["thought"] == thought
     again = json.loads(tpo.ok("eval", name, "--responses", tmp_path / "r0.jsonl", "--prompts", prompts))
     model = ("resampled", "prompting", "cut_off")
     assert without(again, *model) == without(told[0], *model) and told[0]["cut_off"] < told[0]["n_responses"]

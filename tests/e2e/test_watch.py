@@ -1,4 +1,6 @@
 """run.watch: what is measured beside validation, and that nothing else of a run depends on it."""
+import csv
+import io
 import json
 import subprocess
 import time
@@ -159,8 +161,8 @@ def test_it_is_told_at_the_end_in_the_report_and_to_tensorboard(finished):
     assert "iteration 1: watch maths: accuracy 75.0 % (+0.0 ± 0.0 against the start)" in log
     page = (run_dir / "report.html").read_text()
     part = page[page.index('<section id="watch">'):page.index('<section id="charts">')]
-    assert part.count("<tr>") == 5 and ">maths</th><td>gsm8k</td><td>8</td><td>75.0" in part and "<svg" in part
-    assert 'href="#watch"' in page
+    assert all(part.count(f"{name}</th>") == 1 for name in lines) and ">maths</th><td>gsm8k</td><td>8</td><td>75.0" in part and "<svg" in part
+    assert "follow, by check, loose</th>" in part and 'href="#watch"' in page
     written = next((run_dir / "tensorboard").iterdir()).read_bytes()
     for tag in ("watch/maths/value", "watch/rules/difference", "watch/follow/instruction_loose"):
         assert tag.encode() in written
@@ -168,6 +170,15 @@ def test_it_is_told_at_the_end_in_the_report_and_to_tensorboard(finished):
     assert set(manifest["watch"]) == {"maths", "follow", "rules", "thinking"}
     assert [f["path"] for s in manifest["steps"] if s["step"] == "watch-maths" for f in s["files"]] == [
         f"iter-{i:03d}/watch-maths.h5" for i in (0, 1, 2)]
+
+
+def test_the_table_of_evaluations_has_what_was_measured_last(tpo, finished):
+    _, run_dir, _, _ = finished
+    (row,) = csv.DictReader(io.StringIO(tpo.ok("eval", "table", run_dir, "--format", "csv")))
+    last = {e["name"]: e for e in events(run_dir, "watch")}
+    assert row["model"] == run_dir.name and len(last) > 1
+    for name, event in last.items():
+        assert float(row[f"watch {name}"]) == event["value"] and event["iteration"] == 2
 
 
 def test_a_loss_is_warned_of(tpo, write, tmp_path):
@@ -225,13 +236,45 @@ def test_a_watch_that_comes_later_is_measured_on_the_models_before(tpo, write, a
     assert (run_dir / "metrics.jsonl").stat().st_size == size
 
 
-def test_it_works_without_validation_and_a_limit_beyond_the_file_is_told(tpo, write, tmp_path):
-    watch = "\n  watch:\n    - {{name: rules, prompts: {data}/rules.jsonl, kind: rule, limit: 500}}\n"
+def test_one_that_comes_within_an_iteration_waits_for_its_end(tpo, write, tmp_path):
+    """Stopped in the second iteration's training, whose events it must not touch."""
+    few = "\n  watch:\n    - {{name: thinking, prompts: {data}/rules.jsonl, kind: rule, limit: 5}}\n"
+    config, run_dir = write(tmp_path, "run", watch="", iterations=2)
+    more = ["--set", "train.epochs=3", "--set", "run.validate_each_epoch=false"]
+    process = subprocess.Popen(command(["run", config, *more])[4:], env=environment(EPOCH), stderr=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None and not list(run_dir.glob("iter-002/checkpoint.h5.journal/state-*")):
+        time.sleep(0.002)
+    process.terminate()
+    process.wait()
+    assert list(run_dir.glob("iter-002/checkpoint.h5.journal/state-*")) and not (run_dir / "iter-002/checkpoint.h5").exists()
+    metrics = (run_dir / "metrics.jsonl").read_bytes()
+    config, _ = write(tmp_path, "run", few, iterations=2)
+    tpo.ok("run", config, *more, "--resume", env=EPOCH)
+    assert (run_dir / "metrics.jsonl").read_bytes().startswith(metrics)
+    other, whole = write(tmp_path, "whole", few, iterations=2)
+    tpo.ok("run", other, *more, env=EPOCH)
+    for name in (None, "watch"):
+        keep = [[e for e in without_times(events(folder)) if (e["event"] == "watch") == (name == "watch")] for folder in (run_dir, whole)]
+        assert keep[0] == keep[1] and keep[0]
+    same_contents(run_dir / "iter-002/checkpoint.h5", whole / "iter-002/checkpoint.h5")
+
+
+def test_it_works_without_validation_and_tells_a_limit_beyond_the_file_and_what_is_trained_on(tpo, write, tmp_path):
+    taught = tmp_path / "taught.jsonl"  # some of its questions are trained on
+    write_lines(taught, [{"question": f"Write something, train number {i}.", "answer": "#### 1"} for i in (*range(10), 99)])
+    watch = "\n  watch:\n    - {{name: rules, prompts: {data}/rules.jsonl, kind: rule, limit: 500}}\n" \
+        f"    - {{{{name: taught, prompts: {taught}, kind: gsm8k}}}}\n"
     config, run_dir = write(tmp_path, "run", watch)
     result = tpo("run", config, "--set", "data.validation_prompts=0", "--set", "run.validate_each_epoch=false", ranks=2)
     assert result.returncode == 0 and "Watched besides:" in result.stdout.decode()
     assert b"run.watch, rules: " in result.stderr and b"has 20 instructions, fewer than its limit of 500" in result.stderr
-    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 20), (1, 20)]
+    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 20), (0, 11), (1, 20), (1, 11)]
+    trained = {json.loads(line)["instruction"] for line in (run_dir / "iter-001/prompts.jsonl").read_text().splitlines()}
+    n = len(trained & {f"Write something, train number {i}." for i in range(10)})
+    assert n > 0 and f"run.watch, taught: the run trains on {n} of its 11 instructions, which stand in".encode() in result.stderr
+    assert b"run.watch, rules: the run trains" not in result.stderr
 
 
 def test_the_plan_counts_what_is_watched(tpo, write, tmp_path):

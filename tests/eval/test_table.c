@@ -178,6 +178,17 @@ static void a_result_about_several_models_has_a_row_for_each(void **state)
         "| | Arena-Hard (%) |\n| --- | ---: |\n| d: m1 | 50.0 (40.0, 60.0) |\n| d: m2 | – |\n");
 }
 
+static void what_models_come_to_together_is_not_shown(void **state)
+{
+  (void)state;
+  put("d", "gsm8k.json",
+      "{\"evaluation\":\"gsm8k\",\"accuracy\":0.4,\"standard_error\":null,\"prompting\":null,\"models\":["
+      "{\"model\":\"m1\",\"accuracy\":0.5,\"standard_error\":0.01},"
+      "{\"model\":\"m2\",\"accuracy\":0.3,\"standard_error\":0.02}]}");
+  gives(EVAL_TABLE_MARKDOWN, (const char *const[]){"d", NULL},
+        "| | GSM8K |\n| --- | ---: |\n| d: m1 | 0.5000 ± 0.0100 |\n| d: m2 | 0.3000 ± 0.0200 |\n");
+}
+
 static void a_run_shows_what_it_watched_last(void **state)
 {
   (void)state;
@@ -336,6 +347,7 @@ int main(void)
       in_folder(labels_mean_nothing_to_the_format),
       in_folder(labels_are_unique),
       in_folder(a_result_about_several_models_has_a_row_for_each),
+      in_folder(what_models_come_to_together_is_not_shown),
       in_folder(a_run_shows_what_it_watched_last),
       in_folder(rows_of_other_instructions_are_noted),
       in_folder(rows_of_other_judges_are_noted),

@@ -29,10 +29,10 @@ static void changes_by_category_are_shown(void **state)
       "\"without\":{\"n\":4,\"mean_score\":1,\"mean_score_se\":null}}\n"
       "{\"event\":\"groups\",\"iteration\":2,\"of\":\"validate\",\"by\":\"category\","
       "\"groups\":[{\"name\":\"maths\",\"n\":30,\"mean_score\":0.5,\"mean_score_se\":0.02,"
-      "\"difference\":0.25,\"difference_se\":0.05,\"win_rate\":0.7,\"win_rate_low\":0.55,"
+      "\"compared\":30,\"difference\":0.25,\"difference_se\":0.05,\"win_rate\":0.7,\"win_rate_low\":0.55,"
       "\"win_rate_high\":0.81,\"format_rate\":0.9,\"mean_response_chars\":321.5}],"
       "\"other\":{\"groups\":936,\"n\":936,\"mean_score\":0.125},"
-      "\"without\":{\"n\":4,\"mean_score\":0.75,\"difference\":-0.25,\"difference_se\":0.2}}\n"
+      "\"without\":{\"n\":4,\"mean_score\":0.75,\"compared\":4,\"difference\":-0.25,\"difference_se\":0.02}}\n"
       "{\"event\":\"group_wins\",\"iteration\":2,\"against\":\"baseline\",\"by\":\"category\","
       "\"groups\":[{\"name\":\"maths\",\"win_rate\":0.125,\"win_rate_low\":0.05,\"win_rate_high\":0.2}]}\n"
       "{\"event\":\"groups\",\"iteration\":1,\"of\":\"judge\",\"by\":\"check\","
@@ -42,7 +42,7 @@ static void changes_by_category_are_shown(void **state)
       "By category",
       "<th scope=\"row\">maths</th><td>30</td><td>0.250 ± 0.010</td><td>0.500 ± 0.020</td>",
       "<strong class=\"up\">+0.250</strong> ± 0.050",
-      "<td>−0.250 ± 0.200</td>",
+      "<td>−0.250 ± 0.020</td>",
       "70.0 % (55.0–81.0)",
       "12.5 % (5.0–20.0)",
       "90.0 %",

@@ -142,8 +142,8 @@ static int check_places(struct invocation *in, struct alpaca_request *r, struct 
   return status;
 }
 
-static int evaluate(const struct cli_session *s, const struct alpaca_request *r,
-                    struct alpaca_result_parts *parts, struct tpo_error *err)
+static int evaluate(const struct cli_session *s, const struct alpaca_request *r, struct alpaca_parts *parts,
+                    struct tpo_error *err)
 {
   int status = 0;
   if (cli_first_rank(s)) {
@@ -153,6 +153,7 @@ static int evaluate(const struct cli_session *s, const struct alpaca_request *r,
       status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
   }
   status = tpo_comm_agree(s->session.comm, status, err);
+  if (status == 0) status = alpaca_read_inputs(s, r, parts, err);
   if (status == 0 && !r->annotations) status = alpaca_get_outputs(s, r, parts, err);
   if (status == 0 && r->judges) status = alpaca_get_annotations(s, r, parts, err);
   if (status == 0 && cli_first_rank(s) && (r->judges || r->annotations))
@@ -162,7 +163,7 @@ static int evaluate(const struct cli_session *s, const struct alpaca_request *r,
 
 /* Rank 0. What is kept of a work is dropped when all of it is done, so that judging can be taken up without drawing
  * again. */
-static int finish(struct invocation *in, const struct alpaca_request *r, struct alpaca_result_parts *parts,
+static int finish(struct invocation *in, const struct alpaca_request *r, struct alpaca_parts *parts,
                   struct tpo_error *err)
 {
   int status = json_object_set(parts->result, "provenance", parts->provenance) < 0
@@ -176,13 +177,16 @@ static int finish(struct invocation *in, const struct alpaca_request *r, struct 
 static int work(struct cli_session *s, struct invocation *in, const struct alpaca_request *r,
                 struct tpo_error *err)
 {
-  struct alpaca_result_parts parts = {0};
+  struct alpaca_parts parts = {0};
   int status = evaluate(s, r, &parts, err);
   progress_end(&s->bar);
   if (status == 0 && cli_first_rank(s)) status = finish(in, r, &parts, err);
   json_decref(parts.result);
   json_decref(parts.provenance);
   json_decref(parts.outputs);
+  json_decref(parts.baseline);
+  tpo_instructions_free(&parts.prompts);
+  alpaca_given_free(&parts.given);
   return tpo_comm_agree(s->session.comm, status, err);
 }
 
@@ -211,8 +215,9 @@ const struct command cmd_eval_alpaca = {
     .options = options,
     .needs_comm = true,
     .notes =
-        "From a model: --model, --prompts, --out. From outputs: --outputs, --baseline, --judge, --annotations-out; with\n"
-        "--model in place of --outputs all in one. From annotations: --annotations. Metrics are length-controlled with\n"
-        "--difficulty and --gamed.",
+        "Begins with a model (--model, --prompts, --out), its outputs (--outputs) or annotations (--annotations). "
+        "Outputs are judged\nagainst a --baseline: judge.prompt asks with {instruction}, {output_1} and {output_2} for "
+        "m or M, and judge.max_tokens\nmay be 1 where the server tells log-probabilities. The length-controlled rate "
+        "needs --gamed and --difficulty.",
     .run = run,
 };

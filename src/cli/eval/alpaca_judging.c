@@ -17,23 +17,9 @@ int alpaca_judge_read_request(struct invocation *in, struct alpaca_request *r, s
   return alpaca_judge_check(&in->config.judge, err);
 }
 
-static int read_baseline(const struct cli_session *s, const struct alpaca_request *r, json_t **baseline,
-                         struct tpo_error *err)
-{
-  struct tpo_instructions set = {0};
-  char name[256];
-  alpaca_name_of_file(r->baseline, name);
-  int status = r->prompts
-                   ? alpaca_prompts_read(&set, r->prompts, s->session.config->data.skip_bad, NULL, NULL, err)
-                   : 0;
-  if (status == 0) status = alpaca_outputs_read(baseline, r->baseline, r->prompts ? &set : NULL, name, err);
-  tpo_instructions_free(&set);
-  return tpo_comm_agree(s->session.comm, status, err);
-}
-
 /* Rank 0. */
 static int keep(const struct alpaca_request *r, const struct tpo_judge_config *judge,
-                struct alpaca_judged *judged, struct alpaca_result_parts *parts, struct tpo_error *err)
+                struct alpaca_judged *judged, struct alpaca_parts *parts, struct tpo_error *err)
 {
   int status = 0;
   for (int i = 0; i < 2 && status == 0; i++)
@@ -43,22 +29,18 @@ static int keep(const struct alpaca_request *r, const struct tpo_judge_config *j
   if (judged->n_unanswered > 0)
     tpo_log(TPO_LOG_WARN, "%zu of %zu rows have no preference; the first: %s", judged->n_unanswered,
             json_array_size(judged->annotations), judged->unanswered);
-  if (status == 0) status = eval_provenance_file(parts->provenance, "baseline", r->baseline, err);
   return status < 0 ? status
                     : eval_provenance_judge(parts->provenance, judge, alpaca_judge_prompt(judge), err);
 }
 
 int alpaca_get_annotations(const struct cli_session *s, const struct alpaca_request *r,
-                           struct alpaca_result_parts *parts, struct tpo_error *err)
+                           struct alpaca_parts *parts, struct tpo_error *err)
 {
-  json_t *baseline = NULL;
   struct alpaca_judged judged = {0};
   const struct alpaca_judging options = {.both_positions = r->both_positions,
                                          .journal = *r->annotations_journal ? r->annotations_journal : NULL};
-  int status = read_baseline(s, r, &baseline, err);
-  if (status == 0) status = alpaca_judge(&s->session, baseline, parts->outputs, &options, &judged, err);
+  int status = alpaca_judge(&s->session, parts->baseline, parts->outputs, &options, &judged, err);
   if (status == 0 && cli_first_rank(s)) status = keep(r, &s->session.config->judge, &judged, parts, err);
   alpaca_judged_free(&judged);
-  json_decref(baseline);
   return tpo_comm_agree(s->session.comm, status, err);
 }

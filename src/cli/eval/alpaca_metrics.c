@@ -36,33 +36,17 @@ static const char *why_uncontrolled(const struct alpaca_request *r, const struct
              : "--difficulty was not given, and the gamed rows have no instruction_difficulty";
 }
 
-static int read_given(const struct alpaca_request *r, struct alpaca_given *given, json_t *provenance,
-                      struct tpo_error *err)
+static int control(const struct alpaca_request *r, const struct alpaca_annotations *a, const char *place,
+                   const struct alpaca_given *given, struct alpaca_controlled *out, struct tpo_error *err)
 {
-  int status = r->gamed ? alpaca_gamed_read(given, r->gamed, err) : 0;
-  if (status == 0 && r->gamed) status = eval_provenance_file(provenance, "gamed", r->gamed, err);
-  if (status == 0 && r->difficulty) status = alpaca_difficulty_read(given, r->difficulty, err);
-  if (status == 0 && r->difficulty)
-    status = eval_provenance_file(provenance, "difficulty", r->difficulty, err);
-  return status;
-}
-
-static int control(const struct alpaca_request *r, const struct alpaca_annotations *a, json_t *provenance,
-                   struct alpaca_controlled *out, struct tpo_error *err)
-{
-  struct alpaca_given given = {0};
-  int status = read_given(r, &given, provenance, err);
-  const char *why = alpaca_is_baseline(a) ? NULL : why_uncontrolled(r, &given);
+  const char *why = alpaca_is_baseline(a) ? NULL : why_uncontrolled(r, given);
   *out = (struct alpaca_controlled){.win_rate = NAN, .standard_error = NAN, .c = NAN};
-  if (status == 0 && why) {
+  if (why) {
     snprintf(out->missing, sizeof out->missing, "%s", why);
-  } else if (status == 0) {
-    status = alpaca_controlled_of(
-        a, &given, r->c, r->annotations ? r->annotations : alpaca_place(&r->annotations_to), out, err);
-    if (status == 0 && *out->missing)
-      tpo_log(TPO_LOG_WARN, "no length-controlled win rate: %s", out->missing);
+    return 0;
   }
-  alpaca_given_free(&given);
+  int status = alpaca_controlled_of(a, given, r->c, place, out, err);
+  if (status == 0 && *out->missing) tpo_log(TPO_LOG_WARN, "no length-controlled win rate: %s", out->missing);
   return status;
 }
 
@@ -76,8 +60,8 @@ static int write_leaderboards(const struct alpaca_request *r, const struct alpac
 }
 
 /* Fields that the outputs had already, their mean length, become the metrics'. */
-static int put(const struct alpaca_request *r, const struct alpaca_annotations *a,
-               struct alpaca_result_parts *parts, struct tpo_error *err)
+static int put(const struct alpaca_request *r, const struct alpaca_annotations *a, const char *place,
+               struct alpaca_parts *parts, struct tpo_error *err)
 {
   struct alpaca_metrics m = {.model = a->model        ? a->model
                                       : *r->generator ? r->generator
@@ -91,7 +75,7 @@ static int put(const struct alpaca_request *r, const struct alpaca_annotations *
     m.mean_length = alpaca_outputs_mean_length(parts->outputs);
     m.lengths_of = "outputs";
   }
-  int status = control(r, a, parts->provenance, &m.controlled, err);
+  int status = control(r, a, place, &parts->given, &m.controlled, err);
   json_t *fields = status == 0 ? alpaca_result(&m) : NULL;
   if (status == 0 && (!fields || json_object_update(parts->result, fields) < 0))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
@@ -100,14 +84,13 @@ static int put(const struct alpaca_request *r, const struct alpaca_annotations *
 }
 
 /* Those that were just written are read like any others. */
-int alpaca_get_metrics(const struct alpaca_request *r, struct alpaca_result_parts *parts,
-                       struct tpo_error *err)
+int alpaca_get_metrics(const struct alpaca_request *r, struct alpaca_parts *parts, struct tpo_error *err)
 {
   struct alpaca_annotations a = {0};
   const char *path = r->annotations ? r->annotations : alpaca_place(&r->annotations_to);
   int status = alpaca_annotations_read(&a, path, err);
   if (status == 0) status = eval_provenance_file(parts->provenance, "annotations", path, err);
-  if (status == 0) status = put(r, &a, parts, err);
+  if (status == 0) status = put(r, &a, path, parts, err);
   alpaca_annotations_free(&a);
   return status;
 }

@@ -1,4 +1,4 @@
-/* A model's outputs: drawn from it, or read. */
+/* A model's outputs, drawn from it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,6 @@
 #include "eval/alpaca/outputs.h"
 #include "eval/answers.h"
 #include "eval/provenance.h"
-#include "steps/room.h"
 
 /* The last part of a path, by which leaderboards then know the model. */
 static void name_generator(const char *path, char *out, size_t size)
@@ -47,31 +46,18 @@ int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, st
   return status;
 }
 
-/* A prompt that is too long for the model is a bad row. */
-static int read_prompts(const struct tpo_config *config, const struct alpaca_request *r,
-                        struct tpo_instructions *set, struct tpo_error *err)
-{
-  struct prompt_room *room = NULL;
-  if (!r->draws) return alpaca_prompts_read(set, r->prompts, config->data.skip_bad, NULL, NULL, err);
-  int status = prompt_room_open(&room, config, config->model.path, err);
-  if (status == 0)
-    status = alpaca_prompts_read(set, r->prompts, config->data.skip_bad, prompt_room_check, room, err);
-  prompt_room_close(room);
-  return status;
-}
-
 /* Rank 0: the samples as outputs, written. */
-static int keep(const struct alpaca_request *r, const struct tpo_instructions *set,
-                const struct tpo_samples *samples, struct alpaca_result_parts *parts, struct tpo_error *err)
+static int keep(const struct alpaca_request *r, const struct tpo_samples *samples, struct alpaca_parts *parts,
+                struct tpo_error *err)
 {
-  int status = alpaca_outputs_of(&parts->outputs, set, samples, r->generator, err);
+  int status = alpaca_outputs_of(&parts->outputs, &parts->prompts, samples, r->generator, err);
   for (int i = 0; i < 2 && status == 0; i++)
     if (*r->outputs_to.paths[i]) status = alpaca_outputs_write(parts->outputs, r->outputs_to.paths[i], err);
   return status;
 }
 
-static int draw(const struct cli_session *s, const struct alpaca_request *r,
-                const struct tpo_instructions *set, struct alpaca_result_parts *parts, struct tpo_error *err)
+static int draw(const struct cli_session *s, const struct alpaca_request *r, struct alpaca_parts *parts,
+                struct tpo_error *err)
 {
   const struct tpo_config *config = s->session.config;
   struct tpo_policy policy = {0};
@@ -80,9 +66,9 @@ static int draw(const struct cli_session *s, const struct alpaca_request *r,
   struct eval_draw how = eval_draw_of(config);
   how.journal = *r->outputs_journal ? r->outputs_journal : NULL;
   int status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
-  if (status == 0) status = eval_answer(&s->session, &policy, set, &how, &samples, &counts, err);
+  if (status == 0) status = eval_answer(&s->session, &policy, &parts->prompts, &how, &samples, &counts, err);
   if (status == 0 && cli_first_rank(s)) {
-    status = keep(r, set, &samples, parts, err);
+    status = keep(r, &samples, parts, err);
     if (status == 0) status = eval_provenance_policy(parts->provenance, &s->session, &policy, err);
     json_object_set_new(parts->result, "n_redrawn", json_integer((json_int_t)counts.resampled));
     json_object_set_new(parts->result, "n_without_response", json_integer((json_int_t)counts.unparsed));
@@ -93,7 +79,7 @@ static int draw(const struct cli_session *s, const struct alpaca_request *r,
 }
 
 /* Every rank gets rank 0's. */
-static int share(const struct cli_session *s, struct alpaca_result_parts *parts, struct tpo_error *err)
+static int share(const struct cli_session *s, struct alpaca_parts *parts, struct tpo_error *err)
 {
   bool first = cli_first_rank(s);
   if (tpo_comm_size(s->session.comm) == 1) return 0;
@@ -109,7 +95,7 @@ static int share(const struct cli_session *s, struct alpaca_result_parts *parts,
 }
 
 /* Rank 0. */
-static int tell(const struct alpaca_request *r, struct alpaca_result_parts *parts, struct tpo_error *err)
+static void tell(struct alpaca_parts *parts)
 {
   size_t empty = alpaca_outputs_empty(parts->outputs);
   json_object_set_new(parts->result, "generator", json_string(alpaca_generator(parts->outputs)));
@@ -119,24 +105,13 @@ static int tell(const struct alpaca_request *r, struct alpaca_result_parts *part
                       json_integer((json_int_t)alpaca_outputs_mean_length(parts->outputs)));
   if (empty > 0)
     tpo_log(TPO_LOG_WARN, "%zu of %zu outputs are empty", empty, json_array_size(parts->outputs));
-  int status = r->prompts ? eval_provenance_file(parts->provenance, "prompts", r->prompts, err) : 0;
-  if (status == 0 && r->outputs) status = eval_provenance_file(parts->provenance, "outputs", r->outputs, err);
-  return status;
 }
 
 int alpaca_get_outputs(const struct cli_session *s, const struct alpaca_request *r,
-                       struct alpaca_result_parts *parts, struct tpo_error *err)
+                       struct alpaca_parts *parts, struct tpo_error *err)
 {
-  const struct tpo_config *config = s->session.config;
-  struct tpo_instructions set = {0};
-  int status = r->draws && cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
-  if (status == 0 && r->prompts) status = read_prompts(config, r, &set, err);
-  if (status == 0 && r->outputs)
-    status = alpaca_outputs_read(&parts->outputs, r->outputs, r->prompts ? &set : NULL, r->generator, err);
-  status = tpo_comm_agree(s->session.comm, status, err);
-  if (status == 0 && r->draws) status = draw(s, r, &set, parts, err);
+  int status = r->draws ? draw(s, r, parts, err) : 0;
   if (status == 0 && r->draws && r->judges) status = share(s, parts, err);
-  if (status == 0 && cli_first_rank(s)) status = tell(r, parts, err);
-  tpo_instructions_free(&set);
-  return tpo_comm_agree(s->session.comm, status, err);
+  if (status == 0 && cli_first_rank(s)) tell(parts);
+  return status;
 }

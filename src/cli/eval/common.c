@@ -20,10 +20,19 @@ int eval_save_path(const struct invocation *in, const char *name, char out[4096]
   return in->comm ? tpo_comm_agree(in->comm, status, err) : status;
 }
 
-static int save(const struct invocation *in, const char *text, const char *name, struct tpo_error *err)
+void eval_result_name(const char *evaluation, const char *prompting, char out[EVAL_NAME])
 {
-  char file[128], path[4096];
-  snprintf(file, sizeof file, "%.100s.json", name);
+  snprintf(out, EVAL_NAME, "%.60s%s%.60s", evaluation, prompting ? "-" : "", prompting ? prompting : "");
+  for (char *c = out; *c; c++)
+    if (*c == ':') *c = '-';
+}
+
+static int save(const struct invocation *in, const char *text, const json_t *result, struct tpo_error *err)
+{
+  char name[EVAL_NAME], file[EVAL_NAME + 8], path[4096];
+  eval_result_name(json_string_value(json_object_get(result, "evaluation")),
+                   json_string_value(json_object_get(result, "prompting")), name);
+  snprintf(file, sizeof file, "%s.json", name);
   if (tpo_path_join(path, sizeof path, option_value(in, "--save"), file, err) < 0) return TPO_E_USAGE;
   return tpo_write_file(path, text, strlen(text), err);
 }
@@ -34,7 +43,7 @@ int eval_finish(const struct invocation *in, json_t *result, struct tpo_error *e
   const char *name = json_string_value(json_object_get(result, "evaluation"));
   int status = text && name ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
   if (status == 0) printf("%s\n", text);
-  if (status == 0 && option_value(in, "--save")) status = save(in, text, name, err);
+  if (status == 0 && option_value(in, "--save")) status = save(in, text, result, err);
   free(text);
   json_decref(result);
   return status;

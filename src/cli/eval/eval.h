@@ -36,8 +36,12 @@ extern const struct command cmd_eval_table;
 /* "DIR/NAME" into out, DIR being what --save names; *out is "" where it isn't given. On rank 0 the folder is
  * made. All ranks. */
 int eval_save_path(const struct invocation *in, const char *name, char out[4096], struct tpo_error *err);
-/* Prints the result (rank 0), a JSON object whose "evaluation" is NAME, and writes it to DIR/NAME.json where
- * --save is given. Takes result, also on failure; NULL, where memory was short, is an error. */
+/* What its files in DIR are called: "gsm8k", or of a way of asking "gsm8k-shots-5", so that several stand in one
+ * folder. */
+enum { EVAL_NAME = 128 };
+void eval_result_name(const char *evaluation, const char *prompting, char out[EVAL_NAME]);
+/* Prints the result (rank 0), a JSON object with "evaluation" and perhaps "prompting", and writes it to DIR/NAME.json
+ * where --save is given. Takes result, also on failure; NULL, where memory was short, is an error. */
 int eval_finish(const struct invocation *in, json_t *result, struct tpo_error *err);
 
 #endif

@@ -301,8 +301,10 @@ static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   struct gsm8k e = {0};
+  char name[EVAL_NAME];
   int status = agree_on_usage(in, read_request(in, &e, err), err);
-  if (status == 0) status = responses_check(in, "gsm8k", &e.request, err);
+  eval_result_name("gsm8k", e.request.option ? NULL : e.way, name);
+  if (status == 0) status = responses_check(in, name, &e.request, err);
   if (status < 0) return status;
   if (e.request.option)
     cli_session_open_plain(&s, in);

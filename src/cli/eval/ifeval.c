@@ -15,6 +15,7 @@
 
 static const struct option options[] = {
     {"--prompts", 'p', "FILE", NULL, "IFEval's input_data.jsonl, or any instructions with checks"},
+    {"--limit", 0, "N", NULL, "the first N prompts alone"},
     {"--responses", 'r', "FILE", NULL, "responses, a line each: prompt (or key, id) and response"},
     OPTION_SAMPLES,
     OPTION_MODEL,
@@ -27,6 +28,7 @@ static const struct option options[] = {
 
 struct ifeval {
   struct responses request;
+  int64_t limit; /* 0: none */
   struct tpo_instructions prompts;
   struct eval_prompt *list; /* [prompts.n] */
   struct eval_given given;  /* where responses are read */
@@ -44,6 +46,7 @@ static int read_prompts(struct ifeval *e, const struct tpo_config *config, struc
     status = tpo_instructions_read_checked(&e->prompts, e->request.prompts, 0,
                                            asks ? prompt_room_check : NULL, room, err);
   prompt_room_close(room);
+  if (e->limit > 0 && (size_t)e->limit < e->prompts.n) e->prompts.n = (size_t)e->limit;
   if (status == 0 && (status = eval_ifeval_check(&e->prompts, err)) < 0)
     return tpo_fail_prefix(err, "%s", e->request.prompts);
   if (status == 0 && !(e->list = tpo_calloc(e->prompts.n, sizeof *e->list, err))) status = TPO_E_MEMORY;
@@ -205,12 +208,18 @@ static void free_ifeval(struct ifeval *e)
   json_decref(e->provenance);
 }
 
-static int run(struct invocation *in, struct tpo_error *err)
+static int read_request(struct invocation *in, struct ifeval *e, struct tpo_error *err)
 {
   static const char *const others[] = {"--responses", NULL};
+  int status = option_int(in, "--limit", 1, 100000000, 0, &e->limit, err);
+  return status < 0 ? status : responses_request(in, others, &e->request, err);
+}
+
+static int run(struct invocation *in, struct tpo_error *err)
+{
   struct cli_session s;
   struct ifeval e = {0};
-  int status = agree_on_usage(in, responses_request(in, others, &e.request, err), err);
+  int status = agree_on_usage(in, read_request(in, &e, err), err);
   if (status == 0) status = responses_check(in, "ifeval", &e.request, err);
   if (status < 0) return status;
   if (e.request.option)

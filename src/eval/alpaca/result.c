@@ -58,6 +58,7 @@ static json_t *missing(const struct alpaca_metrics *m)
   json_t *out = json_object();
   const char *few = m->raw.n_total == 0 ? "no row has a preference" : "one row has no standard error";
   if (isnan(m->raw.win_rate)) json_object_set_new(out, "win_rate", json_string(few));
+  if (isnan(m->raw.discrete_win_rate)) json_object_set_new(out, "discrete_win_rate", json_string(few));
   if (isnan(m->raw.standard_error)) json_object_set_new(out, "standard_error", json_string(few));
   if (isnan(m->mean_length))
     json_object_set_new(out, "avg_length",
@@ -119,7 +120,8 @@ int alpaca_leaderboard_write(const struct alpaca_metrics *m, const char *path, s
   tpo_buf_printf(&out, ",%zu,%zu,%zu,%zu", m->raw.n_wins, m->raw.n_wins_base, m->raw.n_draws, m->raw.n_total);
   put_cell(&out, m->raw.discrete_win_rate);
   tpo_buf_puts(&out, ",community");
-  put_cell(&out, floor(m->mean_length));
+  tpo_buf_putc(&out, ',');
+  if (isfinite(m->mean_length)) tpo_buf_printf(&out, "%.0f", floor(m->mean_length));
   put_cell(&out, m->controlled.win_rate);
   put_cell(&out, m->controlled.standard_error);
   tpo_buf_putc(&out, '\n');

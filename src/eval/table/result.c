@@ -84,7 +84,7 @@ int table_put_figures(struct eval_table *table, size_t row, const json_t *result
   return status;
 }
 
-/* A result about several models: a row for each, named after it. */
+/* A result about several models: a row for each, named after it, whatever it says of all together. */
 static int put_models(struct eval_table *table, size_t row, const json_t *result, const json_t *models,
                       const char *name, const char *place, struct tpo_error *err)
 {
@@ -115,7 +115,7 @@ int table_take_result(struct eval_table *table, size_t row, const json_t *result
     tpo_log(TPO_LOG_WARN, "%s: passed over: no column shows the evaluation \"%s\"", place, name);
     return 0;
   }
-  if (there == 0 && json_array_size(models) > 0)
+  if (json_array_size(models) > (there == 0 ? 0 : 1))
     return put_models(table, row, result, models, name, place, err);
   if (there == 0 && (json_object_get(result, "answers") || json_object_get(result, "outputs"))) {
     tpo_log(TPO_LOG_WARN, "%s: passed over: it tells of a model's answers alone, and has no figure", place);

@@ -81,19 +81,28 @@ void table_heading(const struct table_column *column, struct tpo_buf *out)
   if (*column->detail) tpo_buf_printf(out, " %s", column->detail);
 }
 
-/* A file that is an object naming its evaluation, or that isn't and is passed over. `named`: it was asked
- * for. */
+/* 1: it begins as an object does. Lists of outputs and annotations, which may be large, aren't read. */
+static int begins_object(const char *path, struct tpo_error *err)
+{
+  struct tpo_lines lines;
+  const char *bytes;
+  size_t n = 0, at = 0;
+  int status = tpo_lines_open(&lines, path, err);
+  if (status < 0) return status;
+  status = tpo_lines_peek(&lines, &bytes, &n, err);
+  while (status >= 0 && at < n && bytes[at] && strchr(" \t\r\n", bytes[at])) at++;
+  bool object = status >= 0 && at < n && bytes[at] == '{';
+  tpo_lines_close(&lines);
+  return status < 0 ? status : object;
+}
+
+/* A file that is an object naming its evaluation, or that isn't and is passed over. named: it was asked for. */
 static int take_file(struct eval_table *table, size_t row, const char *path, bool named,
                      struct tpo_error *err)
 {
-  struct tpo_buf text = {0};
-  int status = tpo_read_file(path, MOST_BYTES, &text, err);
-  size_t at = 0;
-  while (status == 0 && at < text.len && strchr(" \t\r\n", text.data[at])) at++;
-  bool object = status == 0 && at < text.len && text.data[at] == '{';
-  json_t *result = object ? tpo_json_parse(text.data, text.len, path, err) : NULL;
-  if (object && !result) status = err->code;
-  tpo_buf_free(&text);
+  int object = begins_object(path, err), status = object < 0 ? object : 0;
+  json_t *result = object > 0 ? tpo_json_load(path, MOST_BYTES, err) : NULL;
+  if (object > 0 && !result) status = err->code;
   if (status < 0 && !named && status != TPO_E_MEMORY) {
     tpo_log(TPO_LOG_WARN, "passed over: %s", err->message);
     *err = (struct tpo_error){0};

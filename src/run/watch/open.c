@@ -25,6 +25,40 @@ static int same_as_before(struct loop *loop, const struct watched *w, struct tpo
              : 0;
 }
 
+static int by_text(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* As its file has it: a question stands there without what it is asked with. */
+static const char *text_of(const struct watched *w, size_t at, size_t *question)
+{
+  const struct tpo_instruction *item = &w->instructions.items[at];
+  while (*question < w->questions.n && strcmp(w->questions.rows[*question].id, item->id) != 0) ++*question;
+  return *question < w->questions.n ? w->questions.rows[*question].question : item->instruction;
+}
+
+/* What is trained on tells little of what a run forgets. Rank 0. */
+static int warn_of_trained(const struct loop *loop, const struct watched *w, struct tpo_error *err)
+{
+  const struct tpo_instructions *train = &loop->chosen[0];
+  size_t shared = 0, question = 0;
+  const char **texts = tpo_calloc(train->n, sizeof *texts, err);
+  if (!texts) return TPO_E_MEMORY;
+  for (size_t i = 0; i < train->n; i++) texts[i] = train->items[i].instruction;
+  qsort(texts, train->n, sizeof *texts, by_text);
+  for (size_t i = 0; i < w->instructions.n; i++) {
+    const char *text = text_of(w, i, &question);
+    shared += bsearch(&text, texts, train->n, sizeof *texts, by_text) != NULL;
+  }
+  free(texts);
+  if (shared)
+    tpo_log(TPO_LOG_WARN,
+            "run.watch, %s: the run trains on %zu of its %zu instructions, which stand in %s too",
+            w->entry->name, shared, w->instructions.n, loop->config->data.train);
+  return 0;
+}
+
 /* The layouts that ranks read for themselves are the same. */
 static int same_layouts(struct loop *loop, struct tpo_error *err)
 {
@@ -52,6 +86,7 @@ int loop_open_watched(struct loop *loop, struct tpo_error *err)
   for (int i = 0; i < n && status == 0 && loop->first; i++) {
     status = watched_read(&loop->watched[i], err);
     if (status == 0) status = same_as_before(loop, &loop->watched[i], err);
+    if (status == 0) status = warn_of_trained(loop, &loop->watched[i], err);
   }
   return loop_agree(loop, status, err);
 }

@@ -1,0 +1,81 @@
+/* The files that an evaluation begins with. */
+#include <string.h>
+
+#include "cli/eval/alpaca.h"
+#include "eval/alpaca/outputs.h"
+#include "eval/provenance.h"
+#include "steps/room.h"
+
+/* A prompt that is too long for the model is a bad row. */
+static int read_prompts(const struct tpo_config *config, const struct alpaca_request *r,
+                        struct tpo_instructions *set, struct tpo_error *err)
+{
+  struct prompt_room *room = NULL;
+  if (!r->draws) return alpaca_prompts_read(set, r->prompts, config->data.skip_bad, NULL, NULL, err);
+  int status = prompt_room_open(&room, config, config->model.path, err);
+  if (status == 0)
+    status = alpaca_prompts_read(set, r->prompts, config->data.skip_bad, prompt_room_check, room, err);
+  prompt_room_close(room);
+  return status;
+}
+
+/* The baseline has an output for each of the prompts. */
+static int check_known(const struct alpaca_parts *parts, const char *path, struct tpo_error *err)
+{
+  json_t *known = json_object(), *record;
+  size_t i;
+  int status = 0;
+  json_array_foreach(parts->baseline, i, record)
+      json_object_set(known, json_string_value(json_object_get(record, "instruction")), json_true());
+  for (i = 0; i < parts->prompts.n && status == 0; i++)
+    if (!json_object_get(known, parts->prompts.items[i].instruction))
+      status = tpo_fail(err, TPO_E_INPUT, "%s has no output for instruction %s of --prompts", path,
+                        parts->prompts.items[i].id);
+  json_decref(known);
+  return status;
+}
+
+static int read_outputs(const struct alpaca_request *r, struct alpaca_parts *parts, struct tpo_error *err)
+{
+  const struct tpo_instructions *prompts = r->prompts ? &parts->prompts : NULL;
+  char name[256];
+  int status = r->outputs ? alpaca_outputs_read(&parts->outputs, r->outputs, prompts, r->generator, err) : 0;
+  if (status < 0 || !r->judges) return status;
+  alpaca_name_of_file(r->baseline, name);
+  status = alpaca_outputs_read(&parts->baseline, r->baseline, prompts, name, err);
+  return status == 0 && r->draws ? check_known(parts, r->baseline, err) : status;
+}
+
+/* Rank 0. */
+static int read_given(const struct alpaca_request *r, struct alpaca_parts *parts, struct tpo_error *err)
+{
+  int status = r->gamed ? alpaca_gamed_read(&parts->given, r->gamed, err) : 0;
+  return status == 0 && r->difficulty ? alpaca_difficulty_read(&parts->given, r->difficulty, err) : status;
+}
+
+/* Rank 0. */
+static int put_files(const struct alpaca_request *r, json_t *provenance, struct tpo_error *err)
+{
+  const char *const files[][2] = {{"prompts", r->prompts},
+                                  {"outputs", r->outputs},
+                                  {"baseline", r->baseline},
+                                  {"gamed", r->gamed},
+                                  {"difficulty", r->difficulty}};
+  int status = 0;
+  for (size_t i = 0; i < sizeof files / sizeof *files && status == 0; i++)
+    if (files[i][1]) status = eval_provenance_file(provenance, files[i][0], files[i][1], err);
+  return status;
+}
+
+int alpaca_read_inputs(const struct cli_session *s, const struct alpaca_request *r,
+                       struct alpaca_parts *parts, struct tpo_error *err)
+{
+  const struct tpo_config *config = s->session.config;
+  bool first = cli_first_rank(s);
+  int status = r->draws && first ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  if (status == 0 && r->prompts) status = read_prompts(config, r, &parts->prompts, err);
+  if (status == 0) status = read_outputs(r, parts, err);
+  if (status == 0 && first) status = read_given(r, parts, err);
+  if (status == 0 && first) status = put_files(r, parts->provenance, err);
+  return tpo_comm_agree(s->session.comm, status, err);
+}
