@@ -29,10 +29,10 @@ static bool is_free(const char *option)
 static bool is_place(const char *option)
 {
   static const char *const names[] = {
-      "--prompts", "--samples",     "--pairs",      "--seeds",      "--reference", "--battles",
-      "--games",   "--annotations", "--difficulty", "--gamed",      "--outputs",   "--baseline",
-      "--save",    "--responses",   "--solutions",  "--details",    "--answers",   "--games-out",
-      "--a",       "--b",           "--labels",     "--categories", "--assign-out"};
+      "--prompts", "--samples",     "--pairs",      "--seeds",      "--reference",  "--battles",
+      "--games",   "--annotations", "--difficulty", "--gamed",      "--outputs",    "--baseline",
+      "--save",    "--responses",   "--solutions",  "--details",    "--answers",    "--games-out",
+      "--a",       "--b",           "--labels",     "--categories", "--assign-out", "--leaderboard"};
   return is_among(option, names, sizeof names / sizeof *names);
 }
 

@@ -5,8 +5,11 @@ import math
 import os
 import pathlib
 import random
+import subprocess
 
 import pytest
+
+from conftest import BUILD, environment
 
 DATA = pathlib.Path(os.environ.get("TPO_TEST_DATA", "/nowhere")) / "alpaca_eval"
 
@@ -105,6 +108,17 @@ def test_columns_and_upstreams_files_give_the_same(tpo, given):
     for name in ("win_rate", "length_controlled_winrate", "lc_standard_error", "c", "coefficients", "avg_length"):
         assert one[name] == two[name], name
     assert (one["model"], one["baseline"]) == ("mine", "base")
+
+
+def test_ranks_may_be_told_other_places(tpo, given):
+    """Rank 0 reads and writes; another host has its files elsewhere."""
+    path = write(given / "a.json", rows_of(6))
+    other = ["-n", "1", BUILD / "tpo", "eval", "alpaca", "--annotations", "elsewhere.json", "--leaderboard", "elsewhere.csv", "--save", "elsewhere"]
+    args = ["mpirun", "-n", "1", BUILD / "tpo", "eval", "alpaca", "--annotations", path, "--leaderboard", given / "l.csv", "--save", given / "kept", ":",
+            *other]
+    done = subprocess.run([str(a) for a in args], capture_output=True, env=environment(), cwd=given, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["n_total"] == 6 and (given / "l.csv").exists() and not list(given.glob("elsewhere*"))
 
 
 def test_a_file_without_names_is_named(tpo, given):
