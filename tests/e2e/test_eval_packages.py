@@ -115,7 +115,7 @@ def test_alpaca_metrics_of_published_annotations_are_the_packages_own(tpo, alpac
             for k, row in enumerate(columns(folder / "gamed.tsv"))]
     (tmp_path / "gamed.csv").write_text(",index,std_delta_len,preference,model,instruction_difficulty,not_gamed_baseline\n" + "".join(rows))
     cases = {}
-    for path in sorted((folder / "annotations").glob("*.tsv")):
+    for path in (folder / "annotations" / f"{name}.tsv" for name in ("claude-2.1", "gpt-3.5-turbo-1106", "gpt4_1106_preview")):
         cases[path.stem] = [{"instruction": f"Instruction {row['index']}.", "output_1": "b" * int(row["len_1"]), "annotator": "judge",
                              "generator_1": "gpt4_1106_preview", "output_2": "m" * int(row["len_2"]), "generator_2": path.stem,
                              "preference": float(row["preference"])} for row in columns(path)]
