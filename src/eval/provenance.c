@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "judge/identity.h"
@@ -29,7 +30,8 @@ int eval_provenance_file(json_t *provenance, const char *name, const char *path,
 {
   char hex[33];
   uint64_t size = 0;
-  bool is_file = strcmp(path, "-") != 0;
+  /* What comes through a pipe is gone once it was read, and opening it again would wait for ever. */
+  bool is_file = strcmp(path, "-") != 0 && (!tpo_file_exists(path) || tpo_is_regular(path));
   int status = is_file ? tpo_hash_file(path, hex, &size, err) : 0;
   if (status < 0) return status;
   json_t *file = json_pack("{s:s, s:s}", "name", name, "path", path);
@@ -89,19 +91,27 @@ static json_t *request_of(const struct tpo_judge_config *judge)
   return tpo_json_parse(text, strlen(text), "judge.request", NULL);
 }
 
-int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *prompt,
-                          struct tpo_error *err)
+/* Of text, or else of what the configuration gives; "": neither is there. */
+static int hash_given(const char *text, const char *given, char hex[33], struct tpo_error *err)
 {
-  char hex[33] = "";
-  const char *text = prompt ? prompt : judge->prompt && *judge->prompt ? judge->prompt : NULL;
-  int status = text ? hash_text(text, hex, err) : 0;
+  *hex = '\0';
+  if (!text && given && *given) text = given;
+  return text ? hash_text(text, hex, err) : 0;
+}
+
+int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *system,
+                          const char *prompt, struct tpo_error *err)
+{
+  char prompt_hex[33], system_hex[33];
+  int status = hash_given(prompt, judge->prompt, prompt_hex, err);
+  if (status == 0) status = hash_given(system, judge->system, system_hex, err);
   json_t *identity = status == 0 ? identity_of(judge, err) : NULL;
   if (!identity) return err && err->code < 0 ? err->code : short_of_memory(err);
-  json_t *about =
-      json_pack("{s:s%, s:s*, s:f, s:i, s:o?, s:o, s:s?}", "kind", judge->kind, strcspn(judge->kind, "?"),
-                "model", tpo_judge_keeps_answers(judge) ? judge->model : NULL, "temperature",
-                judge->temperature, "max_tokens", judge->max_tokens, "request", request_of(judge), "identity",
-                identity, "prompt_hash", *hex ? hex : NULL);
+  json_t *about = json_pack(
+      "{s:s%, s:s*, s:f, s:i, s:o?, s:o, s:s?, s:s?}", "kind", judge->kind, strcspn(judge->kind, "?"),
+      "model", tpo_judge_keeps_answers(judge) ? judge->model : NULL, "temperature", judge->temperature,
+      "max_tokens", judge->max_tokens, "request", request_of(judge), "identity", identity, "prompt_hash",
+      *prompt_hex ? prompt_hex : NULL, "system_hash", *system_hex ? system_hex : NULL);
   if (!about) json_decref(identity);
   return about && json_object_set_new(provenance, "judge", about) == 0 ? 0 : short_of_memory(err);
 }

@@ -97,8 +97,9 @@ static int add_provenance(const struct judged *d, const struct tpo_config *confi
   int status = eval_provenance_file(provenance, "prompts", r->prompts, err);
   if (status == 0) status = eval_provenance_file(provenance, "answers", r->answers, err);
   if (status == 0) status = eval_provenance_file(provenance, "baseline", r->baseline, err);
-  if (status == 0) status = eval_provenance_judge(provenance, &config->judge, d->judging->texts.prompt, err);
-  return status;
+  const struct judge_texts *texts = &d->judging->texts;
+  return status < 0 ? status
+                    : eval_provenance_judge(provenance, &config->judge, texts->system, texts->prompt, err);
 }
 
 /* Rank 0. */
