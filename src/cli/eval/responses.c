@@ -33,14 +33,11 @@ static int choose_source(struct invocation *in, const char *const *others, struc
 /* What is said of drawing means nothing where responses are read. */
 static int check_unasked(const struct invocation *in, const struct responses *r, struct tpo_error *err)
 {
-  static const char *const asked[] = {"--model", "--out",         "--resume", "--thought",    "--prompting",
-                                      "--k",     "--temperature", "--top-p",  "--max-tokens", "--resample"};
-  for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-    if (option_value(in, asked[i]))
-      return tpo_fail(err, TPO_E_USAGE,
-                      "tpo %s: %s goes with a model that is asked, and %s gives its responses",
-                      in->command->name, asked[i], r->option);
-  return 0;
+  static const char *const asked[] = {"--model", "--out", "--resume", "--prompting", NULL};
+  char wanted[100];
+  snprintf(wanted, sizeof wanted, "a model that is asked, and %.40s gives its responses", r->option);
+  int status = eval_refuse(in, asked, wanted, err);
+  return status < 0 ? status : eval_refuse_draw(in, false, err);
 }
 
 static int check_asked(struct invocation *in, const struct responses *r, struct tpo_error *err)
@@ -57,23 +54,14 @@ static int check_asked(struct invocation *in, const struct responses *r, struct 
   return status < 0 ? status : check_config(in, TPO_CHECK_SAMPLING, err);
 }
 
-static int take_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
-{
-  const char *path = option_value(in, option);
-  if (!path) return 0;
-  if (strcmp(path, "-") == 0 || (size_t)snprintf(out, 4096, "%s", path) >= 4096)
-    return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s: expected a file's name", in->command->name, option);
-  return 0;
-}
-
 int responses_request(struct invocation *in, const char *const *others, struct responses *r,
                       struct tpo_error *err)
 {
   *r = (struct responses){.resume = option_value(in, "--resume") != NULL};
   int status = choose_source(in, others, r, err);
   if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
-  if (status == 0) status = take_path(in, "--out", r->out, err);
-  if (status == 0) status = take_path(in, "--details", r->details, err);
+  if (status == 0) status = eval_out_path(in, "--out", r->out, err);
+  if (status == 0) status = eval_out_path(in, "--details", r->details, err);
   if (status < 0) return status;
   return r->option ? check_unasked(in, r, err) : check_asked(in, r, err);
 }
