@@ -327,8 +327,9 @@ const struct command cmd_eval_gsm8k = {
         "answer-only for the number alone, shots:N for a reply after N worked examples (1 to 8, this program's own).\n"
         "Only thought uses a layout; answer-only does where --thought is given too.\n"
         "The answer of a response, never of a thought, is the last number in the last \\boxed{} that closes, else the\n"
-        "first behind the last \"The answer is\" (or \"The final answer is\"), else the last number of the text. Thousands\n"
-        "separators, $ and % are passed over, 18.00 is 18, a fraction is two numbers. Questions without a response\n"
-        "don't count (missing), nor do responses to others (unknown); both are warned of.",
+        "first behind the last \"The answer is\" (or \"The final answer is\"; where that sentence has an \"=\", the first\n"
+        "behind its last), else the last number of the text. Thousands separators, $, % and _ are passed over, 18.00\n"
+        "is 18, a fraction is two numbers, an ordinal (3rd) none. Questions without a response don't count (missing),\n"
+        "nor do responses to others (unknown); both are warned of.",
     .run = run,
 };
