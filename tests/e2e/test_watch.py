@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import time
 
@@ -193,12 +194,15 @@ def test_a_loss_is_warned_of(tpo, write, tmp_path):
     assert "WORSE than at the start" in result.stdout.decode() and ">worse</strong>" in (run_dir / "report.html").read_text()
 
 
-def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, data, tmp_path):
-    many = data / "many.jsonl"
-    tiny.write_prompts(many, "many", 50)
-    watch = f"\n  watch:\n    - {{{{name: many, prompts: {many}, kind: rule, thought: none, temperature: 1, k: 4}}}}\n"
-    config, run_dir = write(tmp_path, "run", watch)
-    journal = run_dir / "iter-001/watch-many.h5.journal"
+@pytest.fixture
+def many(data):
+    """An entry that takes a while."""
+    path = data / "many.jsonl"
+    tiny.write_prompts(path, "many", 50)
+    return f"\n  watch:\n    - {{{{name: many, prompts: {path}, kind: rule, thought: none, temperature: 1, k: 4}}}}\n"
+
+
+def killed_while_it_watches(config, journal):
     process = subprocess.Popen(command(["run", config, "--set", "sampling.slots=2"])[4:], env=environment(EPOCH),
                                stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60
@@ -207,14 +211,47 @@ def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, data, tmp_pa
         time.sleep(0.002)
     process.kill()
     process.wait()
-    assert journal.is_dir() and not (run_dir / "iter-001/watch-many.h5").exists()
+    assert journal.is_dir() and not journal.with_suffix("").exists()
+
+
+def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, many, tmp_path):
+    config, run_dir = write(tmp_path, "run", many)
+    killed_while_it_watches(config, run_dir / "iter-001/watch-many.h5.journal")
     result = tpo("run", config, "--resume", ranks=2, env=EPOCH)
     assert result.returncode == 0 and b"of 200 samples are kept there; the rest is drawn" in result.stderr, result.stderr.decode()
-    other, whole = write(tmp_path, "whole", watch)
+    other, whole = write(tmp_path, "whole", many)
     tpo.ok("run", other, env=EPOCH)
     for i in (0, 1):
         same_contents(run_dir / f"iter-00{i}/watch-many.h5", whole / f"iter-00{i}/watch-many.h5")
     assert without_times(events(run_dir)) == without_times(events(whole)) and not list(run_dir.rglob("*.journal"))
+
+
+def test_what_was_not_measured_yet_may_change_or_go(tpo, write, many, tmp_path):
+    """Killed within the start model's measurement: neither its settings nor its journal bind what comes."""
+    config, run_dir = write(tmp_path, "run", many)
+    killed_while_it_watches(config, run_dir / "iter-000/watch-many.h5.journal")
+    gone = tmp_path / "gone"
+    shutil.copytree(run_dir, gone)
+    assert json.loads((run_dir / "manifest.json").read_text())["watch"].keys() == {"many"}
+    write(tmp_path, "run", many.replace("k: 4", "k: 4, limit: 5"))
+    tpo.ok("run", config, "--resume", env=EPOCH)
+    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 5), (1, 5)]
+    text = tpo.fails("run", config, "--resume", "--set", "run.watch=[" + many.split("- ")[1].format() + "]", code=1)
+    assert "measured other instructions or with other settings" in text
+    tpo.ok("run", config, "--run-dir", gone, "--resume", "--set", "run.watch=[]", env=EPOCH)
+    assert not list(gone.rglob("watch-*"))
+
+
+def test_with_fewer_iterations_than_are_finished_the_models_so_far_are_measured(tpo, write, tmp_path):
+    few = "\n  watch: {{name: late, prompts: {data}/rules.jsonl, kind: rule, limit: 5}}\n"
+    config, run_dir = write(tmp_path, "run", watch="", iterations=2)
+    tpo.ok("run", config, env=EPOCH)
+    write(tmp_path, "run", few, iterations=1)
+    out = tpo.ok("run", config, "--resume", env=EPOCH)
+    assert [(e["iteration"], e["name"]) for e in events(run_dir, "watch")] == [(0, "late"), (1, "late")]
+    assert out.split("Watched besides:")[1].splitlines()[1].split()[0] == "late"
+    tpo.ok("run", config, "--resume", "--set", "run.iterations=2", env=EPOCH)
+    assert [(e["iteration"], e["name"]) for e in events(run_dir, "watch")] == [(0, "late"), (1, "late"), (2, "late")]
 
 
 def test_a_watch_that_comes_later_is_measured_on_the_models_before(tpo, write, alone, finished, tmp_path):
@@ -251,6 +288,9 @@ def test_one_that_comes_within_an_iteration_waits_for_its_end(tpo, write, tmp_pa
     assert list(run_dir.glob("iter-002/checkpoint.h5.journal/state-*")) and not (run_dir / "iter-002/checkpoint.h5").exists()
     metrics = (run_dir / "metrics.jsonl").read_bytes()
     config, _ = write(tmp_path, "run", few, iterations=2)
+    out = tpo.ok("run", config, *more, "--set", "run.iterations=1", "--resume", env=EPOCH)  # ends before it
+    assert "thinking                 not measured: iteration 2, which is half done, comes first" in out
+    assert (run_dir / "metrics.jsonl").read_bytes() == metrics
     tpo.ok("run", config, *more, "--resume", env=EPOCH)
     assert (run_dir / "metrics.jsonl").read_bytes().startswith(metrics)
     other, whole = write(tmp_path, "whole", few, iterations=2)

@@ -203,11 +203,26 @@ static int tell_start(struct loop *loop, struct watched *w, struct tpo_buf *out,
   return 0;
 }
 
+static bool is_measured(const struct loop *loop, const struct watched *w)
+{
+  char step[WATCH_STEP];
+  watch_step_name(w, "", step);
+  return manifest_has(&loop->manifest, 0, step) &&
+         manifest_has(&loop->manifest, loop->config->run.iterations, step);
+}
+
 int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   int n = loop->config->run.n_watch, status = 0;
   if (n == 0) return 0;
   tpo_buf_printf(out, "\n%-26s %10s %10s   paired difference\n", "Watched besides:", "before", "after");
-  for (int i = 0; i < n && status == 0; i++) status = tell_start(loop, &loop->watched[i], out, err);
+  for (int i = 0; i < n && status == 0; i++) {
+    struct watched *w = &loop->watched[i];
+    if (is_measured(loop, w))
+      status = tell_start(loop, w, out, err);
+    else
+      tpo_buf_printf(out, "  %-24s not measured: iteration %d, which is half done, comes first\n",
+                     w->entry->name, manifest_last(&loop->manifest));
+  }
   return status;
 }
