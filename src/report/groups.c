@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "measure/dynamics.h"
 #include "report/html.h"
 #include "report/parts.h"
 
 enum {
   MOST_ROWS = 128,
   MOST_NAME = 120,
-  LEAST_COMPARED = 8, /* instructions: the standard error of fewer is too rough to judge a difference by */
 };
 
 /* A way to tell instructions apart, and what is told of a group. */

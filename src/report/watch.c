@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "measure/dynamics.h"
 #include "report/chart.h"
 #include "report/html.h"
 #include "report/parts.h"
@@ -68,9 +69,10 @@ static void put_difference(struct tpo_buf *out, const json_t *event)
   }
   html_signed(out, scale * difference, decimals);
   html_error(out, scale * se, decimals);
-  if (isfinite(se) && difference < -2 * se)
+  if (!isfinite(se) || !(report_number(event, "compared") >= LEAST_COMPARED)) return;
+  if (difference < -2 * se)
     tpo_buf_puts(out, " <strong class=\"down\">worse</strong>");
-  else if (isfinite(se) && difference > 2 * se)
+  else if (difference > 2 * se)
     tpo_buf_puts(out, " <strong class=\"up\">better</strong>");
 }
 
@@ -109,6 +111,7 @@ static const struct {
                {"prompt_loose", "by prompt, loose", false},
                {"instruction_loose", "by check, loose", false},
                {"unparsed_share", "outputs that do not parse", false},
+               {"cut", "outputs cut at a budget or the context", true},
                {"no_answer", "responses without a number", true}};
 enum { N_FIGURES = sizeof figures / sizeof figures[0] };
 
@@ -185,9 +188,12 @@ void part_watch(struct tpo_buf *out, const struct report *report)
       out, "<section id=\"watch\">\n<h2>Watch</h2>\n<p>Measured besides validation (<code>run.watch</code>), "
            "on the same instructions each time; nothing of the run depends on it. The difference is the last "
            "measured model’s from the start model, paired by instruction, with its standard error; "
-           "“worse” and “better” are beyond two of them.</p>\n"
-           "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
-           "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>");
+           "“worse” and “better” are beyond two of them over ");
+  tpo_buf_printf(out,
+                 "%d instructions or more.</p>\n"
+                 "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
+                 "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>",
+                 LEAST_COMPARED);
   for (size_t i = 0; i < report->n_iterations; i++) {
     if (report->iterations[i].number == 0)
       tpo_buf_puts(out, "<th scope=\"col\">start</th>");

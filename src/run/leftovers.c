@@ -85,7 +85,8 @@ static bool is_of_no_watch(const struct loop *loop, const char *journal)
 {
   static const char end[] = ".h5" LOOP_JOURNAL;
   size_t len = strlen(journal), tail = sizeof end - 1;
-  if (strncmp(journal, "watch-", 6) != 0 || len <= tail || strcmp(journal + len - tail, end) != 0) return false;
+  if (strncmp(journal, "watch-", 6) != 0 || len <= tail || strcmp(journal + len - tail, end) != 0)
+    return false;
   for (int i = 0; i < loop->config->run.n_watch; i++) {
     char own[WATCH_STEP];
     watch_step_name(&loop->watched[i], ".h5", own);

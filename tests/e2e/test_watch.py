@@ -115,6 +115,7 @@ def test_each_kind_is_measured_on_the_start_model_and_after_each_iteration(finis
         assert (maths["kind"], maths["n"], maths["samples"], maths["value"], maths["no_answer"]) == ("gsm8k", 8, 8, 0.75, 0)
         assert (follow["kind"], follow["n"], follow["samples"], follow["value"]) == ("ifeval", 6, 12, 0.5)
         assert [follow[name] for name in ("prompt_strict", "instruction_strict")] == pytest.approx([0.5, 2 / 3])
+        assert (maths["compared"], follow["compared"]) == (8, 6)
         assert 0.5 <= follow["prompt_loose"] <= follow["instruction_loose"] <= 1
         assert (rules["kind"], rules["n"], rules["samples"]) == ("rule", 20, 40) and 0 < rules["value"] < 1
         assert found[i, "thinking"]["n"] == 5
@@ -182,16 +183,52 @@ def test_the_table_of_evaluations_has_what_was_measured_last(tpo, finished):
         assert float(row[f"watch {name}"]) == event["value"] and event["iteration"] == 2
 
 
-def test_a_loss_is_warned_of(tpo, write, tmp_path):
+@pytest.fixture(scope="module")
+def broken(tpo, write, data, tmp_path_factory):
     """A learning rate that breaks the model: all answers become one letter."""
-    watch = "\n  watch:\n    - {{name: greedy, prompts: {data}/rules.jsonl, kind: rule, thought: none}}\n"
-    config, run_dir = write(tmp_path, "run", watch)
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "lost.yaml").write_text('prompt: "{instruction}"\nresponse_marker: "no such marker"\n')
+    write_lines(folder / "refer.jsonl", [{"instruction": "Say it.", "reference": "it"}, {"instruction": "Count.", "reference": "12"}])
+    config, run_dir = write(folder, "run", f"""
+  watch:
+    - {{{{name: greedy, prompts: {{data}}/rules.jsonl, kind: rule, thought: none}}}}
+    - {{{{name: few, prompts: {{data}}/rules.jsonl, kind: rule, thought: none, limit: 7}}}}
+    - {{{{name: lost, prompts: {{data}}/maths.jsonl, kind: gsm8k, thought: lost.yaml}}}}
+    - {{{{name: refer, prompts: {folder}/refer.jsonl, kind: ifeval, thought: layout.yaml}}}}
+""")
     result = tpo("run", config, "--set", "train.learning_rate=0.05")
-    assert result.returncode == 0
-    e = events(run_dir, "watch")[-1]
-    assert e["difference"] < -2 * e["difference_se"], "the model is to be broken here"
-    assert b"warning: iteration 1: watch greedy is worse than at the start by more than two standard errors" in result.stderr
-    assert "WORSE than at the start" in result.stdout.decode() and ">worse</strong>" in (run_dir / "report.html").read_text()
+    assert result.returncode == 0, result.stderr.decode()
+    return run_dir, result.stdout.decode(), result.stderr.decode()
+
+
+def test_a_loss_is_warned_of_where_enough_is_compared(broken):
+    run_dir, out, log = broken
+    last = {e["name"]: e for e in events(run_dir, "watch")}
+    for name in ("greedy", "few"):
+        assert last[name]["difference"] < -2 * last[name]["difference_se"], "the model is to be broken here"
+    assert (last["greedy"]["compared"], last["few"]["compared"]) == (20, 7)
+    assert "warning: iteration 1: watch greedy is worse than at the start by more than two standard errors" in log
+    assert log.count("is worse than at the start") == 1 and out.count("WORSE than at the start") == 1
+    part = (run_dir / "report.html").read_text().split('<section id="watch">')[1].split("</section>")[0]
+    assert part.count(">worse</strong>") == 1 and "over 8 instructions or more" in part
+
+
+def test_outputs_that_do_not_parse_or_are_cut_are_told(broken):
+    run_dir, out, log = broken
+    assert "start model: watch lost: accuracy 0.0 %; 8 of 8 outputs don't parse\n" in log
+    assert [line.endswith("   8 of 8 outputs don't parse") for line in out.splitlines() if line.startswith("  lost")] == [True]
+    assert log.count("don't parse\n") == 2 and out.count("don't parse\n") == 1
+    for e in events(run_dir, "watch"):
+        with h5py.File(run_dir / f"iter-{e['iteration']:03d}/watch-{e['name']}.h5") as f:
+            assert e["cut"] == sum(v in (b"length", b"context") for v in f["finish_reason"][:])
+    assert max(e["cut"] for e in events(run_dir, "watch")) > 0
+    assert "outputs cut at a budget or the context</th>" in (run_dir / "report.html").read_text()
+
+
+def test_a_check_of_the_reference_is_named_as_the_rule_judge_names_it(broken):
+    with h5py.File(broken[0] / "iter-000/watch-refer.h5") as f:
+        checks = [json.loads(v)["checks"] for v in f["score_detail"][:]]
+    assert [[c["type"] for c in row] for row in checks] == [["reference:exact"], ["reference:numeric"]]
 
 
 @pytest.fixture
@@ -252,6 +289,36 @@ def test_with_fewer_iterations_than_are_finished_the_models_so_far_are_measured(
     assert out.split("Watched besides:")[1].splitlines()[1].split()[0] == "late"
     tpo.ok("run", config, "--resume", "--set", "run.iterations=2", env=EPOCH)
     assert [(e["iteration"], e["name"]) for e in events(run_dir, "watch")] == [(0, "late"), (1, "late"), (2, "late")]
+
+
+@pytest.fixture(scope="module")
+def measured(tpo, write, data, tmp_path_factory):
+    """A copy of a finished run that watched this kind."""
+    entries = {kind: f"{{name: watch{i}, prompts: {data}/{'rules' if kind == 'rule' else 'maths'}.jsonl, limit: 3, kind: {kind}}}"
+               for i, kind in enumerate(("gsm8k", "rule", "gsm8k, temperature: 1"))}
+    listed = ", ".join(entries.values()).replace("{", "{{").replace("}", "}}")
+    config, run_dir = write(tmp_path_factory.mktemp("measured"), "run", f"\n  watch: [{listed}]\n")
+    tpo.ok("run", config)
+
+    def measured(kind, folder):
+        shutil.copytree(run_dir, folder / "run")
+        return config, entries[kind]
+    return measured
+
+
+@pytest.mark.parametrize("kind, setting, alike", [
+    ("gsm8k", "judge.empty_score=-2", True), ("rule", "judge.empty_score=-2", False),
+    ("gsm8k", "sampling.temperature=0.5", False), ("gsm8k, temperature: 1", "sampling.temperature=0.5", True),
+    ("gsm8k", "sampling.top_p=0.5", False),
+])
+def test_only_settings_that_bear_on_what_is_watched_bind_it(tpo, measured, tmp_path, kind, setting, alike):
+    """What doesn't parse is drawn again at the run's temperature where the entry has none."""
+    config, entry = measured(kind, tmp_path)
+    args = ["run", config, "--run-dir", tmp_path / "run", "--resume", "--allow-changes", "--set", setting, "--set", f"run.watch=[{entry}]"]
+    if alike:
+        tpo.ok(*args)
+    else:
+        assert "measured other instructions or with other settings under this name" in tpo.fails(*args, code=1)
 
 
 def test_a_watch_that_comes_later_is_measured_on_the_models_before(tpo, write, alone, finished, tmp_path):

@@ -244,10 +244,13 @@ static void what_was_watched_has_a_row_each(void **state)
       "{\"event\":\"watch\",\"iteration\":0,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.5,"
       "\"value_se\":0.03,\"difference\":0,\"difference_se\":0,\"unparsed_share\":0,\"no_answer\":0}\n"
       "{\"event\":\"watch\",\"iteration\":1,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.4,"
-      "\"value_se\":0.03,\"difference\":-0.1,\"difference_se\":0.04,\"unparsed_share\":0,\"no_answer\":12}\n"
+      "\"value_se\":0.03,\"compared\":200,\"difference\":-0.1,\"difference_se\":0.04,\"unparsed_share\":0,"
+      "\"cut\":3,\"no_answer\":12}\n"
       "{\"event\":\"watch\",\"iteration\":0,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":-0.25,\"value_se\":null}\n"
       "{\"event\":\"watch\",\"iteration\":1,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":0.125,\"value_se\":0.01,"
-      "\"difference\":0.05,\"difference_se\":0.03}\n");
+      "\"compared\":9,\"difference\":0.05,\"difference_se\":0.03}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"few\",\"kind\":\"rule\",\"n\":7,\"value\":0.125,"
+      "\"compared\":7,\"difference\":-0.5,\"difference_se\":0.125}\n");
   char *page = report_of(*state);
   assert_well_formed(page);
   assert_contains(page, "<a href=\"#watch\">Watch</a>");
@@ -255,6 +258,9 @@ static void what_was_watched_has_a_row_each(void **state)
   assert_contains(page, "<td>−10.0 ± 4.0 <strong class=\"down\">worse</strong></td>");
   assert_contains(page, "r</th><td>rule</td><td>9</td><td>−0.250</td><td>0.125 ± 0.010</td>");
   assert_contains(page, "<td>+0.050 ± 0.030</td>"); /* within noise */
+  assert_contains(page, "<td>−0.500 ± 0.125</td>"); /* of too few to judge by */
+  assert_contains(page,
+                  "maths, outputs cut at a budget or the context</th><td></td><td></td><td></td><td>3</td>");
   assert_contains(page,
                   "maths, responses without a number</th><td></td><td></td><td>0</td><td>12</td><td></td>");
   assert_null(strstr(page, "maths, outputs that do not parse"));
