@@ -267,6 +267,28 @@ static void what_was_watched_has_a_row_each(void **state)
   free(page);
 }
 
+/* More than a page bears are counted, each once. */
+static void many_watches_are_shown_in_part(void **state)
+{
+  struct tpo_buf events = {0};
+  make_run(*state, &small, 0.1);
+  for (int iteration = 0; iteration < 2; iteration++)
+    for (int i = 0; i < 70; i++)
+      tpo_buf_printf(
+          &events,
+          "{\"event\":\"watch\",\"iteration\":%d,\"name\":\"number-%d\",\"kind\":\"rule\",\"value\":1}\n",
+          iteration, 70 - i);
+  put_file(*state, "metrics.jsonl", events.data);
+  char *page = report_of(*state);
+  assert_well_formed(page);
+  assert_contains(page, "number-70</th>");
+  assert_contains(page, "number-7</th>");
+  assert_null(strstr(page, "number-6</th>"));
+  assert_contains(page, "Not shown here: 6 more, which metrics.jsonl has.");
+  tpo_buf_free(&events);
+  free(page);
+}
+
 static void strange_watches_leave_a_page(void **state)
 {
   make_run(*state, &small, 0.1);
@@ -572,6 +594,7 @@ int main(void)
       IN_FOLDER(only_the_start_model_was_validated),
       IN_FOLDER(strange_metrics_leave_a_page),
       IN_FOLDER(what_was_watched_has_a_row_each),
+      IN_FOLDER(many_watches_are_shown_in_part),
       IN_FOLDER(strange_watches_leave_a_page),
       IN_FOLDER(changes_on_validation_count_as_the_run_counts),
       IN_FOLDER(what_parses_needs_no_word_about_what_does_not),
