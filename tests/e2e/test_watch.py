@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -189,12 +190,15 @@ def broken(tpo, write, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("broken")
     (folder / "lost.yaml").write_text('prompt: "{instruction}"\nresponse_marker: "no such marker"\n')
     write_lines(folder / "refer.jsonl", [{"instruction": "Say it.", "reference": "it"}, {"instruction": "Count.", "reference": "12"}])
+    checks = [{"type": "keywords:existence", "keywords": [word]} for word in "abcdefgh" for _ in range(5)]
+    write_lines(folder / "checks.jsonl", [{"instruction": f"Do {i}.", "checks": checks} for i in range(30)])
     config, run_dir = write(folder, "run", f"""
   watch:
     - {{{{name: greedy, prompts: {{data}}/rules.jsonl, kind: rule, thought: none}}}}
     - {{{{name: few, prompts: {{data}}/rules.jsonl, kind: rule, thought: none, limit: 7}}}}
     - {{{{name: lost, prompts: {{data}}/maths.jsonl, kind: gsm8k, thought: lost.yaml}}}}
     - {{{{name: refer, prompts: {folder}/refer.jsonl, kind: ifeval, thought: layout.yaml}}}}
+    - {{{{name: checks, prompts: {folder}/checks.jsonl, kind: ifeval, thought: none}}}}
 """)
     result = tpo("run", config, "--set", "train.learning_rate=0.05")
     assert result.returncode == 0, result.stderr.decode()
@@ -390,6 +394,24 @@ def test_the_plan_counts_what_is_watched(tpo, write, tmp_path):
     rows = {line.split()[0]: line.split()[1:4] for line in text.split("Watch (run.watch)")[1].splitlines()[3:7]}
     assert rows == {"maths": ["8", "24", "96"], "follow": ["6", "36", "144"], "rules": ["20", "120", "480"], "thinking": ["5", "15", "60"]}
     assert "iter-001/watch-*.h5" in text and not (tmp_path / "run").exists()
+
+
+def bytes_of(text):
+    number, unit = text.split()
+    return float(number) * {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+
+
+def test_the_plan_has_room_for_files_and_journals_of_what_is_watched(tpo, broken, many, write, tmp_path):
+    run_dir = broken[0]
+    real = sum(p.stat().st_size for p in run_dir.glob("iter-001/watch-*.h5"))
+    text = tpo.ok("run", run_dir.with_suffix(".yaml"), "--plan-only")
+    most = bytes_of(re.search(r"watch-\*\.h5\s+[\d.]+ \w+\s+([\d.]+ \w+)", text).group(1))
+    assert real / 1.2 < most < real * 1.5, (real, most)  # of which a third is how each check came out
+    config, _ = write(tmp_path, "run", many.replace("k: 4", "k: 1000"))  # by far the most, and drawn four times at worst
+    text = tpo.ok("run", config, "--plan-only", "--set", "run.validation_resample=3").split("Disk: ")[1]
+    end, peak, most_end, most_peak = (bytes_of(re.search(pattern, text).group(1)) for pattern in (
+        r"about ([\d.]+ \w+)", r"up to ([\d.]+ \w+)", r"\(at most ([\d.]+ \w+)\)", r"\(([\d.]+ \w+)\) on the way"))
+    assert peak / end == pytest.approx(1.5, rel=0.1) and most_peak / most_end == pytest.approx(3, rel=0.1)
 
 
 ROW = json.dumps({"instruction": "Say it.", "checks": [{"type": "punctuation:no_comma"}]}) + "\n"
