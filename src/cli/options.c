@@ -214,7 +214,7 @@ int option_require(const struct invocation *in, const char *name, const char **o
                   o->help);
 }
 
-static void print_options(const struct option *options)
+static void print_options(const struct option *options, const char *no_default)
 {
   for (const struct option *o = options; o->name; o++) {
     char left[64];
@@ -225,7 +225,8 @@ static void print_options(const struct option *options)
     const char *key = o->key && strcmp(o->key, "thought") == 0 ? "thought.name" : o->key;
     const char *fallback = key ? tpo_config_default_text(key) : NULL;
     printf("  %-36s %s", left, o->help);
-    if (fallback && *fallback) printf(" (default %s)", fallback);
+    if (fallback && *fallback && !(no_default && strcmp(o->name, no_default) == 0))
+      printf(" (default %s)", fallback);
     printf("\n");
   }
 }
@@ -237,9 +238,9 @@ void options_help(const struct command *command)
          has_arguments ? command->arguments : "", command->summary);
   if (command->options->name) {
     printf("\noptions:\n");
-    print_options(command->options);
+    print_options(command->options, command->no_default);
   }
   printf("\ncommon options:\n");
-  print_options(common_options);
+  print_options(common_options, NULL);
   if (command->notes) printf("\n%s\n", command->notes);
 }

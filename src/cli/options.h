@@ -23,8 +23,9 @@ struct command {
   int n_positional_min, n_positional_max;
   /* the first positional argument is a configuration file, read before the options apply */
   bool config_argument;
-  bool needs_comm;   /* ranks work together; otherwise only rank 0 works, alone */
-  const char *notes; /* more help, may be NULL */
+  bool needs_comm;        /* ranks work together; otherwise only rank 0 works, alone */
+  const char *notes;      /* more help, may be NULL */
+  const char *no_default; /* the option whose key's default the command doesn't go by: help leaves it out */
   int (*run)(struct invocation *in, struct tpo_error *err);
 };
 

@@ -30,6 +30,7 @@ struct asking {
   size_t n, n_kept, n_mine; /* n_kept: answered by earlier attempts, on all ranks */
   struct asked_index index;
   struct kept *kept; /* NULL: nothing is kept */
+  size_t n_found; /* rank 0: entries at the beginning, attempts' names among them; 0: it could not be read */
   uint64_t attempt, n_entries;
   char work[33];              /* names this work to the judge's server */
   bool *done;                 /* [n] */
@@ -93,10 +94,23 @@ static int read_journal(struct asking *a, struct tpo_error *err)
   const struct asked_into into = {&a->index, a->answers, a->done, &a->n_kept};
   int status = asked_read(a->kept, &into, &a->counts, err);
   if (status == 0) status = kept_name_attempt(a->kept, &a->attempt, a->work, err);
+  if (status == 0) a->n_found = journal_size(a->kept->journal);
   if (status == 0 && a->n_kept > 0)
     tpo_log(TPO_LOG_INFO, "%s: %zu of %zu questions are answered already; going on with the others",
             a->options->journal, a->n_kept, a->n);
   return status;
+}
+
+/* After a failure on which all ranks agreed: a journal without any answer, to these questions or another round's, keeps
+ * nothing, and would only stand in the way of whoever begins anew with other settings. */
+static void drop_empty(const struct asking *a, int status)
+{
+  double n = (double)a->n_mine;
+  struct tpo_error err = {0};
+  if (is_first(a)) n += a->n_found == 0 ? 1 : (double)(a->n_found - a->attempt);
+  if (status == TPO_E_COMM || tpo_comm_allreduce_sum_f64(a->session->comm, &n, 1, NULL) < 0) return;
+  if (n == 0 && is_first(a) && journal_remove(a->options->journal, &err) < 0)
+    tpo_log(TPO_LOG_WARN, "%s", err.message);
 }
 
 /* All ranks. */
@@ -375,8 +389,10 @@ int eval_ask(const struct tpo_session *session, const struct eval_question *ques
   int status = open_asking(&a, err);
   if (status == 0) status = take_up(&a, err);
   if (status == 0) status = ask_all(&a, err);
-  if (status < 0 && a.kept)
+  if (status < 0 && a.kept) {
     status = kept_tell(a.kept, status, (double)(a.n_mine + a.n_kept), (double)n, "answers", err);
+    drop_empty(&a, status);
+  }
   if (status == 0) status = gather(&a, counts, err);
   close_asking(&a);
   return status;

@@ -17,7 +17,8 @@ struct eval_question {
 };
 struct eval_asking {
   const char *what; /* the phase that progress tells: "judging" */
-  /* Folder, which stays: who has written the result removes it; NULL: none. Several rounds of questions may be kept in
+  /* Folder, which stays: who has written the result removes it, but for one without any answer, which goes after a
+   * failure; NULL: none. Several rounds of questions may be kept in
    * one, of the same `work`: an answer serves whoever asks the same under the same key. */
   const char *journal;
   const char *work; /* lines "NAME: VALUE\n" of what the answers depend on besides the judge's settings */

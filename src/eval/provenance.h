@@ -15,13 +15,15 @@
 json_t *eval_provenance(const struct tpo_session *session, struct tpo_error *err);
 /* Adds {"name", "path", "size", "hash"} to its files; "-", standard input, has no hash. */
 int eval_provenance_file(json_t *provenance, const char *name, const char *path, struct tpo_error *err);
-/* Sets "model": {"path", "hash"}, "thought" and "sampling". */
+/* Sets "thought", "thought_hash" of what its layout says, and "sampling", as eval_draw_of takes them from config. */
+int eval_provenance_draw(json_t *provenance, const struct tpo_config *config, struct tpo_error *err);
+/* The same, and "model": {"path", "hash", "dtype"}. */
 int eval_provenance_policy(json_t *provenance, const struct tpo_session *session,
                            const struct tpo_policy *policy, struct tpo_error *err);
 /* Sets "judge": its kind (an address without its query), the server's model or the local ones' hashes, what answers
- * are drawn with, judge.request, and "prompt_hash" of the text that asks: prompt, or where that is NULL judge.prompt;
- * null where it is the kind's own. */
-int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *prompt,
-                          struct tpo_error *err);
+ * are drawn with, judge.request, and "prompt_hash" and "system_hash" of the texts that ask: prompt and system, or where
+ * they are NULL judge.prompt and judge.system; null where there is none, or it is the kind's own. */
+int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *system,
+                          const char *prompt, struct tpo_error *err);
 
 #endif

@@ -25,8 +25,8 @@ static struct tag tag_at(const char *text, size_t left)
 }
 
 /* A thought ends with the tag of the name that began it: the other name's, and further opening tags, are
- * text of it. True when the text ends outside thoughts. */
-static bool drop_tagged(struct span text, struct tpo_buf *out, bool *dropped)
+ * text of it. True when the text ends outside thoughts; else *began is where the last one did. */
+static bool drop_tagged(struct span text, struct tpo_buf *out, bool *dropped, size_t *began)
 {
   int open = -1;
   size_t begin = out->len;
@@ -39,6 +39,7 @@ static bool drop_tagged(struct span text, struct tpo_buf *out, bool *dropped)
     if (tag.len > 0 && open < 0) {
       if (tag.closes && !out->failed) out->len = begin;
       open = tag.closes ? -1 : tag.name;
+      *began = to;
       *dropped = true;
     } else if (tag.len > 0 && tag.closes && tag.name == open)
       open = -1;
@@ -82,17 +83,21 @@ static void strip(struct tpo_buf *out, size_t begin)
 }
 
 int judge_answer_said(struct tpo_buf *said, const char *text, const struct judge_pattern *pattern,
-                      struct tpo_error *err)
+                      enum answer_open open, struct tpo_error *err)
 {
   struct tpo_buf valid = {0}, rest_text = {0};
-  size_t begin = said->len;
+  size_t begin = said->len, began = 0;
   bool dropped = false;
   text_repair(span_of(text), &valid);
   struct rest rest = {.out = &rest_text, .text = {valid.data ? valid.data : "", valid.len}};
   int status = drop_matches(&rest, pattern, err);
   struct span left = {rest_text.data ? rest_text.data : "", rest_text.len};
-  if (status >= 0 && !drop_tagged(left, said, &dropped) && status == ANSWER_THOUGHTS_CLOSED)
-    status = ANSWER_THOUGHT_OPEN;
+  if (status >= 0 && !drop_tagged(left, said, &dropped, &began)) {
+    if (open == ANSWER_OPEN_IS_SAID)
+      tpo_buf_append(said, left.text + began, left.len - began);
+    else if (status == ANSWER_THOUGHTS_CLOSED)
+      status = ANSWER_THOUGHT_OPEN;
+  }
   tpo_buf_append(said, "", 0);
   if (dropped || rest.dropped) strip(said, begin);
   if (status >= 0 && (valid.failed || rest_text.failed || said->failed))

@@ -14,10 +14,15 @@ enum answer_thoughts {
   ANSWER_THOUGHT_OPEN,     /* the text ends in one */
   ANSWER_THOUGHTS_GIVEN_UP /* the search for the pattern was */
 };
+/* What a thought is that the text ends in. */
+enum answer_open {
+  ANSWER_OPEN_IS_THOUGHT, /* the limit on tokens ended it */
+  ANSWER_OPEN_IS_SAID     /* none: its tag was merely spoken of */
+};
 /* Appends what is said: the text, of which bytes that are not UTF-8 become U+FFFD, without its thoughts
  * and, where there were any, the white space around what is left. pattern NULL: none. Returns enum
  * answer_thoughts, or negative: memory was short. */
 int judge_answer_said(struct tpo_buf *said, const char *text, const struct judge_pattern *pattern,
-                      struct tpo_error *err);
+                      enum answer_open open, struct tpo_error *err);
 
 #endif

@@ -115,7 +115,8 @@ static int find_group(const struct judge_reader *reader, const struct ask_answer
 {
   struct matches matches = {0};
   *found = (struct judge_found){.reading = JUDGE_GIVEN_UP, .limit = answer->limit};
-  int status = judge_answer_said(said, answer->text, reader->thought, err);
+  enum answer_open open = reader->all ? ANSWER_OPEN_IS_SAID : ANSWER_OPEN_IS_THOUGHT;
+  int status = judge_answer_said(said, answer->text, reader->thought, open, err);
   if (status < 0) return status;
   if (answer->cut_off)
     found->reading = JUDGE_CUT_OFF;
@@ -123,7 +124,8 @@ static int find_group(const struct judge_reader *reader, const struct ask_answer
     found->reading = JUDGE_OPEN_THOUGHT;
   else if (status == ANSWER_THOUGHTS_CLOSED) {
     struct span text = {said->data, said->len};
-    status = judge_pattern_search(reader->pattern, text, tail_of(text), take_match, &matches, err);
+    size_t from = reader->all ? 0 : tail_of(text);
+    status = judge_pattern_search(reader->pattern, text, from, take_match, &matches, err);
     if (status < 0) return status;
     if (status == JUDGE_SEARCH_DONE) found->reading = reading_of(reader, &matches);
   }

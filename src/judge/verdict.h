@@ -57,6 +57,9 @@ struct judge_reader {
   const struct tpo_verdict_label *labels;  /* [n_labels] borrowed; n_labels 0: A, B, C, tie, both, neither */
   int n_labels;
   bool only; /* a match that differs from another makes no verdict of both */
+  /* All of an answer is searched, not its end alone, and a thought that never closes is said. judge_reader_open leaves
+   * it false. */
+  bool all;
 };
 /* judge.pattern, judge.thought_pattern and judge.verdicts. Errors are TPO_E_USAGE and name the key. */
 int judge_reader_check(const struct tpo_judge_config *config, struct tpo_error *err);
@@ -65,8 +68,8 @@ int judge_reader_open(struct judge_reader *reader, const struct tpo_judge_config
                       struct tpo_error *err);
 void judge_reader_close(struct judge_reader *reader);
 
-/* The last match counts, of those outside thoughts (judge/answer.h) that begin in the last 256 KiB of what
- * is said, which becomes the contents of `said`. Letter case and white space around the group are not
+/* The last match counts, of those outside thoughts (judge/answer.h) that begin in the last 256 KiB (reader->all:
+ * anywhere) of what is said, which becomes the contents of `said`. Letter case and white space around the group are not
  * looked at; a number is a decimal one within ±JUDGE_LARGEST_SCORE, nothing else in the group. Errors:
  * memory was short, or a signal ended the reading (TPO_E_INTERRUPTED). answer->ok. */
 int judge_read_verdict(const struct judge_reader *reader, const struct ask_answer *answer,

@@ -249,6 +249,7 @@ def test_wrong_columns_are_told(tpo, given, what, text, words):
     (["--annotations", "a.json", "--c", "-1"], ["--c", "above 0"]), (["--annotations", "a.json", "--c", "nan"], ["--c"]),
     (["--annotations", "a.json", "--leaderboard", "a.json"], ["--leaderboard"]),
     (["--annotations", "a.json", "--temperature", "0.5"], ["--temperature", "--model"]),
+    (["--annotations", "a.json", "--dtype", "fp32"], ["--dtype"]), (["--annotations", "a.json", "--leaderboard", "l.csv.gz"], ["l.csv.gz", "without .gz"]),
     (["--annotations", "a.json", "--judge", "http:http://127.0.0.1:9/v1"], ["--judge", "--baseline"]),
     (["--annotations", "a.json", "--generator", "x" * 300], ["--generator", "300"]),
     (["--annotations", "a.json", "--gamed", "missing.csv"], ["missing.csv"])])

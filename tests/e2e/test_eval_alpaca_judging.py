@@ -262,6 +262,7 @@ def test_a_model_writes_its_responses_alone(tpo, tiny_model, tmp_path):
     assert result["n_outputs"] == 5 and result["provenance"]["model"]["hash"] and not (tmp_path / "one.json.journal").exists()
     tpo.ok(*args, "--save", tmp_path / "two", ranks=2)
     assert (tmp_path / "two" / "model_outputs.json").read_text() == text
+    assert (tmp_path / "two" / "alpaca-outputs.json").exists() and not (tmp_path / "two" / "alpaca.json").exists()  # no figure yet
 
 
 def test_an_output_without_a_response_is_empty_and_counted(tpo, tmp_path):

@@ -48,7 +48,9 @@ def games(path, rows):
 def test_the_result_is_kept_and_does_not_depend_on_ranks(tpo, tmp_path):
     file = games(tmp_path / "m.tsv", [("a", "A>>B", "A>B"), ("b", "B>A", ""), ("c", "A=B", "A<B")])
     env = {"SOURCE_DATE_EPOCH": "1"}
-    alone = arena(tpo, "--games", file, "--save", tmp_path / "out", env=env)
+    run = tpo("eval", "arena", "--games", file, "--save", tmp_path / "out", env=env)
+    assert run.stderr.decode().splitlines() == ["warning: m: of 6 games 1 have no verdict and 1 an unknown label: they don't count"]
+    alone = json.loads(run.stdout)
     assert json.loads((tmp_path / "out" / "arena.json").read_text()) == alone
     assert (alone["model"], alone["wins"], alone["losses"], alone["ties"]) == ("m", 2, 3, 1)
     assert (alone["games"], alone["null_games"], alone["unknown_labels"]) == (6, 1, 1)
@@ -91,8 +93,15 @@ def test_a_models_answers_are_written_as_published(tpo, tmp_path):
     assert len({row["answer_id"] for row in rows}) == 5
     assert (result["n"], result["avg_tokens"], result["unparsed"]) == (5, 1, 0)
     assert not (tmp_path / "a.jsonl.journal").exists()
-    arena(tpo, *draw, "--save", tmp_path / "saved", "--name", "model-1B", ranks=2, env=env)
-    assert (tmp_path / "saved" / "answers.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    saved = tmp_path / "saved"
+    arena(tpo, "--games", games(tmp_path / "m.tsv", [("a", "A>>B", "A>B")]), "--save", saved)
+    scored = (saved / "arena.json").read_bytes()
+    both = arena(tpo, *draw, "--save", saved, "--out", tmp_path / "b.jsonl", "--name", "model-1B", ranks=2, env=env)
+    for file in (saved / "answers.jsonl", tmp_path / "b.jsonl"):
+        assert file.read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    assert (saved / "arena.json").read_bytes() == scored  # what has a figure stays
+    assert json.loads((saved / "arena-answers.json").read_text()) == both
+    assert tpo.ok("eval", "table", saved).count("| saved |") == 1
 
 
 def test_battles_without_end(tpo, tmp_path):
@@ -111,6 +120,8 @@ def test_battles_without_end(tpo, tmp_path):
     (["--model", "x", "--prompts", "m.tsv", "--out", "m.tsv"], 2, ["that is read"]),
     (["--games", "missing.tsv"], 2, ["missing.tsv"]), (["--battles", "m.tsv"], 1, ["m.tsv:2", '"winner" is missing', '"game1"']),
     (["--games", "m.tsv", "--anchor", "m"], 1, ["m.tsv:2", "is the baseline"]),
+    (["--games", "m.tsv", "--k", "3"], 2, ["--k goes with", "--model"]), (["--games", "m.tsv", "--dtype", "fp32"], 2, ["--dtype"]),
+    (["--model", "x", "--prompts", "m.tsv", "--out", "o.jsonl.gz"], 2, ["--out", "without .gz"]),
     (["--battles", "b.jsonl", "--anchor", "z"], 2, ["baseline z", "x, y"]), (["--games", "empty"], 1, ["holds no file"])]] +
                          [(["--games", "m.tsv", "--bootstrap", "0"], 2, ["--bootstrap"], 2), (["--games", "empty"], 1, ["holds no file"], 2)])
 def test_bad_input_is_one_sentence(tpo, tmp_path, monkeypatch, args, code, words, ranks):

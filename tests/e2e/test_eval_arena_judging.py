@@ -87,13 +87,14 @@ def test_games_are_asked_for_and_what_they_come_to(tpo, files):
     assert {name: result[name] for name in expected} == expected
     assert result["judge_counts"]["requests"] == 14
     judge = result["provenance"]["judge"]
-    assert (judge["model"], judge["temperature"]) == ("fake", 0) and judge["prompt_hash"]
+    assert (judge["model"], judge["temperature"]) == ("fake", 0) and judge["prompt_hash"] and judge["system_hash"]
     assert (files / "out" / "games.tsv").read_text() == TABLE
     rows = [json.loads(line) for line in (files / "deep.jsonl").read_text().splitlines()]
     assert rows[0]["games"][1]["judgment"] == "\nI see.\n[[B>>A]]" and rows[0]["games"][1]["score"] == "B>>A"
     assert (rows[5]["games"][1]["judgment"], rows[5]["games"][1]["score"], rows[5]["judge"]) == ("", None, "fake")
     assert json.loads((files / "out" / "arena.json").read_text()) == result
     assert not (files / "deep.jsonl.journal").exists()
+    assert (files / "out" / "judgments.jsonl").read_bytes() == (files / "deep.jsonl").read_bytes()
     for file in (files / "out" / "games.tsv", files / "deep.jsonl"):
         again = json.loads(tpo.ok("eval", "arena", "--games", file, "--anchor", "gpt"))
         for name in ("model", "score", "lower", "upper", "wins", "losses", "ties", "games", "null_games", "unknown_labels"):
@@ -135,6 +136,14 @@ def test_a_judge_that_says_nothing(tpo, files):
     assert (result["score"], result["null_games"], result["asked_again"]) == (None, 12, 12) and "no battle" in result["note"]
 
 
+def test_a_judge_that_is_not_there_leaves_nothing_in_the_way(tpo, files):
+    """A wrong address keeps nothing, and a right one begins anew."""
+    text = tpo.fails(*arguments(files, "http://127.0.0.1:9/v1", "--save", files / "out"), code=1)
+    assert "127.0.0.1:9" in text and not list((files / "out").glob("*.journal"))
+    with FakeServer(lambda request: reply("[[A=B]]")) as server:
+        assert json.loads(tpo.ok(*arguments(files, server.url, "--save", files / "out")))["ties"] == 2 * N
+
+
 def test_a_judge_that_fails_too_often(tpo, files):
     def fails(request):
         return error(400, "no such luck") if place(request)[0] == 0 else reply("[[A>B]]")
@@ -173,6 +182,8 @@ def test_missing_answers_are_counted(tpo, files):
     (["--set", "judge.prompt=hello"], 2, ["judge.prompt", "{instruction}"]), (["--judge", "rule"], 2, ["rule", "http"]),
     (["--model", "x"], 2, ["--model says nothing to answers to judge"]), (["--anchor", "x"], 2, ["--anchor says nothing"]),
     (["--games-out", "question.jsonl"], 2, ["question.jsonl", "that is read"]), (["--games-out", "-"], 2, ["--games-out", "file's name"]),
+    (["--temperature", "0.7"], 2, ["--temperature goes with", "--model"]), (["--slots", "3"], 2, ["--slots"]), (["--dtype", "fp32"], 2, ["--dtype"]),
+    (["--games-out", "g.tsv.gz"], 2, ["g.tsv.gz", "without .gz"]), (["--set", "judge.verdict_rule=last"], 2, ["judge.verdict_rule", "only"]),
     (["--bootstrap", "0"], 2, ["--bootstrap"]), (["--baseline", "mine.jsonl"], 1, ["both files' answers are of mine"]),
     (["--baseline", "missing.jsonl"], 2, ["missing.jsonl"]), (["--answers", "question.jsonl"], 1, ["question.jsonl:1", '"model_id" is missing']),
     (["--answers", "twice.jsonl"], 1, ["twice.jsonl:7", "question q0 has an answer"]), (["--prompts", "other.jsonl"], 1, ["none of the 1 questions"]),

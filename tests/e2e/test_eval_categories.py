@@ -259,6 +259,8 @@ def test_bad_input_is_told_in_one_sentence(tpo, source, pair, tmp_path):
     assert "give --judge KIND" in fails(2, *pair)
     assert "no prompt of" in fails(2, *bare, *rule) and "--labels FILE" in fails(2, *bare, *rule)
     assert "--save DIR" in fails(2, *pair, *rule, "--resume")
+    assert "--dtype goes with" in fails(2, *pair, *rule, "--dtype", "fp32")
+    assert "without .gz" in fails(2, *pair, *rule, "--assign-out", tmp_path / "l.jsonl.gz")
     assert "--assign goes with --judge" in fails(2, *pair, "--assign")
     assert "is the file that is read" in fails(2, *pair, *rule, "--assign-out", pair[1])
     other = samples(source, tmp_path / "other.h5", A, ids=[f"q{i}" for i in range(N)])

@@ -45,3 +45,12 @@ def test_a_command_tells_its_options(tpo, name):
     assert set(COMMANDS[name] + common) <= lines.keys()
     for option, value in DEFAULTS.get(name, {}).items():
         assert lines[option].endswith(f"(default {value})"), lines[option]
+
+
+@pytest.mark.parametrize("name", ["eval alpaca", "eval arena", "eval categories"])
+def test_a_default_that_is_none_is_not_told(tpo, name):
+    """judge.kind is rule, by which these don't judge; what is said of drawing is told to go with a model."""
+    lines = tpo.ok(*name.split(), "--help").splitlines()
+    (judge,) = [line for line in lines if "-j, --judge" in line]
+    assert "(default" not in judge
+    assert all("with --model" in line for line in lines if line.split()[:1] in (["--temperature"], ["--slots"], ["--thought"], ["-k,"]))

@@ -147,6 +147,32 @@ static void a_judge_that_answers_nothing_is_asked_no_more(void)
   CHECK(!is_first() || journal_remove(folder, &err) == 0);
 }
 
+/* A journal without any answer would only stand in the way of other settings; one of another round's stays. */
+static void what_keeps_nothing_is_no_journal(void)
+{
+  server.fails = true;
+  make_questions(N * 20, "first", 0);
+  for (int time = 0; time < 2; time++) {
+    CHECK(ask(N * 20, folder, NULL) < 0);
+    CHECK(!is_first() || access(folder, F_OK) < 0);
+    forget(N * 20, NULL);
+  }
+  server.fails = false;
+  make_questions(N, "first", 0);
+  CHECK(ask(N, folder, NULL) == 0);
+  forget(N, NULL);
+  make_questions(N * 20, "second", 0);
+  server.fails = true;
+  CHECK(ask(N * 20, folder, NULL) < 0);
+  server.fails = false;
+  forget(N * 20, NULL);
+  int before = requests();
+  make_questions(N, "first", 0);
+  CHECK(ask(N, folder, NULL) == 0 && requests() == before);
+  forget(N, NULL);
+  CHECK(!is_first() || journal_remove(folder, &err) == 0);
+}
+
 static void questions_that_are_alike_and_other_judges_are_refused(void)
 {
   make_questions(N, "twin", 0);
@@ -177,6 +203,7 @@ int main(void)
   what_stays_without_an_answer_is_asked_again_later();
   a_server_that_refuses_the_likeliest_tokens_is_asked_without();
   a_judge_that_answers_nothing_is_asked_no_more();
+  what_keeps_nothing_is_no_journal();
   questions_that_are_alike_and_other_judges_are_refused();
   CHECK(tpo_comm_barrier(comm, &err) == 0);
   if (is_first()) server_end();

@@ -1,5 +1,6 @@
 /* Battles and games from files, and verdicts from judgments. */
 #include <math.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "eval/arena/read.h"
 #include "eval/arena/score.h"
@@ -120,6 +121,27 @@ static void a_folder_is_all_its_files(void **state)
   arena_battles_free(&battles);
 }
 
+static void two_files_of_one_name_are_refused(void **state)
+{
+  static const char *const seconds[] = {"a.tsv.gz", "a.jsonl"};
+  const char *text = "winner\nmodel\n";
+  put(*state, "a.tsv", text);
+  put(*state, "a.b.tsv", text);
+  struct arena_battles battles = read_as(ARENA_BATTLES_FILE, *state, NULL);
+  assert_int_equal(battles.n_models, 3);
+  arena_battles_free(&battles);
+  for (int i = 0; i < 2; i++) {
+    struct arena_battles none = {0};
+    struct tpo_error err = {0};
+    const char *path = put(*state, seconds[i], text);
+    assert_int_equal(arena_read(&none, ARENA_BATTLES_FILE, *state, NULL, &err), TPO_E_INPUT);
+    assert_contains(err.message, seconds[i]);
+    assert_contains(err.message, "both of a;");
+    arena_battles_free(&none);
+    unlink(path);
+  }
+}
+
 static void bad_files_are_refused_by_place(void **state)
 {
   refused(state, ARENA_GAMES_FILE, "a.tsv", "question_id\tgame1\nq\tA>B\n", "a.tsv:2: \"game2\" is missing");
@@ -212,6 +234,8 @@ static void several_models_are_told_best_first(void **state)
     assert_true(fabs(field(model, "score") - scores[i]) < 1e-9);
     assert_true(field(model, "lower") <= field(model, "score") &&
                 field(model, "score") <= field(model, "upper"));
+    assert_null(json_object_get(model, "games")); /* which battles don't tell */
+    assert_null(json_object_get(model, "null_games"));
   }
   json_decref(out);
   arena_battles_free(&battles);
@@ -243,7 +267,14 @@ static void labels_are_read_by_the_rule(void **state)
   assert_int_equal(reading("", label), ARENA_WITHOUT);
   assert_int_equal(reading("<think>[[A>B]]</think> [[B>A]]", label), ARENA_LABEL);
   assert_string_equal(label, "B>A");
-  assert_int_equal(reading("<think>[[A>B]]", label), ARENA_WITHOUT);
+  /* A thought that never closes is read like all the rest, and what is closed before it isn't. */
+  assert_int_equal(reading("<think>[[A>B]]", label), ARENA_LABEL);
+  assert_string_equal(label, "A>B");
+  assert_int_equal(reading("B uses <think> tags. [[B>A]]", label), ARENA_LABEL);
+  assert_string_equal(label, "B>A");
+  assert_int_equal(reading("<think>[[A>B]]</think> B's <thinking>: [[B>A]]</think>", label), ARENA_LABEL);
+  assert_string_equal(label, "B>A");
+  assert_int_equal(reading("[[A>B]] <think> or rather [[B>A]]", label), ARENA_CONTRADICTED);
   assert_int_equal(reading("\x01\x1b[2J \xff[[B>>A]]\x7f", label), ARENA_LABEL);
   assert_string_equal(label, "B>>A");
 }
@@ -263,6 +294,11 @@ static void long_texts_are_read(void **state)
   memset(text + 2, 'A', LONG);
   strcpy(text + LONG, "]]");
   assert_true(reading(text, label) >= 0);
+  memset(text, 'x', LONG + 15);
+  memcpy(text, "[[B>A]]", 7); /* far from the end */
+  assert_int_equal(reading(text, label), ARENA_LABEL);
+  memcpy(text + LONG, "[[A>B]]", 7);
+  assert_int_equal(reading(text, label), ARENA_CONTRADICTED);
   free(text);
 }
 
@@ -381,6 +417,7 @@ int main(void)
       with_folder(judgments_as_published_are_games),
       with_folder(battles_are_read_in_both_forms),
       with_folder(a_folder_is_all_its_files),
+      with_folder(two_files_of_one_name_are_refused),
       with_folder(bad_files_are_refused_by_place),
       with_folder(no_battle_has_no_score),
       with_folder(one_side_alone_is_told),

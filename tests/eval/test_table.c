@@ -264,7 +264,8 @@ static void what_is_no_result_is_passed_over(void **state)
   put("i", "config.json", "{\"model_type\":\"llama\",\"evaluation\":7}");
   put("i", "broken.json", "{\"evaluation\":\"gsm8k\",");
   put("i", "other.json", "{\"evaluation\":\"elsewhere\",\"accuracy\":1}");
-  put("i", "arena.json", "{\"evaluation\":\"arena\",\"answers\":\"answers.jsonl\",\"n\":3}");
+  put("i", "arena-answers.json", "{\"evaluation\":\"arena\",\"part\":\"answers\",\"n\":3}");
+  put("i", "alpaca-outputs.json", "{\"evaluation\":\"alpaca\",\"part\":\"outputs\",\"avg_length\":3}");
   put("i", "empty.json", "");
   put("i", "note.txt", "{\"evaluation\":\"gsm8k\"}");
   mkdir(at("i/folder.json"), 0700);

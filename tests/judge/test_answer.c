@@ -10,7 +10,7 @@ static char *said(const char *text, const char *pattern, int *how)
   if (pattern)
     assert_int_equal(
         judge_pattern_open(&compiled, "judge.thought_pattern", pattern, JUDGE_PATTERN_WHOLE, NULL), 0);
-  *how = judge_answer_said(&out, text, compiled, NULL);
+  *how = judge_answer_said(&out, text, compiled, ANSWER_OPEN_IS_THOUGHT, NULL);
   judge_pattern_close(compiled);
   return tpo_buf_take(&out);
 }

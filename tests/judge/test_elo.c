@@ -223,6 +223,24 @@ static void scale_puts_ten_to_one_at_400_points(void **state)
   assert_true(fabs(ELO_SCALE * (theta[0] - theta[1]) - 400) < 1e-3);
 }
 
+/* Each adds its rounding: what is allowed of the gradient grows with them. */
+static void millions_of_games_are_fitted(void **state)
+{
+  (void)state;
+  static const double losses[] = {1, 3, 1000, 33333, 1e6};
+  struct elo_fit result;
+  struct tpo_error err = {0};
+  for (double games = 1e6; games <= 1e9; games *= 10)
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+      for (int n = 2; n <= 5; n++) {
+        double wins[25] = {0}, theta[5];
+        for (int k = 1; k < n; k++) wins[k] = games / k, wins[k * n] = losses[i] * k;
+        if (elo_fit(wins, n, 0, theta, &result, &err) < 0) fail_msg("%g, %d: %s", games, n, err.message);
+        for (int k = 1; k < n; k++)
+          assert_true(fabs(theta[0] - theta[k] - log(wins[k] / wins[k * n])) < 1e-6);
+      }
+}
+
 static void wins_that_are_no_numbers_are_refused(void **state)
 {
   (void)state;
@@ -241,6 +259,7 @@ int main(void)
       cmocka_unit_test(solution_is_where_no_direction_climbs),
       cmocka_unit_test(gradient_ascent_comes_to_the_same_place),
       cmocka_unit_test(mean_strength_is_zero),
+      cmocka_unit_test(millions_of_games_are_fitted),
       cmocka_unit_test(equal_records_have_equal_strengths),
       cmocka_unit_test(undefeated_stays_finite_and_first),
       cmocka_unit_test(weaker_prior_spreads_the_strengths),

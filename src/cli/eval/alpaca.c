@@ -41,14 +41,10 @@ const char *alpaca_place(const struct alpaca_places *places)
 int alpaca_places_check(struct invocation *in, const char *option, const char *name, const char *input,
                         struct alpaca_places *places, struct tpo_error *err)
 {
-  const char *path = option_value(in, option);
   int status = eval_save_path(in, name, places->paths[1], err);
   if (status == 0 && *places->paths[1]) status = check_output(in, "--save", places->paths[1], input, err);
-  if (status < 0 || !path) return status;
-  if (strlen(path) >= sizeof places->paths[0] || strcmp(path, "-") == 0)
-    return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s %.60s: expected the name of a file", option, path);
-  strcpy(places->paths[0], path);
-  return check_output(in, option, path, input, err);
+  if (status == 0) status = eval_out_path(in, option, places->paths[0], err);
+  return status < 0 || !*places->paths[0] ? status : check_output(in, option, places->paths[0], input, err);
 }
 
 /* What is there to begin with: annotations, outputs, or a model. */
@@ -76,26 +72,18 @@ static int choose_parts(struct invocation *in, struct alpaca_request *r, struct 
   return 0;
 }
 
-static int refuse(struct invocation *in, const char *const *names, size_t n, const char *wanted,
-                  struct tpo_error *err)
-{
-  for (size_t i = 0; i < n; i++)
-    if (option_value(in, names[i]))
-      return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: %s goes with %s", names[i], wanted);
-  return 0;
-}
-
 /* Options of parts that aren't gone through would be forgotten silently. */
 static int refuse_idle(struct invocation *in, const struct alpaca_request *r, struct tpo_error *err)
 {
-  static const char *const drawing[] = {"--out",      "--thought",    "--k",     "--temperature",
-                                        "--resample", "--max-tokens", "--top-p", "--slots"};
-  static const char *const judging[] = {"--both-positions", "--annotations-out", "--judge"};
-  static const char *const metrics[] = {"--difficulty", "--gamed", "--c", "--leaderboard"};
-  int status = r->draws ? 0 : refuse(in, drawing, 8, "--model", err);
-  if (status == 0 && !r->judges) status = refuse(in, judging, 3, "--baseline", err);
+  static const char *const drawing[] = {"--out", NULL};
+  static const char *const judging[] = {"--both-positions", "--annotations-out", "--judge", NULL};
+  static const char *const metrics[] = {"--difficulty", "--gamed", "--c", "--leaderboard", NULL};
+  bool computes = r->judges && tpo_judge_needs_model(&in->config.judge);
+  int status = r->draws ? 0 : eval_refuse(in, drawing, "--model", err);
+  if (status == 0 && !r->draws) status = eval_refuse_draw(in, computes, err);
+  if (status == 0 && !r->judges) status = eval_refuse(in, judging, "--baseline", err);
   if (status == 0 && !r->judges && !r->annotations)
-    status = refuse(in, metrics, 4, "--annotations, or with --baseline", err);
+    status = eval_refuse(in, metrics, "--annotations, or with --baseline", err);
   return status;
 }
 
@@ -147,7 +135,9 @@ static int evaluate(const struct cli_session *s, const struct alpaca_request *r,
 {
   int status = 0;
   if (cli_first_rank(s)) {
-    parts->result = json_pack("{s:s}", "evaluation", "alpaca");
+    bool outputs_alone = !r->annotations && !r->judges;
+    parts->result =
+        json_pack("{s:s, s:s*}", "evaluation", "alpaca", "part", outputs_alone ? "outputs" : NULL);
     parts->provenance = eval_provenance(&s->session, err);
     if (!parts->result || !parts->provenance)
       status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
@@ -219,5 +209,6 @@ const struct command cmd_eval_alpaca = {
         "Outputs are judged\nagainst a --baseline: judge.prompt asks with {instruction}, {output_1} and {output_2} for "
         "m or M, and judge.max_tokens\nmay be 1 where the server tells log-probabilities. The length-controlled rate "
         "needs --gamed and --difficulty.",
+    .no_default = "--judge",
     .run = run,
 };

@@ -17,6 +17,15 @@ int alpaca_judge_read_request(struct invocation *in, struct alpaca_request *r, s
   return alpaca_judge_check(&in->config.judge, err);
 }
 
+static int put_judge(const struct tpo_judge_config *judge, json_t *provenance, struct tpo_error *err)
+{
+  struct judge_texts texts;
+  int status = alpaca_judge_texts(&texts, judge, err);
+  if (status == 0) status = eval_provenance_judge(provenance, judge, texts.system, texts.prompt, err);
+  judge_texts_close(&texts);
+  return status;
+}
+
 /* Rank 0. */
 static int keep(const struct alpaca_request *r, const struct tpo_judge_config *judge,
                 struct alpaca_judged *judged, struct alpaca_parts *parts, struct tpo_error *err)
@@ -29,8 +38,7 @@ static int keep(const struct alpaca_request *r, const struct tpo_judge_config *j
   if (judged->n_unanswered > 0)
     tpo_log(TPO_LOG_WARN, "%zu of %zu rows have no preference; the first: %s", judged->n_unanswered,
             json_array_size(judged->annotations), judged->unanswered);
-  return status < 0 ? status
-                    : eval_provenance_judge(parts->provenance, judge, alpaca_judge_prompt(judge), err);
+  return status < 0 ? status : put_judge(judge, parts->provenance, err);
 }
 
 int alpaca_get_annotations(const struct cli_session *s, const struct alpaca_request *r,

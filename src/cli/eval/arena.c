@@ -47,14 +47,6 @@ static void choose_name(const struct invocation *in, char out[256])
   snprintf(out, 256, "%.*s", (int)(len - from), path + from);
 }
 
-static int read_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
-{
-  const char *path = option_value(in, option);
-  if (!path) return 0;
-  if (*path && strcmp(path, "-") != 0 && (size_t)snprintf(out, 4096, "%s", path) < 4096) return 0;
-  return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s: expected a file's name", option);
-}
-
 /* What draws and judges needs a place for what it comes to. */
 static int require_place(const struct invocation *in, const char *option, const char *why,
                          struct tpo_error *err)
@@ -68,11 +60,19 @@ static int read_draw(struct invocation *in, struct arena_request *r, struct tpo_
   const char *model;
   int status = require_model(in, &model, err);
   if (status == 0) status = require_place(in, "--out", "--model, whose answers are written,", err);
-  if (status == 0) status = read_path(in, "--out", r->out, err);
+  if (status == 0) status = eval_out_path(in, "--out", r->outs[0], err);
   if (status < 0) return status;
   choose_name(in, r->name);
   if (!*r->name) return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --name is empty");
   return check_config(in, TPO_CHECK_SAMPLING, err);
+}
+
+/* The key's default is another rule, which nobody asked for. */
+static int check_rule(const struct invocation *in, struct tpo_error *err)
+{
+  if (!eval_is_set(in, "judge.verdict_rule") || in->config.judge.verdict_rule == TPO_VERDICT_ONLY) return 0;
+  return tpo_fail(err, TPO_E_USAGE,
+                  "judge.verdict_rule: Arena-Hard has its own, only: labels that differ are no verdict");
 }
 
 static int read_judge(struct invocation *in, struct arena_request *r, struct tpo_error *err)
@@ -80,13 +80,14 @@ static int read_judge(struct invocation *in, struct arena_request *r, struct tpo
   char path[4096] = "";
   int status = option_require(in, "--baseline", &r->baseline, err);
   if (status == 0) status = require_place(in, "--games-out", "--answers, whose games are kept,", err);
-  if (status == 0) status = read_path(in, "--games-out", path, err);
+  if (status == 0) status = eval_out_path(in, "--games-out", path, err);
   if (status == 0) status = check_shared(in, "--answers", r->answers, err);
   if (status == 0) status = check_shared(in, "--baseline", r->baseline, err);
+  if (status == 0) status = check_rule(in, err);
   if (status == 0) status = arena_judging_check(&in->config.judge, err);
   if (status == 0) status = eval_ask_check(&in->config.judge, err);
   size_t len = strlen(path);
-  memcpy(len > 4 && strcmp(path + len - 4, ".tsv") == 0 ? r->table : r->judgments, path, len + 1);
+  memcpy(len > 4 && strcmp(path + len - 4, ".tsv") == 0 ? r->tables[0] : r->judgments[0], path, len + 1);
   return status;
 }
 
@@ -108,7 +109,8 @@ static int check_options(const struct invocation *in, const struct arena_request
     if (option_value(in, table[i].name) && !(table[i].goes_with & 1 << r->task))
       return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s says nothing to %s", table[i].name,
                       tasks[r->task]);
-  return 0;
+  bool computes = r->task == ARENA_JUDGE && tpo_judge_needs_model(&in->config.judge);
+  return r->task == ARENA_DRAW ? 0 : eval_refuse_draw(in, computes, err);
 }
 
 static int choose_task(const struct invocation *in, struct arena_request *r, struct tpo_error *err)
@@ -155,25 +157,32 @@ static int check_inputs(struct invocation *in, const struct arena_request *r, st
   return status < 0 || !r->baseline ? status : check_same_file(in, r->baseline, err);
 }
 
+/* Of what is named, else in --save's folder. */
+static const char *first_place(const struct arena_request *r)
+{
+  const char *const named[] = {r->outs[0], r->judgments[0], r->tables[0], r->outs[1]};
+  for (int i = 0; i < 4; i++)
+    if (*named[i]) return named[i];
+  return r->judgments[1];
+}
+
 /* All ranks. */
 static int check_files(struct invocation *in, struct arena_request *r, struct tpo_error *err)
 {
   bool draws = r->task == ARENA_DRAW;
-  char saved[4096], saved_table[4096];
-  int status = eval_save_path(in, draws ? "answers.jsonl" : "judgments.jsonl", saved, err);
-  if (status == 0) status = eval_save_path(in, "games.tsv", saved_table, err);
+  char(*saved)[4096] = draws ? r->outs : r->judgments;
+  int status = eval_save_path(in, draws ? "answers.jsonl" : "judgments.jsonl", saved[1], err);
+  if (status == 0 && !draws) status = eval_save_path(in, "games.tsv", r->tables[1], err);
   if (status < 0 || r->task == ARENA_RECKON) return status;
-  char *main_file = draws ? r->out : r->judgments;
-  if (!*main_file) memcpy(main_file, saved, sizeof saved);
-  if (!draws && !*r->table) memcpy(r->table, saved_table, sizeof saved_table);
-  status = check_written(in, r, "--out", r->out, err);
-  if (status == 0) status = check_written(in, r, "--games-out", r->judgments, err);
-  if (status == 0) status = check_written(in, r, "--games-out", r->table, err);
+  for (int i = 0; i < ARENA_PLACES && status == 0; i++) {
+    status = check_written(in, r, i ? "--save" : "--out", r->outs[i], err);
+    if (status == 0) status = check_written(in, r, i ? "--save" : "--games-out", r->judgments[i], err);
+    if (status == 0) status = check_written(in, r, i ? "--save" : "--games-out", r->tables[i], err);
+  }
   if (status == 0) status = check_inputs(in, r, err);
-  const char *beside = *main_file ? main_file : r->table;
   return status < 0 ? status
-                    : check_journal(in, beside, r->resume, draws ? "finished answers" : "judged games",
-                                    r->journal, err);
+                    : check_journal(in, first_place(r), r->resume,
+                                    draws ? "finished answers" : "judged games", r->journal, err);
 }
 
 static int open_session(struct cli_session *s, struct invocation *in, const struct arena_request *r,
@@ -221,5 +230,6 @@ const struct command cmd_eval_arena = {
     .summary = "Arena-Hard: a model's answers, a judge's games, scores and intervals",
     .options = options,
     .needs_comm = true,
+    .no_default = "--judge",
     .run = run,
 };

@@ -8,15 +8,17 @@
 /* What is asked for: to reckon with battles or games that are there, to write a model's answers, or to have
  * answers judged. */
 enum arena_task { ARENA_RECKON, ARENA_DRAW, ARENA_JUDGE };
+enum { ARENA_PLACES = 2 };
 struct arena_request {
   enum arena_task task;
   const char *battles, *games; /* files to reckon with, one of them */
   const char *prompts;
-  const char *answers, *baseline;    /* files of answers to judge */
-  char name[256];                    /* of the model that answers */
-  char out[4096];                    /* of its answers */
-  char judgments[4096], table[4096]; /* of the games that are judged; "": none */
-  char journal[4096];                /* of what is finished of them */
+  const char *answers, *baseline; /* files of answers to judge */
+  char name[256];                 /* of the model that answers */
+  /* Files of its answers, and of the games that are judged: the one that is named, and that in --save's folder; "":
+   * none. */
+  char outs[ARENA_PLACES][4096], judgments[ARENA_PLACES][4096], tables[ARENA_PLACES][4096];
+  char journal[4096]; /* of what is finished of them */
   bool resume;
   const char *anchor; /* the baseline's name; NULL: not given */
   int64_t rounds;

@@ -30,20 +30,24 @@ struct drawn {
 static int finish(const struct cli_session *s, const struct arena_request *request, const struct drawn *drawn,
                   json_t **result, struct tpo_error *err)
 {
-  double mean;
-  int status = arena_answers_write(&drawn->samples, request->name, request->out, &mean, err);
+  double mean = NAN;
+  const char *out = *request->outs[0] ? request->outs[0] : request->outs[1];
+  int status = 0;
+  for (int i = 0; i < ARENA_PLACES && status == 0; i++)
+    if (*request->outs[i])
+      status = arena_answers_write(&drawn->samples, request->name, request->outs[i], &mean, err);
   json_t *provenance = status == 0 ? eval_provenance(&s->session, err) : NULL;
   if (status == 0 && !provenance) status = err->code;
   if (status == 0) status = eval_provenance_file(provenance, "prompts", request->prompts, err);
-  if (status == 0) status = eval_provenance_file(provenance, "answers", request->out, err);
+  if (status == 0) status = eval_provenance_file(provenance, "answers", out, err);
   if (status == 0) status = eval_provenance_policy(provenance, &s->session, &drawn->policy, err);
   if (status < 0) {
     json_decref(provenance);
     return status;
   }
   drop_journal(request->journal);
-  *result = json_pack("{s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "evaluation", "arena", "model",
-                      request->name, "answers", request->out, "n", (json_int_t)drawn->questions.n,
+  *result = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "evaluation", "arena", "part",
+                      "answers", "model", request->name, "answers", out, "n", (json_int_t)drawn->questions.n,
                       "avg_tokens", isnan(mean) ? json_null() : json_integer((json_int_t)mean), "resampled",
                       (json_int_t)drawn->counts.resampled, "unparsed", (json_int_t)drawn->counts.unparsed,
                       "provenance", provenance);

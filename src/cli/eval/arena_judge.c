@@ -24,7 +24,8 @@ static int read_all(struct judged *d, const struct tpo_config *config, const str
   if (status == 0) status = arena_answers_read(&d->baseline, request->baseline, err);
   if (status == 0)
     status = arena_judging_open(&d->judging, &config->judge, &d->questions, &d->model, &d->baseline, err);
-  if (status == 0 && *request->table) status = arena_games_check(d->judging, d->model.model, err);
+  if (status == 0 && (*request->tables[0] || *request->tables[1]))
+    status = arena_games_check(d->judging, d->model.model, err);
   return status;
 }
 
@@ -60,9 +61,12 @@ static int write_games(const struct judged *d, const struct tpo_config *config, 
 {
   const char *judge = config->judge.model && *config->judge.model ? config->judge.model : config->judge.kind;
   int status = 0;
-  if (*r->judgments)
-    status = arena_games_write_judgments(d->judging, d->model.model, judge, r->judgments, err);
-  if (status == 0 && *r->table) status = arena_games_write_table(d->judging, d->model.model, r->table, err);
+  for (int i = 0; i < ARENA_PLACES; i++) {
+    if (status == 0 && *r->judgments[i])
+      status = arena_games_write_judgments(d->judging, d->model.model, judge, r->judgments[i], err);
+    if (status == 0 && *r->tables[i])
+      status = arena_games_write_table(d->judging, d->model.model, r->tables[i], err);
+  }
   if (status == 0) drop_journal(r->journal);
   return status;
 }
@@ -97,8 +101,9 @@ static int add_provenance(const struct judged *d, const struct tpo_config *confi
   int status = eval_provenance_file(provenance, "prompts", r->prompts, err);
   if (status == 0) status = eval_provenance_file(provenance, "answers", r->answers, err);
   if (status == 0) status = eval_provenance_file(provenance, "baseline", r->baseline, err);
-  if (status == 0) status = eval_provenance_judge(provenance, &config->judge, d->judging->texts.prompt, err);
-  return status;
+  const struct judge_texts *texts = &d->judging->texts;
+  return status < 0 ? status
+                    : eval_provenance_judge(provenance, &config->judge, texts->system, texts->prompt, err);
 }
 
 /* Rank 0. */

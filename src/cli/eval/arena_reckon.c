@@ -50,6 +50,17 @@ static int add_files(json_t *provenance, const char *name, const struct arena_ba
   return status;
 }
 
+static void tell_models(const struct arena_battles *battles)
+{
+  for (size_t i = 0; i < battles->n_models; i++) {
+    const struct arena_model *model = &battles->models[i];
+    if (model->null_games + model->unknown_labels > 0)
+      tpo_log(TPO_LOG_WARN,
+              "%.200s: of %zu games %zu have no verdict and %zu an unknown label: they don't count",
+              model->name, model->games, model->null_games, model->unknown_labels);
+  }
+}
+
 static int reckon(const struct cli_session *s, const struct arena_request *request, json_t **result,
                   struct tpo_error *err)
 {
@@ -57,6 +68,7 @@ static int reckon(const struct cli_session *s, const struct arena_request *reque
   enum arena_file kind = request->battles ? ARENA_BATTLES_FILE : ARENA_GAMES_FILE;
   struct arena_battles battles = {0};
   int status = arena_read(&battles, kind, path, request->anchor, err);
+  if (status == 0) tell_models(&battles);
   if (status == 0 && !(*result = arena_result(s, &battles, request, err))) status = err->code;
   if (status == 0)
     status = add_files(json_object_get(*result, "provenance"), request->battles ? "battles" : "games",

@@ -1,12 +1,10 @@
 /* `tpo eval categories`: who wins where. */
 #include "cli/eval/categories.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/same.h"
 #include "config/judge_kinds.h"
-#include "config/keys.h"
 #include "steps/same.h"
 #include "tpo/judge.h"
 
@@ -28,27 +26,19 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-/* Whether somebody said who judges. */
-static bool is_judged(const struct invocation *in)
-{
-  int key = config_find_key("judge.kind", strlen("judge.kind"));
-  return strcmp(config_origin(&in->config, key), "default") != 0;
-}
-
 static int read_request(struct invocation *in, struct categories_request *r, struct tpo_error *err)
 {
-  const char *out = option_value(in, "--assign-out");
   *r = (struct categories_request){.list = option_value(in, "--categories"),
                                    .labels = option_value(in, "--labels"),
-                                   .judged = is_judged(in),
+                                   .judged = eval_is_set(in, "judge.kind"),
                                    .assign = option_value(in, "--assign") != NULL,
                                    .resume = option_value(in, "--resume") != NULL};
   int status = option_require(in, "--a", &r->a, err);
   if (status == 0) status = option_require(in, "--b", &r->b, err);
+  if (status == 0) status = eval_out_path(in, "--assign-out", r->assign_out, err);
+  if (status == 0 && !(r->judged && tpo_judge_needs_model(&in->config.judge)))
+    status = eval_refuse_draw(in, false, err);
   if (status < 0) return status;
-  if (out && (!*out || strcmp(out, "-") == 0 || strlen(out) >= sizeof r->assign_out))
-    return tpo_fail(err, TPO_E_USAGE, "tpo eval categories: --assign-out: expected a file's name");
-  if (out) snprintf(r->assign_out, sizeof r->assign_out, "%s", out);
   if (r->resume && !option_value(in, "--save"))
     return tpo_fail(err, TPO_E_USAGE,
                     "tpo eval categories: --resume goes with --save DIR, where what is finished is kept");
@@ -118,6 +108,7 @@ const struct command cmd_eval_categories = {
     .summary = "two models' responses compared, by category of the prompt",
     .options = options,
     .needs_comm = true,
+    .no_default = "--judge",
     .run = run,
     .notes =
         "A prompt is won where the mean of its samples' scores is higher, or more than half of its comparisons\n"

@@ -193,7 +193,8 @@ static json_t *provenance_of(const struct work *w, struct tpo_error *err)
   int status = out ? 0 : TPO_E_MEMORY;
   for (size_t i = 0; i < sizeof files / sizeof *files && status == 0; i++)
     if (files[i][1]) status = eval_provenance_file(out, files[i][0], files[i][1], err);
-  if (status == 0 && r->judged) status = eval_provenance_judge(out, &w->s->session.config->judge, NULL, err);
+  if (status == 0 && r->judged)
+    status = eval_provenance_judge(out, &w->s->session.config->judge, NULL, NULL, err);
   if (status == 0) return out;
   json_decref(out);
   return NULL;

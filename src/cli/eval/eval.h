@@ -23,25 +23,38 @@ extern const struct command cmd_eval_table;
   }
 /* How a model's responses are drawn. */
 #define OPTIONS_DRAW                                                                                         \
-  {"--thought", 0, "NAME|FILE", "thought", "thought prompt: generic, specific, none or a YAML file"},        \
-      {"--k", 'k', "N", "run.validation_k", "responses a prompt"},                                           \
-      {"--temperature", 0, "T", "run.validation_temperature", "0 takes the likeliest token always"},         \
-      {"--resample", 0, "N", "run.validation_resample", "further draws for an output without a response"},   \
-      {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},                                            \
-      {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens a response at most"},                \
-      {"--slots", 0, "N", "sampling.slots", "sequences generated at once on a rank"},                        \
+  {"--thought", 0, "NAME|FILE", "thought",                                                                   \
+   "with --model: thought prompt, generic, specific, none or a YAML file"},                                  \
+      {"--k", 'k', "N", "run.validation_k", "with --model: responses a prompt"},                             \
+      {"--temperature", 0, "T", "run.validation_temperature",                                                \
+       "with --model: 0 takes the likeliest token always"},                                                  \
+      {"--resample", 0, "N", "run.validation_resample",                                                      \
+       "with --model: further draws for an output without a response"},                                      \
+      {"--top-p", 0, "P", "sampling.top_p", "with --model: nucleus; 1 is off"},                              \
+      {"--max-tokens", 0, "N", "sampling.max_tokens", "with --model: generated tokens a response at most"},  \
+      {"--slots", 0, "N", "sampling.slots", "with --model: sequences generated at once on a rank"},          \
       {"--resume", 0, NULL, NULL, "go on with what an interrupted command left in its .journal folder"},     \
       OPTION_DTYPE
 
+/* Usage errors for options that would be overlooked. names end with NULL; wanted: what they go with, "--model". */
+int eval_refuse(const struct invocation *in, const char *const *names, const char *wanted,
+                struct tpo_error *err);
+/* Those of OPTIONS_DRAW but --resume, where nothing is drawn; --dtype where no model computes at all. */
+int eval_refuse_draw(const struct invocation *in, bool computes, struct tpo_error *err);
+/* Whether an option or the configuration set the key. */
+bool eval_is_set(const struct invocation *in, const char *key);
+/* The file that an option names as a place for results; "" where it isn't given. It is written plain, so that "-"
+ * and a name that ends with .gz are usage errors. */
+int eval_out_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err);
 /* "DIR/NAME" into out, DIR being what --save names; *out is "" where it isn't given. On rank 0 the folder is
  * made. All ranks. */
 int eval_save_path(const struct invocation *in, const char *name, char out[4096], struct tpo_error *err);
-/* What its files in DIR are called: "gsm8k", or of a way of asking "gsm8k-shots-5", so that several stand in one
- * folder. */
+/* What its files in DIR are called: "gsm8k", or of a way of asking or a part of the work "gsm8k-shots-5",
+ * "arena-answers", so that several stand in one folder. */
 enum { EVAL_NAME = 128 };
-void eval_result_name(const char *evaluation, const char *prompting, char out[EVAL_NAME]);
-/* Prints the result (rank 0), a JSON object with "evaluation" and perhaps "prompting", and writes it to DIR/NAME.json
- * where --save is given. Takes result, also on failure; NULL, where memory was short, is an error. */
+void eval_result_name(const char *evaluation, const char *way, char out[EVAL_NAME]);
+/* Prints the result (rank 0), a JSON object with "evaluation" and perhaps "prompting", or "part" where it tells of a
+ * part of the work that has no figure yet, and writes it to DIR/NAME.json where --save is given. Takes result, also on failure; NULL, where memory was short, is an error. */
 int eval_finish(const struct invocation *in, json_t *result, struct tpo_error *err);
 
 #endif

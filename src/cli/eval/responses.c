@@ -33,14 +33,11 @@ static int choose_source(struct invocation *in, const char *const *others, struc
 /* What is said of drawing means nothing where responses are read. */
 static int check_unasked(const struct invocation *in, const struct responses *r, struct tpo_error *err)
 {
-  static const char *const asked[] = {"--model", "--out",         "--resume", "--thought",    "--prompting",
-                                      "--k",     "--temperature", "--top-p",  "--max-tokens", "--resample"};
-  for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-    if (option_value(in, asked[i]))
-      return tpo_fail(err, TPO_E_USAGE,
-                      "tpo %s: %s goes with a model that is asked, and %s gives its responses",
-                      in->command->name, asked[i], r->option);
-  return 0;
+  static const char *const asked[] = {"--model", "--out", "--resume", "--prompting", NULL};
+  char wanted[100];
+  snprintf(wanted, sizeof wanted, "a model that is asked, and %.40s gives its responses", r->option);
+  int status = eval_refuse(in, asked, wanted, err);
+  return status < 0 ? status : eval_refuse_draw(in, false, err);
 }
 
 static int check_asked(struct invocation *in, const struct responses *r, struct tpo_error *err)
@@ -57,23 +54,15 @@ static int check_asked(struct invocation *in, const struct responses *r, struct 
   return status < 0 ? status : check_config(in, TPO_CHECK_SAMPLING, err);
 }
 
-static int take_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
-{
-  const char *path = option_value(in, option);
-  if (!path) return 0;
-  if (strcmp(path, "-") == 0 || (size_t)snprintf(out, 4096, "%s", path) >= 4096)
-    return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s: expected a file's name", in->command->name, option);
-  return 0;
-}
-
 int responses_request(struct invocation *in, const char *const *others, struct responses *r,
                       struct tpo_error *err)
 {
   *r = (struct responses){.resume = option_value(in, "--resume") != NULL};
-  int status = choose_source(in, others, r, err);
+  int status = option_int(in, "--limit", 1, 100000000, 0, &r->limit, err);
+  if (status == 0) status = choose_source(in, others, r, err);
   if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
-  if (status == 0) status = take_path(in, "--out", r->out, err);
-  if (status == 0) status = take_path(in, "--details", r->details, err);
+  if (status == 0) status = eval_out_path(in, "--out", r->out, err);
+  if (status == 0) status = eval_out_path(in, "--details", r->details, err);
   if (status < 0) return status;
   return r->option ? check_unasked(in, r, err) : check_asked(in, r, err);
 }
@@ -166,13 +155,19 @@ int responses_read(const struct responses *r, const char *field, const struct ev
 void responses_tell(const struct responses *r, size_t n_prompts, size_t missing,
                     const struct eval_given *given)
 {
+  char prompts[64];
+  snprintf(prompts, sizeof prompts, "%s%zu prompts", r->limit > 0 ? "first " : "", n_prompts);
   if (missing > 0)
-    tpo_log(TPO_LOG_WARN, "%s has no response to %zu of the %zu prompts of %s: they don't count", r->path,
-            missing, n_prompts, r->prompts);
+    tpo_log(TPO_LOG_WARN, "%s has no response to %zu of the %s of %s: they don't count", r->path, missing,
+            prompts, r->prompts);
   if (given->unknown > 0)
+    tpo_log(TPO_LOG_WARN, "%zu responses are to none of the %s of %s, the first at %s: they don't count",
+            given->unknown, prompts, r->prompts, given->first_unknown ? given->first_unknown : r->path);
+  if (given->text_differs > 0)
     tpo_log(TPO_LOG_WARN,
-            "%zu responses are to prompts that %s doesn't have, the first at %s: they don't count",
-            given->unknown, r->prompts, given->first_unknown ? given->first_unknown : r->path);
+            "%zu responses are to another text than the prompt of their key, the first at %s: they count "
+            "as that prompt's",
+            given->text_differs, given->first_differing ? given->first_differing : r->path);
 }
 
 json_t *number_or_null(double x)

@@ -12,7 +12,6 @@
 #include "eval/alpaca/pairs.h"
 #include "eval/alpaca/verdict.h"
 #include "eval/asking.h"
-#include "judge/texts.h"
 
 enum { TOP_TOKENS = 5 };
 
@@ -53,9 +52,10 @@ struct work {
   size_t by_tokens, by_text, identical, disagree;
 };
 
-const char *alpaca_judge_prompt(const struct tpo_judge_config *config)
+int alpaca_judge_texts(struct judge_texts *texts, const struct tpo_judge_config *config,
+                       struct tpo_error *err)
 {
-  return config->prompt && *config->prompt ? config->prompt : builtin_prompt;
+  return judge_texts_open(texts, config, builtin_system, builtin_prompt, err);
 }
 
 int alpaca_judge_check(const struct tpo_judge_config *config, struct tpo_error *err)
@@ -287,7 +287,7 @@ int alpaca_judge(const struct tpo_session *session, const json_t *baseline, cons
   struct work w = {.session = session, .options = options};
   json_t *counts = NULL;
   *out = (struct alpaca_judged){0};
-  int status = judge_texts_open(&w.texts, &session->config->judge, builtin_system, builtin_prompt, err);
+  int status = alpaca_judge_texts(&w.texts, &session->config->judge, err);
   if (status == 0) status = alpaca_pairs_of(&w.pairs, &w.n_pairs, baseline, outputs, err);
   if (status == 0) tell_left_out(&w, json_array_size(baseline));
   if (status == 0) status = put_questions(&w, err);

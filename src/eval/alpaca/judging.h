@@ -10,6 +10,7 @@
 #define TPO_EVAL_ALPACA_JUDGING_H
 
 #include <jansson.h>
+#include "judge/texts.h"
 #include "tpo/steps.h"
 
 struct alpaca_judging {
@@ -32,8 +33,10 @@ struct alpaca_judged {  /* on rank 0 */
 int alpaca_judge(const struct tpo_session *session, const json_t *baseline, const json_t *outputs,
                  const struct alpaca_judging *options, struct alpaca_judged *out, struct tpo_error *err);
 void alpaca_judged_free(struct alpaca_judged *judged);
-/* The text with placeholders that asks: judge.prompt, or the built-in one. */
-const char *alpaca_judge_prompt(const struct tpo_judge_config *config);
+/* What asks, and how answers are read: the configuration's texts, or the built-in ones. judge_texts_close also after
+ * an error. */
+int alpaca_judge_texts(struct judge_texts *texts, const struct tpo_judge_config *config,
+                       struct tpo_error *err);
 /* Before anything is asked or opened: the judge's settings. */
 int alpaca_judge_check(const struct tpo_judge_config *config, struct tpo_error *err);
 

@@ -44,7 +44,7 @@ int alpaca_text_preference(const struct ask_answer *answer, const struct judge_p
 {
   struct tpo_buf said = {0};
   *out = NAN;
-  int thoughts = judge_answer_said(&said, answer->text, thought, err);
+  int thoughts = judge_answer_said(&said, answer->text, thought, ANSWER_OPEN_IS_THOUGHT, err);
   bool whole = thoughts == ANSWER_THOUGHTS_CLOSED && (!answer->cut_off || said.len == 1);
   if (thoughts >= 0 && said.failed) thoughts = tpo_fail(err, TPO_E_MEMORY, "no memory for an answer");
   if (thoughts >= 0 && whole && said.len > 0) *out = verdict_of(said.data, said.data + said.len);

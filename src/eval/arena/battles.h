@@ -18,7 +18,7 @@ struct arena_battle {
 };
 struct arena_model {
   char *name;
-  size_t games;              /* that were played against the baseline, or read as battles' lines */
+  size_t games;              /* that were played against the baseline; 0: battles alone are known */
   size_t null_games;         /* of these, without a verdict */
   size_t unknown_labels;     /* with one that is none of the five */
   size_t wins, losses, ties; /* battles, against all others */

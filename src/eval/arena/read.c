@@ -183,11 +183,26 @@ static int is_ours(const struct dirent *entry)
   return *entry->d_name != '.' && entry->d_name[stem(entry->d_name)] != '\0';
 }
 
+/* "m.tsv" and "m.tsv.gz" are one model's, and would count twice. stems: stem -> file's name. */
+static int check_stem(json_t *stems, const char *folder, const char *name, struct tpo_error *err)
+{
+  const char *key = strndupa(name, stem(name));
+  const char *before = json_string_value(json_object_get(stems, key));
+  if (before)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s and %s are both of %s; expected one file of each name", folder,
+                    before, name, key);
+  if (json_object_set_new(stems, key, json_string(name)) == 0) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s/%s: not a name in UTF-8", folder, name);
+}
+
 static int read_folder(struct reading *r, enum arena_file kind, const char *folder, struct tpo_error *err)
 {
   struct dirent **names;
   int n = scandir(folder, &names, is_ours, alphasort), status = 0;
   if (n < 0) return tpo_fail(err, TPO_E_USAGE, "%s can't be read: %m", folder);
+  json_t *stems = json_object();
+  for (int i = 0; i < n && status == 0; i++) status = check_stem(stems, folder, names[i]->d_name, err);
+  json_decref(stems);
   for (int i = 0; i < n; i++) {
     char path[4096];
     if (status == 0) status = tpo_path_join(path, sizeof path, folder, names[i]->d_name, err);

@@ -17,7 +17,7 @@ enum arena_file {
   ARENA_GAMES_FILE,
 };
 /* Adds what a file holds, or each file of a folder (*.jsonl, *.json, *.tsv, *.csv, *.gz), in the order of their
- * names. Where records name no model, the file's name without its endings does. baseline: what the model is
+ * names, of which none may come twice (m.tsv, m.tsv.gz). Where records name no model, the file's name without its endings does. baseline: what the model is
  * called that games, and battles of the first form, were played against; NULL: "baseline". */
 int arena_read(struct arena_battles *battles, enum arena_file kind, const char *path, const char *baseline,
                struct tpo_error *err);

@@ -30,17 +30,30 @@ static json_t *number(double x)
   return isfinite(x) ? json_real(x) : json_null();
 }
 
+static int put_games(const struct arena_model *model, json_t *out)
+{
+  json_t *games =
+      json_pack("{s:I, s:I, s:I}", "games", (json_int_t)model->games, "null_games",
+                (json_int_t)model->null_games, "unknown_labels", (json_int_t)model->unknown_labels);
+  int status = games ? json_object_update(out, games) : -1;
+  json_decref(games);
+  return status;
+}
+
 static json_t *describe(const struct arena_model *model, double theta, const struct arena_interval *interval)
 {
   char buffer[160];
   const char *note = note_of(model, theta, buffer);
-  json_t *out = json_pack(
-      "{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "model", model->name, "score",
-      number(arena_win_rate(theta)), "lower", number(arena_win_rate(interval->lower)), "upper",
-      number(arena_win_rate(interval->upper)), "elo", number(arena_elo(theta)), "wins",
-      (json_int_t)model->wins, "losses", (json_int_t)model->losses, "ties", (json_int_t)model->ties,
-      "n_battles", (json_int_t)(model->wins + model->losses + model->ties), "games", (json_int_t)model->games,
-      "null_games", (json_int_t)model->null_games, "unknown_labels", (json_int_t)model->unknown_labels);
+  json_t *out =
+      json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "model", model->name, "score",
+                number(arena_win_rate(theta)), "lower", number(arena_win_rate(interval->lower)), "upper",
+                number(arena_win_rate(interval->upper)), "elo", number(arena_elo(theta)), "wins",
+                (json_int_t)model->wins, "losses", (json_int_t)model->losses, "ties", (json_int_t)model->ties,
+                "n_battles", (json_int_t)(model->wins + model->losses + model->ties));
+  if (out && model->games > 0 && put_games(model, out) < 0) {
+    json_decref(out);
+    return NULL;
+  }
   if (out && note) json_object_set_new(out, "note", json_string(note));
   return out;
 }

@@ -11,7 +11,7 @@ struct arena_rounds {
 };
 /* {"evaluation": "arena", "baseline", "rounds", "n_battles"} and, of a model,
  *   "model", "score", "lower", "upper": percent; null where nothing tells them, and "note" tells why
- *   "elo", "wins", "losses", "ties", "n_battles", "games", "null_games", "unknown_labels"
+ *   "elo", "wins", "losses", "ties", "n_battles", and where games are known "games", "null_games", "unknown_labels"
  * beside these where there is one besides the baseline, else in an array "models", best first. NULL: err. */
 json_t *arena_score(const struct arena_battles *battles, size_t baseline, const struct arena_rounds *rounds,
                     struct tpo_error *err);

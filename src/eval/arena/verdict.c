@@ -10,7 +10,9 @@ int arena_reader_open(struct arena_reader *reader, const struct tpo_judge_config
                                         .verdict_rule = TPO_VERDICT_ONLY,
                                         .thought_pattern = config->thought_pattern};
   *reader = (struct arena_reader){0};
-  return judge_reader_open(&reader->judge, &rule, err);
+  int status = judge_reader_open(&reader->judge, &rule, err);
+  reader->judge.all = true;
+  return status;
 }
 
 void arena_reader_close(struct arena_reader *reader)

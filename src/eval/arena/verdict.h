@@ -20,7 +20,7 @@ enum arena_reading {
   ARENA_WITHOUT,      /* there is none: the judge may be asked to go on */
 };
 /* Of the configuration, which must outlive it, judge.thought_pattern counts: what a judge thinks (src/judge) is
- * no verdict. */
+ * no verdict, but for a thought that never closes, which the benchmark reads like all the rest. */
 int arena_reader_open(struct arena_reader *reader, const struct tpo_judge_config *config,
                       struct tpo_error *err);
 void arena_reader_close(struct arena_reader *reader);

@@ -64,7 +64,8 @@ static int read_answer(const struct category_list *list, const struct ask_answer
   struct tpo_buf said = {0};
   *category = -1;
   tpo_buf_puts(&said, "");
-  int closed = judge_answer_said(&said, answer->text, thoughts, err), status = closed < 0 ? closed : 0;
+  int closed = judge_answer_said(&said, answer->text, thoughts, ANSWER_OPEN_IS_THOUGHT, err);
+  int status = closed < 0 ? closed : 0;
   if (closed == ANSWER_THOUGHTS_CLOSED && !answer->cut_off)
     status = category_read(list, said.data, category, err);
   tpo_buf_free(&said);

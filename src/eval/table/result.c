@@ -109,7 +109,7 @@ int table_take_result(struct eval_table *table, size_t row, const json_t *result
   const char *name = json_string_value(json_object_get(result, "evaluation"));
   const json_t *models = json_object_get(result, "models");
   int known, there;
-  if (!name) return 0;
+  if (!name || json_object_get(result, "part")) return 0; /* of a part there is no figure yet */
   count(result, name, &known, &there);
   if (known == 0 || strcmp(name, "watch") == 0) {
     tpo_log(TPO_LOG_WARN, "%s: passed over: no column shows the evaluation \"%s\"", place, name);
@@ -117,10 +117,6 @@ int table_take_result(struct eval_table *table, size_t row, const json_t *result
   }
   if (json_array_size(models) > (there == 0 ? 0 : 1))
     return put_models(table, row, result, models, name, place, err);
-  if (there == 0 && (json_object_get(result, "answers") || json_object_get(result, "outputs"))) {
-    tpo_log(TPO_LOG_WARN, "%s: passed over: it tells of a model's answers alone, and has no figure", place);
-    return 0;
-  }
   int status = table_put_figures(table, row, result, result, name, place, err);
   return status < 0 ? status : 1;
 }

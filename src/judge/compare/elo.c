@@ -14,6 +14,7 @@ struct problem {
   int n;
   double prior;
   double enough;                           /* a gradient's norm that rounding alone explains */
+  double allowed;                          /* the largest of a solution */
   double *theta, *trial, *gradient, *step; /* [n] */
   double *spare;                           /* [n] the gradient at trial */
   double *curvature;                       /* [n, n] negative Hessian, then its Cholesky factor */
@@ -148,7 +149,7 @@ static int run(struct problem *p, struct elo_fit *fit, struct tpo_error *err)
     fit->gradient_norm = gradient_at(p, p->theta, p->gradient);
     fit->steps++;
   }
-  if (fit->gradient_norm < ELO_MAX_GRADIENT) return 0;
+  if (fit->gradient_norm < p->allowed) return 0;
   return tpo_fail(err, TPO_E_NUMERIC,
                   "the fit of ELO scores did not converge: after %d steps the gradient's norm is %g",
                   fit->steps, fit->gradient_norm);
@@ -172,6 +173,7 @@ int elo_fit(const double *wins, int n, double prior, double *theta, struct elo_f
   double total = 1;
   for (size_t i = 0; i < size * size; i++) total += wins[i];
   p.enough = 1e-15 * total;
+  p.allowed = fmax(ELO_MAX_GRADIENT, ELO_MAX_GRADIENT_SHARE * total);
   memset(theta, 0, size * sizeof *theta);
   int status = run(&p, fit, err);
   free(memory);

@@ -23,8 +23,10 @@ struct elo_fit {
  * or lost all its comparisons; being symmetric it makes the mean of theta 0, since the derivatives by all
  * theta together are -prior sum(theta). prior 0 is maximum likelihood, for wins by which each reaches each
  * other by a chain: else there is no maximum. Its mean is 0 too. theta [n]: the solution. Fails with TPO_E_NUMERIC when the
- * gradient's norm does not get below ELO_MAX_GRADIENT. */
+ * gradient's norm does not get below ELO_MAX_GRADIENT, or, for many games, below that share of all wins (each adds
+ * its rounding). */
 #define ELO_MAX_GRADIENT 1e-9
+#define ELO_MAX_GRADIENT_SHARE 1e-13
 int elo_fit(const double *wins, int n, double prior, double *theta, struct elo_fit *fit,
             struct tpo_error *err);
 
