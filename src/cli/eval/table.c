@@ -43,7 +43,8 @@ static int check_place(const struct invocation *in, const struct eval_table *tab
 {
   for (size_t i = 0; i < table->n_files; i++)
     if (tpo_same_file(table->files[i], out))
-      return tpo_fail(err, TPO_E_USAGE, "tpo %s: --out %s is a file that is read; name another", in->command->name, out);
+      return tpo_fail(err, TPO_E_USAGE, "tpo %s: --out %s is a file that is read; name another",
+                      in->command->name, out);
   return 0;
 }
 

@@ -19,7 +19,7 @@ static const struct {
              {"b", "another model's samples (provenance: the hash of \"b\")"},
              {"n", "another number of instructions (\"n\" and \"missing\")"},
              {"answer_is", "another rule for what a response's answer is"},
-             {"instructions", "other instructions, or other settings of the watch"},
+             {"instructions", "other instructions"},
              {"both_positions", "one order of the two outputs here, both there"}};
 
 /* The first row of the column that says what it was made with, and the first that says something else. */

@@ -40,7 +40,8 @@ static void put_count(const json_t *result, json_t *found)
 static json_t *made_with(const json_t *result, const json_t *figures)
 {
   static const char *const files[] = {"prompts", "baseline", "difficulty", "gamed", "b"};
-  static const char *const fields[] = {"baseline", "annotator", "judge", "both_positions", "answer_is", "instructions"};
+  static const char *const fields[] = {"baseline",       "annotator", "judge",
+                                       "both_positions", "answer_is", "instructions"};
   json_t *provenance = json_object_get(result, "provenance"), *found = json_object(), *file;
   size_t i;
   json_array_foreach(json_object_get(provenance, "files"), i, file)
@@ -81,7 +82,8 @@ static int put_figure(struct eval_table *table, size_t row, const json_t *result
   if (status == 0) status = number_of(figures, figure->error, false, &value.error, place, err);
   if (status == 0) status = number_of(figures, figure->lower, false, &value.lower, place, err);
   if (status == 0) status = number_of(figures, figure->upper, false, &value.upper, place, err);
-  if (status == 0) status = table_put(table, row, &value, detail.data, made_with(result, figures), place, err);
+  if (status == 0)
+    status = table_put(table, row, &value, detail.data, made_with(result, figures), place, err);
   tpo_buf_free(&detail);
   return status;
 }
