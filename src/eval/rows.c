@@ -303,3 +303,12 @@ int eval_row_text(const struct eval_row *row, const char *name, const char **out
     return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" holds a NUL character", row->place, name);
   return 0;
 }
+
+const char *eval_shown(double x, char out[EVAL_SHOWN])
+{
+  for (int digits = 6; digits <= 17; digits++) {
+    snprintf(out, EVAL_SHOWN, "%.*g", digits, x);
+    if (isnan(x) || strtod(out, NULL) == x) break;
+  }
+  return out;
+}

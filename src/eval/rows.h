@@ -38,6 +38,9 @@ int eval_rows_read(const char *path, eval_take_row *take, void *arg, struct tpo_
 int eval_row_number(const struct eval_row *row, const char *name, double *out, struct tpo_error *err);
 int eval_row_text(const struct eval_row *row, const char *name, const char **out, struct tpo_error *err);
 bool eval_row_has(const struct eval_row *row, const char *name);
+/* x with as many digits as tell it from others, 6 at least, for messages. */
+enum { EVAL_SHOWN = 32 };
+const char *eval_shown(double x, char out[EVAL_SHOWN]);
 /* The first of the names that the row has, NULL: none. */
 const char *eval_row_which(const struct eval_row *row, const char *const *names, size_t n);
 

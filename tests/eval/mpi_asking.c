@@ -119,6 +119,16 @@ static void what_stays_without_an_answer_is_asked_again_later(void)
   CHECK(!is_first() || journal_remove(folder, &err) == 0);
 }
 
+/* It would stand in the way of whoever begins anew. */
+static void a_journal_without_any_answer_does_not_stay(void)
+{
+  make_questions(N, "fail", 0);
+  CHECK(ask(N, folder, NULL) == 0);
+  for (int i = 0; i < N && is_first(); i++) CHECK(!answers[i].ok);
+  CHECK(!is_first() || !journal_exists(folder));
+  forget(N, NULL);
+}
+
 /* Whatever it says so with. */
 static void a_server_that_refuses_the_likeliest_tokens_is_asked_without(void)
 {
@@ -227,6 +237,7 @@ int main(void)
   rank_0_has_the_answers_in_the_questions_order();
   what_is_answered_is_not_asked_again();
   what_stays_without_an_answer_is_asked_again_later();
+  a_journal_without_any_answer_does_not_stay();
   a_server_that_refuses_the_likeliest_tokens_is_asked_without();
   answers_without_the_likeliest_tokens_are_kept_as_such();
   a_judge_that_answers_nothing_is_asked_no_more();
