@@ -1,6 +1,7 @@
 /* Where an evaluation's numbers come from. */
 #include "eval/provenance.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -42,25 +43,59 @@ int eval_provenance_file(json_t *provenance, const char *name, const char *path,
              : short_of_memory(err);
 }
 
+/* What of a layout bears on responses. */
+static int hash_thought(const struct tpo_thought_config *thought, char hex[33], struct tpo_error *err)
+{
+  const char *const texts[] = {thought->prompt, thought->system, thought->thought_marker,
+                               thought->response_marker, thought->prefill};
+  struct tpo_hash hash;
+  char rest[100];
+  int status = tpo_hash_begin(&hash, err);
+  if (status < 0) return status;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    tpo_hash_add(&hash, texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) + 1 : 1);
+  snprintf(rest, sizeof rest, "%d %d %d %d", (int)thought->parse, thought->thought_tokens,
+           thought->response_tokens, (int)thought->force);
+  tpo_hash_add(&hash, rest, strlen(rest));
+  tpo_hash_end(&hash, hex);
+  return 0;
+}
+
+static json_t *sampling_of(const struct tpo_config *config)
+{
+  const struct tpo_sampling_config *s = &config->sampling;
+  json_t *stop = json_array();
+  for (int i = 0; i < s->n_stop; i++) json_array_append_new(stop, json_string(s->stop[i]));
+  return json_pack("{s:i, s:f, s:f, s:f, s:i, s:f, s:f, s:i, s:o, s:i}", "k", config->run.validation_k,
+                   "temperature", config->run.validation_temperature, "retry_temperature", s->temperature,
+                   "top_p", s->top_p, "top_k", s->top_k, "min_p", s->min_p, "repetition_penalty",
+                   s->repetition_penalty, "max_tokens", s->max_tokens, "stop", stop, "resample",
+                   config->run.validation_resample);
+}
+
+int eval_provenance_draw(json_t *provenance, const struct tpo_config *config, struct tpo_error *err)
+{
+  char hex[33];
+  const char *thought = config->thought.name ? config->thought.name : "";
+  int status = hash_thought(&config->thought, hex, err);
+  if (status < 0) return status;
+  if (json_object_set_new(provenance, "thought", json_string(thought)) < 0 ||
+      json_object_set_new(provenance, "thought_hash", json_string(hex)) < 0 ||
+      json_object_set_new(provenance, "sampling", sampling_of(config)) < 0)
+    return short_of_memory(err);
+  return 0;
+}
+
 int eval_provenance_policy(json_t *provenance, const struct tpo_session *session,
                            const struct tpo_policy *policy, struct tpo_error *err)
 {
   const struct tpo_config *config = session->config;
-  const struct tpo_sampling_config *s = &config->sampling;
   const char *hash = tpo_model_hash(policy->model);
   if (!hash) return short_of_memory(err);
   json_t *model = json_pack("{s:s, s:s, s:s}", "path", policy->path, "hash", hash, "dtype",
                             config->model.dtype == TPO_DTYPE_FP32 ? "fp32" : "bf16");
-  json_t *sampling = json_pack("{s:i, s:f, s:f, s:i, s:f, s:f, s:i, s:i}", "k", config->run.validation_k,
-                               "temperature", config->run.validation_temperature, "top_p", s->top_p, "top_k",
-                               s->top_k, "min_p", s->min_p, "repetition_penalty", s->repetition_penalty,
-                               "max_tokens", s->max_tokens, "resample", config->run.validation_resample);
-  const char *thought = config->thought.name ? config->thought.name : "";
-  if (json_object_set_new(provenance, "model", model) < 0 ||
-      json_object_set_new(provenance, "thought", json_string(thought)) < 0 ||
-      json_object_set_new(provenance, "sampling", sampling) < 0)
-    return short_of_memory(err);
-  return 0;
+  if (json_object_set_new(provenance, "model", model) < 0) return short_of_memory(err);
+  return eval_provenance_draw(provenance, config, err);
 }
 
 static int hash_text(const char *text, char hex[33], struct tpo_error *err)

@@ -15,7 +15,9 @@
 json_t *eval_provenance(const struct tpo_session *session, struct tpo_error *err);
 /* Adds {"name", "path", "size", "hash"} to its files; "-", standard input, has no hash. */
 int eval_provenance_file(json_t *provenance, const char *name, const char *path, struct tpo_error *err);
-/* Sets "model": {"path", "hash"}, "thought" and "sampling". */
+/* Sets "thought", "thought_hash" of what its layout says, and "sampling", as eval_draw_of takes them from config. */
+int eval_provenance_draw(json_t *provenance, const struct tpo_config *config, struct tpo_error *err);
+/* The same, and "model": {"path", "hash", "dtype"}. */
 int eval_provenance_policy(json_t *provenance, const struct tpo_session *session,
                            const struct tpo_policy *policy, struct tpo_error *err);
 /* Sets "judge": its kind (an address without its query), the server's model or the local ones' hashes, what answers

@@ -30,7 +30,7 @@ static void set_place(struct reader *r, size_t line)
 /* Takes fields. */
 static int hand_on(struct reader *r, json_t *fields, struct tpo_error *err)
 {
-  struct eval_row row = {fields, r->place, r->number++};
+  struct eval_row row = {fields, r->place, r->number++, r->header != NULL};
   int status = json_is_object(fields) ? r->take(r->arg, &row, err)
                                       : tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", r->place);
   json_decref(fields);
@@ -311,4 +311,13 @@ const char *eval_shown(double x, char out[EVAL_SHOWN])
     if (isnan(x) || strtod(out, NULL) == x) break;
   }
   return out;
+}
+
+int eval_row_text_there(const struct eval_row *row, const char *name, const char **out, struct tpo_error *err)
+{
+  int status = eval_row_text(row, name, out, err);
+  if (status < 0 || *out) return status;
+  *out = "";
+  return row->cells ? 0
+                    : tpo_fail(err, TPO_E_INPUT, "%s: \"%s\": expected a text, not null", row->place, name);
 }

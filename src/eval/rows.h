@@ -18,6 +18,7 @@ struct eval_row {
   const json_t *fields; /* an object; cells of columns are strings, and empty ones null */
   const char *place;    /* FILE:LINE, or FILE, record N, for messages */
   size_t number;        /* from 0 */
+  bool cells;           /* of columns, not of JSON */
 };
 /* 0 to go on; a negative status ends the reading. What row points at is borrowed until it returns. */
 typedef int eval_take_row(void *arg, const struct eval_row *row, struct tpo_error *err);
@@ -37,6 +38,9 @@ int eval_rows_read(const char *path, eval_take_row *take, void *arg, struct tpo_
  * empty cell are NULL. Texts with a NUL character are refused. */
 int eval_row_number(const struct eval_row *row, const char *name, double *out, struct tpo_error *err);
 int eval_row_text(const struct eval_row *row, const char *name, const char **out, struct tpo_error *err);
+/* The same of a text that must be there and may be empty: an empty cell is "", and null an error. */
+int eval_row_text_there(const struct eval_row *row, const char *name, const char **out,
+                        struct tpo_error *err);
 bool eval_row_has(const struct eval_row *row, const char *name);
 /* x with as many digits as tell it from others, 6 at least, for messages. */
 enum { EVAL_SHOWN = 32 };

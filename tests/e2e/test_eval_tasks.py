@@ -56,7 +56,9 @@ def test_ifeval_matches_what_it_says(tpo, tmp_path):
     assert details[1]["follow_instruction_list"] == [False, True] and details[1]["follow_all_instructions"] is False
     assert details[1]["follow_all_instructions_loose"] is True
     assert json.loads((tmp_path / "save" / "ifeval.json").read_text()) == told
-    some = json.loads(tpo.ok("eval", "ifeval", "--prompts", prompts, "--responses", responses, "--limit", 1))
+    limited = tpo("eval", "ifeval", "--prompts", prompts, "--responses", responses, "--limit", 1)
+    some = json.loads(limited.stdout)
+    assert b"2 responses are to none of the first 1 prompts of" in limited.stderr
     assert (some["n_prompts"], some["unknown"], some["prompt_strict"]) == (1, 2, 1)
     # The same by ranks.
     assert tpo.ok("eval", "ifeval", "--prompts", prompts, "--responses", responses, ranks=2, env=EPOCH) == \
@@ -101,6 +103,27 @@ def test_gsm8k_reproduces_the_published_labels(tpo, tmp_path):
     one = write(tmp_path / "one.jsonl", [{"index": r["index"], "solution": r["solution"]} for r in labels if r["model"] == "175b_verification"])
     told = json.loads(tpo.ok("eval", "gsm8k", "--prompts", folder / "test.jsonl.gz", "--solutions", one))
     assert told["n"] == 660 and told["accuracy"] == pytest.approx(373 / 660) and "labels" not in told
+
+
+def test_responses_to_other_questions_are_told_or_refused(tpo, tmp_path):
+    prompts = write(tmp_path / "p.jsonl", GSM8K)
+    rows = [{"index": i, "question": row["question"] + " ", "response": "2"} for i, row in enumerate(GSM8K)]
+    rows[3]["question"] = "How many is 4 and 4?"
+    result = tpo("eval", "gsm8k", "--prompts", prompts, "--responses", write(tmp_path / "r.jsonl", rows))
+    told = json.loads(result.stdout)
+    assert (told["n"], told["text_differs"], told["unknown"]) == (4, 1, 0)
+    assert b"1 responses are to another text" in result.stderr and b"r.jsonl:4" in result.stderr
+    for row in rows:
+        row["question"] = "Another: " + str(row["index"])
+    text = tpo.fails("eval", "gsm8k", "--prompts", prompts, "--responses", write(tmp_path / "r.jsonl", rows), code=1)
+    assert "4 of its 4 responses are to another text" in text
+
+
+def test_prompts_beyond_the_limit_need_no_room(tpo, ender, tmp_path):
+    prompts = write(tmp_path / "p.jsonl", [IFEVAL[0], dict(IFEVAL[1], prompt="Quote. " * 20000)])
+    ask = ["eval", "ifeval", "--model", ender, "--prompts", prompts, "--thought", "none", "--max-tokens", 4]
+    assert "p.jsonl:2" in tpo.fails(*ask, code=1)
+    assert json.loads(tpo.ok(*ask, "--limit", 1))["n_prompts"] == 1
 
 
 def test_gsm8k_reads_numbers_as_it_says(tpo, tmp_path):

@@ -1,4 +1,5 @@
 /* GSM8K's rows, its ways of asking, its labels, and files of responses. */
+#include <ctype.h>
 #include <math.h>
 
 #include <jansson.h>
@@ -99,6 +100,10 @@ static void each_way_asks_in_its_own_words(void **state)
     assert_string_equal(asked.items[1].id, "1");
     assert_true(strncmp(asked.items[0].instruction, "How many are 2 and 3?", 21) == 0);
     assert_true((strlen(asked.items[0].instruction) > 21) == (way != EVAL_GSM8K_SHOTS));
+    /* Nothing stands for the number, that a model may copy. */
+    for (const char *c = asked.items[0].instruction + 21; *c; c++)
+      assert_false(isdigit((unsigned char)*c) ||
+                   (isupper((unsigned char)*c) && !islower((unsigned char)c[1])));
     assert_contains(asked.items[1].meta, "\"reference\":2000");
     assert_true((asked.items[0].messages != NULL) == (way == EVAL_GSM8K_SHOTS));
     if (asked.items[0].messages)

@@ -17,7 +17,25 @@ static const struct {
      "7 points",
      EVAL_GSM8K_LAST, -7},
     {"That is 20-5", EVAL_GSM8K_LAST, 5},
+    {"That is 20\xe2\x88\x92"
+     "5",
+     EVAL_GSM8K_LAST, 5},
+    {"(3+2)\xe2\x88\x92"
+     "4",
+     EVAL_GSM8K_LAST, 4},
+    {"x=\xe2\x88\x92"
+     "5",
+     EVAL_GSM8K_LAST, -5},
     {"x=-5", EVAL_GSM8K_LAST, -5},
+    {"so _18_ eggs", EVAL_GSM8K_LAST, 18},
+    {"so __$18__", EVAL_GSM8K_LAST, 18},
+    {"\xe2\x80\x9c_18_\xe2\x80\x9d", EVAL_GSM8K_LAST, 18},
+    {"18_", EVAL_GSM8K_LAST, 18},
+    {"x_1 and \xc3\xa9_2", EVAL_GSM8K_NOWHERE, 0},
+    {"She gets 18 on the 5th day, the 1st, 2ND and 3rd", EVAL_GSM8K_LAST, 18},
+    {"the 5th", EVAL_GSM8K_NOWHERE, 0},
+    {"18thousand", EVAL_GSM8K_LAST, 18},
+    {"18t", EVAL_GSM8K_LAST, 18},
     {"It rose by 15%.", EVAL_GSM8K_LAST, 15},
     {"A third, so 3/4 of it", EVAL_GSM8K_LAST, 4}, /* as stated: two numbers */
     {"from b2b", EVAL_GSM8K_NOWHERE, 0},
@@ -31,6 +49,14 @@ static const struct {
     {"the ANSWER is: **$18** for 2", EVAL_GSM8K_SENTENCE, 18},
     {"The answer is 3. No: the final answer is 4, not 5.", EVAL_GSM8K_SENTENCE, 4},
     {"The answer is\n\n42\n", EVAL_GSM8K_SENTENCE, 42},
+    {"The answer is 3 * 6 = 18.", EVAL_GSM8K_SENTENCE, 18},
+    {"The answer is 2 = 1 + 1 = $2.50 for 3 of them. Then 4 = 4", EVAL_GSM8K_SENTENCE, 2.5},
+    {"The answer is **3 * 6 = 18**\nCheck: 18 / 6 = 3", EVAL_GSM8K_SENTENCE, 18},
+    {"The answer is 18! As 3 = 3", EVAL_GSM8K_SENTENCE, 18},
+    {"The answer is 18 = x.", EVAL_GSM8K_SENTENCE, 18},
+    {"The answer is:\n3 * 6 = 18\n9 = 9", EVAL_GSM8K_SENTENCE, 18},
+    {"3 = 3. The answer is 18", EVAL_GSM8K_SENTENCE, 18},
+    {"The answer is on the 3rd line: 18", EVAL_GSM8K_SENTENCE, 18},
     {"I got 7. The answer is that I don't know.", EVAL_GSM8K_LAST, 7},
     {"The answer is 3, so \\boxed{4} of 9", EVAL_GSM8K_BOXED, 4},
     {"\\boxed{3} and then \\boxed{x = 1{,}000 \\text{ eggs}}", EVAL_GSM8K_BOXED, 1000},
@@ -78,8 +104,8 @@ static void a_solution_gives_what_stands_behind_its_last_mark(void **state)
 static void a_hostile_text_takes_no_longer_than_its_length(void **state)
 {
   (void)state;
-  static const char *const pieces[] = {"\\boxed{", "{", "the answer is ", "-", "1",
-                                       "A:",       "$", "\\boxed{1}",     "3-"};
+  static const char *const pieces[] = {
+      "\\boxed{", "{", "the answer is ", "-", "1", "A:", "$", "\\boxed{1}", "3-", "_", "=", "3rd ", "."};
   for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
     size_t len = strlen(pieces[i]), n = 300000 / len;
     char *text = malloc(n * len + 1);

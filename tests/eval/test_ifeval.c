@@ -102,6 +102,8 @@ static void responses_are_matched_by_key_and_by_text(void **state)
   assert_int_equal(given.n, 5);
   assert_int_equal(given.unknown, 1);
   assert_contains(given.first_unknown, ":6");
+  assert_int_equal(given.text_differs, 1);
+  assert_contains(given.first_differing, ":4");
   static const char *const texts[] = {"", "a1", "b", "c", "d"};
   for (size_t i = 0; i < 5; i++) assert_string_equal(given.rows[i].response, texts[i]);
   assert_false(given.rows[0].format_ok);
@@ -124,6 +126,52 @@ static void responses_are_matched_by_key_and_by_text(void **state)
   tpo_samples_free(&samples);
 }
 
+/* Keys are numbers from 0 in many a data set: what another's rows are responses to, their text tells. */
+static void texts_of_other_prompts_are_refused_where_they_are_most(void **state)
+{
+  static const struct eval_prompt three[] = {{"0", "one"}, {"1", "two\n"}, {"2", "three"}};
+  static const struct {
+    const char *rows;
+    size_t differ; /* of the three; 2: refused */
+  } cases[] = {
+      {"{\"key\":0,\"prompt\":\"one \\n\",\"response\":\"a\"}\n{\"key\":1,\"prompt\":\"two\",\"response\":\"b\"}\n"
+       "{\"prompt\":\"three\\r\\n\",\"response\":\"c\"}\n",
+       0},
+      {"{\"key\":0,\"prompt\":\"one?\\n\\nSay so.\",\"response\":\"a\"}\n{\"key\":1,\"prompt\":\"Say two.\","
+       "\"response\":\"b\"}\n{\"key\":2,\"response\":\"c\"}\n",
+       0},
+      {"index\tquestion\tresponse\n0\tone\ta\n1\ttwo\tb\n2\tother\tc\n", 1},
+      {"index,question,response\n0,one,a\n1,x,b\n2,y,c\n", 2},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct eval_given given = {0};
+    struct tpo_error err = {0};
+    const char *path = file_of(state, "responses", cases[i].rows);
+    int status = eval_given_read(&given, path, three, 3, "response", &err);
+    assert_int_equal(status, cases[i].differ == 2 ? TPO_E_INPUT : 0);
+    assert_int_equal(given.n, 3);
+    assert_int_equal(given.text_differs, cases[i].differ);
+    if (status < 0) assert_contains(err.message, "2 of its 3 responses are to another text");
+    if (status < 0) assert_contains(err.message, ":3");
+    eval_given_free(&given);
+  }
+}
+
+static void an_empty_cell_is_an_empty_response(void **state)
+{
+  static const char *const files[] = {"key,response\n1,\n2,b\n", "key\tresponse\n1\t\n2\tb\n",
+                                      "key,response\n1,\"\"\n2,b\n"};
+  for (size_t i = 0; i < 3; i++) {
+    struct eval_given given = {0};
+    struct tpo_error err = {0};
+    if (eval_given_read(&given, file_of(state, "responses", files[i]), refs, 4, "response", &err) < 0)
+      fail_msg("%s", err.message);
+    assert_int_equal(given.n, 2);
+    assert_string_equal(given.rows[0].response, "");
+    eval_given_free(&given);
+  }
+}
+
 static void bad_responses_are_refused_by_line(void **state)
 {
   static const struct {
@@ -135,7 +183,7 @@ static void bad_responses_are_refused_by_line(void **state)
       {"{\"prompt\":\"same\",\"response\":\"b\"}", "two prompts have this text"},
       {"{\"response\":\"b\"}", "expected the prompt's text"},
       {"{\"prompt\":\"two\"}", "\"response\" is missing"},
-      {"{\"prompt\":\"two\",\"response\":null}", "expected a text"},
+      {"{\"prompt\":\"two\",\"response\":null}", "expected a text, not null"},
       {"{\"prompt\":\"two\",\"response\":5}", "expected a text"},
       {"{\"prompt\":\"two\",\"response\":\"a\\u0000b\"}", "NUL"},
       {"{\"prompt\":\"two\",\"response\":\"b\",\"k\":1.5}", "\"k\""},
@@ -217,6 +265,8 @@ int main(void)
       TEST(samples_of_a_prompt_are_averaged_and_prompts_count_alike),
       TEST(prompts_without_checks_are_refused_by_name),
       TEST(responses_are_matched_by_key_and_by_text),
+      TEST(texts_of_other_prompts_are_refused_where_they_are_most),
+      TEST(an_empty_cell_is_an_empty_response),
       TEST(bad_responses_are_refused_by_line),
       TEST(published_accuracies_are_met),
   };

@@ -51,6 +51,54 @@ static void other_prompts_have_other_hashes(void **state)
   free(given);
 }
 
+static char *draw_of(const struct tpo_config *config)
+{
+  struct tpo_error err = {0};
+  json_t *out = json_object();
+  if (eval_provenance_draw(out, config, &err) < 0) fail_msg("%s", err.message);
+  char *text = tpo_json_dump(out);
+  json_decref(out);
+  return text;
+}
+
+/* Whatever of the configuration changes responses changes what is told of it; a file may keep its name. */
+static void what_responses_are_drawn_with_is_told(void **state)
+{
+  (void)state;
+  char *stop[] = {(char *)"\n\n"};
+  struct tpo_config config = {.thought = {.name = (char *)"mine.yaml", .prompt = (char *)"{instruction}"}};
+  struct tpo_config others[16];
+  int n = 0;
+  for (size_t i = 0; i < 16; i++) others[i] = config;
+  others[n++].thought.name = (char *)"other.yaml";
+  others[n++].thought.prompt = (char *)"Think. {instruction}";
+  others[n++].thought.system = (char *)"s";
+  others[n++].thought.thought_marker = (char *)"s";
+  others[n++].thought.response_marker = (char *)"s";
+  others[n++].thought.prefill = (char *)"s";
+  others[n++].thought.parse = TPO_PARSE_SEARCH;
+  others[n++].thought.thought_tokens = 1;
+  others[n++].thought.response_tokens = 1;
+  others[n++].thought.force = true;
+  others[n++].run.validation_temperature = 0.5;
+  others[n++].sampling.temperature = 0.5;
+  others[n++].sampling.min_p = 0.5;
+  others[n].sampling.stop = stop;
+  others[n++].sampling.n_stop = 1;
+  others[n++].run.validation_resample = 1;
+  char *base = draw_of(&config), *seen[16];
+  for (int i = 0; i < n; i++) {
+    seen[i] = draw_of(&others[i]);
+    assert_string_not_equal(base, seen[i]);
+    for (int j = 0; j < i; j++) assert_string_not_equal(seen[j], seen[i]);
+  }
+  char *again = draw_of(&config);
+  assert_string_equal(base, again);
+  for (int i = 0; i < n; i++) free(seen[i]);
+  free(base);
+  free(again);
+}
+
 static void a_local_model_is_told_by_its_files(void **state)
 {
   struct tpo_error err = {0};
@@ -99,6 +147,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_servers_model_and_request_are_told_and_no_query),
       cmocka_unit_test(other_prompts_have_other_hashes),
+      cmocka_unit_test(what_responses_are_drawn_with_is_told),
       cmocka_unit_test_setup_teardown(a_pipe_is_told_without_its_hash, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(a_local_model_is_told_by_its_files, make_folder, remove_folder),
   };

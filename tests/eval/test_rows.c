@@ -228,7 +228,7 @@ static void who_takes_rows_may_end_the_reading(void **state)
 static double number(const char *json, struct tpo_error *err)
 {
   json_t *fields = tpo_json_parse(json, strlen(json), "test", NULL);
-  struct eval_row row = {fields, "f.tsv:3", 1};
+  struct eval_row row = {.fields = fields, .place = "f.tsv:3", .number = 1};
   double out = 7;
   *err = (struct tpo_error){0};
   int status = eval_row_number(&row, "x", &out, err);
@@ -283,7 +283,7 @@ static void texts_are_told_from_null_and_from_what_is_no_text(void **state)
   (void)state;
   static const char json[] = "{\"empty\":\"\",\"null\":null,\"one\":1,\"nul\":\"a\\u0000b\"}";
   json_t *fields = tpo_json_parse(json, sizeof json - 1, "test", NULL);
-  struct eval_row row = {fields, "f:1", 0};
+  struct eval_row row = {.fields = fields, .place = "f:1"};
   struct tpo_error err = {0};
   const char *text = "unset";
   assert_int_equal(eval_row_text(&row, "empty", &text, &err), 0);
@@ -296,6 +296,13 @@ static void texts_are_told_from_null_and_from_what_is_no_text(void **state)
   assert_contains(err.message, "NUL character");
   assert_int_equal(eval_row_text(&row, "absent", &text, &err), TPO_E_INPUT);
   assert_contains(err.message, "\"absent\" is missing");
+  assert_int_equal(eval_row_text_there(&row, "empty", &text, &err), 0);
+  assert_string_equal(text, "");
+  assert_int_equal(eval_row_text_there(&row, "null", &text, &err), TPO_E_INPUT);
+  assert_string_equal(err.message, "f:1: \"null\": expected a text, not null");
+  row.cells = true;
+  assert_int_equal(eval_row_text_there(&row, "null", &text, &err), 0);
+  assert_string_equal(text, "");
   assert_true(eval_row_has(&row, "null"));
   assert_false(eval_row_has(&row, "absent"));
   assert_string_equal(eval_row_which(&row, (const char *const[]){"absent", "one", "null"}, 3), "one");

@@ -42,7 +42,6 @@ struct gsm8k {
   struct responses request;
   const char *way;
   struct eval_gsm8k_prompting prompting;
-  int64_t limit;
   struct eval_gsm8k_set set;
   struct eval_prompt *list; /* [set.n] */
   struct tpo_instructions instructions;
@@ -83,8 +82,7 @@ static int read_request(struct invocation *in, struct gsm8k *e, struct tpo_error
   e->way = way ? way : "direct";
   int status = eval_gsm8k_prompting_parse(&e->prompting, e->way, err);
   if (status < 0) return tpo_fail_prefix(err, "tpo %s: --prompting", in->command->name);
-  status = option_int(in, "--limit", 1, 100000000, 0, &e->limit, err);
-  if (status == 0) status = choose_thought(in, e, err);
+  status = choose_thought(in, e, err);
   return status < 0 ? status : responses_request(in, others, &e->request, err);
 }
 
@@ -102,7 +100,7 @@ static int check_room(const struct gsm8k *e, const struct tpo_config *config, st
 /* This rank alone. */
 static int read_questions(struct gsm8k *e, const struct tpo_config *config, struct tpo_error *err)
 {
-  int status = eval_gsm8k_read(&e->set, e->request.prompts, (size_t)e->limit, err);
+  int status = eval_gsm8k_read(&e->set, e->request.prompts, (size_t)e->request.limit, err);
   if (status == 0 && !(e->list = tpo_calloc(e->set.n, sizeof *e->list, err))) status = TPO_E_MEMORY;
   for (size_t i = 0; i < e->set.n && status == 0; i++)
     e->list[i] = (struct eval_prompt){e->set.rows[i].id, e->set.rows[i].question};
@@ -227,13 +225,13 @@ static struct eval_gsm8k total_of(const struct gsm8k *e)
 
 static json_t *result_of(const struct gsm8k *e, const struct eval_gsm8k *total)
 {
-  json_t *result =
-      json_pack("{s:s, s:f, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "evaluation", "gsm8k", "accuracy",
-                total->accuracy, "n", (json_int_t)total->n, "standard_error",
-                number_or_null(total->standard_error), "correct", (json_int_t)total->n_correct, "n_responses",
-                (json_int_t)total->n_responses, "no_answer", (json_int_t)total->no_answer, "unparsed",
-                (json_int_t)total->unparsed, "missing", (json_int_t)total->missing, "unknown",
-                (json_int_t)e->given.unknown, "resampled", (json_int_t)e->drawn.counts.resampled);
+  json_t *result = json_pack(
+      "{s:s, s:f, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "evaluation", "gsm8k", "accuracy",
+      total->accuracy, "n", (json_int_t)total->n, "standard_error", number_or_null(total->standard_error),
+      "correct", (json_int_t)total->n_correct, "n_responses", (json_int_t)total->n_responses, "no_answer",
+      (json_int_t)total->no_answer, "unparsed", (json_int_t)total->unparsed, "missing",
+      (json_int_t)total->missing, "unknown", (json_int_t)e->given.unknown, "text_differs",
+      (json_int_t)e->given.text_differs, "resampled", (json_int_t)e->drawn.counts.resampled);
   json_t *agreement = agreement_of(e);
   if (isnan(total->standard_error))
     json_object_set_new(result, "standard_error_why",
@@ -327,8 +325,9 @@ const struct command cmd_eval_gsm8k = {
         "answer-only for the number alone, shots:N for a reply after N worked examples (1 to 8, this program's own).\n"
         "Only thought uses a layout; answer-only does where --thought is given too.\n"
         "The answer of a response, never of a thought, is the last number in the last \\boxed{} that closes, else the\n"
-        "first behind the last \"The answer is\" (or \"The final answer is\"), else the last number of the text. Thousands\n"
-        "separators, $ and % are passed over, 18.00 is 18, a fraction is two numbers. Questions without a response\n"
-        "don't count (missing), nor do responses to others (unknown); both are warned of.",
+        "first behind the last \"The answer is\" (or \"The final answer is\"; where that sentence has an \"=\", the first\n"
+        "behind its last), else the last number of the text. Thousands separators, $, % and _ are passed over, 18.00\n"
+        "is 18, a fraction is two numbers, an ordinal (3rd) none. Questions without a response don't count (missing),\n"
+        "nor do responses to others (unknown); both are warned of.",
     .run = run,
 };

@@ -28,7 +28,6 @@ static const struct option options[] = {
 
 struct ifeval {
   struct responses request;
-  int64_t limit; /* 0: none */
   struct tpo_instructions prompts;
   struct eval_prompt *list; /* [prompts.n] */
   struct eval_given given;  /* where responses are read */
@@ -36,17 +35,29 @@ struct ifeval {
   json_t *provenance;
 };
 
+/* The first prompts alone need room: the others are not asked. */
+struct first {
+  struct prompt_room *room; /* NULL: none is asked */
+  int64_t limit, seen;      /* limit 0: all */
+};
+
+static int check_first(void *arg, const struct tpo_instruction *item, struct tpo_error *err)
+{
+  struct first *first = arg;
+  bool beyond = first->limit > 0 && first->seen++ >= first->limit;
+  return beyond || !first->room ? 0 : prompt_room_check(first->room, item, err);
+}
+
 /* This rank alone. */
 static int read_prompts(struct ifeval *e, const struct tpo_config *config, struct tpo_error *err)
 {
-  struct prompt_room *room = NULL;
+  struct first first = {.limit = e->request.limit};
   bool asks = !e->request.option;
-  int status = asks ? prompt_room_open(&room, config, config->model.path, err) : 0;
+  int status = asks ? prompt_room_open(&first.room, config, config->model.path, err) : 0;
   if (status == 0)
-    status = tpo_instructions_read_checked(&e->prompts, e->request.prompts, 0,
-                                           asks ? prompt_room_check : NULL, room, err);
-  prompt_room_close(room);
-  if (e->limit > 0 && (size_t)e->limit < e->prompts.n) e->prompts.n = (size_t)e->limit;
+    status = tpo_instructions_read_checked(&e->prompts, e->request.prompts, 0, check_first, &first, err);
+  prompt_room_close(first.room);
+  if (first.limit > 0 && (size_t)first.limit < e->prompts.n) e->prompts.n = (size_t)first.limit;
   if (status == 0 && (status = eval_ifeval_check(&e->prompts, err)) < 0)
     return tpo_fail_prefix(err, "%s", e->request.prompts);
   if (status == 0 && !(e->list = tpo_calloc(e->prompts.n, sizeof *e->list, err))) status = TPO_E_MEMORY;
@@ -152,17 +163,18 @@ static size_t unparsed_of(const struct tpo_samples *samples)
 
 static json_t *result_of(const struct ifeval *e, const struct eval_ifeval *score)
 {
-  json_t *result = json_pack(
-      "{s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "evaluation",
-      "ifeval", "prompt_strict", score->prompt_strict, "instruction_strict", score->instruction_strict,
-      "prompt_loose", score->prompt_loose, "instruction_loose", score->instruction_loose,
-      "prompt_strict_error", number_or_null(score->prompt_strict_error), "prompt_loose_error",
-      number_or_null(score->prompt_loose_error), "n_prompts", (json_int_t)score->n_prompts, "n_instructions",
-      (json_int_t)score->n_instructions, "n_responses", (json_int_t)score->n_responses, "missing",
-      (json_int_t)score->missing, "unknown", (json_int_t)e->given.unknown, "empty", (json_int_t)score->empty,
-      "unparsed", (json_int_t)unparsed_of(&e->drawn.samples), "resampled",
-      (json_int_t)e->drawn.counts.resampled, "given_up", (json_int_t)score->given_up, "types",
-      types_of(score));
+  json_t *result =
+      json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+                "evaluation", "ifeval", "prompt_strict", score->prompt_strict, "instruction_strict",
+                score->instruction_strict, "prompt_loose", score->prompt_loose, "instruction_loose",
+                score->instruction_loose, "prompt_strict_error", number_or_null(score->prompt_strict_error),
+                "prompt_loose_error", number_or_null(score->prompt_loose_error), "n_prompts",
+                (json_int_t)score->n_prompts, "n_instructions", (json_int_t)score->n_instructions,
+                "n_responses", (json_int_t)score->n_responses, "missing", (json_int_t)score->missing,
+                "unknown", (json_int_t)e->given.unknown, "text_differs", (json_int_t)e->given.text_differs,
+                "empty", (json_int_t)score->empty, "unparsed", (json_int_t)unparsed_of(&e->drawn.samples),
+                "resampled", (json_int_t)e->drawn.counts.resampled, "given_up", (json_int_t)score->given_up,
+                "types", types_of(score));
   if (isnan(score->prompt_strict_error))
     json_object_set_new(result, "error_why", json_string("a standard error takes two prompts"));
   if (!e->request.option) json_object_set_new(result, "cut_off", json_integer((json_int_t)e->drawn.cut_off));
@@ -211,8 +223,7 @@ static void free_ifeval(struct ifeval *e)
 static int read_request(struct invocation *in, struct ifeval *e, struct tpo_error *err)
 {
   static const char *const others[] = {"--responses", NULL};
-  int status = option_int(in, "--limit", 1, 100000000, 0, &e->limit, err);
-  return status < 0 ? status : responses_request(in, others, &e->request, err);
+  return responses_request(in, others, &e->request, err);
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
@@ -240,7 +251,8 @@ const struct command cmd_eval_ifeval = {
     .needs_comm = true,
     .notes =
         "Responses are matched with prompts by key (or id), else by the prompt's text. Prompts without a response don't\n"
-        "count (missing), nor do responses to other prompts (unknown); both are warned of. Two responses to a prompt\n"
+        "count (missing), nor do responses to other prompts (unknown); both are warned of, and so is a prompt's key\n"
+        "beside another text (text_differs), which is refused in more than half of the rows. Two responses to a prompt\n"
         "need different numbers k, and a prompt then counts with the share of them that follow all its instructions.\n"
         "A response that is empty follows nothing. Of a model the response is taken, never the thought.\n"
         "The details are IFEval's: follow_all_instructions and follow_instruction_list, and the same of the loose\n"

@@ -58,7 +58,8 @@ int responses_request(struct invocation *in, const char *const *others, struct r
                       struct tpo_error *err)
 {
   *r = (struct responses){.resume = option_value(in, "--resume") != NULL};
-  int status = choose_source(in, others, r, err);
+  int status = option_int(in, "--limit", 1, 100000000, 0, &r->limit, err);
+  if (status == 0) status = choose_source(in, others, r, err);
   if (status == 0) status = option_require(in, "--prompts", &r->prompts, err);
   if (status == 0) status = eval_out_path(in, "--out", r->out, err);
   if (status == 0) status = eval_out_path(in, "--details", r->details, err);
@@ -137,13 +138,19 @@ int responses_read(const struct responses *r, const char *field, const struct ev
 void responses_tell(const struct responses *r, size_t n_prompts, size_t missing,
                     const struct eval_given *given)
 {
+  char prompts[64];
+  snprintf(prompts, sizeof prompts, "%s%zu prompts", r->limit > 0 ? "first " : "", n_prompts);
   if (missing > 0)
-    tpo_log(TPO_LOG_WARN, "%s has no response to %zu of the %zu prompts of %s: they don't count", r->path,
-            missing, n_prompts, r->prompts);
+    tpo_log(TPO_LOG_WARN, "%s has no response to %zu of the %s of %s: they don't count", r->path, missing,
+            prompts, r->prompts);
   if (given->unknown > 0)
+    tpo_log(TPO_LOG_WARN, "%zu responses are to none of the %s of %s, the first at %s: they don't count",
+            given->unknown, prompts, r->prompts, given->first_unknown ? given->first_unknown : r->path);
+  if (given->text_differs > 0)
     tpo_log(TPO_LOG_WARN,
-            "%zu responses are to prompts that %s doesn't have, the first at %s: they don't count",
-            given->unknown, r->prompts, given->first_unknown ? given->first_unknown : r->path);
+            "%zu responses are to another text than the prompt of their key, the first at %s: they count "
+            "as that prompt's",
+            given->text_differs, given->first_differing ? given->first_differing : r->path);
 }
 
 json_t *number_or_null(double x)

@@ -20,6 +20,7 @@
 
 struct responses {
   const char *prompts;
+  int64_t limit;             /* the first so many of them; 0: all */
   const char *option, *path; /* the option that names the file of responses, and it; NULL: a model is asked */
   char out[4096], details[4096]; /* files to write; "": none */
   char journal[4096];            /* of what the model has answered; "": none */

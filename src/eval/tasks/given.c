@@ -23,9 +23,31 @@ static int order_id(const void *a, const void *b)
   return strcmp((*(const struct eval_prompt *const *)a)->id, (*(const struct eval_prompt *const *)b)->id);
 }
 
+/* Without the white space at its end, which copies of a data set have or not. */
+static size_t length_of(const char *text)
+{
+  size_t len = strlen(text);
+  while (len > 0 && strchr(" \t\r\n", text[len - 1])) len--;
+  return len;
+}
+
+static int compare_texts(const char *a, const char *b)
+{
+  size_t n = length_of(a), m = length_of(b);
+  int order = memcmp(a, b, n < m ? n : m);
+  return order ? order : (n > m) - (n < m);
+}
+
+/* Whether the text asks the prompt, among other words perhaps (how to answer, say). */
+static bool holds(const char *text, const struct eval_prompt *prompt)
+{
+  return memmem(text, strlen(text), prompt->text, length_of(prompt->text)) != NULL;
+}
+
 static int order_text(const void *a, const void *b)
 {
-  return strcmp((*(const struct eval_prompt *const *)a)->text, (*(const struct eval_prompt *const *)b)->text);
+  return compare_texts((*(const struct eval_prompt *const *)a)->text,
+                       (*(const struct eval_prompt *const *)b)->text);
 }
 
 static const struct eval_prompt *const *find(const struct reading *r, const struct eval_prompt *like,
@@ -75,6 +97,20 @@ static int by_text(const struct reading *r, const struct eval_row *row, const ch
                   row->place);
 }
 
+/* Of a row whose text is not that of its key's prompt: another copy's wording of it, or another prompt. */
+static int note_difference(const struct reading *r, const struct eval_row *row, const char *text,
+                           const struct eval_prompt *prompt, struct tpo_error *err)
+{
+  const struct eval_prompt *const *other = find(r, &(struct eval_prompt){NULL, text}, false);
+  if (other)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: the key is that of one prompt, %s, and the text that of another, %s", row->place,
+                    prompt->id, (*other)->id);
+  if (holds(text, prompt)) return 0;
+  if (r->given->text_differs++ == 0) r->given->first_differing = strdup(row->place);
+  return 0;
+}
+
 /* *out: NULL where the prompt is not among those given. */
 static int find_prompt(const struct reading *r, const struct eval_row *row, const struct eval_prompt **out,
                        struct tpo_error *err)
@@ -90,16 +126,9 @@ static int find_prompt(const struct reading *r, const struct eval_row *row, cons
                     row->place);
   const struct eval_prompt *const *by_key = *key ? find(r, &(struct eval_prompt){key, NULL}, true) : NULL;
   *out = by_key ? *by_key : NULL;
-  if (!text || (by_key && strcmp(text, (*out)->text) == 0)) return 0;
-  const struct eval_prompt *other;
-  status = by_text(r, row, text, &other, err);
-  if (status < 0) return status;
-  if (by_key && other)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: the key is that of one prompt, %s, and the text that of another, %s", row->place,
-                    key, other->id);
-  if (!by_key) *out = other;
-  return 0;
+  if (!text) return 0;
+  if (!by_key) return by_text(r, row, text, out, err);
+  return compare_texts(text, (*out)->text) == 0 ? 0 : note_difference(r, row, text, *out, err);
 }
 
 /* The number of a model, which gets one where it has none. */
@@ -147,10 +176,7 @@ static int read_row(struct reading *r, const struct eval_row *row, struct eval_g
   double k = 0;
   int format_ok = 1;
   const char *response;
-  int status = eval_row_text(row, r->text, &response, err);
-  if (status == 0 && !response)
-    status =
-        tpo_fail(err, TPO_E_INPUT, "%s: \"%s\": expected a text, which may be empty", row->place, r->text);
+  int status = eval_row_text_there(row, r->text, &response, err);
   if (status == 0) status = find_model(r->given, row, &out->model, err);
   if (status == 0 && eval_row_has(row, "k")) status = eval_row_number(row, "k", &k, err);
   if (status == 0 && !(k >= 0 && k < INT_MAX && k == (int)k))
@@ -208,6 +234,12 @@ static int put_in_order(struct eval_given *given, const char *path, struct tpo_e
   if (given->n == 0)
     return tpo_fail(err, TPO_E_INPUT, "%s: none of its %zu rows is a response to one of the prompts", path,
                     given->unknown);
+  if (given->text_differs > given->n / 2)
+    return tpo_fail(
+        err, TPO_E_INPUT,
+        "%s: %zu of its %zu responses are to another text than the prompt of their key, the first at "
+        "%s; expected responses to these prompts",
+        path, given->text_differs, given->n, given->first_differing ? given->first_differing : path);
   qsort(given->rows, given->n, sizeof *given->rows, order_rows);
   for (size_t i = 1; i < given->n; i++) {
     const struct eval_given_row *a = &given->rows[i - 1], *b = &given->rows[i];
@@ -254,7 +286,7 @@ static int take_sample(struct reading *r, const struct tpo_sample_row *row, cons
                        struct tpo_error *err)
 {
   const struct eval_prompt *const *found = find(r, &(struct eval_prompt){row->prompt_id, NULL}, true);
-  if (found && !strstr(row->instruction, (*found)->text)) found = NULL;
+  if (found && !holds(row->instruction, *found)) found = NULL;
   if (!found) found = find(r, &(struct eval_prompt){NULL, row->instruction}, false);
   struct eval_given_row item = {
       .prompt = found ? *found : NULL, .k = row->k, .format_ok = row->format_ok, .label = -1};
@@ -296,6 +328,7 @@ void eval_given_free(struct eval_given *given)
   free(given->rows);
   free(given->models);
   free(given->first_unknown);
+  free(given->first_differing);
   *given = (struct eval_given){0};
 }
 

@@ -27,13 +27,17 @@ struct eval_given {
   size_t n_models, models_capacity;
   size_t unknown;      /* rows whose prompt is not among those given: left out */
   char *first_unknown; /* the place of the first; may be NULL */
+  /* Rows whose text doesn't hold that of their key's prompt, and is that of no other: they count as that one's. */
+  size_t text_differs;
+  char *first_differing; /* the place of the first; may be NULL */
 };
 
 /* Rows of {key, id or index; prompt, instruction or question; the field `text`; optional k, model, format_ok,
  * is_correct}. A row belongs to the prompt of its key; without one, or where no prompt has it, to the prompt of its
- * text. Errors name the row: no prompt named, one of two prompts that have the same text, a key and a text that
- * contradict each other, no response, a second response of a model to a prompt under one k. No row with a prompt
- * that is given is an error. prompts is borrowed as long as given is used; eval_given_free() also after a failure. */
+ * text; white space at a text's end is passed over. Errors name the row: no prompt named, one of two prompts that have
+ * the same text, the key of a prompt and the text of another, no response, a second response of a model to a prompt
+ * under one k. No row with a prompt that is given is an error, and so is a text that differs from the key's prompt in
+ * more than half of them. prompts is borrowed as long as given is used; eval_given_free() also after a failure. */
 int eval_given_read(struct eval_given *given, const char *path, const struct eval_prompt *prompts, size_t n,
                     const char *text, struct tpo_error *err);
 /* The same from samples: a row belongs to the prompt of its id whose text its instruction holds, else to the one

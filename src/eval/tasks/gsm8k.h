@@ -50,9 +50,10 @@ int eval_gsm8k_ask(const struct eval_gsm8k_set *set, struct eval_gsm8k_prompting
 enum eval_gsm8k_place {
   EVAL_GSM8K_NOWHERE, /* it gives none */
   EVAL_GSM8K_BOXED, /* the last number within the last \boxed{...} that closes, within 1000 bytes, and holds one */
-  EVAL_GSM8K_SENTENCE, /* the first number behind the last "the answer is" or "the final answer is" */
-  EVAL_GSM8K_LAST,     /* the last number of the text */
-  EVAL_GSM8K_MARK,     /* all that stands behind the last "A:" in its line, "$" and commas aside */
+  EVAL_GSM8K_SENTENCE, /* the first number behind the last "the answer is" or "the final answer is"; the one behind the
+                          last "=" of that sentence, where there is one */
+  EVAL_GSM8K_LAST, /* the last number of the text */
+  EVAL_GSM8K_MARK, /* all that stands behind the last "A:" in its line, "$" and commas aside */
 };
 const char *eval_gsm8k_place_name(enum eval_gsm8k_place place);
 struct eval_gsm8k_answer {
@@ -61,8 +62,9 @@ struct eval_gsm8k_answer {
 };
 typedef struct eval_gsm8k_answer eval_gsm8k_rule(const char *text);
 /* A model's text: boxed, else sentence, else last. Numbers may have a sign (the Unicode minus too), "$", thousands
- * separators (also LaTeX's "{,}" and "\,"), decimals, an exponent; a percent sign is passed over. A fraction is two
- * numbers, and a sign between two numbers belongs to neither. One that is too large for a double is no number. */
+ * separators (also LaTeX's "{,}" and "\,"), decimals, an exponent; a percent sign and Markdown's underscores are passed
+ * over. A fraction is two numbers, and a sign between two numbers belongs to neither. An ordinal ("3rd") is no number,
+ * and neither is one that is too large for a double. */
 eval_gsm8k_rule eval_gsm8k_of_text;
 /* Labelled solutions: mark. */
 eval_gsm8k_rule eval_gsm8k_of_solution;

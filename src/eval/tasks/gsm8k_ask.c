@@ -6,14 +6,14 @@
 #include "base/json.h"
 #include "eval/tasks/gsm8k.h"
 
-/* What stands below the question. */
+/* What stands below the question. No number and nothing that stands for one: small models copy it. */
 static const char *const requests[] = {
     [EVAL_GSM8K_DIRECT] =
-        "Work it out step by step. Then end with a line of its own, \"The answer is N.\", where N "
-        "is the final number without a unit.",
+        "Work it out step by step. Then end with a line of its own that says \"The answer is\" and "
+        "then the final number, without a unit.",
     [EVAL_GSM8K_THOUGHT] =
-        "End your reply with a line of its own, \"The answer is N.\", where N is the final "
-        "number without a unit.",
+        "End your reply with a line of its own that says \"The answer is\" and then the final "
+        "number, without a unit.",
     [EVAL_GSM8K_ANSWER_ONLY] =
         "Reply with the final number alone. Don't show any work, and add no words and no "
         "unit.",
