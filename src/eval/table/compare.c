@@ -19,8 +19,7 @@ static const struct {
              {"b", "another model's samples (provenance: the hash of \"b\")"},
              {"n", "another number of instructions (\"n\" and \"missing\")"},
              {"answer_is", "another rule for what a response's answer is"},
-             {"instructions", "other instructions"},
-             {"both_positions", "one order of the two outputs here, both there"}};
+             {"instructions", "other instructions"}};
 
 /* The first row of the column that says what it was made with, and the first that says something else. */
 static bool find_two(const struct eval_table *table, const struct table_column *column, const char *what,

@@ -40,8 +40,7 @@ static void put_count(const json_t *result, json_t *found)
 static json_t *made_with(const json_t *result, const json_t *figures)
 {
   static const char *const files[] = {"prompts", "baseline", "difficulty", "gamed", "b"};
-  static const char *const fields[] = {"baseline",       "annotator", "judge",
-                                       "both_positions", "answer_is", "instructions"};
+  static const char *const fields[] = {"baseline", "annotator", "judge", "answer_is", "instructions"};
   json_t *provenance = json_object_get(result, "provenance"), *found = json_object(), *file;
   size_t i;
   json_array_foreach(json_object_get(provenance, "files"), i, file)
