@@ -110,12 +110,10 @@ static bool is_blank(struct span text, size_t from, size_t to)
   return text_strip((struct span){text.text + from, to - from}).len == 0;
 }
 
-size_t text_count_sentences(struct span text)
+size_t text_sentence_end(struct span text, size_t start)
 {
-  size_t n = 0, start = 0;
-  text = text_strip(text);
-  for (size_t at = 0; at < text.len; at++) {
-    if (!ends_sentence(text.text[at]) || at + 1 == text.len) continue;
+  for (size_t at = start; at + 1 < text.len; at++) {
+    if (!ends_sentence(text.text[at])) continue;
     size_t next = at + 1;
     if (!is_closing(text.text[next])) {
       size_t space = next;
@@ -124,12 +122,20 @@ size_t text_count_sentences(struct span text)
         if (!text_is_space(text_next(text, &space))) break;
     }
     if (text.text[at] == '.' && !stop_ends(text, at, next)) continue;
-    size_t end = skip_closers(text, at + 1);
-    if (!is_blank(text, start, end)) n++;
-    start = end;
-    at = end - 1;
+    return skip_closers(text, at + 1);
   }
-  return n + !is_blank(text, start, text.len);
+  return text.len;
+}
+
+size_t text_count_sentences(struct span text)
+{
+  size_t n = 0;
+  text = text_strip(text);
+  for (size_t start = 0, end; start < text.len; start = end) {
+    end = text_sentence_end(text, start);
+    n += !is_blank(text, start, end);
+  }
+  return n;
 }
 
 /* Length of the contraction that the word ends with and that is cut off it; 0 for none. */

@@ -41,7 +41,10 @@ void text_lower(struct span text, struct tpo_buf *out);
 void text_repair(struct span text, struct tpo_buf *out);
 size_t text_count_words(struct span text); /* runs of word characters */
 
-size_t text_count_sentences(struct span text); /* sentences.c */
+/* Sentences as the benchmark's tokenizer parts them; sentences.c. */
+size_t text_count_sentences(struct span text);
+/* Where the one that begins at `start` ends, behind its stop and what closes it; the text's end for the last. */
+size_t text_sentence_end(struct span text, size_t start);
 /* Words in capitals as the benchmark's tokenizer cuts them; sentences.c. */
 size_t text_count_capital_words(struct span text);
 /* ISO 639-1 code of the language, "" when there is no letter to tell by; language.c. */

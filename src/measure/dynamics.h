@@ -20,6 +20,8 @@ struct sample_dynamics {
   size_t unjudged;   /* prompts left out of the three: the judge failed on a response of theirs */
   double repetition; /* mean of tpo_checks_repetition over responses of outputs that parse; NaN of none */
 };
+/* Instructions that a difference needs to be told as one: the standard error of fewer is too rough to judge by. */
+enum { LEAST_COMPARED = 8 };
 /* Mean score of the prompt whose first row is `first`. An output that does not parse counts with
  * `unparsed` unless it was given a score; NaN where a response has no score, since a judge's failure is no
  * number. scores: [samples->n] in the place of the rows' own; NULL: those. */

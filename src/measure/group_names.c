@@ -5,11 +5,22 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "base/visible.h"
+#include "checks/text.h"
 #include "measure/groups.h"
 
 enum { MOST_CHARACTERS = 80 };
 
-/* Appends the name made visible, as far as it goes; false where that is not the name itself. */
+/* Whether white space from name[at], `bytes` long, is not seen as what it is: at an end of the name, behind other
+ * white space, or another than the plain space. */
+static bool is_odd_space(const char *name, size_t len, size_t at, size_t bytes)
+{
+  size_t begin = at;
+  if (!text_is_space(tpo_utf8_next(name, len, &begin))) return false;
+  return name[at] != ' ' || at == 0 || at + bytes == len ||
+         text_is_space(text_before((struct span){name, len}, at));
+}
+
+/* Appends the name made visible, as far as it goes; false where that is not seen as the name itself. */
 static bool append_visible(struct tpo_buf *out, const char *name, size_t len)
 {
   bool same = true;
@@ -24,7 +35,7 @@ static bool append_visible(struct tpo_buf *out, const char *name, size_t len)
       tpo_buf_puts(out, label);
     else
       tpo_buf_append(out, name + at, bytes);
-    same = same && !*label;
+    same = same && !*label && !is_odd_space(name, len, at, bytes);
     at += bytes;
   }
   return same;

@@ -54,9 +54,9 @@ void groups_free(struct groups *groups);
 /* How many there are to tell apart: all named ones, and that of instructions without a name. */
 size_t groups_count(const struct groups *groups);
 
-/* A name as it is told: what can't be seen made visible, at most 80 characters. One that is not told as it is
- * ends in "~" and eight hex digits of its hash, so that no two are told alike. In arena; NULL when memory is
- * short. */
+/* A name as it is told: what can't be seen made visible, at most 80 characters. One that is not told as it is,
+ * or has white space that is not seen as it is (at an end, in a row, not the plain one), ends in "~" and eight
+ * hex digits of its hash, so that no two are told alike. In arena; NULL when memory is short. */
 const char *group_name(struct tpo_arena *arena, const char *name, size_t len);
 
 /* Inside: one instruction in one group. */

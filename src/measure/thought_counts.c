@@ -1,4 +1,5 @@
 /* How many thoughts are of which kind, with an example of each. */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,19 +20,33 @@ struct tally {
   double undrafted;                   /* sum */
 };
 
-static bool ends(const char *text, size_t at)
+/* Bytes of the mark that a list's item begins with, up to its full stop: "1.", "a.", "iv.", "**2.1."; 0: there is
+ * none. That full stop ends no sentence. */
+static size_t list_mark(struct span text)
 {
-  return text[at] == '\n' || (strchr(".!?", text[at]) && (text[at + 1] == '\0' || text[at + 1] == ' '));
+  enum { LONGEST = 16 };
+  char head[LONGEST + 1] = "";
+  memcpy(head, text.text, text.len < LONGEST ? text.len : LONGEST);
+  size_t begin = strspn(head, " \t*#>-("), len = strspn(head + begin, "0123456789.");
+  if (len == 0) len = strspn(head + begin, "ivx");
+  if (len == 0) len = strspn(head + begin, "IVX");
+  if (len <= 1 && isalpha((unsigned char)head[begin])) len = 1;
+  if (len > 0 && head[begin + len - 1] == '.') len--;
+  size_t stop = begin + len;
+  return len > 0 && head[stop] == '.' && (head[stop + 1] == ' ' || head[stop + 1] == '\t') ? stop + 1 : 0;
 }
 
-/* The sentence that holds the byte, as a span without white space around it. */
+/* The sentence that holds the byte, as a span without white space around it. None goes on behind its line. */
 static struct span sentence_at(const char *text, size_t at)
 {
-  size_t begin = at, end = at;
-  while (begin > 0 && !ends(text, begin - 1)) begin--;
-  while (text[end] && !ends(text, end)) end++;
-  if (text[end] && text[end] != '\n') end++;
-  return text_strip((struct span){text + begin, end - begin});
+  size_t begin = at, start = 0, end;
+  while (begin > 0 && text[begin - 1] != '\n') begin--;
+  const struct span line = {text + begin, strcspn(text + begin, "\n")};
+  for (;; start = end) {
+    const struct span rest = {line.text + start, line.len - start};
+    end = text_sentence_end(line, start + list_mark(rest));
+    if (end > at - begin || end == line.len) return text_strip((struct span){rest.text, end - start});
+  }
 }
 
 /* Bytes of the first `characters` code points. */

@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "measure/dynamics.h"
 #include "report/html.h"
+#include "report/names.h"
 #include "report/parts.h"
 
 enum {
   MOST_ROWS = 128,
   MOST_NAME = 120,
-  LEAST_COMPARED = 8, /* instructions: the standard error of fewer is too rough to judge a difference by */
 };
 
 /* A way to tell instructions apart, and what is told of a group. */
@@ -52,41 +53,70 @@ static const json_t *group_of(const json_t *event, const struct row *row)
 struct rows {
   struct row list[MOST_ROWS + 2];
   size_t n;
+  size_t more; /* names that are not among them */
 };
 
-static bool has_row(const struct rows *rows, const char *name)
-{
-  for (size_t i = 0; i < rows->n; i++)
-    if (strcmp(rows->list[i].name, name) == 0) return true;
-  return false;
-}
+/* What events have rows of. */
+struct found {
+  struct names names;
+  bool other, without;
+};
 
-/* The names of an event's groups that are not there yet. */
-static void take_names(struct rows *rows, const json_t *event)
+static void take_event(struct found *found, const json_t *event)
 {
   size_t i;
   const json_t *group;
   json_array_foreach(json_object_get(event, "groups"), i, group)
-  {
-    const char *name = json_string_value(json_object_get(group, "name"));
-    if (i > MOST_ROWS || rows->n == MOST_ROWS) return;
-    if (name && !has_row(rows, name)) rows->list[rows->n++] = (struct row){NAMED, name};
-  }
+      names_add(&found->names, json_string_value(json_object_get(group, "name")));
+  found->other = found->other || json_is_object(json_object_get(event, "other"));
+  found->without = found->without || json_is_object(json_object_get(event, "without"));
 }
 
-/* The groups of the iterations' events, those of the last one first. */
-static void find_rows(struct rows *rows, const struct report *report, const char *of, const struct sort *sort)
+/* Frees found. Memory that was short makes out fail. */
+static void settle_rows(struct rows *rows, struct found *found, struct tpo_buf *out)
 {
-  bool other = false, without = false;
+  names_settle(&found->names, MOST_ROWS);
   rows->n = 0;
+  rows->more = found->names.more;
+  for (size_t i = 0; i < found->names.n; i++)
+    rows->list[rows->n++] = (struct row){NAMED, found->names.list[i].text};
+  if (found->other) rows->list[rows->n++] = (struct row){OTHER, NULL};
+  if (found->without) rows->list[rows->n++] = (struct row){WITHOUT, NULL};
+  out->failed = out->failed || found->names.failed;
+  names_free(&found->names);
+}
+
+/* Whether any group of the event has the number that the sort tells: shares of a judge that compares have none. */
+static bool has_values(const json_t *event, const struct sort *sort)
+{
+  size_t i;
+  const json_t *group;
+  json_array_foreach(json_object_get(event, "groups"), i,
+                     group) if (isfinite(report_number(group, sort->value))) return true;
+  return isfinite(report_number(json_object_get(event, "without"), sort->value));
+}
+
+/* The groups of the iterations' events, those of the last one first; none where none of them has a value. */
+static void find_rows(struct rows *rows, const struct report *report, const char *of, const struct sort *sort,
+                      struct tpo_buf *out)
+{
+  struct found found = {0};
+  bool told = false;
   for (size_t i = report->n_iterations; i-- > 0;) {
     const json_t *event = report_breakdown(&report->iterations[i], "groups", of, sort->by);
-    take_names(rows, event);
-    other = other || json_is_object(json_object_get(event, "other"));
-    without = without || json_is_object(json_object_get(event, "without"));
+    take_event(&found, event);
+    told = told || has_values(event, sort);
   }
-  if (other) rows->list[rows->n++] = (struct row){OTHER, NULL};
-  if (without) rows->list[rows->n++] = (struct row){WITHOUT, NULL};
+  settle_rows(rows, &found, out);
+  if (!told) rows->n = 0;
+}
+
+/* Below a table. */
+static void put_more(struct tpo_buf *out, const struct rows *rows)
+{
+  if (rows->more)
+    tpo_buf_printf(out, "<p class=\"note\">Not shown here: %zu more, which metrics.jsonl has.</p>\n",
+                   rows->more);
 }
 
 static void put_name(struct tpo_buf *out, const struct row *row, const struct sort *sort, const json_t *group)
@@ -191,7 +221,6 @@ static void put_change_row(struct tpo_buf *out, const struct change *c, const st
 {
   const json_t *now = group_of(c->now, row);
   bool trained = c->now != c->start;
-  if (!now) return; /* not in the last one */
   put_name(out, row, sort, now);
   tpo_buf_puts(out, "<td>");
   html_number(out, report_number(now, "n"), 0);
@@ -224,9 +253,11 @@ static void end_table(struct tpo_buf *out)
 static void put_change(struct tpo_buf *out, const struct report *report, const struct sort *sort)
 {
   const struct change c = change_of(report, sort);
+  struct found found = {0};
   struct rows rows;
   if (!c.now) return;
-  find_rows(&rows, report, "validate", sort);
+  take_event(&found, c.now);
+  settle_rows(&rows, &found, out);
   tpo_buf_printf(
       out,
       "<p class=\"note\">Validation. %s ± standard error; differences are paired by instruction,"
@@ -238,6 +269,7 @@ static void put_change(struct tpo_buf *out, const struct report *report, const s
   tpo_buf_puts(out, "</thead>\n<tbody>\n");
   for (size_t r = 0; r < rows.n; r++) put_change_row(out, &c, &rows.list[r], sort);
   end_table(out);
+  put_more(out, &rows);
 }
 
 /* A column an iteration that has such an event. */
@@ -245,7 +277,7 @@ static void put_over_iterations(struct tpo_buf *out, const struct report *report
                                 const char *title, const struct sort *sort)
 {
   struct rows rows;
-  find_rows(&rows, report, of, sort);
+  find_rows(&rows, report, of, sort, out);
   if (rows.n == 0) return;
   tpo_buf_printf(out, "<details><summary>%s, over the iterations</summary>\n", title);
   begin_table(out);
@@ -263,15 +295,16 @@ static void put_over_iterations(struct tpo_buf *out, const struct report *report
     tpo_buf_puts(out, "</tr>\n");
   }
   end_table(out);
+  put_more(out, &rows);
   tpo_buf_puts(out, "</details>\n");
 }
 
 /* More than one group in some event, or a kind of check. */
-static bool is_told(const struct report *report, const struct sort *sort)
+static bool is_told(const struct report *report, const struct sort *sort, struct tpo_buf *out)
 {
   struct rows validated, sampled;
-  find_rows(&validated, report, "validate", sort);
-  find_rows(&sampled, report, "judge", sort);
+  find_rows(&validated, report, "validate", sort, out);
+  find_rows(&sampled, report, "judge", sort, out);
   size_t most = validated.n > sampled.n ? validated.n : sampled.n;
   return most > (sort->percent ? 0 : 1);
 }
@@ -281,7 +314,7 @@ void part_groups(struct tpo_buf *out, const struct report *report)
   bool begun = false;
   for (size_t s = 0; s < sizeof sorts / sizeof *sorts; s++) {
     const struct sort *sort = &sorts[s];
-    if (!is_told(report, sort)) continue;
+    if (!is_told(report, sort, out)) continue;
     if (!begun) tpo_buf_puts(out, "<section id=\"groups\">\n<h2>By kind of instruction</h2>\n");
     begun = true;
     tpo_buf_printf(out, "<h3>%s</h3>\n", sort->title);

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "measure/dynamics.h"
 #include "report/chart.h"
 #include "report/html.h"
+#include "report/names.h"
 #include "report/parts.h"
 
 enum { MOST_WATCHES = 64, MOST_SERIES = 4 };
@@ -24,19 +26,14 @@ static const json_t *event_of(const struct report_iteration *it, const char *nam
   return found;
 }
 
-/* In the order of their first events; borrowed. */
-static size_t list_names(const struct report *report, const char *names[MOST_WATCHES])
+static void list_names(const struct report *report, struct names *names)
 {
-  size_t n = 0, e;
+  size_t e;
   const json_t *event;
-  for (size_t i = 0; i < report->n_iterations; i++) json_array_foreach(report->iterations[i].watch, e, event)
-    {
-      const char *name = json_string_value(json_object_get(event, "name"));
-      size_t at = 0;
-      while (name && at < n && strcmp(names[at], name) != 0) at++;
-      if (name && at == n && n < MOST_WATCHES) names[n++] = name;
-    }
-  return n;
+  for (size_t i = 0; i < report->n_iterations; i++)
+    json_array_foreach(report->iterations[i].watch, e, event)
+        names_add(names, json_string_value(json_object_get(event, "name")));
+  names_settle(names, MOST_WATCHES);
 }
 
 static bool is_share(const json_t *event)
@@ -68,9 +65,10 @@ static void put_difference(struct tpo_buf *out, const json_t *event)
   }
   html_signed(out, scale * difference, decimals);
   html_error(out, scale * se, decimals);
-  if (isfinite(se) && difference < -2 * se)
+  if (!isfinite(se) || !(report_number(event, "compared") >= LEAST_COMPARED)) return;
+  if (difference < -2 * se)
     tpo_buf_puts(out, " <strong class=\"down\">worse</strong>");
-  else if (isfinite(se) && difference > 2 * se)
+  else if (difference > 2 * se)
     tpo_buf_puts(out, " <strong class=\"up\">better</strong>");
 }
 
@@ -109,6 +107,7 @@ static const struct {
                {"prompt_loose", "by prompt, loose", false},
                {"instruction_loose", "by check, loose", false},
                {"unparsed_share", "outputs that do not parse", false},
+               {"cut", "outputs cut at a budget or the context", true},
                {"no_answer", "responses without a number", true}};
 enum { N_FIGURES = sizeof figures / sizeof figures[0] };
 
@@ -155,13 +154,13 @@ static struct chart_series points_of(const struct report *report, const char *na
 }
 
 /* As many watches a chart as it has colours. */
-static void put_charts(struct tpo_buf *out, const struct report *report, const char *const *names, size_t n)
+static void put_charts(struct tpo_buf *out, const struct report *report, const struct names *names)
 {
-  for (size_t first = 0; first < n; first += MOST_SERIES) {
+  for (size_t first = 0; first < names->n; first += MOST_SERIES) {
     struct chart_series series[MOST_SERIES];
-    size_t here = n - first < MOST_SERIES ? n - first : MOST_SERIES;
+    size_t here = names->n - first < MOST_SERIES ? names->n - first : MOST_SERIES;
     for (size_t s = 0; s < here; s++) {
-      series[s] = points_of(report, names[first + s]);
+      series[s] = points_of(report, names->list[first + s].text);
       if (!series[s].x) out->failed = true;
     }
     chart_lines(out,
@@ -178,16 +177,20 @@ static void put_charts(struct tpo_buf *out, const struct report *report, const c
 
 void part_watch(struct tpo_buf *out, const struct report *report)
 {
-  const char *names[MOST_WATCHES];
-  size_t n = list_names(report, names);
-  if (n == 0) return;
+  struct names names = {0};
+  list_names(report, &names);
+  out->failed = out->failed || names.failed;
+  if (names.n == 0) return;
   tpo_buf_puts(
       out, "<section id=\"watch\">\n<h2>Watch</h2>\n<p>Measured besides validation (<code>run.watch</code>), "
            "on the same instructions each time; nothing of the run depends on it. The difference is the last "
            "measured model’s from the start model, paired by instruction, with its standard error; "
-           "“worse” and “better” are beyond two of them.</p>\n"
-           "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
-           "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>");
+           "“worse” and “better” are beyond two of them over ");
+  tpo_buf_printf(out,
+                 "%d instructions or more.</p>\n"
+                 "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
+                 "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>",
+                 LEAST_COMPARED);
   for (size_t i = 0; i < report->n_iterations; i++) {
     if (report->iterations[i].number == 0)
       tpo_buf_puts(out, "<th scope=\"col\">start</th>");
@@ -195,11 +198,16 @@ void part_watch(struct tpo_buf *out, const struct report *report)
       tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
   }
   tpo_buf_puts(out, "<th scope=\"col\">difference</th></tr></thead>\n<tbody>\n");
-  for (size_t i = 0; i < n; i++) {
-    put_row(out, report, names[i]);
-    for (size_t f = 0; f < N_FIGURES; f++) put_figure(out, report, names[i], f);
+  for (size_t i = 0; i < names.n; i++) {
+    put_row(out, report, names.list[i].text);
+    for (size_t f = 0; f < N_FIGURES; f++) put_figure(out, report, names.list[i].text, f);
   }
-  tpo_buf_puts(out, "</tbody></table></div>\n<div class=\"charts\">\n");
-  put_charts(out, report, names, n);
+  tpo_buf_puts(out, "</tbody></table></div>\n");
+  if (names.more)
+    tpo_buf_printf(out, "<p class=\"note\">Not shown here: %zu more, which metrics.jsonl has.</p>\n",
+                   names.more);
+  tpo_buf_puts(out, "<div class=\"charts\">\n");
+  put_charts(out, report, &names);
   tpo_buf_puts(out, "</div>\n</section>\n");
+  names_free(&names);
 }

@@ -3,6 +3,7 @@
 #include "run/group_events.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "measure/groups.h"
@@ -12,24 +13,26 @@
 static const char *const group_kinds[N_GROUP_BY] = {"category", "dataset", "check"};
 
 /* What is told of a group. */
-enum { TELL_VALUES = 1, TELL_DIFFERENCE = 2, TELL_WINS = 4 };
+enum { TELL_VALUES = 1, TELL_SCORE = 2, TELL_DIFFERENCE = 4, TELL_WINS = 8 };
 
 static json_t *named(const char *name)
 {
   return name ? json_pack("{s:s}", "name", name) : json_object();
 }
 
-static json_t *add_values(json_t *object, const struct group *g, enum group_by by)
+static json_t *add_values(json_t *object, const struct group *g, enum group_by by, bool score)
 {
   const struct field passed[] = {COUNT("checks", g->checks), COUNT("passed", g->passed),
                                  REAL("pass_rate", g->value), REAL("pass_rate_se", g->value_se)};
-  const struct field scored[] = {COUNT("unjudged", g->unjudged),
-                                 REAL("mean_score", g->value),
-                                 REAL("mean_score_se", g->value_se),
-                                 REAL("format_rate", g->format_rate),
-                                 REAL("mean_response_tokens", g->response_tokens),
-                                 REAL("mean_response_chars", g->response_chars)};
-  return by == GROUP_CHECK ? FIELDS(object, passed) : FIELDS(object, scored);
+  const struct field judged[] = {COUNT("unjudged", g->unjudged)};
+  const struct field scored[] = {REAL("mean_score", g->value), REAL("mean_score_se", g->value_se)};
+  const struct field outputs[] = {REAL("format_rate", g->format_rate),
+                                  REAL("mean_response_tokens", g->response_tokens),
+                                  REAL("mean_response_chars", g->response_chars)};
+  if (by == GROUP_CHECK) return FIELDS(object, passed);
+  object = FIELDS(object, judged);
+  if (score) object = FIELDS(object, scored);
+  return FIELDS(object, outputs);
 }
 
 static json_t *group_object(const struct group *g, enum group_by by, int what)
@@ -41,7 +44,7 @@ static json_t *group_object(const struct group *g, enum group_by by, int what)
                                COUNT("ties", g->ties),           REAL("win_rate", g->win_rate),
                                REAL("win_rate_low", g->win_low), REAL("win_rate_high", g->win_high)};
   json_t *object = FIELDS(named(g->name), size);
-  if (what & TELL_VALUES) object = add_values(object, g, by);
+  if (what & TELL_VALUES) object = add_values(object, g, by, what & TELL_SCORE);
   if (what & TELL_DIFFERENCE) object = FIELDS(object, difference);
   if (what & TELL_WINS) object = FIELDS(object, wins);
   return object;
@@ -73,13 +76,22 @@ static bool worth_telling(const struct groups *groups)
   return groups_count(groups) > (groups->by == GROUP_CHECK ? 0 : 1);
 }
 
+/* Scores of an iteration's samples by a judge that compares are shares within a prompt: their mean is the same
+ * of any group, but for rounding. */
+static bool is_of_shares(const struct loop *loop, const char *of)
+{
+  return strcmp(of, "judge") == 0 && tpo_judge_compares(&loop->config->judge);
+}
+
 static int tell_groups(struct loop *loop, const struct tpo_samples *samples, enum group_by by, const char *of,
                        const struct group_options *options, struct tpo_error *err)
 {
   struct groups groups;
-  int what = TELL_VALUES | (options->before ? TELL_DIFFERENCE : 0) | (options->outcomes ? TELL_WINS : 0);
+  int what = TELL_VALUES | TELL_SCORE | (options->before ? TELL_DIFFERENCE : 0) |
+             (options->outcomes ? TELL_WINS : 0);
   int status = groups_of(&groups, samples, by, options, err);
   if (status < 0) return status;
+  if (is_of_shares(loop, of)) what &= ~TELL_SCORE;
   if (worth_telling(&groups)) {
     json_t *event = json_pack("{s:s, s:s}", "of", of, "by", group_kinds[by]);
     if (by == GROUP_CHECK) {

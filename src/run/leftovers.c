@@ -1,5 +1,5 @@
 /* What a killed attempt left of files that it was writing: "<name>.tmp.<16 hex digits>" beside the
- * finished ones, and journals of files that are finished. */
+ * finished ones, and journals that nothing goes on from. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "run/loop.h"
+#include "run/watch/watch.h"
 
 static bool is_temporary(const char *name)
 {
@@ -79,6 +80,39 @@ void loop_drop_journal(const struct loop *loop, const char *name)
   if (loop->first) drop(loop, loop->iteration, name);
 }
 
+/* "watch-NAME.h5.journal" where run.watch has no NAME. */
+static bool is_of_no_watch(const struct loop *loop, const char *journal)
+{
+  static const char end[] = ".h5" LOOP_JOURNAL;
+  size_t len = strlen(journal), tail = sizeof end - 1;
+  if (strncmp(journal, "watch-", 6) != 0 || len <= tail || strcmp(journal + len - tail, end) != 0)
+    return false;
+  for (int i = 0; i < loop->config->run.n_watch; i++) {
+    char own[WATCH_STEP];
+    watch_step_name(&loop->watched[i], ".h5", own);
+    if (strlen(own) == len - strlen(LOOP_JOURNAL) && strncmp(journal, own, strlen(own)) == 0) return false;
+  }
+  return true;
+}
+
+/* An iteration's journals of entries that run.watch no longer has. Never through a link, as above. */
+static void drop_watches_of_old(const struct loop *loop, int iteration)
+{
+  char dir[4096];
+  if (loop_path(loop, iteration, "", dir, NULL) < 0) return;
+  dir[strlen(dir) - (dir[strlen(dir) - 1] == '/')] = '\0'; /* with it, a link would be followed */
+  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+  if (!folder && fd >= 0) close(fd);
+  for (struct dirent *entry; folder && (entry = readdir(folder));) {
+    char file[sizeof entry->d_name];
+    if (!is_of_no_watch(loop, entry->d_name)) continue;
+    snprintf(file, sizeof file, "%.*s", (int)(strlen(entry->d_name) - strlen(LOOP_JOURNAL)), entry->d_name);
+    drop(loop, iteration, file);
+  }
+  if (folder) closedir(folder);
+}
+
 void loop_clear_journals(const struct loop *loop)
 {
   size_t i, j;
@@ -91,4 +125,6 @@ void loop_clear_journals(const struct loop *loop)
       if (name) drop(loop, -1, name);
     }
   }
+  for (int iteration = 0; iteration == 0 || iteration <= manifest_last(&loop->manifest); iteration++)
+    drop_watches_of_old(loop, iteration);
 }

@@ -95,7 +95,8 @@ void loop_clear_leftovers(const struct loop *loop);
 #define LOOP_AGAINST_BASELINE ".baseline"
 /* Removes those of iter-NNN/<name> (rank 0; nothing on others). */
 void loop_drop_journal(const struct loop *loop, const char *name);
-/* Those of finished steps' files, which an attempt that was killed right after one left (rank 0). */
+/* Those of finished steps' files, which an attempt that was killed right after one left, and of what run.watch
+ * no longer names (rank 0). */
 void loop_clear_journals(const struct loop *loop);
 /* That judgements are kept in iter-NNN/<name>.journal, whose path goes to journal. */
 int loop_keep_judgements(const struct loop *loop, const char *name, char journal[4096],

@@ -61,7 +61,7 @@ static int write_manifest(const struct manifest *m, struct tpo_error *err)
   return status;
 }
 
-static const json_t *find(const struct manifest *m, int iteration, const char *step)
+bool manifest_has(const struct manifest *m, int iteration, const char *step)
 {
   size_t i;
   json_t *entry;
@@ -70,14 +70,16 @@ static const json_t *find(const struct manifest *m, int iteration, const char *s
     const char *name = json_string_value(json_object_get(entry, "step"));
     if (json_integer_value(json_object_get(entry, "iteration")) == iteration && name &&
         strcmp(name, step) == 0)
-      return entry;
+      return true;
   }
-  return NULL;
+  return false;
 }
 
-bool manifest_has(const struct manifest *m, int iteration, const char *step)
+bool manifest_has_ever(const struct manifest *m, const char *step)
 {
-  return find(m, iteration, step) != NULL;
+  for (int iteration = manifest_last(m); iteration >= 0; iteration--)
+    if (manifest_has(m, iteration, step)) return true;
+  return false;
 }
 
 int manifest_last(const struct manifest *m)

@@ -20,6 +20,7 @@ void manifest_free(struct manifest *m);
 /* Every file of every finished step is there with its size and hash. */
 int manifest_verify(const struct manifest *m, struct tpo_error *err);
 bool manifest_has(const struct manifest *m, int iteration, const char *step);
+bool manifest_has_ever(const struct manifest *m, const char *step); /* in any iteration */
 int manifest_last(
     const struct manifest *m); /* the latest iteration with a finished step; -1: there is none */
 /* Records a finished step and writes the manifest. files: NULL-terminated paths relative to the run folder.

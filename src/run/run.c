@@ -127,10 +127,12 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
-/* Whether a step of a later iteration than loop's was begun, as rank 0's manifest has it. */
+/* Whether a later iteration than loop's is half done, as rank 0's manifest has it. */
 static int is_behind(struct loop *loop, bool *behind, struct tpo_error *err)
 {
-  double answer = loop->first && manifest_last(&loop->manifest) > loop->iteration;
+  const char *end = loop->config->data.validation_prompts > 0 ? "validate" : "dpo";
+  int last = loop->first ? manifest_last(&loop->manifest) : -1;
+  double answer = last > loop->iteration && !manifest_has(&loop->manifest, last, end);
   int status = tpo_comm_allreduce_max_f64(loop->session->comm, &answer, 1, err);
   *behind = answer > 0;
   return status;
@@ -138,7 +140,8 @@ static int is_behind(struct loop *loop, bool *behind, struct tpo_error *err)
 
 /* What is watched, of all models so far that lack it: an entry that came with a later attempt is measured on
  * those before, too. Between two iterations only: within one, the step that is under way owns the end of
- * metrics.jsonl. */
+ * metrics.jsonl. A run that goes on for fewer iterations than were begun may so end with an entry that is not
+ * measured, which the closing text tells. */
 static int run_watches(struct loop *loop, struct tpo_error *err)
 {
   bool behind;

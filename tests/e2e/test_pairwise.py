@@ -174,8 +174,8 @@ def test_a_broken_model_is_told(tpo, samples, judge_model, tmp_path):
 
 
 def run_file(policy, judge_model, tmp_path):
-    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4)
-    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
+    tiny.write_prompts(tmp_path / "train.jsonl", "t", 4, ["maths", "poems"])
+    tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2, ["maths", "poems"])
     (tmp_path / "run.yaml").write_text(f"""
 model: {{path: {policy}, dtype: fp32}}
 thought: {{name: generic, thought_tokens: 6, response_tokens: 10, on_budget: force}}
@@ -241,3 +241,11 @@ def test_a_whole_iteration_runs_on_it(tpo, tiny_model, judge_model, tmp_path):
         compared = [d for d in of if "elo" in d]
         assert all(d["comparisons"] == 2 * (len(compared) - 1) for d in compared)
         assert all("no response" in d["error"] for d in of if d not in compared)
+    found = {e["of"]: e["groups"] for e in lines if e["event"] == "groups" and e["by"] == "category" and e["iteration"] == 1}
+    sampled, validated = ({g["name"]: g for g in found[of]} for of in ("judge", "validate"))
+    assert sampled.keys() == validated.keys() == {"maths", "poems"}
+    for name in sampled:  # shares within a prompt have the same mean in all groups
+        assert "mean_score" not in sampled[name] and "mean_score" in validated[name]
+        assert {"n", "unjudged", "format_rate", "mean_response_tokens"} <= sampled[name].keys()
+    groups = page.split('<section id="groups">')[1].split("</section>")[0]
+    assert "By category" in groups and "Validation, over the iterations" in groups and "Sampled outputs" not in groups

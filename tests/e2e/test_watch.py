@@ -2,6 +2,8 @@
 import csv
 import io
 import json
+import re
+import shutil
 import subprocess
 import time
 
@@ -114,6 +116,7 @@ def test_each_kind_is_measured_on_the_start_model_and_after_each_iteration(finis
         assert (maths["kind"], maths["n"], maths["samples"], maths["value"], maths["no_answer"]) == ("gsm8k", 8, 8, 0.75, 0)
         assert (follow["kind"], follow["n"], follow["samples"], follow["value"]) == ("ifeval", 6, 12, 0.5)
         assert [follow[name] for name in ("prompt_strict", "instruction_strict")] == pytest.approx([0.5, 2 / 3])
+        assert (maths["compared"], follow["compared"]) == (8, 6)
         assert 0.5 <= follow["prompt_loose"] <= follow["instruction_loose"] <= 1
         assert (rules["kind"], rules["n"], rules["samples"]) == ("rule", 20, 40) and 0 < rules["value"] < 1
         assert found[i, "thinking"]["n"] == 5
@@ -181,24 +184,66 @@ def test_the_table_of_evaluations_has_what_was_measured_last(tpo, finished):
         assert float(row[f"watch {name}"]) == event["value"] and event["iteration"] == 2
 
 
-def test_a_loss_is_warned_of(tpo, write, tmp_path):
+@pytest.fixture(scope="module")
+def broken(tpo, write, data, tmp_path_factory):
     """A learning rate that breaks the model: all answers become one letter."""
-    watch = "\n  watch:\n    - {{name: greedy, prompts: {data}/rules.jsonl, kind: rule, thought: none}}\n"
-    config, run_dir = write(tmp_path, "run", watch)
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "lost.yaml").write_text('prompt: "{instruction}"\nresponse_marker: "no such marker"\n')
+    write_lines(folder / "refer.jsonl", [{"instruction": "Say it.", "reference": "it"}, {"instruction": "Count.", "reference": "12"}])
+    checks = [{"type": "keywords:existence", "keywords": [word]} for word in "abcdefgh" for _ in range(5)]
+    write_lines(folder / "checks.jsonl", [{"instruction": f"Do {i}.", "checks": checks} for i in range(30)])
+    config, run_dir = write(folder, "run", f"""
+  watch:
+    - {{{{name: greedy, prompts: {{data}}/rules.jsonl, kind: rule, thought: none}}}}
+    - {{{{name: few, prompts: {{data}}/rules.jsonl, kind: rule, thought: none, limit: 7}}}}
+    - {{{{name: lost, prompts: {{data}}/maths.jsonl, kind: gsm8k, thought: lost.yaml}}}}
+    - {{{{name: refer, prompts: {folder}/refer.jsonl, kind: ifeval, thought: layout.yaml}}}}
+    - {{{{name: checks, prompts: {folder}/checks.jsonl, kind: ifeval, thought: none}}}}
+""")
     result = tpo("run", config, "--set", "train.learning_rate=0.05")
-    assert result.returncode == 0
-    e = events(run_dir, "watch")[-1]
-    assert e["difference"] < -2 * e["difference_se"], "the model is to be broken here"
-    assert b"warning: iteration 1: watch greedy is worse than at the start by more than two standard errors" in result.stderr
-    assert "WORSE than at the start" in result.stdout.decode() and ">worse</strong>" in (run_dir / "report.html").read_text()
+    assert result.returncode == 0, result.stderr.decode()
+    return run_dir, result.stdout.decode(), result.stderr.decode()
 
 
-def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, data, tmp_path):
-    many = data / "many.jsonl"
-    tiny.write_prompts(many, "many", 50)
-    watch = f"\n  watch:\n    - {{{{name: many, prompts: {many}, kind: rule, thought: none, temperature: 1, k: 4}}}}\n"
-    config, run_dir = write(tmp_path, "run", watch)
-    journal = run_dir / "iter-001/watch-many.h5.journal"
+def test_a_loss_is_warned_of_where_enough_is_compared(broken):
+    run_dir, out, log = broken
+    last = {e["name"]: e for e in events(run_dir, "watch")}
+    for name in ("greedy", "few"):
+        assert last[name]["difference"] < -2 * last[name]["difference_se"], "the model is to be broken here"
+    assert (last["greedy"]["compared"], last["few"]["compared"]) == (20, 7)
+    assert "warning: iteration 1: watch greedy is worse than at the start by more than two standard errors" in log
+    assert log.count("is worse than at the start") == 1 and out.count("WORSE than at the start") == 1
+    part = (run_dir / "report.html").read_text().split('<section id="watch">')[1].split("</section>")[0]
+    assert part.count(">worse</strong>") == 1 and "over 8 instructions or more" in part
+
+
+def test_outputs_that_do_not_parse_or_are_cut_are_told(broken):
+    run_dir, out, log = broken
+    assert "start model: watch lost: accuracy 0.0 %; 8 of 8 outputs don't parse\n" in log
+    assert [line.endswith("   8 of 8 outputs don't parse") for line in out.splitlines() if line.startswith("  lost")] == [True]
+    assert log.count("don't parse\n") == 2 and out.count("don't parse\n") == 1
+    for e in events(run_dir, "watch"):
+        with h5py.File(run_dir / f"iter-{e['iteration']:03d}/watch-{e['name']}.h5") as f:
+            assert e["cut"] == sum(v in (b"length", b"context") for v in f["finish_reason"][:])
+    assert max(e["cut"] for e in events(run_dir, "watch")) > 0
+    assert "outputs cut at a budget or the context</th>" in (run_dir / "report.html").read_text()
+
+
+def test_a_check_of_the_reference_is_named_as_the_rule_judge_names_it(broken):
+    with h5py.File(broken[0] / "iter-000/watch-refer.h5") as f:
+        checks = [json.loads(v)["checks"] for v in f["score_detail"][:]]
+    assert [[c["type"] for c in row] for row in checks] == [["reference:exact"], ["reference:numeric"]]
+
+
+@pytest.fixture
+def many(data):
+    """An entry that takes a while."""
+    path = data / "many.jsonl"
+    tiny.write_prompts(path, "many", 50)
+    return f"\n  watch:\n    - {{{{name: many, prompts: {path}, kind: rule, thought: none, temperature: 1, k: 4}}}}\n"
+
+
+def killed_while_it_watches(config, journal):
     process = subprocess.Popen(command(["run", config, "--set", "sampling.slots=2"])[4:], env=environment(EPOCH),
                                stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60
@@ -207,14 +252,77 @@ def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, data, tmp_pa
         time.sleep(0.002)
     process.kill()
     process.wait()
-    assert journal.is_dir() and not (run_dir / "iter-001/watch-many.h5").exists()
+    assert journal.is_dir() and not journal.with_suffix("").exists()
+
+
+def test_killed_while_it_watches_only_the_rest_is_drawn(tpo, write, many, tmp_path):
+    config, run_dir = write(tmp_path, "run", many)
+    killed_while_it_watches(config, run_dir / "iter-001/watch-many.h5.journal")
     result = tpo("run", config, "--resume", ranks=2, env=EPOCH)
     assert result.returncode == 0 and b"of 200 samples are kept there; the rest is drawn" in result.stderr, result.stderr.decode()
-    other, whole = write(tmp_path, "whole", watch)
+    other, whole = write(tmp_path, "whole", many)
     tpo.ok("run", other, env=EPOCH)
     for i in (0, 1):
         same_contents(run_dir / f"iter-00{i}/watch-many.h5", whole / f"iter-00{i}/watch-many.h5")
     assert without_times(events(run_dir)) == without_times(events(whole)) and not list(run_dir.rglob("*.journal"))
+
+
+def test_what_was_not_measured_yet_may_change_or_go(tpo, write, many, tmp_path):
+    """Killed within the start model's measurement: neither its settings nor its journal bind what comes."""
+    config, run_dir = write(tmp_path, "run", many)
+    killed_while_it_watches(config, run_dir / "iter-000/watch-many.h5.journal")
+    gone = tmp_path / "gone"
+    shutil.copytree(run_dir, gone)
+    assert json.loads((run_dir / "manifest.json").read_text())["watch"].keys() == {"many"}
+    write(tmp_path, "run", many.replace("k: 4", "k: 4, limit: 5"))
+    tpo.ok("run", config, "--resume", env=EPOCH)
+    assert [(e["iteration"], e["n"]) for e in events(run_dir, "watch")] == [(0, 5), (1, 5)]
+    text = tpo.fails("run", config, "--resume", "--set", "run.watch=[" + many.split("- ")[1].format() + "]", code=1)
+    assert "measured other instructions or with other settings" in text
+    tpo.ok("run", config, "--run-dir", gone, "--resume", "--set", "run.watch=[]", env=EPOCH)
+    assert not list(gone.rglob("watch-*"))
+
+
+def test_with_fewer_iterations_than_are_finished_the_models_so_far_are_measured(tpo, write, tmp_path):
+    few = "\n  watch: {{name: late, prompts: {data}/rules.jsonl, kind: rule, limit: 5}}\n"
+    config, run_dir = write(tmp_path, "run", watch="", iterations=2)
+    tpo.ok("run", config, env=EPOCH)
+    write(tmp_path, "run", few, iterations=1)
+    out = tpo.ok("run", config, "--resume", env=EPOCH)
+    assert [(e["iteration"], e["name"]) for e in events(run_dir, "watch")] == [(0, "late"), (1, "late")]
+    assert out.split("Watched besides:")[1].splitlines()[1].split()[0] == "late"
+    tpo.ok("run", config, "--resume", "--set", "run.iterations=2", env=EPOCH)
+    assert [(e["iteration"], e["name"]) for e in events(run_dir, "watch")] == [(0, "late"), (1, "late"), (2, "late")]
+
+
+@pytest.fixture(scope="module")
+def measured(tpo, write, data, tmp_path_factory):
+    """A copy of a finished run that watched this kind."""
+    entries = {kind: f"{{name: watch{i}, prompts: {data}/{'rules' if kind == 'rule' else 'maths'}.jsonl, limit: 3, kind: {kind}}}"
+               for i, kind in enumerate(("gsm8k", "rule", "gsm8k, temperature: 1"))}
+    listed = ", ".join(entries.values()).replace("{", "{{").replace("}", "}}")
+    config, run_dir = write(tmp_path_factory.mktemp("measured"), "run", f"\n  watch: [{listed}]\n")
+    tpo.ok("run", config)
+
+    def measured(kind, folder):
+        shutil.copytree(run_dir, folder / "run")
+        return config, entries[kind]
+    return measured
+
+
+@pytest.mark.parametrize("kind, setting, alike", [
+    ("gsm8k", "judge.empty_score=-2", True), ("rule", "judge.empty_score=-2", False),
+    ("gsm8k", "sampling.temperature=0.5", False), ("gsm8k, temperature: 1", "sampling.temperature=0.5", True),
+    ("gsm8k", "sampling.top_p=0.5", False),
+])
+def test_only_settings_that_bear_on_what_is_watched_bind_it(tpo, measured, tmp_path, kind, setting, alike):
+    """What doesn't parse is drawn again at the run's temperature where the entry has none."""
+    config, entry = measured(kind, tmp_path)
+    args = ["run", config, "--run-dir", tmp_path / "run", "--resume", "--allow-changes", "--set", setting, "--set", f"run.watch=[{entry}]"]
+    if alike:
+        tpo.ok(*args)
+    else:
+        assert "measured other instructions or with other settings under this name" in tpo.fails(*args, code=1)
 
 
 def test_a_watch_that_comes_later_is_measured_on_the_models_before(tpo, write, alone, finished, tmp_path):
@@ -251,6 +359,9 @@ def test_one_that_comes_within_an_iteration_waits_for_its_end(tpo, write, tmp_pa
     assert list(run_dir.glob("iter-002/checkpoint.h5.journal/state-*")) and not (run_dir / "iter-002/checkpoint.h5").exists()
     metrics = (run_dir / "metrics.jsonl").read_bytes()
     config, _ = write(tmp_path, "run", few, iterations=2)
+    out = tpo.ok("run", config, *more, "--set", "run.iterations=1", "--resume", env=EPOCH)  # ends before it
+    assert "thinking                 not measured: iteration 2, which is half done, comes first" in out
+    assert (run_dir / "metrics.jsonl").read_bytes() == metrics
     tpo.ok("run", config, *more, "--resume", env=EPOCH)
     assert (run_dir / "metrics.jsonl").read_bytes().startswith(metrics)
     other, whole = write(tmp_path, "whole", few, iterations=2)
@@ -283,6 +394,24 @@ def test_the_plan_counts_what_is_watched(tpo, write, tmp_path):
     rows = {line.split()[0]: line.split()[1:4] for line in text.split("Watch (run.watch)")[1].splitlines()[3:7]}
     assert rows == {"maths": ["8", "24", "96"], "follow": ["6", "36", "144"], "rules": ["20", "120", "480"], "thinking": ["5", "15", "60"]}
     assert "iter-001/watch-*.h5" in text and not (tmp_path / "run").exists()
+
+
+def bytes_of(text):
+    number, unit = text.split()
+    return float(number) * {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+
+
+def test_the_plan_has_room_for_files_and_journals_of_what_is_watched(tpo, broken, many, write, tmp_path):
+    run_dir = broken[0]
+    real = sum(p.stat().st_size for p in run_dir.glob("iter-001/watch-*.h5"))
+    text = tpo.ok("run", run_dir.with_suffix(".yaml"), "--plan-only")
+    most = bytes_of(re.search(r"watch-\*\.h5\s+[\d.]+ \w+\s+([\d.]+ \w+)", text).group(1))
+    assert real / 1.2 < most < real * 1.5, (real, most)  # of which a third is how each check came out
+    config, _ = write(tmp_path, "run", many.replace("k: 4", "k: 1000"))  # by far the most, and drawn four times at worst
+    text = tpo.ok("run", config, "--plan-only", "--set", "run.validation_resample=3").split("Disk: ")[1]
+    end, peak, most_end, most_peak = (bytes_of(re.search(pattern, text).group(1)) for pattern in (
+        r"about ([\d.]+ \w+)", r"up to ([\d.]+ \w+)", r"\(at most ([\d.]+ \w+)\)", r"\(([\d.]+ \w+)\) on the way"))
+    assert peak / end == pytest.approx(1.5, rel=0.1) and most_peak / most_end == pytest.approx(3, rel=0.1)
 
 
 ROW = json.dumps({"instruction": "Say it.", "checks": [{"type": "punctuation:no_comma"}]}) + "\n"

@@ -159,6 +159,18 @@ static void names_are_told_so_that_they_can_be_seen_and_told_apart(void **state)
   assert_memory_equal(control, "a\\n\\x1b[2J", 10);
   assert_non_null(strchr(control, '~'));
   assert_string_not_equal(control, group_name(&arena, "a\\n\\x1b[2J\\x00b", 15));
+  static const char *const spaced[] = {"maths or so",           " maths or so",       "maths or so ",
+                                       "maths  or so",          "maths\xc2\xa0or so", "maths \xc2\xa0or so",
+                                       "maths\xe3\x80\x80or so"};
+  for (size_t i = 0; i < sizeof spaced / sizeof *spaced; i++) { /* alike on a page and in most fonts */
+    const char *told = group_name(&arena, spaced[i], strlen(spaced[i])), *hash = strchr(told, '~');
+    assert_true(i == 0 ? !hash : hash && strlen(hash) == 9);
+    for (size_t j = 0; hash && j < i; j++) {
+      const char *other = strchr(group_name(&arena, spaced[j], strlen(spaced[j])), '~');
+      assert_true(!other || strcmp(hash, other) != 0);
+    }
+  }
+  assert_non_null(strchr(group_name(&arena, " ", 1), '~'));
   for (int i = 0; i < 2000; i++) tpo_buf_puts(&one, "ä");
   tpo_buf_append(&two, one.data, one.len);
   tpo_buf_puts(&two, "b");

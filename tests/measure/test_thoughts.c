@@ -138,6 +138,43 @@ static void thoughts_are_counted_with_an_example_of_each_kind(void **state)
   tpo_samples_free(&samples);
 }
 
+/* Not cut at the number of a list's item nor at an abbreviation. */
+static void an_example_is_a_whole_sentence(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *thought;
+    enum thought_kind kind;
+    const char *example;
+  } cases[] = {
+      {"Ideas:\n1. The sea. It is blue.\n2. Land.", THOUGHT_ENUMERATING, "1. The sea."},
+      {"  10. Sea, e.g. a blue one\n  11. Land.", THOUGHT_ENUMERATING, "10. Sea, e.g. a blue one"},
+      {"Sea.\n3. My draft says it. Land.", THOUGHT_DRAFTING, "3. My draft says it."},
+      {"Sea.\n**2.1. A draft.** Land.", THOUGHT_DRAFTING, "**2.1. A draft."},
+      {"Sea.\na. the draft\nb. land", THOUGHT_DRAFTING, "a. the draft"},
+      {"Sea.\niv. The draft! Land.", THOUGHT_DRAFTING, "iv. The draft!"},
+      {"1. Sea. 2. The draft. 3. Land.", THOUGHT_DRAFTING, "2. The draft."},
+      {"Sea. In the U.S. a draft is short. Land.", THOUGHT_DRAFTING, "In the U.S. a draft is short."},
+      {"The U.S. Then a draft, i.e. a sketch by Mr. Lee. Land.", THOUGHT_DRAFTING,
+       "Then a draft, i.e. a sketch by Mr. Lee."},
+      {"He said: \"Draft it.\" Land.", THOUGHT_DRAFTING, "He said: \"Draft it.\""},
+      {"It is 5. A draft. Land.", THOUGHT_DRAFTING,
+       "A draft."}, /* a number that ends a sentence is no mark */
+      {"draft", THOUGHT_DRAFTING, "draft"},
+      {"1.\n2.\ndraft", THOUGHT_DRAFTING, "draft"},
+      {"Sea.\n1. draft", THOUGHT_DRAFTING, "1. draft"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_samples samples = {0};
+    SKETCH(&samples, THOUGHT_ROW("a", "x", cases[i].thought));
+    struct thought_counts c = count(&samples);
+    assert_non_null(c.examples[cases[i].kind]);
+    assert_string_equal(c.examples[cases[i].kind], cases[i].example);
+    thoughts_free(&c);
+    tpo_samples_free(&samples);
+  }
+}
+
 /* Neither on what stands before it nor on the order of instructions. */
 static void an_example_depends_on_its_key_alone(void **state)
 {
@@ -192,6 +229,7 @@ int main(void)
       cmocka_unit_test(every_pattern_of_the_table_is_found),
       cmocka_unit_test(overlap_is_the_share_of_the_responses_sequences),
       cmocka_unit_test(thoughts_are_counted_with_an_example_of_each_kind),
+      cmocka_unit_test(an_example_is_a_whole_sentence),
       cmocka_unit_test(an_example_depends_on_its_key_alone),
       cmocka_unit_test(a_long_sentence_is_cut_around_the_keyword),
       cmocka_unit_test(no_thoughts_have_no_numbers),

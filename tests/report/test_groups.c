@@ -80,6 +80,17 @@ static void thoughts_are_shown_over_the_iterations(void **state)
   free(page);
 }
 
+/* Of a judge that compares, an iteration's samples have no mean score: no table of dashes. */
+static void groups_without_a_value_have_no_table(void **state)
+{
+  char *page = page_with(*state, "{\"event\":\"groups\",\"iteration\":1,\"of\":\"judge\",\"by\":\"category\","
+                                 "\"groups\":[{\"name\":\"maths\",\"n\":3,\"format_rate\":1},"
+                                 "{\"name\":\"poems\",\"n\":2,\"format_rate\":1}]}\n");
+  assert_null(strstr(page, "id=\"groups\""));
+  assert_null(strstr(page, "Sampled outputs, over"));
+  free(page);
+}
+
 static void one_group_alone_has_no_section(void **state)
 {
   char *page = page_with(*state, "{\"event\":\"groups\",\"iteration\":1,\"of\":\"judge\",\"by\":\"dataset\","
@@ -98,7 +109,7 @@ static void strange_events_are_no_matter(void **state)
       "{\"event\":\"thoughts\",\"iteration\":1,\"of\":\"sample\",\"shares\":[1],\"examples\":\"<b>\"}\n"
       "{\"event\":\"groups\",\"iteration\":1,\"of\":\"judge\",\"by\":\"category\","
       "\"groups\":[7,null,{},{\"name\":3},{\"name\":\"a\\u0000b\",\"mean_score\":\"<b>\"},"
-      "{\"name\":\"<script>\\\"x'\\u202e\"}],\"other\":7,\"without\":{\"n\":\"x\"}}\n"
+      "{\"name\":\"<script>\\\"x'\\u202e\",\"mean_score\":0.5}],\"other\":7,\"without\":{\"n\":\"x\"}}\n"
       "{\"event\":\"groups\",\"iteration\":1,\"of\":\"validate\",\"by\":\"check\",\"groups\":{\"name\":\"x\"}}\n";
   char *page = page_with(*state, events);
   assert_contains(page, "&lt;script&gt;&quot;x&#39;");
@@ -123,6 +134,7 @@ static void as_many_rows_as_a_page_bears(void **state)
   char *page = page_with(*state, events.data);
   assert_true(strlen(page) < 300000);
   assert_contains(page, "0 kind 2 0000");
+  assert_contains(page, "Not shown here: 2872 more, which metrics.jsonl has."); /* of the three iterations' */
   tpo_buf_free(&events);
   free(page);
 }
@@ -132,9 +144,9 @@ static void as_many_rows_as_a_page_bears(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      WITH_FOLDER(changes_by_category_are_shown),  WITH_FOLDER(thoughts_are_shown_over_the_iterations),
-      WITH_FOLDER(one_group_alone_has_no_section), WITH_FOLDER(strange_events_are_no_matter),
-      WITH_FOLDER(as_many_rows_as_a_page_bears),
+      WITH_FOLDER(changes_by_category_are_shown),        WITH_FOLDER(thoughts_are_shown_over_the_iterations),
+      WITH_FOLDER(groups_without_a_value_have_no_table), WITH_FOLDER(one_group_alone_has_no_section),
+      WITH_FOLDER(strange_events_are_no_matter),         WITH_FOLDER(as_many_rows_as_a_page_bears),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -244,10 +244,13 @@ static void what_was_watched_has_a_row_each(void **state)
       "{\"event\":\"watch\",\"iteration\":0,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.5,"
       "\"value_se\":0.03,\"difference\":0,\"difference_se\":0,\"unparsed_share\":0,\"no_answer\":0}\n"
       "{\"event\":\"watch\",\"iteration\":1,\"name\":\"maths\",\"kind\":\"gsm8k\",\"n\":200,\"value\":0.4,"
-      "\"value_se\":0.03,\"difference\":-0.1,\"difference_se\":0.04,\"unparsed_share\":0,\"no_answer\":12}\n"
+      "\"value_se\":0.03,\"compared\":200,\"difference\":-0.1,\"difference_se\":0.04,\"unparsed_share\":0,"
+      "\"cut\":3,\"no_answer\":12}\n"
       "{\"event\":\"watch\",\"iteration\":0,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":-0.25,\"value_se\":null}\n"
       "{\"event\":\"watch\",\"iteration\":1,\"name\":\"r\",\"kind\":\"rule\",\"n\":9,\"value\":0.125,\"value_se\":0.01,"
-      "\"difference\":0.05,\"difference_se\":0.03}\n");
+      "\"compared\":9,\"difference\":0.05,\"difference_se\":0.03}\n"
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"few\",\"kind\":\"rule\",\"n\":7,\"value\":0.125,"
+      "\"compared\":7,\"difference\":-0.5,\"difference_se\":0.125}\n");
   char *page = report_of(*state);
   assert_well_formed(page);
   assert_contains(page, "<a href=\"#watch\">Watch</a>");
@@ -255,9 +258,34 @@ static void what_was_watched_has_a_row_each(void **state)
   assert_contains(page, "<td>−10.0 ± 4.0 <strong class=\"down\">worse</strong></td>");
   assert_contains(page, "r</th><td>rule</td><td>9</td><td>−0.250</td><td>0.125 ± 0.010</td>");
   assert_contains(page, "<td>+0.050 ± 0.030</td>"); /* within noise */
+  assert_contains(page, "<td>−0.500 ± 0.125</td>"); /* of too few to judge by */
+  assert_contains(page,
+                  "maths, outputs cut at a budget or the context</th><td></td><td></td><td></td><td>3</td>");
   assert_contains(page,
                   "maths, responses without a number</th><td></td><td></td><td>0</td><td>12</td><td></td>");
   assert_null(strstr(page, "maths, outputs that do not parse"));
+  free(page);
+}
+
+/* More than a page bears are counted, each once. */
+static void many_watches_are_shown_in_part(void **state)
+{
+  struct tpo_buf events = {0};
+  make_run(*state, &small, 0.1);
+  for (int iteration = 0; iteration < 2; iteration++)
+    for (int i = 0; i < 70; i++)
+      tpo_buf_printf(
+          &events,
+          "{\"event\":\"watch\",\"iteration\":%d,\"name\":\"number-%d\",\"kind\":\"rule\",\"value\":1}\n",
+          iteration, 70 - i);
+  put_file(*state, "metrics.jsonl", events.data);
+  char *page = report_of(*state);
+  assert_well_formed(page);
+  assert_contains(page, "number-70</th>");
+  assert_contains(page, "number-7</th>");
+  assert_null(strstr(page, "number-6</th>"));
+  assert_contains(page, "Not shown here: 6 more, which metrics.jsonl has.");
+  tpo_buf_free(&events);
   free(page);
 }
 
@@ -566,6 +594,7 @@ int main(void)
       IN_FOLDER(only_the_start_model_was_validated),
       IN_FOLDER(strange_metrics_leave_a_page),
       IN_FOLDER(what_was_watched_has_a_row_each),
+      IN_FOLDER(many_watches_are_shown_in_part),
       IN_FOLDER(strange_watches_leave_a_page),
       IN_FOLDER(changes_on_validation_count_as_the_run_counts),
       IN_FOLDER(what_parses_needs_no_word_about_what_does_not),

@@ -66,6 +66,8 @@ int plan_add_prompt(const struct plan *plan, struct plan_set *set, const struct 
 /* watch.c */
 int plan_watches(struct plan *plan, struct tpo_error *err);
 double plan_watch_bytes(const struct plan *plan, bool most); /* of all their files of one model */
+/* The largest of their journals, which has every draw of an entry until its file is written. */
+double plan_watch_journal_bytes(const struct plan *plan, bool most);
 void plan_print_watches(const struct plan *plan, struct tpo_buf *out);
 
 /* sizes.c */

@@ -118,9 +118,9 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
 {
   struct plan_files files;
   plan_file_sizes(plan, &plan->validation, most, &files);
-  double watch = plan_watch_bytes(plan, most);
+  double watch = plan_watch_bytes(plan, most), watching = plan_watch_journal_bytes(plan, most);
   *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml) + watch;
-  *peak = 0;
+  *peak = *end + watching;
   for (int i = 0; i < plan->config->run.iterations; i++) {
     plan_file_sizes(plan, &plan->train[i], most, &files);
     *end += files.prompts + files.samples + files.scored + files.pairs;
@@ -129,6 +129,7 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
     *end += plan->checkpoint + files.validation;
     *peak = fmax(*peak, *end + drawn);
     *end += watch;
+    *peak = fmax(*peak, *end + watching);
   }
   if (*end > *peak) *peak = *end;
 }

@@ -155,7 +155,7 @@ static void print_disk(const struct plan *plan, struct tpo_buf *out)
   char a[40], b[40], c[40], d[40];
   plan_disk(plan, false, &end, &peak);
   plan_disk(plan, true, &most_end, &most_peak);
-  tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) while training\n",
+  tpo_buf_printf(out, "\nDisk: about %s when done (at most %s), up to %s (%s) on the way\n",
                  tpo_size_text(end, a), tpo_size_text(most_end, b), tpo_size_text(peak, c),
                  tpo_size_text(most_peak, d));
   tpo_buf_puts(out,

@@ -1,4 +1,5 @@
 /* What run.watch adds to a run: its instructions are read, chosen and rendered as the run would. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,18 @@
 #include "base/memory.h"
 #include "run/plan/plan.h"
 #include "run/watch/watch.h"
+#include "steps/judge_item.h"
+#include "store/hdf5/layout.h"
+#include "tpo/judge.h"
+
+/* About, of an output's score_detail. */
+static double detail_bytes(const struct watched *w, const struct tpo_instruction *item)
+{
+  enum { ANSWER = 45 };
+  const struct tpo_judge_item asked = judge_item_of_instruction(item);
+  bool checks = w->entry->kind != TPO_WATCH_GSM8K; /* told as the rule judge tells them */
+  return tpo_h5_text_bytes(checks ? tpo_judge_cost(&w->settings.judge, &asked, 1, 0).detail_bytes : ANSWER);
+}
 
 /* Counted with the settings that it is drawn with. */
 static int add_instructions(const struct plan *plan, const struct watched *w, struct plan_watch *out,
@@ -18,6 +31,7 @@ static int add_instructions(const struct plan *plan, const struct watched *w, st
   int status = tpo_thought_marker_tokens(&w->settings.thought, plan->tokenizer, &own.marker_tokens, err);
   for (size_t i = 0; i < w->instructions.n && status == 0; i++) {
     status = plan_add_prompt(&own, &out->set, &w->instructions.items[i], err);
+    out->set.detail_bytes += detail_bytes(w, &w->instructions.items[i]);
     if (status == 0) status = tpo_stopped(NULL, err);
   }
   if (status < 0) return status;
@@ -54,6 +68,14 @@ double plan_watch_bytes(const struct plan *plan, bool most)
   for (int i = 0; i < plan->config->run.n_watch; i++)
     bytes += most ? plan->watch[i].most_bytes : plan->watch[i].bytes;
   return bytes;
+}
+
+double plan_watch_journal_bytes(const struct plan *plan, bool most)
+{
+  double largest = 0;
+  for (int i = 0; i < plan->config->run.n_watch; i++)
+    largest = fmax(largest, most ? plan->watch[i].most_bytes : plan->watch[i].bytes);
+  return largest * (most ? 1 + plan->config->run.validation_resample : 1);
 }
 
 void plan_print_watches(const struct plan *plan, struct tpo_buf *out)

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "checks/checks.h"
 #include "eval/tasks/ifeval.h"
 #include "run/watch/watch.h"
 #include "steps/judge_item.h"
@@ -40,19 +41,14 @@ int watch_kind_read(struct watched *w, struct tpo_instructions *all,
   return tpo_instructions_read_checked(all, w->entry->prompts, w->settings.data.skip_bad, check, arg, err);
 }
 
-static bool has_checks(const struct tpo_instruction *item)
-{
-  json_t *meta = json_loads(item->meta ? item->meta : "{}", 0, NULL);
-  const json_t *reference = json_object_get(meta, "reference");
-  bool has = json_array_size(json_object_get(meta, "checks")) > 0 || (reference && !json_is_null(reference));
-  json_decref(meta);
-  return has;
-}
-
 int watch_kind_check(const struct watched *w, const struct tpo_instruction *item, struct tpo_error *err)
 {
   const struct tpo_judge_item asked = judge_item_of_instruction(item);
-  if (!has_checks(item))
+  json_t *checks = checks_of_meta(item->meta ? item->meta : "{}", err);
+  size_t n = json_array_size(checks);
+  if (!checks) return TPO_E_INPUT;
+  json_decref(checks);
+  if (n == 0)
     return tpo_fail(err, TPO_E_INPUT,
                     "no check to follow (\"instruction_id_list\", \"checks\" or \"reference\")");
   return tpo_judge_validate(&w->settings.judge, &asked, err);
@@ -98,20 +94,18 @@ static int score_questions(const struct watched *w, struct tpo_samples *samples,
   return status;
 }
 
-/* One response's checks with their verdicts. */
+/* One response's checks with their verdicts, named as the rule judge names them. */
 static json_t *verdicts_of(const struct tpo_sample_row *row, const struct eval_ifeval *score, size_t at)
 {
   const struct eval_ifeval_response *response = &score->responses[at];
-  json_t *meta = json_loads(row->meta, 0, NULL), *list = json_array();
-  const json_t *checks = json_object_get(meta, "checks");
+  json_t *checks = checks_of_meta(row->meta, NULL), *list = json_array();
   for (size_t i = 0; i < response->n; i++) {
     const struct eval_ifeval_verdict *verdict = &score->verdicts[response->first + i];
-    const json_t *type = json_object_get(json_array_get(checks, i), "type");
-    json_array_append_new(list, json_pack("{s:s, s:b, s:b}", "type",
-                                          json_is_string(type) ? json_string_value(type) : "reference",
-                                          "passed", verdict->strict, "loose", verdict->loose));
+    json_array_append_new(list, json_pack("{s:O?, s:b, s:b}", "type",
+                                          json_object_get(json_array_get(checks, i), "type"), "passed",
+                                          verdict->strict, "loose", verdict->loose));
   }
-  json_decref(meta);
+  json_decref(checks);
   return json_pack("{s:o}", "checks", list);
 }
 

@@ -33,7 +33,19 @@ struct figures {
   double base, base_se; /* the start model's, on the same instructions */
   double difference, difference_se;
   size_t n_paired;
+  size_t outputs, unparsed; /* all, and those that count as watch_kind_unparsed does */
+  size_t cut;               /* that ended at a budget or at the context's end, not by themselves */
 };
+
+static void count_outputs(const struct tpo_samples *samples, struct figures *f)
+{
+  f->outputs = samples->n;
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    f->unparsed += !row->format_ok;
+    f->cut += row->finish == TPO_FINISH_LENGTH || row->finish == TPO_FINISH_CONTEXT;
+  }
+}
 
 /* samples: of the iteration; start: of the start model, the same for iteration 0. */
 static int reckon(const struct watched *w, const struct tpo_samples *start, const struct tpo_samples *samples,
@@ -45,6 +57,7 @@ static int reckon(const struct watched *w, const struct tpo_samples *start, cons
   *f = (struct figures){.difference = NAN, .difference_se = NAN};
   f->n = prompt_scores(samples, unparsed, values, &f->unjudged);
   f->value = mean_and_error(values, f->n, &f->se);
+  count_outputs(samples, f);
   f->n_paired =
       tpo_paired_difference(start, samples, unparsed, &f->difference, &f->difference_se, &f->base, &now);
   free(values);
@@ -53,7 +66,7 @@ static int reckon(const struct watched *w, const struct tpo_samples *start, cons
 
 static bool is_loss(const struct figures *f)
 {
-  return isfinite(f->difference_se) && f->difference < -2 * f->difference_se;
+  return f->n_paired >= LEAST_COMPARED && isfinite(f->difference_se) && f->difference < -2 * f->difference_se;
 }
 
 /* Shares in percent, scores as they are. */
@@ -62,11 +75,19 @@ static double shown(const struct watched *w, double value)
   return w->entry->kind == TPO_WATCH_RULE ? value : 100 * value;
 }
 
+/* "; 3 of 8 outputs don't parse", since the value alone does not tell these from wrong answers; else empty. */
+static void tell_unparsed(const struct figures *f, const char *before, char out[64])
+{
+  *out = '\0';
+  if (f->unparsed) snprintf(out, 64, "%s%zu of %zu outputs don't parse", before, f->unparsed, f->outputs);
+}
+
 static void tell(const struct loop *loop, const struct watched *w, const struct figures *f)
 {
   bool share = w->entry->kind != TPO_WATCH_RULE;
-  char name[32], against[96] = "";
+  char name[32], against[96] = "", unparsed[64];
   int decimals = share ? 1 : 3;
+  tell_unparsed(f, "; ", unparsed);
   snprintf(name, sizeof name, loop->iteration == 0 ? "start model" : "iteration %d", loop->iteration);
   if (loop->iteration > 0 && isfinite(f->difference_se))
     snprintf(against, sizeof against, " (%+.*f ± %.*f against the start)", decimals, shown(w, f->difference),
@@ -75,8 +96,9 @@ static void tell(const struct loop *loop, const struct watched *w, const struct 
     snprintf(against, sizeof against, " (%+.*f against the start, by one instruction)", decimals,
              shown(w, f->difference));
   if (isfinite(f->value))
-    tpo_log(TPO_LOG_INFO, "%s: watch %s: %s %.*f%s%s", name, w->entry->name, watch_kind_value(w->entry->kind),
-            decimals, shown(w, f->value), share ? " %" : "", against);
+    tpo_log(TPO_LOG_INFO, "%s: watch %s: %s %.*f%s%s%s", name, w->entry->name,
+            watch_kind_value(w->entry->kind), decimals, shown(w, f->value), share ? " %" : "", against,
+            unparsed);
   else
     tpo_log(TPO_LOG_WARN, "%s: watch %s has no value: no response could be scored", name, w->entry->name);
   if (loop->iteration > 0 && is_loss(f))
@@ -94,13 +116,13 @@ static json_t *event_of(const struct watched *w, const struct figures *f, const 
                         const struct tpo_redraw_counts *redrawn, double seconds, json_t *more)
 {
   double share = samples->n ? (double)redrawn->unparsed / (double)samples->n : NAN;
-  json_t *event =
-      json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:I, s:f}", "name", w->entry->name,
-                "kind", watch_kind_name(w->entry->kind), "n", (json_int_t)f->n, "samples",
-                (json_int_t)samples->n, "value", number(f->value), "value_se", number(f->se), "difference",
-                number(f->difference), "difference_se", number(f->difference_se), "resampled",
-                (json_int_t)redrawn->resampled, "unparsed", (json_int_t)redrawn->unparsed, "unparsed_share",
-                number(share), "unjudged", (json_int_t)f->unjudged, "seconds", seconds);
+  json_t *event = json_pack(
+      "{s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:f}", "name", w->entry->name,
+      "kind", watch_kind_name(w->entry->kind), "n", (json_int_t)f->n, "samples", (json_int_t)samples->n,
+      "value", number(f->value), "value_se", number(f->se), "compared", (json_int_t)f->n_paired, "difference",
+      number(f->difference), "difference_se", number(f->difference_se), "resampled",
+      (json_int_t)redrawn->resampled, "unparsed", (json_int_t)redrawn->unparsed, "unparsed_share",
+      number(share), "cut", (json_int_t)f->cut, "unjudged", (json_int_t)f->unjudged, "seconds", seconds);
   if (event && json_object_update(event, more) < 0) {
     json_decref(event);
     event = NULL;
@@ -139,7 +161,7 @@ static int answer(struct loop *loop, const struct watched *w, struct tpo_samples
   struct eval_draw draw = eval_draw_of(&w->settings);
   session.config = &w->settings;
   draw.sampling = w->settings.sampling;
-  draw.retry_temperature = loop->config->sampling.temperature;
+  draw.retry_temperature = w->retry_temperature;
   draw.what = "watching";
   draw.journal = journal;
   draw.drop_other = true;
@@ -182,7 +204,7 @@ int step_watch(struct loop *loop, struct tpo_error *err)
 
 static int tell_start(struct loop *loop, struct watched *w, struct tpo_buf *out, struct tpo_error *err)
 {
-  char path[4096], before[32] = "none", after[32] = "none";
+  char path[4096], before[32] = "none", after[32] = "none", unparsed[64];
   struct tpo_samples start = {0}, end = {0};
   struct figures f = {0};
   const char *format = w->entry->kind == TPO_WATCH_RULE ? "%.3f" : "%.1f %%";
@@ -199,8 +221,18 @@ static int tell_start(struct loop *loop, struct watched *w, struct tpo_buf *out,
   tpo_buf_printf(out, "  %-24s %10s %10s", w->entry->name, before, after);
   if (isfinite(f.difference)) tpo_buf_printf(out, "   %+.*f", decimals, shown(w, f.difference));
   if (isfinite(f.difference_se)) tpo_buf_printf(out, " ± %.*f", decimals, shown(w, f.difference_se));
-  tpo_buf_puts(out, is_loss(&f) ? "   WORSE than at the start, by more than two standard errors\n" : "\n");
+  tell_unparsed(&f, "   ", unparsed);
+  tpo_buf_printf(out, "%s%s\n",
+                 is_loss(&f) ? "   WORSE than at the start, by more than two standard errors" : "", unparsed);
   return 0;
+}
+
+static bool is_measured(const struct loop *loop, const struct watched *w)
+{
+  char step[WATCH_STEP];
+  watch_step_name(w, "", step);
+  return manifest_has(&loop->manifest, 0, step) &&
+         manifest_has(&loop->manifest, loop->config->run.iterations, step);
 }
 
 int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
@@ -208,6 +240,13 @@ int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *er
   int n = loop->config->run.n_watch, status = 0;
   if (n == 0) return 0;
   tpo_buf_printf(out, "\n%-26s %10s %10s   paired difference\n", "Watched besides:", "before", "after");
-  for (int i = 0; i < n && status == 0; i++) status = tell_start(loop, &loop->watched[i], out, err);
+  for (int i = 0; i < n && status == 0; i++) {
+    struct watched *w = &loop->watched[i];
+    if (is_measured(loop, w))
+      status = tell_start(loop, w, out, err);
+    else
+      tpo_buf_printf(out, "  %-24s not measured: iteration %d, which is half done, comes first\n",
+                     w->entry->name, manifest_last(&loop->manifest));
+  }
   return status;
 }

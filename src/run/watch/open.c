@@ -7,13 +7,16 @@
 #include "run/watch/watch.h"
 
 /* What was measured before in this run was measured alike: numbers of other instructions or settings have no
- * difference. Rank 0; written with what the manifest gets next. */
+ * difference. Without a measurement there is nothing to differ from. Rank 0; written with what the manifest
+ * gets next. */
 static int same_as_before(struct loop *loop, const struct watched *w, struct tpo_error *err)
 {
+  char step[WATCH_STEP];
   json_t *all = json_object_get(loop->manifest.root, "watch");
   const char *known = json_string_value(json_object_get(all, w->entry->name));
   if (known && strcmp(known, w->hash) == 0) return 0;
-  if (known)
+  watch_step_name(w, "", step);
+  if (known && manifest_has_ever(&loop->manifest, step))
     return tpo_fail(err, TPO_E_STATE,
                     "run.watch, %s: %s measured other instructions or with other settings under this name; "
                     "expected the same, or another name",

@@ -11,7 +11,8 @@
 
 int watched_open(struct watched *w, const struct tpo_config *config, int at, struct tpo_error *err)
 {
-  *w = (struct watched){.entry = &config->run.watch[at], .opened = true};
+  *w = (struct watched){
+      .entry = &config->run.watch[at], .retry_temperature = config->sampling.temperature, .opened = true};
   int status = watch_settings(&w->settings, &w->own, config, w->entry, err);
   w->settings.judge.kind = (char *)"rule"; /* borrowed, as all of the settings is */
   return status < 0 ? tpo_fail_prefix(err, "run.watch, %s", w->entry->name) : 0;
@@ -78,20 +79,23 @@ static int hash_instructions(const struct tpo_instructions *set, char hex[33], s
   return 0;
 }
 
-/* Whether a value of the key gives other measurements. The model's own changes are what is measured. */
-static bool bears_on_watch(int key)
+static bool is_among(int key, const char *const *paths, size_t n)
 {
-  static const char *const others[] = {"seed",
-                                       "run.validation_resample",
-                                       "judge.strict",
-                                       "judge.repetition_penalty",
-                                       "judge.empty_score",
-                                       "judge.repetition"};
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(config_keys[key].path, paths[i]) == 0) return true;
+  return false;
+}
+
+/* Whether a value of the key gives other measurements. The model's own changes are what is measured. */
+static bool bears_on_watch(const struct watched *w, int key)
+{
   static const char *const labels[] = {"thought.name", "thought.train_forced", "sampling.slots"};
-  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++)
-    if (strcmp(config_keys[key].path, labels[i]) == 0) return false;
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-    if (strcmp(config_keys[key].path, others[i]) == 0) return true;
+  static const char *const draws[] = {"seed", "run.validation_resample"};
+  static const char *const rule[] = {"judge.strict", "judge.repetition_penalty", "judge.empty_score",
+                                     "judge.repetition"};
+  if (is_among(key, labels, sizeof labels / sizeof *labels)) return false;
+  if (is_among(key, draws, sizeof draws / sizeof *draws)) return true;
+  if (is_among(key, rule, sizeof rule / sizeof *rule)) return w->entry->kind == TPO_WATCH_RULE;
   return config_in_section(key, "thought") || config_in_section(key, "sampling") ||
          config_in_section(key, "template");
 }
@@ -101,8 +105,10 @@ int watched_hash(const struct watched *w, const char *prompts, char hex[33], str
   struct tpo_buf text = {0};
   struct tpo_hash hash;
   tpo_buf_printf(&text, "kind: %s\nprompts: %s\n", watch_kind_name(w->entry->kind), prompts);
+  if (w->entry->temperature == 0 && w->settings.run.validation_resample > 0)
+    tpo_buf_printf(&text, "retry_temperature: %.17g\n", w->retry_temperature);
   for (int key = 0; key < config_n_keys; key++) {
-    if (!bears_on_watch(key)) continue;
+    if (!bears_on_watch(w, key)) continue;
     tpo_buf_printf(&text, "%s: ", config_keys[key].path);
     config_append_value(&w->settings, key, &text);
     tpo_buf_putc(&text, '\n');

@@ -15,6 +15,7 @@ struct loop;
 struct watched {                        /* an entry, ready to be measured */
   const struct tpo_watch_config *entry; /* borrowed */
   struct tpo_config settings, own;      /* as watch_settings gives them, with judge rule */
+  double retry_temperature;             /* of drawing again what does not parse, where the entry's is 0 */
   struct tpo_instructions
       instructions;                /* those that are measured: rank 0, and all ranks once they are shared */
   struct eval_gsm8k_set questions; /* kind gsm8k: all of the file's; rank 0 */
