@@ -25,7 +25,9 @@ static bool is_free(const char *option)
   return is_among(option, names, sizeof names / sizeof *names);
 }
 
-/* Options that name a file whose contents are compared instead: it may have another place on another host. */
+/* Options that name a file whose contents are compared instead, or one that rank 0 alone writes: it may have another
+ * place on another host. That goes neither for --out nor for --annotations-out: what is finished of them is kept in a
+ * journal beside them, in which all ranks write and rank 0 reads. */
 static bool is_place(const char *option)
 {
   static const char *const names[] = {

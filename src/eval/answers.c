@@ -29,3 +29,11 @@ int eval_answer(const struct tpo_session *session, const struct tpo_policy *poli
   return tpo_redraw(session, policy, instructions, &options, draw->resample, draw->retry_temperature, samples,
                     counts, err);
 }
+
+size_t eval_cut_off(const struct tpo_samples *samples)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++)
+    n += samples->rows[i].finish == TPO_FINISH_LENGTH || samples->rows[i].finish == TPO_FINISH_CONTEXT;
+  return n;
+}

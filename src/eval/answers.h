@@ -24,5 +24,7 @@ struct eval_draw eval_draw_of(const struct tpo_config *config);
 int eval_answer(const struct tpo_session *session, const struct tpo_policy *policy,
                 const struct tpo_instructions *instructions, const struct eval_draw *draw,
                 struct tpo_samples *samples, struct tpo_redraw_counts *counts, struct tpo_error *err);
+/* Outputs that a limit ended: on tokens, or the context's. */
+size_t eval_cut_off(const struct tpo_samples *samples);
 
 #endif

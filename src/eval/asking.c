@@ -101,7 +101,7 @@ static int read_journal(struct asking *a, struct tpo_error *err)
   return status;
 }
 
-/* After a failure on which all ranks agreed: a journal without any answer, to these questions or another round's, keeps
+/* After an outcome on which all ranks agreed: a journal without any answer, to these questions or another round's, keeps
  * nothing, and would only stand in the way of whoever begins anew with other settings. */
 static void drop_empty(const struct asking *a, int status)
 {
@@ -382,11 +382,24 @@ int eval_ask(const struct tpo_session *session, const struct eval_question *ques
   int status = open_asking(&a, err);
   if (status == 0) status = take_up(&a, err);
   if (status == 0) status = ask_all(&a, err);
-  if (status < 0 && a.kept) {
+  if (a.kept) {
     status = kept_tell(a.kept, status, (double)(a.n_mine + a.n_kept), (double)n, "answers", err);
     drop_empty(&a, status);
   }
   if (status == 0) status = gather(&a, counts, err);
   close_asking(&a);
   return status;
+}
+
+int eval_check_failed(const struct tpo_judge_config *judge, size_t failed, size_t n, const char *what,
+                      const char *why, const char *journal, struct tpo_error *err)
+{
+  if ((double)failed <= judge->max_failed * (double)n) return 0;
+  if (failed == n) journal = NULL;
+  return tpo_fail(
+      err, TPO_E_STATE,
+      "the judge failed on %zu of %zu %s, and judge.max_failed allows the share %g; the first reason: "
+      "%s%s%.300s%s",
+      failed, n, what, judge->max_failed, why, journal ? "; the other answers are kept in " : "",
+      journal ? journal : "", journal ? ": --resume asks for these alone" : "");
 }

@@ -17,8 +17,7 @@ struct eval_question {
 };
 struct eval_asking {
   const char *what; /* the phase that progress tells: "judging" */
-  /* Folder, which stays: who has written the result removes it, but for one without any answer, which goes after a
-   * failure; NULL: none. Several rounds of questions may be kept in
+  /* Folder, which stays: who has written the result removes it, but for one without any answer; NULL: none. Several rounds of questions may be kept in
    * one, of the same `work`: an answer serves whoever asks the same under the same key. */
   const char *journal;
   const char *work; /* lines "NAME: VALUE\n" of what the answers depend on besides the judge's settings */
@@ -34,6 +33,10 @@ struct eval_asking {
 int eval_ask(const struct tpo_session *session, const struct eval_question *questions, size_t n,
              const struct eval_asking *options, struct ask_answer *answers, json_t **counts,
              struct tpo_error *err);
+/* Of what was asked: an error where the judge failed (an answer that isn't ok, why the first) on more than the share
+ * judge.max_failed of n. what: "rows"; journal: where the other answers are kept for another attempt; NULL: nowhere. */
+int eval_check_failed(const struct tpo_judge_config *judge, size_t failed, size_t n, const char *what,
+                      const char *why, const char *journal, struct tpo_error *err);
 /* Before anything is asked: what can be told of the judge without a question. */
 int eval_ask_check(const struct tpo_judge_config *judge, struct tpo_error *err);
 void eval_answers_free(struct ask_answer *answers, size_t n); /* their texts, and answers itself */

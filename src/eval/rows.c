@@ -304,6 +304,15 @@ int eval_row_text(const struct eval_row *row, const char *name, const char **out
   return 0;
 }
 
+const char *eval_shown(double x, char out[EVAL_SHOWN])
+{
+  for (int digits = 6; digits <= 17; digits++) {
+    snprintf(out, EVAL_SHOWN, "%.*g", digits, x);
+    if (isnan(x) || strtod(out, NULL) == x) break;
+  }
+  return out;
+}
+
 int eval_row_text_there(const struct eval_row *row, const char *name, const char **out, struct tpo_error *err)
 {
   int status = eval_row_text(row, name, out, err);

@@ -42,6 +42,9 @@ int eval_row_text(const struct eval_row *row, const char *name, const char **out
 int eval_row_text_there(const struct eval_row *row, const char *name, const char **out,
                         struct tpo_error *err);
 bool eval_row_has(const struct eval_row *row, const char *name);
+/* x with as many digits as tell it from others, 6 at least, for messages. */
+enum { EVAL_SHOWN = 32 };
+const char *eval_shown(double x, char out[EVAL_SHOWN]);
 /* The first of the names that the row has, NULL: none. */
 const char *eval_row_which(const struct eval_row *row, const char *const *names, size_t n);
 

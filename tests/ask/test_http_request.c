@@ -135,6 +135,8 @@ static void a_refusal_of_the_likeliest_tokens_is_known(void **state)
                {"{\"detail\":[{\"loc\":[\"body\",\"logprobs\"],\"msg\":\"Extra inputs\"}]}", true},
                {"Requested sample LogProbs of 20, at most 5 allowed", true},
                {"{\"error\":{\"message\":\"logprobs and seed\",\"param\":\"seed\"}}", false},
+               {"{\"error\":{\"message\":\"No logprobs from this model\",\"param\":\"model\"}}", true},
+               {"{\"error\":{\"message\":\"no such model\",\"param\":\"model\"}}", false},
                {"{\"error\":{\"message\":\"context too long\"}}", false},
                {"", false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

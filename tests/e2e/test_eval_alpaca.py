@@ -127,6 +127,18 @@ def test_a_file_without_names_is_named(tpo, given):
     assert evaluate(tpo, "--annotations", given / "a.tsv", "--generator", "mine")["model"] == "mine"
 
 
+def test_a_name_that_is_given_counts_before_the_rows_own(tpo, given):
+    assert evaluate(tpo, "--annotations", write(given / "a.json", rows_of(3)), "--generator", "other")["model"] == "other"
+
+
+def test_two_models_of_one_name_are_fitted(tpo, given):
+    """Only equal outputs are the baseline's, whatever two checkpoints are called."""
+    args = ["--gamed", given / "gamed.csv", "--c", 1]
+    other = evaluate(tpo, "--annotations", write(given / "a.json", rows_of(40)), *args)
+    same = evaluate(tpo, "--annotations", write(given / "a.json", rows_of(40, generator_2="base")), *args)
+    assert same["length_controlled_winrate"] == other["length_controlled_winrate"] and same["coefficients"] == other["coefficients"]
+
+
 def test_a_difficulty_is_looked_up_by_position(tpo, given):
     """Upstream goes by the row; `pos` says which it was, and comes before the instruction's number."""
     rows = rows_of(30)
@@ -205,6 +217,8 @@ def test_the_baseline_itself_is_not_fitted(tpo, given):
 BAD = [
     (lambda rows: rows[3].update(preference=2.5), ["record 4", "2.5", "from 1 to 2"]),
     (lambda rows: rows[3].update(preference=0.5), ["record 4", "0.5"]),
+    (lambda rows: rows[3].update(preference=2.0000001), ["record 4", "2.0000001"]),
+    (lambda rows: rows[3].update(both_positions=True), ["record 4", "both_positions"]),
     (lambda rows: rows[3].update(preference="inf"), ["record 4", "inf"]),
     (lambda rows: rows[3].update(preference="good"), ["record 4", "good", "number"]),
     (lambda rows: rows[3].pop("preference"), ["record 4", '"preference" is missing']),
@@ -232,7 +246,7 @@ COLUMNS = [("gamed", "index,std_delta_len,preference\n0,nan,0.5\n", ["gamed:2", 
            ("difficulty", "index\tdifficulty\n-1\t1\n", ["difficulty:2", "from 0"]),
            ("difficulty", "index\tdifficulty\n0\t\n", ["difficulty:2", "finite"]),
            ("difficulty", "index\ta\tb\n0\t1\t2\n", ["difficulty"]),
-           ("difficulty", "index\tdifficulty\n0\t1\n", ["instruction 1", "not given"])]
+           ("difficulty", "index\tdifficulty\n0\t1\n", ["gamed.csv", "instruction 1", "/difficulty gives no"])]
 
 
 @pytest.mark.parametrize("what, text, words", COLUMNS)
@@ -248,6 +262,11 @@ def test_wrong_columns_are_told(tpo, given, what, text, words):
     ([], ["--annotations"]), (["--annotations", "missing.json"], ["missing.json"]),
     (["--annotations", "a.json", "--c", "-1"], ["--c", "above 0"]), (["--annotations", "a.json", "--c", "nan"], ["--c"]),
     (["--annotations", "a.json", "--leaderboard", "a.json"], ["--leaderboard"]),
+    (["--annotations", "a.json", "--gamed", "gamed.csv", "--leaderboard", "gamed.csv"], ["--leaderboard", "gamed.csv"]),
+    (["--annotations", "a.json", "--difficulty", "difficulty.csv", "--leaderboard", "difficulty.csv"], ["--leaderboard", "difficulty.csv"]),
+    (["--annotations", "a.json", "--save", ".", "--leaderboard", "alpaca.json"], ["--leaderboard", "--save", "alpaca.json"]),
+    (["--annotations", "a.json", "--prompts", "a.json"], ["--prompts", "--model"]),
+    (["--annotations", "a.json", "--resume"], ["--resume"]),
     (["--annotations", "a.json", "--temperature", "0.5"], ["--temperature", "--model"]),
     (["--annotations", "a.json", "--dtype", "fp32"], ["--dtype"]), (["--annotations", "a.json", "--leaderboard", "l.csv.gz"], ["l.csv.gz", "without .gz"]),
     (["--annotations", "a.json", "--judge", "http:http://127.0.0.1:9/v1"], ["--judge", "--baseline"]),
@@ -255,15 +274,34 @@ def test_wrong_columns_are_told(tpo, given, what, text, words):
     (["--annotations", "a.json", "--gamed", "missing.csv"], ["missing.csv"])])
 def test_misuse(tpo, given, args, words):
     write(given / "a.json", rows_of(6))
-    args = [given / a if isinstance(a, str) and a.endswith((".json", ".csv")) else a for a in args]
+    args = [given / a if isinstance(a, str) and a.endswith((".json", ".csv", ".")) else a for a in args]
     text = tpo.fails("eval", "alpaca", *args, code=2)
     assert len(text.splitlines()) == 1 and all(word in text for word in words), text
 
 
 def test_names_and_numbers_of_a_leaderboard(tpo, given):
     rows = rows_of(1, generator_2='my "model", new')
-    tpo.ok("eval", "alpaca", "--annotations", write(given / "a.json", rows), "--leaderboard", given / "l.csv", "--generator", "not this")
+    tpo.ok("eval", "alpaca", "--annotations", write(given / "a.json", rows), "--leaderboard", given / "l.csv")
     with open(given / "l.csv") as f:
         (row,) = csv.DictReader(f)
     assert row[""] == 'my "model", new' and row["mode"] == "community"
     assert row["avg_length"] == str(len(rows[0]["output_2"])) and row["standard_error"] == "" and row["length_controlled_winrate"] == "" and float(row["win_rate"]) > 0
+
+
+def test_a_leaderboard_keeps_other_models(tpo, given):
+    path = write(given / "a.json", rows_of(3))
+    for name, annotations in (("one", path), ("two", path), ("one", write(given / "b.json", rows_of(3, preference=2)))):
+        tpo.ok("eval", "alpaca", "--annotations", annotations, "--leaderboard", given / "l.csv", "--generator", name)
+    with open(given / "l.csv") as f:
+        rows = {row[""]: float(row["win_rate"]) for row in csv.DictReader(f)}
+    assert list(rows) == ["one", "two"] and rows["one"] == 100 and rows["two"] < 100
+    (given / "l.csv").write_text("model,score\n")
+    assert "other columns" in tpo.fails("eval", "alpaca", "--annotations", path, "--leaderboard", given / "l.csv", code=1)
+    assert (given / "l.csv").read_text() == "model,score\n"
+
+
+def test_both_positions_are_labelled_wherever_their_figures_stand(tpo, given):
+    path = write(given / "a.json", rows_of(3, both_positions=True))
+    assert evaluate(tpo, "--annotations", path, "--save", given / "kept")["variant"] == "both positions"
+    assert '"mine (both positions)",' in (given / "kept" / "leaderboard.csv").read_text()
+    assert "AlpacaEval 2 win rate (%) both positions" in tpo.ok("eval", "table", given / "kept")

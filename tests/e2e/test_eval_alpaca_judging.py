@@ -176,6 +176,51 @@ def test_a_stopped_judging_goes_on(tpo, both):
     assert result["n_total"] == N and not (both / "annotations.json.journal").exists()
 
 
+def test_a_judge_that_fails_too_often_is_asked_for_the_rest(tpo, both):
+    """judge.max_failed is 0.1; what was answered is kept."""
+    args = ["eval", "alpaca", "--outputs", both / "mine.json", "--baseline", both / "base.json", "--annotations-out", both / "a.json", "--set",
+            "judge.model=judge-1", "--set", "judge.retries=0"]
+    fails = True
+    with FakeServer(lambda r: error(400, "not this") if fails and shown(r)[0] in ("Question 1?", "Question 4?") else by_length(r)) as server:
+        args += ["--judge", f"http:{server.url}"]
+        text = tpo.fails(*args, env=PLAIN, code=1)
+        assert "2 of 8 rows" in text and "judge.max_failed" in text and "not this" in text and "--resume" in text
+        assert not (both / "a.json").exists() and (both / "a.json.journal").exists()
+        result = json.loads(tpo.ok(*args, "--resume", "--set", "judge.max_failed=0.25", env=PLAIN))
+        assert result["judging"]["failed"] == result["n_missing"] == 2
+        fails, before = False, len(server.requests)
+        assert json.loads(tpo.ok(*args, env=PLAIN))["n_missing"] == 0
+        assert len(server.requests) == before + 2  # the other answers are in the cache beside the annotations
+    assert (both / "judge-cache").is_dir()
+
+
+def test_outputs_of_one_name_are_told_and_named(tpo, both):
+    outputs(both / "mine.json", "mine", generator="base")
+    args = ["eval", "alpaca", "--outputs", both / "mine.json", "--baseline", both / "base.json", "--annotations-out", both / "a.json", "--set",
+            "judge.model=judge-1"]
+    with FakeServer(by_length) as server:
+        done = tpo(*args, "--judge", f"http:{server.url}", env=PLAIN)
+        assert done.returncode == 0 and 'said to be of "base"' in done.stderr.decode()
+        done = tpo(*args, "--judge", f"http:{server.url}", "--generator", "mine", env=PLAIN)
+        assert done.returncode == 0 and "said to be" not in done.stderr.decode()
+    result = json.loads(done.stdout)
+    assert result["generator"] == result["model"] == "mine"
+    assert {row["generator_2"] for row in json.loads((both / "a.json").read_text())} == {"mine"}
+
+
+@pytest.mark.parametrize("n_difficulty, n_gamed, words", [(N - 1, N - 2, ["base.json", f"row {N}", "difficulty.json"]),
+                                                          (N, N + 1, ["gamed.json", f"row {N + 1}", "difficulty.json"])])
+def test_a_difficulty_that_lacks_is_told_before_anything_is_asked(tpo, both, n_difficulty, n_gamed, words):
+    (both / "difficulty.json").write_text(json.dumps([{"index": i, "difficulty": i} for i in range(n_difficulty)]))
+    (both / "gamed.json").write_text(json.dumps([{"index": i, "std_delta_len": 0.1, "preference": 0.5} for i in range(n_gamed)]))
+    with FakeServer(by_length) as server:
+        text = tpo.fails("eval", "alpaca", "--outputs", both / "mine.json", "--baseline", both / "base.json", "--judge", f"http:{server.url}",
+                         "--set", "judge.model=j", "--difficulty", both / "difficulty.json", "--gamed", both / "gamed.json", "--save",
+                         both / "kept", env=PLAIN, code=1)
+        assert not server.requests
+    assert all(word in text for word in words), text
+
+
 def test_outputs_by_number_take_their_instructions_from_the_prompts(tpo, both):
     (both / "prompts.jsonl").write_text("".join(json.dumps({"instruction": f"Question {i}?"}) + "\n" for i in range(N)))
     for name in ("base", "mine"):
@@ -235,11 +280,20 @@ def test_bad_outputs_are_told_by_their_place(tpo, both, name, spoil, words):
     (["--outputs", "mine.json", "--baseline", "base.json", "--save", "kept", "--out", "o.json"], ["--out", "--model"]),
     (["--outputs", "mine.json", "--baseline", "base.json", "--annotations-out", "base.json", "--judge", "http:http://127.0.0.1:9/v1"],
      ["--annotations-out", "base.json"]),
+    (["--outputs", "mine.json", "--baseline", "base.json", "--annotations-out", "mine.json", "--judge", "http:http://127.0.0.1:9/v1"],
+     ["--annotations-out", "mine.json"]),
+    (["--outputs", "mine.json", "--baseline", "base.json", "--difficulty", "d.json", "--annotations-out", "d.json", "--judge",
+      "http:http://127.0.0.1:9/v1"], ["--annotations-out", "d.json"]),
+    (["--outputs", "mine.json", "--baseline", "base.json", "--annotations-out", "a.json", "--leaderboard", "a.json", "--judge",
+      "http:http://127.0.0.1:9/v1"], ["--annotations-out", "--leaderboard", "both"]),
+    (["--model", "MODEL", "--prompts", "mine.json", "--baseline", "base.json", "--out", "base.json", "--save", "kept", "--judge",
+      "http:http://127.0.0.1:9/v1"], ["--out", "base.json"]),
     (["--model", "MODEL", "--out", "o.json"], ["--prompts"]), (["--model", "MODEL", "--prompts", "base.json"], ["--out"]),
     (["--model", "MODEL", "--prompts", "base.json", "--out", "o.json", "--k", "2"], ["--k"]),
     (["--model", "MODEL", "--prompts", "base.json", "--out", "o.json", "--gamed", "g.csv"], ["--gamed"]),
     (["--model", "nowhere", "--prompts", "base.json", "--out", "o.json"], ["nowhere"])])
 def test_misuse(tpo, tiny_model, both, args, words):
+    (both / "d.json").write_text("[]")
     args = [both / a if a.endswith(".json") or a in ("kept", "nowhere") else tiny_model if a == "MODEL" else a for a in args]
     if "--judge" in args:
         args += ["--set", "judge.model=j"]
@@ -273,6 +327,17 @@ def test_an_output_without_a_response_is_empty_and_counted(tpo, tmp_path):
                              "--thought", tmp_path / "thought.yaml", "--max-tokens", 12, "--resample", 0))
     assert [row["output"] for row in json.loads((tmp_path / "o.json").read_text())] == [""] * 3
     assert done["n_empty"] == done["n_without_response"] == 3 and done["avg_length"] == 0
+
+
+@pytest.mark.parametrize("tokens, cut_off", [(1, 3), (8, 0)])
+def test_outputs_that_a_limit_ended_are_counted(tpo, tmp_path, tokens, cut_off):
+    (tmp_path / "run" / "iter-001").mkdir(parents=True)
+    model = scripted.make(tmp_path / "run" / "iter-001" / "best", ["MM"])
+    outputs(tmp_path / "prompts.json", "x", 3)
+    done = json.loads(tpo.ok("eval", "alpaca", "--model", model, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "o.json", "--thought",
+                             "none", "--max-tokens", tokens))
+    assert done["cut_off"] == cut_off
+    assert done["generator"] == "run-iter-001-best"  # "best" alone says nothing
 
 
 @pytest.mark.parametrize("spoil, words", [
@@ -310,7 +375,7 @@ def test_from_a_model_to_a_win_rate_in_one_command(tpo, tiny_model, tmp_path, ra
                                    "--gamed", tmp_path / "gamed.csv", "--save", tmp_path / "kept", ranks=ranks, env=PLAIN))
     assert {p.name for p in (tmp_path / "kept").iterdir()} >= {"alpaca.json", "model_outputs.json", "annotations.json", "leaderboard.csv"}
     assert not list((tmp_path / "kept").glob("*.journal"))
-    assert result["length_controlled_winrate"] is not None and result["model"] == tiny_model.name
+    assert result["length_controlled_winrate"] is not None and result["model"] == f"{tiny_model.parent.name}-model"
     assert {f["name"] for f in result["provenance"]["files"]} == {"prompts", "baseline", "annotations", "gamed"}
 
 

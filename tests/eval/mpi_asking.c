@@ -11,7 +11,7 @@
 
 enum { N = 60 };
 
-static char folder[64], kind[64];
+static char folder[64], cache[96], kind[64];
 static struct tpo_config config;
 static struct tpo_session session;
 static char keys[N * 20][32], texts[N * 20][48];
@@ -119,18 +119,53 @@ static void what_stays_without_an_answer_is_asked_again_later(void)
   CHECK(!is_first() || journal_remove(folder, &err) == 0);
 }
 
+/* It would stand in the way of whoever begins anew. */
+static void a_journal_without_any_answer_does_not_stay(void)
+{
+  make_questions(N, "fail", 0);
+  CHECK(ask(N, folder, NULL) == 0);
+  for (int i = 0; i < N && is_first(); i++) CHECK(!answers[i].ok);
+  CHECK(!is_first() || !journal_exists(folder));
+  forget(N, NULL);
+}
+
+/* Whatever it says so with. */
 static void a_server_that_refuses_the_likeliest_tokens_is_asked_without(void)
 {
+  static const int statuses[] = {400, 403, 404, 422, 501};
+  for (size_t s = 0; s < sizeof statuses / sizeof *statuses; s++) {
+    json_t *counts;
+    server.refuses_top = statuses[s];
+    make_questions(N, "refused", 5);
+    CHECK(ask(N, NULL, &counts) == 0);
+    for (int i = 0; i < N && is_first(); i++) CHECK(answers[i].ok && answers[i].n_top == 0);
+    int refused = count_of(counts, "top_tokens_refused");
+    CHECK(!is_first() ||
+          (refused > 0 && count_of(counts, "requests") == N + refused &&
+           count_of(counts, "retries") == refused && count_of(counts, "top_tokens_told") == 0));
+    forget(N, counts);
+  }
+  server.refuses_top = 0;
+}
+
+/* What was told without them serves as long as they are refused, and no longer. */
+static void answers_without_the_likeliest_tokens_are_kept_as_such(void)
+{
   json_t *counts;
-  server.refuses_top = true;
-  make_questions(N, "refused", 5);
-  CHECK(ask(N, NULL, &counts) == 0);
-  for (int i = 0; i < N && is_first(); i++) CHECK(answers[i].ok && answers[i].n_top == 0);
-  int refused = count_of(counts, "top_tokens_refused");
-  CHECK(!is_first() || (refused > 0 && count_of(counts, "requests") == N + refused &&
-                        count_of(counts, "retries") == refused && count_of(counts, "top_tokens_told") == 0));
-  forget(N, counts);
-  server.refuses_top = false;
+  session.judge_dir = folder;
+  make_questions(N, "kept", 5);
+  for (int time = 0; time < 3; time++) {
+    int before = requests();
+    server.refuses_top = time < 2 ? 403 : 0;
+    CHECK(tpo_comm_barrier(comm, &err) == 0);
+    CHECK(ask(N, NULL, &counts) == 0);
+    for (int i = 0; i < N && is_first(); i++) CHECK(answers[i].ok && answers[i].n_top == (time < 2 ? 0 : 2));
+    int refused = count_of(counts, "top_tokens_refused"), sent = requests() - before;
+    CHECK(!is_first() || sent == (time == 1 ? 0 : N) + refused);
+    forget(N, counts);
+  }
+  session.judge_dir = NULL;
+  CHECK(!is_first() || (journal_remove(cache, &err) == 0 && rmdir(folder) == 0));
 }
 
 static void a_judge_that_answers_nothing_is_asked_no_more(void)
@@ -190,6 +225,7 @@ int main(void)
   CHECK(!is_first() || server_begin());
   snprintf(folder, sizeof folder, "/tmp/tpo-asking-%d.journal", (int)getpid());
   CHECK(tpo_comm_bcast(comm, folder, sizeof folder, 0, &err) == 0);
+  snprintf(cache, sizeof cache, "%s/judge-cache", folder);
   CHECK(tpo_comm_bcast(comm, &server.port, sizeof server.port, 0, &err) == 0);
   snprintf(kind, sizeof kind, "http://127.0.0.1:%d/v1", server.port);
   tpo_config_default(&config);
@@ -201,7 +237,9 @@ int main(void)
   rank_0_has_the_answers_in_the_questions_order();
   what_is_answered_is_not_asked_again();
   what_stays_without_an_answer_is_asked_again_later();
+  a_journal_without_any_answer_does_not_stay();
   a_server_that_refuses_the_likeliest_tokens_is_asked_without();
+  answers_without_the_likeliest_tokens_are_kept_as_such();
   a_judge_that_answers_nothing_is_asked_no_more();
   what_keeps_nothing_is_no_journal();
   questions_that_are_alike_and_other_judges_are_refused();

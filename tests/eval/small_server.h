@@ -18,8 +18,8 @@ static struct small_server {
   int listener, port;
   pthread_t thread;
   atomic_int requests;
-  atomic_bool refuses_top; /* HTTP 400 to whoever asks for the likeliest tokens */
-  atomic_bool fails;       /* HTTP 400 to everything */
+  atomic_int refuses_top; /* the status for whoever asks for the likeliest tokens; 0: they are told */
+  atomic_bool fails;      /* HTTP 400 to everything */
 } server;
 
 static size_t server_read(int fd, char *bytes, size_t size)
@@ -55,7 +55,7 @@ static void server_answer(int fd, const json_t *request)
     return;
   }
   if (top && server.refuses_top) {
-    server_write(fd, 400, refusal);
+    server_write(fd, server.refuses_top, refusal);
     return;
   }
   const char *number = strrchr(user, ' ') + 1;

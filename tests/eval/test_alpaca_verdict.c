@@ -59,9 +59,35 @@ static void a_texts_last_line_is_its_verdict(void **state)
   }
 }
 
+static void a_tail_does_not_overrule_the_verdict(void **state)
+{
+  (void)state;
+  struct ask_token bold[] = {{"**", -0.001}, {"M", -9}}, sure[] = {{"M", -0.1}, {"m", -2.5}},
+                   quoted[] = {{"\"", -0.5}, {"m", -1}, {"M", -1}};
+  static const char *const none = "Neither.";
+  struct {
+    struct ask_answer answer;
+    double expected;
+    bool by_tokens;
+  } cases[] = {{{.text = (char *)"**m**", .top = bold, .n_top = 2}, 1, false},
+               {{.text = (char *)"M", .top = sure, .n_top = 2}, 2 - 1 / (1 + exp(2.4)), true},
+               {{.text = (char *)"m", .n_top = 0}, 1, false},
+               {{.text = (char *)"**", .top = bold, .n_top = 2, .cut_off = true}, 2, true},
+               {{.text = (char *)none, .top = quoted, .n_top = 3}, 1.5, true},
+               {{.text = (char *)none, .top = quoted, .n_top = 1}, NAN, false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    double got;
+    bool by_tokens;
+    assert_int_equal(alpaca_preference(&cases[i].answer, NULL, &got, &by_tokens, NULL), 0);
+    assert_true(isnan(cases[i].expected) ? isnan(got) : fabs(got - cases[i].expected) < 1e-12);
+    assert_int_equal(by_tokens, cases[i].by_tokens);
+  }
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(probabilities_are_taken_of_m_and_M_alone),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_tail_does_not_overrule_the_verdict),
+                                     cmocka_unit_test(probabilities_are_taken_of_m_and_M_alone),
                                      cmocka_unit_test(far_log_probabilities_are_told_apart),
                                      cmocka_unit_test(a_texts_last_line_is_its_verdict)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -310,6 +310,17 @@ static void texts_are_told_from_null_and_from_what_is_no_text(void **state)
   json_decref(fields);
 }
 
+static void a_number_is_shown_with_the_digits_that_tell_it(void **state)
+{
+  (void)state;
+  char shown[EVAL_SHOWN];
+  assert_string_equal(eval_shown(2.5, shown), "2.5");
+  assert_string_equal(eval_shown(2.0000001, shown), "2.0000001");
+  assert_string_equal(eval_shown(2.0000000000000004, shown), "2.0000000000000004");
+  assert_string_equal(eval_shown(NAN, shown), "nan");
+  assert_string_equal(eval_shown(INFINITY, shown), "inf");
+}
+
 #define in_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -332,6 +343,7 @@ int main(void)
       in_folder(who_takes_rows_may_end_the_reading),
       cmocka_unit_test(numbers_may_stand_as_text),
       cmocka_unit_test(what_is_no_number_is_refused),
+      cmocka_unit_test(a_number_is_shown_with_the_digits_that_tell_it),
       cmocka_unit_test(texts_are_told_from_null_and_from_what_is_no_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,6 +257,28 @@ static void rows_of_other_judges_are_noted(void **state)
   eval_table_free(&table);
 }
 
+/* A judge that was asked in both orders measures something else. */
+static void another_variant_of_a_metric_has_columns_of_its_own(void **state)
+{
+  (void)state;
+  static const char result[] = "{\"evaluation\":\"alpaca\",\"win_rate\":20,\"length_controlled_winrate\":30,"
+                               "\"avg_length\":5%s}";
+  char text[256];
+  snprintf(text, sizeof text, result, "");
+  put("one", "alpaca.json", text);
+  snprintf(text, sizeof text, result, ",\"variant\":\"both positions\"");
+  put("two", "alpaca.json", text);
+  gives(
+      EVAL_TABLE_CSV, (const char *const[]){"two", NULL},
+      "model,AlpacaEval 2 LC win rate (%) both positions,AlpacaEval 2 LC win rate (%) both positions standard "
+      "error,AlpacaEval 2 win rate (%) both positions,AlpacaEval 2 win rate (%) both positions standard "
+      "error,AlpacaEval 2 length both positions\r\ntwo,30.0,,20.0,,5\r\n");
+  char *table = table_of(EVAL_TABLE_MARKDOWN, (const char *const[]){"one", "two", NULL});
+  assert_contains(table, "| one | 30.00 | – | 20.00 | – | 5 | – |");
+  assert_contains(table, "| two | – | 30.00 | – | 20.00 | – | 5 |");
+  free(table);
+}
+
 static void what_is_no_result_is_passed_over(void **state)
 {
   (void)state;
@@ -352,6 +374,7 @@ int main(void)
       in_folder(a_run_shows_what_it_watched_last),
       in_folder(rows_of_other_instructions_are_noted),
       in_folder(rows_of_other_judges_are_noted),
+      in_folder(another_variant_of_a_metric_has_columns_of_its_own),
       in_folder(what_is_no_result_is_passed_over),
       in_folder(a_file_may_be_named_itself),
       in_folder(folders_without_results_are_refused),

@@ -166,9 +166,18 @@ static bool is_refused_always(struct http_chat *chat, const struct http_job *job
   return false;
 }
 
-/* The question is asked again at once, without its likeliest tokens, and so are those that follow. */
-static int ask_without_top(struct http_chat *chat, struct http_slot *slot, const char *why)
+/* Statuses with which servers turn away a parameter or, since it is told of the model, the whole request. */
+static bool may_refuse_top(int http)
 {
+  return http == 400 || http == 403 || http == 404 || http == 422 || http == 501;
+}
+
+/* The question is asked again at once, without its likeliest tokens, and so are those that follow; unless it was
+ * before. */
+static int ask_without_top(struct http_work *w, struct http_slot *slot, const char *why,
+                           struct tpo_error *err)
+{
+  struct http_chat *chat = w->chat;
   if (!chat->without_top) /* each rank finds it, and one tells it */
     tpo_log(chat->rank == 0 ? TPO_LOG_WARN : TPO_LOG_DEBUG,
             "the judge's server %.300s doesn't tell the likeliest tokens and is asked without them: %s",
@@ -176,7 +185,9 @@ static int ask_without_top(struct http_chat *chat, struct http_slot *slot, const
   chat->without_top = slot->refused = true;
   chat->top_refused++;
   slot->due = 0;
-  return 0;
+  int found = http_work_look_again(w, slot->job, err);
+  if (found > 0) slot->job = NULL;
+  return found < 0 ? found : 0;
 }
 
 /* What the server answered with `http`, or with an error that stands for it. */
@@ -184,8 +195,8 @@ static int take_error(struct http_work *w, struct http_slot *slot, int http, con
                       struct tpo_error *err)
 {
   char text[HTTP_TEXT + HTTP_ADVICE + 32], advice[HTTP_ADVICE] = "", hint[512];
-  if ((http == 400 || http == 422) && slot->top_tokens > 0 && http_refuses_top(told))
-    return ask_without_top(w->chat, slot, told->text);
+  if (may_refuse_top(http) && slot->top_tokens > 0 && http_refuses_top(told))
+    return ask_without_top(w, slot, told->text, err);
   find_hint(w->chat, http, hint);
   if (ends_all(http)) return fail_for_good(w, http, told->text, hint, err);
   if (http == 400 || http == 422) http_advise(&w->chat->settings, told, advice);
@@ -204,7 +215,7 @@ static int keep(struct http_chat *chat, const struct http_slot *slot, const stru
                                  .prompt_tokens = reply->prompt_tokens,
                                  .completion_tokens = reply->completion_tokens,
                                  .truncated = reply->truncated,
-                                 .top_tokens = slot->job->top_tokens,
+                                 .top_tokens = slot->top_tokens,
                                  .top = reply->top};
   return chat->cache ? http_cache_put(chat->cache, slot->job->key, &kept, err) : 0;
 }
@@ -302,6 +313,22 @@ static int start(struct http_work *w, struct http_slot *slot, struct tpo_error *
                            http_longest_body(chat->settings.most_tokens, slot->top_tokens), err);
 }
 
+/* The next question that isn't answered yet; none: the slot stays free. */
+static int take_job(struct http_work *w, struct http_slot *slot, double now, struct tpo_error *err)
+{
+  while (!slot->job && w->next < w->n_open) {
+    const struct http_job *job = w->open[w->next++];
+    int found = w->chat->without_top ? http_work_look_again(w, job, err) : 0;
+    if (found < 0) return found;
+    if (found) continue;
+    slot->job = job;
+    slot->failures = 0;
+    slot->refused = false;
+    slot->due = now;
+  }
+  return 0;
+}
+
 /* Starts what can be started. *seconds: until the next pause is over, or one must look for signals. */
 static int start_due(struct http_work *w, double *seconds, struct tpo_error *err)
 {
@@ -310,13 +337,8 @@ static int start_due(struct http_work *w, double *seconds, struct tpo_error *err
   *seconds = LOOK_UP_EVERY_MS / 1000.0;
   for (size_t i = 0; i < w->n_slots && status == 0; i++) {
     struct http_slot *slot = &w->slots[i];
-    if (!slot->job && w->next < w->n_open) {
-      slot->job = w->open[w->next++];
-      slot->failures = 0;
-      slot->refused = false;
-      slot->due = now;
-    }
-    if (!slot->job || slot->exchange.under_way) continue;
+    status = take_job(w, slot, now, err);
+    if (status < 0 || !slot->job || slot->exchange.under_way) continue;
     if (slot->due <= now)
       status = start(w, slot, err);
     else if (slot->due - now < *seconds)

@@ -27,8 +27,10 @@ int http_read_top(const json_t *choice, const char *key, int most, struct ask_an
   return 0;
 }
 
-/* No question of a user's is about that: the name alone, in whatever sentence, tells what is refused. */
+/* No question of a user's is about that: the name alone, in whatever sentence, tells what is refused. The field may
+ * also be the model, which can't tell them. */
 bool http_refuses_top(const struct http_told *told)
 {
-  return strcasestr(*told->field ? told->field : told->text, "logprob") != NULL;
+  bool other = *told->field && strcmp(told->field, "model") != 0;
+  return strcasestr(other ? told->field : told->text, "logprob") != NULL;
 }

@@ -105,6 +105,17 @@ static int look_up(struct http_work *w, struct tpo_error *err)
   return 0;
 }
 
+int http_work_look_again(struct http_work *w, const struct http_job *job, struct tpo_error *err)
+{
+  struct http_kept kept;
+  if (!w->chat->cache || job->top_tokens == 0) return 0;
+  int found = http_cache_get(w->chat->cache, job->key, 0, &kept, err);
+  if (found <= 0) return found;
+  take_kept(w->chat, &w->answers[job->question], job, &kept);
+  w->settled++;
+  return 1;
+}
+
 int http_work_open(struct http_work *w, struct tpo_error *err)
 {
   struct tpo_buf body = {0};

@@ -58,6 +58,9 @@ struct http_work {
 /* Finds equal questions and answers what the cache knows; the rest is open, and slots are there for it.
  * http_work_close also after an error. */
 int http_work_open(struct http_work *work, struct tpo_error *err);
+/* An open question, now that the server is known to tell no likeliest tokens. 1: the cache has an answer that was asked
+ * for without them, which settles it. */
+int http_work_look_again(struct http_work *work, const struct http_job *job, struct tpo_error *err);
 /* The open ones are settled: equal questions get equal answers. */
 int http_work_copy(struct http_work *work, struct tpo_error *err);
 void http_work_close(struct http_work *work);

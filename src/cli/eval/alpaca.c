@@ -10,10 +10,11 @@
 
 static const struct option options[] = {
     OPTION_MODEL,
-    {"--prompts", 'p', "FILE", NULL, "with --model: instructions, alpaca_eval's JSON, JSON Lines or columns"},
+    {"--prompts", 'p', "FILE", NULL,
+     "with --model or --baseline: instructions, alpaca_eval's JSON, JSON Lines or TSV"},
     {"--out", 'o', "FILE", NULL, "with --model: its outputs, a model_outputs.json"},
     {"--generator", 0, "NAME", NULL,
-     "the model's name, where no file has it (default: of --model or of --outputs)"},
+     "the model's name, whatever its file says (default: the file's, else of its path)"},
     OPTIONS_DRAW,
     {"--outputs", 0, "FILE", NULL, "a model's outputs, in place of --model"},
     {"--baseline", 0, "FILE", NULL, "the baseline's outputs: the model's are judged against them"},
@@ -28,7 +29,8 @@ static const struct option options[] = {
     {"--gamed", 0, "FILE", NULL,
      "rows of the gamed baseline, columns or CSV: needed for the length-controlled rate"},
     {"--c", 0, "C", NULL, "the regression's C; without it by cross-validation"},
-    {"--leaderboard", 0, "FILE", NULL, "the metrics as a CSV in alpaca_eval's columns"},
+    {"--leaderboard", 0, "FILE", NULL,
+     "a CSV in alpaca_eval's columns that gets the metrics as a row, among others it may have"},
     OPTION_SAVE,
     OPTION_END,
 };
@@ -38,13 +40,12 @@ const char *alpaca_place(const struct alpaca_places *places)
   return *places->paths[0] ? places->paths[0] : places->paths[1];
 }
 
-int alpaca_places_check(struct invocation *in, const char *option, const char *name, const char *input,
-                        struct alpaca_places *places, struct tpo_error *err)
+/* All ranks. */
+static int choose_places(const struct invocation *in, const char *option, const char *name,
+                         struct alpaca_places *places, struct tpo_error *err)
 {
   int status = eval_save_path(in, name, places->paths[1], err);
-  if (status == 0 && *places->paths[1]) status = check_output(in, "--save", places->paths[1], input, err);
-  if (status == 0) status = eval_out_path(in, option, places->paths[0], err);
-  return status < 0 || !*places->paths[0] ? status : check_output(in, option, places->paths[0], input, err);
+  return status < 0 ? status : eval_out_path(in, option, places->paths[0], err);
 }
 
 /* What is there to begin with: annotations, outputs, or a model. */
@@ -77,11 +78,13 @@ static int refuse_idle(struct invocation *in, const struct alpaca_request *r, st
 {
   static const char *const drawing[] = {"--out", NULL};
   static const char *const judging[] = {"--both-positions", "--annotations-out", "--judge", NULL};
+  static const char *const before[] = {"--prompts", "--resume", NULL};
   static const char *const metrics[] = {"--difficulty", "--gamed", "--c", "--leaderboard", NULL};
   bool computes = r->judges && tpo_judge_needs_model(&in->config.judge);
   int status = r->draws ? 0 : eval_refuse(in, drawing, "--model", err);
   if (status == 0 && !r->draws) status = eval_refuse_draw(in, computes, err);
   if (status == 0 && !r->judges) status = eval_refuse(in, judging, "--baseline", err);
+  if (status == 0 && r->annotations) status = eval_refuse(in, before, "--model, or with --baseline", err);
   if (status == 0 && !r->judges && !r->annotations)
     status = eval_refuse(in, metrics, "--annotations, or with --baseline", err);
   return status;
@@ -110,17 +113,27 @@ static int check_inputs(struct invocation *in, const struct alpaca_request *r, s
   return status;
 }
 
-static int check_places(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+/* All ranks: nothing that is read is written, nor anything twice. */
+static int check_places(struct invocation *in, const struct alpaca_request *r, struct tpo_error *err)
 {
-  int status = 0;
-  if (r->draws)
-    status = alpaca_places_check(in, "--out", "model_outputs.json", r->prompts, &r->outputs_to, err);
+  const char *const inputs[] = {r->prompts, r->outputs, r->baseline, r->annotations, r->difficulty, r->gamed};
+  const struct eval_place places[] = {
+      {"--out", r->outputs_to.paths[0], r->outputs_to.paths[1]},
+      {"--annotations-out", r->annotations_to.paths[0], r->annotations_to.paths[1]},
+      {"--leaderboard", r->leaderboards_to.paths[0], r->leaderboards_to.paths[1]}};
+  bool outputs_alone = r->draws && !r->judges;
+  return eval_check_places(in, places, 3, inputs, 6, outputs_alone ? "alpaca-outputs.json" : "alpaca.json",
+                           err);
+}
+
+static int set_places(struct invocation *in, struct alpaca_request *r, struct tpo_error *err)
+{
+  int status = r->draws ? choose_places(in, "--out", "model_outputs.json", &r->outputs_to, err) : 0;
   if (status == 0 && r->judges)
-    status = alpaca_places_check(in, "--annotations-out", "annotations.json", r->baseline, &r->annotations_to,
-                                 err);
+    status = choose_places(in, "--annotations-out", "annotations.json", &r->annotations_to, err);
   if (status == 0 && (r->judges || r->annotations))
-    status =
-        alpaca_places_check(in, "--leaderboard", "leaderboard.csv", r->annotations, &r->leaderboards_to, err);
+    status = choose_places(in, "--leaderboard", "leaderboard.csv", &r->leaderboards_to, err);
+  if (status == 0) status = check_places(in, r, err);
   if (status == 0 && r->draws)
     status = check_journal(in, alpaca_place(&r->outputs_to), r->resume, "finished outputs",
                            r->outputs_journal, err);
@@ -184,15 +197,17 @@ static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   struct alpaca_request request = {0};
+  char folder[4096];
   int status = agree_on_usage(in, read_request(in, &request, err), err);
   if (status == 0) status = check_inputs(in, &request, err);
-  if (status == 0) status = check_places(in, &request, err);
+  if (status == 0) status = set_places(in, &request, err);
   if (status < 0) return status;
   if (request.draws || (request.judges && tpo_judge_needs_model(&in->config.judge)))
     status = cli_session_open(&s, in, err);
   else
     cli_session_open_plain(&s, in);
   if (status < 0) return status;
+  if (request.judges) eval_cache_beside(&s, alpaca_place(&request.annotations_to), folder);
   status = work(&s, in, &request, err);
   cli_session_close(&s);
   return *request.outputs_journal || *request.annotations_journal ? tell_to_resume(status, err) : status;

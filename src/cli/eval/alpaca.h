@@ -14,8 +14,9 @@ struct alpaca_places {
 struct alpaca_request {
   bool draws, judges, resume;
   const char *prompts, *outputs, *baseline, *annotations, *difficulty,
-      *gamed; /* of the options; NULL: not given */
-  char generator[256];
+      *gamed;          /* of the options; NULL: not given */
+  char generator[256]; /* what rows without a name are of */
+  bool renames;        /* it was given, and is what rows with a name are of, too */
   bool both_positions;
   double c; /* NaN: by cross-validation */
   struct alpaca_places outputs_to, annotations_to, leaderboards_to;
@@ -30,9 +31,6 @@ struct alpaca_parts {
   struct alpaca_given given; /* rank 0 */
 };
 
-/* All ranks. */
-int alpaca_places_check(struct invocation *in, const char *option, const char *name, const char *input,
-                        struct alpaca_places *places, struct tpo_error *err);
 /* The first place; "": none. */
 const char *alpaca_place(const struct alpaca_places *places);
 

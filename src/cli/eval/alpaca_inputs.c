@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/eval/alpaca.h"
+#include "eval/alpaca/leaderboard.h"
 #include "eval/alpaca/outputs.h"
 #include "eval/provenance.h"
 #include "steps/room.h"
@@ -40,17 +41,60 @@ static int read_outputs(const struct alpaca_request *r, struct alpaca_parts *par
   const struct tpo_instructions *prompts = r->prompts ? &parts->prompts : NULL;
   char name[256];
   int status = r->outputs ? alpaca_outputs_read(&parts->outputs, r->outputs, prompts, r->generator, err) : 0;
+  if (status == 0 && r->outputs && r->renames)
+    status = alpaca_outputs_rename(parts->outputs, r->generator, err);
   if (status < 0 || !r->judges) return status;
   alpaca_name_of_file(r->baseline, name);
   status = alpaca_outputs_read(&parts->baseline, r->baseline, prompts, name, err);
   return status == 0 && r->draws ? check_known(parts, r->baseline, err) : status;
 }
 
+/* The instructions that will be judged: those of the outputs, or those that are answered first. */
+static json_t *asked(const struct alpaca_parts *parts)
+{
+  json_t *out = json_object(), *record;
+  size_t i;
+  json_array_foreach(parts->outputs, i, record)
+      json_object_set_new(out, json_string_value(json_object_get(record, "instruction")), json_true());
+  for (i = 0; !parts->outputs && i < parts->prompts.n; i++)
+    json_object_set_new(out, parts->prompts.items[i].instruction, json_true());
+  return out;
+}
+
+/* Rank 0. Each row that the regression will have has a difficulty. */
+static int check_given(const struct alpaca_request *r, const struct alpaca_parts *parts,
+                       struct tpo_error *err)
+{
+  size_t i;
+  json_t *record;
+  if (parts->given.n_difficulty == 0) return 0; /* there will be none, and the result says why */
+  int status = alpaca_given_check(&parts->given, err);
+  json_t *of = asked(parts);
+  json_array_foreach(parts->baseline, i, record)
+  {
+    if (status < 0 || !json_object_get(of, json_string_value(json_object_get(record, "instruction"))))
+      continue;
+    status = alpaca_require_difficulty(&parts->given, i, r->baseline, i, err);
+  }
+  json_decref(of);
+  return status;
+}
+
 /* Rank 0. */
 static int read_given(const struct alpaca_request *r, struct alpaca_parts *parts, struct tpo_error *err)
 {
   int status = r->gamed ? alpaca_gamed_read(&parts->given, r->gamed, err) : 0;
-  return status == 0 && r->difficulty ? alpaca_difficulty_read(&parts->given, r->difficulty, err) : status;
+  if (status == 0 && r->difficulty) status = alpaca_difficulty_read(&parts->given, r->difficulty, err);
+  return status < 0 || !r->gamed ? status : check_given(r, parts, err);
+}
+
+/* Rank 0: before anything is drawn or judged for them. */
+static int check_leaderboards(const struct alpaca_request *r, struct tpo_error *err)
+{
+  int status = 0;
+  for (int i = 0; i < 2 && status == 0; i++)
+    if (*r->leaderboards_to.paths[i]) status = alpaca_leaderboard_check(r->leaderboards_to.paths[i], err);
+  return status;
 }
 
 /* Rank 0. */
@@ -76,6 +120,7 @@ int alpaca_read_inputs(const struct cli_session *s, const struct alpaca_request 
   if (status == 0 && r->prompts) status = read_prompts(config, r, &parts->prompts, err);
   if (status == 0) status = read_outputs(r, parts, err);
   if (status == 0 && first) status = read_given(r, parts, err);
+  if (status == 0 && first) status = check_leaderboards(r, err);
   if (status == 0 && first) status = put_files(r, parts->provenance, err);
   return tpo_comm_agree(s->session.comm, status, err);
 }

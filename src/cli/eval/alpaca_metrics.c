@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cli/eval/alpaca.h"
+#include "eval/alpaca/leaderboard.h"
 #include "eval/alpaca/outputs.h"
-#include "eval/alpaca/result.h"
 #include "eval/provenance.h"
 
 static int read_c(struct invocation *in, double *out, struct tpo_error *err)
@@ -55,7 +55,7 @@ static int write_leaderboards(const struct alpaca_request *r, const struct alpac
 {
   int status = 0;
   for (int i = 0; i < 2 && status == 0; i++)
-    if (*r->leaderboards_to.paths[i]) status = alpaca_leaderboard_write(m, r->leaderboards_to.paths[i], err);
+    if (*r->leaderboards_to.paths[i]) status = alpaca_leaderboard_put(m, r->leaderboards_to.paths[i], err);
   return status;
 }
 
@@ -68,6 +68,7 @@ static int put(const struct alpaca_request *r, const struct alpaca_annotations *
                                                       : NULL,
                              .baseline = a->baseline,
                              .annotator = a->annotator,
+                             .both_positions = a->both_positions,
                              .lengths_of = "annotations"};
   alpaca_raw_of(a, &m.raw);
   m.mean_length = m.raw.mean_length;
@@ -83,12 +84,20 @@ static int put(const struct alpaca_request *r, const struct alpaca_annotations *
   return status < 0 ? status : write_leaderboards(r, &m, err);
 }
 
+static int rename_model(struct alpaca_annotations *a, const char *name, struct tpo_error *err)
+{
+  free(a->model);
+  a->model = strdup(name);
+  return a->model ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for a name");
+}
+
 /* Those that were just written are read like any others. */
 int alpaca_get_metrics(const struct alpaca_request *r, struct alpaca_parts *parts, struct tpo_error *err)
 {
   struct alpaca_annotations a = {0};
   const char *path = r->annotations ? r->annotations : alpaca_place(&r->annotations_to);
   int status = alpaca_annotations_read(&a, path, err);
+  if (status == 0 && r->renames) status = rename_model(&a, r->generator, err);
   if (status == 0) status = eval_provenance_file(parts->provenance, "annotations", path, err);
   if (status == 0) status = put(r, &a, path, parts, err);
   alpaca_annotations_free(&a);

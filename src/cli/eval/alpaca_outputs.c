@@ -7,16 +7,6 @@
 #include "eval/answers.h"
 #include "eval/provenance.h"
 
-/* The last part of a path, by which leaderboards then know the model. */
-static void name_generator(const char *path, char *out, size_t size)
-{
-  size_t end = strlen(path);
-  while (end > 1 && path[end - 1] == '/') end--;
-  size_t begin = end;
-  while (begin > 0 && path[begin - 1] != '/') begin--;
-  snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
-}
-
 static int check_k(struct invocation *in, struct tpo_error *err)
 {
   const char *k = option_value(in, "--k");
@@ -34,6 +24,7 @@ int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, st
     return tpo_fail(err, TPO_E_USAGE, "tpo eval alpaca: --generator has %zu bytes; expected at most %zu",
                     strlen(name), sizeof r->generator - 1);
   snprintf(r->generator, sizeof r->generator, "%s", name ? name : "");
+  r->renames = name != NULL;
   if (!name && r->outputs) alpaca_name_of_file(r->outputs, r->generator);
   if (!r->draws) return 0;
   int status = require_model(in, &model, err);
@@ -42,7 +33,7 @@ int alpaca_draw_read_request(struct invocation *in, struct alpaca_request *r, st
     status = option_require(in, "--out", &(const char *){0}, err);
   if (status == 0) status = check_k(in, err);
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
-  if (status == 0 && !name) name_generator(model, r->generator, sizeof r->generator);
+  if (status == 0 && !name) eval_model_name(model, r->generator);
   return status;
 }
 
@@ -72,6 +63,7 @@ static int draw(const struct cli_session *s, const struct alpaca_request *r, str
     if (status == 0) status = eval_provenance_policy(parts->provenance, &s->session, &policy, err);
     json_object_set_new(parts->result, "n_redrawn", json_integer((json_int_t)counts.resampled));
     json_object_set_new(parts->result, "n_without_response", json_integer((json_int_t)counts.unparsed));
+    json_object_set_new(parts->result, "cut_off", json_integer((json_int_t)eval_cut_off(&samples)));
   }
   tpo_policy_close(&policy);
   tpo_samples_free(&samples);

@@ -33,20 +33,6 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-/* "models/a-8B.gguf" is called "a-8B". */
-static void choose_name(const struct invocation *in, char out[256])
-{
-  const char *given = option_value(in, "--name"), *path = given ? given : in->config.model.path;
-  size_t len = strlen(path);
-  while (!given && len > 1 && path[len - 1] == '/') len--;
-  size_t from = len;
-  while (!given && from > 0 && path[from - 1] != '/') from--;
-  if (given) from = 0;
-  if (!given && len > from + 5 && strncmp(path + len - 5, ".gguf", 5) == 0) len -= 5;
-  if (!given && len > from + 3 && strncmp(path + len - 3, ".h5", 3) == 0) len -= 3;
-  snprintf(out, 256, "%.*s", (int)(len - from), path + from);
-}
-
 /* What draws and judges needs a place for what it comes to. */
 static int require_place(const struct invocation *in, const char *option, const char *why,
                          struct tpo_error *err)
@@ -62,7 +48,10 @@ static int read_draw(struct invocation *in, struct arena_request *r, struct tpo_
   if (status == 0) status = require_place(in, "--out", "--model, whose answers are written,", err);
   if (status == 0) status = eval_out_path(in, "--out", r->outs[0], err);
   if (status < 0) return status;
-  choose_name(in, r->name);
+  if (option_value(in, "--name"))
+    snprintf(r->name, sizeof r->name, "%s", option_value(in, "--name"));
+  else
+    eval_model_name(model, r->name);
   if (!*r->name) return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: --name is empty");
   return check_config(in, TPO_CHECK_SAMPLING, err);
 }
@@ -139,15 +128,15 @@ static int read_request(struct invocation *in, struct arena_request *r, struct t
   return r->task == ARENA_DRAW ? read_draw(in, r, err) : read_judge(in, r, err);
 }
 
-/* All ranks: that a file can be written and is none of those that are read. */
-static int check_written(const struct invocation *in, const struct arena_request *r, const char *option,
-                         const char *path, struct tpo_error *err)
+/* All ranks. */
+static int check_places(const struct invocation *in, const struct arena_request *r, struct tpo_error *err)
 {
-  const char *const inputs[] = {r->prompts, r->answers, r->baseline};
-  int status = 0;
-  for (int i = 0; i < 3 && *path && status == 0; i++)
-    if (inputs[i]) status = check_output(in, option, path, inputs[i], err);
-  return status;
+  const char *const inputs[] = {r->prompts, r->answers, r->baseline, r->battles, r->games};
+  const struct eval_place places[] = {{"--out", r->outs[0], r->outs[1]},
+                                      {"--games-out", r->judgments[0], r->judgments[1]},
+                                      {"--games-out", r->tables[0], r->tables[1]}};
+  const char *result = r->task == ARENA_DRAW ? "arena-answers.json" : "arena.json";
+  return eval_check_places(in, places, 3, inputs, 5, result, err);
 }
 
 static int check_inputs(struct invocation *in, const struct arena_request *r, struct tpo_error *err)
@@ -171,15 +160,13 @@ static int check_files(struct invocation *in, struct arena_request *r, struct tp
 {
   bool draws = r->task == ARENA_DRAW;
   char(*saved)[4096] = draws ? r->outs : r->judgments;
-  int status = eval_save_path(in, draws ? "answers.jsonl" : "judgments.jsonl", saved[1], err);
-  if (status == 0 && !draws) status = eval_save_path(in, "games.tsv", r->tables[1], err);
+  bool judges = r->task == ARENA_JUDGE;
+  int status =
+      draws || judges ? eval_save_path(in, draws ? "answers.jsonl" : "judgments.jsonl", saved[1], err) : 0;
+  if (status == 0 && judges) status = eval_save_path(in, "games.tsv", r->tables[1], err);
+  if (status == 0) status = check_places(in, r, err);
   if (status < 0 || r->task == ARENA_RECKON) return status;
-  for (int i = 0; i < ARENA_PLACES && status == 0; i++) {
-    status = check_written(in, r, i ? "--save" : "--out", r->outs[i], err);
-    if (status == 0) status = check_written(in, r, i ? "--save" : "--games-out", r->judgments[i], err);
-    if (status == 0) status = check_written(in, r, i ? "--save" : "--games-out", r->tables[i], err);
-  }
-  if (status == 0) status = check_inputs(in, r, err);
+  status = check_inputs(in, r, err);
   return status < 0 ? status
                     : check_journal(in, first_place(r), r->resume,
                                     draws ? "finished answers" : "judged games", r->journal, err);
@@ -192,14 +179,6 @@ static int open_session(struct cli_session *s, struct invocation *in, const stru
     return cli_session_open(s, in, err);
   cli_session_open_plain(s, in);
   return 0;
-}
-
-/* "judge-cache" beside what the judge's answers become. */
-static void choose_judge_dir(struct cli_session *s, const struct arena_request *r, char folder[4096])
-{
-  const char *slash = strrchr(r->journal, '/');
-  snprintf(folder, 4096, "%.*s", slash ? (int)(slash - r->journal) : 1, slash ? r->journal : ".");
-  s->session.judge_dir = r->task == ARENA_JUDGE ? (*folder ? folder : "/") : NULL;
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
@@ -215,7 +194,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_files(in, &request, err);
   if (status == 0) status = open_session(&s, in, &request, err);
   if (status < 0) return status;
-  choose_judge_dir(&s, &request, folder);
+  if (request.task == ARENA_JUDGE) eval_cache_beside(&s, request.journal, folder);
   status = tasks[request.task](&s, &request, &result, err);
   if (status == 0 && cli_first_rank(&s)) status = eval_finish(in, json_incref(result), err);
   status = tpo_comm_agree(in->comm, status, err);

@@ -58,9 +58,10 @@ static int check_inputs(const struct invocation *in, const struct categories_req
   for (size_t i = 0; i < sizeof files / sizeof *files && status == 0; i++) {
     if (!files[i]) continue;
     status = check_same_file(in, files[i], err);
-    if (status == 0 && *r->assign_out)
-      status = check_output(in, "--assign-out", r->assign_out, files[i], err);
   }
+  const struct eval_place places[] = {{"--assign-out", r->assign_out, ""}};
+  if (status == 0)
+    status = eval_check_places(in, places, 1, files, sizeof files / sizeof *files, "categories.json", err);
   return status < 0 || !r->judged ? status : same_judge(in->comm, &in->config.judge, err);
 }
 
@@ -82,6 +83,7 @@ static int run(struct invocation *in, struct tpo_error *err)
 {
   struct cli_session s;
   struct categories_request request;
+  char folder[4096];
   json_t *result = NULL;
   int status = agree_on_usage(in, read_request(in, &request, err), err);
   if (status == 0) status = check_files(in, &request, err);
@@ -91,7 +93,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   else
     cli_session_open_plain(&s, in);
   if (status < 0) return status;
-  s.session.judge_dir = option_value(in, "--save");
+  eval_cache_beside(&s, request.journals[0], folder);
   status = categories_work(&s, &request, &result, err);
   if (status == 0 && cli_first_rank(&s)) status = eval_finish(in, json_incref(result), err);
   for (int i = 0; i < 3 && status == 0 && cli_first_rank(&s); i++)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -57,6 +58,108 @@ int eval_save_path(const struct invocation *in, const char *name, char out[4096]
   if (status < 0)
     status = tpo_fail(err, TPO_E_USAGE, "tpo %s: --save: %s", in->command->name, strdupa(err->message));
   return in->comm ? tpo_comm_agree(in->comm, status, err) : status;
+}
+
+/* Rank 0; inputs may be absent, and a saved file equal to the named one is the same result. */
+static int check_file(const struct invocation *in, const char *option, const char *path,
+                      const char *const *inputs, size_t n, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; i < n && *path && status == 0; i++)
+    if (inputs[i] && *inputs[i]) status = check_distinct(in, option, path, inputs[i], err);
+  return status;
+}
+
+static int check_place(const struct invocation *in, const struct eval_place *place, const char *const *inputs,
+                       size_t n, struct tpo_error *err)
+{
+  int status = check_file(in, place->option, place->named, inputs, n, err);
+  return status < 0 ? status : check_file(in, "--save", place->saved, inputs, n, err);
+}
+
+static int check_pair(const struct invocation *in, const struct eval_place *a, const struct eval_place *b,
+                      struct tpo_error *err)
+{
+  const char *const ours[] = {a->named, a->saved}, *const others[] = {b->named, b->saved};
+  for (int i = 0; i < 2; i++)
+    for (int k = 0; k < 2; k++)
+      if (*ours[i] && *others[k] && tpo_same_file(ours[i], others[k]))
+        return tpo_fail(err, TPO_E_USAGE, "tpo %s: %s and %s would both be written to %s; name another",
+                        in->command->name, i ? "--save" : a->option, k ? "--save" : b->option, ours[i]);
+  return 0;
+}
+
+static int check_writable(const struct invocation *in, const struct eval_place *place, struct tpo_error *err)
+{
+  int status = *place->named ? check_output(in, place->option, place->named, NULL, err) : 0;
+  return status < 0 || !*place->saved ? status : check_output(in, "--save", place->saved, NULL, err);
+}
+
+int eval_check_places(const struct invocation *in, const struct eval_place *places, size_t n,
+                      const char *const *inputs, size_t n_inputs, const char *result, struct tpo_error *err)
+{
+  char file[4096];
+  bool first = !in->comm || tpo_comm_rank(in->comm) == 0;
+  int status = eval_save_path(in, result, file, err);
+  const struct eval_place finished = {"--save", "", file};
+  for (size_t i = 0; i <= n && status == 0; i++) {
+    const struct eval_place *place = i < n ? &places[i] : &finished;
+    if (first) status = check_place(in, place, inputs, n_inputs, err);
+    for (size_t k = i + 1; first && k <= n && status == 0; k++)
+      status = check_pair(in, place, k < n ? &places[k] : &finished, err);
+    status = tpo_comm_agree(in->comm, status, err);
+    if (status == 0) status = check_writable(in, place, err);
+  }
+  return status;
+}
+
+void eval_cache_beside(struct cli_session *s, const char *path, char folder[4096])
+{
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, 4096, "%.*s", slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+  s->session.judge_dir = *path ? folder : NULL;
+}
+
+/* "best", "iter-001", "checkpoint-500": without what stands before it, it says nothing. */
+static bool is_generic(const char *part, size_t len)
+{
+  static const char *const words[] = {"best",   "checkpoint", "epoch",  "final", "iter",   "last",
+                                      "latest", "model",      "policy", "step",  "weights"};
+  while (len > 0 && strchr("0123456789-_.", part[len - 1])) len--;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strlen(words[i]) == len && strncmp(part, words[i], len) == 0) return true;
+  return len == 0;
+}
+
+/* Puts the last part of path[len] before out; returns where it begins, 0 where nothing telling is left of the path. */
+static size_t take_part(const char *path, size_t len, char out[256], bool *again)
+{
+  char before[256];
+  while (len > 0 && (path[len - 1] == '/' || (path[len - 1] == '.' && (len == 1 || path[len - 2] == '/'))))
+    len--;
+  size_t begin = len;
+  while (begin > 0 && path[begin - 1] != '/') begin--;
+  const char *part = path + begin;
+  len -= begin;
+  *again = len > 0 && is_generic(part, len) && !(len == 2 && strncmp(part, "..", 2) == 0);
+  if (len == 0) return 0;
+  snprintf(before, sizeof before, "%s", out);
+  snprintf(out, 256, "%.*s%s%.120s", len > 120 ? 120 : (int)len, part, *before ? "-" : "", before);
+  return begin;
+}
+
+void eval_model_name(const char *path, char out[256])
+{
+  enum { MOST_PARTS = 3 };
+  char here[4096] = "", full[8192];
+  if (*path != '/' && !getcwd(here, sizeof here)) *here = '\0';
+  snprintf(full, sizeof full, "%s%s%.4000s", here, *here ? "/" : "", path);
+  size_t len = strlen(full);
+  bool again = true;
+  if (len > 5 && strcmp(full + len - 5, ".gguf") == 0) len -= 5;
+  if (len > 3 && strncmp(full + len - 3, ".h5", 3) == 0) len -= 3;
+  *out = '\0';
+  for (int i = 0; i < MOST_PARTS && again && len > 0; i++) len = take_part(full, len, out, &again);
 }
 
 void eval_result_name(const char *evaluation, const char *way, char out[EVAL_NAME])

@@ -49,6 +49,20 @@ int eval_out_path(const struct invocation *in, const char *option, char out[4096
 /* "DIR/NAME" into out, DIR being what --save names; *out is "" where it isn't given. On rank 0 the folder is
  * made. All ranks. */
 int eval_save_path(const struct invocation *in, const char *name, char out[4096], struct tpo_error *err);
+/* A file that results go to: the one that `option` names, and beside it that in --save's folder; "": none. */
+struct eval_place {
+  const char *option;
+  const char *named, *saved;
+};
+/* Usage error, on all ranks, where a file can't be written, or is also one of the inputs (NULL: none) or another result.
+ * With --save that goes for DIR/`result` too, which eval_finish writes. All ranks. */
+int eval_check_places(const struct invocation *in, const struct eval_place *places, size_t n,
+                      const char *const *inputs, size_t n_inputs, const char *result, struct tpo_error *err);
+/* A judge's answers are cached in "judge-cache" beside that file; "": nowhere. The session borrows folder. */
+void eval_cache_beside(struct cli_session *s, const char *path, char folder[4096]);
+/* What a model is called whose path this is: the last part without .gguf or .h5, and before it those parts without
+ * which it says nothing: "RUN/iter-001/checkpoint.h5" is "RUN-iter-001-checkpoint". */
+void eval_model_name(const char *path, char out[256]);
 /* What its files in DIR are called: "gsm8k", or of a way of asking or a part of the work "gsm8k-shots-5",
  * "arena-answers", so that several stand in one folder. */
 enum { EVAL_NAME = 128 };

@@ -78,37 +78,20 @@ static int saved_path(const struct invocation *in, const char *name, const char 
   return status;
 }
 
-static int check_written(const struct invocation *in, const char *option, const char *path,
-                         const struct responses *r, struct tpo_error *err)
-{
-  if (!*path) return 0;
-  int status = check_output(in, option, path, r->prompts, err);
-  return status == 0 && r->path ? check_output(in, option, path, r->path, err) : status;
-}
-
 int responses_check(struct invocation *in, const char *name, struct responses *r, struct tpo_error *err)
 {
   bool asks = !r->option;
+  char result[96];
   int status = asks ? saved_path(in, name, "responses", r->out, err) : 0;
   if (status == 0) status = saved_path(in, name, "details", r->details, err);
-  if (status == 0) status = check_written(in, "--out", r->out, r, err);
-  if (status == 0) status = check_written(in, "--details", r->details, r, err);
-  if (status == 0 && tpo_comm_rank(in->comm) == 0 && *r->out && *r->details &&
-      tpo_same_file(r->out, r->details))
-    status = tpo_fail(err, TPO_E_USAGE, "tpo %s: --out and --details name one file", in->command->name);
-  status = tpo_comm_agree(in->comm, status, err);
+  snprintf(result, sizeof result, "%.60s.json", name);
+  const struct eval_place places[] = {{"--out", r->out, ""}, {"--details", r->details, ""}};
+  const char *const inputs[] = {r->prompts, r->path};
+  if (status == 0) status = eval_check_places(in, places, 2, inputs, 2, result, err);
   if (status == 0 && asks) status = check_same_file(in, r->prompts, err);
   if (status == 0 && asks && *r->out)
     status = check_journal(in, r->out, r->resume, "finished responses", r->journal, err);
   return status;
-}
-
-static size_t count_cut_off(const struct tpo_samples *samples)
-{
-  size_t n = 0;
-  for (size_t i = 0; i < samples->n; i++)
-    n += samples->rows[i].finish == TPO_FINISH_LENGTH || samples->rows[i].finish == TPO_FINISH_CONTEXT;
-  return n;
 }
 
 int responses_draw(struct cli_session *s, const struct responses *r,
@@ -125,7 +108,7 @@ int responses_draw(struct cli_session *s, const struct responses *r,
   if (status == 0)
     status = eval_answer(&s->session, &policy, instructions, &draw, &drawn->samples, &drawn->counts, err);
   progress_end(&s->bar);
-  drawn->cut_off = count_cut_off(&drawn->samples);
+  drawn->cut_off = eval_cut_off(&drawn->samples);
   if (status == 0 && cli_first_rank(s))
     status = eval_provenance_policy(provenance, &s->session, &policy, err);
   tpo_policy_close(&policy);

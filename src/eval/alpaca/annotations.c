@@ -39,22 +39,24 @@ static int add_key(struct reading *r, uint64_t hash, size_t row, struct tpo_erro
 
 static int take_preference(const struct eval_row *row, double *out, struct tpo_error *err)
 {
+  char shown[EVAL_SHOWN];
   int status = eval_row_number(row, "preference", out, err);
   if (status < 0) return status;
   if (*out == 0) *out = 1.5;
   if (isnan(*out) || (*out >= 1 && *out <= 2)) return 0;
   return tpo_fail(err, TPO_E_INPUT,
-                  "%s: \"preference\" is %g; expected a number from 1 to 2, or 0 for a draw", row->place,
-                  *out);
+                  "%s: \"preference\" is %s; expected a number from 1 to 2, or 0 for a draw", row->place,
+                  eval_shown(*out, shown));
 }
 
 static int take_whole(const struct eval_row *row, const char *name, double *out, struct tpo_error *err)
 {
+  char shown[EVAL_SHOWN];
   int status = eval_row_number(row, name, out, err);
   if (status < 0) return status;
   if (*out >= 0 && *out < MOST_POSITIONS && *out == floor(*out)) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %g; expected a whole number from 0", row->place, name,
-                  *out);
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %s; expected a whole number from 0", row->place, name,
+                  eval_shown(*out, shown));
 }
 
 static int take_length(const struct eval_row *row, const char *column, const char *text, double *out,
@@ -100,6 +102,18 @@ static int take_names(struct alpaca_annotations *a, const struct eval_row *row, 
   return status < 0 ? status : take_name(row, "annotator", &a->annotator, err);
 }
 
+/* True where a judge was asked in both orders. */
+static int take_positions(struct alpaca_annotations *a, const struct eval_row *row, struct tpo_error *err)
+{
+  bool both = json_is_true(json_object_get(row->fields, "both_positions"));
+  if (row->number > 0 && both != a->both_positions)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: \"both_positions\" is not that of the rows before it; expected the same in all rows",
+                    row->place);
+  a->both_positions = both;
+  return 0;
+}
+
 static int take_key(struct reading *r, const struct eval_row *row, struct tpo_error *err)
 {
   static const char *const names[] = {"index", "pos"};
@@ -132,6 +146,7 @@ static int take(void *arg, const struct eval_row *row, struct tpo_error *err)
   int status = take_preference(row, &out.preference, err);
   if (status == 0) status = take_lengths(r, row, &out, err);
   if (status == 0) status = take_names(r->out, row, err);
+  if (status == 0) status = take_positions(r->out, row, err);
   if (status == 0) status = take_position(row, &out.position, err);
   if (status == 0) status = take_key(r, row, err);
   return status < 0 ? status : alpaca_annotations_add(r->out, &out, err);
@@ -175,8 +190,9 @@ void alpaca_annotations_free(struct alpaca_annotations *a)
 
 bool alpaca_is_baseline(const struct alpaca_annotations *a)
 {
-  if (a->baseline && a->model) return strcmp(a->baseline, a->model) == 0;
+  bool named = a->baseline && a->model;
+  if (named && strcmp(a->baseline, a->model) != 0) return false;
   for (size_t i = 0; i < a->n; i++)
-    if (a->rows[i].preference != 1.5 || a->rows[i].len_1 != a->rows[i].len_2) return false;
-  return a->n > 1 && a->has_lengths;
+    if (a->rows[i].preference != 1.5 || (!named && a->rows[i].len_1 != a->rows[i].len_2)) return false;
+  return named || (a->n > 1 && a->has_lengths);
 }

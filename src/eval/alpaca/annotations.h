@@ -19,6 +19,7 @@ struct alpaca_annotations {
   struct alpaca_row *rows; /* [n] */
   size_t n, capacity;
   bool has_lengths;
+  bool both_positions; /* as the rows' `both_positions` says: another metric than alpaca_eval's */
   char *baseline, *model, *annotator; /* as every row names them; NULL where none does */
 };
 
@@ -31,8 +32,8 @@ int alpaca_annotations_read(struct alpaca_annotations *out, const char *path, st
 /* For rows that were not read from a file. */
 int alpaca_annotations_add(struct alpaca_annotations *a, const struct alpaca_row *row, struct tpo_error *err);
 void alpaca_annotations_free(struct alpaca_annotations *a);
-/* The model is the baseline: by their names, or, where these aren't told, by draws everywhere between outputs of
- * one length. */
+/* The model is the baseline: draws everywhere, between outputs of one name, or, where names aren't told, of one length.
+ * The name alone doesn't tell: two checkpoints may both be called "best.h5". */
 bool alpaca_is_baseline(const struct alpaca_annotations *a);
 
 #endif

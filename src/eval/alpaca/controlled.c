@@ -20,26 +20,14 @@ static double deviation(const struct alpaca_annotations *a)
   return sqrt(squares / (n - 1));
 }
 
-static int require_difficulty(const struct alpaca_given *given, size_t position, const char *place,
-                              const char *what, size_t row, struct tpo_error *err)
-{
-  if (!isnan(alpaca_difficulty_at(given, position))) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: %s %zu is of instruction %zu, whose difficulty is not given", place,
-                  what, row + 1, position);
-}
-
-static int put_gamed(const struct alpaca_given *given, const char *place, struct glm_row *rows, size_t *n,
-                     struct tpo_error *err)
+static void put_gamed(const struct alpaca_given *given, struct glm_row *rows, size_t *n)
 {
   for (size_t i = 0; i < given->n_gamed; i++) {
     const struct alpaca_gamed *g = &given->gamed[i];
-    int status = require_difficulty(given, g->position, place, "the gamed row", i, err);
-    if (status < 0) return status;
     if (isnan(g->preference)) continue;
     rows[(*n)++] = (struct glm_row){
         {tanh(g->delta_length), alpaca_difficulty_at(given, g->position), 0}, g->preference, gamed_weight};
   }
-  return 0;
 }
 
 static int put_model(const struct alpaca_annotations *a, const struct alpaca_given *given, const char *place,
@@ -48,7 +36,7 @@ static int put_model(const struct alpaca_annotations *a, const struct alpaca_giv
   double s = deviation(a);
   for (size_t i = 0; i < a->n; i++) {
     const struct alpaca_row *r = &a->rows[i];
-    int status = require_difficulty(given, r->position, place, "row", i, err);
+    int status = alpaca_require_difficulty(given, r->position, place, i, err);
     if (status < 0) return status;
     if (isnan(r->preference)) continue;
     rows[(*n)++] = (struct glm_row){
@@ -142,7 +130,8 @@ static int compute(const struct alpaca_annotations *a, const struct alpaca_given
   size_t most = a->n + given->n_gamed, n = 0;
   struct glm_row *rows = tpo_calloc(2 * most, sizeof *rows, err);
   double *values = rows ? tpo_calloc(a->n, sizeof *values, err) : NULL;
-  int status = values ? put_gamed(given, place, rows, &n, err) : TPO_E_MEMORY;
+  int status = values ? alpaca_given_check(given, err) : TPO_E_MEMORY;
+  if (status == 0) put_gamed(given, rows, &n);
   if (status == 0) status = put_model(a, given, place, rows, &n, err);
   if (status == 0 && n < ALPACA_FOLDS && isnan(out->c))
     snprintf(out->missing, sizeof out->missing, "%zu rows are too few for %d folds", n, ALPACA_FOLDS);

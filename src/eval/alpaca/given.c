@@ -15,11 +15,31 @@ double alpaca_difficulty_at(const struct alpaca_given *given, size_t position)
   return position < given->n_difficulty ? given->difficulty[position] : NAN;
 }
 
+int alpaca_require_difficulty(const struct alpaca_given *given, size_t position, const char *place,
+                              size_t row, struct tpo_error *err)
+{
+  if (!isnan(alpaca_difficulty_at(given, position))) return 0;
+  return tpo_fail(err, TPO_E_INPUT,
+                  "%s: row %zu is of instruction %zu (from 0), of which %s gives no difficulty", place,
+                  row + 1, position, given->difficulties_of ? given->difficulties_of : "no file");
+}
+
+int alpaca_given_check(const struct alpaca_given *given, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; i < given->n_gamed && status == 0; i++)
+    status = alpaca_require_difficulty(given, given->gamed[i].position,
+                                       given->gamed_of ? given->gamed_of : "the gamed rows", i, err);
+  return status;
+}
+
 static int take_finite(const struct eval_row *row, const char *name, double *out, struct tpo_error *err)
 {
+  char shown[EVAL_SHOWN];
   int status = eval_row_number(row, name, out, err);
   if (status < 0 || isfinite(*out)) return status;
-  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %g; expected a finite number", row->place, name, *out);
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %s; expected a finite number", row->place, name,
+                  eval_shown(*out, shown));
 }
 
 static int take_position(const struct eval_row *row, size_t *out, struct tpo_error *err)
@@ -27,12 +47,13 @@ static int take_position(const struct eval_row *row, size_t *out, struct tpo_err
   static const char *const names[] = {"index", ""};
   const char *name = eval_row_which(row, names, 2);
   double number = 0;
+  char shown[EVAL_SHOWN];
   int status = take_finite(row, name ? name : "index", &number, err);
   if (status < 0) return status;
   *out = (size_t)fmax(number, 0);
   if (number >= 0 && number < MOST_POSITIONS && number == floor(number)) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %g; expected an instruction's number, from 0", row->place,
-                  name ? name : "index", number);
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %s; expected an instruction's number, from 0", row->place,
+                  name ? name : "index", eval_shown(number, shown));
 }
 
 static int set_difficulty(struct alpaca_given *given, size_t position, double value, struct tpo_error *err)
@@ -73,24 +94,32 @@ static int take_difficulty(void *arg, const struct eval_row *row, struct tpo_err
 int alpaca_difficulty_read(struct alpaca_given *given, const char *path, struct tpo_error *err)
 {
   given->n_difficulty = 0;
+  given->difficulties_of = path;
   return eval_rows_read(path, take_difficulty, given, err);
+}
+
+static int take_chance(const struct eval_row *row, double *out, struct tpo_error *err)
+{
+  static const char *const names[] = {"preference", "preference_surrogate"};
+  const char *column = eval_row_which(row, names, 2);
+  char shown[EVAL_SHOWN];
+  int status = eval_row_number(row, column ? column : "preference", out, err);
+  if (status < 0 || isnan(*out) || (*out >= 0 && *out <= 1)) return status;
+  return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %s; expected a probability, from 0 to 1", row->place,
+                  column, eval_shown(*out, shown));
 }
 
 static int take_gamed(void *arg, const struct eval_row *row, struct tpo_error *err)
 {
-  static const char *const names[] = {"preference", "preference_surrogate"};
-  const char *column = eval_row_which(row, names, 2);
   struct alpaca_given *given = arg;
   struct alpaca_gamed out = {0};
   double difficulty = 0;
   bool has = eval_row_has(row, "instruction_difficulty");
   int status = take_position(row, &out.position, err);
   if (status == 0) status = take_finite(row, "std_delta_len", &out.delta_length, err);
-  if (status == 0) status = eval_row_number(row, column ? column : "preference", &out.preference, err);
-  if (status == 0 && !isnan(out.preference) && !(out.preference >= 0 && out.preference <= 1))
-    status = tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" is %g; expected a probability, from 0 to 1", row->place,
-                      column, out.preference);
+  if (status == 0) status = take_chance(row, &out.preference, err);
   if (status == 0 && has) status = take_finite(row, "instruction_difficulty", &difficulty, err);
+  if (has) given->difficulties_of = given->gamed_of;
   if (status == 0 && has) status = set_difficulty(given, out.position, difficulty, err);
   if (status == 0)
     status = tpo_grow(&given->gamed, &given->gamed_capacity, given->n_gamed + 1, sizeof *given->gamed, err);
@@ -100,6 +129,7 @@ static int take_gamed(void *arg, const struct eval_row *row, struct tpo_error *e
 
 int alpaca_gamed_read(struct alpaca_given *given, const char *path, struct tpo_error *err)
 {
+  given->gamed_of = path;
   return eval_rows_read(path, take_gamed, given, err);
 }
 

@@ -50,6 +50,8 @@ struct work {
   struct ask_answer *answers;      /* [n_questions], rank 0 */
   size_t n_questions;
   size_t by_tokens, by_text, identical, disagree;
+  size_t failed; /* rows with a question that the judge failed on */
+  char why[320]; /* it failed first */
 };
 
 int alpaca_judge_texts(struct judge_texts *texts, const struct tpo_judge_config *config,
@@ -103,13 +105,12 @@ static int put_questions(struct work *w, struct tpo_error *err)
 static int read_answer(struct work *w, const struct ask_answer *answer, bool switched, double *out,
                        char why[320], struct tpo_error *err)
 {
-  *out = answer->ok ? alpaca_tokens_preference(answer->top, answer->n_top) : NAN;
-  w->by_tokens += !isnan(*out);
-  if (answer->ok && isnan(*out)) {
-    int status = alpaca_text_preference(answer, w->texts.reader.thought, out, err);
-    if (status < 0) return status;
-    w->by_text += !isnan(*out);
-  }
+  bool by_tokens = false;
+  *out = NAN;
+  int status = answer->ok ? alpaca_preference(answer, w->texts.reader.thought, out, &by_tokens, err) : 0;
+  if (status < 0) return status;
+  w->by_tokens += by_tokens;
+  w->by_text += !isnan(*out) && !by_tokens;
   if (isnan(*out)) {
     char said[200];
     tpo_visible_copy(said, sizeof said, answer->text ? answer->text : "");
@@ -136,6 +137,13 @@ static json_t *completion(const struct ask_answer *answer)
   return out;
 }
 
+static void note_failed(struct work *w, const struct ask_answer *answers)
+{
+  const struct ask_answer *bad = !answers->ok ? answers : answers + 1;
+  if (answers->ok && (!w->options->both_positions || bad->ok)) return;
+  if (w->failed++ == 0) tpo_visible_copy(w->why, sizeof w->why, bad->text);
+}
+
 /* answers: of the drawn order, and with both positions behind it of the other. */
 static int read_pair(struct work *w, const struct alpaca_pair *pair, const struct ask_answer *answers,
                      struct alpaca_judged *out, double *preference, struct tpo_error *err)
@@ -145,6 +153,7 @@ static int read_pair(struct work *w, const struct alpaca_pair *pair, const struc
   *preference = 1.5;
   w->identical += pair->same;
   if (pair->same) return 0;
+  note_failed(w, answers);
   int status = read_answer(w, answers, pair->switched, preference, why, err);
   if (status == 0 && w->options->both_positions) {
     status = read_answer(w, answers + 1, !pair->switched, &other, why, err);
@@ -217,17 +226,19 @@ static int put_results(struct work *w, json_t *asked, struct alpaca_judged *out,
     status = put_record(w, &w->pairs[i], answers, out, err);
     answers += w->pairs[i].same ? 0 : w->options->both_positions ? 2 : 1;
   }
-  out->counts =
-      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "positions", w->options->both_positions ? "both" : "drawn",
-                "questions", (json_int_t)w->n_questions, "by_logprobs", (json_int_t)w->by_tokens,
-                "by_verdict", (json_int_t)w->by_text, "identical", (json_int_t)w->identical, "unanswered",
-                (json_int_t)out->n_unanswered);
+  out->counts = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "positions",
+                          w->options->both_positions ? "both" : "drawn", "questions",
+                          (json_int_t)w->n_questions, "by_logprobs", (json_int_t)w->by_tokens, "by_verdict",
+                          (json_int_t)w->by_text, "identical", (json_int_t)w->identical, "unanswered",
+                          (json_int_t)out->n_unanswered, "failed", (json_int_t)w->failed);
   if (w->options->both_positions)
     json_object_set_new(out->counts, "positions_disagree", json_integer((json_int_t)w->disagree));
   if (out->n_unanswered > 0)
     json_object_set_new(out->counts, "first_unanswered", json_string(out->unanswered));
   if (asked) json_object_set(out->counts, "judge", asked);
-  return status;
+  return status < 0 ? status
+                    : eval_check_failed(&w->session->config->judge, w->failed, w->n_pairs, "rows", w->why,
+                                        w->options->journal, err);
 }
 
 /* What the answers depend on besides the judge's settings. */
@@ -261,6 +272,24 @@ static int ask(struct work *w, json_t **counts, struct tpo_error *err)
   return status;
 }
 
+/* Metrics can't tell them apart then. */
+static void tell_one_name(const struct work *w)
+{
+  size_t n = 0;
+  const char *name = NULL;
+  for (size_t i = 0; i < w->n_pairs; i++) {
+    const char *of = alpaca_text(w->pairs[i].model, "generator");
+    if (w->pairs[i].same || strcmp(of, alpaca_text(w->pairs[i].baseline, "generator")) != 0) continue;
+    n++;
+    name = of;
+  }
+  if (n > 0)
+    tpo_log(
+        TPO_LOG_WARN,
+        "both files' outputs are said to be of \"%.100s\", and %zu of %zu differ: give the model another name",
+        name, n, w->n_pairs);
+}
+
 static void tell_left_out(struct work *w, size_t n_baseline)
 {
   w->partial = w->n_pairs < n_baseline;
@@ -290,6 +319,7 @@ int alpaca_judge(const struct tpo_session *session, const json_t *baseline, cons
   int status = alpaca_judge_texts(&w.texts, &session->config->judge, err);
   if (status == 0) status = alpaca_pairs_of(&w.pairs, &w.n_pairs, baseline, outputs, err);
   if (status == 0) tell_left_out(&w, json_array_size(baseline));
+  if (status == 0) tell_one_name(&w);
   if (status == 0) status = put_questions(&w, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = ask(&w, &counts, err);

@@ -33,6 +33,7 @@ static int take_index(const struct reading *r, const struct eval_row *row, const
                       struct tpo_error *err)
 {
   double index = 0;
+  char shown[EVAL_SHOWN];
   int status = eval_row_number(row, "index", &index, err);
   if (status < 0) return status;
   if (!r->prompts)
@@ -40,8 +41,8 @@ static int take_index(const struct reading *r, const struct eval_row *row, const
                     "%s: \"instruction\" is missing; \"index\" needs the instructions, --prompts",
                     row->place);
   if (!(index >= 0 && index < (double)r->prompts->n && index == floor(index)))
-    return tpo_fail(err, TPO_E_INPUT, "%s: \"index\" is %g; --prompts has the instructions 0 to %zu",
-                    row->place, index, r->prompts->n - 1);
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"index\" is %s; --prompts has the instructions 0 to %zu",
+                    row->place, eval_shown(index, shown), r->prompts->n - 1);
   *instruction = r->prompts->items[(size_t)index].instruction;
   return 0;
 }
@@ -161,6 +162,15 @@ int alpaca_outputs_write(const json_t *records, const char *path, struct tpo_err
                     : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for it", path);
   free(text);
   return status;
+}
+
+int alpaca_outputs_rename(json_t *outputs, const char *generator, struct tpo_error *err)
+{
+  size_t i;
+  json_t *row;
+  int failed = 0;
+  json_array_foreach(outputs, i, row) failed |= json_object_set_new(row, "generator", json_string(generator));
+  return failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for outputs") : 0;
 }
 
 const char *alpaca_generator(const json_t *outputs)

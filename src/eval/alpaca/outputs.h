@@ -24,6 +24,8 @@ int alpaca_outputs_read(json_t **out, const char *path, const struct tpo_instruc
 int alpaca_outputs_of(json_t **out, const struct tpo_instructions *prompts, const struct tpo_samples *samples,
                       const char *generator, struct tpo_error *err);
 int alpaca_outputs_write(const json_t *records, const char *path, struct tpo_error *err);
+/* Whatever the rows say that they are of. */
+int alpaca_outputs_rename(json_t *outputs, const char *generator, struct tpo_error *err);
 /* Of the first row; NULL: there is none. */
 const char *alpaca_generator(const json_t *outputs);
 size_t alpaca_outputs_empty(const json_t *outputs);       /* how many */

@@ -2,10 +2,6 @@
 #include "eval/alpaca/result.h"
 
 #include <math.h>
-#include <string.h>
-
-#include "base/file.h"
-#include "base/json.h"
 
 static json_t *number(double x)
 {
@@ -80,6 +76,7 @@ json_t *alpaca_result(const struct alpaca_metrics *m)
   json_object_set_new(out, "model", text(m->model));
   json_object_set_new(out, "baseline", text(m->baseline));
   json_object_set_new(out, "annotator", text(m->annotator));
+  if (m->both_positions) json_object_set_new(out, "variant", json_string("both positions"));
   put_raw(out, &m->raw);
   json_object_set_new(out, "length_controlled_winrate", number(m->controlled.win_rate));
   json_object_set_new(out, "lc_standard_error", number(m->controlled.standard_error));
@@ -91,42 +88,4 @@ json_t *alpaca_result(const struct alpaca_metrics *m)
   else
     json_decref(why);
   return out;
-}
-
-static void put_cell(struct tpo_buf *out, double x)
-{
-  tpo_buf_putc(out, ',');
-  if (isfinite(x)) tpo_json_append_double(out, x);
-}
-
-static void put_name(struct tpo_buf *out, const char *name)
-{
-  tpo_buf_putc(out, '"');
-  for (; *name; name++) {
-    if (*name == '"') tpo_buf_putc(out, '"');
-    tpo_buf_putc(out, *name);
-  }
-  tpo_buf_putc(out, '"');
-}
-
-int alpaca_leaderboard_write(const struct alpaca_metrics *m, const char *path, struct tpo_error *err)
-{
-  struct tpo_buf out = {0};
-  tpo_buf_puts(&out, ",win_rate,standard_error,n_wins,n_wins_base,n_draws,n_total,discrete_win_rate,mode,"
-                     "avg_length,length_controlled_winrate,lc_standard_error\n");
-  put_name(&out, m->model ? m->model : "Current model");
-  put_cell(&out, m->raw.win_rate);
-  put_cell(&out, m->raw.standard_error);
-  tpo_buf_printf(&out, ",%zu,%zu,%zu,%zu", m->raw.n_wins, m->raw.n_wins_base, m->raw.n_draws, m->raw.n_total);
-  put_cell(&out, m->raw.discrete_win_rate);
-  tpo_buf_puts(&out, ",community");
-  tpo_buf_putc(&out, ',');
-  if (isfinite(m->mean_length)) tpo_buf_printf(&out, "%.0f", floor(m->mean_length));
-  put_cell(&out, m->controlled.win_rate);
-  put_cell(&out, m->controlled.standard_error);
-  tpo_buf_putc(&out, '\n');
-  int status = out.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a leaderboard")
-                          : tpo_write_file(path, out.data, out.len, err);
-  tpo_buf_free(&out);
-  return status;
 }

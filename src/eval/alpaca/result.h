@@ -1,4 +1,4 @@
-/* The metrics of one model, as the result that is printed and as a leaderboard's row. */
+/* The metrics of one model, as the result that is printed. */
 #ifndef TPO_EVAL_ALPACA_RESULT_H
 #define TPO_EVAL_ALPACA_RESULT_H
 
@@ -8,6 +8,7 @@
 
 struct alpaca_metrics {
   const char *model, *baseline, *annotator; /* borrowed; NULL: not known */
+  bool both_positions;                      /* the judge was asked in both orders */
   struct alpaca_raw raw;
   struct alpaca_controlled controlled;
   double mean_length;     /* code points of an output; NaN: not known */
@@ -15,9 +16,7 @@ struct alpaca_metrics {
 };
 
 /* An object without "evaluation" and "provenance". A number that isn't there is null, and "missing" has a sentence
- * under its name. NULL: memory was short. */
+ * under its name; "variant" where it is another metric than alpaca_eval's. NULL: memory was short. */
 json_t *alpaca_result(const struct alpaca_metrics *metrics);
-/* A CSV in the columns of alpaca_eval's leaderboards, a header and the model's row; what isn't there is empty. */
-int alpaca_leaderboard_write(const struct alpaca_metrics *metrics, const char *path, struct tpo_error *err);
 
 #endif

@@ -51,3 +51,22 @@ int alpaca_text_preference(const struct ask_answer *answer, const struct judge_p
   tpo_buf_free(&said);
   return thoughts < 0 ? thoughts : 0;
 }
+
+/* Whether the answer begins with one of the two. */
+static bool begins_with_name(const struct ask_answer *answer)
+{
+  const char *first = answer->n_top > 0 ? answer->top[0].text : "";
+  return strcmp(first, "m") == 0 || strcmp(first, "M") == 0;
+}
+
+int alpaca_preference(const struct ask_answer *answer, const struct judge_pattern *thought, double *out,
+                      bool *by_tokens, struct tpo_error *err)
+{
+  int status = 0;
+  *out = NAN;
+  if (!begins_with_name(answer)) status = alpaca_text_preference(answer, thought, out, err);
+  *by_tokens = status == 0 && isnan(*out);
+  if (*by_tokens) *out = alpaca_tokens_preference(answer->top, answer->n_top);
+  *by_tokens &= !isnan(*out);
+  return status;
+}

@@ -13,5 +13,9 @@ double alpaca_tokens_preference(const struct ask_token *top, int n_top);
  * m or M, or ends with one behind a colon. *out NaN: it isn't, or a limit on tokens ended a longer answer. */
 int alpaca_text_preference(const struct ask_answer *answer, const struct judge_pattern *thought, double *out,
                            struct tpo_error *err);
+/* Of an answer: the tokens' where the likeliest of them is m or M; else the text's, which the first token's tail
+ * doesn't overrule ("**m**"); where the text says nothing, again the tokens'. *by_tokens: it is theirs. */
+int alpaca_preference(const struct ask_answer *answer, const struct judge_pattern *thought, double *out,
+                      bool *by_tokens, struct tpo_error *err);
 
 #endif

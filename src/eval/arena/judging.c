@@ -332,15 +332,12 @@ static int ask_second(struct asking_of *a, struct tpo_buf *again, struct tpo_err
 }
 
 /* Rank 0. */
-static int settle(struct arena_judging *j, const struct tpo_judge_config *config, struct tpo_error *err)
+static int settle(struct arena_judging *j, const struct tpo_judge_config *config, const char *journal,
+                  struct tpo_error *err)
 {
   for (size_t i = 0; i < j->n * ARENA_GAMES; i++)
     j->without += game_of(j, i)->judgment && !*game_of(j, i)->label;
-  if ((double)j->failed_contests <= config->max_failed * (double)j->n) return 0;
-  return tpo_fail(
-      err, TPO_E_STATE,
-      "the judge failed on %zu of %zu questions, and judge.max_failed allows the share %g; the first reason: %s",
-      j->failed_contests, j->n, config->max_failed, j->why);
+  return eval_check_failed(config, j->failed_contests, j->n, "questions", j->why, journal, err);
 }
 
 int arena_judging_ask(struct arena_judging *j, const struct tpo_session *session, const char *journal,
@@ -357,7 +354,7 @@ int arena_judging_ask(struct arena_judging *j, const struct tpo_session *session
   close_round(&round);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = ask_second(&a, &again, err);
-  if (status == 0 && a.first_rank) status = settle(j, &session->config->judge, err);
+  if (status == 0 && a.first_rank) status = settle(j, &session->config->judge, journal, err);
   tpo_buf_free(&again);
   return tpo_comm_agree(session->comm, status, err);
 }

@@ -15,8 +15,7 @@ static const struct {
              {"difficulty", "other difficulties of the instructions"},
              {"gamed", "other gamed rows"},
              {"annotator", "another annotator"},
-             {"judge", "another judge"},
-             {"both_positions", "one order of the two outputs here, both there"}};
+             {"judge", "another judge"}};
 
 /* The first row of the column that says what it was made with, and the first that says something else. */
 static bool find_two(const struct eval_table *table, const struct table_column *column, const char *what,

@@ -3,9 +3,10 @@
 
 const struct table_figure table_figures[] = {
     {"alpaca", "AlpacaEval 2 LC win rate (%)", "length_controlled_winrate", .error = "lc_standard_error",
+     .each = "variant", .decimals = 2},
+    {"alpaca", "AlpacaEval 2 win rate (%)", "win_rate", .error = "standard_error", .each = "variant",
      .decimals = 2},
-    {"alpaca", "AlpacaEval 2 win rate (%)", "win_rate", .error = "standard_error", .decimals = 2},
-    {"alpaca", "AlpacaEval 2 length", "avg_length", .decimals = 0},
+    {"alpaca", "AlpacaEval 2 length", "avg_length", .each = "variant", .decimals = 0},
     {"arena", "Arena-Hard (%)", "score", .lower = "lower", .upper = "upper", .decimals = 1},
     {"ifeval", "IFEval prompt strict", "prompt_strict", .decimals = 4},
     {"ifeval", "IFEval instruction strict", "instruction_strict", .decimals = 4},

@@ -30,7 +30,7 @@ static int number_of(const json_t *result, const char *name, bool must, double *
 static json_t *made_with(const json_t *result)
 {
   static const char *const files[] = {"prompts", "baseline", "difficulty", "gamed"};
-  static const char *const fields[] = {"baseline", "annotator", "judge", "both_positions"};
+  static const char *const fields[] = {"baseline", "annotator", "judge"};
   json_t *provenance = json_object_get(result, "provenance"), *found = json_object(), *file;
   size_t i;
   json_array_foreach(json_object_get(provenance, "files"), i, file)
