@@ -22,7 +22,7 @@ static int win_rate(struct loop *loop, const struct tpo_samples *now, const stru
         loop, won->previous ? "validation.h5" LOOP_AGAINST_PREVIOUS : "validation.h5" LOOP_AGAINST_BASELINE,
         journal, &options, err);
   if (status < 0) return status;
-  return win_rate_between(loop->session, now, before, unparsed, &options, outcomes, &won->rate, err);
+  return win_rate_between(loop->session, now, before, unparsed, &options, outcomes, &won->rate, NULL, err);
 }
 
 /* Tells rank 0's rate, whole and by group, and keeps it for the end of the run. */

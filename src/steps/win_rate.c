@@ -44,7 +44,7 @@ static int carry_outcomes(const struct tpo_samples *matched, const struct tpo_sa
 /* The judge itself compares. All ranks; result on rank 0. */
 static int ask_judge(const struct tpo_session *session, const struct tpo_samples *now,
                      const struct tpo_samples *before, const struct tpo_score_options *options,
-                     double *outcomes, struct win_rate *out, struct tpo_error *err)
+                     double *outcomes, struct win_rate *out, char **counts, struct tpo_error *err)
 {
   struct tpo_samples matched = {0};
   size_t failures = 0, unmatched = 0;
@@ -56,6 +56,10 @@ static int ask_judge(const struct tpo_session *session, const struct tpo_samples
   if (status == 0 && tpo_comm_rank(session->comm) == 0)
     status = carry_outcomes(&matched, now, outcomes, out, err);
   out->unmatched = unmatched;
+  if (counts) {
+    *counts = matched.judge_counts;
+    matched.judge_counts = NULL;
+  }
   tpo_samples_free(&matched);
   return tpo_comm_agree(session->comm, status, err);
 }
@@ -76,10 +80,11 @@ static int by_scores(const struct tpo_samples *now, const struct tpo_samples *be
 int win_rate_between(const struct tpo_session *session, const struct tpo_samples *now,
                      const struct tpo_samples *before, double unparsed,
                      const struct tpo_score_options *options, double *outcomes, struct win_rate *out,
-                     struct tpo_error *err)
+                     char **counts, struct tpo_error *err)
 {
   const struct tpo_judge_config *judge = &session->config->judge;
-  if (tpo_judge_compares(judge)) return ask_judge(session, now, before, options, outcomes, out, err);
+  if (counts) *counts = NULL;
+  if (tpo_judge_compares(judge)) return ask_judge(session, now, before, options, outcomes, out, counts, err);
   int status = tpo_comm_rank(session->comm) == 0 ? by_scores(now, before, unparsed, outcomes, out, err) : 0;
   return tpo_comm_agree(session->comm, status, err);
 }

@@ -114,7 +114,8 @@ def test_win_rates_by_category_do_not_depend_on_ranks(tpo, pair, tmp_path):
         provenance = results[-1]["provenance"]
         assert provenance["judge"]["model"] == "judge-1" and provenance["ranks"] == max(ranks, 1)
         assert [f["name"] for f in provenance["files"]] == ["a", "b"]
-        assert results[-1]["assigning"]["requests"] == 2
+        assert results[-1]["assigning"]["requests"] == 2 and results[-1]["judging"]["requests"] == COMPARED
+        assert (results[-1]["assign_failed"], results[-1]["assign_unread"]) == (0, 1)
 
 
 def test_labels_of_a_file_count_first_and_the_model_is_not_asked(tpo, pair, tmp_path):
@@ -138,6 +139,24 @@ def test_prompts_that_the_judge_fails_on_are_left_out_up_to_a_share(tpo, pair):
         result = categories(tpo, *args, "--set", "judge.max_failed=0.5")
     assert (result["unjudged"], result["overall"]["n"]) == (1, 6)
     assert {g["category"]: g["n"] for g in result["categories"]} == {"General knowledge": 1, "law": 1, "maths": 3, "unassigned": 1}
+
+
+def test_questions_without_an_answer_are_bound_by_a_share(tpo, source, tmp_path):
+    files = ["--a", samples(source, tmp_path / "a.h5", A), "--b", samples(source, tmp_path / "b.h5", B)]
+
+    def every_other(request):
+        if "one of these categories" in request.user:
+            return error(400, "not that one") if re.search(r"Request [0246]", request.user) else reply("2")
+        return judge(request)
+
+    with FakeServer(every_other) as server:
+        args = [*files, "--judge", server.url, *WAY, "--save", tmp_path / "out", "--set"]
+        said = tpo.fails("eval", "categories", *args, "judge.max_failed=0.4", code=1, env=PLAIN)
+        assert "failed on 4 of 8 questions for a category, and judge.max_failed allows the share 0.4" in said and "not that one" in said
+        asked = len(server.requests)
+        result = categories(tpo, *args, "judge.max_failed=0.5", "--resume", ranks=2)
+        assert len(server.requests) <= asked + 4  # those that failed, again
+    assert result["assigned"] == {"judge": 4} and (result["unassigned"], result["assign_failed"], result["assign_unread"]) == (4, 4, 0)
 
 
 def test_categories_of_a_file_are_assigned_to_all(tpo, pair, tmp_path):
@@ -185,7 +204,9 @@ def test_a_first_try_without_any_answer_is_in_nobodys_way(tpo, pair, tmp_path, m
         assert "are kept in" not in said and "SECRET1" not in said
         assert not list((tmp_path / "out").glob("*.journal"))
         url = f"http:{server.url}?key=SECRET2"
-        result = categories(tpo, *args, "--judge", url)
+        done = tpo("eval", "categories", *args, "--judge", url, "--resume", env=PLAIN)
+        assert done.returncode == 0 and done.stderr.count(b"nothing is kept there") == 1, done.stderr
+        result = json.loads(done.stdout)
     assert result["judge"] == f"http:{server.url}"
     assert not [p for p in (tmp_path / "out").iterdir() if p.is_file() and b"SECRET" in p.read_bytes()]
 
@@ -224,7 +245,9 @@ def test_questions_about_categories_are_resumed(tpo, source, tmp_path):
         tpo.fails("eval", "categories", *args, code=1, env=PLAIN)
         before = len(server.requests)
         shutil.rmtree(tmp_path / "out" / "judge-cache")  # the journal alone is enough
-        result = categories(tpo, *args, "--resume", ranks=2)
+        done = tpo("eval", "categories", *args, "--resume", ranks=2, env=PLAIN)
+        assert done.returncode == 0 and b"nothing is kept there" not in done.stderr, done.stderr
+        result = json.loads(done.stdout)
         assert len(server.requests) == before + 5
     assert [counts(g) for g in result["categories"]] == [(8, 3, 3, 2)] and result["assigned"] == {"judge": 8}
     assert result["assigning"]["requests"] >= 8
@@ -270,6 +293,8 @@ def test_mean_scores_decide_where_the_judge_gives_scores(tpo, pair, tmp_path):
     given = categories(tpo, *scored, "--labels", tmp_path / "labels.csv")
     assert given["judge"] == "scores" and given["categories"] == result["categories"]
     assert given["assigned"] == {"samples": 5, "labels": 2}
+    assert result["judging"]["requests"] == 7 + 8 and "judging" not in given  # both files'
+    assert (result["without_response"], result["without_response_b"]) == (1, 0)
 
 
 def test_a_local_model_compares_and_assigns(tpo, source, tmp_path):
@@ -298,6 +323,9 @@ def test_bad_input_is_told_in_one_sentence(tpo, source, pair, tmp_path):
     assert "--dtype goes with" in fails(2, *pair, *rule, "--dtype", "fp32")
     assert "without .gz" in fails(2, *pair, *rule, "--assign-out", tmp_path / "l.jsonl.gz")
     assert "--assign goes with --judge" in fails(2, *pair, "--assign")
+    (tmp_path / "list").write_text("x\ny\n")
+    assert "--assign goes with a judge whose model assigns categories: " in fails(2, *pair, *rule, "--assign")
+    assert "--categories goes with a judge whose model" in fails(2, *pair, *rule, "--categories", tmp_path / "list")
     assert "is the file that is read" in fails(2, *pair, *rule, "--assign-out", pair[1])
     other = samples(source, tmp_path / "other.h5", A, ids=[f"q{i}" for i in range(N)])
     assert "no prompt in common" in fails(1, "--a", other, "--b", pair[3], *rule)

@@ -74,7 +74,9 @@ static void bad_labels_are_refused_by_line(void **state)
                {"{\"id\":\"a\"}\n", "\"category\" is missing"},
                {"{\"name\":\"a\",\"category\":\"x\"}\n", "\"id\" is missing"},
                {"{\"id\":\"a\",\"category\":\" \"}\n", ":1: expected an id and a category"},
-               {"{\"id\":7,\"category\":\"x\"}\n", "expected a text"},
+               {"{\"id\":7.5,\"category\":\"x\"}\n", "expected a text"},
+               {"{\"id\":7,\"category\":1}\n", "expected a text"},
+               {"{\"id\":7,\"category\":\" Unassigned\"}\n", ":1: \"unassigned\" is what"},
                {"", "holds no row"}};
   struct tpo_samples samples = five();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -88,6 +90,55 @@ static void bad_labels_are_refused_by_line(void **state)
     assert_contains(err.message, cases[i].message);
     labels_free(&labels);
   }
+  tpo_samples_free(&samples);
+}
+
+static void whole_numbers_are_ids_too(void **state)
+{
+  char path[4200];
+  struct tpo_samples samples = {0};
+  struct labels labels;
+  size_t unknown;
+  add(&samples, "7", NULL);
+  add(&samples, "-12", NULL);
+  write_file(
+      path, *state,
+      "{\"id\":7,\"category\":\"x\"}\n{\"id\":-12,\"category\":\"y\"}\n{\"id\":8,\"category\":\"y\"}\n");
+  assert_int_equal(labels_open(&labels, &samples, true, NULL), 0);
+  assert_int_equal(labels_read(&labels, path, &unknown, NULL), 0);
+  assert_int_equal(unknown, 1);
+  assert_string_equal(labels.items[0].category, "x");
+  assert_string_equal(labels.items[1].category, "y");
+  labels_free(&labels);
+  tpo_samples_free(&samples);
+}
+
+static void categories_of_one_name_are_one(void **state)
+{
+  (void)state;
+  static const char *const given[] = {"maths ",     "Maths",       "creative-writing", "law &  order",
+                                      "unassigned", " Unassigned", "LAW and order"},
+                           *const become[] = {"maths", "maths", "Creative writing", "law &  order",
+                                              NULL,    NULL,    "law &  order"};
+  enum { N = sizeof given / sizeof *given };
+  struct tpo_samples samples = {0};
+  struct labels labels;
+  struct category_list list;
+  for (int i = 0; i < N; i++) {
+    char id[8], meta[64];
+    snprintf(id, sizeof id, "%d", i);
+    snprintf(meta, sizeof meta, "{\"category\":\"%s\"}", given[i]);
+    add(&samples, id, meta);
+  }
+  assert_int_equal(category_list_default(&list, NULL), 0);
+  assert_int_equal(labels_open(&labels, &samples, true, NULL), 0);
+  assert_int_equal(labels_unify(&labels, &list, NULL), 0);
+  for (int i = 0; i < N; i++) {
+    assert_int_equal(labels.items[i].by, become[i] ? LABEL_SAMPLES : LABEL_NONE);
+    if (become[i]) assert_string_equal(labels.items[i].category, become[i]);
+  }
+  labels_free(&labels);
+  category_list_free(&list);
   tpo_samples_free(&samples);
 }
 
@@ -154,6 +205,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(samples_say_what_they_are_and_a_file_says_better),
       IN_FOLDER(bad_labels_are_refused_by_line),
+      IN_FOLDER(whole_numbers_are_ids_too),
+      cmocka_unit_test(categories_of_one_name_are_one),
       cmocka_unit_test(long_names_stay_apart),
       cmocka_unit_test(groups_are_told_in_the_lists_order_with_their_intervals),
   };

@@ -1,11 +1,14 @@
 /* `tpo eval categories`: who wins where. */
 #include "cli/eval/categories.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/same.h"
 #include "config/judge_kinds.h"
+#include "eval/asking.h"
 #include "steps/same.h"
+#include "store/journal/journal.h"
 #include "tpo/judge.h"
 
 static const struct option options[] = {
@@ -25,6 +28,16 @@ static const struct option options[] = {
     OPTION_SAVE,
     OPTION_END,
 };
+
+static int check_assigns(const struct invocation *in, const struct categories_request *r,
+                         struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  if (eval_ask_check(&in->config.judge, &why) == 0) return 0;
+  return tpo_fail(err, TPO_E_USAGE,
+                  "tpo eval categories: %s goes with a judge whose model assigns categories: %s",
+                  r->assign ? "--assign" : "--categories", why.message);
+}
 
 static int read_request(struct invocation *in, struct categories_request *r, struct tpo_error *err)
 {
@@ -46,7 +59,8 @@ static int read_request(struct invocation *in, struct categories_request *r, str
     return tpo_fail(err, TPO_E_USAGE,
                     "tpo eval categories: %s goes with --judge, whose model assigns categories",
                     r->assign ? "--assign" : "--categories");
-  return r->judged ? tpo_judge_check(&in->config.judge, err) : 0;
+  if (r->judged) status = tpo_judge_check(&in->config.judge, err);
+  return status == 0 && (r->assign || r->list) ? check_assigns(in, r, err) : status;
 }
 
 /* All ranks. */
@@ -65,16 +79,29 @@ static int check_inputs(const struct invocation *in, const struct categories_req
   return status < 0 || !r->judged ? status : same_judge(in->comm, &in->config.judge, err);
 }
 
+static bool keeps(const char *path)
+{
+  char journal[4200];
+  snprintf(journal, sizeof journal, "%.4100s.journal", path);
+  return journal_exists(journal);
+}
+
 /* All ranks. */
 static int check_files(struct invocation *in, struct categories_request *r, struct tpo_error *err)
 {
   static const char *const names[] = {"categories-labels", "categories-a", "categories-b"};
-  char path[4096];
+  char paths[3][4096];
+  bool any = false;
   int status = *r->assign_out ? 0 : eval_save_path(in, "labels.jsonl", r->assign_out, err);
   if (status == 0) status = check_inputs(in, r, err);
   for (size_t i = 0; i < 3 && status == 0; i++) {
-    status = eval_save_path(in, names[i], path, err);
-    if (status == 0 && *path) status = check_journal(in, path, r->resume, "judgements", r->journals[i], err);
+    status = eval_save_path(in, names[i], paths[i], err);
+    any = any || (status == 0 && keeps(paths[i]));
+  }
+  for (size_t i = 0; i < 3 && status == 0 && *paths[i]; i++) {
+    bool resumes = r->resume &&
+                   (keeps(paths[i]) || (i == 0 && !any)); /* one that wasn't reached is nothing to be told */
+    status = check_journal(in, paths[i], resumes, "judgements", r->journals[i], err);
   }
   return status;
 }

@@ -12,6 +12,7 @@
 #include "eval/categories/question.h"
 #include "eval/categories/tally.h"
 #include "eval/provenance.h"
+#include "steps/counts.h"
 #include "steps/win_rate.h"
 #include "tpo/judge.h"
 
@@ -23,6 +24,7 @@ struct work {
   struct labels labels; /* of a's prompts */
   double *outcomes;     /* [a.n] */
   struct win_rate rate;
+  char *compared;     /* what a judge that compares counted */
   size_t unknown;     /* labels of prompts that a doesn't have */
   size_t unmatched_b; /* prompts of b that a lacks */
   bool can_assign;    /* the judge asks a language model; all ranks */
@@ -102,6 +104,7 @@ static int read_labels(struct work *w, struct tpo_error *err)
   const struct categories_request *r = w->request;
   int status = labels_open(&w->labels, &w->a, !r->assign, err);
   if (status == 0 && r->labels) status = labels_read(&w->labels, r->labels, &w->unknown, err);
+  if (status == 0) status = labels_unify(&w->labels, &w->list, err);
   if (status < 0) return status;
   if (w->unknown > 0)
     tpo_log(TPO_LOG_WARN, "%s: %zu labels are of prompts that %s lacks", r->labels, w->unknown, r->a);
@@ -119,6 +122,22 @@ static int read_labels(struct work *w, struct tpo_error *err)
   return 0;
 }
 
+static size_t without_response(const struct tpo_samples *samples)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < samples->n; i++) n += !samples->rows[i].format_ok;
+  return n;
+}
+
+/* They lose, or count with the lowest score: a figure may come of these alone. */
+static void warn_of_unparsed(const struct tpo_samples *samples, const char *path)
+{
+  size_t n = without_response(samples);
+  if (n > 0)
+    tpo_log(TPO_LOG_WARN, "%s: %zu of %zu outputs have no response, and lose or count as the lowest score",
+            path, n, samples->n);
+}
+
 /* Rank 0. */
 static int read_files(struct work *w, struct tpo_error *err)
 {
@@ -129,6 +148,8 @@ static int read_files(struct work *w, struct tpo_error *err)
   if (status == 0 && !r->judged) status = check_scores(w, err);
   if (status == 0) status = check_matches(w, err);
   if (status == 0) status = read_labels(w, err);
+  if (status == 0) warn_of_unparsed(&w->a, r->a);
+  if (status == 0) warn_of_unparsed(&w->b, r->b);
   if (status == 0 && !(w->outcomes = tpo_calloc(w->a.n, sizeof *w->outcomes, err))) status = TPO_E_MEMORY;
   return status;
 }
@@ -163,19 +184,21 @@ static int compare(struct work *w, struct tpo_error *err)
   const struct tpo_score_options options = options_of(w, 1);
   if (w->request->judged)
     return win_rate_between(&w->s->session, &w->a, &w->b, unparsed_score(w), &options, w->outcomes, &w->rate,
-                            err);
+                            &w->compared, err);
   struct tpo_config config = *w->s->session.config;
   struct tpo_session plain = w->s->session;
   config.judge.kind = (char *)"rule";
   plain.config = &config;
-  return win_rate_between(&plain, &w->a, &w->b, unparsed_score(w), NULL, w->outcomes, &w->rate, err);
+  return win_rate_between(&plain, &w->a, &w->b, unparsed_score(w), NULL, w->outcomes, &w->rate, NULL, err);
 }
 
 static int assign(struct work *w, struct tpo_error *err)
 {
   const char *journal = w->request->journals[0];
-  const struct assign_options options = {
-      .list = &w->list, .outcomes = w->outcomes, .journal = *journal ? journal : NULL};
+  const struct assign_options options = {.list = &w->list,
+                                         .outcomes = w->outcomes,
+                                         .journal = *journal ? journal : NULL,
+                                         .max_failed = w->s->session.config->judge.max_failed};
   int status = categories_assign(&w->s->session, &w->labels, &options, &w->assigned, err);
   const struct assigned *done = &w->assigned;
   if (status == 0 && done->unread + done->failed > 0)
@@ -222,6 +245,9 @@ static int put_sources(const struct work *w, json_t *result, struct tpo_error *e
                json_object_set_new(result, "assigned_by", by.len ? json_string(by.data) : json_null()) |
                json_object_set_new(result, "assigned", counts) |
                json_object_set_new(result, "unassigned", json_integer((json_int_t)unassigned));
+  if (w->assigned.asked > 0)
+    failed |= json_object_set_new(result, "assign_failed", json_integer((json_int_t)w->assigned.failed)) |
+              json_object_set_new(result, "assign_unread", json_integer((json_int_t)w->assigned.unread));
   if (w->assigned.counts) failed |= json_object_set(result, "assigning", w->assigned.counts);
   tpo_buf_free(&by);
   return failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for the result") : 0;
@@ -233,10 +259,19 @@ static json_t *overall(const struct work *w)
   return tally_json(&(struct tally){rate->n, rate->wins, rate->losses, rate->ties}, NULL, NULL);
 }
 
+/* Of both files' scores, or of comparing them; NULL without a judge, or when memory is short. */
 static json_t *judge_counts(const struct work *w)
 {
-  const char *text = w->a.judge_counts;
-  return w->request->judged && text ? tpo_json_parse(text, strlen(text), "counts", NULL) : NULL;
+  const char *const counts[] = {w->compared, w->compared ? NULL : w->a.judge_counts,
+                                w->compared ? NULL : w->b.judge_counts};
+  struct tpo_buf lines = {0};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts && w->request->judged; i++)
+    if (counts[i]) tpo_buf_printf(&lines, "%s\n", counts[i]);
+  char *sum = lines.len > 0 && !lines.failed ? counts_sum(lines.data, lines.len, NULL) : NULL;
+  json_t *out = sum ? tpo_json_parse(sum, strlen(sum), "counts", NULL) : NULL;
+  tpo_buf_free(&lines);
+  free(sum);
+  return out;
 }
 
 /* Rank 0. */
@@ -249,13 +284,14 @@ static int put_result(const struct work *w, json_t **result, struct tpo_error *e
   if (status == 0) status = tally_datasets(&w->labels, w->outcomes, &datasets, err);
   if (status == 0 && !(provenance = provenance_of(w, err))) status = err->code;
   if (status == 0)
-    *result =
-        json_pack("{s:s, s:s, s:s, s:s, s:o, s:O, s:O, s:I, s:I, s:I, s:s, s:o*, s:O}", "evaluation",
-                  "categories", "a", w->request->a, "b", w->request->b, "judge", judge, "overall", overall(w),
-                  "categories", categories, "datasets", datasets, "unmatched", (json_int_t)w->rate.unmatched,
-                  "unmatched_b", (json_int_t)w->unmatched_b, "unjudged", (json_int_t)w->rate.unjudged,
-                  "interval", "Wilson, 95 %, of wins and half the ties among n prompts", "judging",
-                  judge_counts(w), "provenance", provenance);
+    *result = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O, s:O, s:I, s:I, s:I, s:I, s:I, s:s, s:o*, s:O}",
+                        "evaluation", "categories", "a", w->request->a, "b", w->request->b, "judge", judge,
+                        "overall", overall(w), "categories", categories, "datasets", datasets, "unmatched",
+                        (json_int_t)w->rate.unmatched, "unmatched_b", (json_int_t)w->unmatched_b, "unjudged",
+                        (json_int_t)w->rate.unjudged, "without_response", (json_int_t)without_response(&w->a),
+                        "without_response_b", (json_int_t)without_response(&w->b), "interval",
+                        "Wilson, 95 %, of wins and half the ties among n prompts", "judging", judge_counts(w),
+                        "provenance", provenance);
   if (status == 0 && !*result) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
   if (status == 0) status = put_sources(w, *result, err);
   json_decref(categories);
@@ -281,6 +317,7 @@ static void free_work(struct work *w)
   tpo_samples_free(&w->a);
   tpo_samples_free(&w->b);
   free(w->outcomes);
+  free(w->compared);
 }
 
 int categories_work(struct cli_session *s, const struct categories_request *request, json_t **result,

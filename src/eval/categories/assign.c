@@ -78,18 +78,25 @@ static int take_answers(struct labels *labels, const struct assign_options *opti
                         struct assigned *out, struct tpo_error *err)
 {
   int status = 0;
+  const char *why = NULL;
   for (size_t i = 0; i < labels->n && status == 0; i++) {
     int category;
     struct label *label = &labels->items[i];
     if (!is_pending(label, options->outcomes)) continue;
     const struct ask_answer *answer = &answers[out->asked++];
-    out->failed += !answer->ok;
+    if (!answer->ok && out->failed++ == 0) why = answer->text;
     if (!answer->ok) continue;
     status = read_answer(options->list, answer, thoughts, &category, err);
     out->unread += category < 0;
     if (status == 0 && category >= 0)
       status = labels_set(label, options->list->items[category].name, LABEL_MODEL, err);
   }
+  if (status == 0 && (double)out->failed > options->max_failed * (double)out->asked)
+    status = tpo_fail(
+        err, TPO_E_STATE,
+        "the judge failed on %zu of %zu questions for a category, and judge.max_failed allows the share %g; "
+        "the first reason: %s",
+        out->failed, out->asked, options->max_failed, why);
   return status;
 }
 

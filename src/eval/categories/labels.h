@@ -2,6 +2,7 @@
 #ifndef TPO_EVAL_CATEGORIES_LABELS_H
 #define TPO_EVAL_CATEGORIES_LABELS_H
 
+#include "eval/categories/list.h"
 #include "tpo/store.h"
 
 enum label_by { LABEL_NONE, LABEL_SAMPLES, LABEL_FILE, LABEL_MODEL, N_LABEL_BY };
@@ -22,9 +23,12 @@ struct labels {
  * set is told in at most LABEL_MOST bytes, and what can't be seen made visible. */
 enum { LABEL_MOST = 100 };
 int labels_open(struct labels *labels, const struct tpo_samples *samples, bool own, struct tpo_error *err);
-/* From a file of records `id` (or `prompt_id`) and `category`, in place of what is there. Errors name the place: two
- * categories of one id. unknown: ids that the samples don't have. */
+/* From a file of records `id` (or `prompt_id`, a text or a whole number) and `category`, in place of what is there. Errors name
+ * the place: two categories of one id, CATEGORY_NONE. unknown: ids that the samples don't have. */
 int labels_read(struct labels *labels, const char *path, size_t *unknown, struct tpo_error *err);
+/* Categories that differ in letter case, blanks and the like alone (category_fold) become one: the list's name for it, or
+ * the first label's. */
+int labels_unify(struct labels *labels, const struct category_list *list, struct tpo_error *err);
 int labels_set(struct label *label, const char *category, enum label_by by, struct tpo_error *err);
 /* JSON Lines of id and category that labels_read takes; those without one are left out. */
 int labels_write(const struct labels *labels, const char *path, struct tpo_error *err);
