@@ -68,18 +68,6 @@ static void tell(const struct tpo_samples *samples, size_t n_prompts, const stru
           stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0);
 }
 
-/* A prompt that is too long for the model is a bad row. */
-static int read_prompts(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
-                        struct tpo_error *err)
-{
-  struct prompt_room *room;
-  int status = prompt_room_open(&room, config, config->model.path, err);
-  if (status == 0)
-    status = tpo_instructions_read_checked(set, path, config->data.skip_bad, prompt_room_check, room, err);
-  prompt_room_close(room);
-  return status;
-}
-
 static int generate(struct cli_session *s, const struct request *request, struct tpo_error *err)
 {
   const struct tpo_config *config = s->session.config;
@@ -88,7 +76,7 @@ static int generate(struct cli_session *s, const struct request *request, struct
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
   int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
-  if (status == 0) status = read_prompts(config, request->prompts, &set, err);
+  if (status == 0) status = prompt_room_read(config, request->prompts, &set, err);
   status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
   if (status == 0)

@@ -299,14 +299,7 @@ static int open_chat(struct asking *a, struct tpo_error *err)
 {
   char cache[4096];
   const struct tpo_session *session = a->session;
-  const struct tpo_judge_env env = {.backend = session->backend,
-                                    .deadline = session->config->run.deadline,
-                                    .dtype = session->config->model.dtype,
-                                    .seed = session->config->seed,
-                                    .rank = tpo_comm_rank(session->comm),
-                                    .size = tpo_comm_size(session->comm),
-                                    .cache_dir = judge_cache_dir(session, cache),
-                                    .work = *a->work ? a->work : NULL};
+  const struct tpo_judge_env env = judge_env(session, a->work, cache);
   int status = judge_chat_open(&a->chat, &session->config->judge, &env, err);
   a->is_open = status == 0;
   a->counted = strdup("{}");

@@ -87,7 +87,7 @@ static void add_prompt(struct batch *batch, const struct tpo_samples *samples, s
   }
 }
 
-const char *judge_cache_dir(const struct tpo_session *session, char out[4096])
+static const char *judge_cache_dir(const struct tpo_session *session, char out[4096])
 {
   const char *given = session->config->judge.cache;
   if (given && *given) return given;
@@ -295,20 +295,25 @@ static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_
   return status;
 }
 
+struct tpo_judge_env judge_env(const struct tpo_session *session, const char *work, char cache[4096])
+{
+  return (struct tpo_judge_env){.backend = session->backend,
+                                .deadline = session->config->run.deadline,
+                                .dtype = session->config->model.dtype,
+                                .seed = session->config->seed,
+                                .rank = tpo_comm_rank(session->comm),
+                                .size = tpo_comm_size(session->comm),
+                                .cache_dir = judge_cache_dir(session, cache),
+                                .work = *work ? work : NULL};
+}
+
 static int score_jobs(struct judging *j, struct tpo_error *err)
 {
   char cache[4096];
   struct tpo_judge *judge = NULL;
   const struct tpo_session *session = j->session;
-  struct tpo_judge_env env = {.backend = session->backend,
-                              .deadline = session->config->run.deadline,
-                              .dtype = session->config->model.dtype,
-                              .seed = session->config->seed,
-                              .rank = tpo_comm_rank(session->comm),
-                              .size = tpo_comm_size(session->comm),
-                              .cache_dir = judge_cache_dir(session, cache),
-                              .watch = {judge_watch_tell, &j->watch},
-                              .work = *j->judged.work ? j->judged.work : NULL};
+  struct tpo_judge_env env = judge_env(session, j->judged.work, cache);
+  env.watch = (struct tpo_watch){judge_watch_tell, &j->watch};
   int status = tpo_judge_open(&judge, &session->config->judge, &env, err);
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0) status = score_batches(j, judge, err);

@@ -2,6 +2,7 @@
 #ifndef TPO_STEPS_JUDGING_H
 #define TPO_STEPS_JUDGING_H
 
+#include "tpo/judge.h"
 #include "tpo/steps.h"
 
 /* As tpo_score_samples, with rank 0's rows 2 i and 2 i + 1 as the two responses of an item, whatever the ids
@@ -9,8 +10,8 @@
 int score_couples(const struct tpo_session *session, struct tpo_samples *couples,
                   const struct tpo_score_options *options, size_t *failures, struct tpo_error *err);
 
-/* Where a judge keeps answers: the configured folder, else one in the session's, whose name goes to out; NULL:
- * nowhere. */
-const char *judge_cache_dir(const struct tpo_session *session, char out[4096]);
+/* What the session's judge works with. It keeps answers in the configured folder, else in one in the session's,
+ * whose name goes to cache, else nowhere. work: as the field's, "" for NULL. Nobody watches. */
+struct tpo_judge_env judge_env(const struct tpo_session *session, const char *work, char cache[4096]);
 
 #endif

@@ -74,3 +74,14 @@ int prompt_room_check(void *arg, const struct tpo_instruction *item, struct tpo_
   tpo_buf_free(&text);
   return status;
 }
+
+int prompt_room_read(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
+                     struct tpo_error *err)
+{
+  struct prompt_room *room;
+  int status = prompt_room_open(&room, config, config->model.path, err);
+  if (status == 0)
+    status = tpo_instructions_read_checked(set, path, config->data.skip_bad, prompt_room_check, room, err);
+  prompt_room_close(room);
+  return status;
+}

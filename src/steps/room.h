@@ -18,4 +18,9 @@ int prompt_room_open(struct prompt_room **out, const struct tpo_config *config, 
 int prompt_room_check(void *room, const struct tpo_instruction *item, struct tpo_error *err);
 void prompt_room_close(struct prompt_room *room); /* takes NULL */
 
+/* All three for config.model.path: a prompt that is too long for it is a bad row, of which config.data.skip_bad
+ * may be left out. */
+int prompt_room_read(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
+                     struct tpo_error *err);
+
 #endif

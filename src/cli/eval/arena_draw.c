@@ -7,18 +7,6 @@
 #include "eval/provenance.h"
 #include "steps/room.h"
 
-/* A question that is too long for the model is a bad row. */
-static int read_questions(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
-                          struct tpo_error *err)
-{
-  struct prompt_room *room;
-  int status = prompt_room_open(&room, config, config->model.path, err);
-  if (status == 0)
-    status = tpo_instructions_read_checked(set, path, config->data.skip_bad, prompt_room_check, room, err);
-  prompt_room_close(room);
-  return status;
-}
-
 struct drawn {
   struct tpo_instructions questions;
   struct tpo_samples samples;
@@ -62,7 +50,7 @@ int arena_draw(struct cli_session *s, const struct arena_request *request, json_
   struct eval_draw draw = eval_draw_of(config);
   draw.journal = request->journal;
   int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
-  if (status == 0) status = read_questions(config, request->prompts, &drawn.questions, err);
+  if (status == 0) status = prompt_room_read(config, request->prompts, &drawn.questions, err);
   status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0) status = tpo_policy_open(&drawn.policy, &s->session, config->model.path, NULL, err);
   if (status == 0)

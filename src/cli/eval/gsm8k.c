@@ -328,6 +328,7 @@ const struct command cmd_eval_gsm8k = {
         "first behind the last \"The answer is\" (or \"The final answer is\"; where that sentence has an \"=\", the first\n"
         "behind its last), else the last number of the text. Thousands separators, $, % and _ are passed over, 18.00\n"
         "is 18, a fraction is two numbers, an ordinal (3rd) none. Questions without a response don't count (missing),\n"
-        "nor do responses to others (unknown); both are warned of.",
+        "nor do responses to others (unknown); both are warned of, and so is an index beside another question than its own\n"
+        "(text_differs), which is refused in more than half of the rows.",
     .run = run,
 };
