@@ -1,6 +1,7 @@
 /* What a text such as judge.kind names of the kinds of judges. */
 #include "config/judge_kinds.h"
 #include <string.h>
+#include "base/hash.h"
 
 #define ROW(id, name, argument, compares, told) [JUDGE_KIND_##id] = {name, argument, compares},
 static const struct {
@@ -35,4 +36,23 @@ const char *config_judge_kind_argument(enum config_judge_kind kind)
 bool config_judge_kind_compares(enum config_judge_kind kind)
 {
   return kinds[kind].compares;
+}
+
+size_t config_judge_told(const char *kind)
+{
+  const char *address = strstr(kind, "://");
+  return address ? (size_t)(address - kind) + strcspn(address, "?") : strlen(kind);
+}
+
+void config_tell_addresses(const char *text, struct tpo_buf *out)
+{
+  static const char ends[] = " \t\r\n\"'";
+  for (const char *address; (address = strstr(text, "://"));) {
+    size_t whole = strcspn(address, ends), told = strcspn(address, "?");
+    tpo_buf_append(out, text, (size_t)(address - text) + (told < whole ? told : whole));
+    if (told < whole)
+      tpo_buf_printf(out, "?~%016llx", (unsigned long long)tpo_hash64(address + told, whole - told));
+    text = address + whole;
+  }
+  tpo_buf_puts(out, text);
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/buf.h"
 
 /* A kind's id, its name, whether it takes an argument (":ARG", else ""), whether it can do nothing but compare
  * (1), and its part of the sentence that enumerates them all: none for https, which is the kind http under an
@@ -34,6 +35,10 @@ const char *config_judge_kind_name(enum config_judge_kind kind);
 /* ":DIR", as people are told of it; "": the kind takes none. */
 const char *config_judge_kind_argument(enum config_judge_kind kind);
 bool config_judge_kind_compares(enum config_judge_kind kind);
+/* An address's query may hold a key, which belongs into no result and no message: the bytes of a kind before it. */
+size_t config_judge_told(const char *kind);
+/* Appends a text, in which each address has its query's hash in the query's place: other queries, other texts. */
+void config_tell_addresses(const char *text, struct tpo_buf *out);
 /* The kind whose name is most like this one; negative: none is near. */
 int config_suggest_judge_kind(const char *name, size_t len);
 

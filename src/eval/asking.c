@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "config/judge_kinds.h"
 #include "eval/asked.h"
 #include "judge/chat.h"
 #include "steps/counts.h"
@@ -101,16 +102,12 @@ static int read_journal(struct asking *a, struct tpo_error *err)
   return status;
 }
 
-/* After an outcome on which all ranks agreed: a journal without any answer, to these questions or another round's, keeps
- * nothing, and would only stand in the way of whoever begins anew with other settings. */
+/* A journal without any answer, to these questions or another round's, keeps nothing. */
 static void drop_empty(const struct asking *a, int status)
 {
   double n = (double)a->n_mine;
-  struct tpo_error err = {0};
   if (is_first(a)) n += a->n_found == 0 ? 1 : (double)(a->n_found - a->attempt);
-  if (status == TPO_E_COMM || tpo_comm_allreduce_sum_f64(a->session->comm, &n, 1, NULL) < 0) return;
-  if (n == 0 && is_first(a) && journal_remove(a->options->journal, &err) < 0)
-    tpo_log(TPO_LOG_WARN, "%s", err.message);
+  kept_drop_empty(a->kept, status, n);
 }
 
 /* All ranks. */
@@ -237,12 +234,13 @@ static int keep_batch(struct asking *a, const size_t *taken, const struct ask_an
 /* An error where too many answers in a row failed. */
 static int follow(struct asking *a, const struct ask_answer *answers, size_t n, struct tpo_error *err)
 {
+  const char *judge = a->session->config->judge.kind;
   for (size_t i = 0; i < n; i++) {
     a->in_a_row = answers[i].ok ? 0 : a->in_a_row + 1;
     if (a->in_a_row >= ASK_IN_A_ROW)
       return tpo_fail(err, TPO_E_STATE,
-                      "the judge %s left %d questions in a row without an answer; the last: %s",
-                      a->session->config->judge.kind, a->in_a_row, answers[i].text);
+                      "the judge %.*s left %d questions in a row without an answer; the last: %s",
+                      (int)config_judge_told(judge), judge, a->in_a_row, answers[i].text);
   }
   return 0;
 }

@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "config/judge_kinds.h"
 #include "judge/identity.h"
+#include "steps/judged.h"
 #include "tpo/judge.h"
 
 static int short_of_memory(struct tpo_error *err)
@@ -134,19 +136,33 @@ static int hash_given(const char *text, const char *given, char hex[33], struct 
   return text ? hash_text(text, hex, err) : 0;
 }
 
+/* Of all else that its answers, and what is read in them, depend on: judge.mode, judge.verdict_rule, ... */
+static int hash_settings(const struct tpo_judge_config *judge, char hex[33], struct tpo_error *err)
+{
+  struct tpo_config config = {.judge = *judge};
+  struct tpo_buf lines = {0};
+  config.judge.kind = config.judge.prompt = config.judge.system = (char *)""; /* told by themselves */
+  judged_settings(&config, &lines);
+  int status = lines.failed ? short_of_memory(err) : hash_text(lines.data ? lines.data : "", hex, err);
+  tpo_buf_free(&lines);
+  return status;
+}
+
 int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *system,
                           const char *prompt, struct tpo_error *err)
 {
-  char prompt_hex[33], system_hex[33];
+  char prompt_hex[33], system_hex[33], settings_hex[33];
   int status = hash_given(prompt, judge->prompt, prompt_hex, err);
   if (status == 0) status = hash_given(system, judge->system, system_hex, err);
+  if (status == 0) status = hash_settings(judge, settings_hex, err);
   json_t *identity = status == 0 ? identity_of(judge, err) : NULL;
   if (!identity) return err && err->code < 0 ? err->code : short_of_memory(err);
-  json_t *about = json_pack(
-      "{s:s%, s:s*, s:f, s:i, s:o?, s:o, s:s?, s:s?}", "kind", judge->kind, strcspn(judge->kind, "?"),
-      "model", tpo_judge_keeps_answers(judge) ? judge->model : NULL, "temperature", judge->temperature,
-      "max_tokens", judge->max_tokens, "request", request_of(judge), "identity", identity, "prompt_hash",
-      *prompt_hex ? prompt_hex : NULL, "system_hash", *system_hex ? system_hex : NULL);
+  json_t *about =
+      json_pack("{s:s%, s:s*, s:f, s:i, s:o?, s:o, s:s?, s:s?, s:s}", "kind", judge->kind,
+                config_judge_told(judge->kind), "model", tpo_judge_keeps_answers(judge) ? judge->model : NULL,
+                "temperature", judge->temperature, "max_tokens", judge->max_tokens, "request",
+                request_of(judge), "identity", identity, "prompt_hash", *prompt_hex ? prompt_hex : NULL,
+                "system_hash", *system_hex ? system_hex : NULL, "settings_hash", settings_hex);
   if (!about) json_decref(identity);
   return about && json_object_set_new(provenance, "judge", about) == 0 ? 0 : short_of_memory(err);
 }

@@ -21,8 +21,9 @@ int eval_provenance_draw(json_t *provenance, const struct tpo_config *config, st
 int eval_provenance_policy(json_t *provenance, const struct tpo_session *session,
                            const struct tpo_policy *policy, struct tpo_error *err);
 /* Sets "judge": its kind (an address without its query), the server's model or the local ones' hashes, what answers
- * are drawn with, judge.request, and "prompt_hash" and "system_hash" of the texts that ask: prompt and system, or where
- * they are NULL judge.prompt and judge.system; null where there is none, or it is the kind's own. */
+ * are drawn with, judge.request, "prompt_hash" and "system_hash" of the texts that ask: prompt and system, or where
+ * they are NULL judge.prompt and judge.system; null where there is none, or it is the kind's own; and "settings_hash" of
+ * all settings of the judge that bear on results but the kind and these texts. */
 int eval_provenance_judge(json_t *provenance, const struct tpo_judge_config *judge, const char *system,
                           const char *prompt, struct tpo_error *err);
 

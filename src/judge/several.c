@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "config/judge_kinds.h"
 #include "judge/identity.h"
 
 static void tell_part(void *arg, double share)
@@ -165,8 +166,11 @@ json_t *several_detail(const struct several *several, int judge, const struct tp
   json_t *detail =
       own->detail ? tpo_json_parse(own->detail, strlen(own->detail), "a judge's detail", err) : NULL;
   if (own->detail && !detail) return NULL;
-  json_t *named = pack_detail(several->routes.judges[judge].kind, own, detail);
+  struct tpo_buf name = {0};
+  config_tell_addresses(several->routes.judges[judge].kind, &name);
+  json_t *named = name.failed ? NULL : pack_detail(name.data, own, detail);
   json_decref(detail);
+  tpo_buf_free(&name);
   if (!named) tpo_fail(err, TPO_E_MEMORY, "out of memory while judging");
   return named;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/judge_kinds.h"
 #include "report/html.h"
 #include "report/parts.h"
 
@@ -90,7 +91,8 @@ void part_headline(struct tpo_buf *out, const struct report *report)
   if (report->has_config) {
     fact(out, "model", config->model.path ? last_part(config->model.path) : NULL);
     fact(out, "thought", config->thought.name ? last_part(config->thought.name) : NULL);
-    fact(out, "judge", config->judge.kind);
+    if (config->judge.kind)
+      fact(out, "judge", strndupa(config->judge.kind, config_judge_told(config->judge.kind)));
     count_fact(out, "iterations planned", config->run.iterations);
   }
   fact(out, "started", json_string_value(json_object_get(m, "created")));

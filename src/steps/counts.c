@@ -89,3 +89,17 @@ char *counts_sum(const char *lines, size_t len, struct tpo_error *err)
   json_decref(sum);
   return text;
 }
+
+bool counts_tell_answers(const char *counts)
+{
+  json_t *all = tpo_json_parse(counts, strlen(counts), "counts", NULL), *value;
+  const char *name;
+  bool any = false;
+  json_object_foreach(all, name, value)
+  {
+    const char *end = strstr(name, "completion_tokens"); /* "http.completion_tokens" of several judges */
+    any = any || (end && json_number_value(value) > 0);
+  }
+  json_decref(all);
+  return any;
+}

@@ -9,5 +9,7 @@
 int counts_between(const char *before, const char *after, struct tpo_buf *out, struct tpo_error *err);
 /* The sum of lines, without the counts of unread answers that are 0; free() it. NULL: error. */
 char *counts_sum(const char *lines, size_t len, struct tpo_error *err);
+/* Whether a judge's server has answered anything, by the tokens that it told of, in a failed batch too. */
+bool counts_tell_answers(const char *counts);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "config/judge_kinds.h"
 #include "judge/unread.h"
 
 enum {
@@ -217,19 +218,19 @@ int failures_check(const struct tpo_samples *samples, const struct tpo_judge_con
   const struct tpo_sample_row *row = &samples->rows[f.first];
   char *why = failure_reason(row);
   tpo_fail(err, TPO_E_STATE,
-           "the judge %s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
+           "the judge %.*s gave no score to some response of %zu of %zu prompts (%zu of %zu responses), "
            "more than the share of prompts that judge.max_failed allows (%g); "
            "the first, sample %d of prompt %s: %s",
-           config->kind, f.prompts, f.of_prompts, f.responses, f.of_responses, config->max_failed, row->k,
-           row->prompt_id, why ? why : "no reason told");
+           (int)config_judge_told(config->kind), config->kind, f.prompts, f.of_prompts, f.responses,
+           f.of_responses, config->max_failed, row->k, row->prompt_id, why ? why : "no reason told");
   free(why);
   return TPO_E_STATE;
 }
 
 static int fail_in_row(const char *judge, size_t n, const char *why, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_STATE, "the judge %s gave no score to %zu responses in a row; the last: %s",
-                  judge, n, why ? why : "no reason told");
+  return tpo_fail(err, TPO_E_STATE, "the judge %.*s gave no score to %zu responses in a row; the last: %s",
+                  (int)config_judge_told(judge), judge, n, why ? why : "no reason told");
 }
 
 /* Where the detail names the judge that a route chose. scored: {JUDGE: whether it scored something of the batch}. */

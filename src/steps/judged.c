@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "config/judge_kinds.h"
 #include "config/keys.h"
 #include "judge/identity.h"
 #include "tpo/judge.h"
@@ -234,17 +235,31 @@ static int hash_samples(const struct tpo_samples *samples, char hex[33], struct 
   return 0;
 }
 
+static void put_setting(const struct tpo_config *config, int key, struct tpo_buf *out)
+{
+  struct tpo_buf value = {0};
+  config_append_value(config, key, &value);
+  tpo_buf_printf(out, "%s: ", config_keys[key].path);
+  config_tell_addresses(value.data ? value.data : "", out);
+  tpo_buf_putc(out, '\n');
+  out->failed = out->failed || value.failed;
+  tpo_buf_free(&value);
+}
+
+void judged_settings(const struct tpo_config *config, struct tpo_buf *out)
+{
+  for (int key = 0; key < config_n_keys; key++)
+    if (config_in_section(key, "judge") && config_bears_on_results(key)) put_setting(config, key, out);
+}
+
 int judged_describe(const struct tpo_config *config, struct tpo_buf *out, struct tpo_error *err)
 {
   bool computes = tpo_judge_needs_model(&config->judge);
+  judged_settings(config, out);
   for (int key = 0; key < config_n_keys; key++) {
     const char *path = config_keys[key].path;
-    if (!(config_in_section(key, "judge") && config_bears_on_results(key)) && strcmp(path, "seed") != 0 &&
-        !(computes && strcmp(path, "model.dtype") == 0))
-      continue;
-    tpo_buf_printf(out, "%s: ", path);
-    config_append_value(config, key, out);
-    tpo_buf_putc(out, '\n');
+    if (strcmp(path, "seed") == 0 || (computes && strcmp(path, "model.dtype") == 0))
+      put_setting(config, key, out);
   }
   return judge_identify(&config->judge, out, err);
 }
@@ -309,6 +324,14 @@ int judged_append(struct judged *judged, size_t first, const char *results, size
                    : journal_append(judged->kept->journal, &key, sizeof key, value.data, value.len, err);
   tpo_buf_free(&value);
   return status;
+}
+
+size_t judged_count_scored(const struct judged *judged)
+{
+  struct judgement one;
+  size_t n = 0;
+  for (size_t at = 0; judgement_unpack(&one, judged->results.data, judged->results.len, &at);) n += one.ok;
+  return n;
 }
 
 void judged_close(struct judged *judged)

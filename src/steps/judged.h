@@ -33,7 +33,11 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
 /* A batch whose first row is `first`: its results, and lines of counts. */
 int judged_append(struct judged *judged, size_t first, const char *results, size_t n_results,
                   const char *counts, size_t n_counts, struct tpo_error *err);
+/* Responses that earlier attempts' results, rank 0's, have a score of. */
+size_t judged_count_scored(const struct judged *judged);
 void judged_close(struct judged *judged);
+/* Lines "NAME: VALUE\n" of the settings "judge." that bear on results, addresses as config_tell_addresses has them. */
+void judged_settings(const struct tpo_config *config, struct tpo_buf *out);
 /* Lines "NAME: VALUE\n" of all that a judge's answers depend on besides the questions: its settings and the seed, its
  * models and programs. */
 int judged_describe(const struct tpo_config *config, struct tpo_buf *out, struct tpo_error *err);

@@ -118,6 +118,8 @@ struct judging {
   size_t *taken; /* [MOST] those of the batch */
   size_t n_todo, ranks;
   size_t n_mine;     /* prompts that this rank judged */
+  size_t n_scored;   /* responses that the judge, asked by this rank, has scored */
+  bool has_answers;  /* this rank's judge, which keeps them itself */
   double deadline;   /* seconds, run.deadline */
   double pace;       /* seconds that a prompt of this rank's last batch took; negative: none was scored yet */
   bool keeps_itself; /* the judge keeps its answers */
@@ -213,6 +215,7 @@ static void pack_results(struct judging *j)
                                         .detail = result->detail,
                                         .n_detail = result->detail ? strlen(result->detail) : 0};
     judgement_pack(&j->results, &judgement);
+    j->n_scored += result->ok;
     free(result->detail);
   }
 }
@@ -289,8 +292,12 @@ static int score_batches(struct judging *j, struct tpo_judge *judge, struct tpo_
     if (status == 0) status = score_batch(j, judge, n, &counted, err);
     j->pace = (tpo_seconds() - begin) / (double)n;
   }
-  if (status < 0)
+  if (status < 0) {
     while (tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
+    free(counted); /* of a batch that failed too */
+    counted = tpo_judge_counts(judge);
+  }
+  if (counted) j->has_answers = counts_tell_answers(counted);
   free(counted);
   return status;
 }
@@ -428,6 +435,18 @@ static void free_judging(struct judging *j)
   tpo_buf_free(&j->counts);
 }
 
+/* What is kept after a failure. Failures of the judge alone are nothing: whoever goes on has them judged again.
+ * The journal stays where the judge has answers of its own, which it tells from others' by the journal's name for the work. */
+static int tell_kept(struct judging *j, bool opened, int status, struct tpo_error *err)
+{
+  size_t scored = j->n_scored + judged_count_scored(&j->judged);
+  double kept = scored > 0 ? (double)j->n_mine : 0;
+  if (scored > 0 && tpo_comm_rank(j->session->comm) == 0) kept += (double)j->judged.n_done;
+  status = kept_tell(j->judged.kept, status, kept, (double)j->prompts.n, "prompts' judgements", err);
+  if (opened) kept_drop_empty(j->judged.kept, status, (double)scored + j->has_answers);
+  return status;
+}
+
 /* samples: rank 0's; copy: what the others have of them. */
 static int judge_shared(const struct tpo_session *session, struct tpo_samples *samples,
                         const struct tpo_samples *copy, bool couples, const struct tpo_score_options *options,
@@ -444,13 +463,12 @@ static int judge_shared(const struct tpo_session *session, struct tpo_samples *s
   if (status == 0)
     status =
         judged_open(&j.judged, session, &j.prompts, couples ? "comparisons" : "judgements", options, err);
+  bool opened = status == 0;
   j.trusted = least_prompts(&j);
   if (status == 0) status = score_share(&j, err);
   if (status == 0) status = gather_scores(&j, samples, failures, err);
   status = tpo_comm_agree(session->comm, status, err);
-  if (j.judged.kept)
-    status = kept_tell(j.judged.kept, status, (double)(j.n_mine + (first ? j.judged.n_done : 0)),
-                       (double)j.prompts.n, "prompts' judgements", err);
+  if (j.judged.kept) status = tell_kept(&j, opened, status, err);
   free_judging(&j);
   return status;
 }

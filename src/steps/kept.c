@@ -202,3 +202,11 @@ int kept_tell(const struct kept *kept, int status, double mine, double all, cons
   return tpo_fail(err, status, "%s; %s of %s %s are kept in %s", strdupa(err->message),
                   tpo_group_digits(mine, some), tpo_group_digits(all, of), what, kept->folder);
 }
+
+void kept_drop_empty(struct kept *kept, int status, double n)
+{
+  struct tpo_error err = {0};
+  if (status == 0 || status == TPO_E_COMM || tpo_comm_allreduce_sum_f64(kept->comm, &n, 1, NULL) < 0) return;
+  if (n == 0 && tpo_comm_rank(kept->comm) == 0 && journal_remove(kept->folder, &err) < 0)
+    tpo_log(TPO_LOG_WARN, "%s", err.message);
+}

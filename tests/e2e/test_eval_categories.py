@@ -172,6 +172,42 @@ def test_what_a_failing_server_answered_is_not_asked_again(tpo, pair, tmp_path):
         assert len(server.requests) == COMPARED + 2 + failed
 
 
+@pytest.mark.parametrize("mode", ["absolute", "pairwise"])
+def test_a_first_try_without_any_answer_is_in_nobodys_way(tpo, pair, tmp_path, mode):
+    def both(request):
+        return judge(request) if mode == "pairwise" or "categories" in request.user else reply("[[7]]")
+
+    (tmp_path / "labels.tsv").write_text("id\tcategory\n" + "".join(f"p{i}\tx\n" for i in range(N)))
+    args = [*pair, "--labels", tmp_path / "labels.tsv", "--save", tmp_path / "out", "--set", "judge.model=j", "--set", f"judge.mode={mode}"]
+    with FakeServer(both) as server:
+        said = tpo.fails("eval", "categories", *args, "--judge", "http:http://127.0.0.1:9/v1?key=SECRET1", "--set", "judge.retries=0", code=1,
+                         env=PLAIN, ranks=2)
+        assert "are kept in" not in said and "SECRET1" not in said
+        assert not list((tmp_path / "out").glob("*.journal"))
+        url = f"http:{server.url}?key=SECRET2"
+        result = categories(tpo, *args, "--judge", url)
+    assert result["judge"] == f"http:{server.url}"
+    assert not [p for p in (tmp_path / "out").iterdir() if p.is_file() and b"SECRET" in p.read_bytes()]
+
+
+def test_no_journal_holds_the_key_of_an_address(tpo, pair, tmp_path):
+    trouble = {"after": 5}
+
+    def failing(request):
+        return error(401, "no more") if request.number >= trouble["after"] else judge(request)
+
+    with FakeServer(failing) as server:
+        args = [*pair, *WAY, "--save", tmp_path / "out", "--set", "judge.concurrency=1"]
+        url = f"http:{server.url}?key=SECRET"
+        tpo.fails("eval", "categories", *args, "--judge", url, code=1, env=PLAIN)
+        kept = [p.read_bytes() for p in (tmp_path / "out").glob("*.journal/*")]
+        assert kept and all(b"judge.kind" in text and b"SECRET" not in text for text in kept)
+        trouble["after"] = 1000
+        said = tpo.fails("eval", "categories", *args, "--judge", url + "2", "--resume", code=2, env=PLAIN)
+        assert "judge.kind" in said and "SECRET" not in said
+        check(categories(tpo, *args, "--judge", url, "--resume"))
+
+
 def test_questions_about_categories_are_resumed(tpo, source, tmp_path):
     """The comparisons are done when the server fails; on the way again only the categories that are missing are asked for."""
     files = ["--a", samples(source, tmp_path / "a.h5", A), "--b", samples(source, tmp_path / "b.h5", B)]

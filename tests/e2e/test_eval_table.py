@@ -89,6 +89,17 @@ def test_the_table_goes_to_a_file_and_two_ranks_write_one(tpo, folders, tmp_path
     assert tpo.ok("eval", "table", *folders, "--format", "latex", ranks=2) == text
 
 
+def test_nothing_that_is_read_is_written_over(tpo, folders):
+    (folders[0] / "metrics.jsonl").write_text('{"event": "watch", "name": "w", "kind": "gsm8k", "iteration": 1, "value": 0.5}\n')
+    (folders[0] / "annotations.json").write_text("[]")
+    before = {path: path.read_bytes() for path in folders[0].iterdir()}
+    for path in before:
+        assert "is a file that is read" in tpo.fails("eval", "table", *folders, "--out", path, code=2)
+    assert "is a file that is read" in tpo.fails("eval", "table", folders[1] / "gsm8k.json", "--out", folders[1] / ".." / folders[1].name / "gsm8k.json", code=2)
+    assert {path: path.read_bytes() for path in folders[0].iterdir()} == before
+    tpo.ok("eval", "table", *folders, "--out", folders[0] / "table.md")
+
+
 @pytest.mark.parametrize("args, code, words", [
     ([], 2, "DIR... is missing"), (["nowhere"], 1, "nowhere: there is no such folder"), (["."], 1, "holds no result"),
     (["lacks"], 1, '"prompt_strict" is missing'), (["two"], 1, "a second result of ifeval"),

@@ -181,7 +181,7 @@ def test_the_table_of_evaluations_has_what_was_measured_last(tpo, finished):
     last = {e["name"]: e for e in events(run_dir, "watch")}
     assert row["model"] == run_dir.name and len(last) > 1
     for name, event in last.items():
-        assert float(row[f"watch {name}"]) == event["value"] and event["iteration"] == 2
+        assert float(row[f"watch {name} ({event['kind']})"]) == event["value"] and event["iteration"] == 2
 
 
 @pytest.fixture(scope="module")

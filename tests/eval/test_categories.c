@@ -59,6 +59,13 @@ static void a_bad_file_is_refused_by_line(void **state)
       {"one\n", "at least 2 categories, a line each, and there is 1"},
       {"a b\nc\nA-B\n", ":3: the category \"A-B\" is there twice"},
       {"a\nUnassigned\n", ":2: \"unassigned\" is what"},
+      {"a\nC\n(c).\n", ":3: the category \"(c).\" is there twice, before as \"C\""},
+      {"a\n\xE2\x80\x9C"
+       "A\xE2\x80\x9D\n",
+       ":2: the category"},
+      {"a\n1\n", ":2: the category \"1\" is number 2"},
+      {"a\nb\n#c\tfirst\n", ":3: a line that begins with '#' is a comment"},
+      {"a\n***\n", ":2: expected a category's name"},
       {"a\n\tabout nothing\n", ":2: expected a category's name"},
       {"a\nb\xFF\n", ":2: not valid UTF-8"},
       {"a\n01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\n",
@@ -135,6 +142,16 @@ static void an_answer_is_read_whatever_is_around_it(void **state)
       {"It is writing, or law and order.", 0},
       {"rewriting", 0},
       {"9. Cooking", 0},
+      {"It is not writing.", 0},
+      {"It isn\xE2\x80\x99t writing.\nIt is law and order.", 3},
+      {"Writing: not really; law and order", 0},
+      {"Writing? No.", 0},
+      {"Writing, law & order", 0},
+      {"Category: Writing (not creative writing)", 1},
+      {"\xE2\x80\x9CWriting\xE2\x80\x9D", 1},
+      {"It belongs to \xE2\x80\x98law & order\xE2\x80\x99\xE2\x80\xA6 I think", 3},
+      {"\xE2\x80\xA2 Creative\xC2\xA0writing \xE2\x80\x93", 2},
+      {"\xEF\xBC\x92\xEF\xBC\x8E Creative writing", 2}, /* of full width */
   };
   struct category_list list =
       read_ok(*state, "Writing\nCreative writing\nLaw & order\nCategory theory\nR\xC3\xA4tsel\n");
@@ -143,6 +160,61 @@ static void an_answer_is_read_whatever_is_around_it(void **state)
     assert_int_equal(category_read(&list, cases[i].answer, &found, NULL), 0);
     if (found + 1 != cases[i].category) fail_msg("\"%s\" is read as %d", cases[i].answer, found + 1);
   }
+  category_list_free(&list);
+}
+
+/* Names that begin alike, or hold marks as answers put around them. */
+static void marks_that_belong_to_a_name_are_read(void **state)
+{
+  static const char *const names[] = {"C",    "C#",  "C++",        "Writing", "Writing (creative)",
+                                      ".NET", "Q&A", "3D graphics"};
+  static const char *const around[] = {"%s",
+                                       "%s.",
+                                       "**%s**",
+                                       "- %s",
+                                       "\"%s\"",
+                                       "Category: %s",
+                                       "The answer is: [%s]",
+                                       "# %s",
+                                       "%s: as the list has it",
+                                       "I take it for %s, since it looks so."};
+  struct tpo_buf text = {0}, answer = {0};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) tpo_buf_printf(&text, "%s\n", names[i]);
+  struct category_list list = read_ok(*state, text.data);
+  for (size_t i = 0; i < list.n; i++)
+    for (size_t a = 0; a <= sizeof around / sizeof *around; a++) {
+      int found;
+      const char *form = a > 0 ? around[a - 1] : "%s", *at = strstr(form, "%s");
+      tpo_buf_clear(&answer);
+      if (a == 0) tpo_buf_printf(&answer, "%zu. ", i + 1);
+      tpo_buf_printf(&answer, "%.*s%s%s", (int)(at - form), form, names[i], at + 2);
+      assert_int_equal(category_read(&list, answer.data, &found, NULL), 0);
+      if (found != (int)i) fail_msg("\"%s\" is read as %d", answer.data, found + 1);
+    }
+  category_list_free(&list);
+  tpo_buf_free(&text);
+  tpo_buf_free(&answer);
+}
+
+static void a_longer_word_is_no_name(void **state)
+{
+  int found;
+  struct category_list list = read_ok(*state, "C\nWriting\n");
+  static const char *const answers[] = {"C#", "2. C#", "C++", "It is C++.", "Writings"};
+  for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+    assert_int_equal(category_read(&list, answers[i], &found, NULL), 0);
+    if (found != -1) fail_msg("\"%s\" is read as %d", answers[i], found + 1);
+  }
+  category_list_free(&list);
+}
+
+static void what_categories_are_called_is_not_filled_in(void **state)
+{
+  struct category_list list = read_ok(*state, "a {instruction}\tall {instruction} and {{that}}\nb\n");
+  char *question = category_question(&list, "Sum it up");
+  assert_contains(question, "\n1. a {instruction}: all {instruction} and {{that}}\n");
+  assert_contains(question, "=== Request ===\nSum it up\n");
+  free(question);
   category_list_free(&list);
 }
 
@@ -167,6 +239,9 @@ int main(void)
       IN_FOLDER(a_bad_file_is_refused_by_line),
       IN_FOLDER(too_many_categories_are_refused),
       IN_FOLDER(an_answer_is_read_whatever_is_around_it),
+      IN_FOLDER(marks_that_belong_to_a_name_are_read),
+      IN_FOLDER(a_longer_word_is_no_name),
+      IN_FOLDER(what_categories_are_called_is_not_filled_in),
       IN_FOLDER(a_long_answer_takes_no_long_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

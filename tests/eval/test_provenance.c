@@ -26,11 +26,31 @@ static void a_servers_model_and_request_are_told_and_no_query(void **state)
                                          .temperature = 0.25,
                                          .max_tokens = 7};
   char *text = provenance_of(&judge, NULL, NULL);
-  assert_string_equal(text,
-                      "{\"judge\":{\"kind\":\"http://host/v1/chat/completions\",\"model\":\"m \\\"1\\\"\","
-                      "\"temperature\":0.25,\"max_tokens\":7,\"request\":{\"top_p\":0.5},\"identity\":[],"
-                      "\"prompt_hash\":null,\"system_hash\":null}}");
+  assert_contains(text, "{\"judge\":{\"kind\":\"http://host/v1/chat/completions\",\"model\":\"m \\\"1\\\"\","
+                        "\"temperature\":0.25,\"max_tokens\":7,\"request\":{\"top_p\":0.5},\"identity\":[],"
+                        "\"prompt_hash\":null,\"system_hash\":null,\"settings_hash\":\"");
   free(text);
+}
+
+static void a_judge_that_reads_otherwise_is_another_wherever_it_is(void **state)
+{
+  (void)state;
+  struct tpo_judge_config judge = {.kind = (char *)"http://host/v1?a=1"};
+  char *one = provenance_of(&judge, NULL, NULL);
+  judge.concurrency = 7;
+  judge.kind = (char *)"http://host/v1?a=2";
+  char *same = provenance_of(&judge, NULL, NULL);
+  judge.empty_score = -1;
+  char *empty = provenance_of(&judge, NULL, NULL);
+  judge.mode = TPO_JUDGE_PAIRWISE;
+  char *compares = provenance_of(&judge, NULL, NULL);
+  assert_string_equal(one, same);
+  assert_string_not_equal(one, empty);
+  assert_string_not_equal(compares, empty);
+  free(one);
+  free(same);
+  free(empty);
+  free(compares);
 }
 
 static void other_prompts_have_other_hashes(void **state)
@@ -146,6 +166,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_servers_model_and_request_are_told_and_no_query),
+      cmocka_unit_test(a_judge_that_reads_otherwise_is_another_wherever_it_is),
       cmocka_unit_test(other_prompts_have_other_hashes),
       cmocka_unit_test(what_responses_are_drawn_with_is_told),
       cmocka_unit_test_setup_teardown(a_pipe_is_told_without_its_hash, make_folder, remove_folder),

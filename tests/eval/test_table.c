@@ -257,6 +257,55 @@ static void rows_of_other_judges_are_noted(void **state)
   eval_table_free(&table);
 }
 
+static void notes_of_two(const char *name, const char *one, const char *other, const char *note)
+{
+  put("e", name, one);
+  put("f", name, other);
+  struct eval_table table = added((const char *const[]){"e", "f", NULL});
+  if (table.n_notes != (note != NULL))
+    fail_msg("%zu notes of \"%s\"", table.n_notes, note ? note : "nothing");
+  if (note) assert_contains(table.notes[0], note);
+  assert_int_equal(table.columns[0].differs, note != NULL);
+  eval_table_free(&table);
+}
+
+static void what_else_results_must_have_in_common_is_noted(void **state)
+{
+  (void)state;
+#define RATE(b)                                                                                              \
+  "{\"evaluation\":\"categories\",\"overall\":{\"win_rate\":0.5,\"lower\":0.4,\"upper\":0.6},"               \
+  "\"provenance\":{\"files\":[{\"name\":\"b\",\"hash\":\"" b "\"},{\"name\":\"a\",\"hash\":\"1" b "\"}]}}"
+#define MATHS(n, missing, is)                                                                                \
+  "{\"evaluation\":\"gsm8k\",\"accuracy\":0.4,\"n\":" n ",\"missing\":" missing ",\"answer_is\":\"" is "\"}"
+#define WATCHED(hash)                                                                                           \
+  "{\"event\":\"watch\",\"iteration\":1,\"name\":\"w\",\"kind\":\"gsm8k\",\"value\":1,\"instructions\":\"" hash \
+  "\"}"
+  notes_of_two("x.json", RATE("x"), RATE("y"), "another model's samples");
+  notes_of_two("x.json", MATHS("9", "0", "a"), MATHS("9", "0", "a"), NULL);
+  notes_of_two("x.json", MATHS("9", "0", "a"), MATHS("5", "0", "a"), "another number of instructions");
+  notes_of_two("x.json", MATHS("9", "0", "a"), MATHS("9", "1", "a"), "another number of instructions");
+  notes_of_two("x.json", MATHS("9", "0", "a"), MATHS("9", "0", "b"), "another rule");
+  notes_of_two("x.json", IFEVAL(",\"n_prompts\":3,\"missing\":0"), IFEVAL(",\"n_prompts\":2,\"missing\":1"),
+               "another number of instructions");
+}
+
+static void watches_of_two_kinds_are_two_columns(void **state)
+{
+  (void)state;
+  put("e", "metrics.jsonl", WATCHED("1"));
+  put("f", "metrics.jsonl", WATCHED("2"));
+  put("g", "metrics.jsonl",
+      "{\"event\":\"watch\",\"iteration\":1,\"name\":\"w\",\"kind\":\"ifeval\",\"value\":0}");
+  gives(
+      EVAL_TABLE_CSV, (const char *const[]){"e", "g", NULL},
+      "model,watch w (gsm8k),watch w (gsm8k) standard error,watch w (ifeval),watch w (ifeval) standard error\r\n"
+      "e,1.0,,,\r\ng,,,0.0,\r\n");
+  struct eval_table table = added((const char *const[]){"e", "f", "g", NULL});
+  assert_int_equal(table.n_notes, 1);
+  assert_contains(table.notes[0], "watch w (gsm8k) doesn't compare: \"f\" was made with other instructions");
+  eval_table_free(&table);
+}
+
 /* A judge that was asked in both orders measures something else. */
 static void another_variant_of_a_metric_has_columns_of_its_own(void **state)
 {
@@ -374,6 +423,8 @@ int main(void)
       in_folder(a_run_shows_what_it_watched_last),
       in_folder(rows_of_other_instructions_are_noted),
       in_folder(rows_of_other_judges_are_noted),
+      in_folder(what_else_results_must_have_in_common_is_noted),
+      in_folder(watches_of_two_kinds_are_two_columns),
       in_folder(another_variant_of_a_metric_has_columns_of_its_own),
       in_folder(what_is_no_result_is_passed_over),
       in_folder(a_file_may_be_named_itself),

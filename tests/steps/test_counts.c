@@ -63,9 +63,19 @@ static void counts_of_unread_answers_are_in_one_order_and_left_out_when_0(void *
   free(sum);
 }
 
+static void answers_are_told_by_their_tokens(void **state)
+{
+  (void)state;
+  assert_true(counts_tell_answers("{\"requests\":2,\"completion_tokens\":1}"));
+  assert_true(counts_tell_answers("{\"http-2.completion_tokens\":9}"));
+  assert_false(counts_tell_answers("{\"requests\":2,\"completion_tokens\":0}"));
+  assert_false(counts_tell_answers("{}"));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(answers_are_told_by_their_tokens),
       cmocka_unit_test(differences_add_up_to_the_whole),
       cmocka_unit_test(of_a_maximum_the_largest_counts_and_others_are_added),
       cmocka_unit_test(counts_of_unread_answers_are_in_one_order_and_left_out_when_0),

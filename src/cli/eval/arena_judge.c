@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/eval/arena.h"
+#include "config/judge_kinds.h"
 #include "eval/arena/games.h"
 #include "eval/arena/judging.h"
 #include "eval/arena/prompt.h"
@@ -59,7 +60,8 @@ static void tell_after(const struct arena_judging *j)
 static int write_games(const struct judged *d, const struct tpo_config *config, const struct arena_request *r,
                        struct tpo_error *err)
 {
-  const char *judge = config->judge.model && *config->judge.model ? config->judge.model : config->judge.kind;
+  const char *kind = strndupa(config->judge.kind, config_judge_told(config->judge.kind));
+  const char *judge = config->judge.model && *config->judge.model ? config->judge.model : kind;
   int status = 0;
   for (int i = 0; i < ARENA_PLACES; i++) {
     if (status == 0 && *r->judgments[i])

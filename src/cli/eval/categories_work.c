@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/eval/categories.h"
+#include "config/judge_kinds.h"
 #include "eval/asking.h"
 #include "eval/categories/assign.h"
 #include "eval/categories/question.h"
@@ -242,7 +243,8 @@ static json_t *judge_counts(const struct work *w)
 static int put_result(const struct work *w, json_t **result, struct tpo_error *err)
 {
   json_t *categories = NULL, *datasets = NULL, *provenance = NULL;
-  const char *judge = w->request->judged ? w->s->session.config->judge.kind : "scores";
+  const char *kind = w->s->session.config->judge.kind;
+  const char *judge = w->request->judged ? strndupa(kind, config_judge_told(kind)) : "scores";
   int status = tally_categories(&w->labels, &w->list, w->outcomes, &categories, err);
   if (status == 0) status = tally_datasets(&w->labels, w->outcomes, &datasets, err);
   if (status == 0 && !(provenance = provenance_of(w, err))) status = err->code;

@@ -37,6 +37,17 @@ static int collect(const struct invocation *in, struct eval_table *table, struct
   return status;
 }
 
+/* Of the folders too, whatever of their files was read. */
+static int check_place(const struct invocation *in, const struct eval_table *table, const char *out,
+                       struct tpo_error *err)
+{
+  for (size_t i = 0; i < table->n_files; i++)
+    if (tpo_same_file(table->files[i], out))
+      return tpo_fail(err, TPO_E_USAGE, "tpo %s: --out %s is a file that is read; name another",
+                      in->command->name, out);
+  return 0;
+}
+
 static int put(const char *out, const struct tpo_buf *text, struct tpo_error *err)
 {
   if (out && strcmp(out, "-") != 0) return tpo_write_file(out, text->data, text->len, err);
@@ -54,6 +65,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   int status = format_of(in, &format, err);
   if (status == 0 && out && strcmp(out, "-") != 0) status = check_output(in, "--out", out, NULL, err);
   if (status == 0) status = collect(in, &table, err);
+  if (status == 0 && out && strcmp(out, "-") != 0) status = check_place(in, &table, out, err);
   if (status == 0) status = eval_table_write(&table, format, &text, err);
   if (status == 0) status = put(out, &text, err);
   tpo_buf_free(&text);

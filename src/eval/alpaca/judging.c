@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/visible.h"
+#include "config/judge_kinds.h"
 #include "eval/alpaca/pairs.h"
 #include "eval/alpaca/verdict.h"
 #include "eval/asking.h"
@@ -169,10 +170,8 @@ static int read_pair(struct work *w, const struct alpaca_pair *pair, const struc
 static void name_annotator(const struct work *w, char *out, size_t size)
 {
   const struct tpo_judge_config *judge = &w->session->config->judge;
-  const char *slash = strrchr(judge->kind, '/');
-  const char *name = judge->model && *judge->model ? judge->model
-                     : slash && slash[1]           ? slash + 1
-                                                   : judge->kind;
+  const char *kind = strndupa(judge->kind, config_judge_told(judge->kind)), *slash = strrchr(kind, '/');
+  const char *name = judge->model && *judge->model ? judge->model : slash && slash[1] ? slash + 1 : kind;
   snprintf(out, size, "%.200s%s", name, w->options->both_positions ? ", both positions" : "");
 }
 

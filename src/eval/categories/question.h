@@ -6,13 +6,12 @@
 
 /* free() it; NULL when memory is short. */
 char *category_question(const struct category_list *list, const char *instruction);
-/* What asks, without the instruction: for hashes. free() it. */
-char *category_prompt(const struct category_list *list);
 
 /* The category that an answer, without its thoughts, says, to *found; -1: none, or several. A line says one that is its
- * number, its name, or both (letter case, marks and what follows a name behind a colon aside), where a name counts before a number; if such
- * lines differ, those that are marked as the answer ("Category: ...") count. Without such a line it is the one category whose name stands
- * somewhere in the text, longer names first. */
+ * number, its name, or both (letter case, marks around it and what follows a name behind a colon or in parentheses aside),
+ * where a name counts before a number, and of two names the longer; if such lines differ, those that are marked as the answer
+ * ("Category: ...") count. Without such a line it is the one category whose name stands somewhere in the text, longer names first,
+ * but for lines that deny something in English ("It is not Mathematics."), which say nothing. */
 int category_read(const struct category_list *list, const char *answer, int *found, struct tpo_error *err);
 
 #endif

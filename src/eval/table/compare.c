@@ -15,7 +15,11 @@ static const struct {
              {"difficulty", "other difficulties of the instructions"},
              {"gamed", "other gamed rows"},
              {"annotator", "another annotator"},
-             {"judge", "another judge"}};
+             {"judge", "another judge"},
+             {"b", "another model's samples (provenance: the hash of \"b\")"},
+             {"n", "another number of instructions (\"n\" and \"missing\")"},
+             {"answer_is", "another rule for what a response's answer is"},
+             {"instructions", "other instructions"}};
 
 /* The first row of the column that says what it was made with, and the first that says something else. */
 static bool find_two(const struct eval_table *table, const struct table_column *column, const char *what,

@@ -15,6 +15,6 @@ const struct table_figure table_figures[] = {
     {"gsm8k", "GSM8K", "accuracy", .error = "standard_error", .each = "prompting", .decimals = 4},
     {"categories", "win rate over categories", "overall.win_rate", .lower = "overall.lower",
      .upper = "overall.upper", .decimals = 4},
-    {"watch", "watch", "value", .error = "value_se", .each = "name", .decimals = 4},
+    {"watch", "watch", "value", .error = "value_se", .each = "name", .kind = "kind", .decimals = 4},
     {.evaluation = NULL},
 };

@@ -26,11 +26,21 @@ static int number_of(const json_t *result, const char *name, bool must, double *
                   value ? "is no number" : "is missing, which a result of this evaluation has");
 }
 
-/* What a comparison must have in common, by name. */
-static json_t *made_with(const json_t *result)
+/* Of a result about one kind of files, the rows that were scored: fewer with --limit, or where responses are missing. */
+static void put_count(const json_t *result, json_t *found)
 {
-  static const char *const files[] = {"prompts", "baseline", "difficulty", "gamed"};
-  static const char *const fields[] = {"baseline", "annotator", "judge"};
+  const json_t *n = json_object_get(result, "n"), *missing = json_object_get(result, "missing");
+  if (!n) n = json_object_get(result, "n_prompts");
+  if (json_is_integer(n) && json_is_integer(missing))
+    json_object_set_new(found, "n", json_pack("[I, I]", json_integer_value(n), json_integer_value(missing)));
+}
+
+/* What a comparison must have in common, by name. */
+/* figures: of one model of several, or the result. */
+static json_t *made_with(const json_t *result, const json_t *figures)
+{
+  static const char *const files[] = {"prompts", "baseline", "difficulty", "gamed", "b"};
+  static const char *const fields[] = {"baseline", "annotator", "judge", "answer_is", "instructions"};
   json_t *provenance = json_object_get(result, "provenance"), *found = json_object(), *file;
   size_t i;
   json_array_foreach(json_object_get(provenance, "files"), i, file)
@@ -44,23 +54,37 @@ static json_t *made_with(const json_t *result)
     json_t *value = json_object_get(result, fields[f]);
     if (json_is_string(value) && !json_object_get(found, fields[f])) json_object_set(found, fields[f], value);
   }
+  put_count(figures, found);
   json_t *judge = json_object_get(provenance, "judge");
   if (judge) json_object_set(found, "judge", judge);
   return found;
+}
+
+/* "maths (gsm8k)" */
+static void put_detail(const struct table_figure *figure, const json_t *result, struct tpo_buf *out)
+{
+  const char *each = figure->each ? json_string_value(json_object_get(result, figure->each)) : NULL;
+  const char *kind = figure->kind ? json_string_value(json_object_get(result, figure->kind)) : NULL;
+  tpo_buf_puts(out, each ? each : "");
+  if (kind) tpo_buf_printf(out, " (%s)", kind);
 }
 
 static int put_figure(struct eval_table *table, size_t row, const json_t *result, const json_t *figures,
                       int at, const char *place, struct tpo_error *err)
 {
   const struct table_figure *figure = &table_figures[at];
-  const char *detail = figure->each ? json_string_value(json_object_get(result, figure->each)) : NULL;
   struct table_value value = {.figure = at};
-  int status = number_of(figures, figure->field, true, &value.value, place, err);
+  struct tpo_buf detail = {0};
+  put_detail(figure, result, &detail);
+  int status = detail.failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a table") : 0;
+  if (status == 0) status = number_of(figures, figure->field, true, &value.value, place, err);
   if (status == 0) status = number_of(figures, figure->error, false, &value.error, place, err);
   if (status == 0) status = number_of(figures, figure->lower, false, &value.lower, place, err);
   if (status == 0) status = number_of(figures, figure->upper, false, &value.upper, place, err);
-  return status < 0 ? status
-                    : table_put(table, row, &value, detail ? detail : "", made_with(result), place, err);
+  if (status == 0)
+    status = table_put(table, row, &value, detail.data, made_with(result, figures), place, err);
+  tpo_buf_free(&detail);
+  return status;
 }
 
 /* How many figures the evaluation has, and how many of them the result. */

@@ -96,10 +96,19 @@ static int begins_object(const char *path, struct tpo_error *err)
   return status < 0 ? status : object;
 }
 
+static int note_file(struct eval_table *table, const char *path, struct tpo_error *err)
+{
+  int status = tpo_grow(&table->files, &table->files_capacity, table->n_files + 1, sizeof *table->files, err);
+  char *copy = status == 0 ? strdup(path) : NULL;
+  if (copy) table->files[table->n_files++] = copy;
+  return status == 0 && !copy ? no_memory(err) : status;
+}
+
 /* A file that is an object naming its evaluation, or that isn't and is passed over. named: it was asked for. */
 static int take_file(struct eval_table *table, size_t row, const char *path, bool named,
                      struct tpo_error *err)
 {
+  if (note_file(table, path, err) < 0) return TPO_E_MEMORY;
   int object = begins_object(path, err), status = object < 0 ? object : 0;
   json_t *result = object > 0 ? tpo_json_load(path, MOST_BYTES, err) : NULL;
   if (object > 0 && !result) status = err->code;
@@ -134,7 +143,9 @@ static int take_folder(struct eval_table *table, size_t row, const char *path, s
   }
   free(names);
   if (status >= 0) status = tpo_path_join(file, sizeof file, path, "metrics.jsonl", err);
-  if (status >= 0 && tpo_is_regular(file)) status = table_take_metrics(table, row, file, err);
+  bool watched = status >= 0 && tpo_is_regular(file);
+  if (watched) status = note_file(table, file, err);
+  if (watched && status == 0) status = table_take_metrics(table, row, file, err);
   return status < 0 ? status : found + status;
 }
 
@@ -262,6 +273,8 @@ void eval_table_free(struct eval_table *table)
 {
   for (size_t r = 0; r < table->n; r++) free_row(&table->rows[r]);
   for (size_t i = 0; i < table->n_notes; i++) free(table->notes[i]);
+  for (size_t i = 0; i < table->n_files; i++) free(table->files[i]);
+  free(table->files);
   free(table->rows);
   free(table->columns);
   free(table->notes);

@@ -18,6 +18,7 @@ struct table_figure {
   const char *error;         /* the field of its standard error; NULL: none */
   const char *lower, *upper; /* the fields of its interval; NULL: none */
   const char *each;          /* the field whose text belongs to the heading; NULL: none */
+  const char *kind;          /* the field that keeps values of one `each` apart; NULL: none */
   int decimals;
 };
 extern const struct table_figure table_figures[]; /* in the columns' order; ends with a NULL evaluation */
@@ -43,6 +44,8 @@ struct eval_table {
     bool differs;       /* its rows don't compare: a note says why */
   } * columns;
   size_t n_columns, columns_capacity;
+  char **files; /* [n_files] that were read, or looked at */
+  size_t n_files, files_capacity;
   char **notes; /* [n_notes] sentences about columns whose rows don't compare */
   size_t n_notes, notes_capacity;
 };

@@ -117,12 +117,13 @@ static json_t *event_of(const struct watched *w, const struct figures *f, const 
 {
   double share = samples->n ? (double)redrawn->unparsed / (double)samples->n : NAN;
   json_t *event = json_pack(
-      "{s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:f}", "name", w->entry->name,
-      "kind", watch_kind_name(w->entry->kind), "n", (json_int_t)f->n, "samples", (json_int_t)samples->n,
-      "value", number(f->value), "value_se", number(f->se), "compared", (json_int_t)f->n_paired, "difference",
-      number(f->difference), "difference_se", number(f->difference_se), "resampled",
-      (json_int_t)redrawn->resampled, "unparsed", (json_int_t)redrawn->unparsed, "unparsed_share",
-      number(share), "cut", (json_int_t)f->cut, "unjudged", (json_int_t)f->unjudged, "seconds", seconds);
+      "{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:f}", "name",
+      w->entry->name, "kind", watch_kind_name(w->entry->kind), "instructions", w->instructions_hash, "n",
+      (json_int_t)f->n, "samples", (json_int_t)samples->n, "value", number(f->value), "value_se",
+      number(f->se), "compared", (json_int_t)f->n_paired, "difference", number(f->difference),
+      "difference_se", number(f->difference_se), "resampled", (json_int_t)redrawn->resampled, "unparsed",
+      (json_int_t)redrawn->unparsed, "unparsed_share", number(share), "cut", (json_int_t)f->cut, "unjudged",
+      (json_int_t)f->unjudged, "seconds", seconds);
   if (event && json_object_update(event, more) < 0) {
     json_decref(event);
     event = NULL;

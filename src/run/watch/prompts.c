@@ -124,7 +124,6 @@ int watched_hash(const struct watched *w, const char *prompts, char hex[33], str
 
 int watched_read(struct watched *w, struct tpo_error *err)
 {
-  char prompts[33];
   const char *model = w->settings.model.path;
   struct tpo_instructions all = {0};
   struct requirements required = {.w = w};
@@ -136,8 +135,8 @@ int watched_read(struct watched *w, struct tpo_error *err)
     tpo_log(TPO_LOG_WARN, "run.watch, %s: %s has %zu instructions, fewer than its limit of %d; all are taken",
             w->entry->name, w->entry->prompts, all.n, w->entry->limit);
   if (status == 0) status = choose(w, &all, &w->instructions, err);
-  if (status == 0) status = hash_instructions(&w->instructions, prompts, err);
-  if (status == 0) status = watched_hash(w, prompts, w->hash, err);
+  if (status == 0) status = hash_instructions(&w->instructions, w->instructions_hash, err);
+  if (status == 0) status = watched_hash(w, w->instructions_hash, w->hash, err);
   tpo_instructions_free(&all);
   return status < 0 ? tpo_fail_prefix(err, "run.watch, %s", w->entry->name) : 0;
 }

@@ -19,6 +19,7 @@ struct watched {                        /* an entry, ready to be measured */
   struct tpo_instructions
       instructions;                /* those that are measured: rank 0, and all ranks once they are shared */
   struct eval_gsm8k_set questions; /* kind gsm8k: all of the file's; rank 0 */
+  char instructions_hash[33];      /* rank 0 */
   char hash[33];                   /* of settings and prompts: rank 0 */
   bool opened, shared;
 };
