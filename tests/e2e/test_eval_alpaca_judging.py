@@ -334,7 +334,8 @@ def test_outputs_that_a_limit_ended_are_counted(tpo, tmp_path, tokens, cut_off):
     (tmp_path / "run" / "iter-001").mkdir(parents=True)
     model = scripted.make(tmp_path / "run" / "iter-001" / "best", ["MM"])
     outputs(tmp_path / "prompts.json", "x", 3)
-    done = json.loads(tpo.ok("eval", "alpaca", "--model", model, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "o.json", "--thought",
+    path = model / ".." / "best" / "." if cut_off else model
+    done = json.loads(tpo.ok("eval", "alpaca", "--model", path, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "o.json", "--thought",
                              "none", "--max-tokens", tokens))
     assert done["cut_off"] == cut_off
     assert done["generator"] == "run-iter-001-best"  # "best" alone says nothing

@@ -91,7 +91,8 @@ def test_a_models_answers_are_written_as_published(tpo, tmp_path):
         assert (row["model_id"], row["tstamp"]) == ("model-1B", 7)
         assert row["choices"] == [{"index": 0, "turns": [{"content": "An answer.", "token_len": 1}]}]
     assert len({row["answer_id"] for row in rows}) == 5
-    assert (result["n"], result["avg_tokens"], result["unparsed"]) == (5, 1, 0)
+    assert (result["n"], result["avg_tokens"], result["unparsed"], result["cut_off"]) == (5, 1, 0, 0)
+    assert arena(tpo, *draw[:-1], 4, "--resample", 0, "--out", tmp_path / "cut.jsonl")["cut_off"] == 5
     assert not (tmp_path / "a.jsonl.journal").exists()
     saved = tmp_path / "saved"
     arena(tpo, "--games", games(tmp_path / "m.tsv", [("a", "A>>B", "A>B")]), "--save", saved)

@@ -34,11 +34,11 @@ static int finish(const struct cli_session *s, const struct arena_request *reque
     return status;
   }
   drop_journal(request->journal);
-  *result = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "evaluation", "arena", "part",
+  *result = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:o}", "evaluation", "arena", "part",
                       "answers", "model", request->name, "answers", out, "n", (json_int_t)drawn->questions.n,
                       "avg_tokens", isnan(mean) ? json_null() : json_integer((json_int_t)mean), "resampled",
                       (json_int_t)drawn->counts.resampled, "unparsed", (json_int_t)drawn->counts.unparsed,
-                      "provenance", provenance);
+                      "cut_off", (json_int_t)eval_cut_off(&drawn->samples), "provenance", provenance);
   return *result ? 0 : tpo_fail(err, TPO_E_MEMORY, "no memory for the result");
 }
 

@@ -141,19 +141,29 @@ static size_t take_part(const char *path, size_t len, char out[256], bool *again
   while (begin > 0 && path[begin - 1] != '/') begin--;
   const char *part = path + begin;
   len -= begin;
-  *again = len > 0 && is_generic(part, len) && !(len == 2 && strncmp(part, "..", 2) == 0);
+  *again = len > 0 && is_generic(part, len);
   if (len == 0) return 0;
   snprintf(before, sizeof before, "%s", out);
   snprintf(out, 256, "%.*s%s%.120s", len > 120 ? 120 : (int)len, part, *before ? "-" : "", before);
   return begin;
 }
 
+/* "../a" says nothing of where it is. Links stay as they are called, but where ".." goes through them. */
+static void make_full(const char *path, char full[8192])
+{
+  char here[4096] = "";
+  if (*path != '/' && !getcwd(here, sizeof here)) *here = '\0';
+  snprintf(full, 8192, "%s%s%.4000s", here, *here ? "/" : "", path);
+  char *real = strstr(full, "/..") ? realpath(full, NULL) : NULL;
+  if (real) snprintf(full, 8192, "%s", real);
+  free(real);
+}
+
 void eval_model_name(const char *path, char out[256])
 {
   enum { MOST_PARTS = 3 };
-  char here[4096] = "", full[8192];
-  if (*path != '/' && !getcwd(here, sizeof here)) *here = '\0';
-  snprintf(full, sizeof full, "%s%s%.4000s", here, *here ? "/" : "", path);
+  char full[8192];
+  make_full(path, full);
   size_t len = strlen(full);
   bool again = true;
   if (len > 5 && strcmp(full + len - 5, ".gguf") == 0) len -= 5;

@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/eval/responses.h"
-#include "cli/same.h"
 #include "eval/provenance.h"
 #include "eval/tasks/gsm8k.h"
 #include "steps/room.h"
@@ -264,9 +263,9 @@ static int finish(const struct invocation *in, struct gsm8k *e, struct tpo_error
   return status < 0 ? status : eval_finish(in, result_of(e, &total), err);
 }
 
-static int evaluate(struct cli_session *s, const struct invocation *in, struct gsm8k *e,
-                    struct tpo_error *err)
+static int evaluate(struct cli_session *s, const struct invocation *in, void *state, struct tpo_error *err)
 {
+  struct gsm8k *e = state;
   bool asks = !e->request.option, first = cli_first_rank(s);
   int status = asks || first ? read_questions(e, &in->config, err) : 0;
   if (status == 0 && first && !(e->provenance = eval_provenance(&s->session, err))) status = TPO_E_MEMORY;
@@ -297,21 +296,13 @@ static void free_gsm8k(struct gsm8k *e)
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
-  struct cli_session s;
   struct gsm8k e = {0};
   char name[EVAL_NAME];
-  int status = agree_on_usage(in, read_request(in, &e, err), err);
+  int status = read_request(in, &e, err);
   eval_result_name("gsm8k", e.request.option ? NULL : e.way, name);
-  if (status == 0) status = responses_check(in, name, &e.request, err);
-  if (status < 0) return status;
-  if (e.request.option)
-    cli_session_open_plain(&s, in);
-  else
-    status = cli_session_open(&s, in, err);
-  if (status == 0) status = evaluate(&s, in, &e, err);
-  cli_session_close(&s);
+  status = responses_run(in, status, name, &e.request, evaluate, &e, err);
   free_gsm8k(&e);
-  return *e.request.journal ? tell_to_resume(status, err) : status;
+  return status;
 }
 
 const struct command cmd_eval_gsm8k = {

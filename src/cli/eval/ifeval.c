@@ -8,7 +8,6 @@
 #include "base/memory.h"
 #include "checks/checks.h"
 #include "cli/eval/responses.h"
-#include "cli/same.h"
 #include "eval/provenance.h"
 #include "eval/tasks/ifeval.h"
 #include "steps/room.h"
@@ -194,9 +193,9 @@ static int finish(const struct invocation *in, struct ifeval *e, struct tpo_erro
   return status;
 }
 
-static int evaluate(struct cli_session *s, const struct invocation *in, struct ifeval *e,
-                    struct tpo_error *err)
+static int evaluate(struct cli_session *s, const struct invocation *in, void *state, struct tpo_error *err)
 {
+  struct ifeval *e = state;
   bool asks = !e->request.option, first = cli_first_rank(s);
   int status = asks || first ? read_prompts(e, &in->config, err) : 0;
   if (status == 0 && first && !(e->provenance = eval_provenance(&s->session, err))) status = TPO_E_MEMORY;
@@ -228,19 +227,11 @@ static int read_request(struct invocation *in, struct ifeval *e, struct tpo_erro
 
 static int run(struct invocation *in, struct tpo_error *err)
 {
-  struct cli_session s;
   struct ifeval e = {0};
-  int status = agree_on_usage(in, read_request(in, &e, err), err);
-  if (status == 0) status = responses_check(in, "ifeval", &e.request, err);
-  if (status < 0) return status;
-  if (e.request.option)
-    cli_session_open_plain(&s, in);
-  else
-    status = cli_session_open(&s, in, err);
-  if (status == 0) status = evaluate(&s, in, &e, err);
-  cli_session_close(&s);
+  int status = read_request(in, &e, err);
+  status = responses_run(in, status, "ifeval", &e.request, evaluate, &e, err);
   free_ifeval(&e);
-  return *e.request.journal ? tell_to_resume(status, err) : status;
+  return status;
 }
 
 const struct command cmd_eval_ifeval = {

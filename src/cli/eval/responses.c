@@ -157,3 +157,19 @@ json_t *number_or_null(double x)
 {
   return isnan(x) ? json_null() : json_real(x);
 }
+
+int responses_run(struct invocation *in, int status, const char *name, struct responses *r,
+                  responses_evaluate *evaluate, void *state, struct tpo_error *err)
+{
+  struct cli_session s;
+  status = agree_on_usage(in, status, err);
+  if (status == 0) status = responses_check(in, name, r, err);
+  if (status < 0) return status;
+  if (r->option)
+    cli_session_open_plain(&s, in);
+  else
+    status = cli_session_open(&s, in, err);
+  if (status == 0) status = evaluate(&s, in, state, err);
+  cli_session_close(&s);
+  return *r->journal ? tell_to_resume(status, err) : status;
+}

@@ -54,6 +54,13 @@ int responses_read(const struct responses *r, const char *field, const struct ev
 void responses_tell(const struct responses *r, size_t n_prompts, size_t missing,
                     const struct eval_given *given);
 
+/* The rest of a command whose request was read with `status`: all ranks agree on it, responses_check, a session
+ * with a model where one is asked, and evaluate. */
+typedef int responses_evaluate(struct cli_session *s, const struct invocation *in, void *state,
+                               struct tpo_error *err);
+int responses_run(struct invocation *in, int status, const char *name, struct responses *r,
+                  responses_evaluate *evaluate, void *state, struct tpo_error *err);
+
 /* A number, null for NaN. */
 json_t *number_or_null(double x);
 
