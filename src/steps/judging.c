@@ -443,7 +443,7 @@ static int tell_kept(struct judging *j, bool opened, int status, struct tpo_erro
   double kept = scored > 0 ? (double)j->n_mine : 0;
   if (scored > 0 && tpo_comm_rank(j->session->comm) == 0) kept += (double)j->judged.n_done;
   status = kept_tell(j->judged.kept, status, kept, (double)j->prompts.n, "prompts' judgements", err);
-  if (opened) kept_drop_empty(j->judged.kept, status, (double)scored + j->has_answers);
+  if (opened && status < 0) kept_drop_empty(j->judged.kept, status, (double)scored + j->has_answers);
   return status;
 }
 

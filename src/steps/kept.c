@@ -206,7 +206,7 @@ int kept_tell(const struct kept *kept, int status, double mine, double all, cons
 void kept_drop_empty(struct kept *kept, int status, double n)
 {
   struct tpo_error err = {0};
-  if (status == 0 || status == TPO_E_COMM || tpo_comm_allreduce_sum_f64(kept->comm, &n, 1, NULL) < 0) return;
+  if (status == TPO_E_COMM || tpo_comm_allreduce_sum_f64(kept->comm, &n, 1, NULL) < 0) return;
   if (n == 0 && tpo_comm_rank(kept->comm) == 0 && journal_remove(kept->folder, &err) < 0)
     tpo_log(TPO_LOG_WARN, "%s", err.message);
 }

@@ -44,7 +44,7 @@ int kept_name_attempt(struct kept *kept, uint64_t *attempt, char name[33], struc
  * are kept in out.h5.journal", where it is anything. mine: this rank's, summed over the ranks. Returns status. */
 int kept_tell(const struct kept *kept, int status, double mine, double all, const char *what,
               struct tpo_error *err);
-/* After a failure on which all ranks agreed: a journal that keeps nothing only stands in the way of whoever begins anew
+/* After an outcome on which all ranks agreed: a journal that keeps nothing only stands in the way of whoever begins anew
  * with other settings, so it goes. n: what it keeps, summed over the ranks. */
 void kept_drop_empty(struct kept *kept, int status, double n);
 

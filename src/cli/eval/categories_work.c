@@ -195,10 +195,8 @@ static int compare(struct work *w, struct tpo_error *err)
 static int assign(struct work *w, struct tpo_error *err)
 {
   const char *journal = w->request->journals[0];
-  const struct assign_options options = {.list = &w->list,
-                                         .outcomes = w->outcomes,
-                                         .journal = *journal ? journal : NULL,
-                                         .max_failed = w->s->session.config->judge.max_failed};
+  const struct assign_options options = {
+      .list = &w->list, .outcomes = w->outcomes, .journal = *journal ? journal : NULL};
   int status = categories_assign(&w->s->session, &w->labels, &options, &w->assigned, err);
   const struct assigned *done = &w->assigned;
   if (status == 0 && done->unread + done->failed > 0)

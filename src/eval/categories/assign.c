@@ -74,8 +74,8 @@ static int read_answer(const struct category_list *list, const struct ask_answer
 
 /* Rank 0: answers to the pending ones, in their order. */
 static int take_answers(struct labels *labels, const struct assign_options *options,
-                        const struct ask_answer *answers, const struct judge_pattern *thoughts,
-                        struct assigned *out, struct tpo_error *err)
+                        const struct ask_answer *answers, const struct tpo_judge_config *judge,
+                        const struct judge_pattern *thoughts, struct assigned *out, struct tpo_error *err)
 {
   int status = 0;
   const char *why = NULL;
@@ -91,12 +91,9 @@ static int take_answers(struct labels *labels, const struct assign_options *opti
     if (status == 0 && category >= 0)
       status = labels_set(label, options->list->items[category].name, LABEL_MODEL, err);
   }
-  if (status == 0 && (double)out->failed > options->max_failed * (double)out->asked)
-    status = tpo_fail(
-        err, TPO_E_STATE,
-        "the judge failed on %zu of %zu questions for a category, and judge.max_failed allows the share %g; "
-        "the first reason: %s",
-        out->failed, out->asked, options->max_failed, why);
+  if (status == 0)
+    status = eval_check_failed(judge, out->failed, out->asked, "questions for a category", why,
+                               options->journal, err);
   return status;
 }
 
@@ -115,7 +112,8 @@ static int ask(const struct tpo_session *session, struct labels *labels,
   status = tpo_comm_agree(session->comm, status, err);
   if (status == 0)
     status = eval_ask(session, questions->list, questions->n, &asking, answers, &out->counts, err);
-  if (status == 0 && first) status = take_answers(labels, options, answers, thoughts, out, err);
+  if (status == 0 && first)
+    status = take_answers(labels, options, answers, &session->config->judge, thoughts, out, err);
   eval_answers_free(answers, questions->n);
   judge_pattern_close(thoughts);
   return tpo_comm_agree(session->comm, status, err);

@@ -12,11 +12,10 @@ struct assign_options {
   const double *outcomes; /* rank 0's: instructions without an outcome are left alone; NULL: none is */
   const char *journal;    /* folder; NULL: none */
   bool drop_other;
-  double max_failed; /* the share of questions without an answer above which it is an error, TPO_E_STATE */
 };
 /* All ranks; labels are rank 0's, the others' are not looked at. Those without a category are asked for of the
  * session's judge (eval_ask); an answer that says none, that was cut off, or that didn't come leaves it so. Rank 0: unread: how
- * many answers said none; failed: questions without an answer; counts: what the judge counted, to be freed by json_decref. */
+ * many answers said none; failed: questions without an answer; more of these than judge.max_failed allows are an error; counts: what the judge counted, to be freed by json_decref. */
 struct assigned {
   size_t asked, unread, failed;
   json_t *counts;
