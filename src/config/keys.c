@@ -244,9 +244,10 @@ const struct config_key config_keys[] = {
     TEXT("judge.key_env", judge.key_env, "TPO_JUDGE_KEY",
          "Judge `http`: name of the environment variable that holds the server's key; "
          "none is sent where it is not set. The key itself is written nowhere."),
-    TEXT("judge.cache", judge.cache, NULL,
-         "Judge `http`: folder where answers are kept, so that none is asked for twice. "
-         "Not given: `judge-cache` in the run folder; of `tpo judge` and `tpo eval`, beside what is written."),
+    TEXT(
+        "judge.cache", judge.cache, NULL,
+        "Judge `http`: folder where answers are kept, so that none is asked for twice. "
+        "Not given: `judge-cache` in the run folder; of `tpo judge` and `tpo eval`, beside what is written."),
     INT("judge.concurrency", judge.concurrency, 1, 65536, "16",
         "Judge `http`: requests under way at once, over all ranks together."),
     INT("judge.timeout", judge.timeout, 1, 1000000, "120",
