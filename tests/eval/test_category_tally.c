@@ -125,7 +125,7 @@ static void categories_of_one_name_are_one(void **state)
   struct labels labels;
   struct category_list list;
   for (int i = 0; i < N; i++) {
-    char id[8], meta[64];
+    char id[16], meta[64];
     snprintf(id, sizeof id, "%d", i);
     snprintf(meta, sizeof meta, "{\"category\":\"%s\"}", given[i]);
     add(&samples, id, meta);
