@@ -125,10 +125,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   status = agree_on_usage(in, status, err);
   if (status == 0) status = check(in, path, out, journal, err);
   if (status < 0) return status;
-  if (tpo_judge_needs_model(&in->config.judge))
-    status = cli_session_open(&s, in, err);
-  else
-    cli_session_open_plain(&s, in);
+  status = cli_session_open_for(&s, in, tpo_judge_needs_model(&in->config.judge), err);
   if (status < 0) return status;
   status = judge(&s, path, out, &options, err);
   cli_session_close(&s);

@@ -76,6 +76,13 @@ int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_er
   return 0;
 }
 
+int cli_session_open_for(struct cli_session *s, struct invocation *in, bool computes, struct tpo_error *err)
+{
+  if (computes) return cli_session_open(s, in, err);
+  cli_session_open_plain(s, in);
+  return 0;
+}
+
 void cli_session_close(struct cli_session *s)
 {
   progress_end(&s->bar);

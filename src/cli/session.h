@@ -14,6 +14,8 @@ struct cli_session {
 int cli_session_open(struct cli_session *s, struct invocation *in, struct tpo_error *err);
 /* For a command that computes with no model: the same without a backend. */
 void cli_session_open_plain(struct cli_session *s, struct invocation *in);
+/* The one or the other. */
+int cli_session_open_for(struct cli_session *s, struct invocation *in, bool computes, struct tpo_error *err);
 void cli_session_close(struct cli_session *s);
 bool cli_first_rank(const struct cli_session *s);
 

@@ -25,7 +25,7 @@ static json_t *combine(const json_t *a, int sign, const json_t *b)
   return json_real(json_number_value(a) + sign * json_number_value(b));
 }
 
-static void add(json_t *sum, const json_t *counts)
+void counts_add(json_t *sum, const json_t *counts)
 {
   const char *name;
   json_t *value;
@@ -77,7 +77,7 @@ char *counts_sum(const char *lines, size_t len, struct tpo_error *err)
     size_t n = end ? (size_t)(end - (lines + at)) : len - at;
     json_t *counts = parse(lines + at, n, err);
     if (counts)
-      add(sum, counts);
+      counts_add(sum, counts);
     else
       status = TPO_E_INPUT;
     json_decref(counts);

@@ -202,10 +202,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = check_inputs(in, &request, err);
   if (status == 0) status = set_places(in, &request, err);
   if (status < 0) return status;
-  if (request.draws || (request.judges && tpo_judge_needs_model(&in->config.judge)))
-    status = cli_session_open(&s, in, err);
-  else
-    cli_session_open_plain(&s, in);
+  bool computes = request.draws || (request.judges && tpo_judge_needs_model(&in->config.judge));
+  status = cli_session_open_for(&s, in, computes, err);
   if (status < 0) return status;
   if (request.judges) eval_cache_beside(&s, alpaca_place(&request.annotations_to), folder);
   status = work(&s, in, &request, err);

@@ -80,6 +80,11 @@ static int read_judge(struct invocation *in, struct arena_request *r, struct tpo
   return status;
 }
 
+static bool computes(const struct invocation *in, const struct arena_request *r)
+{
+  return r->task == ARENA_DRAW || (r->task == ARENA_JUDGE && tpo_judge_needs_model(&in->config.judge));
+}
+
 /* An option that says nothing to the task would be overlooked. */
 static int check_options(const struct invocation *in, const struct arena_request *r, struct tpo_error *err)
 {
@@ -98,8 +103,7 @@ static int check_options(const struct invocation *in, const struct arena_request
     if (option_value(in, table[i].name) && !(table[i].goes_with & 1 << r->task))
       return tpo_fail(err, TPO_E_USAGE, "tpo eval arena: %s says nothing to %s", table[i].name,
                       tasks[r->task]);
-  bool computes = r->task == ARENA_JUDGE && tpo_judge_needs_model(&in->config.judge);
-  return r->task == ARENA_DRAW ? 0 : eval_refuse_draw(in, computes, err);
+  return r->task == ARENA_DRAW ? 0 : eval_refuse_draw(in, computes(in, r), err);
 }
 
 static int choose_task(const struct invocation *in, struct arena_request *r, struct tpo_error *err)
@@ -172,15 +176,6 @@ static int check_files(struct invocation *in, struct arena_request *r, struct tp
                                     draws ? "finished answers" : "judged games", r->journal, err);
 }
 
-static int open_session(struct cli_session *s, struct invocation *in, const struct arena_request *r,
-                        struct tpo_error *err)
-{
-  if (r->task == ARENA_DRAW || (r->task == ARENA_JUDGE && tpo_judge_needs_model(&in->config.judge)))
-    return cli_session_open(s, in, err);
-  cli_session_open_plain(s, in);
-  return 0;
-}
-
 static int run(struct invocation *in, struct tpo_error *err)
 {
   typedef int task(struct cli_session *, const struct arena_request *, json_t **, struct tpo_error *);
@@ -192,7 +187,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   json_t *result = NULL;
   int status = agree_on_usage(in, read_request(in, &request, err), err);
   if (status == 0) status = check_files(in, &request, err);
-  if (status == 0) status = open_session(&s, in, &request, err);
+  if (status == 0) status = cli_session_open_for(&s, in, computes(in, &request), err);
   if (status < 0) return status;
   if (request.task == ARENA_JUDGE) eval_cache_beside(&s, request.journal, folder);
   status = tasks[request.task](&s, &request, &result, err);

@@ -115,10 +115,8 @@ static int run(struct invocation *in, struct tpo_error *err)
   int status = agree_on_usage(in, read_request(in, &request, err), err);
   if (status == 0) status = check_files(in, &request, err);
   if (status < 0) return status;
-  if (request.judged && tpo_judge_needs_model(&in->config.judge))
-    status = cli_session_open(&s, in, err);
-  else
-    cli_session_open_plain(&s, in);
+  bool computes = request.judged && tpo_judge_needs_model(&in->config.judge);
+  status = cli_session_open_for(&s, in, computes, err);
   if (status < 0) return status;
   eval_cache_beside(&s, request.journals[0], folder);
   status = categories_work(&s, &request, &result, err);

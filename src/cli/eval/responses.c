@@ -165,10 +165,7 @@ int responses_run(struct invocation *in, int status, const char *name, struct re
   status = agree_on_usage(in, status, err);
   if (status == 0) status = responses_check(in, name, r, err);
   if (status < 0) return status;
-  if (r->option)
-    cli_session_open_plain(&s, in);
-  else
-    status = cli_session_open(&s, in, err);
+  status = cli_session_open_for(&s, in, !r->option, err);
   if (status == 0) status = evaluate(&s, in, state, err);
   cli_session_close(&s);
   return *r->journal ? tell_to_resume(status, err) : status;

@@ -8,6 +8,7 @@
 #include "config/verdicts.h"
 #include "eval/arena/prompt.h"
 #include "judge/judge.h"
+#include "steps/counts.h"
 
 static int no_memory(struct tpo_error *err)
 {
@@ -278,29 +279,6 @@ struct asking_of {
   bool first_rank;
 };
 
-/* Counts of two rounds, added up. Takes more. */
-static int add_counts(struct arena_judging *j, json_t *more, struct tpo_error *err)
-{
-  const char *name;
-  json_t *value;
-  if (!j->counts) {
-    j->counts = more;
-    return 0;
-  }
-  json_object_foreach(more, name, value)
-  {
-    json_t *before = json_object_get(j->counts, name);
-    if (!before || !json_is_number(before) || !json_is_number(value))
-      json_object_set(j->counts, name, value);
-    else if (json_is_integer(before) && json_is_integer(value))
-      json_integer_set(before, json_integer_value(before) + json_integer_value(value));
-    else
-      json_object_set_new(j->counts, name, json_real(json_number_value(before) + json_number_value(value)));
-  }
-  json_decref(more);
-  return j->counts ? 0 : no_memory(err);
-}
-
 /* All ranks; status: of what this rank did before. */
 static int ask(struct asking_of *a, struct round *round, int status, struct tpo_error *err)
 {
@@ -308,7 +286,11 @@ static int ask(struct asking_of *a, struct round *round, int status, struct tpo_
   status = tpo_comm_agree(a->session->comm, status, err);
   if (status == 0)
     status = eval_ask(a->session, round->questions, round->n, &a->options, round->answers, &counts, err);
-  if (status == 0 && a->first_rank && counts) return add_counts(a->judging, counts, err);
+  if (status == 0 && counts) { /* rank 0's: of two rounds, added up */
+    if (!a->judging->counts) a->judging->counts = json_object();
+    if (!a->judging->counts) status = no_memory(err);
+    counts_add(a->judging->counts, counts);
+  }
   json_decref(counts);
   return status;
 }
