@@ -144,11 +144,11 @@ static void call(const struct bench *b, enum what what, const struct tpo_linear 
   case FORWARD: ops->linear_forward(b->be, w, t->x, t->y, n); break;
   case BACKWARD_INPUT: ops->linear_backward_input(b->be, w, t->y, t->x, n, false); break;
   case BACKWARD_WEIGHT: ops->linear_backward_weight(b->be, w, t->y, t->x, t->dw, n); break;
-  case HEAD: ops->lm_head_logprob(b->be, w, t->x, t->targets, t->dlogprob, t->lse, n); break;
+  case HEAD: ops->lm_head_logprob(b->be, w, t->x, t->targets, t->dlogprob, t->lse, n, 0); break;
   case HEAD_BACKWARD:
-    ops->lm_head_logprob_backward(b->be, w, t->x, t->targets, t->lse, t->dlogprob, t->y, t->dw, n);
+    ops->lm_head_logprob_backward(b->be, w, t->x, t->targets, t->lse, t->dlogprob, t->y, t->dw, n, 0);
     break;
-  case LOGITS: ops->lm_head_logits(b->be, w, t->x, t->y, n); break;
+  case LOGITS: ops->lm_head_logits(b->be, w, t->x, t->y, n, 0); break;
   }
 }
 

@@ -146,7 +146,7 @@ static size_t logits_bytes(int rows, int vocab)
 
 template <class Act>
 void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                              const int32_t *targets, float *logprob, float *lse, int n)
+                              const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   if (n <= 0) return;
@@ -202,7 +202,7 @@ template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n)
 template <class Act>
 void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                        const int32_t *targets, const float *lse, const float *dlogprob,
-                                       void *dh, float *dw, int n)
+                                       void *dh, float *dw, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   if (n <= 0) return;
@@ -235,7 +235,7 @@ void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_
 
 template <class Act>
 void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
-                             int n)
+                             int n, float softcap)
 {
   if (n > 0) tpo_cuda_logits<Act>(tpo_cuda_of(be), w, 0, w->rows, h, logits, n);
 }
@@ -243,11 +243,11 @@ void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w,
 #define INSTANTIATE(Act)                                                                                     \
   template size_t tpo_cuda_lm_head_scratch<Act>(int vocab, int n);                                           \
   template void tpo_cuda_lm_head_logprob<Act>(struct tpo_backend *, const struct tpo_linear *, const void *, \
-                                              const int32_t *, float *, float *, int);                       \
+                                              const int32_t *, float *, float *, int, float);                \
   template void tpo_cuda_lm_head_logprob_backward<Act>(struct tpo_backend *, const struct tpo_linear *,      \
                                                        const void *, const int32_t *, const float *,         \
-                                                       const float *, void *, float *, int);                 \
+                                                       const float *, void *, float *, int, float);          \
   template void tpo_cuda_lm_head_logits<Act>(struct tpo_backend *, const struct tpo_linear *, const void *,  \
-                                             float *, int);
+                                             float *, int, float);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

@@ -114,8 +114,8 @@ void tpo_cuda_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, co
                        struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 template <class Act>
 void tpo_cuda_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                            const float *cos_sin, struct tpo_attention_shape shape,
-                            const struct tpo_paged_rows *rows);
+                            const struct tpo_qk_norm *norm, const float *cos_sin,
+                            struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 void tpo_cuda_kv_copy_block(struct tpo_backend *be, const struct tpo_kv_layer *kv, int dst, int src,
                             int tokens);
 
@@ -150,14 +150,14 @@ void tpo_cuda_swiglu_backward(struct tpo_backend *be, const void *dout, const vo
 /* lm_head.cu */
 template <class Act>
 void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                              const int32_t *targets, float *logprob, float *lse, int n);
+                              const int32_t *targets, float *logprob, float *lse, int n, float softcap);
 template <class Act>
 void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                        const int32_t *targets, const float *lse, const float *dlogprob,
-                                       void *dh, float *dw, int n);
+                                       void *dh, float *dw, int n, float softcap);
 template <class Act>
 void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
-                             int n);
+                             int n, float softcap);
 
 /* sample.cu */
 void tpo_cuda_sample(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,

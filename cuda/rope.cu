@@ -212,8 +212,8 @@ void tpo_cuda_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, co
 
 template <class Act>
 void tpo_cuda_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                            const float *cos_sin, struct tpo_attention_shape shape,
-                            const struct tpo_paged_rows *rows)
+                            const struct tpo_qk_norm *norm, const float *cos_sin,
+                            struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
 {
   write_rows<Act>(be, kv, qkv, cos_sin, shape, rows, "rope_kv_write");
 }
@@ -241,7 +241,7 @@ void tpo_cuda_kv_copy_block(struct tpo_backend *be, const struct tpo_kv_layer *k
   template void tpo_cuda_kv_write<Act>(struct tpo_backend *, const struct tpo_kv_layer *, const void *,      \
                                        struct tpo_attention_shape, const struct tpo_paged_rows *);           \
   template void tpo_cuda_rope_kv_write<Act>(struct tpo_backend *, const struct tpo_kv_layer *, void *,       \
-                                            const float *, struct tpo_attention_shape,                       \
-                                            const struct tpo_paged_rows *);
+                                            const struct tpo_qk_norm *, const float *,                       \
+                                            struct tpo_attention_shape, const struct tpo_paged_rows *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

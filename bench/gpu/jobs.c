@@ -16,7 +16,7 @@ static const struct tpo_ops *ops_of(const struct job *job)
 
 static struct tpo_attention_shape shape_of(const struct sizes *d)
 {
-  return (struct tpo_attention_shape){d->heads, d->kv_heads, d->head_dim};
+  return (struct tpo_attention_shape){.heads = d->heads, .kv_heads = d->kv_heads, .head_dim = d->head_dim};
 }
 
 static int qkv_width(const struct sizes *d)
@@ -367,7 +367,7 @@ static void make_rope_write(struct job *job, int which)
 
 static void rope_write(struct job *job)
 {
-  ops_of(job)->rope_kv_write(job->side->be, &job->kv, job->p[0], job->p[2], job->shape, &job->rows);
+  ops_of(job)->rope_kv_write(job->side->be, &job->kv, job->p[0], NULL, job->p[2], job->shape, &job->rows);
 }
 
 /* The vocabulary. */
@@ -395,7 +395,8 @@ static void make_logprob(struct job *job, int which)
 
 static void logprob(struct job *job)
 {
-  ops_of(job)->lm_head_logprob(job->side->be, job->w[0], job->p[0], job->p[1], job->p[2], job->p[3], job->n);
+  ops_of(job)->lm_head_logprob(job->side->be, job->w[0], job->p[0], job->p[1], job->p[2], job->p[3], job->n,
+                               0);
 }
 
 static void make_logprob_backward(struct job *job, int which)
@@ -415,7 +416,7 @@ static void make_logprob_backward(struct job *job, int which)
 static void logprob_backward(struct job *job)
 {
   ops_of(job)->lm_head_logprob_backward(job->side->be, job->w[0], job->p[0], job->p[1], job->p[3], job->p[4],
-                                        job->p[5], job->p[6], job->n);
+                                        job->p[5], job->p[6], job->n, 0);
 }
 
 static void make_logits(struct job *job, int which)
@@ -428,7 +429,7 @@ static void make_logits(struct job *job, int which)
 
 static void logits(struct job *job)
 {
-  ops_of(job)->lm_head_logits(job->side->be, job->w[0], job->p[0], job->p[4], job->n);
+  ops_of(job)->lm_head_logits(job->side->be, job->w[0], job->p[0], job->p[4], job->n, 0);
 }
 
 static void make_sample(struct job *job, int which)

@@ -33,7 +33,7 @@ static const struct tpo_arch llama = {.vocab_size = 128256,
                                       .ffn = 14336,
                                       .context = 8192,
                                       .rms_eps = 1e-5,
-                                      .rope_theta = 500000};
+                                      .rope.theta = 500000};
 static const struct tpo_arch small_arch = {.vocab_size = 512,
                                            .hidden = 128,
                                            .layers = 2,
@@ -43,7 +43,7 @@ static const struct tpo_arch small_arch = {.vocab_size = 512,
                                            .ffn = 192,
                                            .context = 512,
                                            .rms_eps = 1e-5,
-                                           .rope_theta = 500000};
+                                           .rope.theta = 500000};
 
 static double layer_parameters(const struct tpo_arch *a)
 {

@@ -16,21 +16,77 @@
 
 struct tpo_checkpoint_writer;
 
-enum tpo_rope_kind { TPO_ROPE_DEFAULT, TPO_ROPE_LINEAR, TPO_ROPE_LLAMA3 };
+/* How the rotary embedding's frequencies are scaled. TPO_ROPE_DYNAMIC would change beyond the context alone,
+ * which no sequence exceeds here. */
+enum tpo_rope_kind {
+  TPO_ROPE_DEFAULT,
+  TPO_ROPE_LINEAR,
+  TPO_ROPE_LLAMA3,
+  TPO_ROPE_YARN,     /* Peng et al. 2023 */
+  TPO_ROPE_LONGROPE, /* Ding et al. 2024: other factors for sequences that can exceed original_context */
+  TPO_ROPE_DYNAMIC
+};
+enum { TPO_ROPE_FACTORS = 256 }; /* longrope: most pairs of features */
+
+struct tpo_rope {
+  enum tpo_rope_kind kind;
+  double theta;
+  double factor;               /* all but default */
+  double low_freq, high_freq;  /* llama3 */
+  double beta_fast, beta_slow; /* yarn */
+  bool untruncated;            /* yarn: the bounds of its ramp are not rounded to whole features */
+  double attention_factor;     /* of cosines and sines; 0: 1 */
+  int original_context;        /* llama3, yarn, longrope */
+  double short_factors[TPO_ROPE_FACTORS], long_factors[TPO_ROPE_FACTORS]; // longrope: [rotated / 2]
+};
 
 /* Whose names the files use, and whose flags the transformer goes by. */
-enum tpo_family { TPO_FAMILY_LLAMA };
+enum tpo_family {
+  TPO_FAMILY_LLAMA,
+  TPO_FAMILY_MISTRAL,
+  TPO_FAMILY_QWEN2,
+  TPO_FAMILY_QWEN3,
+  TPO_FAMILY_GEMMA2,
+  TPO_FAMILY_GEMMA3,
+  TPO_FAMILY_PHI3,
+  TPO_FAMILY_OLMO2,
+  TPO_FAMILY_GRANITE,
+  TPO_FAMILY_SMOLLM3
+};
+
+/* A set of layers. */
+enum { TPO_MOST_LAYERS = 1024 };
+struct tpo_layer_set {
+  uint64_t bits[TPO_MOST_LAYERS / 64];
+};
+static inline bool tpo_layer_in(const struct tpo_layer_set *set, int layer)
+{
+  return set->bits[layer / 64] >> (layer % 64) & 1;
+}
+static inline void tpo_layer_add(struct tpo_layer_set *set, int layer)
+{
+  set->bits[layer / 64] |= (uint64_t)1 << (layer % 64);
+}
 
 struct tpo_arch {
   enum tpo_family family;
   int vocab_size, hidden, layers, heads, kv_heads, head_dim, ffn; /* ffn: intermediate size */
   int context;                                                    /* max_position_embeddings */
   double rms_eps;
-  double rope_theta;
-  enum tpo_rope_kind rope;
-  double rope_factor, rope_low_freq, rope_high_freq; /* llama3 (and linear: factor) */
-  int rope_original_context;
+  struct tpo_rope rope;
   bool tied; /* LM head = embedding */
+
+  /* What not every model has; 0: this one hasn't. */
+  int rotated; /* features of a head that are rotated; 0: all */
+  int window;  /* tokens that the layers of `windowed` attend to; 0: there are no such layers */
+  struct tpo_layer_set windowed, unrotated;
+  bool has_local_rope;
+  struct tpo_rope local_rope; /* of windowed layers, where they have their own */
+  double attention_scale;     /* of q . k; 0: 1/sqrt(head_dim) */
+  double attention_softcap, final_softcap;
+  double embedding_scale,
+      residual_scale;  /* embeddings, and what a layer adds to the residual stream, times this */
+  double logits_scale; /* logits are divided by this */
 };
 
 struct tpo_param_kind;

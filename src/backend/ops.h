@@ -21,6 +21,8 @@
 #ifndef TPO_BACKEND_OPS_H
 #define TPO_BACKEND_OPS_H
 
+#include <math.h>
+
 #include "base/dtype.h"
 #include "tpo/backend.h"
 
@@ -39,10 +41,13 @@ struct tpo_kv_layer {
 
 /* How each row of a decode or prefill pass maps onto the cache. */
 struct tpo_paged_rows {
-  int n;                 /* rows */
-  const int32_t *seq;    /* [n] row of block_table */
-  const int32_t *pos;    /* [n] position of the row's token; it attends to positions 0..pos */
-  const int32_t *blocks; /* [n_seqs, max_blocks] block numbers */
+  int n;              /* rows */
+  const int32_t *seq; /* [n] row of block_table */
+  const int32_t *pos; /* [n] position of the row's token; it attends to positions 0..pos, or to a window's */
+  /* [n] the row of cos_sin that it is rotated by, where a table serves sequences of several kinds; NULL: pos */
+  const int32_t *rope_at;
+  /* [n_seqs, max_blocks] block numbers; those of blocks that lie wholly before the window are not looked at */
+  const int32_t *blocks;
   int max_blocks;
   /* what paged_prepare left for attention_paged; the backend's own, NULL where it has none */
   const void *plan;
@@ -76,8 +81,20 @@ struct tpo_loss_result {
   double by_chosen, by_rejected; /* derivatives by the sums, scaled: what each of an output's values gets */
 };
 
+/* Zero in what follows the sizes: as in most models. */
 struct tpo_attention_shape {
-  int heads, kv_heads, head_dim; /* heads % kv_heads == 0; scale is 1/sqrt(head_dim) */
+  int heads, kv_heads, head_dim; /* heads % kv_heads == 0 */
+  int rotated;                   /* features of a head that are rotated, the first of them, even; 0: all */
+  int window;                    /* a token attends to this many, itself the last; 0: all before it */
+  float scale;                   /* of q . k; 0: 1/sqrt(head_dim) */
+  float softcap;                 /* scores s become softcap * tanh(s / softcap); 0: they stay */
+};
+
+/* RMSNorm of queries and keys before their rotation. */
+struct tpo_qk_norm {
+  const float *q, *k; // [head_dim] for each head alike; `whole`: [heads * head_dim], [kv_heads * head_dim]
+  bool whole;         /* the mean is taken over all heads together */
+  float eps;
 };
 
 /* How one row of logits is turned into a token. */
@@ -165,6 +182,11 @@ struct tpo_ops {
   /* y = base + x W^T (residual); base [n, rows] may be y */
   void (*linear_forward_add)(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                              const void *base, void *y, int n);
+  /* y = x W^T + bias, bias [rows] fp32 */
+  void (*linear_forward_bias)(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                              const void *x, void *y, int n);
+  /* dbias [dim] += sum over rows of dy [n, dim], in a fixed order */
+  void (*bias_backward)(struct tpo_backend *be, const void *dy, float *dbias, int n, int dim);
   void (*linear_backward_input)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy, void *dx,
                                 int n, bool add); /* dx (+)= dy W */
   void (*linear_backward_weight)(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
@@ -193,19 +215,35 @@ struct tpo_ops {
   void (*rms_norm_backward)(struct tpo_backend *be, const void *dy, const void *x, const float *w,
                             const float *rstd, void *dx, float *dw, int n, int dim);
 
-  /* Rotary embedding, rotate-half convention (dimension i with i + head_dim/2), in place on the q and k parts
-   * of qkv [n, (heads + 2 kv_heads) * head_dim]; cos_sin [max_pos, head_dim] holds head_dim/2 cosines, then
-   * sines. inverse = rotate by the negative angle: the backward of rope. */
+  /* y = base + scale * x; base NULL: y = scale * x. n elements; base and x may be y. */
+  void (*add_scaled)(struct tpo_backend *be, const void *base, const void *x, void *y, float scale, size_t n);
+  /* y = x + by, fp32 [n]: norms whose files hold the difference from 1 */
+  void (*shift)(struct tpo_backend *be, const float *x, float *y, float by, size_t n);
+
+  /* Queries and keys of raw [n, (heads + 2 kv_heads) * head_dim], normed, to qkv, and the values as they are;
+   * raw may be qkv. rstd [n, heads + kv_heads] (whole: [n, 2]) may be NULL when not wanted. */
+  void (*qk_norm)(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                  float *rstd, struct tpo_attention_shape shape, int n);
+  /* dqkv: on entry the gradient of qkv, on return that of raw, in place. dq, dk: like norm's q and k, added to. */
+  void (*qk_norm_backward)(struct tpo_backend *be, void *dqkv, const void *raw,
+                           const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
+                           struct tpo_attention_shape shape, int n);
+
+  /* Rotary embedding, rotate-half convention (dimension i with i + rotated/2), in place on the q and k parts
+   * of qkv [n, (heads + 2 kv_heads) * head_dim]; cos_sin [max_pos, rotated] holds rotated/2 cosines, then
+   * sines (times the scaling's own factor, where it has one). inverse = rotate by the negative angle: the
+   * backward of rope. */
   void (*rope)(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                struct tpo_attention_shape shape, int n, bool inverse);
 
   /* Inference attention over the paged cache. */
   void (*kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                    struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
-  /* rope on q and k, then kv_write, in one pass over qkv; only q is needed in qkv afterwards. */
+  /* qk_norm (NULL: none), rope on q and k (cos_sin NULL: none), then kv_write, in one pass over qkv; only q is
+   * needed in qkv afterwards. */
   void (*rope_kv_write)(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                        const float *cos_sin, struct tpo_attention_shape shape,
-                        const struct tpo_paged_rows *rows);
+                        const struct tpo_qk_norm *norm, const float *cos_sin,
+                        struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
   /* Once a pass, before its attention_paged calls: lets the backend plan the work (which rows share blocks,
    * so that these are read once) and set rows->plan. Results never depend on it. block_tokens as in the
    * cache. */
@@ -220,6 +258,7 @@ struct tpo_ops {
   void (*kv_copy_block)(struct tpo_backend *be, const struct tpo_kv_layer *kv, int dst, int src, int tokens);
 
   /* Training attention, packed: sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1]-1, causal within itself.
+   * Softcap and window as the shape says.
    * cu_seqlens_host is [n_seqs + 1] in host memory. lse [n, heads]. dqkv is written whole. */
   void (*attention)(struct tpo_backend *be, const void *qkv, void *out, float *lse,
                     struct tpo_attention_shape shape, const int32_t *cu_seqlens_host, int n_seqs);
@@ -232,18 +271,24 @@ struct tpo_ops {
   void (*swiglu_backward)(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
                           int n, int dim);
 
+  /* The same with gelu in its tanh form instead of silu:
+   * gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))) (Hendrycks & Gimpel 2016). */
+  void (*geglu)(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
+  void (*geglu_backward)(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up, int n,
+                         int dim);
+
   /* LM head with log-softmax and gather, in chunks of vocabulary or rows: never an [n, vocab] fp32 matrix at
    * once for large n. logprob[i] = log softmax(h_i W^T)[target_i]; lse [n]. A target of -1 gives logprob 0
-   * and no gradient. */
+   * and no gradient. softcap: logits z become softcap * tanh(z / softcap), in all three; 0: they stay. */
   void (*lm_head_logprob)(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                          const int32_t *targets, float *logprob, float *lse, int n);
+                          const int32_t *targets, float *logprob, float *lse, int n, float softcap);
   /* dlogprob [n] -> dh [n, cols] (written), dw [rows, cols] (added). */
   void (*lm_head_logprob_backward)(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                    const int32_t *targets, const float *lse, const float *dlogprob, void *dh,
-                                   float *dw, int n);
+                                   float *dw, int n, float softcap);
   /* Decode: logits [n, rows] in fp32 whatever `act` is. */
   void (*lm_head_logits)(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
-                         int n);
+                         int n, float softcap);
 
   /* token[i] and its log-probability under softmax(logits_i) (temperature 1, before any truncation).
    * Order of truncation: top-k, then temperature, then top-p, then min-p on the tempered distribution; the
@@ -281,6 +326,23 @@ struct tpo_ops {
   /* fixed order whatever the threads */
   double (*sum_squares)(struct tpo_backend *be, const float *x, size_t n);
 };
+
+/* What the shape's zeros stand for. */
+static inline int tpo_rotated(struct tpo_attention_shape shape)
+{
+  return shape.rotated ? shape.rotated : shape.head_dim;
+}
+
+static inline float tpo_attention_scale(struct tpo_attention_shape shape)
+{
+  return shape.scale != 0 ? shape.scale : 1.0f / sqrtf((float)shape.head_dim);
+}
+
+/* The first position that the token at `pos` attends to. */
+static inline int tpo_window_first(struct tpo_attention_shape shape, int pos)
+{
+  return shape.window > 0 && pos >= shape.window ? pos - shape.window + 1 : 0;
+}
 
 static inline const struct tpo_ops *tpo_ops(const struct tpo_backend *be)
 {

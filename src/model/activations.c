@@ -246,7 +246,7 @@ struct tpo_training_shape tpo_training_shape(const struct tpo_arch *arch, enum t
                                              int n_tokens)
 {
   return (struct tpo_training_shape){
-      .attention = {arch->heads, arch->kv_heads, arch->head_dim},
+      .attention = {.heads = arch->heads, .kv_heads = arch->kv_heads, .head_dim = arch->head_dim},
       .hidden = arch->hidden,
       .ffn = arch->ffn,
       .vocab = arch->vocab_size,

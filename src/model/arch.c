@@ -21,20 +21,20 @@ static int check_range(const char *what, int value, int min, int max, const char
 
 static int check_rope(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
 {
-  if (!(arch->rope_theta > 0) || !isfinite(arch->rope_theta))
+  if (!(arch->rope.theta > 0) || !isfinite(arch->rope.theta))
     return tpo_fail(err, TPO_E_INPUT, "%s: rope theta is %g, expected a positive number", place,
-                    arch->rope_theta);
-  if (arch->rope == TPO_ROPE_DEFAULT) return 0;
-  if (!(arch->rope_factor >= 1) || !isfinite(arch->rope_factor))
+                    arch->rope.theta);
+  if (arch->rope.kind == TPO_ROPE_DEFAULT) return 0;
+  if (!(arch->rope.factor >= 1) || !isfinite(arch->rope.factor))
     return tpo_fail(err, TPO_E_INPUT, "%s: rope scaling factor is %g, expected at least 1", place,
-                    arch->rope_factor);
-  if (arch->rope == TPO_ROPE_LINEAR) return 0;
-  if (!(arch->rope_low_freq > 0) || !(arch->rope_high_freq > arch->rope_low_freq) ||
-      !isfinite(arch->rope_high_freq))
+                    arch->rope.factor);
+  if (arch->rope.kind == TPO_ROPE_LINEAR) return 0;
+  if (!(arch->rope.low_freq > 0) || !(arch->rope.high_freq > arch->rope.low_freq) ||
+      !isfinite(arch->rope.high_freq))
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: rope frequency factors are low %g and high %g, expected 0 < low < high", place,
-                    arch->rope_low_freq, arch->rope_high_freq);
-  return check_range("rope's original context", arch->rope_original_context, 1, 1 << 24, place, err);
+                    arch->rope.low_freq, arch->rope.high_freq);
+  return check_range("rope's original context", arch->rope.original_context, 1, 1 << 24, place, err);
 }
 
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
@@ -278,13 +278,13 @@ static int read_rope(struct tpo_arch *arch, const json_t *config, const char *pl
     if (!isnan(found[i].theta)) theta = found[i].theta;
   }
   if (code < 0) return code;
-  arch->rope_theta = isnan(theta) ? tpo_family(arch)->rope_theta : theta;
+  arch->rope.theta = isnan(theta) ? tpo_family(arch)->rope_theta : theta;
   if (n == 0) return 0;
-  arch->rope = found[0].kind;
-  arch->rope_factor = found[0].factor;
-  arch->rope_low_freq = found[0].low_freq;
-  arch->rope_high_freq = found[0].high_freq;
-  arch->rope_original_context = (int)found[0].original_context;
+  arch->rope.kind = found[0].kind;
+  arch->rope.factor = found[0].factor;
+  arch->rope.low_freq = found[0].low_freq;
+  arch->rope.high_freq = found[0].high_freq;
+  arch->rope.original_context = (int)found[0].original_context;
   return 0;
 }
 
@@ -347,13 +347,13 @@ int tpo_arch_body_from_json(struct tpo_arch *arch, const json_t *config, const c
 
 static json_t *scaling_to_json(const struct tpo_arch *arch)
 {
-  switch (arch->rope) {
-  case TPO_ROPE_DEFAULT: return json_null();
-  case TPO_ROPE_LINEAR: return json_pack("{s:s,s:f}", "type", "linear", "factor", arch->rope_factor);
+  switch (arch->rope.kind) {
+  default: return json_null();
+  case TPO_ROPE_LINEAR: return json_pack("{s:s,s:f}", "type", "linear", "factor", arch->rope.factor);
   case TPO_ROPE_LLAMA3:
-    return json_pack("{s:s,s:f,s:f,s:f,s:i}", "rope_type", "llama3", "factor", arch->rope_factor,
-                     "low_freq_factor", arch->rope_low_freq, "high_freq_factor", arch->rope_high_freq,
-                     "original_max_position_embeddings", arch->rope_original_context);
+    return json_pack("{s:s,s:f,s:f,s:f,s:i}", "rope_type", "llama3", "factor", arch->rope.factor,
+                     "low_freq_factor", arch->rope.low_freq, "high_freq_factor", arch->rope.high_freq,
+                     "original_max_position_embeddings", arch->rope.original_context);
   }
   return NULL;
 }
@@ -386,7 +386,7 @@ json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t
       "intermediate_size", arch->ffn, "num_hidden_layers", arch->layers,                   //
       "num_attention_heads", arch->heads, "num_key_value_heads", arch->kv_heads,           //
       "head_dim", arch->head_dim, "max_position_embeddings", arch->context,                //
-      "hidden_act", "silu", "rms_norm_eps", arch->rms_eps, "rope_theta", arch->rope_theta, //
+      "hidden_act", "silu", "rms_norm_eps", arch->rms_eps, "rope_theta", arch->rope.theta, //
       "rope_scaling", scaling_to_json(arch), "tie_word_embeddings", (int)arch->tied,       //
       "attention_bias", 0, "mlp_bias", 0, "attention_dropout", 0.0,                        //
       "bos_token_id", token_to_json(bos), "eos_token_id", ends_to_json(ends, n_ends),      //

@@ -17,8 +17,8 @@ static void hash_arch(const struct tpo_arch *a, struct tpo_hash *hash)
   char text[512];
   int n = snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %d %.17g %.17g %d %.17g %.17g %.17g %d %d",
                    family, a->vocab_size, a->hidden, a->layers, a->heads, a->kv_heads, a->head_dim, a->ffn,
-                   a->context, a->rms_eps, a->rope_theta, (int)a->rope, a->rope_factor, a->rope_low_freq,
-                   a->rope_high_freq, a->rope_original_context, (int)a->tied);
+                   a->context, a->rms_eps, a->rope.theta, (int)a->rope.kind, a->rope.factor, a->rope.low_freq,
+                   a->rope.high_freq, a->rope.original_context, (int)a->tied);
   tpo_hash_add(hash, text, (size_t)n);
 }
 

@@ -101,7 +101,8 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
-  model->shape = (struct tpo_attention_shape){arch->heads, arch->kv_heads, arch->head_dim};
+  model->shape = (struct tpo_attention_shape){
+      .heads = arch->heads, .kv_heads = arch->kv_heads, .head_dim = arch->head_dim};
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
   if (code == 0) code = make_weights(model, options, err);
   if (code < 0)

@@ -10,16 +10,22 @@
 struct tpo_weight {
   struct tpo_linear *linear;
   float *vector;
+  float *
+      norm; /* of a norm, what the operations take: `vector`, or 1 + it (families whose norms are from one) */
   size_t offset; /* of its first element in the flat array, and so of its gradient */
 };
 
 struct tpo_layer {
-  size_t first;                            /* element of the flat array, of all that the layer has */
-  struct tpo_weight input_norm, post_norm; // [hidden]
-  struct tpo_weight qkv;                   // [(heads + 2 kv_heads) * head_dim, hidden]
-  struct tpo_weight o;                     // [hidden, heads * head_dim]
-  struct tpo_weight gate_up;               // [2 ffn, hidden]
-  struct tpo_weight down;                  // [hidden, ffn]
+  size_t first;                                  /* element of the flat array, of all that the layer has */
+  struct tpo_weight input_norm, post_norm;       // [hidden] of what goes into attention and feed-forward
+  struct tpo_weight attn_out_norm, ffn_out_norm; // [hidden] of what comes out of them
+  struct tpo_weight q_norm,
+      k_norm; // [head_dim], or of all heads together [heads * head_dim], [kv_heads * head_dim]
+  struct tpo_weight qkv_bias; // [(heads + 2 kv_heads) * head_dim]
+  struct tpo_weight qkv;      // [(heads + 2 kv_heads) * head_dim, hidden]
+  struct tpo_weight o;        // [hidden, heads * head_dim]
+  struct tpo_weight gate_up;  // [2 ffn, hidden]
+  struct tpo_weight down;     // [hidden, ffn]
 };
 
 /* Where a parameter is in its weight: rows of a linear layer from row0, or a vector's numbers. */

@@ -12,6 +12,52 @@ static bool is_untied(const struct tpo_arch *arch)
   return !arch->tied;
 }
 
+static bool norms_before(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->norms != TPO_NORMS_AFTER;
+}
+
+static bool norms_before_only(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->norms == TPO_NORMS_BEFORE;
+}
+
+static bool norms_after(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->norms != TPO_NORMS_BEFORE;
+}
+
+static bool norms_sandwich(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->norms == TPO_NORMS_SANDWICH;
+}
+
+static bool is_fused(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->fused;
+}
+
+static bool is_apart(const struct tpo_arch *arch)
+{
+  return !tpo_family(arch)->fused;
+}
+
+static bool has_qkv_bias(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->qkv_bias;
+}
+
+static bool norms_heads(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->qk == TPO_QK_HEADS;
+}
+
+static bool norms_all_heads(const struct tpo_arch *arch)
+{
+  return tpo_family(arch)->qk == TPO_QK_WHOLE;
+}
+
+#define NORM .cols = TPO_ONE, .norm = true
 #define MODEL(field) .weight = offsetof(struct tpo_model, field)
 #define LAYER(field) .of_layer = true, .weight = offsetof(struct tpo_layer, field)
 
@@ -20,17 +66,40 @@ static bool is_untied(const struct tpo_arch *arch)
 static const struct tpo_param_kind kinds[] = {
     {"model.embed_tokens.weight", "token_embd.weight", TPO_VOCAB, TPO_HIDDEN, MODEL(embed)},
 
-    {"input_layernorm.weight", "attn_norm.weight", TPO_HIDDEN, TPO_ONE, LAYER(input_norm)},
-    {"self_attn.q_proj.weight", "attn_q.weight", TPO_Q_DIM, TPO_HIDDEN, LAYER(qkv), .rotary = true},
-    {"self_attn.k_proj.weight", "attn_k.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv), .rotary = true},
-    {"self_attn.v_proj.weight", "attn_v.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv)},
+    {"input_layernorm.weight", "attn_norm.weight", TPO_HIDDEN, NORM, LAYER(input_norm),
+     .exists = norms_before},
+    {"self_attn.q_proj.weight", "attn_q.weight", TPO_Q_DIM, TPO_HIDDEN, LAYER(qkv), .exists = is_apart,
+     .rotary = true},
+    {"self_attn.k_proj.weight", "attn_k.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv), .exists = is_apart,
+     .rotary = true},
+    {"self_attn.v_proj.weight", "attn_v.weight", TPO_KV_DIM, TPO_HIDDEN, LAYER(qkv), .exists = is_apart},
+    {"self_attn.qkv_proj.weight", "attn_qkv.weight", TPO_QKV_DIM, TPO_HIDDEN, LAYER(qkv), .exists = is_fused},
+    {"self_attn.q_proj.bias", "attn_q.bias", TPO_Q_DIM, TPO_ONE, LAYER(qkv_bias), .exists = has_qkv_bias},
+    {"self_attn.k_proj.bias", "attn_k.bias", TPO_KV_DIM, TPO_ONE, LAYER(qkv_bias), .exists = has_qkv_bias},
+    {"self_attn.v_proj.bias", "attn_v.bias", TPO_KV_DIM, TPO_ONE, LAYER(qkv_bias), .exists = has_qkv_bias},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", TPO_HEAD_DIM, NORM, LAYER(q_norm),
+     .exists = norms_heads},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", TPO_HEAD_DIM, NORM, LAYER(k_norm),
+     .exists = norms_heads},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", TPO_Q_DIM, NORM, LAYER(q_norm),
+     .exists = norms_all_heads},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", TPO_KV_DIM, NORM, LAYER(k_norm),
+     .exists = norms_all_heads},
     {"self_attn.o_proj.weight", "attn_output.weight", TPO_HIDDEN, TPO_Q_DIM, LAYER(o)},
-    {"post_attention_layernorm.weight", "ffn_norm.weight", TPO_HIDDEN, TPO_ONE, LAYER(post_norm)},
-    {"mlp.gate_proj.weight", "ffn_gate.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up)},
-    {"mlp.up_proj.weight", "ffn_up.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up)},
+    {"post_attention_layernorm.weight", "post_attention_norm.weight", TPO_HIDDEN, NORM, LAYER(attn_out_norm),
+     .exists = norms_after},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", TPO_HIDDEN, NORM, LAYER(post_norm),
+     .exists = norms_before_only},
+    {"pre_feedforward_layernorm.weight", "ffn_norm.weight", TPO_HIDDEN, NORM, LAYER(post_norm),
+     .exists = norms_sandwich},
+    {"mlp.gate_proj.weight", "ffn_gate.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up), .exists = is_apart},
+    {"mlp.up_proj.weight", "ffn_up.weight", TPO_FFN, TPO_HIDDEN, LAYER(gate_up), .exists = is_apart},
+    {"mlp.gate_up_proj.weight", "ffn_up.weight", TPO_GATE_UP, TPO_HIDDEN, LAYER(gate_up), .exists = is_fused},
     {"mlp.down_proj.weight", "ffn_down.weight", TPO_HIDDEN, TPO_FFN, LAYER(down)},
+    {"post_feedforward_layernorm.weight", "post_ffw_norm.weight", TPO_HIDDEN, NORM, LAYER(ffn_out_norm),
+     .exists = norms_after},
 
-    {"model.norm.weight", "output_norm.weight", TPO_HIDDEN, TPO_ONE, MODEL(final_norm)},
+    {"model.norm.weight", "output_norm.weight", TPO_HIDDEN, NORM, MODEL(final_norm)},
     {"lm_head.weight", "output.weight", TPO_VOCAB, TPO_HIDDEN, MODEL(lm_head), .exists = is_untied},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -44,6 +113,9 @@ int64_t tpo_dim(const struct tpo_arch *arch, enum tpo_dim dim)
   case TPO_Q_DIM: return (int64_t)arch->heads * arch->head_dim;
   case TPO_KV_DIM: return (int64_t)arch->kv_heads * arch->head_dim;
   case TPO_FFN: return arch->ffn;
+  case TPO_HEAD_DIM: return arch->head_dim;
+  case TPO_QKV_DIM: return (int64_t)(arch->heads + 2 * arch->kv_heads) * arch->head_dim;
+  case TPO_GATE_UP: return 2 * (int64_t)arch->ffn;
   }
   return 0;
 }

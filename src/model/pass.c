@@ -162,7 +162,7 @@ static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, con
   ops->gather_rows(model->be, b->state.out, ints->logit_rows, b->head_in, m, model->arch.hidden);
   ops->rms_norm(model->be, b->head_in, model->final_norm.vector, b->head, NULL, m, model->arch.hidden,
                 (float)model->arch.rms_eps);
-  if (b->logits) ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m);
+  if (b->logits) ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m, 0);
 }
 
 /* No other recording's: the buffers' address belongs to this cache alone, and is a multiple of 64. */

@@ -12,12 +12,12 @@
 /* Llama 3 keeps short wavelengths, divides long ones' frequency by the factor, and goes smoothly between. */
 static double scale_llama3(const struct tpo_arch *arch, double frequency)
 {
-  double wavelength = TWO_PI / frequency, original = arch->rope_original_context;
-  if (wavelength < original / arch->rope_high_freq) return frequency;
-  if (wavelength > original / arch->rope_low_freq) return frequency / arch->rope_factor;
+  double wavelength = TWO_PI / frequency, original = arch->rope.original_context;
+  if (wavelength < original / arch->rope.high_freq) return frequency;
+  if (wavelength > original / arch->rope.low_freq) return frequency / arch->rope.factor;
   double smooth =
-      (original / wavelength - arch->rope_low_freq) / (arch->rope_high_freq - arch->rope_low_freq);
-  return (1 - smooth) * frequency / arch->rope_factor + smooth * frequency;
+      (original / wavelength - arch->rope.low_freq) / (arch->rope.high_freq - arch->rope.low_freq);
+  return (1 - smooth) * frequency / arch->rope.factor + smooth * frequency;
 }
 
 void tpo_rope_frequencies(const struct tpo_arch *arch, float *out)
@@ -25,9 +25,9 @@ void tpo_rope_frequencies(const struct tpo_arch *arch, float *out)
   for (int i = 0; i < arch->head_dim / 2; i++) {
     /* In fp32 as the models were trained: at large positions the
      * rounding of a frequency shows in the angle. */
-    float frequency = 1.0f / powf((float)arch->rope_theta, (float)(2 * i) / (float)arch->head_dim);
-    if (arch->rope == TPO_ROPE_LINEAR) frequency = (float)(frequency / arch->rope_factor);
-    if (arch->rope == TPO_ROPE_LLAMA3) frequency = (float)scale_llama3(arch, frequency);
+    float frequency = 1.0f / powf((float)arch->rope.theta, (float)(2 * i) / (float)arch->head_dim);
+    if (arch->rope.kind == TPO_ROPE_LINEAR) frequency = (float)(frequency / arch->rope.factor);
+    if (arch->rope.kind == TPO_ROPE_LLAMA3) frequency = (float)scale_llama3(arch, frequency);
     out[i] = frequency;
   }
 }

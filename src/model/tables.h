@@ -18,10 +18,28 @@ enum tpo_family_name {
   TPO_FAMILY_NAMES
 };
 
+enum tpo_norms {
+  TPO_NORMS_BEFORE,   /* of what goes into attention and feed-forward; */
+  TPO_NORMS_AFTER,    /* of what comes out of them, before it is added; */
+  TPO_NORMS_SANDWICH, /* both */
+};
+enum tpo_qk {
+  TPO_QK_PLAIN,
+  TPO_QK_HEADS,
+  TPO_QK_WHOLE
+}; /* RMSNorm of queries and keys: each head, all together */
+enum tpo_glu { TPO_GLU_SILU, TPO_GLU_GELU_TANH };
+
 struct tpo_family_row {
   const char *names[TPO_FAMILY_NAMES]; /* NULL: there is none */
   int context;                         /* what holds where a file doesn't tell */
   double rms_eps, rope_theta;
+  enum tpo_norms norms;
+  enum tpo_qk qk;
+  enum tpo_glu glu;
+  bool qkv_bias;
+  bool fused;            /* files hold q, k and v as one tensor, and gate and up as one */
+  bool norms_from_one;   /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
   bool gguf_interleaves; /* GGUF keeps its rotated rows for the interleaved rotary embedding */
 };
 
@@ -38,7 +56,10 @@ enum tpo_dim {
   TPO_HIDDEN, /* features of the residual stream */
   TPO_Q_DIM,  /* heads * head_dim */
   TPO_KV_DIM, /* kv_heads * head_dim */
-  TPO_FFN     /* features between the feed-forward's products */
+  TPO_FFN,    /* features between the feed-forward's products */
+  TPO_HEAD_DIM,
+  TPO_QKV_DIM, /* TPO_Q_DIM + 2 TPO_KV_DIM, fused: q, k, v */
+  TPO_GATE_UP  /* 2 TPO_FFN, fused: gate, up */
 };
 
 int64_t tpo_dim(const struct tpo_arch *arch, enum tpo_dim dim);
@@ -52,6 +73,7 @@ struct tpo_param_kind {
   size_t weight; /* the struct tpo_weight in struct tpo_layer, or in struct tpo_model */
   bool (*exists)(const struct tpo_arch *); /* NULL: in every model */
   bool rotary;                             /* its rows are rotated, by heads */
+  bool norm;                               /* the weight of a norm */
 };
 
 /* What files tell about the architecture by having these or not. */

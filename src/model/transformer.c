@@ -12,7 +12,7 @@ static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
 {
   const struct tpo_ops *ops = m->ops;
   if (rows->kv) {
-    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, m->cos_sin, m->shape, &rows->paged);
+    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, NULL, m->cos_sin, m->shape, &rows->paged);
     ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, m->shape, &rows->paged);
   } else {
     ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, m->shape, rows->n, false);
@@ -81,7 +81,7 @@ void tpo_head_forward(struct tpo_model *m, const void *x, const struct tpo_head_
   m->ops->gather_rows(m->be, x, s->index, s->in, n, m->arch.hidden);
   m->ops->rms_norm(m->be, s->in, m->final_norm.vector, s->normed, s->rstd, n, m->arch.hidden,
                    (float)m->arch.rms_eps);
-  m->ops->lm_head_logprob(m->be, m->lm_head.linear, s->normed, s->targets, s->logprob, s->lse, n);
+  m->ops->lm_head_logprob(m->be, m->lm_head.linear, s->normed, s->targets, s->logprob, s->lse, n, 0);
 }
 
 void tpo_head_backward(struct tpo_model *m, const struct tpo_head_state *s, int n_wanted, void *dx, int n,
@@ -89,7 +89,7 @@ void tpo_head_backward(struct tpo_model *m, const struct tpo_head_state *s, int 
 {
   float *dnorm = grad + m->final_norm.offset, *dhead = grad + m->lm_head.offset;
   m->ops->lm_head_logprob_backward(m->be, m->lm_head.linear, s->normed, s->targets, s->lse, s->dlogprob,
-                                   s->dnormed, dhead, n_wanted);
+                                   s->dnormed, dhead, n_wanted, 0);
   m->ops->zero(m->be, s->din, (size_t)n_wanted * (size_t)m->arch.hidden * m->ops->activation_size);
   m->ops->rms_norm_backward(m->be, s->dnormed, s->in, m->final_norm.vector, s->rstd, s->din, dnorm, n_wanted,
                             m->arch.hidden);

@@ -39,7 +39,7 @@ static const char *write_model(const char *folder, struct tpo_backend *be, int v
                                 .ffn = 48,
                                 .context = context,
                                 .rms_eps = 1e-5,
-                                .rope_theta = 10000,
+                                .rope.theta = 10000,
                                 .tied = true};
   snprintf(path, sizeof path, "%s/judge.h5", folder);
   assert_ok(tpo_tokenizer_open(&tok, folder, &err));

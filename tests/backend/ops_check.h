@@ -14,6 +14,12 @@
 #endif
 #include "base/philox.h"
 
+/* An attention shape with the zeros that most models have. */
+#define SHAPE(h, k, d)                                                                                       \
+  {                                                                                                          \
+    .heads = (h), .kv_heads = (k), .head_dim = (d)                                                           \
+  }
+
 /* Every instruction set of this machine with 1 and 3 threads, and the reference. Where a GPU is built in, that
  * one (its table with fp32 activations) and the best instruction set alone: the others are compared in builds
  * without a GPU. Opened by group setup. */

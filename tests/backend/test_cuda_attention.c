@@ -100,13 +100,14 @@ static const int32_t short_cu[] = {0, 33, 34, 103};
 static void bf16_values_and_gradients_match_the_reference(void **state)
 {
   (void)state;
-  static const struct tpo_attention_shape shapes[] = {{3, 1, 8},  {4, 4, 16}, {4, 1, 24}, {3, 1, 32},
-                                                      {4, 1, 64}, {1, 1, 80}, {2, 2, 96}};
+  static const struct tpo_attention_shape shapes[] = {SHAPE(3, 1, 8),  SHAPE(4, 4, 16), SHAPE(4, 1, 24),
+                                                      SHAPE(3, 1, 32), SHAPE(4, 1, 64), SHAPE(1, 1, 80),
+                                                      SHAPE(2, 2, 96)};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     matches_reference(TPO_BF16, shapes[i], mixed_cu, MIXED_SEQS, 8e-3);
-  matches_reference(TPO_BF16, (struct tpo_attention_shape){4, 1, 128}, mixed_cu, MIXED_SEQS, 8e-3);
-  matches_reference(TPO_BF16, (struct tpo_attention_shape){1, 1, 136}, short_cu, 3, 8e-3);
-  matches_reference(TPO_BF16, (struct tpo_attention_shape){2, 1, 256}, short_cu, 3, 8e-3);
+  matches_reference(TPO_BF16, (struct tpo_attention_shape)SHAPE(4, 1, 128), mixed_cu, MIXED_SEQS, 8e-3);
+  matches_reference(TPO_BF16, (struct tpo_attention_shape)SHAPE(1, 1, 136), short_cu, 3, 8e-3);
+  matches_reference(TPO_BF16, (struct tpo_attention_shape)SHAPE(2, 1, 256), short_cu, 3, 8e-3);
 }
 
 static void bf16_takes_head_dimensions_that_tensor_cores_do_not(void **state)
@@ -114,7 +115,7 @@ static void bf16_takes_head_dimensions_that_tensor_cores_do_not(void **state)
   (void)state;
   static const int head_dims[] = {1, 2, 20, 65, 130};
   for (int i = 0; i < 5; i++)
-    matches_reference(TPO_BF16, (struct tpo_attention_shape){2, 1, head_dims[i]}, short_cu, 3, 8e-3);
+    matches_reference(TPO_BF16, (struct tpo_attention_shape)SHAPE(2, 1, head_dims[i]), short_cu, 3, 8e-3);
 }
 
 static void fp32_values_and_gradients_match_the_reference_at_any_head_dimension(void **state)
@@ -122,7 +123,7 @@ static void fp32_values_and_gradients_match_the_reference_at_any_head_dimension(
   (void)state;
   static const int head_dims[] = {1, 2, 63, 66, 127, 200, 256};
   for (int i = 0; i < 7; i++)
-    matches_reference(TPO_F32, (struct tpo_attention_shape){2, 1, head_dims[i]}, short_cu, 3, 1e-5);
+    matches_reference(TPO_F32, (struct tpo_attention_shape)SHAPE(2, 1, head_dims[i]), short_cu, 3, 1e-5);
 }
 
 /* One query head's whole history in one long sequence, beside sequences of one token. */
@@ -132,8 +133,8 @@ static void a_long_sequence_beside_many_short_ones_matches_the_reference(void **
   enum { SHORT = 40 };
   int32_t cu[SHORT + 2] = {0};
   for (int i = 1; i <= SHORT + 1; i++) cu[i] = cu[i - 1] + (i == 7 ? 333 : 1);
-  matches_reference(TPO_BF16, (struct tpo_attention_shape){1, 1, 64}, cu, SHORT + 1, 8e-3);
-  matches_reference(TPO_F32, (struct tpo_attention_shape){1, 1, 24}, cu, SHORT + 1, 1e-5);
+  matches_reference(TPO_BF16, (struct tpo_attention_shape)SHAPE(1, 1, 64), cu, SHORT + 1, 8e-3);
+  matches_reference(TPO_F32, (struct tpo_attention_shape)SHAPE(1, 1, 24), cu, SHORT + 1, 1e-5);
 }
 
 /* Scores so large that all but the maximum vanish, growing and shrinking along the sequence: the running
@@ -143,7 +144,7 @@ static void bf16_keeps_its_precision_when_scores_are_large(void **state)
   (void)state;
   static const int32_t cu[] = {0, 200};
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
-  struct tpo_attention_shape shape = {1, 1, 64};
+  struct tpo_attention_shape shape = SHAPE(1, 1, 64);
   struct batch got = make_batch(ops, TPO_BF16, shape, cu, 1);
   struct batch expected = make_batch(tpo_ops(check_reference), TPO_BF16, shape, cu, 1);
   float *qkv = check_floats(&expected.qkv);
@@ -189,7 +190,8 @@ static void sequence_keeps_its_bits(enum tpo_dtype dtype, struct tpo_attention_s
 static void a_sequence_has_the_same_bits_whatever_its_neighbours(void **state)
 {
   (void)state;
-  static const struct tpo_attention_shape shapes[] = {{2, 1, 64}, {1, 1, 128}, {3, 1, 24}, {1, 1, 6}};
+  static const struct tpo_attention_shape shapes[] = {SHAPE(2, 1, 64), SHAPE(1, 1, 128), SHAPE(3, 1, 24),
+                                                      SHAPE(1, 1, 6)};
   for (int i = 0; i < 4; i++) {
     sequence_keeps_its_bits(TPO_BF16, shapes[i]);
     if (shapes[i].head_dim < 128) sequence_keeps_its_bits(TPO_F32, shapes[i]);
@@ -209,7 +211,8 @@ static void make_gpu_small(bool small)
 static void bf16_gives_the_same_bits_with_less_shared_memory(void **state)
 {
   (void)state;
-  static const struct tpo_attention_shape shapes[] = {{4, 2, 128}, {2, 1, 104}, {1, 1, 136}, {2, 1, 256}};
+  static const struct tpo_attention_shape shapes[] = {SHAPE(4, 2, 128), SHAPE(2, 1, 104), SHAPE(1, 1, 136),
+                                                      SHAPE(2, 1, 256)};
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
   for (int i = 0; i < 4; i++) {
     struct batch large = make_batch(ops, TPO_BF16, shapes[i], mixed_cu, MIXED_SEQS),
@@ -233,7 +236,7 @@ static void fp32_heads_that_a_small_gpu_has_no_room_for_are_refused(void **state
   struct tpo_error err = {0};
   make_gpu_small(true);
   for (int head_dim = 128; head_dim <= 132; head_dim += 4) {
-    struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape){1, 1, head_dim}, cu, 1);
+    struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape)SHAPE(1, 1, head_dim), cu, 1);
     ops->attention(check_cuda, b.qkv.data, b.out.data, b.lse, b.shape, cu, 1);
     assert_int_equal(ops->check(check_cuda, &err), head_dim > 128 ? TPO_E_UNSUPPORTED : 0);
     if (head_dim > 128) assert_non_null(strstr(err.message, "can have 101376 bytes of shared memory"));
@@ -251,7 +254,7 @@ static void no_tokens_are_no_work(void **state)
   for (int d = 0; d < 2; d++) {
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, d ? TPO_BF16 : TPO_F32);
     for (int n_seqs = 0; n_seqs < 3; n_seqs++) {
-      struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape){2, 1, 64}, cu, n_seqs);
+      struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape)SHAPE(2, 1, 64), cu, n_seqs);
       run(check_cuda, ops, &b);
     }
   }
@@ -263,7 +266,7 @@ static void a_head_dimension_over_256_is_refused_by_name(void **state)
   static const int32_t cu[] = {0, 3};
   for (int d = 0; d < 2; d++) {
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, d ? TPO_BF16 : TPO_F32);
-    struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape){1, 1, 264}, cu, 1);
+    struct batch b = make_batch(ops, TPO_F32, (struct tpo_attention_shape)SHAPE(1, 1, 264), cu, 1);
     struct tpo_error err = {0};
     ops->attention(check_cuda, b.qkv.data, b.out.data, b.lse, b.shape, cu, 1);
     assert_int_equal(ops->check(check_cuda, &err), TPO_E_UNSUPPORTED);

@@ -85,9 +85,9 @@ static struct results run_reference(const struct head *c)
 {
   struct results r = results(c);
   const struct tpo_ops *ops = tpo_ops(check_reference);
-  ops->lm_head_logprob(check_reference, c->reference, c->h, c->targets, r.logprob, r.lse, c->n);
+  ops->lm_head_logprob(check_reference, c->reference, c->h, c->targets, r.logprob, r.lse, c->n, 0);
   ops->lm_head_logprob_backward(check_reference, c->reference, c->h, c->targets, r.lse, c->dlogprob, r.dh,
-                                r.dw, c->n);
+                                r.dw, c->n, 0);
   return r;
 }
 
@@ -100,9 +100,9 @@ static struct results run_cuda(const struct head *c, int first, int n)
          n_h = (size_t)n * (size_t)c->cols;
   char *h = check_alloc(n_h * size), *dh = check_alloc(n_h * size);
   memcpy(h, (char *)c->act + offset * size, n_h * size);
-  ops->lm_head_logprob(check_cuda, c->cuda, h, c->targets + first, r.logprob, r.lse, n);
+  ops->lm_head_logprob(check_cuda, c->cuda, h, c->targets + first, r.logprob, r.lse, n, 0);
   ops->lm_head_logprob_backward(check_cuda, c->cuda, h, c->targets + first, r.lse, c->dlogprob + first, dh,
-                                r.dw, n);
+                                r.dw, n, 0);
   check_wait(check_cuda);
   r.dh = from_act(c->dtype, dh, n_h);
   return r;
@@ -187,8 +187,8 @@ static void logits_match_reference_in_fp32(void **state)
   for (int d = 0; d < 2; d++) {
     struct head c = head(dtypes[d], 1003, 40, 5, 1);
     float *expected = zeros(5 * 1003), *got = zeros(5 * 1003);
-    tpo_ops(check_reference)->lm_head_logits(check_reference, c.reference, c.h, expected, c.n);
-    table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, got, c.n);
+    tpo_ops(check_reference)->lm_head_logits(check_reference, c.reference, c.h, expected, c.n, 0);
+    table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, got, c.n, 0);
     assert_close("logits", got, expected, 5 * 1003, 1e-5);
     head_free(&c);
     check_free(NULL);
@@ -200,9 +200,9 @@ static void no_rows_are_no_work(void **state)
   (void)state;
   struct head c = head(TPO_BF16, 5, 4, 1, 1);
   float *dw = normal(20, 5), *before = copy_of(dw, 20);
-  table(&c)->lm_head_logprob(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, 0);
-  table(&c)->lm_head_logprob_backward(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, NULL, dw, 0);
-  table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, NULL, 0);
+  table(&c)->lm_head_logprob(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, 0, 0);
+  table(&c)->lm_head_logprob_backward(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, NULL, dw, 0, 0);
+  table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, NULL, 0, 0);
   assert_bits("dw", dw, before, 20);
   head_free(&c);
 }

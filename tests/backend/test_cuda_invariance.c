@@ -103,7 +103,7 @@ static void backward(const struct tpo_linear *w, const void *in, void *out, int 
 
 static void logits(const struct tpo_linear *w, const void *in, void *out, int n)
 {
-  tpo_ops_for(be, TPO_BF16)->lm_head_logits(be, w, in, out, n);
+  tpo_ops_for(be, TPO_BF16)->lm_head_logits(be, w, in, out, n, 0);
 }
 
 static void *host_rows(const void *from, size_t bytes)

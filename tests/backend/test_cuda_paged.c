@@ -150,9 +150,10 @@ static struct step some_rows(int n_tokens)
   return step;
 }
 
-static const struct tpo_attention_shape tensor_shapes[] = {{8, 2, 128}, {3, 1, 64}, {2, 2, 64},  {20, 1, 64},
-                                                           {3, 1, 80},  {2, 1, 8},  {4, 1, 256}, {6, 2, 128}};
-static const struct tpo_attention_shape other_shapes[] = {{4, 1, 20}, {3, 3, 7}, {2, 1, 264}};
+static const struct tpo_attention_shape tensor_shapes[] = {SHAPE(8, 2, 128), SHAPE(3, 1, 64), SHAPE(2, 2, 64),
+                                                           SHAPE(20, 1, 64), SHAPE(3, 1, 80), SHAPE(2, 1, 8),
+                                                           SHAPE(4, 1, 256), SHAPE(6, 2, 128)};
+static const struct tpo_attention_shape other_shapes[] = {SHAPE(4, 1, 20), SHAPE(3, 3, 7), SHAPE(2, 1, 264)};
 
 static void compare_with_reference(struct tpo_attention_shape shape, enum tpo_dtype act, enum tpo_dtype dtype,
                                    int block_tokens, int n, double tolerance)
@@ -225,12 +226,12 @@ static void check_steps(enum tpo_dtype act, struct tpo_attention_shape shape, in
 static void prompt_gives_the_same_bits_in_any_steps(void **state)
 {
   (void)state;
-  check_steps(TPO_BF16, (struct tpo_attention_shape){8, 2, 128}, 60);
-  check_steps(TPO_BF16, (struct tpo_attention_shape){4, 1, 64}, 60);
-  check_steps(TPO_BF16, (struct tpo_attention_shape){3, 1, 128}, 60);
-  check_steps(TPO_BF16, (struct tpo_attention_shape){1, 1, 64}, 60);
-  check_steps(TPO_BF16, (struct tpo_attention_shape){2, 1, 136}, 40);
-  check_steps(TPO_F32, (struct tpo_attention_shape){4, 1, 16}, 60);
+  check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(8, 2, 128), 60);
+  check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(4, 1, 64), 60);
+  check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(3, 1, 128), 60);
+  check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(1, 1, 64), 60);
+  check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(2, 1, 136), 40);
+  check_steps(TPO_F32, (struct tpo_attention_shape)SHAPE(4, 1, 16), 60);
 }
 
 /* A difference in the last bit of fp32 hardly ever shows in a bf16 result; in the parts it does. */
@@ -238,7 +239,7 @@ static void wide_and_narrow_items_compute_the_same_parts(void **state)
 {
   (void)state;
   enum { TOKENS = 380, FIRST = 300, N = 16, CHUNKS = 3 };
-  static const struct tpo_attention_shape shapes[] = {{8, 2, 128}, {4, 1, 64}, {3, 1, 80}};
+  static const struct tpo_attention_shape shapes[] = {SHAPE(8, 2, 128), SHAPE(4, 1, 64), SHAPE(3, 1, 80)};
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
   for (int s = 0; s < 3; s++) {
     struct tpo_attention_shape shape = shapes[s];
@@ -264,7 +265,7 @@ static void bits_do_not_depend_on_block_tokens(void **state)
 {
   (void)state;
   static const int block_tokens[] = {16, 1, 3, 32, 200};
-  struct tpo_attention_shape shape = {4, 1, 64};
+  struct tpo_attention_shape shape = SHAPE(4, 1, 64);
   for (int act = TPO_F32; act <= TPO_BF16; act += TPO_BF16 - TPO_F32) {
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, (enum tpo_dtype)act);
     float *tokens[] = {make_tokens(shape, 270, 1)}, *first = NULL;
@@ -285,7 +286,7 @@ static void row_does_not_depend_on_the_batch(void **state)
   (void)state;
   enum { SEQS = 5, TOKENS = 280, ROWS = 7 };
   static const int32_t seq[ROWS] = {3, 0, 1, 0, 4, 4, 2}, pos[ROWS] = {279, 63, 150, 64, 7, 8, 255};
-  struct tpo_attention_shape shape = {8, 2, 64};
+  struct tpo_attention_shape shape = SHAPE(8, 2, 64);
   for (int act = TPO_F32; act <= TPO_BF16; act += TPO_BF16 - TPO_F32) {
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, (enum tpo_dtype)act);
     struct cache cache = make_cache(shape, (enum tpo_dtype)act, 16, SEQS, TOKENS);
@@ -346,7 +347,7 @@ static void shared_blocks_give_the_same_bits(void **state)
 {
   (void)state;
   for (int act = TPO_F32; act <= TPO_BF16; act += TPO_BF16 - TPO_F32) {
-    struct tpo_attention_shape shape = {4, 1, act == TPO_F32 ? 16 : 64};
+    struct tpo_attention_shape shape = SHAPE(4, 1, act == TPO_F32 ? 16 : 64);
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, (enum tpo_dtype)act);
     struct cache shared, own;
     float *tokens[SAMPLES];
@@ -371,7 +372,7 @@ static void shared_blocks_give_the_same_bits(void **state)
 static void shared_chunks_are_read_once(void **state)
 {
   (void)state;
-  struct tpo_attention_shape shape = {4, 1, 8};
+  struct tpo_attention_shape shape = SHAPE(4, 1, 8);
   struct cache shared, own;
   float *tokens[SAMPLES];
   size_t read, served, parts;
@@ -405,7 +406,7 @@ static void plan_splits_few_rows_and_not_many(void **state)
 {
   (void)state;
   enum { SEQS = 320, TOKENS = 4000 };
-  struct tpo_attention_shape shape = {32, 1, 128};
+  struct tpo_attention_shape shape = SHAPE(32, 1, 128);
   struct cache cache = {.n_seqs = SEQS, .max_blocks = TOKENS / 16};
   cache.kv.block_tokens = 16;
   cache.blocks = check_alloc((size_t)SEQS * TOKENS / 16 * sizeof(int32_t));
@@ -441,7 +442,7 @@ static void recorded_step_follows_its_plan(void **state)
 {
   (void)state;
   enum { SEQS = 3, TOKENS = 600 };
-  struct tpo_attention_shape shape = {8, 2, 16};
+  struct tpo_attention_shape shape = SHAPE(8, 2, 16);
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
   struct cache cache = make_cache(shape, TPO_BF16, 16, SEQS, TOKENS);
   float *tokens[SEQS];
@@ -485,7 +486,7 @@ static void parts_are_folded_only_where_there_are_some(void **state)
 {
   (void)state;
   enum { TOKENS = 600 };
-  struct tpo_attention_shape shape = {8, 2, 16};
+  struct tpo_attention_shape shape = SHAPE(8, 2, 16);
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
   struct cache cache = make_cache(shape, TPO_BF16, 16, 1, TOKENS);
   float *tokens[] = {make_tokens(shape, TOKENS, 1)};
@@ -532,8 +533,8 @@ static float *make_cos_sin(int head_dim, int n)
   return x;
 }
 
-static const struct tpo_attention_shape rope_shapes[] = {
-    {4, 2, 64}, {3, 1, 20}, {2, 2, 128}, {2, 1, 7}, {1, 1, 2}};
+static const struct tpo_attention_shape rope_shapes[] = {SHAPE(4, 2, 64), SHAPE(3, 1, 20), SHAPE(2, 2, 128),
+                                                         SHAPE(2, 1, 7), SHAPE(1, 1, 2)};
 
 static void rope_matches_reference_and_turns_back(void **state)
 {
@@ -578,7 +579,7 @@ static void fused_write_gives_the_bits_of_rope_and_write(void **state)
         }
         struct check_values a = check_values_of(ops, x, size), b = check_values_of(ops, x, size);
         struct tpo_paged_rows rows = rows_of(&fused, &step);
-        ops->rope_kv_write(check_cuda, &fused.kv, a.data, cos_sin, shape, &rows);
+        ops->rope_kv_write(check_cuda, &fused.kv, a.data, NULL, cos_sin, shape, &rows);
         ops->rope(check_cuda, b.data, step.pos, cos_sin, shape, 9, false);
         ops->kv_write(check_cuda, &apart.kv, b.data, shape, &rows);
         check_ready();
@@ -599,7 +600,7 @@ static void copied_block_holds_the_first_tokens_and_nothing_else(void **state)
   static const int dims[] = {64, 20, 7};
   for (int d = 0; d < 3; d++)
     for (int dtype = TPO_F32; dtype <= TPO_BF16; dtype += TPO_BF16 - TPO_F32) {
-      struct tpo_attention_shape shape = {2, 2, dims[d]};
+      struct tpo_attention_shape shape = SHAPE(2, 2, dims[d]);
       struct cache cache = make_cache(shape, (enum tpo_dtype)dtype, 16, 1, 64);
       float *tokens[] = {make_tokens(shape, 32, 1)};
       write_tokens(check_cuda, tpo_ops(check_cuda), &cache, 0, 0, 32, shape, tokens);
@@ -620,14 +621,14 @@ static void copied_block_holds_the_first_tokens_and_nothing_else(void **state)
 static void no_rows_are_no_work(void **state)
 {
   (void)state;
-  struct tpo_attention_shape shape = {4, 2, 64};
+  struct tpo_attention_shape shape = SHAPE(4, 2, 64);
   struct cache cache = make_cache(shape, TPO_BF16, 16, 1, 64);
   struct step step = make_step(0);
   struct tpo_paged_rows rows = rows_of(&cache, &step);
   struct tpo_paged_host host = {step.seq, step.pos, cache.blocks, 1};
   const struct tpo_ops *ops = tpo_ops_for(check_cuda, TPO_BF16);
   ops->paged_prepare(check_cuda, &rows, &host, shape, 16);
-  ops->rope_kv_write(check_cuda, &cache.kv, step.seq, NULL, shape, &rows);
+  ops->rope_kv_write(check_cuda, &cache.kv, step.seq, NULL, NULL, shape, &rows);
   ops->attention_paged(check_cuda, &cache.kv, step.seq, step.seq, shape, &rows);
   ops->kv_copy_block(check_cuda, &cache.kv, 1, 0, 0);
   check_wait(check_cuda);

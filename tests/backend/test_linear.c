@@ -119,7 +119,7 @@ static void check_layer(struct tpo_backend *be, enum tpo_dtype dtype, struct siz
   check_product(apart, y0, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
   ops->linear_forward(be, w, x, y, s.n);
   check_product(y, NULL, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
-  ops->lm_head_logits(be, w, x, y, s.n);
+  ops->lm_head_logits(be, w, x, y, s.n, 0);
   check_product(y, NULL, sx, s.cols, 1, weights, s.cols, 1, s.n, s.rows, s.cols);
 
   float *dx0 = copy_of(dx, n_x);
@@ -221,8 +221,8 @@ static void run_all(struct tpo_backend *be, const struct tpo_linear *w, const fl
 {
   const struct tpo_ops *ops = tpo_ops(be);
   run_layer(be, w, x, dy, n, o);
-  ops->lm_head_logprob(be, w, x, targets, o->logprob, o->lse, n);
-  ops->lm_head_logprob_backward(be, w, x, targets, o->lse, dlogprob, o->dh, o->dw, n);
+  ops->lm_head_logprob(be, w, x, targets, o->logprob, o->lse, n, 0);
+  ops->lm_head_logprob_backward(be, w, x, targets, o->lse, dlogprob, o->dh, o->dw, n, 0);
 }
 
 static void assert_same(const float *a, const float *b, size_t n)
@@ -340,8 +340,8 @@ static void check_head(struct tpo_backend *be, enum tpo_dtype dtype, int vocab, 
   double *expected_dw = malloc(n_w * sizeof *expected_dw), *magnitude = calloc(n_w, sizeof *magnitude);
   double *row = malloc((size_t)vocab * sizeof *row);
   for (size_t i = 0; i < n_w; i++) expected_dw[i] = dw[i];
-  ops->lm_head_logprob(be, w, h, targets, o.logprob, o.lse, n);
-  ops->lm_head_logprob_backward(be, w, h, targets, o.lse, dlogprob, o.dh, dw, n);
+  ops->lm_head_logprob(be, w, h, targets, o.logprob, o.lse, n, 0);
+  ops->lm_head_logprob_backward(be, w, h, targets, o.lse, dlogprob, o.dh, dw, n, 0);
   /* of the sum of magnitudes */
   double tolerance = dtype == TPO_BF16 && be->has_bf16 ? 0x1p-8 : 1e-5;
   for (int i = 0; i < n; i++) {
@@ -392,7 +392,7 @@ static double head_loss(struct tpo_backend *be, const struct tpo_linear *w, cons
 {
   float logprob[8], lse[8];
   double loss = 0;
-  tpo_ops(be)->lm_head_logprob(be, w, h, targets, logprob, lse, n);
+  tpo_ops(be)->lm_head_logprob(be, w, h, targets, logprob, lse, n, 0);
   for (int i = 0; i < n; i++) loss += (double)dlogprob[i] * logprob[i];
   return loss;
 }
@@ -410,8 +410,8 @@ static void lm_head_gradients_agree_with_finite_differences(void **state)
     int32_t targets[N] = {0, 799, -1, 400};
     struct tpo_linear *w = matrix(be, WORDS, DIM, TPO_F32, values);
     float logprob[N], lse[N], *dh = zeros(N * DIM), *dw = zeros(WORDS * DIM);
-    ops->lm_head_logprob(be, w, h, targets, logprob, lse, N);
-    ops->lm_head_logprob_backward(be, w, h, targets, lse, dlogprob, dh, dw, N);
+    ops->lm_head_logprob(be, w, h, targets, logprob, lse, N, 0);
+    ops->lm_head_logprob_backward(be, w, h, targets, lse, dlogprob, dh, dw, N, 0);
     for (int i = 0; i < N * DIM; i++) {
       float kept = h[i];
       h[i] = kept + step;
@@ -449,7 +449,7 @@ static void lm_head_stands_large_logits(void **state)
     float values[3] = {1, -1, 0.5f}, h[2] = {10000, -10000}, logprob[2], lse[2];
     int32_t targets[2] = {2, 0};
     struct tpo_linear *w = matrix(be, 3, 1, TPO_F32, values);
-    tpo_ops(be)->lm_head_logprob(be, w, h, targets, logprob, lse, 2);
+    tpo_ops(be)->lm_head_logprob(be, w, h, targets, logprob, lse, 2, 0);
     assert_true(lse[0] == 10000.0f && lse[1] == 10000.0f);
     assert_true(logprob[0] == -5000.0f && logprob[1] == -20000.0f);
     tpo_ops(be)->linear_free(be, w);
@@ -505,8 +505,8 @@ static void no_rows_is_no_work(void **state)
     ops->linear_forward(be, w, other, other, 0);
     ops->linear_backward_input(be, w, other, other, 0, false);
     ops->linear_backward_weight(be, w, other, other, dw, 0);
-    ops->lm_head_logprob(be, w, other, NULL, other, other, 0);
-    ops->lm_head_logprob_backward(be, w, other, NULL, other, other, other, dw, 0);
+    ops->lm_head_logprob(be, w, other, NULL, other, other, 0, 0);
+    ops->lm_head_logprob_backward(be, w, other, NULL, other, other, other, dw, 0, 0);
     ops->embed(be, w, NULL, other, 0);
     ops->linear_set(be, w, 1, 0, NULL, TPO_F32);
     assert_true(other[0] == 9 && dw[0] == 1 && dw[5] == 1);

@@ -64,8 +64,8 @@ static void prefill(struct tpo_backend *be, struct cache *cache, struct tpo_atte
   }
 }
 
-static const struct tpo_attention_shape shapes[] = {
-    {9, 3, 64}, {8, 2, 128}, {4, 4, 8}, {6, 1, 20}, {2, 2, 80}};
+static const struct tpo_attention_shape shapes[] = {SHAPE(9, 3, 64), SHAPE(8, 2, 128), SHAPE(4, 4, 8),
+                                                    SHAPE(6, 1, 20), SHAPE(2, 2, 80)};
 #define N_SHAPES ((int)(sizeof shapes / sizeof *shapes))
 
 static void paged_attention_matches_reference(void **state)
@@ -214,7 +214,7 @@ static void attention_backward_matches_differences(void **state)
 {
   (void)state;
   static const int32_t cu[] = {0, 5, 5, 6, 10};
-  struct train_case c = make_train((struct tpo_attention_shape){4, 2, 6}, cu, 4);
+  struct train_case c = make_train((struct tpo_attention_shape)SHAPE(4, 2, 6), cu, 4);
   size_t size = (size_t)(10 * row_floats(c.shape));
   float *dqkv = filled(size, 9);
   attention_loss(&c);

@@ -101,7 +101,7 @@ static void rope_rotates_and_its_inverse_undoes_it(void **state)
   (void)state;
   static const int head_dims[] = {2, 8, 24, 64, 128};
   for (int d = 0; d < 5; d++) {
-    struct tpo_attention_shape shape = {6, 2, head_dims[d]};
+    struct tpo_attention_shape shape = SHAPE(6, 2, head_dims[d]);
     size_t row = (size_t)(10 * head_dims[d]), size = 33 * row;
     float *qkv = normal(size, 1), *table = zeros((size_t)(50 * head_dims[d]));
     int32_t *pos = check_alloc(33 * sizeof *pos);

@@ -73,7 +73,7 @@ static double linear_loss(void *context)
   const struct tpo_ops *ops = tpo_ops(check_reference);
   ops->linear_set(check_reference, c->w, 0, ROWS, c->values, TPO_F32);
   if (c->lm_head) {
-    ops->lm_head_logprob(check_reference, c->w, c->x, c->targets, c->logprob, c->lse, N);
+    ops->lm_head_logprob(check_reference, c->w, c->x, c->targets, c->logprob, c->lse, N, 0);
     return weighted_sum(c->dy, c->logprob, N);
   }
   ops->linear_forward(check_reference, c->w, c->x, c->y, N);
@@ -122,7 +122,7 @@ static void reference_lm_head_backward_matches_differences(void **state)
   float *dh = filled(N * COLS, 1), *dw = zeros(ROWS * COLS);
   linear_loss(&c);
   assert_true(c.logprob[1] == 0);
-  ops->lm_head_logprob_backward(check_reference, c.w, c.x, c.targets, c.lse, c.dy, dh, dw, N);
+  ops->lm_head_logprob_backward(check_reference, c.w, c.x, c.targets, c.lse, c.dy, dh, dw, N, 0);
   assert_gradient("dh", c.x, dh, N * COLS, linear_loss, &c, 1e-3);
   assert_gradient("dw", c.values, dw, ROWS * COLS, linear_loss, &c, 1e-3);
   ops->linear_free(check_reference, c.w);
@@ -135,7 +135,7 @@ static void reference_lm_head_agrees_with_its_logits(void **state)
   linear_begin(&c);
   c.lm_head = true;
   linear_loss(&c);
-  tpo_ops(check_reference)->lm_head_logits(check_reference, c.w, c.x, c.y, N);
+  tpo_ops(check_reference)->lm_head_logits(check_reference, c.w, c.x, c.y, N, 0);
   for (int i = 0; i < N; i++) {
     double sum = 0;
     for (int r = 0; r < ROWS; r++) sum += exp((double)c.y[i * ROWS + r]);

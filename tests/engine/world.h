@@ -83,7 +83,7 @@ static inline int setup(void **state)
                                 .ffn = 48,
                                 .context = 128,
                                 .rms_eps = 1e-5,
-                                .rope_theta = 10000,
+                                .rope.theta = 10000,
                                 .tied = true};
   if (tpo_backend_open(&w.be, w.backend, 2, &err) < 0 || tpo_tokenizer_open(&w.tok, *state, &err) < 0 ||
       tpo_template_open(&w.tmpl, w.tok, &pieces, &err) < 0 ||

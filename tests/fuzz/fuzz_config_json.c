@@ -15,15 +15,15 @@ static void same(const struct tpo_arch *a, const struct tpo_arch *b)
 {
   CLAIM(a->vocab_size == b->vocab_size && a->hidden == b->hidden && a->layers == b->layers);
   CLAIM(a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_dim == b->head_dim);
-  CLAIM(a->ffn == b->ffn && a->context == b->context && a->tied == b->tied && a->rope == b->rope);
+  CLAIM(a->ffn == b->ffn && a->context == b->context && a->tied == b->tied && a->rope.kind == b->rope.kind);
   same_real(a->rms_eps, b->rms_eps);
-  same_real(a->rope_theta, b->rope_theta);
-  if (a->rope == TPO_ROPE_DEFAULT) return;
-  same_real(a->rope_factor, b->rope_factor);
-  if (a->rope == TPO_ROPE_LINEAR) return;
-  same_real(a->rope_low_freq, b->rope_low_freq);
-  same_real(a->rope_high_freq, b->rope_high_freq);
-  CLAIM(a->rope_original_context == b->rope_original_context);
+  same_real(a->rope.theta, b->rope.theta);
+  if (a->rope.kind == TPO_ROPE_DEFAULT) return;
+  same_real(a->rope.factor, b->rope.factor);
+  if (a->rope.kind == TPO_ROPE_LINEAR) return;
+  same_real(a->rope.low_freq, b->rope.low_freq);
+  same_real(a->rope.high_freq, b->rope.high_freq);
+  CLAIM(a->rope.original_context == b->rope.original_context);
 }
 
 static void written_reads_the_same(const struct tpo_arch *arch)

@@ -51,7 +51,7 @@ static void as_model(const char *path)
   if (fuzz_refused(status, &err)) return;
   CLAIM(arch.layers > 0 && arch.heads > 0 && arch.kv_heads > 0 && arch.heads % arch.kv_heads == 0);
   CLAIM(arch.vocab_size > 0 && arch.hidden > 0 && arch.ffn > 0 && arch.context > 0);
-  CLAIM(arch.head_dim > 0 && arch.head_dim % 2 == 0 && arch.rms_eps > 0 && isfinite(arch.rope_theta));
+  CLAIM(arch.head_dim > 0 && arch.head_dim % 2 == 0 && arch.rms_eps > 0 && isfinite(arch.rope.theta));
   if (fuzz_refused(tpo_model_check(&again, path, &err), &err)) return;
   CLAIM(again.hidden == arch.hidden && again.layers == arch.layers && again.ffn == arch.ffn);
 }

@@ -130,7 +130,7 @@ static void write_model(void)
                                 .ffn = 4,
                                 .context = 8,
                                 .rms_eps = 1e-5,
-                                .rope_theta = 10000,
+                                .rope.theta = 10000,
                                 .tied = true};
   struct tpo_backend *backend;
   struct tpo_model *model;

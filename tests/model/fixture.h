@@ -60,7 +60,7 @@ static inline struct tpo_model *small_model(struct tpo_backend *be, enum tpo_com
                                 .ffn = 40,
                                 .context = 128,
                                 .rms_eps = 1e-5,
-                                .rope_theta = 10000,
+                                .rope.theta = 10000,
                                 .tied = tied};
   struct tpo_error err = {0};
   struct tpo_model *model = NULL;

@@ -25,8 +25,8 @@ static void absent_keys_take_the_family_defaults(void **state)
   assert_int_equal(arch.head_dim, 8);
   assert_int_equal(arch.context, 2048);
   assert_true(arch.rms_eps == 1e-6);
-  assert_true(arch.rope_theta == 10000);
-  assert_int_equal(arch.rope, TPO_ROPE_DEFAULT);
+  assert_true(arch.rope.theta == 10000);
+  assert_int_equal(arch.rope.kind, TPO_ROPE_DEFAULT);
   assert_false(arch.tied);
 }
 
@@ -46,8 +46,8 @@ static void both_dialects_of_rope_mean_the_same(void **state)
            tail);
   assert_ok(parse(&new, text, &err));
   assert_memory_equal(&old, &new, sizeof old);
-  assert_int_equal(old.rope, TPO_ROPE_LLAMA3);
-  assert_true(old.rope_theta == 500000 && old.rope_factor == 32 && old.rope_original_context == 8192);
+  assert_int_equal(old.rope.kind, TPO_ROPE_LLAMA3);
+  assert_true(old.rope.theta == 500000 && old.rope.factor == 32 && old.rope.original_context == 8192);
 }
 
 #define LINEAR(factor) "{\"rope_type\": \"linear\", \"factor\": " factor "}"
@@ -81,10 +81,10 @@ static void both_dialects_beside_each_other_must_agree(void **state)
                   "{" BASE ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}, "
                   "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 5e5}}",
                   &err));
-  assert_int_equal(arch.rope, TPO_ROPE_LINEAR);
-  assert_true(arch.rope_factor == 4 && arch.rope_theta == 5e5);
+  assert_int_equal(arch.rope.kind, TPO_ROPE_LINEAR);
+  assert_true(arch.rope.factor == 4 && arch.rope.theta == 5e5);
   assert_ok(parse(&arch, "{" BASE ", \"rope_scaling\": {\"rope_theta\": 5e5}}", &err));
-  assert_true(arch.rope_theta == 5e5);
+  assert_true(arch.rope.theta == 5e5);
 }
 
 static void what_is_not_supported_is_refused_by_name(void **state)
@@ -175,9 +175,9 @@ static void an_architecture_survives_its_own_json(void **state)
     struct tpo_arch arch, back;
     struct tpo_error err = {0};
     assert_ok(parse(&arch, "{" BASE ", \"rms_norm_eps\": 1e-05, \"rope_theta\": 123456.789}", &err));
-    arch.rope = kinds[i];
-    if (i > 0) arch.rope_factor = 8;
-    if (i == 2) arch.rope_low_freq = 1, arch.rope_high_freq = 4, arch.rope_original_context = 8192;
+    arch.rope.kind = kinds[i];
+    if (i > 0) arch.rope.factor = 8;
+    if (i == 2) arch.rope.low_freq = 1, arch.rope.high_freq = 4, arch.rope.original_context = 8192;
     arch.tied = i == 1;
     arch.head_dim = 10;
     json_t *json = tpo_arch_to_json(&arch, "float32", 1, NULL, 0);

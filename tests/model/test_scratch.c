@@ -76,7 +76,7 @@ static void training_takes_no_more_scratch_than_told(void **state)
                                 .ffn = 500,
                                 .context = 2048,
                                 .rms_eps = 1e-5,
-                                .rope_theta = 10000,
+                                .rope.theta = 10000,
                                 .tied = true};
   struct tpo_arch flat = wide;
   flat.vocab_size = 67;

@@ -13,7 +13,7 @@ static struct tpo_arch some_arch(bool tied)
                            .ffn = 40,
                            .context = 128,
                            .rms_eps = 1e-5,
-                           .rope_theta = 10000,
+                           .rope.theta = 10000,
                            .tied = tied};
 }
 

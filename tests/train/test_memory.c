@@ -18,7 +18,7 @@ static const struct tpo_arch llama3_8b = {.vocab_size = 128256,
                                           .ffn = 14336,
                                           .context = 8192,
                                           .rms_eps = 1e-5,
-                                          .rope_theta = 500000};
+                                          .rope.theta = 500000};
 static const size_t gpu = 80000000000; /* bytes */
 enum { TOKENS = 8192 };
 

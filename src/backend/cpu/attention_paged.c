@@ -63,10 +63,12 @@ void tpo_cpu_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, con
 }
 
 void tpo_cpu_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                           const float *cos_sin, struct tpo_attention_shape shape,
-                           const struct tpo_paged_rows *rows)
+                           const struct tpo_qk_norm *norm, const float *cos_sin,
+                           struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
 {
-  tpo_cpu_rope(be, qkv, rows->pos, cos_sin, shape, rows->n, false);
+  if (norm) tpo_ops(be)->qk_norm(be, qkv, qkv, norm, NULL, shape, rows->n);
+  if (cos_sin)
+    tpo_cpu_rope(be, qkv, rows->rope_at ? rows->rope_at : rows->pos, cos_sin, shape, rows->n, false);
   tpo_cpu_kv_write(be, kv, qkv, shape, rows);
 }
 

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
+#include "backend/reference/reference.h"
 #include "backend/cpu/linear.h"
 #include "backend/host.h"
 #include "base/memory.h"
@@ -197,6 +198,8 @@ static const struct tpo_ops cpu_ops = {
     .linear_get = tpo_cpu_linear_get,
     .linear_forward = tpo_cpu_linear_forward,
     .linear_forward_add = tpo_cpu_linear_forward_add,
+    .linear_forward_bias = tpo_cpu_linear_forward_bias,
+    .bias_backward = tpo_reference_bias_backward,
     .linear_backward_input = tpo_cpu_linear_backward_input,
     .linear_backward_weight = tpo_cpu_linear_backward_weight,
     .embed = tpo_cpu_embed,
@@ -206,6 +209,10 @@ static const struct tpo_ops cpu_ops = {
     .lm_head_logits = tpo_cpu_lm_head_logits,
     .rms_norm = tpo_cpu_rms_norm,
     .rms_norm_backward = tpo_cpu_rms_norm_backward,
+    .add_scaled = tpo_reference_add_scaled,
+    .shift = tpo_reference_shift,
+    .qk_norm = tpo_reference_qk_norm,
+    .qk_norm_backward = tpo_reference_qk_norm_backward,
     .rope = tpo_cpu_rope,
     .rope_kv_write = tpo_cpu_rope_kv_write,
     .paged_prepare = tpo_cpu_paged_prepare,
@@ -216,6 +223,8 @@ static const struct tpo_ops cpu_ops = {
     .attention_backward = tpo_cpu_attention_backward,
     .swiglu = tpo_cpu_swiglu,
     .swiglu_backward = tpo_cpu_swiglu_backward,
+    .geglu = tpo_reference_geglu,
+    .geglu_backward = tpo_reference_geglu_backward,
     .sample = tpo_cpu_sample,
     .token_logprob = tpo_cpu_token_logprob,
     .repetition_penalty = tpo_cpu_repetition_penalty,

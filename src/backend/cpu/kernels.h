@@ -14,8 +14,8 @@ void tpo_cpu_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const f
 void tpo_cpu_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                       struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 void tpo_cpu_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                           const float *cos_sin, struct tpo_attention_shape shape,
-                           const struct tpo_paged_rows *rows);
+                           const struct tpo_qk_norm *norm, const float *cos_sin,
+                           struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 void tpo_cpu_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
                            const struct tpo_paged_host *host, struct tpo_attention_shape shape,
                            int block_tokens);

@@ -194,9 +194,18 @@ void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear 
   forward(tpo_cpu(be), w, x, y, n, true);
 }
 
-void tpo_cpu_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
-                            int n)
+void tpo_cpu_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                 const void *x, void *y, int n)
 {
+  for (int i = 0; i < n; i++)
+    memcpy((float *)y + (size_t)i * (size_t)w->rows, bias, (size_t)w->rows * sizeof *bias);
+  forward(tpo_cpu(be), w, x, y, n, true);
+}
+
+void tpo_cpu_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
+                            int n, float softcap)
+{
+  (void)softcap;
   forward(tpo_cpu(be), w, h, logits, n, false);
 }
 

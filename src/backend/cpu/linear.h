@@ -30,6 +30,8 @@ void tpo_cpu_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, 
                             int n);
 void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                                 const void *base, void *y, int n);
+void tpo_cpu_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                 const void *x, void *y, int n);
 void tpo_cpu_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                    void *dx, int n, bool add);
 void tpo_cpu_linear_backward_weight(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
@@ -39,11 +41,11 @@ void tpo_cpu_embed(struct tpo_backend *be, const struct tpo_linear *table, const
 void tpo_cpu_embed_backward(struct tpo_backend *be, const int32_t *ids, const void *dout, float *dtable,
                             int n, int dim);
 void tpo_cpu_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                             const int32_t *targets, float *logprob, float *lse, int n);
+                             const int32_t *targets, float *logprob, float *lse, int n, float softcap);
 void tpo_cpu_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                       const int32_t *targets, const float *lse, const float *dlogprob,
-                                      void *dh, float *dw, int n);
+                                      void *dh, float *dw, int n, float softcap);
 void tpo_cpu_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
-                            int n);
+                            int n, float softcap);
 
 #endif

@@ -90,8 +90,9 @@ static struct head_tasks head_tasks(struct tpo_cpu *cpu, const struct tpo_linear
 }
 
 void tpo_cpu_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                             const int32_t *targets, float *logprob, float *lse, int n)
+                             const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
+  (void)softcap;
   struct tpo_cpu *cpu = tpo_cpu(be);
   if (n <= 0) return;
   struct head_tasks tasks = head_tasks(cpu, w, targets, n);
@@ -166,8 +167,10 @@ static bool gradient_chunk(struct head_tasks *t, const float *h, float *dh, floa
 
 void tpo_cpu_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                       const int32_t *targets, const float *lse, const float *dlogprob,
-                                      void *dh, float *dw, int n)
+                                      void *dh, float *dw, int n, float softcap)
 {
+  (void)softcap;
+  (void)softcap;
   struct tpo_cpu *cpu = tpo_cpu(be);
   for (int row0 = 0; row0 < n; row0 += GRAD_ROWS) {
     struct head_tasks tasks = head_tasks(cpu, w, targets + row0, min_int(GRAD_ROWS, n - row0));

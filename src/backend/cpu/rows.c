@@ -90,8 +90,8 @@ void tpo_cpu_rms_norm_backward(struct tpo_backend *be, const void *dy, const voi
 static void rope_row(const struct rows_job *job, int i)
 {
   struct tpo_attention_shape s = job->shape;
-  int half = s.head_dim / 2;
-  const float *cosine = job->x + (size_t)job->index[i] * (size_t)s.head_dim;
+  int rotated = tpo_rotated(s), half = rotated / 2;
+  const float *cosine = job->x + (size_t)job->index[i] * (size_t)rotated;
   job->simd->rope(job->y + (size_t)i * (size_t)job->dim, s.heads + s.kv_heads, half, cosine, cosine + half,
                   job->inverse);
 }

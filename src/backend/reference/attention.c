@@ -1,5 +1,6 @@
 /* Causal attention with grouped heads: query head h reads key and value head h / (heads / kv_heads).
- * s_ij = q_i . k_j / sqrt(head_dim); p_i = softmax over j <= i of s_i; out_i = sum of p_ij v_j. */
+ * s_ij = cap(q_i . k_j scale), cap(s) = softcap tanh(s / softcap) where there is one; p_i = softmax of s_i over
+ * j <= i, of a window the last of them; out_i = sum of p_ij v_j. */
 #include "backend/reference/reference.h"
 
 #include <math.h>
@@ -10,6 +11,11 @@ static double dot(const float *a, const float *b, int n)
   double sum = 0;
   for (int i = 0; i < n; i++) sum += (double)a[i] * b[i];
   return sum;
+}
+
+static double capped(double score, struct tpo_attention_shape shape)
+{
+  return shape.softcap > 0 ? shape.softcap * tanh(score / shape.softcap) : score;
 }
 
 /* Element (block of pos, kv head, row of pos, 0) of a paged cache. */
@@ -52,10 +58,12 @@ void tpo_reference_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *k
 }
 
 void tpo_reference_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                                 const float *cos_sin, struct tpo_attention_shape shape,
-                                 const struct tpo_paged_rows *rows)
+                                 const struct tpo_qk_norm *norm, const float *cos_sin,
+                                 struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
 {
-  tpo_reference_rope(be, qkv, rows->pos, cos_sin, shape, rows->n, false);
+  if (norm) tpo_reference_qk_norm(be, qkv, qkv, norm, NULL, shape, rows->n);
+  if (cos_sin)
+    tpo_reference_rope(be, qkv, rows->rope_at ? rows->rope_at : rows->pos, cos_sin, shape, rows->n, false);
   tpo_reference_kv_write(be, kv, qkv, shape, rows);
 }
 
@@ -68,22 +76,23 @@ void tpo_reference_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *
 }
 
 /* One query head of one row: scores are kept in `p` [pos + 1]. */
-static void attend_paged(const struct tpo_kv_layer *kv, const struct tpo_paged_rows *rows, int i, int kv_head,
-                         const float *q, float *out, double *p)
+static void attend_paged(const struct tpo_kv_layer *kv, struct tpo_attention_shape shape,
+                         const struct tpo_paged_rows *rows, int i, int kv_head, const float *q, float *out,
+                         double *p)
 {
-  int hd = kv->head_dim, pos = rows->pos[i];
-  double highest = -INFINITY, sum = 0;
-  for (int j = 0; j <= pos; j++) {
+  int hd = kv->head_dim, pos = rows->pos[i], first = tpo_window_first(shape, pos);
+  double highest = -INFINITY, sum = 0, scale = tpo_attention_scale(shape);
+  for (int j = first; j <= pos; j++) {
     size_t at = cache_at(kv, rows, rows->seq[i], j, kv_head);
     p[j] = 0;
     for (int c = 0; c < hd; c++) p[j] += (double)q[c] * cache_get(kv->k, kv->dtype, at + c);
-    p[j] /= sqrt(hd);
+    p[j] = capped(p[j] * scale, shape);
     highest = fmax(highest, p[j]);
   }
-  for (int j = 0; j <= pos; j++) sum += p[j] = exp(p[j] - highest);
+  for (int j = first; j <= pos; j++) sum += p[j] = exp(p[j] - highest);
   for (int c = 0; c < hd; c++) {
     double value = 0;
-    for (int j = 0; j <= pos; j++)
+    for (int j = first; j <= pos; j++)
       value += p[j] * cache_get(kv->v, kv->dtype, cache_at(kv, rows, rows->seq[i], j, kv_head) + c);
     out[c] = (float)(value / sum);
   }
@@ -99,7 +108,8 @@ void tpo_reference_attention_paged(struct tpo_backend *be, const struct tpo_kv_l
     if (!p) return;
     for (int head = 0; head < shape.heads; head++) {
       const float *q = (const float *)qkv + ((size_t)i * (shape.heads + 2 * shape.kv_heads) + head) * hd;
-      attend_paged(kv, rows, i, head / group, q, (float *)out + ((size_t)i * shape.heads + head) * hd, p);
+      attend_paged(kv, shape, rows, i, head / group, q, (float *)out + ((size_t)i * shape.heads + head) * hd,
+                   p);
     }
     free(p);
   }
@@ -141,6 +151,7 @@ void tpo_reference_attention(struct tpo_backend *be, const void *qkv, void *out,
 {
   const float *x = qkv;
   int hd = shape.head_dim;
+  double scale = tpo_attention_scale(shape);
   for (int s = 0; s < n_seqs; s++) {
     int first = cu_seqlens_host[s], end = cu_seqlens_host[s + 1];
     double *p = tpo_reference_buffer(be, (size_t)(end - first));
@@ -148,15 +159,16 @@ void tpo_reference_attention(struct tpo_backend *be, const void *qkv, void *out,
     for (int i = first; i < end; i++)
       for (int head = 0; head < shape.heads; head++) {
         double highest = -INFINITY, sum = 0;
-        for (int j = first; j <= i; j++) {
-          p[j - first] = dot(x + q_at(shape, i, head), x + k_at(shape, j, head), hd) / sqrt(hd);
+        int begin = first + tpo_window_first(shape, i - first);
+        for (int j = begin; j <= i; j++) {
+          p[j - first] = capped(dot(x + q_at(shape, i, head), x + k_at(shape, j, head), hd) * scale, shape);
           highest = fmax(highest, p[j - first]);
         }
-        for (int j = first; j <= i; j++) sum += p[j - first] = exp(p[j - first] - highest);
+        for (int j = begin; j <= i; j++) sum += p[j - first] = exp(p[j - first] - highest);
         lse[(size_t)i * shape.heads + head] = (float)(highest + log(sum));
         for (int c = 0; c < hd; c++) {
           double value = 0;
-          for (int j = first; j <= i; j++) value += p[j - first] * x[v_at(shape, j, head) + c];
+          for (int j = begin; j <= i; j++) value += p[j - first] * x[v_at(shape, j, head) + c];
           ((float *)out)[((size_t)i * shape.heads + head) * hd + c] = (float)(value / sum);
         }
       }
@@ -167,7 +179,7 @@ void tpo_reference_attention(struct tpo_backend *be, const void *qkv, void *out,
 /* What the backward of one (i, j, head) needs. */
 struct pair {
   double p;  /* probability of j in row i */
-  double ds; /* d loss / d (q_i . k_j), the scale included */
+  double ds; /* d loss / d (q_i . k_j), the scale and the softcap's derivative 1 - (s / softcap)^2 included */
 };
 
 static struct pair pair_of(const float *x, const float *dout, const float *out, const float *lse,
@@ -175,11 +187,12 @@ static struct pair pair_of(const float *x, const float *dout, const float *out, 
 {
   int hd = shape.head_dim;
   size_t o = ((size_t)i * shape.heads + head) * hd;
-  double scale = 1 / sqrt(hd);
-  double s = dot(x + q_at(shape, i, head), x + k_at(shape, j, head), hd) * scale;
+  double scale = tpo_attention_scale(shape);
+  double s = capped(dot(x + q_at(shape, i, head), x + k_at(shape, j, head), hd) * scale, shape);
   struct pair pair;
   pair.p = exp(s - lse[(size_t)i * shape.heads + head]);
   pair.ds = pair.p * (dot(dout + o, x + v_at(shape, j, head), hd) - dot(dout + o, out + o, hd)) * scale;
+  if (shape.softcap > 0) pair.ds *= 1 - s / shape.softcap * (s / shape.softcap);
   return pair;
 }
 
@@ -199,7 +212,7 @@ void tpo_reference_attention_backward(struct tpo_backend *be, const void *dout, 
   for (int s = 0; s < n_seqs; s++)
     for (int i = cu_seqlens_host[s]; i < cu_seqlens_host[s + 1]; i++)
       for (int head = 0; head < shape.heads; head++)
-        for (int j = cu_seqlens_host[s]; j <= i; j++) {
+        for (int j = cu_seqlens_host[s] + tpo_window_first(shape, i - cu_seqlens_host[s]); j <= i; j++) {
           struct pair pair = pair_of(x, d, out, lse, shape, i, j, head);
           for (int c = 0; c < hd; c++) {
             sum[q_at(shape, i, head) + c] += pair.ds * x[k_at(shape, j, head) + c];

@@ -44,18 +44,97 @@ void tpo_reference_rms_norm_backward(struct tpo_backend *be, const void *dy, con
   }
 }
 
-/* For each pair (a, b) = (head[i], head[i + head_dim/2]) of q and k:
+/* The heads of q and k of a row that share one mean, one after another: all of q's, all of k's, or each alone. */
+struct normed_heads {
+  size_t at; /* of the first feature in the row */
+  int n;     /* features */
+  const float *w;
+};
+
+static struct normed_heads normed_heads(const struct tpo_qk_norm *norm, struct tpo_attention_shape shape,
+                                        int i)
+{
+  size_t hd = (size_t)shape.head_dim;
+  if (!norm->whole)
+    return (struct normed_heads){(size_t)i * hd, shape.head_dim, i < shape.heads ? norm->q : norm->k};
+  return i == 0 ? (struct normed_heads){0, shape.heads * shape.head_dim, norm->q}
+                : (struct normed_heads){(size_t)shape.heads * hd, shape.kv_heads * shape.head_dim, norm->k};
+}
+
+static int norms_of(const struct tpo_qk_norm *norm, struct tpo_attention_shape shape)
+{
+  return norm->whole ? 2 : shape.heads + shape.kv_heads;
+}
+
+void tpo_reference_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                           float *rstd, struct tpo_attention_shape shape, int n)
+{
+  size_t stride = (size_t)(shape.heads + 2 * shape.kv_heads) * (size_t)shape.head_dim;
+  int norms = norms_of(norm, shape);
+  for (int i = 0; i < n; i++) {
+    const float *from = (const float *)raw + (size_t)i * stride;
+    float *to = (float *)qkv + (size_t)i * stride;
+    for (int k = 0; k < norms; k++) {
+      struct normed_heads h = normed_heads(norm, shape, k);
+      tpo_reference_rms_norm(be, from + h.at, h.w, to + h.at, rstd ? rstd + (size_t)i * norms + k : NULL, 1,
+                             h.n, norm->eps);
+    }
+    for (size_t c = (size_t)(shape.heads + shape.kv_heads) * (size_t)shape.head_dim; c < stride; c++)
+      to[c] = from[c];
+  }
+}
+
+/* As rms_norm_backward for each, but written instead of added. */
+void tpo_reference_qk_norm_backward(struct tpo_backend *be, void *dqkv, const void *raw,
+                                    const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
+                                    struct tpo_attention_shape shape, int n)
+{
+  (void)be;
+  size_t stride = (size_t)(shape.heads + 2 * shape.kv_heads) * (size_t)shape.head_dim;
+  int norms = norms_of(norm, shape);
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < norms; k++) {
+      struct normed_heads h = normed_heads(norm, shape, k);
+      const float *x = (const float *)raw + (size_t)i * stride + h.at;
+      float *d = (float *)dqkv + (size_t)i * stride + h.at, *dw = h.w == norm->q ? dq : dk;
+      double r = rstd[(size_t)i * norms + k], mean = 0;
+      for (int c = 0; c < h.n; c++) mean += (double)d[c] * h.w[c] * x[c];
+      mean /= h.n;
+      for (int c = 0; c < h.n; c++) {
+        double dy = d[c];
+        dw[c] += (float)(dy * x[c] * r);
+        d[c] = (float)(r * (dy * h.w[c] - x[c] * r * r * mean));
+      }
+    }
+}
+
+/* y = base + scale x */
+void tpo_reference_add_scaled(struct tpo_backend *be, const void *base, const void *x, void *y, float scale,
+                              size_t n)
+{
+  (void)be;
+  for (size_t i = 0; i < n; i++)
+    ((float *)y)[i] = (base ? ((const float *)base)[i] : 0) + scale * ((const float *)x)[i];
+}
+
+void tpo_reference_shift(struct tpo_backend *be, const float *x, float *y, float by, size_t n)
+{
+  (void)be;
+  for (size_t i = 0; i < n; i++) y[i] = x[i] + by;
+}
+
+/* For each pair (a, b) = (head[i], head[i + rotated/2]) of q and k:
  * a' = a cos - b sin, b' = b cos + a sin */
 void tpo_reference_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                         struct tpo_attention_shape shape, int n, bool inverse)
 {
   (void)be;
-  int half = shape.head_dim / 2;
+  int rotated = tpo_rotated(shape), half = rotated / 2;
   size_t stride = (size_t)(shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   for (int i = 0; i < n; i++)
     for (int head = 0; head < shape.heads + shape.kv_heads; head++) {
       float *v = (float *)qkv + (size_t)i * stride + (size_t)head * shape.head_dim;
-      const float *cosine = cos_sin + (size_t)pos[i] * shape.head_dim, *sine = cosine + half;
+      const float *cosine = cos_sin + (size_t)pos[i] * rotated, *sine = cosine + half;
       for (int c = 0; c < half; c++) {
         float a = v[c], b = v[c + half], s = inverse ? -sine[c] : sine[c];
         v[c] = a * cosine[c] - b * s;
@@ -90,6 +169,42 @@ void tpo_reference_swiglu_backward(struct tpo_backend *be, const void *dout, con
       double u = up[c];
       dup[c] = (float)(d * g * s);
       dgate[c] = (float)(d * u * s * (1 + g * (1 - s)));
+    }
+  }
+}
+
+#define GELU_SCALE 0.79788456080286535588 /* sqrt(2 / pi) */
+
+static double gelu_tanh(double g)
+{
+  return tanh(GELU_SCALE * (g + 0.044715 * g * g * g));
+}
+
+/* out = gelu(gate) up, gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))) */
+void tpo_reference_geglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim)
+{
+  (void)be;
+  for (int i = 0; i < n; i++) {
+    const float *gate = (const float *)gate_up + (size_t)i * 2 * dim, *up = gate + dim;
+    for (int c = 0; c < dim; c++)
+      ((float *)out)[(size_t)i * dim + c] = (float)(0.5 * gate[c] * (1 + gelu_tanh(gate[c])) * up[c]);
+  }
+}
+
+/* With t = tanh(u), u = sqrt(2/pi) (g + 0.044715 g^3): dup = dout g/2 (1 + t);
+ * dgate = dout up ((1 + t) / 2 + g/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 g^2)) */
+void tpo_reference_geglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up,
+                                  void *dgate_up, int n, int dim)
+{
+  (void)be;
+  for (int i = 0; i < n; i++) {
+    const float *gate = (const float *)gate_up + (size_t)i * 2 * dim, *up = gate + dim;
+    float *dgate = (float *)dgate_up + (size_t)i * 2 * dim, *dup = dgate + dim;
+    for (int c = 0; c < dim; c++) {
+      double g = gate[c], t = gelu_tanh(g), d = ((const float *)dout)[(size_t)i * dim + c], u = up[c];
+      double slope = 0.5 * (1 + t) + 0.5 * g * (1 - t * t) * GELU_SCALE * (1 + 3 * 0.044715 * g * g);
+      dup[c] = (float)(d * 0.5 * g * (1 + t));
+      dgate[c] = (float)(d * u * slope);
     }
   }
 }

@@ -98,6 +98,25 @@ void tpo_reference_linear_forward_add(struct tpo_backend *be, const struct tpo_l
   forward(w, x, base, y, n);
 }
 
+void tpo_reference_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                       const void *x, void *y, int n)
+{
+  (void)be;
+  forward(w, x, NULL, y, n);
+  for (int i = 0; i < n; i++)
+    for (int r = 0; r < w->rows; r++) ((float *)y)[(size_t)i * w->rows + r] += bias[r];
+}
+
+void tpo_reference_bias_backward(struct tpo_backend *be, const void *dy, float *dbias, int n, int dim)
+{
+  (void)be;
+  for (int c = 0; c < dim; c++) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += ((const float *)dy)[(size_t)i * dim + c];
+    dbias[c] += (float)sum;
+  }
+}
+
 /* dx[i, c] (+)= sum over r of dy[i, r] W[r, c] */
 void tpo_reference_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                          void *dx, int n, bool add)
@@ -147,33 +166,34 @@ void tpo_reference_embed_backward(struct tpo_backend *be, const int32_t *ids, co
 }
 
 /* Logits are rounded to fp32, as a backend that stores them has them. */
-static double logit(const struct tpo_linear *w, const float *h_i, int r)
+static double logit(const struct tpo_linear *w, const float *h_i, int r, float softcap)
 {
-  return (float)dot(h_i, row_of(w, r), w->cols);
+  double z = dot(h_i, row_of(w, r), w->cols);
+  return (float)(softcap > 0 ? softcap * tanh(z / softcap) : z);
 }
 
 /* lse_i = log sum over r of exp(h_i . W_r), with the largest logit taken out of the sum; logprob_i = z_target
  * - lse_i */
 void tpo_reference_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                                   const int32_t *targets, float *logprob, float *lse, int n)
+                                   const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
   (void)be;
   for (int i = 0; i < n; i++) {
     const float *h_i = (const float *)h + (size_t)i * w->cols;
     double highest = -INFINITY, sum = 0;
-    for (int r = 0; r < w->rows; r++) highest = fmax(highest, logit(w, h_i, r));
-    for (int r = 0; r < w->rows; r++) sum += exp(logit(w, h_i, r) - highest);
+    for (int r = 0; r < w->rows; r++) highest = fmax(highest, logit(w, h_i, r, softcap));
+    for (int r = 0; r < w->rows; r++) sum += exp(logit(w, h_i, r, softcap) - highest);
     double lse_i = highest + log(sum);
     lse[i] = (float)lse_i;
-    logprob[i] = targets[i] < 0 ? 0.0f : (float)(logit(w, h_i, targets[i]) - lse_i);
+    logprob[i] = targets[i] < 0 ? 0.0f : (float)(logit(w, h_i, targets[i], softcap) - lse_i);
   }
 }
 
 /* With p = softmax(z_i): dz[r] = dlogprob_i ([r is the target] - p_r); dh_i = sum of dz[r] W_r; dw_r += dz[r]
- * h_i */
+ * h_i; of capped logits, dz is multiplied by 1 - (z / softcap)^2 */
 void tpo_reference_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                             const int32_t *targets, const float *lse, const float *dlogprob,
-                                            void *dh, float *dw, int n)
+                                            void *dh, float *dw, int n, float softcap)
 {
   double *dh_sum = tpo_reference_buffer(be, (size_t)w->cols);
   if (!dh_sum) return;
@@ -181,7 +201,9 @@ void tpo_reference_lm_head_logprob_backward(struct tpo_backend *be, const struct
     const float *h_i = (const float *)h + (size_t)i * w->cols;
     for (int c = 0; c < w->cols; c++) dh_sum[c] = 0;
     for (int r = 0; targets[i] >= 0 && r < w->rows; r++) {
-      double dz = dlogprob[i] * ((r == targets[i] ? 1.0 : 0.0) - exp(logit(w, h_i, r) - lse[i]));
+      double z = logit(w, h_i, r, softcap);
+      double dz = dlogprob[i] * ((r == targets[i] ? 1.0 : 0.0) - exp(z - lse[i]));
+      if (softcap > 0) dz *= 1 - z / softcap * (z / softcap);
       for (int c = 0; c < w->cols; c++) {
         dh_sum[c] += dz * row_of(w, r)[c];
         dw[(size_t)r * w->cols + c] += (float)(dz * h_i[c]);
@@ -193,8 +215,10 @@ void tpo_reference_lm_head_logprob_backward(struct tpo_backend *be, const struct
 }
 
 void tpo_reference_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                                  float *logits, int n)
+                                  float *logits, int n, float softcap)
 {
   (void)be;
-  forward(w, h, NULL, logits, n);
+  for (int i = 0; i < n; i++)
+    for (int r = 0; r < w->rows; r++)
+      logits[(size_t)i * w->rows + r] = (float)logit(w, (const float *)h + (size_t)i * w->cols, r, softcap);
 }

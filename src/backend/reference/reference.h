@@ -25,6 +25,9 @@ void tpo_reference_linear_forward(struct tpo_backend *be, const struct tpo_linea
                                   int n);
 void tpo_reference_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                                       const void *base, void *y, int n);
+void tpo_reference_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                       const void *x, void *y, int n);
+void tpo_reference_bias_backward(struct tpo_backend *be, const void *dy, float *dbias, int n, int dim);
 void tpo_reference_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                          void *dx, int n, bool add);
 void tpo_reference_linear_backward_weight(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
@@ -34,22 +37,33 @@ void tpo_reference_embed(struct tpo_backend *be, const struct tpo_linear *table,
 void tpo_reference_embed_backward(struct tpo_backend *be, const int32_t *ids, const void *dout, float *dtable,
                                   int n, int dim);
 void tpo_reference_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                                   const int32_t *targets, float *logprob, float *lse, int n);
+                                   const int32_t *targets, float *logprob, float *lse, int n, float softcap);
 void tpo_reference_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                             const int32_t *targets, const float *lse, const float *dlogprob,
-                                            void *dh, float *dw, int n);
+                                            void *dh, float *dw, int n, float softcap);
 void tpo_reference_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
-                                  float *logits, int n);
+                                  float *logits, int n, float softcap);
 
 void tpo_reference_rms_norm(struct tpo_backend *be, const void *x, const float *w, void *y, float *rstd,
                             int n, int dim, float eps);
 void tpo_reference_rms_norm_backward(struct tpo_backend *be, const void *dy, const void *x, const float *w,
                                      const float *rstd, void *dx, float *dw, int n, int dim);
+void tpo_reference_add_scaled(struct tpo_backend *be, const void *base, const void *x, void *y, float scale,
+                              size_t n);
+void tpo_reference_shift(struct tpo_backend *be, const float *x, float *y, float by, size_t n);
+void tpo_reference_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                           float *rstd, struct tpo_attention_shape shape, int n);
+void tpo_reference_qk_norm_backward(struct tpo_backend *be, void *dqkv, const void *raw,
+                                    const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
+                                    struct tpo_attention_shape shape, int n);
 void tpo_reference_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                         struct tpo_attention_shape shape, int n, bool inverse);
 void tpo_reference_swiglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
 void tpo_reference_swiglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up,
                                    void *dgate_up, int n, int dim);
+void tpo_reference_geglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
+void tpo_reference_geglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up,
+                                  void *dgate_up, int n, int dim);
 void tpo_reference_gather_rows(struct tpo_backend *be, const void *x, const int32_t *index, void *out, int n,
                                int dim);
 void tpo_reference_scatter_rows(struct tpo_backend *be, const void *dout, const int32_t *index, void *dx,
@@ -68,8 +82,8 @@ void tpo_reference_preference_loss(struct tpo_backend *be, const float *logprob,
 void tpo_reference_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                             struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 void tpo_reference_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
-                                 const float *cos_sin, struct tpo_attention_shape shape,
-                                 const struct tpo_paged_rows *rows);
+                                 const struct tpo_qk_norm *norm, const float *cos_sin,
+                                 struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
 void tpo_reference_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
                                  const struct tpo_paged_host *host, struct tpo_attention_shape shape,
                                  int block_tokens);

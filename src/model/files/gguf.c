@@ -172,11 +172,11 @@ static int read_rope_freqs(struct tpo_arch *arch, const struct metadata *meta, s
     const struct key key = key_of(meta, "rope.scaling.original_context_length");
     if (tpo_gguf_get_int(gguf, key.name, &original, err) < 0 || original < 1 || original > 1 << 24)
       original = 8192;
-    arch->rope = TPO_ROPE_LLAMA3;
-    arch->rope_factor = undo_fp32(largest);
-    arch->rope_low_freq = 1;
-    arch->rope_high_freq = 4;
-    arch->rope_original_context = (int)original;
+    arch->rope.kind = TPO_ROPE_LLAMA3;
+    arch->rope.factor = undo_fp32(largest);
+    arch->rope.low_freq = 1;
+    arch->rope.high_freq = 4;
+    arch->rope.original_context = (int)original;
   }
   tpo_rope_frequencies(arch, scaled);
   for (int i = 0; i < half; i++)
@@ -185,7 +185,7 @@ static int read_rope_freqs(struct tpo_arch *arch, const struct metadata *meta, s
                       "%s: tensor " TPO_GGUF_ROPE_FREQS " holds %g at %d, "
                       "where Llama 3 scaling (factor %g, low 1, high 4, original context %d) has %g; "
                       "another scaling is not supported",
-                      gguf->path, (double)divisors[i], i, largest, arch->rope_original_context,
+                      gguf->path, (double)divisors[i], i, largest, arch->rope.original_context,
                       (double)(plain[i] / scaled[i]));
   return 0;
 }
@@ -196,15 +196,15 @@ static int read_rope(struct tpo_arch *arch, const struct metadata *meta, struct 
   const struct key type_key = key_of(meta, "rope.scaling.type");
   struct tpo_gguf_string type = {.data = "none", .len = 4};
   double factor = 0;
-  arch->rope_theta = tpo_family(arch)->rope_theta;
-  if (get_real(meta, "rope.freq_base", &arch->rope_theta, err) < 0 ||
+  arch->rope.theta = tpo_family(arch)->rope_theta;
+  if (get_real(meta, "rope.freq_base", &arch->rope.theta, err) < 0 ||
       tpo_gguf_get_string(gguf, type_key.name, &type, err) < 0 ||
       get_real(meta, "rope.scaling.factor", &factor, err) < 0 ||
       (factor == 0 && get_real(meta, "rope.scale_linear", &factor, err) < 0))
     return TPO_E_INPUT;
   if (string_is(type, "linear") || (string_is(type, "none") && factor != 0 && factor != 1)) {
-    arch->rope = TPO_ROPE_LINEAR;
-    arch->rope_factor = factor;
+    arch->rope.kind = TPO_ROPE_LINEAR;
+    arch->rope.factor = factor;
     if (tpo_gguf_find_tensor(gguf, TPO_GGUF_ROPE_FREQS))
       return tpo_fail(err, TPO_E_UNSUPPORTED,
                       "%s: linear rope scaling together with tensor " TPO_GGUF_ROPE_FREQS, gguf->path);
