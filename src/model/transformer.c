@@ -15,10 +15,10 @@ static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
   const struct tpo_paged_rows *paged = &rows->paged[reach];
   struct tpo_attention_shape shape = tpo_reach_shape(m, reach);
   if (rows->kv) {
-    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, NULL, m->cos_sin, shape, paged);
+    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, NULL, tpo_rope_of(m, layer), shape, paged);
     ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, shape, paged);
   } else {
-    ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, shape, rows->n, false);
+    ops->rope(m->be, s->qkv, rows->pos, tpo_rope_of(m, layer), shape, rows->n, false);
     ops->attention(m->be, s->qkv, s->attn, s->lse, shape, rows->cu_seqlens, rows->n_seqs);
   }
 }
@@ -71,7 +71,7 @@ void tpo_layer_backward(struct tpo_model *m, int layer, const struct tpo_rows *r
   ops->linear_backward_input(m->be, p->o.linear, dx, w->dattn, n, false);
   ops->attention_backward(m->be, w->dattn, s->qkv, s->attn, s->lse, w->dqkv, m->shape, rows->cu_seqlens,
                           rows->n_seqs);
-  ops->rope(m->be, w->dqkv, rows->pos, m->cos_sin, m->shape, n, true);
+  ops->rope(m->be, w->dqkv, rows->pos, tpo_rope_of(m, layer), m->shape, n, true);
   ops->rms_norm(m->be, s->in, p->input_norm.vector, w->normed, NULL, n, hidden, eps);
   ops->linear_backward_weight(m->be, p->qkv.linear, w->dqkv, w->normed, grad + p->qkv.offset, n);
   ops->linear_backward_input(m->be, p->qkv.linear, w->dqkv, w->dnormed, n, false);
