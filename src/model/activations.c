@@ -266,7 +266,7 @@ struct tpo_training_shape tpo_training_shape(const struct tpo_arch *arch, enum t
                                              int n_tokens)
 {
   return (struct tpo_training_shape){
-      .attention = tpo_layer_shape(arch, -1),
+      .attention = tpo_arch_shape(arch),
       .hidden = arch->hidden,
       .ffn = arch->ffn,
       .vocab = arch->vocab_size,

@@ -115,7 +115,7 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
-  model->shape = tpo_layer_shape(arch, -1);
+  model->shape = tpo_arch_shape(arch);
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
   if (code == 0) code = make_weights(model, options, err);
   if (code < 0)

@@ -22,17 +22,21 @@ static float eps_of(const struct tpo_model *m)
   return (float)m->arch.rms_eps;
 }
 
-struct tpo_attention_shape tpo_layer_shape(const struct tpo_arch *arch, int layer)
+struct tpo_attention_shape tpo_arch_shape(const struct tpo_arch *arch)
 {
   return (struct tpo_attention_shape){
       .heads = arch->heads,
       .kv_heads = arch->kv_heads,
       .head_dim = arch->head_dim,
       .rotated = arch->rotated,
-      .window = layer >= 0 && tpo_layer_in(&arch->windowed, layer) ? arch->window : 0,
       .scale = (float)arch->attention_scale,
       .softcap = (float)arch->attention_softcap,
   };
+}
+
+static struct tpo_attention_shape layer_shape(const struct tpo_model *m, int layer)
+{
+  return tpo_reach_shape(m, tpo_layer_reach(&m->arch, layer));
 }
 
 /* The table that the layer's queries and keys are rotated by; NULL: they are not. */
@@ -100,11 +104,11 @@ static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
   const struct tpo_layer *p = &m->layers[layer];
   const struct tpo_qk_norm norm = qk_norm_of(m, p);
   const float *rope = layer_rope(m, layer);
-  struct tpo_attention_shape shape = tpo_layer_shape(&m->arch, layer);
+  struct tpo_attention_shape shape = layer_shape(m, layer);
   if (rows->kv) {
-    const struct tpo_qk_norm *fused = has(&p->q_norm) ? &norm : NULL;
-    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, fused, rope, shape, &rows->paged);
-    ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, shape, &rows->paged);
+    const struct tpo_paged_rows *paged = &rows->paged[tpo_layer_reach(&m->arch, layer)];
+    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, has(&p->q_norm) ? &norm : NULL, rope, shape, paged);
+    ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, shape, paged);
   } else {
     if (has(&p->q_norm)) ops->qk_norm(m->be, s->raw, s->qkv, &norm, s->rstd_qk, shape, rows->n);
     if (rope) ops->rope(m->be, s->qkv, rows->pos, rope, shape, rows->n, false);
@@ -226,7 +230,7 @@ static void qkv_backward(struct tpo_model *m, int layer, const struct tpo_rows *
   const struct tpo_layer *p = &m->layers[layer];
   const struct tpo_qk_norm norm = qk_norm_of(m, p);
   const float *rope = layer_rope(m, layer);
-  struct tpo_attention_shape shape = tpo_layer_shape(&m->arch, layer);
+  struct tpo_attention_shape shape = layer_shape(m, layer);
   if (rope) ops->rope(m->be, w->dqkv, rows->pos, rope, shape, rows->n, true);
   if (has(&p->q_norm))
     ops->qk_norm_backward(m->be, w->dqkv, s->raw, &norm, s->rstd_qk, grad + p->q_norm.offset,
@@ -248,7 +252,7 @@ void tpo_layer_backward(struct tpo_model *m, int layer, const struct tpo_rows *r
   const void *d = product_backward(m, &p->attn_out_norm, s->attn_out, s->rstd_attn_out, dx, n, w, grad);
   ops->linear_backward_weight(m->be, p->o.linear, d, s->attn, grad + p->o.offset, n);
   ops->linear_backward_input(m->be, p->o.linear, d, w->dattn, n, false);
-  ops->attention_backward(m->be, w->dattn, s->qkv, s->attn, s->lse, w->dqkv, tpo_layer_shape(&m->arch, layer),
+  ops->attention_backward(m->be, w->dattn, s->qkv, s->attn, s->lse, w->dqkv, layer_shape(m, layer),
                           rows->cu_seqlens, rows->n_seqs);
   qkv_backward(m, layer, rows, s, w, grad);
   input_backward(m, &p->qkv, &p->input_norm, w->dqkv, s->in, s->rstd_in, dx, n, w, grad);
