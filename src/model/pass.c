@@ -196,17 +196,19 @@ static void run_pass(struct tpo_kv_cache *cache, const struct tpo_pass *pass, en
   update_table(cache, pass);
   upload_ints(cache, pass, n, m);
   struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
-  struct tpo_rows rows = {.n = n,
-                          .pos = ints.pos,
-                          .kv = cache->layers,
-                          .paged = {.n = n,
-                                    .seq = ints.seq,
-                                    .pos = ints.pos,
-                                    .blocks = cache->buffers.blocks,
-                                    .max_blocks = cache->limits.max_blocks}};
+  struct tpo_rows rows = {.n = n, .pos = ints.pos, .kv = cache->layers};
   struct tpo_paged_host paged = {
       .seq = host.seq, .pos = host.pos, .blocks = cache->table, .n_seqs = cache->limits.seqs + 1};
-  ops->paged_prepare(model->be, &rows.paged, &paged, model->shape, cache->block_tokens);
+  for (enum tpo_reach reach = 0; reach < TPO_REACHES; reach++) {
+    rows.paged[reach] = (struct tpo_paged_rows){.n = n,
+                                                .seq = ints.seq,
+                                                .pos = ints.pos,
+                                                .blocks = cache->buffers.blocks,
+                                                .max_blocks = cache->limits.max_blocks};
+    if (tpo_arch_has_reach(&model->arch, reach))
+      ops->paged_prepare(model->be, &rows.paged[reach], &paged, tpo_reach_shape(model, reach),
+                         cache->block_tokens);
+  }
   if (pass->from) ops->select_ids(model->be, ints.ids, ints.from, pass->drawn, pass->n);
   if (recorded)
     compute_recorded(cache, &rows, &ints);

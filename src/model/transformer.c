@@ -11,12 +11,15 @@ static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
                    const struct tpo_layer_state *s)
 {
   const struct tpo_ops *ops = m->ops;
+  enum tpo_reach reach = tpo_layer_reach(&m->arch, layer);
+  const struct tpo_paged_rows *paged = &rows->paged[reach];
+  struct tpo_attention_shape shape = tpo_reach_shape(m, reach);
   if (rows->kv) {
-    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, NULL, m->cos_sin, m->shape, &rows->paged);
-    ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, m->shape, &rows->paged);
+    ops->rope_kv_write(m->be, &rows->kv[layer], s->qkv, NULL, m->cos_sin, shape, paged);
+    ops->attention_paged(m->be, &rows->kv[layer], s->qkv, s->attn, shape, paged);
   } else {
-    ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, m->shape, rows->n, false);
-    ops->attention(m->be, s->qkv, s->attn, s->lse, m->shape, rows->cu_seqlens, rows->n_seqs);
+    ops->rope(m->be, s->qkv, rows->pos, m->cos_sin, shape, rows->n, false);
+    ops->attention(m->be, s->qkv, s->attn, s->lse, shape, rows->cu_seqlens, rows->n_seqs);
   }
 }
 

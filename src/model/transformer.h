@@ -15,8 +15,24 @@ struct tpo_rows {
   int n_seqs;
   /* Or the paged cache (inference); NULL otherwise. */
   const struct tpo_kv_layer *kv; // [layers]
-  struct tpo_paged_rows paged;
+  struct tpo_paged_rows paged[TPO_REACHES]; /* for layers of each reach */
 };
+
+/* Whether the model has such layers. */
+static inline bool tpo_arch_has_reach(const struct tpo_arch *arch, enum tpo_reach reach)
+{
+  for (int i = 0; i < arch->layers; i++)
+    if (tpo_layer_reach(arch, i) == reach) return true;
+  return false;
+}
+
+/* How layers of a reach attend. */
+static inline struct tpo_attention_shape tpo_reach_shape(const struct tpo_model *model, enum tpo_reach reach)
+{
+  struct tpo_attention_shape shape = model->shape;
+  shape.window = reach == TPO_REACH_WINDOW ? model->arch.window : 0;
+  return shape;
+}
 
 /* What a layer's forward computes and its backward needs. in, mid and out may be one buffer when no backward
  * follows; lse and the rstds may then be NULL. */
