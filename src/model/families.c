@@ -12,6 +12,7 @@ static const struct tpo_family_row families[] = {
                                     [TPO_NAME_LABEL_REWARD] = "LlamaForSequenceClassification",
                                     [TPO_NAME_GATED_REWARD] = "LlamaForRewardModelWithGating",
                                     [TPO_NAME_GGUF] = "llama"},
+                          .keys = TPO_KEYS_HEAD_DIM | TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_MLP_BIAS,
                           .context = 2048,
                           .rms_eps = 1e-6,
                           .rope_theta = 10000,
@@ -21,6 +22,9 @@ static const struct tpo_family_row families[] = {
                                       [TPO_NAME_CAUSAL_LM] = "MistralForCausalLM",
                                       [TPO_NAME_LABEL_REWARD] = "MistralForSequenceClassification",
                                       [TPO_NAME_GGUF] = "llama"},
+                            .keys = TPO_KEYS_WINDOW | TPO_KEYS_HEAD_DIM,
+                            .kv_heads = 8,
+                            .window = 4096,
                             .context = 131072,
                             .rms_eps = 1e-6,
                             .rope_theta = 10000,
@@ -30,6 +34,11 @@ static const struct tpo_family_row families[] = {
                                     [TPO_NAME_CAUSAL_LM] = "Qwen2ForCausalLM",
                                     [TPO_NAME_LABEL_REWARD] = "Qwen2ForSequenceClassification",
                                     [TPO_NAME_GGUF] = "qwen2"},
+                          .keys = TPO_KEYS_WINDOW | TPO_KEYS_WINDOW_SWITCH | TPO_KEYS_LAYER_TYPES,
+                          .kv_heads = 32,
+                          .windows = TPO_WINDOWS_LATE,
+                          .window = 4096,
+                          .late_windows_from = 28,
                           .context = 32768,
                           .rms_eps = 1e-6,
                           .rope_theta = 10000,
@@ -39,6 +48,13 @@ static const struct tpo_family_row families[] = {
                                     [TPO_NAME_CAUSAL_LM] = "Qwen3ForCausalLM",
                                     [TPO_NAME_LABEL_REWARD] = "Qwen3ForSequenceClassification",
                                     [TPO_NAME_GGUF] = "qwen3"},
+                          .keys = TPO_KEYS_WINDOW | TPO_KEYS_WINDOW_SWITCH | TPO_KEYS_LAYER_TYPES |
+                                  TPO_KEYS_HEAD_DIM | TPO_KEYS_ATTENTION_BIAS,
+                          .kv_heads = 32,
+                          .head_dim = 128,
+                          .windows = TPO_WINDOWS_LATE,
+                          .window = 4096,
+                          .late_windows_from = 28,
                           .context = 32768,
                           .rms_eps = 1e-6,
                           .rope_theta = 10000,
@@ -48,6 +64,19 @@ static const struct tpo_family_row families[] = {
                                      [TPO_NAME_CAUSAL_LM] = "Gemma2ForCausalLM",
                                      [TPO_NAME_LABEL_REWARD] = "Gemma2ForSequenceClassification",
                                      [TPO_NAME_GGUF] = "gemma2"},
+                           .keys = TPO_KEYS_WINDOW | TPO_KEYS_LAYER_TYPES | TPO_KEYS_QUERY_SCALE |
+                                   TPO_KEYS_ATTENTION_SOFTCAP | TPO_KEYS_FINAL_SOFTCAP | TPO_KEYS_HEAD_DIM |
+                                   TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_PAD,
+                           .kv_heads = 4,
+                           .head_dim = 256,
+                           .tied = true,
+                           .windows = TPO_WINDOWS_PERIOD,
+                           .window = 4096,
+                           .window_period = 2,
+                           .query_scalar = 256,
+                           .attention_softcap = 50,
+                           .final_softcap = 30,
+                           .scales_embedding = true,
                            .context = 8192,
                            .rms_eps = 1e-6,
                            .rope_theta = 10000,
@@ -59,7 +88,23 @@ static const struct tpo_family_row families[] = {
                                      [TPO_NAME_MODEL_TYPE] = "gemma3_text",
                                      [TPO_NAME_CAUSAL_LM] = "Gemma3ForCausalLM",
                                      [TPO_NAME_LABEL_REWARD] = "Gemma3TextForSequenceClassification",
+                                     [TPO_NAME_OUTER_TYPE] = "gemma3",
+                                     [TPO_NAME_OUTER_LM] = "Gemma3ForConditionalGeneration",
                                      [TPO_NAME_GGUF] = "gemma3"},
+                           .keys = TPO_KEYS_WINDOW | TPO_KEYS_LAYER_TYPES | TPO_KEYS_LOCAL_ROPE |
+                                   TPO_KEYS_QUERY_SCALE | TPO_KEYS_FINAL_SOFTCAP | TPO_KEYS_HEAD_DIM |
+                                   TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_PAD,
+                           .vocab_size = 262208,
+                           .heads = 8,
+                           .kv_heads = 4,
+                           .head_dim = 256,
+                           .tied = true,
+                           .windows = TPO_WINDOWS_PERIOD,
+                           .window = 4096,
+                           .window_period = 6,
+                           .query_scalar = 256,
+                           .local_rope_theta = 10000,
+                           .scales_embedding = true,
                            .context = 131072,
                            .rms_eps = 1e-6,
                            .rope_theta = 1000000,
@@ -73,6 +118,8 @@ static const struct tpo_family_row families[] = {
                                    [TPO_NAME_CAUSAL_LM] = "Phi3ForCausalLM",
                                    [TPO_NAME_LABEL_REWARD] = "Phi3ForSequenceClassification",
                                    [TPO_NAME_GGUF] = "phi3"},
+                         .keys = TPO_KEYS_WINDOW | TPO_KEYS_PARTIAL_ROTARY | TPO_KEYS_PAD,
+                         .longrope_alone = true,
                          .context = 4096,
                          .rms_eps = 1e-5,
                          .rope_theta = 10000,
@@ -82,6 +129,7 @@ static const struct tpo_family_row families[] = {
                                     [TPO_NAME_CAUSAL_LM] = "Olmo2ForCausalLM",
                                     [TPO_NAME_LABEL_REWARD] = "Olmo2ForSequenceClassification",
                                     [TPO_NAME_GGUF] = "olmo2"},
+                          .keys = TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_PAD,
                           .context = 2048,
                           .rms_eps = 1e-5,
                           .rope_theta = 10000,
@@ -91,6 +139,7 @@ static const struct tpo_family_row families[] = {
                                       [TPO_NAME_MODEL_TYPE] = "granite",
                                       [TPO_NAME_CAUSAL_LM] = "GraniteForCausalLM",
                                       [TPO_NAME_GGUF] = "granite"},
+                            .keys = TPO_KEYS_MULTIPLIERS | TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_MLP_BIAS,
                             .context = 2048,
                             .rms_eps = 1e-6,
                             .rope_theta = 10000,
@@ -100,6 +149,13 @@ static const struct tpo_family_row families[] = {
                                       [TPO_NAME_CAUSAL_LM] = "SmolLM3ForCausalLM",
                                       [TPO_NAME_LABEL_REWARD] = "SmolLM3ForSequenceClassification",
                                       [TPO_NAME_GGUF] = "smollm3"},
+                            .keys = TPO_KEYS_WINDOW | TPO_KEYS_WINDOW_SWITCH | TPO_KEYS_LAYER_TYPES |
+                                    TPO_KEYS_UNROTATED | TPO_KEYS_ATTENTION_BIAS | TPO_KEYS_MLP_BIAS |
+                                    TPO_KEYS_PAD,
+                            .kv_heads = 4,
+                            .tied = true,
+                            .windows = TPO_WINDOWS_UNROTATED,
+                            .unrotated_period = 4,
                             .context = 32768,
                             .rms_eps = 1e-6,
                             .rope_theta = 2000000,
@@ -123,13 +179,13 @@ bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const cha
   return false;
 }
 
-void tpo_family_list(enum tpo_family_name which, bool quoted, char out[256])
+void tpo_family_list(enum tpo_family_name which, bool quoted, char out[TPO_FAMILY_LIST])
 {
   const char *quote = quoted ? "\"" : "";
   size_t at = 0;
   out[0] = '\0';
-  for (int i = 0; i < FAMILIES && at < 256; i++)
+  for (int i = 0; i < FAMILIES && at < TPO_FAMILY_LIST; i++)
     if (families[i].names[which])
-      at += (size_t)snprintf(out + at, 256 - at, "%s%s%s%s", at ? ", " : "", quote, families[i].names[which],
-                             quote);
+      at += (size_t)snprintf(out + at, TPO_FAMILY_LIST - at, "%s%s%s%s", at ? ", " : "", quote,
+                             families[i].names[which], quote);
 }
