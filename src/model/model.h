@@ -9,9 +9,9 @@
 /* What the transformer computes with, made of one or more parameters: either a linear layer or a vector. */
 struct tpo_weight {
   struct tpo_linear *linear;
-  float *vector;
+  float *vector; /* as files have it, and as it is trained */
   float *
-      norm; /* of a norm, what the operations take: `vector`, or 1 + it (families whose norms are from one) */
+      norm; /* of a norm, what the operations take: `vector`, or 1 + it where files hold that (norms_from_one) */
   size_t offset; /* of its first element in the flat array, and so of its gradient */
 };
 
@@ -33,6 +33,7 @@ struct tpo_place {
   struct tpo_linear *linear;
   int row0;
   float *vector;
+  float *from_one; /* 1 + vector where that is kept, NULL elsewhere */
 };
 
 struct tpo_model {
@@ -96,7 +97,7 @@ int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n
 int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
                        struct tpo_error *err);
 
-/* A random model (normal, standard deviation 0.02, norms 1) keyed by seed: for tests and benches. */
+/* A random model (normal, standard deviation 0.02, norms that multiply by 1) keyed by seed: for tests and benches. */
 int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
                             const struct tpo_model_options *options, struct tpo_error *err);
 

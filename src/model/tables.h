@@ -38,9 +38,10 @@ struct tpo_family_row {
   enum tpo_qk qk;
   enum tpo_glu glu;
   bool qkv_bias;
-  bool fused;            /* files hold q, k and v as one tensor, and gate and up as one */
-  bool norms_from_one;   /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
-  bool gguf_interleaves; /* GGUF keeps its rotated rows for the interleaved rotary embedding */
+  bool fused;                  /* files hold q, k and v as one tensor, and gate and up as one */
+  bool rounds_embedding_scale; /* to bf16, in a model that computes with it */
+  bool norms_from_one;         /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
+  bool gguf_interleaves;       /* GGUF keeps its rotated rows for the interleaved rotary embedding */
 };
 
 const struct tpo_family_row *tpo_family(const struct tpo_arch *arch);
