@@ -142,7 +142,7 @@ void tpo_model_close(struct tpo_model *model)
   const struct tpo_ops *ops = model->ops;
   tpo_activations_free(model->evaluation);
   free_weights(model);
-  ops->free(model->be, model->cos_sin);
+  for (int reach = 0; reach < TPO_REACHES; reach++) ops->free(model->be, model->ropes[reach].cos_sin);
   ops->free(model->be, model->master);
   ops->free(model->be, model->staging);
   free(model->layers);

@@ -36,6 +36,15 @@ struct tpo_place {
   float *from_one; /* 1 + vector where that is kept, NULL elsewhere */
 };
 
+/* Cosines and sines by which layers rotate, times the scaling's own factor, in the backend's memory. Where the
+ * scaling depends on a sequence's length (longrope), the rows of short sequences come before those of long
+ * ones: tpo_rope_row. */
+struct tpo_rope_table {
+  float *cos_sin; // [long_at + positions, rotated] half cosines, half sines
+  int positions;  /* that it covers so far; grows to arch.context */
+  int long_at;    /* the row of a long sequence's position 0; 0: all sequences have the same rows */
+};
+
 struct tpo_model {
   struct tpo_backend *be; /* borrowed */
   const struct tpo_ops *ops;
@@ -46,10 +55,12 @@ struct tpo_model {
   struct tpo_layer *layers;     // [arch.layers]
   struct tpo_weight final_norm; // [hidden]
   struct tpo_weight lm_head;    // [vocab, hidden]; the embedding itself when tied
-  float *cos_sin;               // [positions, head_dim]
-  int positions;                /* rows that cos_sin has so far; grows to arch.context */
-  struct tpo_param *params;     /* [n_params] */
-  struct tpo_place *places;     /* [n_params] */
+  /* Of TPO_REACH_WINDOW only where arch.has_local_rope. ropes_made counts the tables' changes, for what has
+   * recorded their addresses. */
+  struct tpo_rope_table ropes[TPO_REACHES];
+  int ropes_made;
+  struct tpo_param *params; /* [n_params] */
+  struct tpo_place *places; /* [n_params] */
   size_t n_params, param_count;
   size_t master_first, master_count; /* the part of the flat array that is in master */
   float *master;                     // [master_count] or NULL
@@ -79,10 +90,19 @@ json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 
 /* rope.c */
-/* Inverse frequencies of the rotary embedding after scaling. out [head_dim / 2] */
-void tpo_rope_frequencies(const struct tpo_arch *arch, float *out);
-/* Makes sure that cos_sin covers positions 0 .. n-1. */
+/* Features of a head that are rotated. */
+int tpo_rope_rotated(const struct tpo_arch *arch);
+/* Inverse frequencies of the rotary embedding after scaling. out [tpo_rope_rotated / 2]; longer: by longrope's
+ * factors for long sequences. */
+void tpo_rope_frequencies(const struct tpo_arch *arch, const struct tpo_rope *rope, bool longer, float *out);
+/* Makes sure that the tables cover positions 0 .. n-1. */
 int tpo_rope_ensure(struct tpo_model *model, int n, struct tpo_error *err);
+/* The table that a layer rotates by; NULL: it doesn't. */
+const float *tpo_rope_of(const struct tpo_model *model, int layer);
+/* The row, in every table, of position pos in a sequence that may have up to `longest` tokens. It depends on
+ * more than pos only where tpo_rope_varies. */
+int tpo_rope_row(const struct tpo_model *model, int longest, int pos);
+bool tpo_rope_varies(const struct tpo_arch *arch);
 
 /* model.c */
 /* A model without its weights' values. */

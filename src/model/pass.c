@@ -92,8 +92,8 @@ static int ensure(struct tpo_kv_cache *cache, const struct tpo_pass *pass, struc
     if (pass->pos[i] >= longest) longest = pass->pos[i] + 1;
   int code = tpo_rope_ensure(model, longest, err);
   if (code < 0) return code;
-  if (model->cos_sin != cache->cos_sin) tpo_kv_cache_forget(cache);
-  cache->cos_sin = model->cos_sin;
+  if (model->ropes_made != cache->ropes_made) tpo_kv_cache_forget(cache);
+  cache->ropes_made = model->ropes_made;
   struct tpo_pass_limits limits = {
       .rows = pass->n, .seqs = pass->n_seqs, .max_blocks = pass->max_blocks, .logits = pass->n_logits};
   return tpo_kv_cache_grow(cache, &limits, err);

@@ -39,12 +39,6 @@ static struct tpo_attention_shape layer_shape(const struct tpo_model *m, int lay
   return tpo_reach_shape(m, tpo_layer_reach(&m->arch, layer));
 }
 
-/* The table that the layer's queries and keys are rotated by; NULL: they are not. */
-static const float *layer_rope(const struct tpo_model *m, int layer)
-{
-  return tpo_layer_in(&m->arch.unrotated, layer) ? NULL : m->cos_sin;
-}
-
 static struct tpo_qk_norm qk_norm_of(const struct tpo_model *m, const struct tpo_layer *p)
 {
   return (struct tpo_qk_norm){.q = p->q_norm.norm,
@@ -103,7 +97,7 @@ static void attend(struct tpo_model *m, int layer, const struct tpo_rows *rows,
   const struct tpo_ops *ops = m->ops;
   const struct tpo_layer *p = &m->layers[layer];
   const struct tpo_qk_norm norm = qk_norm_of(m, p);
-  const float *rope = layer_rope(m, layer);
+  const float *rope = tpo_rope_of(m, layer);
   struct tpo_attention_shape shape = layer_shape(m, layer);
   if (rows->kv) {
     const struct tpo_paged_rows *paged = &rows->paged[tpo_layer_reach(&m->arch, layer)];
@@ -229,7 +223,7 @@ static void qkv_backward(struct tpo_model *m, int layer, const struct tpo_rows *
   const struct tpo_ops *ops = m->ops;
   const struct tpo_layer *p = &m->layers[layer];
   const struct tpo_qk_norm norm = qk_norm_of(m, p);
-  const float *rope = layer_rope(m, layer);
+  const float *rope = tpo_rope_of(m, layer);
   struct tpo_attention_shape shape = layer_shape(m, layer);
   if (rope) ops->rope(m->be, w->dqkv, rows->pos, rope, shape, rows->n, true);
   if (has(&p->q_norm))
