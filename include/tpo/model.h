@@ -89,6 +89,14 @@ struct tpo_arch {
   double logits_scale; /* logits are divided by this */
 };
 
+/* How far back a layer attends: to everything before, or to the last `window` tokens. Layers of one reach
+ * share their blocks of the KV cache. */
+enum tpo_reach { TPO_REACH_ALL, TPO_REACH_WINDOW, TPO_REACHES };
+static inline enum tpo_reach tpo_layer_reach(const struct tpo_arch *arch, int layer)
+{
+  return arch->window > 0 && tpo_layer_in(&arch->windowed, layer) ? TPO_REACH_WINDOW : TPO_REACH_ALL;
+}
+
 struct tpo_param_kind;
 
 /* One tensor in the flat parameter array, whose order is that of the table in src/model/params.c. Named as in

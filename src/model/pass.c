@@ -92,8 +92,8 @@ static int ensure(struct tpo_kv_cache *cache, const struct tpo_pass *pass, struc
     if (pass->pos[i] >= longest) longest = pass->pos[i] + 1;
   int code = tpo_rope_ensure(model, longest, err);
   if (code < 0) return code;
-  if (model->cos_sin != cache->cos_sin) tpo_kv_cache_forget(cache);
-  cache->cos_sin = model->cos_sin;
+  if (model->ropes_made != cache->ropes_made) tpo_kv_cache_forget(cache);
+  cache->ropes_made = model->ropes_made;
   struct tpo_pass_limits limits = {
       .rows = pass->n, .seqs = pass->n_seqs, .max_blocks = pass->max_blocks, .logits = pass->n_logits};
   return tpo_kv_cache_grow(cache, &limits, err);
@@ -154,15 +154,14 @@ static void upload_ints(struct tpo_kv_cache *cache, const struct tpo_pass *pass,
 static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, const struct ints *ints, int m)
 {
   struct tpo_model *model = cache->model;
-  const struct tpo_ops *ops = model->ops;
   const struct tpo_pass_buffers *b = &cache->buffers;
-  ops->embed(model->be, model->embed.linear, ints->ids, b->state.in, rows->n);
+  tpo_embed_forward(model, ints->ids, b->state.in, rows->n);
   for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, rows, &b->state, &b->scratch);
   if (m == 0) return;
-  ops->gather_rows(model->be, b->state.out, ints->logit_rows, b->head_in, m, model->arch.hidden);
-  ops->rms_norm(model->be, b->head_in, model->final_norm.vector, b->head, NULL, m, model->arch.hidden,
-                (float)model->arch.rms_eps);
-  if (b->logits) ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m, 0);
+  tpo_head_input(model, b->state.out, ints->logit_rows, b->head_in, b->head, NULL, m);
+  if (b->logits)
+    model->ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m,
+                               (float)model->arch.final_softcap);
 }
 
 /* No other recording's: the buffers' address belongs to this cache alone, and is a multiple of 64. */
@@ -196,17 +195,19 @@ static void run_pass(struct tpo_kv_cache *cache, const struct tpo_pass *pass, en
   update_table(cache, pass);
   upload_ints(cache, pass, n, m);
   struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
-  struct tpo_rows rows = {.n = n,
-                          .pos = ints.pos,
-                          .kv = cache->layers,
-                          .paged = {.n = n,
-                                    .seq = ints.seq,
-                                    .pos = ints.pos,
-                                    .blocks = cache->buffers.blocks,
-                                    .max_blocks = cache->limits.max_blocks}};
+  struct tpo_rows rows = {.n = n, .pos = ints.pos, .kv = cache->layers};
   struct tpo_paged_host paged = {
       .seq = host.seq, .pos = host.pos, .blocks = cache->table, .n_seqs = cache->limits.seqs + 1};
-  ops->paged_prepare(model->be, &rows.paged, &paged, model->shape, cache->block_tokens);
+  for (enum tpo_reach reach = 0; reach < TPO_REACHES; reach++) {
+    rows.paged[reach] = (struct tpo_paged_rows){.n = n,
+                                                .seq = ints.seq,
+                                                .pos = ints.pos,
+                                                .blocks = cache->buffers.blocks,
+                                                .max_blocks = cache->limits.max_blocks};
+    if (tpo_arch_has_reach(&model->arch, reach))
+      ops->paged_prepare(model->be, &rows.paged[reach], &paged, tpo_reach_shape(model, reach),
+                         cache->block_tokens);
+  }
   if (pass->from) ops->select_ids(model->be, ints.ids, ints.from, pass->drawn, pass->n);
   if (recorded)
     compute_recorded(cache, &rows, &ints);
