@@ -14,7 +14,7 @@ static int read_family(enum tpo_family *out, const struct tpo_gguf *gguf, struct
   if (code < 0) return code;
   if (code == 0) return tpo_fail(err, TPO_E_INPUT, "%s: no metadata key general.architecture", gguf->path);
   if (tpo_family_find(out, TPO_NAME_GGUF, arch.data, arch.len)) return 0;
-  char known[256];
+  char known[TPO_FAMILY_LIST];
   tpo_family_list(TPO_NAME_GGUF, true, known);
   return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: general.architecture \"%.*s\" is not supported; expected %s",
                   gguf->path, arch.len > 60 ? 60 : (int)arch.len, arch.data, known);
