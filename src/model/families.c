@@ -179,13 +179,21 @@ bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const cha
   return false;
 }
 
+static bool is_told(enum tpo_family_name which, int i)
+{
+  for (int j = 0; j < i; j++)
+    if (families[j].names[which] && strcmp(families[j].names[which], families[i].names[which]) == 0)
+      return true;
+  return false;
+}
+
 void tpo_family_list(enum tpo_family_name which, bool quoted, char out[TPO_FAMILY_LIST])
 {
   const char *quote = quoted ? "\"" : "";
   size_t at = 0;
   out[0] = '\0';
   for (int i = 0; i < FAMILIES && at < TPO_FAMILY_LIST; i++)
-    if (families[i].names[which])
+    if (families[i].names[which] && !is_told(which, i))
       at += (size_t)snprintf(out + at, TPO_FAMILY_LIST - at, "%s%s%s%s", at ? ", " : "", quote,
                              families[i].names[which], quote);
 }
