@@ -38,16 +38,18 @@ struct tpo_family_row {
   enum tpo_qk qk;
   enum tpo_glu glu;
   bool qkv_bias;
-  bool fused;            /* files hold q, k and v as one tensor, and gate and up as one */
-  bool norms_from_one;   /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
-  bool gguf_interleaves; /* GGUF keeps its rotated rows for the interleaved rotary embedding */
+  bool fused;                  /* files hold q, k and v as one tensor, and gate and up as one */
+  bool rounds_embedding_scale; /* to bf16, in a model that computes with it */
+  bool norms_from_one;         /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
+  bool gguf_interleaves;       /* GGUF keeps its rotated rows for the interleaved rotary embedding */
 };
 
 const struct tpo_family_row *tpo_family(const struct tpo_arch *arch);
 /* Whether a family has that name of the kind; *out (may be NULL): which one. */
 bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const char *text, size_t len);
-/* All families' names of the kind, for a message that tells what was expected: "one", "two". */
-void tpo_family_list(enum tpo_family_name which, bool quoted, char out[256]);
+/* All families' names of the kind, each once, for a message that tells what was expected: "one", "two". */
+enum { TPO_FAMILY_LIST = 512 };
+void tpo_family_list(enum tpo_family_name which, bool quoted, char out[TPO_FAMILY_LIST]);
 
 /* params.c */
 enum tpo_dim {
@@ -79,9 +81,11 @@ struct tpo_param_kind {
 /* What files tell about the architecture by having these or not. */
 const struct tpo_param_kind *tpo_param_embed(void);
 const struct tpo_param_kind *tpo_param_lm_head(void);
-/* What files may hold besides, which are no parameters: divisors of the rotary embedding's frequencies, and
- * the end of the name of a layer's table of those. */
+/* What files may hold besides, which are no parameters: divisors of the rotary embedding's frequencies (Llama
+ * 3's; longrope's for long and for short sequences), and the end of the name of a layer's table of those. */
 #define TPO_GGUF_ROPE_FREQS "rope_freqs.weight"
+#define TPO_GGUF_ROPE_LONG "rope_factors_long.weight"
+#define TPO_GGUF_ROPE_SHORT "rope_factors_short.weight"
 #define TPO_HF_ROPE_TABLE ".self_attn.rotary_emb.inv_freq"
 
 /* *out [*n], malloc'ed; *count: elements of the flat array. */
