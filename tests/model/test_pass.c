@@ -6,6 +6,8 @@
 
 enum { LEN = 45, BLOCK = 8, MAX_BLOCKS = 6, N_BLOCKS = 64, VOCAB = 67, N_SEQS = 3 };
 
+static const int all_blocks[TPO_REACHES] = {N_BLOCKS, N_BLOCKS};
+
 /* Logits of every position of N_SEQS sequences. */
 struct table {
   float logits[N_SEQS][LEN][VOCAB];
@@ -25,7 +27,7 @@ static struct setting open_setting(enum which_backend which, enum tpo_compute_dt
   s.be = open_backend(which);
   s.model = small_model(s.be, dtype, true, 0);
   s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   return s;
 }
 
@@ -61,7 +63,7 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
                           .ids = rows->ids,
                           .seq = rows->seq,
                           .pos = rows->pos,
-                          .blocks = blocks,
+                          .blocks = {blocks},
                           .n_seqs = N_SEQS,
                           .max_blocks = MAX_BLOCKS,
                           .logit_rows = wanted,
@@ -183,7 +185,7 @@ static void check_shared_prefix(struct setting *s)
   run(s, &rows, blocks, &other);
   blocks[MAX_BLOCKS] = blocks[0];
   blocks[MAX_BLOCKS + 1] = blocks[1];
-  tpo_kv_cache_copy_block(s->cache, blocks[MAX_BLOCKS + 2], blocks[2], PREFIX % BLOCK);
+  tpo_kv_cache_copy_block(s->cache, TPO_REACH_ALL, blocks[MAX_BLOCKS + 2], blocks[2], PREFIX % BLOCK);
   for (int pos = PREFIX; pos < LEN; pos++) {
     add_row(&rows, s, 1, pos);
     add_row(&rows, s, 0, pos);
@@ -254,7 +256,7 @@ static void what_lies_outside_the_cache_is_refused(void **state)
                           .ids = ids,
                           .seq = seq,
                           .pos = pos,
-                          .blocks = blocks,
+                          .blocks = {blocks},
                           .n_seqs = 1,
                           .max_blocks = 2,
                           .logit_rows = &row,
@@ -269,7 +271,7 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   bad.seq = bad_seq, refuse(&s, bad, "sequence 1"), bad = good;
   bad.pos = far, refuse(&s, bad, "position 16"), bad = good;
   bad.pos = back, refuse(&s, bad, "position 0 after position 1"), bad = good;
-  bad.blocks = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
+  bad.blocks[TPO_REACH_ALL] = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
   bad.logit_rows = &bad_row, refuse(&s, bad, "row 2");
   close_setting(&s);
 }
@@ -337,7 +339,7 @@ static struct setting open_recorded(void)
   s.be->ops = s.be->ops_bf16 = &recorder.ops;
   s.model = small_model(s.be, TPO_DTYPE_FP32, true, 0);
   s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   return s;
 }
 
@@ -364,7 +366,7 @@ static void decode_recorded(struct setting *s, int begin, int end, struct table 
                             .ids = ids,
                             .seq = seq,
                             .pos = at,
-                            .blocks = some_blocks(),
+                            .blocks = {some_blocks()},
                             .n_seqs = N_SEQS,
                             .max_blocks = MAX_BLOCKS,
                             .logit_rows = wanted,
@@ -388,7 +390,7 @@ static void recorded_passes_are_padded_and_give_the_same_logits(void **state)
   decode_alone(&s, &alone);
   memset(&other, 0, sizeof other);
   tpo_kv_cache_destroy(s.cache);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, LEN, &other);
   assert_same(&alone, &other, "recorded passes");
@@ -410,7 +412,7 @@ static void recordings_are_told_apart_and_forgotten(void **state)
   for (int i = 1; i < recorder.n; i++) assert_true(recorder.keys[i] == recorder.keys[0]);
 
   struct tpo_kv_cache *first = s.cache;
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 2, &out);
   assert_int_equal(recorder.n, 5);
@@ -441,14 +443,14 @@ static void recordings_are_forgotten_when_the_rotations_move(void **state)
   tpo_model_close(s.model);
   arch.context = 4096;
   assert_ok(tpo_model_create_random(&s.model, &arch, 5, &options, &err));
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   const struct tpo_pass_limits limits = {.rows = 8, .seqs = 4, .max_blocks = 256, .logits = 8};
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 3, &out);
   assert_int_equal(recorder.forgotten, 0);
   const int32_t id = 3, seq = 0, pos = 1500;
   struct tpo_pass far = {
-      .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = far_blocks, .n_seqs = 1, .max_blocks = 256};
+      .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = {far_blocks}, .n_seqs = 1, .max_blocks = 256};
   float *logits;
   assert_ok(tpo_model_pass(s.model, s.cache, &far, &logits, &err));
   assert_int_equal(recorder.forgotten, 1);
