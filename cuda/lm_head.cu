@@ -144,12 +144,19 @@ static size_t logits_bytes(int rows, int vocab)
   return round_up((size_t)rows * (size_t)min_int(COLS, vocab) * sizeof(float));
 }
 
+/* Capped logits are not here yet. */
+static bool refuses_cap(struct tpo_cuda *cuda, float softcap)
+{
+  if (softcap != 0) tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED, "backend cuda: soft-capped logits");
+  return softcap != 0;
+}
+
 template <class Act>
 void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                               const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
-  if (n <= 0) return;
+  if (n <= 0 || refuses_cap(cuda, softcap)) return;
   int vocab = w->rows, n_chunks = tpo_ceil_div(vocab, COLS), most = min_int(n, ROWS);
   size_t logits_size = logits_bytes(most, vocab);
   char *scratch = static_cast<char *>(tpo_cuda_scratch(
@@ -205,7 +212,7 @@ void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_
                                        void *dh, float *dw, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
-  if (n <= 0) return;
+  if (n <= 0 || refuses_cap(cuda, softcap)) return;
   int vocab = w->rows, step = gradient_rows<Act>(vocab), most = min_int(n, step);
   size_t logits_size = logits_bytes(most, vocab);
   char *scratch =
@@ -237,7 +244,8 @@ template <class Act>
 void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
                              int n, float softcap)
 {
-  if (n > 0) tpo_cuda_logits<Act>(tpo_cuda_of(be), w, 0, w->rows, h, logits, n);
+  if (n > 0 && !refuses_cap(tpo_cuda_of(be), softcap))
+    tpo_cuda_logits<Act>(tpo_cuda_of(be), w, 0, w->rows, h, logits, n);
 }
 
 #define INSTANTIATE(Act)                                                                                     \

@@ -185,6 +185,8 @@ void tpo_cuda_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const 
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   if (n == 0 || shape.head_dim < 2) return;
+  if (tpo_rotated(shape) != shape.head_dim)
+    return tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED, "backend cuda: partial rotation");
   rope_arguments a = {};
   a.qkv = qkv;
   a.pos = pos;
@@ -215,7 +217,10 @@ void tpo_cuda_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *k
                             const struct tpo_qk_norm *norm, const float *cos_sin,
                             struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
 {
-  write_rows<Act>(be, kv, qkv, cos_sin, shape, rows, "rope_kv_write");
+  if (norm || rows->rope_at || tpo_rotated(shape) != shape.head_dim)
+    tpo_cuda_fail(tpo_cuda_of(be), TPO_E_UNSUPPORTED, "backend cuda: norms of heads and partial rotation");
+  else
+    write_rows<Act>(be, kv, qkv, cos_sin, shape, rows, "rope_kv_write");
 }
 
 void tpo_cuda_kv_copy_block(struct tpo_backend *be, const struct tpo_kv_layer *kv, int dst, int src,

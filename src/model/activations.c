@@ -19,6 +19,25 @@ static void *carve(struct carver *c, int n, int features, size_t size)
   return piece;
 }
 
+/* What a layer norms besides its inputs, in families where it does. */
+static void carve_normed(struct carver *c, const struct tpo_model *model, int n, bool in_place,
+                         struct tpo_layer_state *s)
+{
+  const struct tpo_arch *arch = &model->arch;
+  const struct tpo_family_row *family = tpo_family(arch);
+  size_t act = model->ops->activation_size;
+  s->raw = s->qkv;
+  if (family->qk != TPO_QK_PLAIN && !in_place) {
+    s->raw = carve(c, n, (int)tpo_dim(arch, TPO_QKV_DIM), act);
+    s->rstd_qk = carve(c, n, family->qk == TPO_QK_WHOLE ? 2 : arch->heads + arch->kv_heads, sizeof(float));
+  }
+  if (family->norms == TPO_NORMS_BEFORE) return;
+  s->attn_out = carve(c, n, arch->hidden, act);
+  s->ffn_out = in_place ? s->attn_out : carve(c, n, arch->hidden, act);
+  s->rstd_attn_out = carve(c, n, 1, sizeof(float));
+  s->rstd_ffn_out = carve(c, n, 1, sizeof(float));
+}
+
 /* What a layer leaves behind besides its input. */
 static void carve_states(struct carver *c, const struct tpo_model *model, int n, bool in_place,
                          struct tpo_layer_state *s)
@@ -33,6 +52,7 @@ static void carve_states(struct carver *c, const struct tpo_model *model, int n,
   s->rstd_in = carve(c, n, 1, sizeof(float));
   s->rstd_mid = carve(c, n, 1, sizeof(float));
   s->mid = in_place ? s->in : carve(c, n, arch->hidden, act);
+  carve_normed(c, model, n, in_place, s);
 }
 
 static void carve_layers(struct carver *c, struct tpo_activations *a, int n)
@@ -246,7 +266,7 @@ struct tpo_training_shape tpo_training_shape(const struct tpo_arch *arch, enum t
                                              int n_tokens)
 {
   return (struct tpo_training_shape){
-      .attention = {.heads = arch->heads, .kv_heads = arch->kv_heads, .head_dim = arch->head_dim},
+      .attention = tpo_arch_shape(arch),
       .hidden = arch->hidden,
       .ffn = arch->ffn,
       .vocab = arch->vocab_size,

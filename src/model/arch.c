@@ -138,7 +138,7 @@ static int read_family(enum tpo_family *out, const json_t *config, const char *p
 {
   const json_t *type = json_object_get(config, "model_type");
   const char *name = json_string_value(type);
-  char known[256];
+  char known[TPO_FAMILY_LIST];
   if (name && tpo_family_find(out, TPO_NAME_MODEL_TYPE, name, strlen(name))) return 0;
   tpo_family_list(TPO_NAME_MODEL_TYPE, true, known);
   if (type) return unsupported(place, "model_type", type, known, err);

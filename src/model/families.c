@@ -53,6 +53,7 @@ static const struct tpo_family_row families[] = {
                            .rope_theta = 10000,
                            .norms = TPO_NORMS_SANDWICH,
                            .glu = TPO_GLU_GELU_TANH,
+                           .rounds_embedding_scale = true,
                            .norms_from_one = true},
     [TPO_FAMILY_GEMMA3] = {.names = {[TPO_NAME_PROSE] = "Gemma 3",
                                      [TPO_NAME_MODEL_TYPE] = "gemma3_text",
@@ -65,6 +66,7 @@ static const struct tpo_family_row families[] = {
                            .norms = TPO_NORMS_SANDWICH,
                            .qk = TPO_QK_HEADS,
                            .glu = TPO_GLU_GELU_TANH,
+                           .rounds_embedding_scale = true,
                            .norms_from_one = true},
     [TPO_FAMILY_PHI3] = {.names = {[TPO_NAME_PROSE] = "Phi 3",
                                    [TPO_NAME_MODEL_TYPE] = "phi3",
@@ -121,13 +123,21 @@ bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const cha
   return false;
 }
 
-void tpo_family_list(enum tpo_family_name which, bool quoted, char out[256])
+static bool is_told(enum tpo_family_name which, int i)
+{
+  for (int j = 0; j < i; j++)
+    if (families[j].names[which] && strcmp(families[j].names[which], families[i].names[which]) == 0)
+      return true;
+  return false;
+}
+
+void tpo_family_list(enum tpo_family_name which, bool quoted, char out[TPO_FAMILY_LIST])
 {
   const char *quote = quoted ? "\"" : "";
   size_t at = 0;
   out[0] = '\0';
-  for (int i = 0; i < FAMILIES && at < 256; i++)
-    if (families[i].names[which])
-      at += (size_t)snprintf(out + at, 256 - at, "%s%s%s%s", at ? ", " : "", quote, families[i].names[which],
-                             quote);
+  for (int i = 0; i < FAMILIES && at < TPO_FAMILY_LIST; i++)
+    if (families[i].names[which] && !is_told(which, i))
+      at += (size_t)snprintf(out + at, TPO_FAMILY_LIST - at, "%s%s%s%s", at ? ", " : "", quote,
+                             families[i].names[which], quote);
 }

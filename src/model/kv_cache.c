@@ -169,6 +169,7 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass
   size_t act = model->ops->activation_size, n = (size_t)limits->rows, m = (size_t)limits->logits;
   size_t hidden = (size_t)arch->hidden, q = (size_t)tpo_dim(arch, TPO_Q_DIM);
   size_t kv = (size_t)tpo_dim(arch, TPO_KV_DIM), ffn = (size_t)arch->ffn;
+  bool norms_after = tpo_family(arch)->norms != TPO_NORMS_BEFORE;
   struct tpo_layer_state *s = &b->state;
   const struct {
     void *to; /* address of a pointer */
@@ -177,6 +178,7 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass
       {&s->in, n * hidden * act},
       {&s->qkv, n * (q + 2 * kv) * act},
       {&s->attn, n * q * act},
+      {&s->attn_out, norms_after ? n * hidden * act : 0},
       {&s->gate_up, n * 2 * ffn * act},
       {&b->scratch.normed, n * hidden * act},
       {&b->scratch.act, n * ffn * act},
@@ -193,6 +195,8 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass
     used += (pieces[i].bytes + 255) / 256 * 256;
   }
   s->mid = s->out = s->in;
+  s->raw = s->qkv;
+  s->ffn_out = s->attn_out;
   return used;
 }
 

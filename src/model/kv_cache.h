@@ -30,9 +30,9 @@ struct tpo_kv_cache {
 
   /* Recorded passes: by the number of rows, whether the calls were once run as they come, after which no
    * memory that they use grows any more. */
-  uint8_t *warm;        // [logits + 1]
-  bool recorded;        /* something was recorded */
-  const float *cos_sin; /* what the recordings use */
+  uint8_t *warm;  // [logits + 1]
+  bool recorded;  /* something was recorded */
+  int ropes_made; /* of the model, when the recordings were made */
 };
 
 /* Grows the buffers, where they are too small, to hold these too. */

@@ -1,5 +1,5 @@
 /* A model's life: allocation and access to its weights. */
-#include "model/model.h"
+#include "model/transformer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +16,21 @@ static int make_linear(struct tpo_model *model, int64_t rows, int64_t cols, stru
                                    model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32, out, err);
 }
 
-static int make_vector(struct tpo_model *model, int64_t n, float **out, struct tpo_error *err)
+/* Whether files hold what the norm multiplies by less 1. */
+static bool is_from_one(const struct tpo_model *model, const struct tpo_param *param)
 {
-  return model->ops->alloc(model->be, (size_t)n * sizeof(float), (void **)out, err);
+  return param->kind->norm && tpo_family(&model->arch)->norms_from_one;
+}
+
+static int make_vector(struct tpo_model *model, const struct tpo_param *param, int64_t n,
+                       struct tpo_weight *weight, struct tpo_error *err)
+{
+  size_t bytes = (size_t)n * sizeof(float);
+  int code = model->ops->alloc(model->be, bytes, (void **)&weight->vector, err);
+  weight->norm = weight->vector;
+  if (code == 0 && is_from_one(model, param))
+    code = model->ops->alloc(model->be, bytes, (void **)&weight->norm, err);
+  return code;
 }
 
 /* The weight of the model or of one of its layers that the parameter is a part of. */
@@ -36,13 +48,15 @@ static int make_weight(struct tpo_model *model, size_t first, size_t end, struct
   int64_t rows = 0;
   for (size_t i = first; i < end; i++) rows += params[i].rows;
   bool is_vector = params[first].kind->cols == TPO_ONE;
-  int code = is_vector ? make_vector(model, rows, &weight->vector, err)
+  int code = is_vector ? make_vector(model, &params[first], rows, weight, err)
                        : make_linear(model, rows, params[first].cols, &weight->linear, err);
   if (code < 0) return code;
   weight->offset = params[first].offset;
+  bool apart = weight->norm != weight->vector;
   int row = 0;
   for (size_t i = first; i < end; row += (int)params[i++].rows)
-    model->places[i] = is_vector ? (struct tpo_place){.vector = weight->vector + row}
+    model->places[i] = is_vector ? (struct tpo_place){.vector = weight->vector + row,
+                                                      .from_one = apart ? weight->norm + row : NULL}
                                  : (struct tpo_place){.linear = weight->linear, .row0 = row};
   return 0;
 }
@@ -101,8 +115,7 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
-  model->shape = (struct tpo_attention_shape){
-      .heads = arch->heads, .kv_heads = arch->kv_heads, .head_dim = arch->head_dim};
+  model->shape = tpo_arch_shape(arch);
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
   if (code == 0) code = make_weights(model, options, err);
   if (code < 0)
@@ -118,6 +131,7 @@ static void free_weights(struct tpo_model *model)
   for (size_t i = 0; i < model->n_params; i = tpo_params_weight_end(model->params, model->n_params, i)) {
     struct tpo_weight *weight = weight_of(model, &model->params[i]);
     model->ops->linear_free(model->be, weight->linear);
+    if (weight->norm != weight->vector) model->ops->free(model->be, weight->norm);
     model->ops->free(model->be, weight->vector);
   }
 }
@@ -128,7 +142,7 @@ void tpo_model_close(struct tpo_model *model)
   const struct tpo_ops *ops = model->ops;
   tpo_activations_free(model->evaluation);
   free_weights(model);
-  ops->free(model->be, model->cos_sin);
+  for (int reach = 0; reach < TPO_REACHES; reach++) ops->free(model->be, model->ropes[reach].cos_sin);
   ops->free(model->be, model->master);
   ops->free(model->be, model->staging);
   free(model->layers);
@@ -138,14 +152,22 @@ void tpo_model_close(struct tpo_model *model)
   free(model);
 }
 
-/* A norm's weights stay fp32 in the backend; in a bf16 model they hold bf16 values, as every other weight
+/* What follows from a vector's numbers [row0, row0 + n), which were set. */
+static void vector_is_set(struct tpo_model *model, const struct tpo_place *place, size_t row0, size_t n)
+{
+  if (place->from_one) model->ops->shift(model->be, place->vector + row0, place->from_one + row0, 1, n);
+}
+
+/* A vector's weights stay fp32 in the backend; in a bf16 model they hold bf16 values, as every other weight
  * does, so that what is saved as bf16 comes back bit for bit. */
-static void put_vector(struct tpo_model *model, float *vector, const float *host, int64_t n)
+static void put_vector(struct tpo_model *model, const struct tpo_place *place, int64_t row0,
+                       const float *host, int64_t n)
 {
   float *rounded = model->vector;
   for (int64_t i = 0; i < n; i++)
     rounded[i] = model->dtype == TPO_DTYPE_BF16 ? tpo_bf16_to_f32(tpo_f32_to_bf16(host[i])) : host[i];
-  model->ops->upload(model->be, vector, rounded, (size_t)n * sizeof(float));
+  model->ops->upload(model->be, place->vector + row0, rounded, (size_t)n * sizeof(float));
+  vector_is_set(model, place, (size_t)row0, (size_t)n);
 }
 
 static int need_staging(struct tpo_model *model, size_t bytes, struct tpo_error *err)
@@ -175,7 +197,7 @@ int tpo_model_put_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t 
   const struct tpo_param *param = &model->params[i];
   size_t bytes = (size_t)n_rows * (size_t)param->cols * sizeof(float);
   if (place->vector) {
-    put_vector(model, place->vector + row0, host, n_rows);
+    put_vector(model, place, row0, host, n_rows);
   } else {
     int code = need_staging(model, bytes, err);
     if (code < 0) return code;
@@ -240,7 +262,7 @@ void tpo_model_set_weights(struct tpo_model *model, const float *flat)
     } else {
       float *host = model->vector + model->longest;
       model->ops->download(model->be, host, from, rows * sizeof(float));
-      put_vector(model, place->vector, host, (int64_t)rows);
+      put_vector(model, place, 0, host, (int64_t)rows);
     }
   }
   model->hash_known = false;
@@ -253,13 +275,16 @@ static void set_rows(struct tpo_model *model, size_t i, size_t begin, size_t n, 
   const struct tpo_ops *ops = model->ops;
   enum tpo_dtype dtype = model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
   size_t cols = (size_t)model->params[i].cols;
-  if (place->linear)
+  if (place->linear) {
     ops->linear_set(model->be, place->linear, place->row0 + (int)(begin / cols), (int)(n / cols), values,
                     dtype);
-  else if (dtype == TPO_BF16)
+    return;
+  }
+  if (dtype == TPO_BF16)
     ops->dequantise(model->be, values, TPO_GGML_BF16, place->vector + begin, n);
   else
     ops->copy(model->be, place->vector + begin, values, n * sizeof(float));
+  vector_is_set(model, place, begin, n);
 }
 
 int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, const void *values,
@@ -280,6 +305,13 @@ int tpo_model_set_range(struct tpo_model *model, size_t first, size_t count, con
   return 0;
 }
 
+/* A random model's: norms multiply by 1, everything else is drawn. */
+static float random_element(const struct tpo_model *model, const struct tpo_param *param, struct tpo_rng *rng)
+{
+  if (param->kind->norm) return is_from_one(model, param) ? 0 : 1;
+  return (float)(0.02 * tpo_rng_normal(rng));
+}
+
 int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
                             const struct tpo_model_options *options, struct tpo_error *err)
 {
@@ -297,8 +329,7 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
     tpo_rng_init(&rng, seed, TPO_STREAM_INIT, i, 0);
     for (int64_t row = 0; code == 0 && row < param->rows; row += chunk) {
       int64_t n = param->rows - row < chunk ? param->rows - row : chunk;
-      for (int64_t j = 0; j < n * param->cols; j++)
-        host[j] = param->cols == 1 ? 1.0f : (float)(0.02 * tpo_rng_normal(&rng));
+      for (int64_t j = 0; j < n * param->cols; j++) host[j] = random_element(model, param, &rng);
       code = tpo_model_put_rows(model, i, row, n, host, err);
     }
     free(host);

@@ -9,9 +9,9 @@
 /* What the transformer computes with, made of one or more parameters: either a linear layer or a vector. */
 struct tpo_weight {
   struct tpo_linear *linear;
-  float *vector;
+  float *vector; /* as files have it, and as it is trained */
   float *
-      norm; /* of a norm, what the operations take: `vector`, or 1 + it (families whose norms are from one) */
+      norm; /* of a norm, what the operations take: `vector`, or 1 + it where files hold that (norms_from_one) */
   size_t offset; /* of its first element in the flat array, and so of its gradient */
 };
 
@@ -33,6 +33,16 @@ struct tpo_place {
   struct tpo_linear *linear;
   int row0;
   float *vector;
+  float *from_one; /* 1 + vector where that is kept, NULL elsewhere */
+};
+
+/* Cosines and sines by which layers rotate, times the scaling's own factor, in the backend's memory. Where the
+ * scaling depends on a sequence's length (longrope), the rows of short sequences come before those of long
+ * ones: tpo_rope_row. */
+struct tpo_rope_table {
+  float *cos_sin; // [long_at + positions, rotated] half cosines, half sines
+  int positions;  /* that it covers so far; grows to arch.context */
+  int long_at;    /* the row of a long sequence's position 0; 0: all sequences have the same rows */
 };
 
 struct tpo_model {
@@ -45,10 +55,12 @@ struct tpo_model {
   struct tpo_layer *layers;     // [arch.layers]
   struct tpo_weight final_norm; // [hidden]
   struct tpo_weight lm_head;    // [vocab, hidden]; the embedding itself when tied
-  float *cos_sin;               // [positions, head_dim]
-  int positions;                /* rows that cos_sin has so far; grows to arch.context */
-  struct tpo_param *params;     /* [n_params] */
-  struct tpo_place *places;     /* [n_params] */
+  /* Of TPO_REACH_WINDOW only where arch.has_local_rope. ropes_made counts the tables' changes, for what has
+   * recorded their addresses. */
+  struct tpo_rope_table ropes[TPO_REACHES];
+  int ropes_made;
+  struct tpo_param *params; /* [n_params] */
+  struct tpo_place *places; /* [n_params] */
   size_t n_params, param_count;
   size_t master_first, master_count; /* the part of the flat array that is in master */
   float *master;                     // [master_count] or NULL
@@ -78,10 +90,19 @@ json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 
 /* rope.c */
-/* Inverse frequencies of the rotary embedding after scaling. out [head_dim / 2] */
-void tpo_rope_frequencies(const struct tpo_arch *arch, float *out);
-/* Makes sure that cos_sin covers positions 0 .. n-1. */
+/* Features of a head that are rotated. */
+int tpo_rope_rotated(const struct tpo_arch *arch);
+/* Inverse frequencies of the rotary embedding after scaling. out [tpo_rope_rotated / 2]; longer: by longrope's
+ * factors for long sequences. */
+void tpo_rope_frequencies(const struct tpo_arch *arch, const struct tpo_rope *rope, bool longer, float *out);
+/* Makes sure that the tables cover positions 0 .. n-1. */
 int tpo_rope_ensure(struct tpo_model *model, int n, struct tpo_error *err);
+/* The table that a layer rotates by; NULL: it doesn't. */
+const float *tpo_rope_of(const struct tpo_model *model, int layer);
+/* The row, in every table, of position pos in a sequence that may have up to `longest` tokens. It depends on
+ * more than pos only where tpo_rope_varies. */
+int tpo_rope_row(const struct tpo_model *model, int longest, int pos);
+bool tpo_rope_varies(const struct tpo_arch *arch);
 
 /* model.c */
 /* A model without its weights' values. */
@@ -96,7 +117,7 @@ int tpo_model_put_raw(struct tpo_model *model, size_t i, int64_t row0, int64_t n
 int tpo_model_get_rows(struct tpo_model *model, size_t i, int64_t row0, int64_t n_rows, float *host,
                        struct tpo_error *err);
 
-/* A random model (normal, standard deviation 0.02, norms 1) keyed by seed: for tests and benches. */
+/* A random model (normal, standard deviation 0.02, norms that multiply by 1) keyed by seed: for tests and benches. */
 int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch, uint64_t seed,
                             const struct tpo_model_options *options, struct tpo_error *err);
 

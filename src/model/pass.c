@@ -112,8 +112,8 @@ static int ensure(struct tpo_kv_cache *cache, const struct tpo_pass *pass, struc
     if (pass->pos[i] >= longest) longest = pass->pos[i] + 1;
   int code = tpo_rope_ensure(model, longest, err);
   if (code < 0) return code;
-  if (model->cos_sin != cache->cos_sin) tpo_kv_cache_forget(cache);
-  cache->cos_sin = model->cos_sin;
+  if (model->ropes_made != cache->ropes_made) tpo_kv_cache_forget(cache);
+  cache->ropes_made = model->ropes_made;
   struct tpo_pass_limits limits = {
       .rows = pass->n, .seqs = pass->n_seqs, .max_blocks = pass->max_blocks, .logits = pass->n_logits};
   return tpo_kv_cache_grow(cache, &limits, err);
@@ -182,15 +182,14 @@ static void upload_ints(struct tpo_kv_cache *cache, const struct tpo_pass *pass,
 static void compute(struct tpo_kv_cache *cache, const struct tpo_rows *rows, const struct ints *ints, int m)
 {
   struct tpo_model *model = cache->model;
-  const struct tpo_ops *ops = model->ops;
   const struct tpo_pass_buffers *b = &cache->buffers;
-  ops->embed(model->be, model->embed.linear, ints->ids, b->state.in, rows->n);
+  tpo_embed_forward(model, ints->ids, b->state.in, rows->n);
   for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, rows, &b->state, &b->scratch);
   if (m == 0) return;
-  ops->gather_rows(model->be, b->state.out, ints->logit_rows, b->head_in, m, model->arch.hidden);
-  ops->rms_norm(model->be, b->head_in, model->final_norm.vector, b->head, NULL, m, model->arch.hidden,
-                (float)model->arch.rms_eps);
-  if (b->logits) ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m, 0);
+  tpo_head_input(model, b->state.out, ints->logit_rows, b->head_in, b->head, NULL, m);
+  if (b->logits)
+    model->ops->lm_head_logits(model->be, model->lm_head.linear, b->head, b->logits, m,
+                               (float)model->arch.final_softcap);
 }
 
 /* No other recording's: the buffers' address belongs to this cache alone, and is a multiple of 64. */

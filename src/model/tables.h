@@ -38,16 +38,18 @@ struct tpo_family_row {
   enum tpo_qk qk;
   enum tpo_glu glu;
   bool qkv_bias;
-  bool fused;            /* files hold q, k and v as one tensor, and gate and up as one */
-  bool norms_from_one;   /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
-  bool gguf_interleaves; /* GGUF keeps its rotated rows for the interleaved rotary embedding */
+  bool fused;                  /* files hold q, k and v as one tensor, and gate and up as one */
+  bool rounds_embedding_scale; /* to bf16, in a model that computes with it */
+  bool norms_from_one;         /* Hugging Face keeps norms' difference from 1; GGUF keeps them whole */
+  bool gguf_interleaves;       /* GGUF keeps its rotated rows for the interleaved rotary embedding */
 };
 
 const struct tpo_family_row *tpo_family(const struct tpo_arch *arch);
 /* Whether a family has that name of the kind; *out (may be NULL): which one. */
 bool tpo_family_find(enum tpo_family *out, enum tpo_family_name which, const char *text, size_t len);
-/* All families' names of the kind, for a message that tells what was expected: "one", "two". */
-void tpo_family_list(enum tpo_family_name which, bool quoted, char out[256]);
+/* All families' names of the kind, each once, for a message that tells what was expected: "one", "two". */
+enum { TPO_FAMILY_LIST = 512 };
+void tpo_family_list(enum tpo_family_name which, bool quoted, char out[TPO_FAMILY_LIST]);
 
 /* params.c */
 enum tpo_dim {

@@ -114,7 +114,7 @@ static int forward(struct tpo_activations *a, const struct tpo_batch *batch, flo
   if (code < 0) return code;
   struct tpo_rows rows = packed_rows(a, batch);
   model->ops->begin_pass(model->be, TPO_PASS_PACKED);
-  model->ops->embed(model->be, model->embed.linear, a->ids, a->layers[0].in, rows.n);
+  tpo_embed_forward(model, a->ids, a->layers[0].in, rows.n);
   for (int i = 0; i < model->arch.layers; i++) tpo_layer_forward(model, i, &rows, &a->layers[i], &a->scratch);
   if (a->n_wanted > 0) tpo_head_forward(model, a->x, &a->head, a->n_wanted);
   code = fetch_logprobs(a, batch, logprob, err);
@@ -208,8 +208,7 @@ int tpo_model_backward(struct tpo_model *model, const struct tpo_batch *batch, s
     tpo_layer_backward(model, i, &rows, s, &acts->scratch, acts->dx, grad);
     tell_ready(ready, model->layers[i].first, &end);
   }
-  model->ops->embed_backward(model->be, acts->ids, acts->dx, grad + model->embed.offset, rows.n,
-                             model->arch.hidden);
+  tpo_embed_backward(model, acts->ids, acts->dx, rows.n, grad);
   tell_ready(ready, 0, &end);
   return model->ops->check(model->be, err);
 }

@@ -14,7 +14,7 @@ struct tpo_rows {
   const int32_t *cu_seqlens;
   int n_seqs;
   /* Or the paged cache (inference); NULL otherwise. */
-  const struct tpo_kv_layer *kv; // [layers]
+  const struct tpo_kv_layer *kv;            // [layers]
   struct tpo_paged_rows paged[TPO_REACHES]; /* for layers of each reach */
 };
 
@@ -27,7 +27,7 @@ static inline struct tpo_attention_shape tpo_reach_shape(const struct tpo_model 
 }
 
 /* What a layer's forward computes and its backward needs. in, mid and out may be one buffer when no backward
- * follows; lse and the rstds may then be NULL. */
+ * follows, and so may raw and qkv, and the two products; lse and the rstds may then be NULL. */
 struct tpo_layer_state {
   void *in;        // [n, hidden] the residual stream
   float *rstd_in;  // [n]
@@ -38,6 +38,14 @@ struct tpo_layer_state {
   float *rstd_mid; // [n]
   void *gate_up;   // [n, 2 ffn]
   void *out;       // [n, hidden]
+
+  /* Where queries and keys are normed. */
+  void *raw;      // as qkv, before
+  float *rstd_qk; // [n, heads + kv_heads], or [n, 2]
+
+  /* Where the products of attention and feed-forward are normed before they are added: the products. */
+  void *attn_out, *ffn_out;            // [n, hidden]
+  float *rstd_attn_out, *rstd_ffn_out; // [n]
 };
 
 /* Shared by all layers; nothing in it outlives a layer. The gradients are only for backward. */
@@ -58,9 +66,17 @@ struct tpo_head_state {
   float *dlogprob; // [m]
 };
 
+/* How layers attend that see everything. */
+struct tpo_attention_shape tpo_arch_shape(const struct tpo_arch *arch);
+
+/* The residual stream before the first layer, and the gradient of the embedding's table: d [n, hidden], that of
+ * the stream, is scaled in place where embeddings are. */
+void tpo_embed_forward(struct tpo_model *model, const int32_t *ids, void *x, int n);
+void tpo_embed_backward(struct tpo_model *model, const int32_t *ids, void *d, int n, float *grad);
+
 void tpo_layer_forward(struct tpo_model *model, int layer, const struct tpo_rows *rows,
                        const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
-/* Computes the states again from s->in: the forward without its last product. */
+/* Computes the states again from s->in: the forward without its end that leaves none. */
 void tpo_layer_recompute(struct tpo_model *model, int layer, const struct tpo_rows *rows,
                          const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
 /* dx: on entry the gradient of s->out, on return that of s->in. grad: the flat array, added to. */
@@ -68,6 +84,10 @@ void tpo_layer_backward(struct tpo_model *model, int layer, const struct tpo_row
                         const struct tpo_layer_state *s, const struct tpo_layer_scratch *w, void *dx,
                         float *grad);
 
+/* What the head works on, normed [m, hidden]: rows index of x, gathered to in, after the final norm. rstd may be
+ * NULL. */
+void tpo_head_input(struct tpo_model *model, const void *x, const int32_t *index, void *in, void *normed,
+                    float *rstd, int m);
 /* Final norm, LM head, log-softmax and gather for m of the rows of x. */
 void tpo_head_forward(struct tpo_model *model, const void *x, const struct tpo_head_state *s, int m);
 /* dx [n, hidden] is written whole. */

@@ -1,7 +1,7 @@
 /* Operations that go row by row or over flat arrays, at every instruction set, against the reference. */
 #include "ops_check.h"
 
-#include "backend/vecmath.h"
+#include "backend/cpu/simd/vector.h"
 
 /* Full vectors, tails, less than a vector; enough rows for several tasks. */
 static const int dims[] = {1, 3, 16, 37, 64, 576};
@@ -24,6 +24,27 @@ static void exp_is_accurate(void **state)
   assert_true(tpo_exp_f32(-87.5f) == 0.0f);
   assert_true(tpo_exp_f32(1000.0f) == tpo_exp_f32(88.0f));
   assert_true(isnan(tpo_exp_f32(NAN)));
+}
+
+/* Of the vectors that every machine has; the other widths do the same operations. */
+static void tanh_is_accurate(void **state)
+{
+  (void)state;
+  double worst = 0;
+  for (int i = 0; i <= 2400000; i++) {
+    float x = i < 400000 ? ldexpf(1.0f + (float)i * 2.5e-6f, -3 - i % 24) : (float)(i - 400000) * 5e-6f;
+    float y[VL];
+    vstore(y, vtanh(vset(i % 2 ? x : -x)));
+    double expected = tanh(i % 2 ? (double)x : -(double)x);
+    double error = x == 0 ? y[0] != 0 : fabs(y[0] - expected) / ldexp(1, ilogb(expected) - 23);
+    if (error > worst) worst = error;
+  }
+  assert_true(worst < 3);
+  static const float far[] = {9.011f, 1000, INFINITY, -20, -INFINITY, NAN, 0, -0.0f};
+  float y[8];
+  for (int i = 0; i < 8; i += VL) vstore(y + i, vtanh(vload(far + i)));
+  assert_true(y[0] == 1 && y[1] == 1 && y[2] == 1 && y[3] == -1 && y[4] == -1 && isnan(y[5]));
+  assert_true(y[6] == 0 && !signbit(y[6]) && y[7] == 0 && signbit(y[7]));
 }
 
 static void rms_norm_matches_reference(void **state)
@@ -270,6 +291,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       CHECK_TEST(exp_is_accurate),
+      CHECK_TEST(tanh_is_accurate),
       CHECK_TEST(rms_norm_matches_reference),
       CHECK_TEST(rms_norm_backward_matches_differences),
       CHECK_TEST(rms_norm_backward_matches_reference),

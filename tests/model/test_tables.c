@@ -188,7 +188,7 @@ static void a_family_is_found_by_each_of_its_names_and_by_no_other(void **state)
   for (int which = 0; which < TPO_FAMILY_NAMES; which++) {
     const char *name = tpo_family(&arch)->names[which];
     enum tpo_family found = (enum tpo_family)99;
-    char list[256];
+    char list[TPO_FAMILY_LIST];
     assert_non_null(name);
     assert_true(tpo_family_find(&found, (enum tpo_family_name)which, name, strlen(name)));
     assert_int_equal(found, arch.family);
@@ -197,6 +197,8 @@ static void a_family_is_found_by_each_of_its_names_and_by_no_other(void **state)
     tpo_family_list((enum tpo_family_name)which, false, list);
     assert_contains(list, name);
     assert_null(strchr(list, '"'));
+    assert_true(strlen(list) + 40 < sizeof list);
+    assert_null(strstr(strstr(list, name) + 1, "llama,"));
   }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the tokenizer and chat fixtures of tests/text/fixtures with Hugging Face's tokenizers and with Jinja.
 
-    python tests/text/make_vectors.py [--smollm2 MODEL.gguf]
+    python tests/text/make_vectors.py [--smollm2 MODEL.gguf] [--templates DIR]
 
 Small BPE vocabularies are trained on the text below; each folder holds a tokenizer as transformers saves it and
 vectors.jsonl: a line a text, with the ids as encoded with special tokens' names recognised and BOS/EOS added ("ids")
@@ -205,11 +205,19 @@ TEMPLATES = {
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ "<|start_header_id|>assistant<|end_header_id|>\\n\\n" }}{%- endif -%}"""),
 }
+# Long templates of published models stay out: their fingerprints stand here, and DIR has name.jinja for each.
+UPSTREAM = {
+    "qwen2_5": ("smollm", "chatml", "43302f4340ea2802"), "qwen3_2507": ("smollm", "chatml", "f78c9f7ddcdd24d5"),
+    "qwen3": ("smollm", "qwen3", "da8908010979e84a"), "qwen3_new": ("smollm", "qwen3", "617597e0be378495"),
+    "gemma2": ("llama2", "gemma", "187a3e53393094bd"), "gemma3": ("llama2", "gemma", "328a1c8d417b4940"),
+    "mistral": ("llama2", "mistral", "eefa0108111b10b5"),
+}
+THINKING = ["<think>", "</think>", "<think>\nwhy\n</think>\n\n", "<tool_response>", "</tool_response>"]
 CONTENT = ["Hello", "  hi there \n", "\n", "", "   ", "\u3000x\u00a0", "What's 2+2?", "\U0001f642", "line\r\nline", "<<SYS>>",
            "\tq\x1c", "\u00e9", "\n\nstart", "a", "<b>", "[/INST]"]
 
 
-def make_chats():
+def make_chats(templates):
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
 
     def fail(message):
@@ -217,23 +225,30 @@ def make_chats():
 
     env.globals["raise_exception"] = fail
     os.makedirs(os.path.join(HERE, "chat"), exist_ok=True)
-    for name, (folder, family, template) in TEMPLATES.items():
+    fixtures = {name: (folder, family, template, {"template": template})
+                for name, (folder, family, template) in TEMPLATES.items()}
+    for name, (folder, family, fingerprint) in UPSTREAM.items() if templates else []:
+        text = open(os.path.join(templates, name + ".jinja"), encoding="utf-8").read()
+        default = {"default_system": "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."} if name == "qwen2_5" else {}
+        fixtures[name] = (folder, family, text, {"fingerprint": fingerprint, **default})
+    for name, (folder, family, template, source) in fixtures.items():
         rng = random.Random(name)
         config = json.load(open(os.path.join(HERE, folder, "tokenizer_config.json"), encoding="utf-8"))
         tokens = {k: v["content"] if isinstance(v, dict) else v for k, v in config.items()}
         compiled, cases = env.from_string(template), []
+        content = CONTENT + (THINKING if family == "qwen3" else [])
         for _ in range(24):
             messages = []
-            if rng.random() < 0.4:
+            if rng.random() < 0.4 and name != "gemma2":
                 messages.append({"role": "system", "content": "".join(rng.choice(CONTENT) for _ in range(rng.randint(0, 3)))})
             for i in range(rng.randint(1, 4)):
                 messages.append({"role": "assistant" if i % 2 else "user",
-                                 "content": "".join(rng.choice(CONTENT) for _ in range(rng.randint(0, 3)))})
+                                 "content": "".join(rng.choice(content) for _ in range(rng.randint(0, 3)))})
             prompt = rng.random() < 0.5
-            text = compiled.render(messages=messages, add_generation_prompt=prompt, **tokens)
+            text = compiled.render(messages=messages, add_generation_prompt=prompt, enable_thinking=False, **tokens)
             cases.append({"messages": messages, "prompt": prompt, "text": text})
         with open(os.path.join(HERE, "chat", name + ".json"), "w", encoding="utf-8") as f:
-            json.dump({"tokenizer": folder, "family": family, "template": template, "cases": cases}, f)
+            json.dump({"tokenizer": folder, "family": family, **source, "cases": cases}, f)
             f.write("\n")
 
 
@@ -282,8 +297,9 @@ def make_smollm2(path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smollm2", help="GGUF of SmolLM2, to make its vectors too")
+    parser.add_argument("--templates", help="folder with the published chat templates, to make their chats too")
     args = parser.parse_args()
     make_tokenizers()
-    make_chats()
+    make_chats(args.templates)
     if args.smollm2:
         make_smollm2(args.smollm2)

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
+#include "backend/cpu/simd/table.h"
 #include "base/memory.h"
 
 static int min_int(int a, int b)
@@ -202,11 +203,30 @@ void tpo_cpu_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear
   forward(tpo_cpu(be), w, x, y, n, true);
 }
 
+#define CAP_COLS 4096 /* logits a task */
+
+struct cap_tasks {
+  const struct tpo_simd *simd;
+  float *logits;
+  size_t n;
+  float cap;
+};
+
+static void cap_task(void *arg, int task, int thread)
+{
+  (void)thread;
+  const struct cap_tasks *t = arg;
+  size_t at = (size_t)task * CAP_COLS, left = t->n - at;
+  t->simd->softcap(t->logits + at, left < CAP_COLS ? (int)left : CAP_COLS, t->cap);
+}
+
 void tpo_cpu_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
                             int n, float softcap)
 {
-  (void)softcap;
   forward(tpo_cpu(be), w, h, logits, n, false);
+  struct cap_tasks tasks = {tpo_simd(tpo_cpu(be)), logits, (size_t)n * (size_t)w->rows, softcap};
+  if (softcap > 0)
+    tpo_pool_run(tpo_cpu(be)->pool, (int)((tasks.n + CAP_COLS - 1) / CAP_COLS), cap_task, &tasks);
 }
 
 void tpo_cpu_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,

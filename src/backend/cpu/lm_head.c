@@ -5,6 +5,7 @@
 
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
+#include "backend/cpu/simd/table.h"
 
 #define BLOCK_ROWS 128
 #define CHUNK_COLS 768 /* vocabulary entries; a multiple of every panel */
@@ -19,6 +20,7 @@ struct head_tasks {
   struct tpo_cpu *cpu;
   struct tpo_gemm g; /* A and kernel; C and the part of W are set by each task */
   int n, n_blocks, n_chunks;
+  float softcap; /* 0: none */
   const int32_t *targets;
   float *logprob;           /* forward: the target's logit */
   struct partial *partials; // [n, n_chunks]
@@ -59,7 +61,8 @@ static void forward_task(void *arg, int task, int thread)
   float *logits = t->cpu->per_thread[thread].data; // [rows, CHUNK_COLS]
   logits_block(t, row0, rows, col0, cols, logits, CHUNK_COLS, logits + BLOCK_ROWS * CHUNK_COLS);
   for (int i = 0; i < rows; i++) {
-    const float *row = logits + i * CHUNK_COLS;
+    float *row = logits + i * CHUNK_COLS;
+    if (t->softcap > 0) tpo_simd(t->cpu)->softcap(row, cols, t->softcap);
     struct partial *partial = &t->partials[(size_t)(row0 + i) * t->n_chunks + chunk];
     t->g.kernel->sum_exp(row, cols, &partial->largest, &partial->sum);
     int target = t->targets[row0 + i];
@@ -80,10 +83,11 @@ static void join_row(const struct head_tasks *t, int row, float *lse)
 }
 
 static struct head_tasks head_tasks(struct tpo_cpu *cpu, const struct tpo_linear *w, const int32_t *targets,
-                                    int n)
+                                    int n, float softcap)
 {
   const struct tpo_gemm_kernel *kernel = tpo_gemm_kernel_for(cpu, w);
-  struct head_tasks tasks = {.cpu = cpu, .n = n, .targets = targets, .n_blocks = ceil_div(n, BLOCK_ROWS)};
+  struct head_tasks tasks = {
+      .cpu = cpu, .n = n, .targets = targets, .n_blocks = ceil_div(n, BLOCK_ROWS), .softcap = softcap};
   tasks.g = (struct tpo_gemm){
       .kernel = kernel, .k = kernel->pairs ? w->k_words : w->cols, .b = TPO_GEMM_B_WEIGHTS, .w = w};
   return tasks;
@@ -92,10 +96,9 @@ static struct head_tasks head_tasks(struct tpo_cpu *cpu, const struct tpo_linear
 void tpo_cpu_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                              const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
-  (void)softcap;
   struct tpo_cpu *cpu = tpo_cpu(be);
   if (n <= 0) return;
-  struct head_tasks tasks = head_tasks(cpu, w, targets, n);
+  struct head_tasks tasks = head_tasks(cpu, w, targets, n, softcap);
   tasks.n_chunks = ceil_div(w->rows, CHUNK_COLS);
   tasks.logprob = logprob;
   tasks.partials =
@@ -108,7 +111,22 @@ void tpo_cpu_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w,
   for (int i = 0; i < n; i++) join_row(&tasks, i, lse);
 }
 
-/* Logits, turned into the loss's gradient by them: dlogprob * (1[target] - softmax). */
+/* One row of logits, turned into the loss's gradient by them: dlogprob * (1[target] - softmax), of capped
+ * logits times the cap's derivative. The target is a column of the row where it is in 0 .. cols-1. */
+static void gradient_row(const struct head_tasks *t, float *row, int cols, int target, float lse,
+                         float dlogprob)
+{
+  const struct tpo_simd *simd = tpo_simd(t->cpu);
+  float capped[CHUNK_COLS];
+  if (t->softcap > 0) {
+    simd->softcap(row, cols, t->softcap);
+    memcpy(capped, row, (size_t)cols * sizeof *row);
+  }
+  t->g.kernel->softmax_scaled(row, cols, lse, -dlogprob);
+  if (target >= 0 && target < cols) row[target] += dlogprob;
+  if (t->softcap > 0) simd->softcap_backward(capped, row, cols, t->softcap);
+}
+
 static void gradient_task(void *arg, int task, int thread)
 {
   const struct head_tasks *t = arg;
@@ -117,14 +135,12 @@ static void gradient_task(void *arg, int task, int thread)
   float *block = t->dlogits + (size_t)row0 * t->cols + first;
   logits_block(t, row0, rows, t->col0 + first, cols, block, t->cols, t->cpu->per_thread[thread].data);
   for (int i = 0; i < rows; i++) {
-    float *row = block + (size_t)i * t->cols, scale = t->dlogprob[row0 + i];
-    int target = t->targets[row0 + i] - t->col0 - first;
-    if (t->targets[row0 + i] < 0) {
+    float *row = block + (size_t)i * t->cols;
+    int target = t->targets[row0 + i];
+    if (target < 0)
       memset(row, 0, (size_t)cols * sizeof *row);
-      continue;
-    }
-    t->g.kernel->softmax_scaled(row, cols, t->lse[row0 + i], -scale);
-    if (target >= 0 && target < cols) row[target] += scale;
+    else
+      gradient_row(t, row, cols, target - t->col0 - first, t->lse[row0 + i], t->dlogprob[row0 + i]);
   }
 }
 
@@ -169,11 +185,9 @@ void tpo_cpu_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_l
                                       const int32_t *targets, const float *lse, const float *dlogprob,
                                       void *dh, float *dw, int n, float softcap)
 {
-  (void)softcap;
-  (void)softcap;
   struct tpo_cpu *cpu = tpo_cpu(be);
   for (int row0 = 0; row0 < n; row0 += GRAD_ROWS) {
-    struct head_tasks tasks = head_tasks(cpu, w, targets + row0, min_int(GRAD_ROWS, n - row0));
+    struct head_tasks tasks = head_tasks(cpu, w, targets + row0, min_int(GRAD_ROWS, n - row0), softcap);
     const float *h_rows = (const float *)h + (size_t)row0 * w->cols;
     tasks.lse = lse + row0;
     tasks.dlogprob = dlogprob + row0;

@@ -92,8 +92,8 @@ static void rope_row(const struct rows_job *job, int i)
   struct tpo_attention_shape s = job->shape;
   int rotated = tpo_rotated(s), half = rotated / 2;
   const float *cosine = job->x + (size_t)job->index[i] * (size_t)rotated;
-  job->simd->rope(job->y + (size_t)i * (size_t)job->dim, s.heads + s.kv_heads, half, cosine, cosine + half,
-                  job->inverse);
+  job->simd->rope(job->y + (size_t)i * (size_t)job->dim, s.heads + s.kv_heads, s.head_dim, half, cosine,
+                  cosine + half, job->inverse);
 }
 
 void tpo_cpu_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,

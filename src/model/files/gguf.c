@@ -87,7 +87,7 @@ static int read_family(enum tpo_family *out, const struct tpo_gguf *gguf, struct
   if (code < 0) return code;
   if (code == 0) return tpo_fail(err, TPO_E_INPUT, "%s: no metadata key general.architecture", gguf->path);
   if (tpo_family_find(out, TPO_NAME_GGUF, arch.data, arch.len)) return 0;
-  char known[256];
+  char known[TPO_FAMILY_LIST];
   tpo_family_list(TPO_NAME_GGUF, true, known);
   return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: general.architecture \"%.*s\" is not supported; expected %s",
                   gguf->path, arch.len > 60 ? 60 : (int)arch.len, arch.data, known);
@@ -166,7 +166,7 @@ static int read_rope_freqs(struct tpo_arch *arch, const struct metadata *meta, s
   if (code < 0) return tpo_fail_prefix(err, "%s: tensor " TPO_GGUF_ROPE_FREQS, gguf->path);
   double largest = 1;
   for (int i = 0; i < half; i++) largest = fmax(largest, divisors[i]);
-  tpo_rope_frequencies(arch, plain);
+  tpo_rope_frequencies(arch, &arch->rope, false, plain);
   if (largest > 1) {
     int64_t original = 8192;
     const struct key key = key_of(meta, "rope.scaling.original_context_length");
@@ -178,7 +178,7 @@ static int read_rope_freqs(struct tpo_arch *arch, const struct metadata *meta, s
     arch->rope.high_freq = 4;
     arch->rope.original_context = (int)original;
   }
-  tpo_rope_frequencies(arch, scaled);
+  tpo_rope_frequencies(arch, &arch->rope, false, scaled);
   for (int i = 0; i < half; i++)
     if (!(fabs(plain[i] / scaled[i] - divisors[i]) <= 1e-3 * divisors[i]))
       return tpo_fail(err, TPO_E_UNSUPPORTED,

@@ -16,7 +16,7 @@ static const char *first_architecture(const json_t *config)
 
 static int unsupported(const char *name, const char *place, struct tpo_error *err)
 {
-  char gated[256], label[256];
+  char gated[TPO_FAMILY_LIST], label[TPO_FAMILY_LIST];
   tpo_family_list(TPO_NAME_GATED_REWARD, false, gated);
   tpo_family_list(TPO_NAME_LABEL_REWARD, false, label);
   return tpo_fail(err, TPO_E_UNSUPPORTED,

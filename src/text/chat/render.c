@@ -74,18 +74,25 @@ static void first_user_turn(const char *system, const char *text, struct tpo_ren
   tpo_buf_append(&r->text, text, begin == end ? 0 : end);
 }
 
+/* Messages from the first on are the user's and the assistant's in turn. */
+static int check_turns(const struct tpo_message *messages, size_t first, size_t n, struct tpo_error *err)
+{
+  for (size_t i = first; i < n; i++)
+    if (!has_role(&messages[i], (i - first) % 2 == 0 ? "user" : "assistant"))
+      return tpo_fail(err, TPO_E_INPUT,
+                      "message %zu: this chat template wants user and assistant in turn, but it is of %s",
+                      i + 1, messages[i].role);
+  return TPO_OK;
+}
+
 static int render_llama2(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
                          struct tpo_rendered *r, struct tpo_error *err)
 {
   const char *system = n > 0 && has_role(&messages[0], "system") ? messages[0].content : NULL;
   size_t first = system ? 1 : 0;
+  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
   for (size_t i = first; i < n; i++) {
-    bool user = (i - first) % 2 == 0;
-    if (!has_role(&messages[i], user ? "user" : "assistant"))
-      return tpo_fail(err, TPO_E_INPUT,
-                      "message %zu: this chat template wants user and assistant in turn, but it is of %s",
-                      i + 1, messages[i].role);
-    if (user) {
+    if ((i - first) % 2 == 0) {
       own(r, t->bos);
       own(r, "[INST] ");
       if (i == first && system)
@@ -138,6 +145,119 @@ static void render_llama3(const struct tpo_template *t, const struct tpo_message
   if (prompt) llama3_turn("assistant", NULL, r);
 }
 
+/* Whether message i is what the assistant answers to, and no tool's answer. */
+static bool is_query(const struct tpo_message *m)
+{
+  static const char open[] = "<tool_response>", close[] = "</tool_response>";
+  size_t len = strlen(m->content);
+  return has_role(m, "user") && !(strncmp(m->content, open, strlen(open)) == 0 && len >= strlen(close) &&
+                                  strcmp(m->content + len - strlen(close), close) == 0);
+}
+
+static size_t skip_newlines(const char *text, size_t begin, size_t end)
+{
+  while (begin < end && text[begin] == '\n') begin++;
+  return begin;
+}
+
+static size_t drop_newlines(const char *text, size_t begin, size_t end)
+{
+  while (end > begin && text[end - 1] == '\n') end--;
+  return end;
+}
+
+/* An answer of the assistant, from whose text the thought is taken out: shown where it answers the last query
+ * and there is one, or it is the last message, which then has an empty one. */
+static void qwen3_answer(const char *text, bool current, bool last, struct tpo_rendered *r)
+{
+  static const char open[] = "<think>", close[] = "</think>";
+  size_t from = 0, to = 0, answer = 0, len = strlen(text);
+  const char *end = strstr(text, close), *at = NULL;
+  if (end) {
+    to = drop_newlines(text, 0, (size_t)(end - text));
+    for (const char *next = text; (next = memmem(next, (size_t)(text + to - next), open, strlen(open)));)
+      at = next = next + strlen(open);
+    if (at) from = (size_t)(at - text);
+    from = skip_newlines(text, from, to);
+    for (const char *next = end; next; next = strstr(next, close))
+      answer = (size_t)((next += strlen(close)) - text);
+    answer = skip_newlines(text, answer, len);
+  }
+  if (current && (last || from < to)) {
+    own(r, "<think>\n");
+    tpo_buf_append(&r->text, text + from, to - from);
+    own(r, "\n</think>\n\n");
+    answer = skip_newlines(text, answer, len);
+  }
+  tpo_buf_append(&r->text, text + answer, len - answer);
+}
+
+/* Thinking is off, as enable_thinking=False has it: the thought that is asked for here is another. */
+static void render_qwen3(const struct tpo_message *messages, size_t n, bool prompt, struct tpo_rendered *r)
+{
+  size_t query = n;
+  while (query > 0 && !is_query(&messages[query - 1])) query--;
+  if (query == 0) query = n;
+  for (size_t i = 0; i < n; i++) {
+    own(r, "<|im_start|>");
+    own(r, messages[i].role);
+    own(r, "\n");
+    if (has_role(&messages[i], "assistant"))
+      qwen3_answer(messages[i].content, i >= query, i + 1 == n, r);
+    else
+      content(r, messages[i].content);
+    own(r, "<|im_end|>\n");
+  }
+  if (prompt) own(r, "<|im_start|>assistant\n<think>\n\n</think>\n\n");
+}
+
+/* The system message stands within the first user turn, or nowhere. */
+static int render_gemma(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
+                        bool prompt, struct tpo_rendered *r, struct tpo_error *err)
+{
+  size_t first = n > 0 && has_role(&messages[0], "system");
+  if (first && t->no_system)
+    return tpo_fail(err, TPO_E_INPUT, "message 1: this chat template takes no system message");
+  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
+  own(r, t->bos);
+  for (size_t i = first; i < n; i++) {
+    own(r, (i - first) % 2 == 0 ? "<start_of_turn>user\n" : "<start_of_turn>model\n");
+    if (i == 1 && first) {
+      content(r, messages[0].content);
+      content(r, "\n\n");
+    }
+    trimmed(r, messages[i].content);
+    own(r, "<end_of_turn>\n");
+  }
+  if (prompt) own(r, "<start_of_turn>model\n");
+  return TPO_OK;
+}
+
+/* The system message stands within the last user turn, where the chat ends with one. */
+static int render_mistral(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
+                          struct tpo_rendered *r, struct tpo_error *err)
+{
+  size_t first = n > 0 && has_role(&messages[0], "system");
+  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
+  own(r, t->bos);
+  for (size_t i = first; i < n; i++) {
+    if ((i - first) % 2 == 0) {
+      own(r, "[INST] ");
+      if (first && i + 1 == n) {
+        content(r, messages[0].content);
+        content(r, "\n\n");
+      }
+      content(r, messages[i].content);
+      own(r, "[/INST]");
+    } else {
+      own(r, " ");
+      trimmed(r, messages[i].content);
+      own(r, t->eos);
+    }
+  }
+  return TPO_OK;
+}
+
 static void render_configured(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
                               bool prompt, struct tpo_rendered *r)
 {
@@ -180,6 +300,9 @@ int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_
   case TPO_TEMPLATE_CHATML: render_chatml(tmpl, messages, n, prompt, out); break;
   case TPO_TEMPLATE_LLAMA2: status = render_llama2(tmpl, messages, n, out, err); break;
   case TPO_TEMPLATE_LLAMA3: render_llama3(tmpl, messages, n, prompt, out); break;
+  case TPO_TEMPLATE_QWEN3: render_qwen3(messages, n, prompt, out); break;
+  case TPO_TEMPLATE_GEMMA: status = render_gemma(tmpl, messages, n, prompt, out, err); break;
+  case TPO_TEMPLATE_MISTRAL: status = render_mistral(tmpl, messages, n, out, err); break;
   case TPO_TEMPLATE_CONFIGURED: render_configured(tmpl, messages, n, prompt, out); break;
   }
   if (status == TPO_OK && (out->failed || out->text.failed))
@@ -190,7 +313,8 @@ int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_
 void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out)
 {
   if (!prefill || !*prefill) return;
-  if (tmpl->family == TPO_TEMPLATE_LLAMA2) own(out, " "); /* it puts one before every answer */
+  if (tmpl->family == TPO_TEMPLATE_LLAMA2 || tmpl->family == TPO_TEMPLATE_MISTRAL)
+    own(out, " "); /* they put one before every answer */
   content(out, prefill);
 }
 

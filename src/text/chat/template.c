@@ -13,6 +13,7 @@ struct known {
   enum tpo_template_family family;
   bool header;        /* Llama 3.1's dated system header */
   bool always_prompt; /* ends with a generation prompt whether asked for or not */
+  bool no_system;     /* refuses system messages */
   const char *bos;    /* written out in the template, whatever the tokenizer's is; NULL: the tokenizer's */
 };
 
@@ -32,14 +33,33 @@ static const struct known known[] = {
     {.hash = 0xb4649a6eb1a904eb, .family = TPO_TEMPLATE_LLAMA3, .always_prompt = true},
     {.hash = 0x0add54f40dd46a1b, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.1, 3.3 */
     {.hash = 0x80ee2cad7369a348, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.2 */
+    {.hash = 0x43302f4340ea2802, .family = TPO_TEMPLATE_CHATML}, /* Qwen 2.5, with a default system message */
+    {.hash = 0xf78c9f7ddcdd24d5, .family = TPO_TEMPLATE_CHATML}, /* Qwen 3 Instruct 2507, which has no mode */
+    {.hash = 0xda8908010979e84a, .family = TPO_TEMPLATE_QWEN3},
+    {.hash = 0x617597e0be378495, .family = TPO_TEMPLATE_QWEN3}, /* later, for contents that are no strings */
+    {.hash = 0x187a3e53393094bd, .family = TPO_TEMPLATE_GEMMA, .no_system = true}, /* 2 */
+    {.hash = 0x328a1c8d417b4940, .family = TPO_TEMPLATE_GEMMA},                    /* 3 */
+    {.hash = 0xeefa0108111b10b5, .family = TPO_TEMPLATE_MISTRAL},                  /* 7B v0.3 */
 };
 
-static const struct known *recognise(const struct tpo_canon *canon)
+#define KNOWN_NAMES "ChatML, Llama 2, Llama 3, Qwen 3, Gemma, Mistral"
+
+static const struct known *recognise(uint64_t hash)
 {
-  uint64_t hash = tpo_hash64(canon->text.data ? canon->text.data : "", canon->text.len);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (known[i].hash == hash) return &known[i];
   return NULL;
+}
+
+bool tpo_template_known(struct tpo_template *t, uint64_t hash)
+{
+  const struct known *k = recognise(hash);
+  if (!k) return false;
+  t->family = k->family;
+  t->always_prompt = k->always_prompt;
+  t->no_system = k->no_system;
+  if (k->bos) t->bos = k->bos;
+  return true;
 }
 
 static const char *name_of(const struct tpo_tokenizer *tok, int32_t id)
@@ -61,30 +81,27 @@ static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, b
                                     : "the model's own files must hold one of these";
   if (!tok->chat_template)
     return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: the model has no chat template (known here: ChatML, Llama 2, Llama 3); %s",
-                    tok->place, advice);
+                    "%s: the model has no chat template (known here: " KNOWN_NAMES "); %s", tok->place,
+                    advice);
   struct tpo_canon canon = {0};
   int status = tpo_canon_make(&canon, tok->chat_template, err);
   if (status < 0) {
     tpo_canon_free(&canon);
     return err ? tpo_fail_prefix(err, "%s", tok->place) : status;
   }
-  const struct known *k = recognise(&canon);
-  if (k) {
-    t->family = k->family;
-    t->always_prompt = k->always_prompt;
-    if (k->bos) t->bos = k->bos;
+  uint64_t hash = tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len);
+  const struct known *k = recognise(hash);
+  if (tpo_template_known(t, hash)) {
     if (canon.has_system) t->default_system = keep(t, &canon.system);
     if (k->header) t->knowledge = keep(t, &canon.knowledge);
     if (k->header) t->date = keep(t, &canon.date);
     if ((canon.has_system && !t->default_system) || (k->header && (!t->knowledge || !t->date)))
       status = tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
   } else {
-    status = tpo_fail(
-        err, TPO_E_UNSUPPORTED,
-        "%s: the model's chat template is none of those known here (ChatML, Llama 2, Llama 3; fingerprint %016llx); %s",
-        tok->place, (unsigned long long)tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len),
-        advice);
+    status = tpo_fail(err, TPO_E_UNSUPPORTED,
+                      "%s: the model's chat template is none of those known here (" KNOWN_NAMES
+                      "; fingerprint %016llx); %s",
+                      tok->place, (unsigned long long)hash, advice);
   }
   tpo_canon_free(&canon);
   return status;
@@ -153,7 +170,8 @@ void tpo_template_close(struct tpo_template *tmpl)
 
 const char *tpo_template_name(const struct tpo_template *tmpl)
 {
-  static const char *const names[] = {"chatml", "llama2", "llama3", "configured"};
+  static const char *const names[] = {"chatml", "llama2",  "llama3",    "qwen3",
+                                      "gemma",  "mistral", "configured"};
   return names[tmpl->family];
 }
 
@@ -168,7 +186,9 @@ static int add_once(struct tpo_ids *list, int32_t id, struct tpo_error *err)
 /* The token that ends the assistant's turn; -1: EOS does, or text that is no token. */
 static int32_t end_of_turn(const struct tpo_template *t)
 {
-  if (t->family == TPO_TEMPLATE_CHATML) return tpo_tokenizer_find(t->tok, "<|im_end|>");
+  if (t->family == TPO_TEMPLATE_CHATML || t->family == TPO_TEMPLATE_QWEN3)
+    return tpo_tokenizer_find(t->tok, "<|im_end|>");
+  if (t->family == TPO_TEMPLATE_GEMMA) return tpo_tokenizer_find(t->tok, "<end_of_turn>");
   if (t->family == TPO_TEMPLATE_LLAMA3) return tpo_tokenizer_find(t->tok, "<|eot_id|>");
   struct tpo_added_match match;
   const char *suffix = t->family == TPO_TEMPLATE_CONFIGURED ? t->pieces.assistant_suffix : "";

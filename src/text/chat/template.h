@@ -10,6 +10,9 @@ enum tpo_template_family {
   TPO_TEMPLATE_CHATML,
   TPO_TEMPLATE_LLAMA2,
   TPO_TEMPLATE_LLAMA3,
+  TPO_TEMPLATE_QWEN3,
+  TPO_TEMPLATE_GEMMA,
+  TPO_TEMPLATE_MISTRAL,
   TPO_TEMPLATE_CONFIGURED
 };
 
@@ -21,6 +24,7 @@ struct tpo_template {
   const char *default_system;      /* ChatML, configured: when a chat has no system message; NULL: none */
   const char *knowledge, *date;    /* Llama 3.1: the lines of its header; NULL: an older one without */
   bool always_prompt; /* the template ends with a generation prompt even when none is asked for */
+  bool no_system;     /* the template refuses system messages */
   struct tpo_template_config pieces;
 };
 
@@ -43,7 +47,10 @@ void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *pref
 int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
                               struct tpo_ids *out, struct tpo_error *err);
 
-/* "chatml", "llama2", "llama3", "configured" */
+/* Makes t that of a known template, by the hash of its canonical form. False: none has it. */
+bool tpo_template_known(struct tpo_template *t, uint64_t hash);
+
+/* "chatml", "llama2", "llama3", "qwen3", "gemma", "mistral", "configured" */
 const char *tpo_template_name(const struct tpo_template *tmpl);
 
 #endif

@@ -3,9 +3,10 @@
  *   P = exp(scale Q K^T - lse); D_i = dout_i . out_i; dS = P (dout V^T - D)
  *   dQ = scale dS K; dK = scale dS^T Q; dV = P^T dout
  *
+ * (with a softcap c, P = exp(c T - lse), T = tanh(scale Q K^T / c), and dS has the factor 1 - T^2 as well) *
  * in blocks of TPO_KEY_TILE queries by as many keys, keys outside, queries inside, so that every sum has one
- * order. Five products of 64 x 64 x head_dim a block: they are the work. The caller adds up dK and dV over
- * the query heads of a key head. */
+ * order; blocks outside the window are passed over. Five products of 64 x 64 x head_dim a block: they are the
+ * work. The caller adds up dK and dV over the query heads of a key head. */
 #ifndef TPO_BACKEND_CPU_SIMD_ATTENTION_BACKWARD_H
 #define TPO_BACKEND_CPU_SIMD_ATTENTION_BACKWARD_H
 
@@ -46,7 +47,7 @@ static void backward_begin(const struct tpo_flash_backward *t, struct backward_s
   b->ds = b->p + TILE * TILE;
   b->d = b->ds + TILE * TILE;
   ptrdiff_t qkv_row = (ptrdiff_t)(heads + 2 * t->shape.kv_heads) * hd, out_row = (ptrdiff_t)heads * hd;
-  copy_padded(b->q, b->padded, t->qkv + t->head * hd, qkv_row, b->tokens, hd, 1.0f / sqrtf((float)hd));
+  copy_padded(b->q, b->padded, t->qkv + t->head * hd, qkv_row, b->tokens, hd, tpo_attention_scale(t->shape));
   copy_padded(b->k, b->padded, t->qkv + (heads + t->head / group) * hd, qkv_row, b->tokens, hd, 1.0f);
   copy_padded(b->dout, b->padded, t->dout + t->head * hd, out_row, b->tokens, hd, 1.0f);
   memset(b->dq, 0, size * sizeof(float));
@@ -60,20 +61,29 @@ static void backward_begin(const struct tpo_flash_backward *t, struct backward_s
   }
 }
 
-/* P and dS in place of S and dP; rows are queries q0 .. q0+n-1, keys after a query get 0. */
-static void backward_softmax(const struct backward_state *b, const float *lse, ptrdiff_t lse_row, int q0,
+/* P and dS in place of S and dP; rows are queries q0 .. q0+n-1. Keys after a query, or before its window, get
+ * 0. */
+static void backward_softmax(const struct tpo_flash_backward *t, const struct backward_state *b, int q0,
                              int n, int key0)
 {
+  float cap = t->shape.softcap;
   for (int r = 0; r < n; r++) {
     float *p = b->p + r * TILE, *ds = b->ds + r * TILE;
-    int valid = q0 + r - key0 + 1;
-    vf l = vset(lse[(q0 + r) * lse_row]), d = vset(b->d[q0 + r]);
+    int begin = tpo_window_first(t->shape, q0 + r) - key0, valid = q0 + r - key0 + 1;
+    vf l = vset(t->lse[(ptrdiff_t)(q0 + r) * t->shape.heads + t->head]), d = vset(b->d[q0 + r]);
     if (valid > TILE) valid = TILE;
     for (int j = 0; j < TILE; j += VL) {
-      vf prob = vexp(vload(p + j) - l);
+      vf s = vload(p + j), slope = vload(ds + j) - d;
+      if (cap > 0) {
+        vf tanh = vtanh(s / vset(cap));
+        s = vset(cap) * tanh;
+        slope = slope * (vset(1) - tanh * tanh);
+      }
+      vf prob = vexp(s - l);
       vstore(p + j, prob);
-      vstore(ds + j, prob * (vload(ds + j) - d));
+      vstore(ds + j, prob * slope);
     }
+    for (int j = 0; j < begin; j++) p[j] = ds[j] = 0;
     for (int j = valid; j < TILE; j++) p[j] = ds[j] = 0;
   }
 }
@@ -87,14 +97,14 @@ static void flash_backward(const struct tpo_flash_backward *t, void *scratch)
     int n_keys = b.tokens - key0 < TILE ? b.tokens - key0 : TILE;
     ptrdiff_t tile = (ptrdiff_t)(key0 / TILE) * b.hd * TILE;
     float *dk = t->dk + (ptrdiff_t)key0 * padded, *dv = t->dv + (ptrdiff_t)key0 * padded;
-    for (int q0 = key0; q0 < b.tokens; q0 += TILE) {
+    for (int q0 = key0; q0 < b.tokens && tpo_window_first(t->shape, q0) < key0 + n_keys; q0 += TILE) {
       int n = b.tokens - q0 < TILE ? b.tokens - q0 : TILE;
       const float *q = b.q + (ptrdiff_t)q0 * padded, *dout = b.dout + (ptrdiff_t)q0 * padded;
       struct product s = {b.hd, q, padded, 1, NULL, TILE, b.p, TILE, false};
       product_rows(s, t->k_tiles + tile, n, TILE / VL);
       struct product dp = {b.hd, dout, padded, 1, NULL, TILE, b.ds, TILE, false};
       product_rows(dp, t->v_tiles + tile, n, TILE / VL);
-      backward_softmax(&b, t->lse + t->head, t->shape.heads, q0, n, key0);
+      backward_softmax(t, &b, q0, n, key0);
       bool add = q0 > key0;
       struct product to_v = {n, b.p, 1, TILE, NULL, padded, dv, padded, add};
       product_rows(to_v, dout, n_keys, b.vectors);
@@ -105,7 +115,7 @@ static void flash_backward(const struct tpo_flash_backward *t, void *scratch)
       product_rows(to_q, b.k + (ptrdiff_t)key0 * padded, n, b.vectors);
     }
   }
-  float scale = 1.0f / sqrtf((float)b.hd);
+  float scale = tpo_attention_scale(t->shape);
   ptrdiff_t row = (ptrdiff_t)(t->shape.heads + 2 * t->shape.kv_heads) * b.hd;
   for (int i = 0; i < b.tokens; i++)
     for (int c = 0; c < b.hd; c++)

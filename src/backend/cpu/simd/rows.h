@@ -57,12 +57,13 @@ static void rms_norm_backward(const float *dy, const float *x, const float *w, f
   }
 }
 
-/* a' = a cos - b sin, b' = b cos + a sin for the halves (a, b) of each head */
-static void rope(float *heads, int n_heads, int half, const float *cosine, const float *sine, bool inverse)
+/* a' = a cos - b sin, b' = b cos + a sin for the halves (a, b) of each head's first 2 * half features */
+static void rope(float *heads, int n_heads, int head_dim, int half, const float *cosine, const float *sine,
+                 bool inverse)
 {
   vf sign = vset(inverse ? -1.0f : 1.0f);
   for (int head = 0; head < n_heads; head++) {
-    float *a = heads + (size_t)head * 2 * (size_t)half, *b = a + half;
+    float *a = heads + (size_t)head * (size_t)head_dim, *b = a + half;
     int i = 0;
     for (; i + VL <= half; i += VL) {
       vf x = vload(a + i), y = vload(b + i), c = vload(cosine + i), s = vload(sine + i) * sign;
@@ -125,6 +126,23 @@ static void add(float *to, const float *from, float scale, int n)
   int i = 0;
   for (; i + VL <= n; i += VL) vstore(to + i, vload(to + i) + vload(from + i) * vset(scale));
   if (i < n) vstore_n(to + i, vload_n(to + i, n - i) + vload_n(from + i, n - i) * vset(scale), n - i);
+}
+
+/* x = cap tanh(x / cap) */
+static void softcap(float *x, int n, float cap)
+{
+  vf c = vset(cap);
+  for (int i = 0; i < n; i += VL) vstore_left(x + i, c * vtanh(vload_left(x + i, n - i) / c), n - i);
+}
+
+/* dx = dx (1 - (y / cap)^2), y being what softcap made */
+static void softcap_backward(const float *y, float *dx, int n, float cap)
+{
+  vf c = vset(cap);
+  for (int i = 0; i < n; i += VL) {
+    vf tanh = vload_left(y + i, n - i) / c;
+    vstore_left(dx + i, vload_left(dx + i, n - i) * (vset(1) - tanh * tanh), n - i);
+  }
 }
 
 static void to_bf16(uint16_t *to, const float *from, int n)

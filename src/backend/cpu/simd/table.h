@@ -16,13 +16,14 @@
 struct tpo_flash {
   struct tpo_attention_shape shape;
   int kv_head;
-  int tokens, pos;  /* token t is at position pos + t and attends to positions 0 .. pos + t */
+  int tokens, pos;  /* token t is at position pos + t and attends to those up to it, of a window the last */
   const float *qkv; /* the first token's row */
   float *out;       /* [tokens, heads * head_dim], the first token's row */
   float *lse;       /* [tokens, heads], or NULL */
 
   const struct tpo_kv_layer *kv;
-  const int32_t *blocks; /* the sequence's block numbers */
+  const int32_t
+      *blocks; /* the sequence's block numbers; those before the first token's window are not read */
 
   const float *k_tiles; /* [n_tiles, head_dim, TPO_KEY_TILE] of this sequence and key head */
   const float *v;       /* values of the sequence's first token */
@@ -43,10 +44,13 @@ struct tpo_simd {
   float (*rms_norm)(const float *x, const float *w, float *y, int dim, float eps); /* returns rstd */
   void (*rms_norm_backward)(const float *dy, const float *x, const float *w, float rstd, float *dx, float *dw,
                             int dim);
-  void (*rope)(float *heads, int n_heads, int half, const float *cosine, const float *sine, bool inverse);
+  void (*rope)(float *heads, int n_heads, int head_dim, int half, const float *cosine, const float *sine,
+               bool inverse);
   void (*swiglu)(const float *gate_up, float *out, int dim);
   void (*swiglu_backward)(const float *dout, const float *gate_up, float *dgate_up, int dim);
-  void (*add)(float *to, const float *from, float scale, int n); /* to += scale * from */
+  void (*add)(float *to, const float *from, float scale, int n);         /* to += scale * from */
+  void (*softcap)(float *x, int n, float cap);                           /* x = cap tanh(x / cap) */
+  void (*softcap_backward)(const float *y, float *dx, int n, float cap); /* of y = softcap(x), in place */
   void (*to_bf16)(uint16_t *to, const float *from, int n);
   void (*adamw)(float *param, const float *grad, float *m, float *v, size_t n,
                 const struct tpo_adamw_args *args);
