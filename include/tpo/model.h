@@ -160,6 +160,9 @@ struct tpo_batch {
   int n_tokens, n_seqs;
   /* [n_tokens] 1: log p of the *next* token is wanted here; NULL: all but each sequence's last */
   const uint8_t *wanted;
+  /* [n_seqs] the tokens that each sequence can come to have, on which rotary embeddings may depend
+   * (TPO_ROPE_LONGROPE); NULL: those that it has */
+  const int32_t *longest;
 };
 
 /* logprob [n_tokens], host: log p(ids[i+1] | ...) where wanted, else 0. NULL: they are left in the backend's

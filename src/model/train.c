@@ -15,6 +15,9 @@ static int check_sequence(const struct tpo_model *model, const struct tpo_batch 
   if (end - first > model->arch.context)
     return tpo_fail(err, TPO_E_INPUT, "sequence %d has %d tokens, more than the model's context of %d", s,
                     end - first, model->arch.context);
+  if (batch->longest && batch->longest[s] < end - first)
+    return tpo_fail(err, TPO_E_USAGE, "batch: sequence %d has %d tokens, but can only come to have %d", s,
+                    end - first, batch->longest[s]);
   for (int i = first; i < end; i++)
     if (batch->ids[i] < 0 || batch->ids[i] >= model->arch.vocab_size)
       return tpo_fail(err, TPO_E_INPUT,
@@ -52,17 +55,26 @@ static void put_ints(struct tpo_model *model, int32_t *dst, const int32_t *host,
   model->ops->upload(model->be, dst, host, (size_t)n * sizeof *host);
 }
 
-/* Ids and positions of all rows; indices and targets
+static int ensure_rope(struct tpo_model *model, const struct tpo_batch *batch, struct tpo_error *err)
+{
+  int longest = 0;
+  for (int s = 0; s < batch->n_seqs; s++)
+    if (batch->cu_seqlens[s + 1] - batch->cu_seqlens[s] > longest)
+      longest = batch->cu_seqlens[s + 1] - batch->cu_seqlens[s];
+  return tpo_rope_ensure(model, longest, err);
+}
+
+/* Ids of all rows and what they are rotated by; indices and targets
  * of those whose next token's log-probability is wanted. */
-static int upload_batch(struct tpo_activations *a, const struct tpo_batch *batch, struct tpo_error *err)
+static void upload_batch(struct tpo_activations *a, const struct tpo_batch *batch)
 {
   struct tpo_model *model = a->model;
   int32_t *first = a->host_ints, *second = a->host_ints + a->capacity;
-  int longest = 0, m = 0;
+  int m = 0;
   for (int s = 0; s < batch->n_seqs; s++) {
     int begin = batch->cu_seqlens[s], end = batch->cu_seqlens[s + 1];
-    if (end - begin > longest) longest = end - begin;
-    for (int i = begin; i < end; i++) first[i] = i - begin;
+    int longest = batch->longest ? batch->longest[s] : end - begin;
+    for (int i = begin; i < end; i++) first[i] = tpo_rope_row(model, longest, i - begin);
   }
   put_ints(model, a->ids, batch->ids, batch->n_tokens);
   put_ints(model, a->pos, first, batch->n_tokens);
@@ -75,7 +87,6 @@ static int upload_batch(struct tpo_activations *a, const struct tpo_batch *batch
   put_ints(model, a->index, first, m);
   put_ints(model, a->targets, second, m);
   a->n_wanted = m;
-  return tpo_rope_ensure(model, longest, err);
 }
 
 static struct tpo_rows packed_rows(const struct tpo_activations *a, const struct tpo_batch *batch)
@@ -110,8 +121,9 @@ static int forward(struct tpo_activations *a, const struct tpo_batch *batch, flo
 {
   struct tpo_model *model = a->model;
   a->n_tokens = 0;
-  int code = upload_batch(a, batch, err);
+  int code = ensure_rope(model, batch, err);
   if (code < 0) return code;
+  upload_batch(a, batch);
   struct tpo_rows rows = packed_rows(a, batch);
   model->ops->begin_pass(model->be, TPO_PASS_PACKED);
   tpo_embed_forward(model, a->ids, a->layers[0].in, rows.n);

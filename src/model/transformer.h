@@ -9,7 +9,7 @@
 /* The rows of one pass, and what they attend to. */
 struct tpo_rows {
   int n;
-  const int32_t *pos; // [n] backend memory
+  const int32_t *pos; // [n] backend memory; of packed ones the rows of tpo_rope_row
   /* Packed sequences (training, evaluation); host memory [n_seqs + 1]. */
   const int32_t *cu_seqlens;
   int n_seqs;
