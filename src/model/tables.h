@@ -81,9 +81,11 @@ struct tpo_param_kind {
 /* What files tell about the architecture by having these or not. */
 const struct tpo_param_kind *tpo_param_embed(void);
 const struct tpo_param_kind *tpo_param_lm_head(void);
-/* What files may hold besides, which are no parameters: divisors of the rotary embedding's frequencies, and
- * the end of the name of a layer's table of those. */
+/* What files may hold besides, which are no parameters: divisors of the rotary embedding's frequencies (Llama
+ * 3's; longrope's for long and for short sequences), and the end of the name of a layer's table of those. */
 #define TPO_GGUF_ROPE_FREQS "rope_freqs.weight"
+#define TPO_GGUF_ROPE_LONG "rope_factors_long.weight"
+#define TPO_GGUF_ROPE_SHORT "rope_factors_short.weight"
 #define TPO_HF_ROPE_TABLE ".self_attn.rotary_emb.inv_freq"
 
 /* *out [*n], malloc'ed; *count: elements of the flat array. */

@@ -1,0 +1,184 @@
+/* The rotary embedding of a model in a GGUF file: keys, and tensors of divisors of its frequencies. */
+#include "model/files/gguf_meta.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "model/files/gguf_rules.h"
+
+bool tpo_gguf_is_rope_tensor(const struct tpo_arch *arch, struct tpo_gguf_string name)
+{
+  if (!tpo_gguf_rules(arch)->rope_tensors) return false;
+  return tpo_gguf_string_is(name, TPO_GGUF_ROPE_FREQS) || tpo_gguf_string_is(name, TPO_GGUF_ROPE_LONG) ||
+         tpo_gguf_string_is(name, TPO_GGUF_ROPE_SHORT);
+}
+
+/* The numbers of a tensor of divisors, one a pair of rotated features: 1 read, 0 there is none. */
+static int read_divisors(const struct tpo_arch *arch, const struct tpo_gguf_meta *meta, const char *name,
+                         float out[TPO_ROPE_FACTORS], struct tpo_error *err)
+{
+  const struct tpo_gguf *gguf = meta->gguf;
+  const struct tpo_gguf_tensor *t = tpo_gguf_find_tensor(gguf, name);
+  if (!t) return 0;
+  int pairs = tpo_rope_rotated(arch) / 2;
+  if (pairs < 1 || pairs > TPO_ROPE_FACTORS || t->n_dims != 1 || t->dims[0] != (uint64_t)pairs ||
+      t->type != 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is not %d numbers of type F32", gguf->path, name, pairs);
+  int code = tpo_gguf_dequantize(t, 0, (uint64_t)pairs, out, err);
+  if (code < 0) return tpo_fail_prefix(err, "%s: tensor %s", gguf->path, name);
+  for (int i = 0; i < pairs; i++)
+    if (!(isfinite(out[i]) && out[i] > 0))
+      return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s holds %g at %d, expected a number above 0", gguf->path,
+                      name, (double)out[i], i);
+  return 1;
+}
+
+static int read_original(const struct tpo_gguf_meta *meta, int otherwise, int *out, struct tpo_error *err)
+{
+  int code = tpo_gguf_size(meta, "rope.scaling.original_context_length", otherwise, out, err);
+  if (code < 0 || *out > 0) return code;
+  return tpo_fail(err, TPO_E_INPUT, "%s: %s is 0, expected at least 1", meta->gguf->path,
+                  tpo_gguf_key_of(meta, "rope.scaling.original_context_length").name);
+}
+
+/* Llama 3.1 and 3.2 come with a tensor of divisors for the frequencies and without the settings that made it.
+ * All published ones use low 1, high 4 and an original context of 8192; only the factor differs. */
+static int read_llama3(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  float divisors[TPO_ROPE_FACTORS], plain[TPO_ROPE_FACTORS], scaled[TPO_ROPE_FACTORS];
+  int code = read_divisors(arch, meta, TPO_GGUF_ROPE_FREQS, divisors, err);
+  if (code <= 0) return code;
+  int half = tpo_rope_rotated(arch) / 2;
+  double largest = 1;
+  for (int i = 0; i < half; i++) largest = fmax(largest, divisors[i]);
+  tpo_rope_frequencies(arch, &arch->rope, false, plain);
+  if (largest > 1) {
+    arch->rope.kind = TPO_ROPE_LLAMA3;
+    arch->rope.factor = tpo_gguf_undo_fp32(largest);
+    arch->rope.low_freq = 1;
+    arch->rope.high_freq = 4;
+    if ((code = read_original(meta, 8192, &arch->rope.original_context, err)) < 0) return code;
+  }
+  tpo_rope_frequencies(arch, &arch->rope, false, scaled);
+  for (int i = 0; i < half; i++)
+    if (!(fabs(plain[i] / scaled[i] - divisors[i]) <= 1e-3 * divisors[i]))
+      return tpo_fail(err, TPO_E_UNSUPPORTED,
+                      "%s: tensor " TPO_GGUF_ROPE_FREQS " holds %g at %d, "
+                      "where Llama 3 scaling (factor %g, low 1, high 4, original context %d) has %g; "
+                      "another scaling is not supported",
+                      meta->gguf->path, (double)divisors[i], i, largest, arch->rope.original_context,
+                      (double)(plain[i] / scaled[i]));
+  return 0;
+}
+
+/* The factor of cosines and sines that transformers derives from the contexts' quotient. */
+static double longrope_attention(const struct tpo_arch *arch)
+{
+  double factor = (double)arch->context / arch->rope.original_context;
+  return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(arch->rope.original_context));
+}
+
+static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  struct tpo_rope *rope = &arch->rope;
+  const char *const names[2] = {TPO_GGUF_ROPE_SHORT, TPO_GGUF_ROPE_LONG};
+  double *const to[2] = {rope->short_factors, rope->long_factors};
+  rope->kind = TPO_ROPE_LONGROPE;
+  int code = read_original(meta, arch->context, &rope->original_context, err);
+  for (int k = 0; code >= 0 && k < 2; k++) {
+    float divisors[TPO_ROPE_FACTORS];
+    code = read_divisors(arch, meta, names[k], divisors, err);
+    if (code == 0)
+      return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is missing, which longrope needs", meta->gguf->path,
+                      names[k]);
+    for (int i = 0; code > 0 && i < tpo_rope_rotated(arch) / 2; i++)
+      to[k][i] = tpo_gguf_undo_fp32(divisors[i]);
+  }
+  rope->attention_factor = 1;
+  if (code >= 0) code = tpo_gguf_positive(meta, "rope.scaling.attn_factor", &rope->attention_factor, err);
+  if (code < 0) return code;
+  rope->factor = (double)arch->context / rope->original_context;
+  double derived = longrope_attention(arch);
+  if (fabs(rope->attention_factor - derived) <= 1e-6 * derived) rope->attention_factor = derived;
+  return 0;
+}
+
+/* llama.cpp multiplies cosines and sines by 1 + ln(factor)/10 and by attn_factor. yarn_attn_factor is where a
+ * conversion puts the whole of it. */
+static int read_yarn(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  struct tpo_rope *rope = &arch->rope;
+  double extrapolation = 1, more = 1, whole = 0, multiplier = 0;
+  rope->kind = TPO_ROPE_YARN;
+  rope->beta_fast = 32;
+  rope->beta_slow = 1;
+  int code = read_original(meta, arch->context, &rope->original_context, err);
+  if (code == 0 && tpo_gguf_positive(meta, "rope.scaling.factor", &rope->factor, err) < 1)
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s is no number above 0, which yarn needs", meta->gguf->path,
+                    tpo_gguf_key_of(meta, "rope.scaling.factor").name);
+  if (code < 0 || tpo_gguf_positive(meta, "rope.scaling.yarn_beta_fast", &rope->beta_fast, err) < 0 ||
+      tpo_gguf_positive(meta, "rope.scaling.yarn_beta_slow", &rope->beta_slow, err) < 0 ||
+      tpo_gguf_positive(meta, "rope.scaling.attn_factor", &more, err) < 0 ||
+      tpo_gguf_positive(meta, "rope.scaling.yarn_attn_factor", &whole, err) < 0 ||
+      tpo_gguf_real(meta, "rope.scaling.yarn_ext_factor", &extrapolation, err) < 0 ||
+      tpo_gguf_real(meta, "rope.scaling.yarn_log_multiplier", &multiplier, err) < 0)
+    return TPO_E_INPUT;
+  if (extrapolation != 1 || multiplier != 0)
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: yarn_ext_factor %g and yarn_log_multiplier %g are not supported; expected 1 and 0",
+                    meta->gguf->path, extrapolation, multiplier);
+  rope->attention_factor = whole > 0 ? whole : more * (rope->factor <= 1 ? 1 : 0.1 * log(rope->factor) + 1);
+  return 0;
+}
+
+static int read_linear(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, double factor,
+                       struct tpo_error *err)
+{
+  arch->rope.kind = TPO_ROPE_LINEAR;
+  arch->rope.factor = factor;
+  if (tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_FREQS))
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: linear rope scaling together with tensor " TPO_GGUF_ROPE_FREQS, meta->gguf->path);
+  return 0;
+}
+
+/* Windowed layers' own frequencies, which nothing scales. */
+static int read_local(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  if (!tpo_gguf_rules(arch)->local_rope) return 0;
+  arch->has_local_rope = arch->window > 0;
+  arch->local_rope = (struct tpo_rope){.kind = TPO_ROPE_DEFAULT, .theta = 10000};
+  int code = tpo_gguf_positive(meta, "rope.freq_base_swa", &arch->local_rope.theta, err);
+  return code < 0 ? code : 0;
+}
+
+static int read_scaled(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  const struct tpo_gguf_key key = tpo_gguf_key_of(meta, "rope.scaling.type");
+  struct tpo_gguf_string type = {.data = "none", .len = 4};
+  double factor = 0;
+  if (tpo_gguf_get_string(meta->gguf, key.name, &type, err) < 0 ||
+      tpo_gguf_real(meta, "rope.scaling.factor", &factor, err) < 0 ||
+      (factor == 0 && tpo_gguf_real(meta, "rope.scale_linear", &factor, err) < 0))
+    return TPO_E_INPUT;
+  bool none = tpo_gguf_string_is(type, "none");
+  /* Phi 3's files hold the factors without naming the scaling. */
+  if (tpo_gguf_rules(arch)->rope_tensors && (tpo_gguf_string_is(type, "longrope") ||
+                                             (none && tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_LONG))))
+    return read_longrope(arch, meta, err);
+  if (tpo_gguf_string_is(type, "yarn")) return read_yarn(arch, meta, err);
+  if (tpo_gguf_string_is(type, "linear") || (none && factor != 0 && factor != 1))
+    return read_linear(arch, meta, factor, err);
+  if (none) return tpo_gguf_rules(arch)->rope_tensors ? read_llama3(arch, meta, err) : 0;
+  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s \"%.*s\" is not supported; expected none, linear, yarn%s",
+                  meta->gguf->path, key.name, type.len > 60 ? 60 : (int)type.len, type.data,
+                  tpo_gguf_rules(arch)->rope_tensors ? " or longrope" : "");
+}
+
+int tpo_gguf_read_rope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  arch->rope.theta = 10000;
+  int code = tpo_gguf_positive(meta, "rope.freq_base", &arch->rope.theta, err);
+  if (code >= 0) code = read_scaled(arch, meta, err);
+  return code < 0 ? code : read_local(arch, meta, err);
+}
