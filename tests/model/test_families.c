@@ -60,7 +60,7 @@ static void pass_over(struct tpo_model *model, struct tpo_kv_cache *cache, const
                           .ids = ids + first,
                           .seq = seq,
                           .pos = pos,
-                          .blocks = blocks,
+                          .blocks = {blocks, blocks},
                           .n_seqs = 1,
                           .max_blocks = BLOCKS,
                           .logit_rows = rows,
@@ -83,7 +83,7 @@ static void compare_paged_with_packed(struct tpo_backend *be, const char *folder
   struct tpo_batch batch = {.ids = ids, .cu_seqlens = bounds, .n_tokens = LEN, .n_seqs = 1};
   float packed[LEN], *logits = malloc((size_t)LEN * vocab * sizeof *logits);
   assert_ok(tpo_model_logprobs(model, &batch, packed, &err));
-  assert_ok(tpo_kv_cache_create(&cache, model, BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&cache, model, (const int[TPO_REACHES]){BLOCKS, BLOCKS}, BLOCK, &err));
   pass_over(model, cache, ids, 0, 37, logits);
   pass_over(model, cache, ids, 37, 58, logits);
   for (int i = 58; i < LEN; i++) pass_over(model, cache, ids, i, i + 1, logits);
