@@ -45,12 +45,17 @@ template <class Act> static void fill_activation_ops(struct tpo_ops *ops)
   ops->training_reserve = tpo_cuda_training_reserve<Act>;
   ops->linear_forward = tpo_cuda_linear_forward<Act>;
   ops->linear_forward_add = tpo_cuda_linear_forward_add<Act>;
+  ops->linear_forward_bias = tpo_cuda_linear_forward_bias<Act>;
+  ops->bias_backward = tpo_cuda_bias_backward<Act>;
   ops->linear_backward_input = tpo_cuda_linear_backward_input<Act>;
   ops->linear_backward_weight = tpo_cuda_linear_backward_weight<Act>;
   ops->embed = tpo_cuda_embed<Act>;
   ops->embed_backward = tpo_cuda_embed_backward<Act>;
   ops->rms_norm = tpo_cuda_rms_norm<Act>;
   ops->rms_norm_backward = tpo_cuda_rms_norm_backward<Act>;
+  ops->qk_norm = tpo_cuda_qk_norm<Act>;
+  ops->qk_norm_backward = tpo_cuda_qk_norm_backward<Act>;
+  ops->add_scaled = tpo_cuda_add_scaled<Act>;
   ops->rope = tpo_cuda_rope<Act>;
   ops->kv_write = tpo_cuda_kv_write<Act>;
   ops->rope_kv_write = tpo_cuda_rope_kv_write<Act>;
@@ -59,6 +64,8 @@ template <class Act> static void fill_activation_ops(struct tpo_ops *ops)
   ops->attention_backward = tpo_cuda_attention_backward<Act>;
   ops->swiglu = tpo_cuda_swiglu<Act>;
   ops->swiglu_backward = tpo_cuda_swiglu_backward<Act>;
+  ops->geglu = tpo_cuda_geglu<Act>;
+  ops->geglu_backward = tpo_cuda_geglu_backward<Act>;
   ops->lm_head_logprob = tpo_cuda_lm_head_logprob<Act>;
   ops->lm_head_logprob_backward = tpo_cuda_lm_head_logprob_backward<Act>;
   ops->lm_head_logits = tpo_cuda_lm_head_logits<Act>;
@@ -91,6 +98,7 @@ static void fill_ops(struct tpo_ops *ops)
   ops->linear_get = tpo_cuda_linear_get;
   ops->select_ids = tpo_cuda_select_ids;
   ops->dequantise = tpo_cuda_dequantise;
+  ops->shift = tpo_cuda_shift;
   ops->paged_prepare = tpo_cuda_paged_prepare;
   ops->kv_copy_block = tpo_cuda_kv_copy_block;
   ops->sample = tpo_cuda_sample;

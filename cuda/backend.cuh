@@ -20,7 +20,7 @@ enum tpo_cuda_slot {
   TPO_CUDA_SLOT_PARTIAL, /* partial results of split reductions */
   TPO_CUDA_SLOT_OPS,     /* for the other operations */
   TPO_CUDA_SLOT_PAGED,   /* attention_paged: partial results */
-  TPO_CUDA_SLOT_ROUNDED, /* products: fp32 activations rounded to bf16 on their way into one */
+  TPO_CUDA_SLOT_ROUNDED, /* products: fp32 activations or biases rounded to bf16 on their way into one */
   TPO_CUDA_SLOTS
 };
 
@@ -90,6 +90,12 @@ template <> __device__ __forceinline__ float from_float(float x)
 template <> __device__ __forceinline__ __nv_bfloat16 from_float(float x)
 {
   return __float2bfloat16_rn(x);
+}
+
+/* A logit under the LM head's soft cap; rounded, so that it has the same bits wherever it is made. */
+__device__ __forceinline__ float tpo_soft_cap(float z, float cap)
+{
+  return __fmul_rn(cap, tanhf(z / cap));
 }
 
 /* 16 bytes of activations at a time, where pointers and row lengths allow. */

@@ -88,6 +88,21 @@ static void destroy(struct description *desc)
   if (desc->d) cublasLtMatrixLayoutDestroy(desc->d);
 }
 
+/* The bias is added to the fp32 sum, before that is rounded. Algorithms are asked for with its address in the
+ * description: cuBLASLt takes the alignment that it may count on from there. */
+static bool describe_bias(struct tpo_cuda *cuda, const struct tpo_cuda_product *p, cublasLtMatmulDesc_t desc)
+{
+  const uint32_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+  return blas_ok(
+             cuda,
+             cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+             p) &&
+         blas_ok(cuda,
+                 cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias,
+                                                sizeof p->bias),
+                 p);
+}
+
 static bool describe(struct tpo_cuda *cuda, const struct tpo_cuda_product *p, struct description *desc)
 {
   *desc = {};
@@ -101,6 +116,7 @@ static bool describe(struct tpo_cuda *cuda, const struct tpo_cuda_product *p, st
                  cublasLtMatmulDescSetAttribute(desc->product, CUBLASLT_MATMUL_DESC_TRANSB, &p->op_b,
                                                 sizeof p->op_b),
                  p) &&
+         (!p->bias || describe_bias(cuda, p, desc->product)) &&
          blas_ok(cuda,
                  cublasLtMatrixLayoutCreate(&desc->a, p->in, plain_a ? p->m : p->k, plain_a ? p->k : p->m,
                                             p->lda),
@@ -117,8 +133,8 @@ static uint32_t alignment_of(const struct tpo_cuda_product *p, const void *a, co
                              const void *d)
 {
   size_t in = p->in == CUDA_R_32F ? 4 : 2, out = p->out == CUDA_R_32F ? 4 : 2;
-  size_t bits = (size_t)a | (size_t)b | (size_t)c | (size_t)d | (size_t)p->lda * in | (size_t)p->ldb * in |
-                (size_t)p->ldd * out;
+  size_t bits = (size_t)a | (size_t)b | (size_t)c | (size_t)d | (size_t)p->bias | (size_t)p->lda * in |
+                (size_t)p->ldb * in | (size_t)p->ldd * out;
   uint32_t alignment = 16;
   while (bits % alignment) alignment /= 2;
   return alignment;
@@ -221,7 +237,7 @@ static bool same(const struct tpo_cuda_product *a, const struct tpo_cuda_product
 {
   return a->op_a == b->op_a && a->op_b == b->op_b && a->m == b->m && a->n == b->n && a->k == b->k &&
          a->in == b->in && a->out == b->out && a->lda == b->lda && a->ldb == b->ldb && a->ldd == b->ldd &&
-         a->sums_tokens == b->sums_tokens;
+         a->sums_tokens == b->sums_tokens && (a->bias != NULL) == (b->bias != NULL);
 }
 
 static bool room_for_choice(struct tpo_cuda_gemm *gemm)

@@ -32,17 +32,28 @@ static const void *operand(struct tpo_cuda *cuda, const struct tpo_linear *w, co
   return rounded;
 }
 
-/* y [n, count] = x [n, cols] W[row0 ..]^T (+ base [n, count], which may be y; NULL: nothing) */
+/* The bias [count] as the output's type wants it. Its bf16 copy is exact where the model's vectors are bf16
+ * numbers; it takes the slot of operand, which has nothing to round where the output is bf16. */
+static const void *bias_as(struct tpo_cuda *cuda, const float *bias, enum tpo_dtype out, int count)
+{
+  if (out == TPO_F32) return bias;
+  void *rounded = tpo_cuda_scratch(cuda, TPO_CUDA_SLOT_ROUNDED, (size_t)count * 2);
+  if (rounded) tpo_cuda_convert(cuda, rounded, TPO_BF16, bias, TPO_F32, (size_t)count);
+  return rounded;
+}
+
+/* y [n, count] = x [n, cols] W[row0 ..]^T (+ base [n, count], which may be y; NULL: nothing) (+ bias [count] of
+ * type out; NULL: none) */
 template <class Act>
 static void forward(struct tpo_cuda *cuda, const struct tpo_linear *w, int row0, int count, const void *x,
-                    const void *base, void *y, enum tpo_dtype out, int n)
+                    const void *base, const void *bias, void *y, enum tpo_dtype out, int n)
 {
   x = operand<Act>(cuda, w, x, (size_t)n * (size_t)w->cols);
   if (!x) return;
   const char *rows =
       static_cast<const char *>(w->data) + (size_t)row0 * (size_t)w->cols * tpo_dtype_size(w->dtype);
   struct tpo_cuda_product p = {CUBLAS_OP_T,    CUBLAS_OP_N, count,   n,     w->cols, blas_type(w->dtype),
-                               blas_type(out), w->cols,     w->cols, count, false};
+                               blas_type(out), w->cols,     w->cols, count, false,   bias};
   tpo_cuda_multiply(cuda, &p, rows, x, base, y);
 }
 
@@ -56,8 +67,8 @@ static void backward_input(struct tpo_cuda *cuda, const struct tpo_linear *w, in
   const char *rows =
       static_cast<const char *>(w->data) + (size_t)row0 * (size_t)w->cols * tpo_dtype_size(w->dtype);
   struct tpo_cuda_product p = {
-      CUBLAS_OP_N, CUBLAS_OP_N, w->cols, n,    count, blas_type(w->dtype), blas_type(dtype_of<Act>()),
-      w->cols,     count,       w->cols, false};
+      CUBLAS_OP_N, CUBLAS_OP_N, w->cols, n,     count, blas_type(w->dtype), blas_type(dtype_of<Act>()),
+      w->cols,     count,       w->cols, false, NULL};
   tpo_cuda_multiply(cuda, &p, rows, dy, add ? dx : NULL, dx);
 }
 
@@ -67,8 +78,8 @@ static void backward_weight(struct tpo_cuda *cuda, int count, int cols, const vo
                             float *dw, int n)
 {
   cudaDataType_t in = blas_type(dtype_of<Act>());
-  struct tpo_cuda_product p = {CUBLAS_OP_N, CUBLAS_OP_T, cols,  count, n,   in,
-                               CUDA_R_32F,  cols,        count, cols,  true};
+  struct tpo_cuda_product p = {CUBLAS_OP_N, CUBLAS_OP_T, cols,  count, n,    in,
+                               CUDA_R_32F,  cols,        count, cols,  true, NULL};
   tpo_cuda_multiply(cuda, &p, x, dy, dw, dw);
 }
 
@@ -119,14 +130,23 @@ template <class Act>
 void tpo_cuda_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y,
                              int n)
 {
-  forward<Act>(tpo_cuda_of(be), w, 0, w->rows, x, NULL, y, dtype_of<Act>(), n);
+  forward<Act>(tpo_cuda_of(be), w, 0, w->rows, x, NULL, NULL, y, dtype_of<Act>(), n);
 }
 
 template <class Act>
 void tpo_cuda_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                                  const void *base, void *y, int n)
 {
-  forward<Act>(tpo_cuda_of(be), w, 0, w->rows, x, base, y, dtype_of<Act>(), n);
+  forward<Act>(tpo_cuda_of(be), w, 0, w->rows, x, base, NULL, y, dtype_of<Act>(), n);
+}
+
+template <class Act>
+void tpo_cuda_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                  const void *x, void *y, int n)
+{
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  const void *added = bias_as(cuda, bias, dtype_of<Act>(), w->rows);
+  if (added) forward<Act>(cuda, w, 0, w->rows, x, NULL, added, y, dtype_of<Act>(), n);
 }
 
 template <class Act>
@@ -147,7 +167,7 @@ template <class Act>
 void tpo_cuda_logits(struct tpo_cuda *cuda, const struct tpo_linear *w, int row0, int count, const void *h,
                      float *logits, int n)
 {
-  forward<Act>(cuda, w, row0, count, h, NULL, logits, TPO_F32, n);
+  forward<Act>(cuda, w, row0, count, h, NULL, NULL, logits, TPO_F32, n);
 }
 
 template <class Act>
@@ -163,6 +183,8 @@ void tpo_cuda_logits_backward(struct tpo_cuda *cuda, const struct tpo_linear *w,
                                              void *, int);                                                   \
   template void tpo_cuda_linear_forward_add<Act>(struct tpo_backend *, const struct tpo_linear *,            \
                                                  const void *, const void *, void *, int);                   \
+  template void tpo_cuda_linear_forward_bias<Act>(struct tpo_backend *, const struct tpo_linear *,           \
+                                                  const float *, const void *, void *, int);                 \
   template void tpo_cuda_linear_backward_input<Act>(struct tpo_backend *, const struct tpo_linear *,         \
                                                     const void *, void *, int, bool);                        \
   template void tpo_cuda_linear_backward_weight<Act>(struct tpo_backend *, const struct tpo_linear *,        \

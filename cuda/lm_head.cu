@@ -15,6 +15,8 @@
  * reads and writes whole (8 bytes an element, against 6 ROWS operations of the three products), costs
  * bandwidth seldom enough.
  *
+ * Capped logits are c tanh(z / c), made where z is read (CAP), and dz gets their slope 1 - (z / c)^2.
+ *
  * The vocabulary is divided in the same way for any number of rows, and the kernels treat each row by itself:
  * bits don't depend on the number of rows. */
 #include "ops.cuh"
@@ -53,20 +55,29 @@ template <int PACK> struct head_share {
       }
     }
   }
+  __device__ __forceinline__ void cap(int count, float softcap)
+  {
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++)
+#pragma unroll
+      for (int p = 0; p < PACK; p++)
+        if (first(g) < count) group[g].at[p] = tpo_soft_cap(group[g].at[p], softcap);
+  }
 };
 
 /* partials [n, n_chunks]; logprob gets the target's logit where this chunk has it. */
-template <int PACK>
+template <int PACK, bool CAP>
 __global__ void __launch_bounds__(THREADS)
     head_partials(const float *__restrict__ logits, const int32_t *__restrict__ targets,
                   head_partial *__restrict__ partials, float *__restrict__ logprob, int col0, int count,
-                  int chunk, int n_chunks)
+                  int chunk, int n_chunks, float softcap)
 {
   TPO_SHARED(float, scratch, THREADS / 32);
   size_t i = blockIdx.x;
   const float *row = logits + i * (size_t)count;
   head_share<PACK> z;
   z.load(row, count);
+  if (CAP) z.cap(count, softcap);
   float largest = -INFINITY;
 #pragma unroll
   for (int g = 0; g < z.GROUPS; g++)
@@ -82,7 +93,7 @@ __global__ void __launch_bounds__(THREADS)
   if (threadIdx.x != 0) return;
   partials[i * (size_t)n_chunks + (size_t)chunk] = {largest, sum};
   int target = targets[i] - col0; /* negative where there is none */
-  if (target >= 0 && target < count) logprob[i] = row[target];
+  if (target >= 0 && target < count) logprob[i] = CAP ? tpo_soft_cap(row[target], softcap) : row[target];
 }
 
 /* Joins a row's partial results in the order of the vocabulary, in double precision. */
@@ -103,15 +114,16 @@ __global__ void __launch_bounds__(JOIN_THREADS)
 }
 
 /* dz [n, vocab]: this chunk's columns. */
-template <class Act, int PACK>
+template <class Act, int PACK, bool CAP>
 __global__ void __launch_bounds__(THREADS)
     head_gradient(const float *__restrict__ logits, const int32_t *__restrict__ targets,
                   const float *__restrict__ lse, const float *__restrict__ dlogprob, Act *__restrict__ dz,
-                  int col0, int count, int vocab)
+                  int col0, int count, int vocab, float softcap)
 {
   size_t i = blockIdx.x;
   head_share<PACK> z;
   z.load(logits + i * (size_t)count, count);
+  if (CAP) z.cap(count, softcap);
   Act *out = dz + i * (size_t)vocab + (size_t)col0;
   bool wanted = targets[i] >= 0;
   int target = targets[i] - col0; /* negative where there is none */
@@ -123,7 +135,12 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int p = 0; p < PACK; p++) {
       float one = col + p == target ? 1.0f : 0.0f;
-      d.at[p] = from_float<Act>(wanted ? scale * (one - expf(z.group[g].at[p] - lse_i)) : 0.0f);
+      float change = scale * (one - expf(z.group[g].at[p] - lse_i));
+      if (CAP) {
+        float share = z.group[g].at[p] / softcap;
+        change *= 1.0f - share * share;
+      }
+      d.at[p] = from_float<Act>(wanted ? change : 0.0f);
     }
     if (col < count) *reinterpret_cast<head_several<Act, PACK> *>(out + col) = d;
   }
@@ -144,11 +161,35 @@ static size_t logits_bytes(int rows, int vocab)
   return round_up((size_t)rows * (size_t)min_int(COLS, vocab) * sizeof(float));
 }
 
-/* Capped logits are not here yet. */
-static bool refuses_cap(struct tpo_cuda *cuda, float softcap)
+/* A chunk's columns of some rows, for the kernels that read its logits. */
+struct head_chunk {
+  const float *logits; // [rows, count]
+  const int32_t *targets;
+  int rows, col0, count;
+  float softcap;
+};
+
+template <int PACK, bool CAP>
+static void launch_partials(struct tpo_cuda *cuda, const head_chunk &c, head_partial *partials,
+                            float *logprob, int n_chunks)
 {
-  if (softcap != 0) tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED, "backend cuda: soft-capped logits");
-  return softcap != 0;
+  TPO_LAUNCH((head_partials<PACK, CAP>), dim3((unsigned)c.rows), dim3(THREADS), 0, cuda->stream, c.logits,
+             c.targets, partials, logprob, c.col0, c.count, c.col0 / COLS, n_chunks, c.softcap);
+  tpo_cuda_launched(cuda, "lm_head_logprob");
+}
+
+static void leave_partials(struct tpo_cuda *cuda, const head_chunk &c, head_partial *partials, float *logprob,
+                           int n_chunks)
+{
+  bool packs = c.count % 4 == 0, cap = c.softcap > 0;
+  if (packs && cap)
+    launch_partials<4, true>(cuda, c, partials, logprob, n_chunks);
+  else if (packs)
+    launch_partials<4, false>(cuda, c, partials, logprob, n_chunks);
+  else if (cap)
+    launch_partials<1, true>(cuda, c, partials, logprob, n_chunks);
+  else
+    launch_partials<1, false>(cuda, c, partials, logprob, n_chunks);
 }
 
 template <class Act>
@@ -156,7 +197,7 @@ void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w
                               const int32_t *targets, float *logprob, float *lse, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
-  if (n <= 0 || refuses_cap(cuda, softcap)) return;
+  if (n <= 0) return;
   int vocab = w->rows, n_chunks = tpo_ceil_div(vocab, COLS), most = min_int(n, ROWS);
   size_t logits_size = logits_bytes(most, vocab);
   char *scratch = static_cast<char *>(tpo_cuda_scratch(
@@ -170,14 +211,8 @@ void tpo_cuda_lm_head_logprob(struct tpo_backend *be, const struct tpo_linear *w
     for (int chunk = 0; chunk < n_chunks; chunk++) {
       int col0 = chunk * COLS, count = min_int(COLS, vocab - col0);
       tpo_cuda_logits<Act>(cuda, w, col0, count, h_rows, logits, rows);
-      if (count % 4 == 0) {
-        TPO_LAUNCH(head_partials<4>, dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
-                   targets + row0, partials, logprob + row0, col0, count, chunk, n_chunks);
-      } else {
-        TPO_LAUNCH(head_partials<1>, dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
-                   targets + row0, partials, logprob + row0, col0, count, chunk, n_chunks);
-      }
-      tpo_cuda_launched(cuda, "lm_head_logprob");
+      const head_chunk c = {logits, targets + row0, rows, col0, count, softcap};
+      leave_partials(cuda, c, partials, logprob + row0, n_chunks);
     }
     TPO_LAUNCH(head_join, dim3((unsigned)tpo_ceil_div(rows, JOIN_THREADS)), dim3(JOIN_THREADS), 0,
                cuda->stream, partials, targets + row0, logprob + row0, lse + row0, rows, n_chunks);
@@ -206,13 +241,37 @@ template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n)
   return forward > backward ? forward : backward;
 }
 
+template <class Act, int PACK, bool CAP>
+static void launch_gradient(struct tpo_cuda *cuda, const head_chunk &c, const float *lse,
+                            const float *dlogprob, Act *dz, int vocab)
+{
+  TPO_LAUNCH((head_gradient<Act, PACK, CAP>), dim3((unsigned)c.rows), dim3(THREADS), 0, cuda->stream,
+             c.logits, c.targets, lse, dlogprob, dz, c.col0, c.count, vocab, c.softcap);
+  tpo_cuda_launched(cuda, "lm_head_logprob_backward");
+}
+
+template <class Act>
+static void leave_gradient(struct tpo_cuda *cuda, const head_chunk &c, const float *lse,
+                           const float *dlogprob, Act *dz, int vocab)
+{
+  bool packs = vocab % 4 == 0 /* and then c.count % 4 == 0, too */, cap = c.softcap > 0;
+  if (packs && cap)
+    launch_gradient<Act, 4, true>(cuda, c, lse, dlogprob, dz, vocab);
+  else if (packs)
+    launch_gradient<Act, 4, false>(cuda, c, lse, dlogprob, dz, vocab);
+  else if (cap)
+    launch_gradient<Act, 1, true>(cuda, c, lse, dlogprob, dz, vocab);
+  else
+    launch_gradient<Act, 1, false>(cuda, c, lse, dlogprob, dz, vocab);
+}
+
 template <class Act>
 void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_linear *w, const void *h,
                                        const int32_t *targets, const float *lse, const float *dlogprob,
                                        void *dh, float *dw, int n, float softcap)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
-  if (n <= 0 || refuses_cap(cuda, softcap)) return;
+  if (n <= 0) return;
   int vocab = w->rows, step = gradient_rows<Act>(vocab), most = min_int(n, step);
   size_t logits_size = logits_bytes(most, vocab);
   char *scratch =
@@ -227,14 +286,8 @@ void tpo_cuda_lm_head_logprob_backward(struct tpo_backend *be, const struct tpo_
     for (int col0 = 0; col0 < vocab; col0 += COLS) {
       int count = min_int(COLS, vocab - col0);
       tpo_cuda_logits<Act>(cuda, w, col0, count, h_rows, logits, rows);
-      if (vocab % 4 == 0) { /* and then count % 4 == 0, too */
-        TPO_LAUNCH((head_gradient<Act, 4>), dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
-                   targets + row0, lse + row0, dlogprob + row0, dz, col0, count, vocab);
-      } else {
-        TPO_LAUNCH((head_gradient<Act, 1>), dim3((unsigned)rows), dim3(THREADS), 0, cuda->stream, logits,
-                   targets + row0, lse + row0, dlogprob + row0, dz, col0, count, vocab);
-      }
-      tpo_cuda_launched(cuda, "lm_head_logprob_backward");
+      const head_chunk c = {logits, targets + row0, rows, col0, count, softcap};
+      leave_gradient<Act>(cuda, c, lse + row0, dlogprob + row0, dz, vocab);
     }
     tpo_cuda_logits_backward<Act>(cuda, w, 0, vocab, dz, h_rows, dh_rows, false, dw, rows);
   }
@@ -244,8 +297,10 @@ template <class Act>
 void tpo_cuda_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
                              int n, float softcap)
 {
-  if (n > 0 && !refuses_cap(tpo_cuda_of(be), softcap))
-    tpo_cuda_logits<Act>(tpo_cuda_of(be), w, 0, w->rows, h, logits, n);
+  struct tpo_cuda *cuda = tpo_cuda_of(be);
+  if (n <= 0) return;
+  tpo_cuda_logits<Act>(cuda, w, 0, w->rows, h, logits, n);
+  if (softcap > 0) tpo_cuda_cap_logits(cuda, logits, softcap, (size_t)n * (size_t)w->rows);
 }
 
 #define INSTANTIATE(Act)                                                                                     \

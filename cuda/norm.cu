@@ -8,7 +8,7 @@
  * cache); the bound is the memory's bandwidth.
  *
  * dw in two stages: a group takes rows by a fixed stride and keeps its share of the sum in
- * registers, a block leaves one partial row of [dim], and a second kernel adds these up in their
+ * registers, a block leaves one partial row of [dim], and a second kernel (columns.cu) adds these up in their
  * order. There are at most two blocks for each multiprocessor, so the partial rows are some percent
  * of the traffic for 4096 rows and more. */
 #include "ops.cuh"
@@ -17,7 +17,7 @@
 
 namespace {
 
-enum { THREADS = 256, LONGEST = 8192, COLUMNS = 32 };
+enum { THREADS = 256, LONGEST = 8192 };
 
 /* One thread's share of a row: packs lane, lane + GROUP, ... */
 template <class Act, int GROUP, int EACH> struct share {
@@ -37,20 +37,6 @@ template <class Act, int GROUP, int EACH> struct share {
   {
 #pragma unroll
     for (int k = 0; k < PACKS; k++) store_pack(row, first(k), dim, true, packs[k]);
-  }
-};
-
-/* As many weights as a pack of activations has elements. */
-template <int COUNT> struct weights {
-  float at[COUNT];
-  __device__ __forceinline__ void load(const float *w, int first, int dim)
-  {
-#pragma unroll
-    for (int i = 0; i < COUNT; i += 4) {
-      const tpo_pack<float> four = load_whole_pack(w, first + i, dim);
-#pragma unroll
-      for (int j = 0; j < 4; j++) at[i + j] = four.at[j];
-    }
   }
 };
 
@@ -84,7 +70,7 @@ __global__ void __launch_bounds__(THREADS)
   float r = 1.0f / sqrtf(squares / static_cast<float>(dim) + eps);
 #pragma unroll
   for (int k = 0; k < part::PACKS; k++) {
-    weights<part::COUNT> weight;
+    tpo_weights<part::COUNT> weight;
     weight.load(w, part::first(k), dim);
 #pragma unroll
     for (int i = 0; i < part::COUNT; i++)
@@ -159,7 +145,7 @@ __global__ void __launch_bounds__(THREADS, EACH * sizeof(Act) <= 48 ? 2 : 1)
     float r = rstd[row], mean = 0;
 #pragma unroll
     for (int k = 0; k < part::PACKS; k++) {
-      weights<part::COUNT> weight;
+      tpo_weights<part::COUNT> weight;
       weight.load(w, part::first(k), dim);
 #pragma unroll
       for (int i = 0; i < part::COUNT; i++)
@@ -169,7 +155,7 @@ __global__ void __launch_bounds__(THREADS, EACH * sizeof(Act) <= 48 ? 2 : 1)
     float factor = r * r * r * mean;
 #pragma unroll
     for (int k = 0; k < part::PACKS; k++) {
-      weights<part::COUNT> weight;
+      tpo_weights<part::COUNT> weight;
       weight.load(w, part::first(k), dim);
 #pragma unroll
       for (int i = 0; i < part::COUNT; i++) {
@@ -216,25 +202,6 @@ __global__ void __launch_bounds__(THREADS)
     sum += to_float(dy[at]) * (to_float(x[at]) * rstd[row]);
   }
   partial[static_cast<size_t>(blockIdx.y) * dim + c] = sum;
-}
-
-/* dw += the partial rows. A warp adds up every 8th of them for 32 columns, then the warps in their order. */
-__global__ void __launch_bounds__(THREADS)
-    add_partial(float *__restrict__ dw, const float *__restrict__ partial, int n_partial, int dim)
-{
-  constexpr int warps = THREADS / COLUMNS;
-  TPO_SHARED(float, sums, THREADS);
-  int warp = static_cast<int>(threadIdx.x) / COLUMNS, lane = static_cast<int>(threadIdx.x) % COLUMNS;
-  int c = static_cast<int>(blockIdx.x) * COLUMNS + lane;
-  float sum = 0;
-  if (c < dim)
-#pragma unroll 4
-    for (int p = warp; p < n_partial; p += warps) sum += partial[static_cast<size_t>(p) * dim + c];
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp > 0 || c >= dim) return;
-  for (int k = 1; k < warps; k++) sum += sums[k * COLUMNS + lane];
-  dw[c] += sum;
 }
 
 template <class Act, int GROUP, int EACH>
@@ -352,9 +319,8 @@ void tpo_cuda_rms_norm_backward(struct tpo_backend *be, const void *dy, const vo
     launch_backward<Act, THREADS, 16>(cuda, b);
   else
     launch_backward<Act, THREADS, 32>(cuda, b);
-  TPO_LAUNCH(add_partial, dim3(static_cast<unsigned>(tpo_ceil_div(dim, COLUMNS))), dim3(THREADS), 0,
-             cuda->stream, dw, b.partial, b.partials, dim);
   tpo_cuda_launched(cuda, "rms_norm_backward");
+  tpo_cuda_add_partial(cuda, dw, b.partial, b.partials, dim);
 }
 
 #define INSTANTIATE(Act)                                                                                     \

@@ -23,9 +23,12 @@ size_t tpo_cuda_training_bytes(struct tpo_backend *be, const struct tpo_training
 template <class Act>
 int tpo_cuda_training_reserve(struct tpo_backend *be, const struct tpo_training_shape *shape,
                               struct tpo_error *err);
-/* What these take of their slots: lm_head.cu, rows of any number up to n; norm.cu, its backward. */
+/* What these take of their slots: lm_head.cu, rows of any number up to n; backward of norm.cu, columns.cu and
+ * qk_norm.cu. */
 template <class Act> size_t tpo_cuda_lm_head_scratch(int vocab, int n);
 size_t tpo_cuda_norm_scratch(const struct tpo_cuda *cuda, int dim);
+size_t tpo_cuda_bias_scratch(const struct tpo_cuda *cuda, int dim);
+size_t tpo_cuda_qk_norm_scratch(const struct tpo_cuda *cuda, struct tpo_attention_shape shape);
 
 /* graph.cu */
 int tpo_cuda_replay(struct tpo_backend *be, uint64_t key);
@@ -58,6 +61,9 @@ void tpo_cuda_linear_forward(struct tpo_backend *be, const struct tpo_linear *w,
 template <class Act>
 void tpo_cuda_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                                  const void *base, void *y, int n);
+template <class Act>
+void tpo_cuda_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
+                                  const void *x, void *y, int n);
 template <class Act>
 void tpo_cuda_linear_backward_input(struct tpo_backend *be, const struct tpo_linear *w, const void *dy,
                                     void *dx, int n, bool add);
@@ -105,6 +111,21 @@ template <class Act>
 void tpo_cuda_rms_norm_backward(struct tpo_backend *be, const void *dy, const void *x, const float *w,
                                 const float *rstd, void *dx, float *dw, int n, int dim);
 
+/* columns.cu */
+template <class Act>
+void tpo_cuda_bias_backward(struct tpo_backend *be, const void *dy, float *dbias, int n, int dim);
+/* dw [dim] += partial [n_partial, dim], in a fixed order. */
+void tpo_cuda_add_partial(struct tpo_cuda *cuda, float *dw, const float *partial, int n_partial, int dim);
+
+/* qk_norm.cu */
+template <class Act>
+void tpo_cuda_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                      float *rstd, struct tpo_attention_shape shape, int n);
+template <class Act>
+void tpo_cuda_qk_norm_backward(struct tpo_backend *be, void *dqkv, const void *raw,
+                               const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
+                               struct tpo_attention_shape shape, int n);
+
 /* rope.cu */
 template <class Act>
 void tpo_cuda_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
@@ -140,12 +161,25 @@ void tpo_cuda_attention_backward(struct tpo_backend *be, const void *dout, const
                                  const float *lse, void *dqkv, struct tpo_attention_shape shape,
                                  const int32_t *cu_seqlens_host, int n_seqs);
 
-/* swiglu.cu */
+/* glu.cu */
 template <class Act>
 void tpo_cuda_swiglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
 template <class Act>
 void tpo_cuda_swiglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
                               int n, int dim);
+template <class Act>
+void tpo_cuda_geglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
+template <class Act>
+void tpo_cuda_geglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
+                             int n, int dim);
+
+/* elementwise.cu */
+template <class Act>
+void tpo_cuda_add_scaled(struct tpo_backend *be, const void *base, const void *x, void *y, float scale,
+                         size_t n);
+void tpo_cuda_shift(struct tpo_backend *be, const float *x, float *y, float by, size_t n);
+/* Logits [n] in place, as lm_head.cu's kernels cap what they read. */
+void tpo_cuda_cap_logits(struct tpo_cuda *cuda, float *logits, float softcap, size_t n);
 
 /* lm_head.cu */
 template <class Act>

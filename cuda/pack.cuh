@@ -54,4 +54,25 @@ __device__ __forceinline__ void store_pack(T *__restrict__ row, int first, int e
   }
 }
 
+/* As many fp32 weights as a pack of activations has elements. */
+template <int COUNT> struct tpo_weights {
+  float at[COUNT];
+  __device__ __forceinline__ void load(const float *w, int first, int end)
+  {
+#pragma unroll
+    for (int i = 0; i < COUNT; i += 4) {
+      const tpo_pack<float> four = load_whole_pack(w, first + i, end);
+#pragma unroll
+      for (int j = 0; j < 4; j++) at[i + j] = four.at[j];
+    }
+  }
+  /* Of any weights. */
+  __device__ __forceinline__ void load(const float *w, int first, int end, bool whole)
+  {
+    if (whole) return load(w, first, end);
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) at[i] = first + i < end ? w[first + i] : 0.0f;
+  }
+};
+
 #endif

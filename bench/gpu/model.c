@@ -116,7 +116,7 @@ static int prefill(struct generation *g, int first, int n_seqs, float **logits, 
                           .ids = g->row_ids,
                           .seq = g->seq,
                           .pos = g->pos,
-                          .blocks = g->blocks,
+                          .blocks = {g->blocks},
                           .n_seqs = g->s->sequences,
                           .max_blocks = g->max_blocks,
                           .logit_rows = g->logit_rows,
@@ -147,7 +147,7 @@ static int decode(struct generation *g, int position, struct tpo_error *err)
                           .ids = g->row_ids,
                           .seq = g->seq,
                           .pos = g->pos,
-                          .blocks = g->blocks,
+                          .blocks = {g->blocks},
                           .n_seqs = n,
                           .max_blocks = g->max_blocks,
                           .logit_rows = g->logit_rows,
@@ -177,7 +177,7 @@ static int check_passes(struct generation *g, double *gap, struct tpo_error *err
                           .ids = g->ids,
                           .seq = g->seq,
                           .pos = g->pos,
-                          .blocks = g->blocks,
+                          .blocks = {g->blocks},
                           .n_seqs = g->s->sequences,
                           .max_blocks = g->max_blocks,
                           .logit_rows = &logit_row,
@@ -217,7 +217,8 @@ static int make_generation(struct generation *g, struct tpo_error *err)
     for (int b = 0; b < g->max_blocks; b++) g->blocks[i * g->max_blocks + b] = b * s->sequences + i;
   }
   void *drawn, *logprob;
-  int status = tpo_kv_cache_create(&g->cache, g->model, s->sequences * g->max_blocks, BLOCK_TOKENS, err);
+  int n_blocks[TPO_REACHES] = {s->sequences * g->max_blocks};
+  int status = tpo_kv_cache_create(&g->cache, g->model, n_blocks, BLOCK_TOKENS, err);
   if (status == 0) status = g->ops->alloc(g->be, (size_t)s->sequences * 4, &drawn, err);
   if (status == 0) status = g->ops->alloc(g->be, (size_t)s->sequences * 4, &logprob, err);
   if (status < 0) return status;

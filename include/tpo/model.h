@@ -211,16 +211,23 @@ TPO_API size_t tpo_arch_param_count(const struct tpo_arch *arch);
 
 /* Inference over a paged KV cache. Block numbers and tables are the caller's (the engine's) business. */
 struct tpo_kv_cache;
-TPO_API size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens); /* of all layers */
+/* Layers of one reach have their blocks together: a block holds keys and values of so many tokens in all of
+ * them. 0 where the model has no such layers. */
+TPO_API size_t tpo_kv_block_bytes(const struct tpo_model *model, enum tpo_reach reach, int block_tokens);
+/* Most blocks that `rows` tokens of a sequence, one after another, lie in together with all that they attend
+ * to, wherever they stand: what a sequence that is fed so many at once has to keep. */
+TPO_API int tpo_kv_blocks_seen(const struct tpo_arch *arch, enum tpo_reach reach, int rows, int block_tokens);
 /* Bytes that a cache may take where so many are available (0: not known) and the passes over it take `pass`:
  * with these, nine tenths of a GPU's memory, which is there for this, but half of the host's, which serves
  * everything else that runs on it. */
 TPO_API size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass);
-TPO_API int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks,
-                                int block_tokens, struct tpo_error *err);
+/* n_blocks: for the layers of each reach; not looked at where the model has none. */
+TPO_API int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model,
+                                const int n_blocks[TPO_REACHES], int block_tokens, struct tpo_error *err);
 TPO_API void tpo_kv_cache_destroy(struct tpo_kv_cache *cache);
-TPO_API void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src,
-                                     int tokens); /* all layers */
+/* The first `tokens` of a block, in all layers of the reach. */
+TPO_API void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, enum tpo_reach reach, int dst, int src,
+                                     int tokens);
 
 /* What the passes over a cache hold at most. Their buffers grow as needed, but a caller that tells its largest
  * pass beforehand knows what they take, and finds them in the same place in every pass. */
@@ -231,12 +238,14 @@ TPO_API size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pa
 TPO_API int tpo_kv_cache_reserve(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                                  struct tpo_error *err);
 
-struct tpo_pass {        /* one forward pass: any mix of prefill and decode rows; host memory */
-  int n;                 /* rows = tokens */
-  const int32_t *ids;    /* [n] */
-  const int32_t *seq;    /* [n] row of blocks */
-  const int32_t *pos;    /* [n] */
-  const int32_t *blocks; /* [n_seqs, max_blocks] */
+struct tpo_pass {     /* one forward pass: any mix of prefill and decode rows; host memory */
+  int n;              /* rows = tokens */
+  const int32_t *ids; /* [n] */
+  const int32_t *seq; /* [n] row of blocks */
+  const int32_t *pos; /* [n] */
+  /* [n_seqs, max_blocks] for the layers of each reach, NULL where the model has none; those of a window's that
+   * lie wholly before what the rows attend to are not looked at */
+  const int32_t *blocks[TPO_REACHES];
   int n_seqs, max_blocks;
   const int32_t *logit_rows; /* [n_logits] rows whose next-token logits are wanted */
   int n_logits;

@@ -1,5 +1,4 @@
-/* The scheduler: which prompts are worked on, and which of their
- * samples have slots and blocks of the cache. */
+/* The scheduler: which prompts are worked on, and which of their samples run. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,18 +74,9 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
 
 static void free_group(struct tpo_engine *e, struct group *g)
 {
-  for (int i = 0; i < g->n_blocks; i++) tpo_blocks_release(&e->blocks, g->blocks[i]);
-  free(g->blocks);
+  cache_release_prefix(e, g);
+  for (int r = 0; r < TPO_REACHES; r++) free(g->held[r].blocks);
   free(g);
-}
-
-static void drop_cache(struct tpo_engine *e)
-{
-  tpo_kv_cache_destroy(e->cache);
-  e->cache = NULL;
-  tpo_blocks_destroy(&e->blocks);
-  free(e->table);
-  e->table = NULL;
 }
 
 void tpo_engine_close(struct tpo_engine *e)
@@ -98,7 +88,7 @@ void tpo_engine_close(struct tpo_engine *e)
     free_group(e, g);
   }
   for (int i = 0; e->sequences && i < e->slots; i++) sequence_destroy(&e->sequences[i]);
-  drop_cache(e);
+  cache_drop(e);
   passes_destroy(e);
   free(e->sequences);
   free(e->running);
@@ -106,101 +96,6 @@ void tpo_engine_close(struct tpo_engine *e)
   tpo_ids_free(&e->marker_ids);
   tpo_buf_free(&e->ended_text);
   free(e);
-}
-
-/* Tokens that one sample of a request may come to hold in the cache. */
-static int64_t sequence_tokens(const struct tpo_engine *e, const struct tpo_request *request)
-{
-  int max_tokens = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
-  int64_t tokens = (int64_t)request->n_prompt + max_tokens + (int64_t)e->marker_ids.n;
-  return tokens < e->context ? tokens : e->context;
-}
-
-static int blocks_for(const struct tpo_engine *e, int64_t tokens)
-{
-  return (int)((tokens + e->block_tokens - 1) / e->block_tokens);
-}
-
-/* Blocks that starting one more sample of the request takes beside its shared prefix. */
-static int own_blocks(const struct tpo_engine *e, const struct tpo_request *request)
-{
-  return blocks_for(e, sequence_tokens(e, request)) - (request->n_prompt - 1) / e->block_tokens;
-}
-
-/* How many blocks the cache gets: what all slots can use, as far as memory
- * goes; at least what the request alone needs. */
-static int plan_blocks(const struct tpo_engine *e, const struct tpo_request *request, int *n,
-                       struct tpo_error *err)
-{
-  int least = blocks_for(e, request->n_prompt) + own_blocks(e, request);
-  int64_t wanted = (int64_t)e->slots * own_blocks(e, request) + 4 * (int64_t)blocks_for(e, request->n_prompt);
-  struct tpo_pass_limits limits = passes_limits(e);
-  size_t pass = tpo_pass_bytes(e->model, &limits), bytes = tpo_kv_block_bytes(e->model, e->block_tokens);
-  size_t available = tpo_ops(e->backend)->memory_available(e->backend);
-  size_t limit = e->kv_bytes ? e->kv_bytes : tpo_kv_cache_limit(e->model, available, pass);
-  if ((size_t)wanted > limit / bytes) wanted = (int64_t)(limit / bytes);
-  if (wanted < least)
-    return tpo_fail(err, TPO_E_MEMORY,
-                    "prompt %s needs %zu MiB of KV cache for one sample, "
-                    "and %zu MiB may be used (%zu MiB of memory are free, "
-                    "%zu MiB of them for the %d slots' passes); lower %s.max_tokens or %s.slots",
-                    request->id, (size_t)least * bytes >> 20, limit >> 20, available >> 20, pass >> 20,
-                    e->slots, e->section, e->section);
-  *n = wanted < INT32_MAX ? (int)wanted : INT32_MAX - 1;
-  return 0;
-}
-
-/* The table's width is a few blocks more than the request's samples can come to hold: the backend's work on a
- * pass may depend on it, and it changes seldom. */
-static int width_for(const struct tpo_engine *e, const struct tpo_request *request)
-{
-  int64_t tokens = (sequence_tokens(e, request) + 63) / 64 * 64;
-  return blocks_for(e, tokens < e->context ? tokens : e->context);
-}
-
-/* Moves the table to a new one of this width. */
-static int widen_table(struct tpo_engine *e, int width, struct tpo_error *err)
-{
-  int32_t *table = tpo_calloc((size_t)e->slots * 2 * (size_t)width, sizeof *table, err);
-  if (!table) return TPO_E_MEMORY;
-  for (int i = 0; i < e->slots; i++) {
-    struct sequence *s = &e->sequences[i];
-    int32_t *blocks = table + (size_t)i * (size_t)width;
-    if (s->group) memcpy(blocks, s->blocks, (size_t)s->n_blocks * sizeof *blocks);
-    s->blocks = blocks;
-  }
-  free(e->table);
-  e->table = table;
-  e->max_blocks = width;
-  return 0;
-}
-
-/* Room for the request's samples in the table and in the buffers of a pass. */
-static int fit_width(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
-{
-  int width = width_for(e, request);
-  if (e->table && width <= e->max_blocks) return 0;
-  int status = widen_table(e, width, err);
-  struct tpo_pass_limits limits = passes_limits(e);
-  return status < 0 ? status : tpo_kv_cache_reserve(e->cache, &limits, err);
-}
-
-/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
- * even alone; no sample is running then. */
-static int make_cache(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
-{
-  int n = 0, status = passes_drain(e, err);
-  drop_cache(e);
-  e->max_blocks = width_for(e, request);
-  if (status == 0) status = plan_blocks(e, request, &n, err);
-  if (status < 0) return status;
-  status = tpo_blocks_init(&e->blocks, n, err);
-  if (status == 0) status = tpo_kv_cache_create(&e->cache, e->model, n, e->block_tokens, err);
-  if (status == 0) status = fit_width(e, request, err);
-  if (status == TPO_E_MEMORY)
-    tpo_fail_prefix(err, "no room for the KV cache and %d slots (lower %s.max_tokens or %s.slots)", e->slots,
-                    e->section, e->section);
-  return status;
 }
 
 static int check_request(const struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
@@ -236,13 +131,10 @@ static int add_group(struct tpo_engine *e, const struct tpo_request *request, st
   g->prompt_key = tpo_hash64_str(request->id);
   g->prefix = request->n_prompt - 1;
   g->ready = g->prefix == 0;
-  g->blocks = tpo_calloc((size_t)blocks_for(e, g->prefix) + 1, sizeof *g->blocks, err);
-  if (!g->blocks) {
-    free(g);
+  if (cache_begin_prefix(e, g, err) < 0) {
+    free_group(e, g);
     return TPO_E_MEMORY;
   }
-  g->n_blocks = blocks_for(e, g->prefix);
-  for (int i = 0; i < g->n_blocks; i++) g->blocks[i] = tpo_blocks_take(&e->blocks);
   struct group **end = &e->groups;
   while (*end) end = &(*end)->next;
   *end = g;
@@ -269,35 +161,16 @@ static int pull(struct tpo_engine *e, const struct tpo_engine_client *client, st
     }
     if ((status = check_request(e, e->waiting, err)) < 0) return status;
   }
-  int needed = blocks_for(e, e->waiting->n_prompt - 1) + own_blocks(e, e->waiting);
-  for (const struct group *g = e->groups; g;
-       g = g->next) /* each can still start a sample, so none waits forever */
-    if (g->started < g->request->k_count) needed += own_blocks(e, g->request);
-  if (!e->cache || (needed > e->blocks.n && !e->groups)) {
-    int status = make_cache(e, e->waiting, err);
+  if (!e->cache || (!e->groups && cache_room(e, e->waiting) == CACHE_TOO_SMALL)) {
+    int status = cache_make(e, e->waiting, err);
     if (status < 0) return status;
   }
-  if (needed > e->blocks.n_free) return 0;
-  int status = fit_width(e, e->waiting, err);
+  if (cache_room(e, e->waiting) != CACHE_ROOM) return 0;
+  int status = cache_fit(e, e->waiting, err);
   if (status == 0) status = add_group(e, e->waiting, err);
   if (status < 0) return status;
   e->waiting = NULL;
   return 1;
-}
-
-/* Gives a sample its row of blocks: the prefix's full blocks shared,
- * its last partial one copied, the rest new. */
-static void give_blocks(struct tpo_engine *e, struct sequence *s, const struct group *g)
-{
-  int total = blocks_for(e, sequence_tokens(e, g->request));
-  int full = g->prefix / e->block_tokens, rest = g->prefix % e->block_tokens;
-  s->n_blocks = total;
-  for (int i = 0; i < full; i++) {
-    s->blocks[i] = g->blocks[i];
-    tpo_blocks_share(&e->blocks, g->blocks[i]);
-  }
-  for (int i = full; i < total; i++) s->blocks[i] = tpo_blocks_take(&e->blocks);
-  if (rest > 0) tpo_kv_cache_copy_block(e->cache, s->blocks[full], g->blocks[full], rest);
 }
 
 /* Behind the others of its group. */
@@ -326,12 +199,12 @@ static int start_samples(struct tpo_engine *e, struct tpo_error *err)
   for (struct group *g = e->groups; g; g = g->next) {
     while (g->ready && g->started < g->request->k_count) {
       while (slot < e->slots && e->sequences[slot].group) slot++;
-      if (slot == e->slots || own_blocks(e, g->request) > e->blocks.n_free) return 0;
+      if (slot == e->slots || !cache_has_room_for_sample(e, g)) return 0;
       struct sequence *s = &e->sequences[slot];
-      give_blocks(e, s, g);
+      cache_begin_sample(e, s, g);
       int status = sequence_start(e, s, g, g->request->k_first + g->started, err);
       add_running(e, slot);
-      g->started++;
+      if (++g->started == g->request->k_count) cache_release_prefix(e, g);
       if (status < 0) return status;
     }
   }
@@ -354,7 +227,7 @@ int finish_sample(struct tpo_engine *e, int slot, const struct tpo_engine_client
   struct tpo_output output;
   int status = sequence_output(e, s, &output, err);
   if (status < 0) return status;
-  for (int i = 0; i < s->n_blocks; i++) tpo_blocks_release(&e->blocks, s->blocks[i]);
+  cache_end_sample(e, s);
   remove_running(e, slot);
   s->group = NULL;
   status = client->output(client->arg, &output, err);
@@ -369,7 +242,7 @@ static void abandon(struct tpo_engine *e)
   passes_drain(e, &ignored);
   for (int i = 0; i < e->n_running; i++) {
     struct sequence *s = &e->sequences[e->running[i]];
-    for (int j = 0; j < s->n_blocks; j++) tpo_blocks_release(&e->blocks, s->blocks[j]);
+    cache_end_sample(e, s);
     s->group = NULL;
   }
   e->n_running = 0;

@@ -106,8 +106,10 @@ static void build_pass(struct tpo_engine *e, struct flight *f)
   int room = e->prefill_chunk, seq = e->slots;
   for (struct group *g = e->groups; g && room > 0; g = g->next) {
     if (g->ready) continue;
-    memcpy(e->table + (size_t)seq * (size_t)e->max_blocks, g->blocks,
-           (size_t)g->n_blocks * sizeof *g->blocks);
+    for (int r = 0; r < TPO_REACHES; r++)
+      if (e->table[r])
+        memcpy(e->table[r] + (size_t)seq * (size_t)e->max_blocks, g->held[r].blocks,
+               (size_t)g->n_blocks * sizeof *g->held[r].blocks);
     for (; room > 0 && g->prefilled < g->prefix; room--, g->prefilled++, e->stats.prompt_tokens++)
       add_row(e, g->request->prompt_ids[g->prefilled], -1, seq, g->prefilled);
     seq++;
@@ -192,7 +194,7 @@ static int enqueue(struct tpo_engine *e, int index, struct tpo_error *err)
                           .ids = e->row_ids,
                           .seq = e->row_seq,
                           .pos = e->row_pos,
-                          .blocks = e->table,
+                          .blocks = {e->table[TPO_REACH_ALL], e->table[TPO_REACH_WINDOW]},
                           .n_seqs = e->n_seqs,
                           .max_blocks = e->max_blocks,
                           .logit_rows = e->logit_rows,
@@ -206,7 +208,11 @@ static int enqueue(struct tpo_engine *e, int index, struct tpo_error *err)
   if (status < 0) return status;
   ops->fetch_begin(e->backend, index, e->device_drawn, drawn_bytes(e));
   f->active = true;
-  for (struct group *g = e->groups; g; g = g->next) g->ready = g->prefilled >= g->prefix;
+  for (struct group *g = e->groups; g; g = g->next) {
+    if (g->ready || g->prefilled < g->prefix) continue;
+    g->ready = true;
+    cache_end_prefix(e, g);
+  }
   e->stats.passes++;
   return 0;
 }

@@ -230,6 +230,7 @@ int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, flo
   s->text_end = SIZE_MAX;
   s->position += s->n_feed;
   s->n_feed = 0;
+  cache_advance_sample(e, s);
   bool end = is_end(e, token);
   /* Where the end of the turn comes before any response, the marker takes its place, and the end token is not
    * kept. */

@@ -1,5 +1,6 @@
-/* The engine's state, shared by its files: which samples run (engine.c), the forward passes that they go
- * through (passes.c), the life of one sequence (sequence.c), what is told of it in the end (output.c). */
+/* The engine's state, shared by its files: which samples run (engine.c), which blocks of the cache they hold
+ * (cache.c), the forward passes that they go through (passes.c), the life of one sequence (sequence.c), what is
+ * told of it in the end (output.c). */
 #ifndef TPO_ENGINE_STATE_H
 #define TPO_ENGINE_STATE_H
 
@@ -7,6 +8,13 @@
 #include "base/buf.h"
 #include "engine/blocks.h"
 #include "tpo/engine.h"
+
+/* Blocks of one pool that someone holds: those at [begin, end) of its row of the table. In a window's pool those
+ * before are -1, given back as the window left them, and those behind are the held ones again and again. */
+struct holding {
+  int32_t *blocks;
+  int begin, end;
+};
 
 /* A request whose samples are being made. Its prefix, the prompt without its last token, is computed once;
  * each sample begins by feeding the last prompt token itself, so its first logits come from a row like any
@@ -20,8 +28,9 @@ struct group {
   bool ready;    /* the whole prefix is in the cache */
   int started;   /* samples begun */
   int finished;  /* samples given to the client */
-  int n_blocks;
-  int32_t *blocks; /* [n_blocks] of the prefix */
+  int n_blocks;  /* of the prefix */
+  /* Until all samples have begun; blocks [n_blocks] are the group's memory. */
+  struct holding held[TPO_REACHES];
 };
 
 enum phase { PHASE_THOUGHT, PHASE_RESPONSE };
@@ -31,9 +40,9 @@ struct sequence {
   struct group *group; /* NULL: the slot is free */
   int k;
   int max_tokens;
-  int position;    /* tokens in the cache */
-  int32_t *blocks; /* [max_blocks] row of the engine's table */
-  int n_blocks;
+  int position;                     /* tokens in the cache */
+  struct holding held[TPO_REACHES]; /* blocks [max_blocks] are rows of the engine's tables; */
+  int n_blocks;                     /* so many of them are in use */
   int32_t *feed; /* tokens to run next: the last one drawn, and after it an inserted marker */
   int n_feed, feed_capacity;
   int ahead; /* its row of logits in the pass that was built last, while that one's result is not known; -1 */
@@ -81,9 +90,10 @@ struct tpo_engine {
   size_t longest_stop;
 
   struct tpo_kv_cache *cache;
-  struct tpo_blocks blocks;
-  int max_blocks;                    /* of a sequence: width of the table */
-  int32_t *table;                    /* [slots + slots, max_blocks]: sequences, then groups being prefilled */
+  struct tpo_blocks blocks[TPO_REACHES]; /* n is 0, and the table NULL, where the model has no such layers */
+  int max_blocks;                        /* of a sequence: width of the tables */
+  /* [slots + slots, max_blocks]: sequences, then groups being prefilled */
+  int32_t *table[TPO_REACHES];
   struct sequence *sequences;        /* [slots] */
   struct group *groups;              /* oldest first */
   const struct tpo_request *waiting; /* pulled, but there is no room for it yet */
@@ -140,6 +150,35 @@ int tokens_behind(const struct tpo_tokenizer *tokenizer, const int32_t *tokens, 
 /* What a sequence that has ended gives to the client; the next one's takes the place of the text. */
 int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
                     struct tpo_error *err);
+
+/* cache.c */
+/* Tokens that one sample of a request may come to hold in the cache. */
+int64_t cache_sequence_tokens(const struct tpo_engine *e, const struct tpo_request *request);
+/* Makes the cache when the first request is known, and a larger one when a request comes that would not fit
+ * even alone; no sample is running then. */
+int cache_make(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err);
+void cache_drop(struct tpo_engine *e);
+/* Room for the request's samples in the tables and in the buffers of a pass. */
+int cache_fit(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err);
+/* Whether the request's prefix and one of its samples have room beside one more sample of each other group that
+ * has any to start, so that none waits forever. */
+enum cache_room {
+  CACHE_ROOM,
+  CACHE_FULL,     /* not now */
+  CACHE_TOO_SMALL /* not while the others are there */
+};
+enum cache_room cache_room(const struct tpo_engine *e, const struct tpo_request *request);
+bool cache_has_room_for_sample(const struct tpo_engine *e, const struct group *g);
+/* A group takes its prefix's blocks; gives back those that no sample will attend to, once they are computed; and
+ * the others, which its samples then hold alone. */
+int cache_begin_prefix(struct tpo_engine *e, struct group *g, struct tpo_error *err);
+void cache_end_prefix(struct tpo_engine *e, struct group *g);
+void cache_release_prefix(struct tpo_engine *e, struct group *g);
+/* A sample gets its rows of blocks: the prefix's full blocks shared, its last partial one copied, the rest new;
+ * gives back shared ones that its window has left; and all. */
+void cache_begin_sample(struct tpo_engine *e, struct sequence *s, const struct group *g);
+void cache_advance_sample(struct tpo_engine *e, struct sequence *s);
+void cache_end_sample(struct tpo_engine *e, struct sequence *s);
 
 /* passes.c */
 int passes_init(struct tpo_engine *e, struct tpo_error *err);

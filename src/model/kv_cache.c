@@ -6,36 +6,62 @@
 
 #include "base/memory.h"
 
-static int allocate_layers(struct tpo_kv_cache *cache, struct tpo_error *err)
+static enum tpo_dtype cache_dtype(const struct tpo_model *model)
+{
+  return model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
+}
+
+/* Keys of one layer, or its values. */
+static int allocate_half(const struct tpo_kv_cache *cache, int n_blocks, void **out, struct tpo_error *err)
 {
   const struct tpo_model *model = cache->model;
-  const struct tpo_arch *arch = &model->arch;
-  enum tpo_dtype dtype = model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32;
-  size_t row = (size_t)tpo_dim(arch, TPO_KV_DIM) * tpo_dtype_size(dtype);
-  size_t bytes;
-  if (__builtin_mul_overflow(((size_t)cache->n_blocks + 1) * (size_t)cache->block_tokens, row, &bytes))
-    return tpo_fail(err, TPO_E_MEMORY, "KV cache of %d blocks of %d tokens is too large", cache->n_blocks,
+  size_t row = (size_t)tpo_dim(&model->arch, TPO_KV_DIM) * tpo_dtype_size(cache_dtype(model)), bytes;
+  if (__builtin_mul_overflow(((size_t)n_blocks + 1) * (size_t)cache->block_tokens, row, &bytes))
+    return tpo_fail(err, TPO_E_MEMORY, "KV cache of %d blocks of %d tokens is too large", n_blocks,
                     cache->block_tokens);
+  return model->ops->alloc(model->be, bytes, out, err);
+}
+
+static int allocate_layers(struct tpo_kv_cache *cache, struct tpo_error *err)
+{
+  const struct tpo_arch *arch = &cache->model->arch;
   cache->layers = tpo_calloc((size_t)arch->layers, sizeof *cache->layers, err);
   if (!cache->layers) return TPO_E_MEMORY;
   int code = 0;
   for (int i = 0; code == 0 && i < arch->layers; i++) {
+    int n_blocks = cache->n_blocks[tpo_layer_reach(arch, i)];
     struct tpo_kv_layer *kv = &cache->layers[i];
-    *kv = (struct tpo_kv_layer){.dtype = dtype,
+    *kv = (struct tpo_kv_layer){.dtype = cache_dtype(cache->model),
                                 .block_tokens = cache->block_tokens,
                                 .kv_heads = arch->kv_heads,
                                 .head_dim = arch->head_dim};
-    code = model->ops->alloc(model->be, bytes, &kv->k, err);
-    if (code == 0) code = model->ops->alloc(model->be, bytes, &kv->v, err);
+    code = allocate_half(cache, n_blocks, &kv->k, err);
+    if (code == 0) code = allocate_half(cache, n_blocks, &kv->v, err);
   }
   return code;
 }
 
-size_t tpo_kv_block_bytes(const struct tpo_model *model, int block_tokens)
+static int layers_of(const struct tpo_arch *arch, enum tpo_reach reach)
+{
+  int n = 0;
+  for (int i = 0; i < arch->layers; i++) n += tpo_layer_reach(arch, i) == reach;
+  return n;
+}
+
+size_t tpo_kv_block_bytes(const struct tpo_model *model, enum tpo_reach reach, int block_tokens)
 {
   const struct tpo_arch *arch = &model->arch;
-  size_t element = tpo_dtype_size(model->dtype == TPO_DTYPE_BF16 ? TPO_BF16 : TPO_F32);
-  return 2 * element * (size_t)arch->layers * (size_t)tpo_dim(arch, TPO_KV_DIM) * (size_t)block_tokens;
+  size_t token = 2 * tpo_dtype_size(cache_dtype(model)) * (size_t)tpo_dim(arch, TPO_KV_DIM);
+  return token * (size_t)layers_of(arch, reach) * (size_t)block_tokens;
+}
+
+int tpo_kv_blocks_seen(const struct tpo_arch *arch, enum tpo_reach reach, int rows, int block_tokens)
+{
+  int64_t all = ((int64_t)arch->context + block_tokens - 1) / block_tokens;
+  if (reach == TPO_REACH_ALL) return (int)all;
+  /* The first of the tokens may be the last one of its block. */
+  int64_t tokens = (int64_t)arch->window - 1 + rows, seen = (tokens + block_tokens - 2) / block_tokens + 1;
+  return (int)(seen < all ? seen : all);
 }
 
 size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_t pass)
@@ -45,20 +71,30 @@ size_t tpo_kv_cache_limit(const struct tpo_model *model, size_t available, size_
   return usable > pass ? usable - pass : 0;
 }
 
-int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, int n_blocks, int block_tokens,
-                        struct tpo_error *err)
+static int check_sizes(const struct tpo_model *model, const int n_blocks[TPO_REACHES], int block_tokens,
+                       struct tpo_error *err)
+{
+  for (int r = 0; r < TPO_REACHES; r++)
+    if (layers_of(&model->arch, r) > 0 &&
+        (n_blocks[r] < 1 || n_blocks[r] == INT32_MAX || block_tokens < 1 || block_tokens > 1 << 16))
+      return tpo_fail(err, TPO_E_USAGE,
+                      "KV cache of %d blocks of %d tokens; expected at least one block of 1 to 65536",
+                      n_blocks[r], block_tokens);
+  return 0;
+}
+
+int tpo_kv_cache_create(struct tpo_kv_cache **out, struct tpo_model *model, const int n_blocks[TPO_REACHES],
+                        int block_tokens, struct tpo_error *err)
 {
   *out = NULL;
-  if (n_blocks < 1 || n_blocks == INT32_MAX || block_tokens < 1 || block_tokens > 1 << 16)
-    return tpo_fail(err, TPO_E_USAGE,
-                    "KV cache of %d blocks of %d tokens; expected at least one block of 1 to 65536", n_blocks,
-                    block_tokens);
+  int code = check_sizes(model, n_blocks, block_tokens, err);
+  if (code < 0) return code;
   struct tpo_kv_cache *cache = tpo_calloc(1, sizeof *cache, err);
   if (!cache) return TPO_E_MEMORY;
   cache->model = model;
-  cache->n_blocks = n_blocks;
   cache->block_tokens = block_tokens;
-  int code = allocate_layers(cache, err);
+  for (int r = 0; r < TPO_REACHES; r++) cache->n_blocks[r] = layers_of(&model->arch, r) > 0 ? n_blocks[r] : 0;
+  code = allocate_layers(cache, err);
   if (code < 0)
     tpo_kv_cache_destroy(cache);
   else
@@ -78,12 +114,15 @@ static void free_buffers(struct tpo_kv_cache *cache)
   tpo_kv_cache_forget(cache);
   model->ops->free(model->be, cache->memory);
   model->ops->free(model->be, cache->buffers.logits);
-  free(cache->table);
+  for (int r = 0; r < TPO_REACHES; r++) {
+    free(cache->table[r]);
+    cache->table[r] = NULL;
+  }
   free(cache->host_ints);
   free(cache->warm);
   cache->memory = NULL;
   cache->buffers = (struct tpo_pass_buffers){0};
-  cache->table = cache->host_ints = NULL;
+  cache->host_ints = NULL;
   cache->warm = NULL;
   cache->limits = (struct tpo_pass_limits){0};
 }
@@ -101,15 +140,25 @@ void tpo_kv_cache_destroy(struct tpo_kv_cache *cache)
   free(cache);
 }
 
-void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, int dst, int src, int tokens)
+void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, enum tpo_reach reach, int dst, int src, int tokens)
 {
-  for (int i = 0; i < cache->model->arch.layers; i++)
-    cache->model->ops->kv_copy_block(cache->model->be, &cache->layers[i], dst, src, tokens);
+  const struct tpo_model *model = cache->model;
+  for (int i = 0; i < model->arch.layers; i++)
+    if (tpo_layer_reach(&model->arch, i) == reach)
+      model->ops->kv_copy_block(model->be, &cache->layers[i], dst, src, tokens);
 }
 
 static size_t count_ints(const struct tpo_pass_limits *limits)
 {
   return 4 * (size_t)limits->rows + (size_t)limits->logits;
+}
+
+/* Of the table of blocks for the layers of a reach. */
+static size_t count_blocks(const struct tpo_model *model, enum tpo_reach reach,
+                           const struct tpo_pass_limits *limits)
+{
+  if (layers_of(&model->arch, reach) == 0) return 0;
+  return ((size_t)limits->seqs + 1) * (size_t)limits->max_blocks;
 }
 
 /* Places the buffers in one piece of memory from `base` on (NULL: only adds up); the bytes. */
@@ -135,7 +184,8 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass
       {&b->scratch.act, n * ffn * act},
       {&b->head_in, m * hidden * act},
       {&b->head, m * hidden * act},
-      {&b->blocks, ((size_t)limits->seqs + 1) * (size_t)limits->max_blocks * sizeof(int32_t)},
+      {&b->blocks[TPO_REACH_ALL], count_blocks(model, TPO_REACH_ALL, limits) * sizeof(int32_t)},
+      {&b->blocks[TPO_REACH_WINDOW], count_blocks(model, TPO_REACH_WINDOW, limits) * sizeof(int32_t)},
       {&b->ints, count_ints(limits) * sizeof(int32_t)},
   };
   size_t used = 0;
@@ -162,26 +212,44 @@ size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limit
   return place_buffers(model, limits, &unused, NULL) + logits_bytes(model, limits);
 }
 
+static int allocate_host(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
+                         struct tpo_error *err)
+{
+  cache->host_ints = tpo_calloc(count_ints(limits), sizeof *cache->host_ints, err);
+  cache->warm = tpo_calloc((size_t)limits->logits + 1, sizeof *cache->warm, err);
+  if (!cache->host_ints || !cache->warm) return TPO_E_MEMORY;
+  for (int r = 0; r < TPO_REACHES; r++) {
+    size_t n = count_blocks(cache->model, r, limits);
+    if (n > 0 && !(cache->table[r] = tpo_calloc(n, sizeof *cache->table[r], err))) return TPO_E_MEMORY;
+  }
+  return 0;
+}
+
+/* Padding rows read and write the block that no sequence has. */
+static void set_padding(struct tpo_kv_cache *cache, enum tpo_reach reach)
+{
+  const struct tpo_model *model = cache->model;
+  size_t at = (size_t)cache->limits.seqs * (size_t)cache->limits.max_blocks;
+  int32_t *block = cache->table[reach] + at;
+  *block = cache->n_blocks[reach];
+  model->ops->upload(model->be, cache->buffers.blocks[reach] + at, block, sizeof *block);
+}
+
 static int allocate_buffers(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                             struct tpo_error *err)
 {
   const struct tpo_model *model = cache->model;
-  size_t table = ((size_t)limits->seqs + 1) * (size_t)limits->max_blocks;
-  cache->table = tpo_calloc(table, sizeof *cache->table, err);
-  cache->host_ints = tpo_calloc(count_ints(limits), sizeof *cache->host_ints, err);
-  cache->warm = tpo_calloc((size_t)limits->logits + 1, sizeof *cache->warm, err);
-  if (!cache->table || !cache->host_ints || !cache->warm) return TPO_E_MEMORY;
+  int code = allocate_host(cache, limits, err);
+  if (code < 0) return code;
   struct tpo_pass_buffers *b = &cache->buffers;
-  int code = model->ops->alloc(model->be, place_buffers(model, limits, b, NULL), &cache->memory, err);
+  code = model->ops->alloc(model->be, place_buffers(model, limits, b, NULL), &cache->memory, err);
   if (code == 0 && !model->body_only)
     code = model->ops->alloc(model->be, logits_bytes(model, limits), (void **)&b->logits, err);
   if (code < 0) return code;
   place_buffers(model, limits, b, cache->memory);
   cache->limits = *limits;
-  /* Padding rows read and write the block that no sequence has. */
-  size_t padding = (size_t)limits->seqs * (size_t)limits->max_blocks;
-  cache->table[padding] = cache->n_blocks;
-  model->ops->upload(model->be, b->blocks + padding, cache->table + padding, sizeof(int32_t));
+  for (int r = 0; r < TPO_REACHES; r++)
+    if (cache->table[r]) set_padding(cache, r);
   return 0;
 }
 

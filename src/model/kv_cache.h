@@ -10,22 +10,23 @@
 struct tpo_pass_buffers {
   struct tpo_layer_state state;
   struct tpo_layer_scratch scratch;
-  void *head_in, *head; // [logits, hidden]
-  float *logits;        // [logits, vocab]
-  int32_t *blocks;      // [seqs + 1, max_blocks]; the last row is the padding rows'
-  int32_t *ints;        // ids, from, pos, seq, logit_rows
+  void *head_in, *head;         // [logits, hidden]
+  float *logits;                // [logits, vocab]
+  int32_t *blocks[TPO_REACHES]; // [seqs + 1, max_blocks]; the last row is the padding rows'
+  int32_t *ints;                // ids, from, pos, seq, logit_rows
 };
 
 struct tpo_kv_cache {
-  struct tpo_model *model;     /* borrowed */
-  int n_blocks, block_tokens;  /* one more block is there, for padding rows */
+  struct tpo_model *model;   /* borrowed */
+  int n_blocks[TPO_REACHES]; /* one more block is there, for padding rows; 0: the model has no such layers */
+  int block_tokens;
   struct tpo_kv_layer *layers; // [arch.layers]
 
   struct tpo_pass_limits limits; /* what the buffers hold */
   void *memory;                  /* all of the buffers but the logits */
   struct tpo_pass_buffers buffers;
-  int32_t *table;     // [seqs + 1, max_blocks] host copy of buffers.blocks; its block numbers are valid
-  int32_t *host_ints; // host copy of buffers.ints
+  int32_t *table[TPO_REACHES]; // [seqs + 1, max_blocks] host copies of buffers.blocks; all numbers are valid
+  int32_t *host_ints;          // host copy of buffers.ints
 
   /* Recorded passes: by the number of rows, whether the calls were once run as they come, after which no
    * memory that they use grows any more. */

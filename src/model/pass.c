@@ -3,23 +3,41 @@
 
 #include "model/kv_cache.h"
 
-/* Blocks that a row attends to. */
-static int blocks_of(const struct tpo_kv_cache *cache, int pos)
+/* The blocks that a row attends to in layers of a reach: from the first one, */
+static int first_block(const struct tpo_kv_cache *cache, enum tpo_reach reach, int pos)
+{
+  return tpo_window_first(tpo_reach_shape(cache->model, reach), pos) / cache->block_tokens;
+}
+
+/* to before this one. */
+static int end_block(const struct tpo_kv_cache *cache, int pos)
 {
   return pos / cache->block_tokens + 1;
 }
 
-static const int32_t *blocks_in(const struct tpo_pass *pass, int seq)
+static const int32_t *blocks_in(const struct tpo_pass *pass, enum tpo_reach reach, int seq)
 {
-  return pass->blocks + (size_t)seq * (size_t)pass->max_blocks;
+  return pass->blocks[reach] + (size_t)seq * (size_t)pass->max_blocks;
 }
 
-static bool is_valid(const struct tpo_kv_cache *cache, int32_t block)
+static bool is_valid(const struct tpo_kv_cache *cache, enum tpo_reach reach, int32_t block)
 {
-  return block >= 0 && block < cache->n_blocks;
+  return block >= 0 && block < cache->n_blocks[reach];
 }
 
 /* Every block that row i attends to must be one of the cache's. */
+static int check_blocks(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, enum tpo_reach reach,
+                        int i, struct tpo_error *err)
+{
+  const int32_t *blocks = blocks_in(pass, reach, pass->seq[i]);
+  int end = end_block(cache, pass->pos[i]);
+  for (int b = first_block(cache, reach, pass->pos[i]); b < end; b++)
+    if (!is_valid(cache, reach, blocks[b]))
+      return tpo_fail(err, TPO_E_USAGE, "pass: sequence %d has block %d, of %d", pass->seq[i], blocks[b],
+                      cache->n_blocks[reach]);
+  return 0;
+}
+
 static int check_row(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, int i,
                      struct tpo_error *err)
 {
@@ -38,12 +56,10 @@ static int check_row(const struct tpo_kv_cache *cache, const struct tpo_pass *pa
   if (i > 0 && pass->seq[i - 1] == seq && pass->pos[i - 1] >= pos)
     return tpo_fail(err, TPO_E_USAGE, "pass: row %d is at position %d after position %d of the same sequence",
                     i, pos, pass->pos[i - 1]);
-  const int32_t *blocks = blocks_in(pass, seq);
-  for (int b = 0; b < blocks_of(cache, pos); b++)
-    if (!is_valid(cache, blocks[b]))
-      return tpo_fail(err, TPO_E_USAGE, "pass: sequence %d has block %d, of %d", seq, blocks[b],
-                      cache->n_blocks);
-  return 0;
+  int code = 0;
+  for (int r = 0; code == 0 && r < TPO_REACHES; r++)
+    if (cache->n_blocks[r] > 0) code = check_blocks(cache, pass, r, i, err);
+  return code;
 }
 
 static int check_pass(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, struct tpo_error *err)
@@ -52,6 +68,10 @@ static int check_pass(const struct tpo_kv_cache *cache, const struct tpo_pass *p
     return tpo_fail(err, TPO_E_USAGE,
                     "pass: %d rows of %d sequences with %d blocks each; expected at least one of each",
                     pass->n, pass->n_seqs, pass->max_blocks);
+  for (int r = 0; r < TPO_REACHES; r++)
+    if (cache->n_blocks[r] > 0 && !pass->blocks[r])
+      return tpo_fail(err, TPO_E_USAGE, "pass: no blocks are given for layers that attend %s",
+                      r == TPO_REACH_WINDOW ? "through a window" : "to everything");
   for (int i = 0; i < pass->n; i++) {
     int code = check_row(cache, pass, i, err);
     if (code < 0) return code;
@@ -99,21 +119,29 @@ static int ensure(struct tpo_kv_cache *cache, const struct tpo_pass *pass, struc
   return tpo_kv_cache_grow(cache, &limits, err);
 }
 
-/* Brings the table's rows that this pass uses up to date; between most passes nothing in them changes. What
- * follows a row's checked blocks is taken along as far as it is valid, so that a sequence whose blocks are
- * known from its start comes over once. */
-static void update_table(struct tpo_kv_cache *cache, const struct tpo_pass *pass)
+/* Brings a sequence's row of the table up to date, of which blocks [first, end) are used. What follows them is
+ * taken along as far as it is valid, so that a sequence whose blocks are known from its start comes over once. */
+static void update_row(struct tpo_kv_cache *cache, const struct tpo_pass *pass, enum tpo_reach reach, int seq,
+                       int first, int end)
 {
   const struct tpo_model *model = cache->model;
-  for (int i = 0; i < pass->n; i++) {
-    if (i + 1 < pass->n && pass->seq[i + 1] == pass->seq[i]) continue; /* the last row sees the most blocks */
-    const int32_t *blocks = blocks_in(pass, pass->seq[i]);
-    size_t at = (size_t)pass->seq[i] * (size_t)cache->limits.max_blocks;
-    int n = blocks_of(cache, pass->pos[i]);
-    if (memcmp(cache->table + at, blocks, (size_t)n * sizeof *blocks) == 0) continue;
-    while (n < pass->max_blocks && is_valid(cache, blocks[n])) n++;
-    memcpy(cache->table + at, blocks, (size_t)n * sizeof *blocks);
-    model->ops->upload(model->be, cache->buffers.blocks + at, blocks, (size_t)n * sizeof *blocks);
+  const int32_t *blocks = blocks_in(pass, reach, seq) + first;
+  size_t at = (size_t)seq * (size_t)cache->limits.max_blocks + (size_t)first;
+  if (memcmp(cache->table[reach] + at, blocks, (size_t)(end - first) * sizeof *blocks) == 0) return;
+  while (end < pass->max_blocks && is_valid(cache, reach, blocks[end - first])) end++;
+  size_t bytes = (size_t)(end - first) * sizeof *blocks;
+  memcpy(cache->table[reach] + at, blocks, bytes);
+  model->ops->upload(model->be, cache->buffers.blocks[reach] + at, blocks, bytes);
+}
+
+/* The rows of the table that this pass uses; between most passes nothing in them changes. */
+static void update_table(struct tpo_kv_cache *cache, const struct tpo_pass *pass, enum tpo_reach reach)
+{
+  for (int i = 0, begin = 0; i < pass->n; i++) {
+    if (i + 1 < pass->n && pass->seq[i + 1] == pass->seq[i]) continue;
+    update_row(cache, pass, reach, pass->seq[i], first_block(cache, reach, pass->pos[begin]),
+               end_block(cache, pass->pos[i]));
+    begin = i + 1;
   }
 }
 
@@ -184,6 +212,22 @@ static void compute_recorded(struct tpo_kv_cache *cache, const struct tpo_rows *
   model->ops->record_end(model->be);
 }
 
+/* How the pass's rows map onto the cache in layers of a reach. */
+static void prepare_rows(struct tpo_kv_cache *cache, enum tpo_reach reach, const struct ints *host,
+                         const struct ints *ints, struct tpo_rows *rows)
+{
+  const struct tpo_model *model = cache->model;
+  struct tpo_paged_rows *paged = &rows->paged[reach];
+  struct tpo_paged_host host_rows = {
+      .seq = host->seq, .pos = host->pos, .blocks = cache->table[reach], .n_seqs = cache->limits.seqs + 1};
+  *paged = (struct tpo_paged_rows){.n = rows->n,
+                                   .seq = ints->seq,
+                                   .pos = ints->pos,
+                                   .blocks = cache->buffers.blocks[reach],
+                                   .max_blocks = cache->limits.max_blocks};
+  model->ops->paged_prepare(model->be, paged, &host_rows, tpo_reach_shape(model, reach), cache->block_tokens);
+}
+
 static void run_pass(struct tpo_kv_cache *cache, const struct tpo_pass *pass, enum tpo_pass_kind kind)
 {
   struct tpo_model *model = cache->model;
@@ -192,22 +236,13 @@ static void run_pass(struct tpo_kv_cache *cache, const struct tpo_pass *pass, en
   int n = recorded ? padded_rows(pass->n, &cache->limits) : pass->n;
   int m = recorded ? n : pass->n_logits;
   ops->begin_pass(model->be, kind);
-  update_table(cache, pass);
+  for (int r = 0; r < TPO_REACHES; r++)
+    if (cache->n_blocks[r] > 0) update_table(cache, pass, r);
   upload_ints(cache, pass, n, m);
   struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
   struct tpo_rows rows = {.n = n, .pos = ints.pos, .kv = cache->layers};
-  struct tpo_paged_host paged = {
-      .seq = host.seq, .pos = host.pos, .blocks = cache->table, .n_seqs = cache->limits.seqs + 1};
-  for (enum tpo_reach reach = 0; reach < TPO_REACHES; reach++) {
-    rows.paged[reach] = (struct tpo_paged_rows){.n = n,
-                                                .seq = ints.seq,
-                                                .pos = ints.pos,
-                                                .blocks = cache->buffers.blocks,
-                                                .max_blocks = cache->limits.max_blocks};
-    if (tpo_arch_has_reach(&model->arch, reach))
-      ops->paged_prepare(model->be, &rows.paged[reach], &paged, tpo_reach_shape(model, reach),
-                         cache->block_tokens);
-  }
+  for (int r = 0; r < TPO_REACHES; r++)
+    if (cache->n_blocks[r] > 0) prepare_rows(cache, r, &host, &ints, &rows);
   if (pass->from) ops->select_ids(model->be, ints.ids, ints.from, pass->drawn, pass->n);
   if (recorded)
     compute_recorded(cache, &rows, &ints);

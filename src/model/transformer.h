@@ -18,14 +18,6 @@ struct tpo_rows {
   struct tpo_paged_rows paged[TPO_REACHES]; /* for layers of each reach */
 };
 
-/* Whether the model has such layers. */
-static inline bool tpo_arch_has_reach(const struct tpo_arch *arch, enum tpo_reach reach)
-{
-  for (int i = 0; i < arch->layers; i++)
-    if (tpo_layer_reach(arch, i) == reach) return true;
-  return false;
-}
-
 /* How layers of a reach attend. */
 static inline struct tpo_attention_shape tpo_reach_shape(const struct tpo_model *model, enum tpo_reach reach)
 {

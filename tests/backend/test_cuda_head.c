@@ -11,6 +11,7 @@ static float rounded(float x)
 struct head {
   enum tpo_dtype dtype;
   int vocab, cols, n;
+  float softcap;
   struct tpo_linear *reference, *cuda;
   float *h; // [n, cols]
   void *act;
@@ -45,10 +46,10 @@ static float *from_act(enum tpo_dtype dtype, const void *act, size_t n)
   return x;
 }
 
-/* `spread` of logits; every seventh row has no target. */
-static struct head head(enum tpo_dtype dtype, int vocab, int cols, int n, float spread)
+/* `spread` of logits, which are capped if softcap isn't 0; every seventh row has no target. */
+static struct head head(enum tpo_dtype dtype, int vocab, int cols, int n, float spread, float softcap)
 {
-  struct head c = {.dtype = dtype, .vocab = vocab, .cols = cols, .n = n};
+  struct head c = {.dtype = dtype, .vocab = vocab, .cols = cols, .n = n, .softcap = softcap};
   size_t n_w = (size_t)vocab * (size_t)cols, n_h = (size_t)n * (size_t)cols;
   float *w = normal(n_w, 1);
   c.h = normal(n_h, 2);
@@ -85,9 +86,9 @@ static struct results run_reference(const struct head *c)
 {
   struct results r = results(c);
   const struct tpo_ops *ops = tpo_ops(check_reference);
-  ops->lm_head_logprob(check_reference, c->reference, c->h, c->targets, r.logprob, r.lse, c->n, 0);
+  ops->lm_head_logprob(check_reference, c->reference, c->h, c->targets, r.logprob, r.lse, c->n, c->softcap);
   ops->lm_head_logprob_backward(check_reference, c->reference, c->h, c->targets, r.lse, c->dlogprob, r.dh,
-                                r.dw, c->n, 0);
+                                r.dw, c->n, c->softcap);
   return r;
 }
 
@@ -100,9 +101,9 @@ static struct results run_cuda(const struct head *c, int first, int n)
          n_h = (size_t)n * (size_t)c->cols;
   char *h = check_alloc(n_h * size), *dh = check_alloc(n_h * size);
   memcpy(h, (char *)c->act + offset * size, n_h * size);
-  ops->lm_head_logprob(check_cuda, c->cuda, h, c->targets + first, r.logprob, r.lse, n, 0);
+  ops->lm_head_logprob(check_cuda, c->cuda, h, c->targets + first, r.logprob, r.lse, n, c->softcap);
   ops->lm_head_logprob_backward(check_cuda, c->cuda, h, c->targets + first, r.lse, c->dlogprob + first, dh,
-                                r.dw, n, 0);
+                                r.dw, n, c->softcap);
   check_wait(check_cuda);
   r.dh = from_act(c->dtype, dh, n_h);
   return r;
@@ -119,9 +120,9 @@ static void assert_near(const char *what, const struct head *c, const float *got
                tpo_dtype_name(c->dtype), got[i], expected[i]);
 }
 
-static void check_head(enum tpo_dtype dtype, int vocab, int cols, int n, float spread)
+static void check_head(enum tpo_dtype dtype, int vocab, int cols, int n, float spread, float softcap)
 {
-  struct head c = head(dtype, vocab, cols, n, spread);
+  struct head c = head(dtype, vocab, cols, n, spread, softcap);
   struct results expected = run_reference(&c), got = run_cuda(&c, 0, n);
   /* of the largest; lse is rounded to fp32, dz and dh to Act */
   double tolerance = dtype == TPO_F32 ? 1e-5 : 1e-2;
@@ -145,21 +146,34 @@ static void head_and_its_gradients_match_reference(void **state)
 {
   (void)state;
   for (int d = 0; d < 2; d++) {
-    check_head(dtypes[d], 1, 3, 2, 1);
-    check_head(dtypes[d], 50, 20, 9, 1);
-    check_head(dtypes[d], 769, 33, 5, 3);
-    check_head(dtypes[d], 4096, 8, 4, 2);
-    check_head(dtypes[d], 4097, 8, 3, 2);
-    check_head(dtypes[d], 8212, 16, 8, 5);
-    check_head(dtypes[d], 6, 4, 2050, 1);
+    check_head(dtypes[d], 1, 3, 2, 1, 0);
+    check_head(dtypes[d], 50, 20, 9, 1, 0);
+    check_head(dtypes[d], 769, 33, 5, 3, 0);
+    check_head(dtypes[d], 4096, 8, 4, 2, 0);
+    check_head(dtypes[d], 4097, 8, 3, 2, 0);
+    check_head(dtypes[d], 8212, 16, 8, 5, 0);
+    check_head(dtypes[d], 6, 4, 2050, 1, 0);
   }
+}
+
+/* Caps far below, about and far above the logits. */
+static void capped_head_and_its_gradients_match_reference(void **state)
+{
+  (void)state;
+  static const float caps[] = {0.5f, 5, 300};
+  for (int d = 0; d < 2; d++)
+    for (int i = 0; i < 3; i++) {
+      check_head(dtypes[d], 50, 20, 9, 3, caps[i]);
+      check_head(dtypes[d], 4097, 8, 3, 4, caps[i]);
+      check_head(dtypes[d], 4100, 8, 8, 4, caps[i]);
+    }
 }
 
 /* Logits far from zero: exponentials are taken relative to the largest. */
 static void head_stands_large_logits(void **state)
 {
   (void)state;
-  for (int d = 0; d < 2; d++) check_head(dtypes[d], 300, 16, 8, 100);
+  for (int d = 0; d < 2; d++) check_head(dtypes[d], 300, 16, 8, 100, 0);
 }
 
 static void row_bits_do_not_depend_on_the_other_rows(void **state)
@@ -167,7 +181,7 @@ static void row_bits_do_not_depend_on_the_other_rows(void **state)
   (void)state;
   enum { VOCAB = 4300, COLS = 24, N = 11 };
   for (int d = 0; d < 2; d++) {
-    struct head c = head(dtypes[d], VOCAB, COLS, N, 2);
+    struct head c = head(dtypes[d], VOCAB, COLS, N, 2, d ? 3 : 0);
     struct results whole = run_cuda(&c, 0, N);
     for (int first = 0; first < N; first += 2) {
       int n = first % 4 ? 1 : N - first;
@@ -181,24 +195,31 @@ static void row_bits_do_not_depend_on_the_other_rows(void **state)
   }
 }
 
+/* In fp32, capped or not; and what is capped is what log-probabilities are taken of. */
 static void logits_match_reference_in_fp32(void **state)
 {
   (void)state;
-  for (int d = 0; d < 2; d++) {
-    struct head c = head(dtypes[d], 1003, 40, 5, 1);
-    float *expected = zeros(5 * 1003), *got = zeros(5 * 1003);
-    tpo_ops(check_reference)->lm_head_logits(check_reference, c.reference, c.h, expected, c.n, 0);
-    table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, got, c.n, 0);
-    assert_close("logits", got, expected, 5 * 1003, 1e-5);
-    head_free(&c);
-    check_free(NULL);
-  }
+  static const float caps[] = {0, 2};
+  for (int d = 0; d < 2; d++)
+    for (int i = 0; i < 2; i++) {
+      struct head c = head(dtypes[d], 1003, 40, 5, 3, caps[i]);
+      float *expected = zeros(5 * 1003), *got = zeros(5 * 1003), *logprob = zeros(5);
+      tpo_ops(check_reference)->lm_head_logits(check_reference, c.reference, c.h, expected, c.n, caps[i]);
+      table(&c)->lm_head_logits(check_cuda, c.cuda, c.act, got, c.n, caps[i]);
+      assert_close("logits", got, expected, 5 * 1003, 1e-5);
+      struct results r = run_cuda(&c, 0, 5);
+      for (int row = 0; row < 5; row++)
+        if (c.targets[row] >= 0) logprob[row] = got[row * 1003 + c.targets[row]] - r.lse[row];
+      assert_close("logprob", logprob, r.logprob, 5, 1e-5);
+      head_free(&c);
+      check_free(NULL);
+    }
 }
 
 static void no_rows_are_no_work(void **state)
 {
   (void)state;
-  struct head c = head(TPO_BF16, 5, 4, 1, 1);
+  struct head c = head(TPO_BF16, 5, 4, 1, 1, 0);
   float *dw = normal(20, 5), *before = copy_of(dw, 20);
   table(&c)->lm_head_logprob(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, 0, 0);
   table(&c)->lm_head_logprob_backward(check_cuda, c.cuda, c.act, c.targets, NULL, NULL, NULL, dw, 0, 0);
@@ -211,6 +232,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       CHECK_TEST(head_and_its_gradients_match_reference),
+      CHECK_TEST(capped_head_and_its_gradients_match_reference),
       CHECK_TEST(head_stands_large_logits),
       CHECK_TEST(row_bits_do_not_depend_on_the_other_rows),
       CHECK_TEST(logits_match_reference_in_fp32),

@@ -10,8 +10,8 @@ static const struct shape shapes[] = {{1, 1, 1}, {13, 6, 5}, {64, 32, 33}, {96, 
 #define N_SHAPES (int)(sizeof shapes / sizeof *shapes)
 
 struct products {
-  struct check_values y, sum, apart, dx, dx_sum;
-  float *dw;
+  struct check_values y, sum, apart, biased, dx, dx_sum;
+  float *dw, *dbias;
 };
 
 static struct tpo_linear *weights(struct tpo_backend *be, const struct shape *s, enum tpo_dtype dtype)
@@ -34,13 +34,17 @@ static struct products run(struct tpo_backend *be, const struct shape *s, enum t
   struct products p = {.y = check_values(ops, out, 4, dtype),
                        .sum = check_values(ops, out, 5, dtype),
                        .apart = check_values(ops, out, 10, dtype),
+                       .biased = check_values(ops, out, 11, dtype),
                        .dx = check_values(ops, in, 6, dtype),
                        .dx_sum = check_values(ops, in, 7, dtype),
-                       .dw = normal((size_t)(s->rows * s->cols), 8)};
+                       .dw = normal((size_t)(s->rows * s->cols), 8),
+                       .dbias = normal((size_t)s->rows, 12)};
   struct check_values base = check_values(ops, out, 9, dtype);
   ops->linear_forward(be, w, x.data, p.y.data, s->n);
   ops->linear_forward_add(be, w, x.data, p.sum.data, p.sum.data, s->n);
   ops->linear_forward_add(be, w, x.data, base.data, p.apart.data, s->n);
+  ops->linear_forward_bias(be, w, check_rounded((size_t)s->rows, 13, dtype), x.data, p.biased.data, s->n);
+  ops->bias_backward(be, dy.data, p.dbias, s->n, s->rows);
   ops->linear_backward_input(be, w, dy.data, p.dx.data, s->n, false);
   ops->linear_backward_input(be, w, dy.data, p.dx_sum.data, s->n, true);
   ops->linear_backward_weight(be, w, dy.data, x.data, p.dw, s->n);
@@ -57,6 +61,8 @@ static void products_match_the_reference(enum tpo_dtype dtype, double tolerance)
     check_values_close("y", &got.y, &expected.y, tolerance);
     check_values_close("y +=", &got.sum, &expected.sum, tolerance);
     check_values_close("base + y", &got.apart, &expected.apart, tolerance);
+    check_values_close("y + bias", &got.biased, &expected.biased, tolerance);
+    check_all_close("dbias", got.dbias, expected.dbias, (size_t)s->rows, 2e-6);
     check_values_close("dx", &got.dx, &expected.dx, tolerance);
     check_values_close("dx +=", &got.dx_sum, &expected.dx_sum, tolerance);
     check_all_close("dw", got.dw, expected.dw, (size_t)(s->rows * s->cols),
@@ -86,7 +92,10 @@ static void a_row_has_the_same_bits_alone_and_in_any_batch(void **state)
     struct tpo_linear *w = weights(check_cuda, &s, dtype);
     struct check_values x = check_values(ops, 130 * 64, 2, dtype), y = check_values(ops, 130 * 96, 3, dtype),
                         alone = check_values(ops, 96, 4, dtype), dx = check_values(ops, 130 * 64, 5, dtype);
+    struct check_values biased = check_values(ops, 130 * 96, 6, dtype);
+    float *bias = check_rounded(96, 7, dtype);
     ops->linear_forward(check_cuda, w, x.data, y.data, 130);
+    ops->linear_forward_bias(check_cuda, w, bias, x.data, biased.data, 130);
     ops->linear_backward_input(check_cuda, w, y.data, dx.data, 130, false);
     for (int row = 0; row < 130; row += 43) {
       char *in = (char *)x.data + (size_t)(row * 64) * ops->activation_size;
@@ -95,6 +104,10 @@ static void a_row_has_the_same_bits_alone_and_in_any_batch(void **state)
       ops->linear_forward(check_cuda, w, in, alone.data, 1);
       check_wait(check_cuda);
       assert_memory_equal(alone.data, out, 96 * ops->activation_size);
+      ops->linear_forward_bias(check_cuda, w, bias, in, alone.data, 1);
+      check_wait(check_cuda);
+      assert_memory_equal(alone.data, (char *)biased.data + (size_t)(row * 96) * ops->activation_size,
+                          96 * ops->activation_size);
       ops->linear_backward_input(check_cuda, w, out, alone.data, 1, false);
       check_wait(check_cuda);
       assert_memory_equal(alone.data, gradient, 64 * ops->activation_size);
@@ -200,6 +213,78 @@ static void a_recording_never_outlives_its_rounded_activations(void **state)
   ops->linear_free(check_cuda, w);
 }
 
+/* The bias itself is what a recording reads, in bf16 too: not a copy that was made when it began. */
+static void a_replayed_product_adds_the_bias_as_it_stands(void **state)
+{
+  (void)state;
+  const struct shape s = {16, 40, 9};
+  for (int b = 0; b < 2; b++) {
+    enum tpo_dtype dtype = b ? TPO_BF16 : TPO_F32;
+    const struct tpo_ops *ops = tpo_ops_for(check_cuda, dtype);
+    struct tpo_linear *w = weights(check_cuda, &s, dtype);
+    struct check_values x = check_values(ops, 9 * 40, 2, dtype), y = check_values(ops, 9 * 16, 3, dtype),
+                        expected = check_values(ops, 9 * 16, 4, dtype);
+    float *bias = check_rounded(16, 5, dtype), *other = check_rounded(16, 6, dtype);
+    ops->linear_forward_bias(check_cuda, w, bias, x.data, y.data, 9);
+    assert_int_equal(ops->replay(check_cuda, 78), 0);
+    ops->linear_forward_bias(check_cuda, w, bias, x.data, y.data, 9);
+    ops->record_end(check_cuda);
+    ops->linear_forward_bias(check_cuda, w, other, x.data, expected.data, 9);
+    check_wait(check_cuda);
+    memcpy(bias, other, 16 * sizeof *bias);
+    assert_int_equal(ops->replay(check_cuda, 78), 1);
+    check_wait(check_cuda);
+    assert_memory_equal(y.data, expected.data, 9 * 16 * ops->activation_size);
+    ops->forget(check_cuda);
+    ops->linear_free(check_cuda, w);
+  }
+}
+
+/* What cuBLASLt may count on of a bias's address is asked about anew. */
+static void a_bias_may_lie_anywhere(void **state)
+{
+  (void)state;
+  const struct shape s = {20, 24, 7};
+  for (int b = 0; b < 2; b++) {
+    enum tpo_dtype dtype = b ? TPO_BF16 : TPO_F32;
+    const struct tpo_ops *ops = tpo_ops_for(check_cuda, dtype);
+    struct tpo_linear *w = weights(check_cuda, &s, dtype);
+    struct check_values x = check_values(ops, 7 * 24, 2, dtype), y = check_values(ops, 7 * 20, 3, dtype),
+                        moved = check_values(ops, 7 * 20, 4, dtype);
+    float *bias = check_rounded(20, 5, dtype), *apart = zeros(21);
+    memcpy(apart + 1, bias, 20 * sizeof *bias);
+    ops->linear_forward_bias(check_cuda, w, bias, x.data, y.data, 7);
+    ops->linear_forward_bias(check_cuda, w, apart + 1, x.data, moved.data, 7);
+    check_wait(check_cuda);
+    check_values_close("moved", &moved, &y, b ? 8e-3 : 2e-6);
+    ops->linear_free(check_cuda, w);
+  }
+}
+
+/* Rows for several partial sums, columns for several blocks, addresses off the 16-byte grid. */
+static void gradients_of_biases_match_the_reference(void **state)
+{
+  (void)state;
+  static const int shapes_here[][2] = {{1, 1}, {3, 7}, {700, 100}, {90, 2051}, {33, 4096}};
+  for (int b = 0; b < 2; b++)
+    for (int i = 0; i < 5; i++)
+      for (int shift = 0; shift < 2; shift++) {
+        enum tpo_dtype dtype = b ? TPO_BF16 : TPO_F32;
+        int n = shapes_here[i][0], dim = shapes_here[i][1];
+        const struct tpo_ops *ops = tpo_ops_for(check_cuda, dtype);
+        float *dy = check_rounded((size_t)(n * dim + shift), 1, dtype), *expected = normal((size_t)dim, 2),
+              *got = copy_of(expected, (size_t)dim), *again = copy_of(expected, (size_t)dim);
+        struct check_values act = check_values_of(ops, dy, (size_t)(n * dim + shift));
+        const char *at = (char *)act.data + (size_t)shift * ops->activation_size;
+        tpo_ops(check_reference)->bias_backward(check_reference, dy + shift, expected, n, dim);
+        ops->bias_backward(check_cuda, at, got, n, dim);
+        ops->bias_backward(check_cuda, at, again, n, dim);
+        check_all_close("dbias", got, expected, (size_t)dim, 2e-6);
+        assert_bits("dbias again", again, got, (size_t)dim);
+        check_free(NULL);
+      }
+}
+
 static void weights_come_back_from_every_type(void **state)
 {
   (void)state;
@@ -250,6 +335,9 @@ int main(void)
       CHECK_TEST(a_number_of_rows_that_the_algorithm_refuses_gets_one_with_the_same_sums),
       CHECK_TEST(a_number_of_rows_that_no_such_algorithm_takes_is_refused),
       CHECK_TEST(a_recording_never_outlives_its_rounded_activations),
+      CHECK_TEST(a_replayed_product_adds_the_bias_as_it_stands),
+      CHECK_TEST(a_bias_may_lie_anywhere),
+      CHECK_TEST(gradients_of_biases_match_the_reference),
       CHECK_TEST(weights_come_back_from_every_type),
       CHECK_TEST(a_shape_without_elements_is_refused),
   };

@@ -174,26 +174,70 @@ static struct check_values gates(const struct tpo_ops *ops, size_t n, enum tpo_d
   return check_values_of(ops, x, n);
 }
 
-static void swiglu_and_its_gradients_match_the_reference(void **state)
+static void gated(struct tpo_backend *be, const struct tpo_ops *ops, bool gelu, int dim, enum tpo_dtype dtype,
+                  struct check_values *out, struct check_values *dx)
+{
+  size_t size = N * (size_t)dim;
+  struct check_values x = gates(ops, 2 * size, dtype), dout = check_values(ops, size, 2, dtype);
+  *out = check_values(ops, size, 3, dtype);
+  *dx = check_values(ops, 2 * size, 4, dtype);
+  (gelu ? ops->geglu : ops->swiglu)(be, x.data, out->data, N, dim);
+  (gelu ? ops->geglu_backward : ops->swiglu_backward)(be, dout.data, x.data, dx->data, N, dim);
+}
+
+static void gated_units_and_their_gradients_match_the_reference(void **state)
 {
   (void)state;
-  for (int t = 0; t < 2; t++)
+  for (int t = 0; t < 4; t++)
     for (int d = 0; d < N_DIMS; d++) {
-      struct tpo_backend *both[] = {check_cuda, check_reference};
+      enum tpo_dtype dtype = dtypes[t % 2];
       struct check_values out[2], dx[2];
-      size_t size = N * (size_t)dims[d];
-      for (int b = 0; b < 2; b++) {
-        const struct tpo_ops *ops = tpo_ops_for(both[b], dtypes[t]);
-        struct check_values x = gates(ops, 2 * size, dtypes[t]), dout = check_values(ops, size, 2, dtypes[t]);
-        out[b] = check_values(ops, size, 3, dtypes[t]);
-        dx[b] = check_values(ops, 2 * size, 4, dtypes[t]);
-        ops->swiglu(both[b], x.data, out[b].data, N, dims[d]);
-        ops->swiglu_backward(both[b], dout.data, x.data, dx[b].data, N, dims[d]);
-      }
-      check_values_close("swiglu", &out[0], &out[1], tolerance_of(dtypes[t]));
-      check_values_close("swiglu backward", &dx[0], &dx[1], tolerance_of(dtypes[t]));
+      gated(check_cuda, tpo_ops_for(check_cuda, dtype), t / 2, dims[d], dtype, &out[0], &dx[0]);
+      gated(check_reference, tpo_ops(check_reference), t / 2, dims[d], dtype, &out[1], &dx[1]);
+      check_values_close(t / 2 ? "geglu" : "swiglu", &out[0], &out[1], tolerance_of(dtype));
+      check_values_close(t / 2 ? "geglu backward" : "swiglu backward", &dx[0], &dx[1], tolerance_of(dtype));
       check_free(NULL);
     }
+}
+
+/* In place and not, with and without a base, from any address and of any length. */
+static void scaled_sums_match_the_reference(void **state)
+{
+  (void)state;
+  static const size_t lengths[] = {1, 7, 8, 64, 4099};
+  for (int t = 0; t < 2; t++)
+    for (int i = 0; i < 5; i++)
+      for (int way = 0; way < 4; way++) { /* base apart; none; y is base; y is x */
+        const struct tpo_ops *ops = tpo_ops_for(check_cuda, dtypes[t]);
+        size_t n = lengths[i], shift = (size_t)(way % 2) * ops->activation_size;
+        float *base = check_rounded(n + 1, 1, dtypes[t]), *x = check_rounded(n + 1, 2, dtypes[t]),
+              *expected = zeros(n);
+        struct check_values b = check_values_of(ops, base, n + 1), v = check_values_of(ops, x, n + 1),
+                            y = check_values(ops, n + 1, 3, dtypes[t]);
+        struct check_values *to = way == 2 ? &b : way == 3 ? &v : &y;
+        size_t skip = shift > 0;
+        tpo_ops(check_reference)
+            ->add_scaled(check_reference, way == 1 ? NULL : base + skip, x + skip, expected, 0.22f, n);
+        ops->add_scaled(check_cuda, way == 1 ? NULL : (char *)b.data + shift, (char *)v.data + shift,
+                        (char *)to->data + shift, 0.22f, n);
+        check_all_close("sum", check_floats(to) + skip, expected, n, tolerance_of(dtypes[t]));
+        check_free(NULL);
+      }
+}
+
+static void norms_are_shifted_to_the_bit(void **state)
+{
+  (void)state;
+  static const size_t lengths[] = {1, 6, 4099};
+  for (int i = 0; i < 3; i++) {
+    size_t n = lengths[i];
+    float *x = normal(n + 1, 1), *y = zeros(n + 1), *expected = zeros(n + 1);
+    tpo_ops(check_reference)->shift(check_reference, x, expected, 1, n + 1);
+    tpo_ops(check_cuda)->shift(check_cuda, x, y, 1, n + 1);
+    assert_bits("aligned", y, expected, n + 1);
+    tpo_ops(check_cuda)->shift(check_cuda, x + 1, x + 1, 1, n); /* in place */
+    assert_bits("not aligned", x + 1, expected + 1, n);
+  }
 }
 
 #define VOCAB 50
@@ -267,6 +311,11 @@ static void no_rows_are_no_work(void **state)
     ops->rms_norm_backward(check_cuda, x.data, x.data, w, w, x.data, w, 0, 32);
     ops->swiglu(check_cuda, x.data, x.data, 0, 32);
     ops->swiglu_backward(check_cuda, x.data, x.data, x.data, 0, 32);
+    ops->geglu(check_cuda, x.data, x.data, 0, 32);
+    ops->geglu_backward(check_cuda, x.data, x.data, x.data, 0, 32);
+    ops->bias_backward(check_cuda, x.data, w, 0, 32);
+    ops->add_scaled(check_cuda, x.data, x.data, x.data, 2, 0);
+    ops->shift(check_cuda, w, w, 1, 0);
     ops->gather_rows(check_cuda, x.data, NULL, x.data, 0, 32);
     ops->embed_backward(check_cuda, NULL, x.data, w, 0, 32);
     check_wait(check_cuda);
@@ -282,7 +331,9 @@ int main(void)
       CHECK_TEST(a_weight_gradient_has_the_same_bits_every_time),
       CHECK_TEST(a_row_has_the_same_bits_alone),
       CHECK_TEST(rows_that_are_not_aligned_match_the_reference),
-      CHECK_TEST(swiglu_and_its_gradients_match_the_reference),
+      CHECK_TEST(gated_units_and_their_gradients_match_the_reference),
+      CHECK_TEST(scaled_sums_match_the_reference),
+      CHECK_TEST(norms_are_shifted_to_the_bit),
       CHECK_TEST(rows_are_copied_bit_for_bit),
       CHECK_TEST(embedding_and_its_gradient_match_the_reference),
       CHECK_TEST(no_rows_are_no_work),

@@ -234,6 +234,78 @@ static int answers(multiplication &product, const matrix &a, const matrix &d, ui
   return n;
 }
 
+static void set_bias(multiplication &product, const void *bias)
+{
+  const uint32_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+  assert_int_equal(
+      cublasLtMatmulDescSetAttribute(product.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+      0);
+  assert_int_equal(
+      cublasLtMatmulDescSetAttribute(product.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), 0);
+}
+
+static void bias_is_added_to_each_column_before_rounding(void **)
+{
+  for (cudaDataType_t type : {CUDA_R_32F, CUDA_R_16BF}) {
+    matrix a(type, 20, 8, 20, 1), b(type, 8, 5, 8, 2), d(type, 20, 5, 24, 3), bias(type, 20, 1, 20, 4);
+    multiplication product(false, false);
+    set_bias(product, bias.data.data);
+    assert_int_equal(product.run(1, a, b, 0, d), 0);
+    const std::vector<float> got = d.host();
+    for (size_t j = 0; j < 5; j++)
+      for (size_t i = 0; i < 20; i++) {
+        double expected = bias.at(i, 0);
+        for (size_t k = 0; k < 8; k++) expected += static_cast<double>(a.at(i, k)) * b.at(k, j);
+        if (type == CUDA_R_16BF)
+          expected = __bfloat162float(__float2bfloat16_rn(static_cast<float>(expected)));
+        assert_true(fabs(got[i + j * 24] - expected) <= (type == CUDA_R_32F ? 1e-6 : 4e-3));
+      }
+  }
+}
+
+static void bias_of_another_type_place_or_length_is_refused(void **)
+{
+  matrix a(CUDA_R_16BF, 20, 8, 20, 1), b(CUDA_R_16BF, 8, 5, 8, 2), d(CUDA_R_16BF, 20, 5, 20, 3);
+  matrix bias(CUDA_R_16BF, 20, 1, 20, 4), shorter(CUDA_R_16BF, 19, 1, 19, 4);
+  multiplication product(false, false);
+  const int32_t fp32 = CUDA_R_32F, same = -1;
+  set_bias(product, NULL);
+  assert_int_equal(product.run(1, a, b, 0, d), CUBLAS_STATUS_NOT_SUPPORTED);
+  set_bias(product, bias.data.data);
+  assert_int_equal(
+      cublasLtMatmulDescSetAttribute(product.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &fp32, sizeof fp32),
+      0);
+  assert_int_equal(product.run(1, a, b, 0, d), CUBLAS_STATUS_NOT_SUPPORTED);
+  assert_int_equal(
+      cublasLtMatmulDescSetAttribute(product.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &same, sizeof same),
+      0);
+  set_bias(product, shorter.data.data);
+  assert_int_equal(product.run(1, a, b, 0, d), CUBLAS_STATUS_INVALID_VALUE);
+  assert_contains(tpo_emulation_last_error(), "the bias reaches beyond its memory");
+  const std::vector<float> host(20);
+  set_bias(product, host.data());
+  assert_int_equal(product.run(1, a, b, 0, d), CUBLAS_STATUS_INVALID_VALUE);
+  assert_contains(tpo_emulation_last_error(), "the bias is memory that the device cannot use");
+}
+
+/* The address in the description that an algorithm is asked for with is what it counts on. */
+static void bias_less_aligned_than_promised_is_refused(void **)
+{
+  matrix a(CUDA_R_32F, 4, 4, 4, 1), d(CUDA_R_32F, 4, 4, 4, 3), bias(CUDA_R_32F, 8, 1, 8, 4);
+  multiplication product(false, false);
+  cublasLtMatmulHeuristicResult_t found[4];
+  set_bias(product, bias.data.data);
+  answers(product, a, d, 0, found);
+  set_bias(product, bias.data.data + 4);
+  const float one = 1, zero = 0;
+  assert_int_equal(cublasLtMatmul(product.handle, product.desc, &one, a.data.data, a.layout, a.data.data,
+                                  a.layout, &zero, d.data.data, d.layout, d.data.data, d.layout,
+                                  &found[0].algo, NULL, 0, 0),
+                   CUBLAS_STATUS_INVALID_VALUE);
+  assert_contains(tpo_emulation_last_error(), "the bias is less aligned");
+  assert_int_equal(product.run(1, a, a, 0, d), 0); /* asked for anew */
+}
+
 static void k_is_split_only_where_the_preference_allows_it(void **)
 {
   matrix a(CUDA_R_32F, 4, 4, 4, 1), d(CUDA_R_32F, 4, 4, 4, 3);
@@ -315,6 +387,9 @@ int main(void)
       emulation_test(column_does_not_depend_on_the_others),
       emulation_test(zero_beta_ignores_what_was_there),
       emulation_test(unknown_combinations_are_refused),
+      emulation_test(bias_is_added_to_each_column_before_rounding),
+      emulation_test(bias_of_another_type_place_or_length_is_refused),
+      emulation_test(bias_less_aligned_than_promised_is_refused),
       emulation_test(k_is_split_only_where_the_preference_allows_it),
       emulation_test(chosen_numbers_of_rows_are_refused),
       emulation_test(product_is_captured_by_graphs),

@@ -17,6 +17,8 @@ struct world {
   enum tpo_backend_kind backend; /* set before setup */
   enum tpo_compute_dtype dtype;
   int head_dim;
+  int window; /* of layers whose bits are set in `windowed` */
+  uint64_t windowed;
   struct tpo_backend *be;
   struct tpo_tokenizer *tok;
   struct tpo_template *tmpl;
@@ -84,6 +86,8 @@ static inline int setup(void **state)
                                 .context = 128,
                                 .rms_eps = 1e-5,
                                 .rope.theta = 10000,
+                                .window = w.window,
+                                .windowed.bits[0] = w.windowed,
                                 .tied = true};
   if (tpo_backend_open(&w.be, w.backend, 2, &err) < 0 || tpo_tokenizer_open(&w.tok, *state, &err) < 0 ||
       tpo_template_open(&w.tmpl, w.tok, &pieces, &err) < 0 ||

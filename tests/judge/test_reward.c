@@ -278,7 +278,7 @@ static void the_responses_of_a_prompt_have_one_gate_together(void **state)
   make_responses(ids, texts);
   struct tpo_reward *reward = open_reward(*state, be, TPO_DTYPE_FP32, 0, 0, NULL);
   for (int i = 0; i < N_RESPONSES; i++) assert_ok(tpo_reward_score(reward, &texts[i], 1, &alone[i], &err));
-  size_t block = tpo_kv_block_bytes(reward->model, 16);
+  size_t block = tpo_kv_block_bytes(reward->model, TPO_REACH_ALL, 16);
   tpo_reward_close(reward);
   for (int i = 0; i < 16; i++) { /* also with a cache for hardly more than one text */
     struct tpo_reward_stats stats;
@@ -481,12 +481,12 @@ static void a_model_without_lm_head_gives_no_logits(void **state)
                           .ids = &id,
                           .seq = &zero,
                           .pos = &zero,
-                          .blocks = &zero,
+                          .blocks = {&zero},
                           .n_seqs = 1,
                           .max_blocks = 1,
                           .logit_rows = &zero,
                           .n_logits = 1};
-  assert_ok(tpo_kv_cache_create(&cache, reward->model, 1, 16, &err));
+  assert_ok(tpo_kv_cache_create(&cache, reward->model, (int[TPO_REACHES]){1}, 16, &err));
   assert_int_equal(tpo_model_pass(reward->model, cache, &pass, &logits, &err), TPO_E_USAGE);
   assert_contains(err.message, "no LM head");
   tpo_kv_cache_destroy(cache);

@@ -47,26 +47,31 @@ static inline struct tpo_model *open_model(struct tpo_backend *be, const char *p
   return model;
 }
 
-/* A small random model; attention heads are grouped and vocabulary and sizes are no round numbers. */
-static inline struct tpo_model *small_model(struct tpo_backend *be, enum tpo_compute_dtype dtype, bool tied,
-                                            size_t activation_bytes)
+/* A small model; attention heads are grouped and vocabulary and sizes are no round numbers. */
+static inline struct tpo_arch small_arch(bool tied)
 {
-  const struct tpo_arch arch = {.vocab_size = 67,
-                                .hidden = 24,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .head_dim = 8,
-                                .ffn = 40,
-                                .context = 128,
-                                .rms_eps = 1e-5,
-                                .rope.theta = 10000,
-                                .tied = tied};
+  return (struct tpo_arch){.vocab_size = 67,
+                           .hidden = 24,
+                           .layers = 3,
+                           .heads = 4,
+                           .kv_heads = 2,
+                           .head_dim = 8,
+                           .ffn = 40,
+                           .context = 128,
+                           .rms_eps = 1e-5,
+                           .rope.theta = 10000,
+                           .tied = tied};
+}
+
+/* A random model. */
+static inline struct tpo_model *model_of(struct tpo_backend *be, const struct tpo_arch *arch,
+                                         enum tpo_compute_dtype dtype, size_t activation_bytes)
+{
   struct tpo_error err = {0};
   struct tpo_model *model = NULL;
   struct tpo_model_options options = {
       .backend = be, .dtype = dtype, .keep_master = true, .activation_bytes = activation_bytes};
-  assert_ok(tpo_model_create_random(&model, &arch, 5, &options, &err));
+  assert_ok(tpo_model_create_random(&model, arch, 5, &options, &err));
   /* Ten times the usual scale, so that attention and gradients are far from trivial. */
   size_t n;
   const struct tpo_param *params = tpo_model_params(model, &n);
@@ -82,6 +87,13 @@ static inline struct tpo_model *small_model(struct tpo_backend *be, enum tpo_com
   tpo_model_set_weights(model, tpo_model_master(model));
   free(w);
   return model;
+}
+
+static inline struct tpo_model *small_model(struct tpo_backend *be, enum tpo_compute_dtype dtype, bool tied,
+                                            size_t activation_bytes)
+{
+  const struct tpo_arch arch = small_arch(tied);
+  return model_of(be, &arch, dtype, activation_bytes);
 }
 
 struct sequence {

@@ -6,6 +6,8 @@
 
 enum { LEN = 45, BLOCK = 8, MAX_BLOCKS = 6, N_BLOCKS = 64, VOCAB = 67, N_SEQS = 3 };
 
+static const int all_blocks[TPO_REACHES] = {N_BLOCKS, N_BLOCKS};
+
 /* Logits of every position of N_SEQS sequences. */
 struct table {
   float logits[N_SEQS][LEN][VOCAB];
@@ -25,7 +27,7 @@ static struct setting open_setting(enum which_backend which, enum tpo_compute_dt
   s.be = open_backend(which);
   s.model = small_model(s.be, dtype, true, 0);
   s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   return s;
 }
 
@@ -50,8 +52,9 @@ static void add_row(struct rows *rows, const struct setting *s, int seq, int pos
   rows->pos[rows->n++] = pos;
 }
 
-/* Runs the rows, and keeps the logits of all of them (asked for in reverse order). */
-static void run(struct setting *s, struct rows *rows, const int32_t *blocks, struct table *out)
+/* Runs the rows over blocks [N_SEQS, MAX_BLOCKS] for all layers or for those of a window alone, and keeps the logits of all of them (asked for in reverse order). */
+static void run_over(struct setting *s, struct rows *rows, const int32_t *blocks, const int32_t *windowed,
+                     struct table *out)
 {
   struct tpo_error err = {0};
   int32_t wanted[N_SEQS * LEN];
@@ -61,7 +64,7 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
                           .ids = rows->ids,
                           .seq = rows->seq,
                           .pos = rows->pos,
-                          .blocks = blocks,
+                          .blocks = {blocks, windowed},
                           .n_seqs = N_SEQS,
                           .max_blocks = MAX_BLOCKS,
                           .logit_rows = wanted,
@@ -72,6 +75,11 @@ static void run(struct setting *s, struct rows *rows, const int32_t *blocks, str
                              logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
   assert_ok(tpo_ops(s->be)->check(s->be, &err));
   rows->n = 0;
+}
+
+static void run(struct setting *s, struct rows *rows, const int32_t *blocks, struct table *out)
+{
+  run_over(s, rows, blocks, blocks, out);
 }
 
 /* Sequence by sequence, token by token. */
@@ -183,7 +191,7 @@ static void check_shared_prefix(struct setting *s)
   run(s, &rows, blocks, &other);
   blocks[MAX_BLOCKS] = blocks[0];
   blocks[MAX_BLOCKS + 1] = blocks[1];
-  tpo_kv_cache_copy_block(s->cache, blocks[MAX_BLOCKS + 2], blocks[2], PREFIX % BLOCK);
+  tpo_kv_cache_copy_block(s->cache, TPO_REACH_ALL, blocks[MAX_BLOCKS + 2], blocks[2], PREFIX % BLOCK);
   for (int pos = PREFIX; pos < LEN; pos++) {
     add_row(&rows, s, 1, pos);
     add_row(&rows, s, 0, pos);
@@ -237,6 +245,62 @@ static void pass_agrees_with_the_packed_forward(void **state)
   for_all(check_agreement);
 }
 
+enum { WINDOW = 11 };
+
+static struct setting open_windowed(enum which_backend which, enum tpo_compute_dtype dtype, uint64_t windowed)
+{
+  struct setting s = open_setting(which, dtype);
+  struct tpo_error err = {0};
+  struct tpo_arch arch = small_arch(true);
+  arch.window = WINDOW;
+  arch.windowed.bits[0] = windowed;
+  tpo_kv_cache_destroy(s.cache);
+  tpo_model_close(s.model);
+  s.model = model_of(s.be, &arch, dtype, 0);
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
+  return s;
+}
+
+/* Chunks of all sequences; in the window's layers each has few blocks that come again and again, and what lies
+ * before the window is no block at all. */
+static void prefill_within_the_window(struct setting *s, int chunk, struct table *out)
+{
+  int32_t blocks[N_SEQS * MAX_BLOCKS], windowed[N_SEQS * MAX_BLOCKS];
+  struct rows rows = {0};
+  int few = tpo_kv_blocks_seen(tpo_model_arch(s->model), TPO_REACH_WINDOW, chunk, BLOCK);
+  assert_true(few < MAX_BLOCKS);
+  for (int begin = 0; begin < LEN; begin += chunk) {
+    int first = begin < WINDOW ? 0 : (begin - WINDOW + 1) / BLOCK;
+    for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) {
+      blocks[i] = i;
+      windowed[i] = i % MAX_BLOCKS < first ? -1 : 3 + i / MAX_BLOCKS + N_SEQS * (i % MAX_BLOCKS % few);
+    }
+    for (int seq = 0; seq < N_SEQS; seq++)
+      for (int pos = begin; pos < begin + chunk && pos < LEN; pos++) add_row(&rows, s, seq, pos);
+    run_over(s, &rows, blocks, windowed, out);
+  }
+}
+
+static void logits_do_not_depend_on_blocks_behind_the_window(void **state)
+{
+  (void)state;
+  static struct table alone, other;
+  static const int chunks[] = {1, 5, 13};
+  for (int which = REFERENCE; which <= CPU; which++)
+    for (uint64_t i = 0; i < 4; i++) {
+      struct setting s = open_windowed((enum which_backend)which, i / 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32,
+                                       i % 2 ? 5 : 7); /* some layers, all */
+      decode_alone(&s, &alone);
+      for (size_t j = 0; j < sizeof chunks / sizeof *chunks; j++) {
+        memset(&other, 0, sizeof other);
+        prefill_within_the_window(&s, chunks[j], &other);
+        assert_same(&alone, &other, "few blocks");
+      }
+      check_agreement(&s);
+      close_setting(&s);
+    }
+}
+
 static void refuse(struct setting *s, struct tpo_pass pass, const char *part)
 {
   struct tpo_error err = {0};
@@ -254,7 +318,7 @@ static void what_lies_outside_the_cache_is_refused(void **state)
                           .ids = ids,
                           .seq = seq,
                           .pos = pos,
-                          .blocks = blocks,
+                          .blocks = {blocks},
                           .n_seqs = 1,
                           .max_blocks = 2,
                           .logit_rows = &row,
@@ -269,8 +333,38 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   bad.seq = bad_seq, refuse(&s, bad, "sequence 1"), bad = good;
   bad.pos = far, refuse(&s, bad, "position 16"), bad = good;
   bad.pos = back, refuse(&s, bad, "position 0 after position 1"), bad = good;
-  bad.blocks = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
+  bad.blocks[TPO_REACH_ALL] = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
   bad.logit_rows = &bad_row, refuse(&s, bad, "row 2");
+  close_setting(&s);
+}
+
+static void layers_of_a_window_need_their_own_blocks(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  struct setting s = open_windowed(REFERENCE, TPO_DTYPE_FP32, 2);
+  int32_t id = 3, seq = 0, pos = 2 * BLOCK, blocks[3] = {5, 6, 7}, given_back[3] = {-1, 6, 7};
+  struct tpo_pass good = {.n = 1,
+                          .ids = &id,
+                          .seq = &seq,
+                          .pos = &pos,
+                          .blocks = {blocks, blocks},
+                          .n_seqs = 1,
+                          .max_blocks = 3},
+                  bad = good;
+  float *logits;
+  assert_ok(tpo_model_pass(s.model, s.cache, &good, &logits, &err));
+  bad.blocks[TPO_REACH_WINDOW] = NULL, refuse(&s, bad, "through a window"), bad = good;
+  bad.blocks[TPO_REACH_ALL] = NULL, refuse(&s, bad, "to everything"), bad = good;
+  bad.blocks[TPO_REACH_WINDOW] = given_back, refuse(&s, bad, "block -1"); /* position 6 is seen */
+  pos = 2 * BLOCK + 2;                                                    /* 8 is the first */
+  good.blocks[TPO_REACH_WINDOW] = given_back;
+  assert_ok(tpo_model_pass(s.model, s.cache, &good, &logits, &err));
+  good.blocks[TPO_REACH_ALL] = given_back, refuse(&s, good, "block -1");
+  tpo_kv_cache_destroy(s.cache);
+  assert_int_equal(tpo_kv_cache_create(&s.cache, s.model, (int[TPO_REACHES]){4, 0}, BLOCK, &err),
+                   TPO_E_USAGE);
+  assert_contains(err.message, "0 blocks of 8 tokens");
   close_setting(&s);
 }
 
@@ -337,7 +431,7 @@ static struct setting open_recorded(void)
   s.be->ops = s.be->ops_bf16 = &recorder.ops;
   s.model = small_model(s.be, TPO_DTYPE_FP32, true, 0);
   s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   return s;
 }
 
@@ -364,7 +458,7 @@ static void decode_recorded(struct setting *s, int begin, int end, struct table 
                             .ids = ids,
                             .seq = seq,
                             .pos = at,
-                            .blocks = some_blocks(),
+                            .blocks = {some_blocks()},
                             .n_seqs = N_SEQS,
                             .max_blocks = MAX_BLOCKS,
                             .logit_rows = wanted,
@@ -388,7 +482,7 @@ static void recorded_passes_are_padded_and_give_the_same_logits(void **state)
   decode_alone(&s, &alone);
   memset(&other, 0, sizeof other);
   tpo_kv_cache_destroy(s.cache);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, LEN, &other);
   assert_same(&alone, &other, "recorded passes");
@@ -410,7 +504,7 @@ static void recordings_are_told_apart_and_forgotten(void **state)
   for (int i = 1; i < recorder.n; i++) assert_true(recorder.keys[i] == recorder.keys[0]);
 
   struct tpo_kv_cache *first = s.cache;
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 2, &out);
   assert_int_equal(recorder.n, 5);
@@ -441,14 +535,14 @@ static void recordings_are_forgotten_when_the_rotations_move(void **state)
   tpo_model_close(s.model);
   arch.context = 4096;
   assert_ok(tpo_model_create_random(&s.model, &arch, 5, &options, &err));
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, N_BLOCKS, BLOCK, &err));
+  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
   const struct tpo_pass_limits limits = {.rows = 8, .seqs = 4, .max_blocks = 256, .logits = 8};
   assert_ok(tpo_kv_cache_reserve(s.cache, &limits, &err));
   decode_recorded(&s, 0, 3, &out);
   assert_int_equal(recorder.forgotten, 0);
   const int32_t id = 3, seq = 0, pos = 1500;
   struct tpo_pass far = {
-      .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = far_blocks, .n_seqs = 1, .max_blocks = 256};
+      .n = 1, .ids = &id, .seq = &seq, .pos = &pos, .blocks = {far_blocks}, .n_seqs = 1, .max_blocks = 256};
   float *logits;
   assert_ok(tpo_model_pass(s.model, s.cache, &far, &logits, &err));
   assert_int_equal(recorder.forgotten, 1);
@@ -462,6 +556,8 @@ int main(void)
       cmocka_unit_test(logits_do_not_depend_on_who_else_is_in_the_pass),
       cmocka_unit_test(logits_do_not_depend_on_a_prefix_being_shared),
       cmocka_unit_test(pass_agrees_with_the_packed_forward),
+      cmocka_unit_test(logits_do_not_depend_on_blocks_behind_the_window),
+      cmocka_unit_test(layers_of_a_window_need_their_own_blocks),
       cmocka_unit_test(what_lies_outside_the_cache_is_refused),
       cmocka_unit_test(recorded_passes_are_padded_and_give_the_same_logits),
       cmocka_unit_test(recordings_are_told_apart_and_forgotten),

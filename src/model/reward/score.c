@@ -1,7 +1,8 @@
 /* Scoring: the texts go through the transformer in passes of up to batch_tokens tokens, one after another.
  * The first blocks of the KV cache that a text has are those of the text before it, as far as both begin
  * alike; being whole blocks, they need no copies, and may even be computed in the same pass: in each layer
- * all keys and values are written before any row attends. */
+ * all keys and values are written before any row attends. Layers of a window keep whole texts, too: they have
+ * the blocks of the same numbers. */
 #include "base/interrupt.h"
 #include "model/reward/plan.h"
 
@@ -76,7 +77,8 @@ static int plan_blocks(const struct run *r, const struct tpo_pass_limits *limits
 {
   const struct tpo_reward *reward = r->reward;
   const struct tpo_model *model = reward->model;
-  size_t pass = tpo_pass_bytes(model, limits), bytes = tpo_kv_block_bytes(model, REWARD_BLOCK);
+  size_t pass = tpo_pass_bytes(model, limits), bytes = 0;
+  for (int reach = 0; reach < TPO_REACHES; reach++) bytes += tpo_kv_block_bytes(model, reach, REWARD_BLOCK);
   size_t limit = reward->kv_bytes ? reward->kv_bytes
                                   : tpo_kv_cache_limit(model, model->ops->memory_available(model->be), pass);
   size_t most = limit / bytes;
@@ -115,7 +117,7 @@ static int need_cache(struct run *r, struct tpo_error *err)
       .rows = rows, .seqs = r->slots, .max_blocks = width, .logits = r->most_wanted};
   int status = plan_blocks(r, &limits, &n, err);
   if (status < 0) return status;
-  status = tpo_kv_cache_create(&reward->cache, reward->model, n, REWARD_BLOCK, err);
+  status = tpo_kv_cache_create(&reward->cache, reward->model, (int[TPO_REACHES]){n, n}, REWARD_BLOCK, err);
   if (status == 0) status = tpo_kv_cache_reserve(reward->cache, &limits, err);
   if (status < 0) {
     drop_cache(reward);
@@ -283,7 +285,7 @@ static int run_passes(struct run *r, struct tpo_error *err)
   r->pass = (struct tpo_pass){.ids = r->ids,
                               .seq = r->seq,
                               .pos = r->pos,
-                              .blocks = r->table,
+                              .blocks = {r->table, r->table},
                               .n_seqs = r->slots,
                               .max_blocks = reward->width,
                               .logit_rows = r->wanted_rows};

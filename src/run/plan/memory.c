@@ -48,7 +48,21 @@ static struct tpo_train_extent extent(const struct plan *plan)
                                    .pair_tokens = 2 * (int64_t)sequence(plan, longest_trained(plan))};
 }
 
-/* The cache of all slots, as the engine makes it: as far as memory goes. */
+/* The cache of all slots, as the engine makes it: each layer holds whole sequences, or what a window reaches. */
+static double cache_bytes(const struct tpo_model *model, int slots, double longest, double prompt, int fed)
+{
+  double bytes = 0;
+  for (int reach = 0; reach < TPO_REACHES; reach++) {
+    size_t block = tpo_kv_block_bytes(model, reach, BLOCK_TOKENS);
+    if (block == 0) continue;
+    double own = fmin(blocks(longest), tpo_kv_blocks_seen(&model->arch, reach, fed, BLOCK_TOKENS));
+    double prefix = fmin(blocks(prompt), tpo_kv_blocks_seen(&model->arch, reach, PREFILL, BLOCK_TOKENS));
+    bytes += (slots * own + 4 * prefix + 1) * (double)block;
+  }
+  return bytes;
+}
+
+/* That, as far as memory goes. */
 static void sampling_memory(const struct plan *plan, struct memory *m)
 {
   const struct tpo_config *c = plan->config;
@@ -69,8 +83,7 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
                                          .max_blocks = (int)blocks(m->longest) + 4,
                                          .logits = slots};
   m->passes = (double)tpo_pass_bytes(&model, &limits);
-  m->cache = (slots * blocks(m->longest) + 4 * blocks(prompt) + 1) *
-             (double)tpo_kv_block_bytes(&model, BLOCK_TOKENS);
+  m->cache = cache_bytes(&model, slots, m->longest, prompt, row);
   size_t available = model.ops->memory_available(be);
   if (available > 0)
     m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));

@@ -1,4 +1,4 @@
-/* Emulated CUDA: cublasLtMatmul, D = alpha op(A) op(B) + beta C, column-major. An element's sum runs over k
+/* Emulated CUDA: cublasLtMatmul, D = alpha op(A) op(B) + beta C (+ a bias for each column), column-major. An element's sum runs over k
  * in order from 0, in fp32, so that its bits depend on its row of op(A) and column of op(B) alone. */
 #include "emulation.h"
 
@@ -26,6 +26,8 @@ struct cublasLtMatmulDescOpaque_t {
   cudaDataType_t scale;
   int32_t pointer_mode, transpose_a, transpose_b, transpose_c;
   uint32_t epilogue;
+  const void *bias;  /* [rows of D], of D's type */
+  int32_t bias_type; /* -1: D's */
 };
 
 struct cublasLtMatmulPreferenceOpaque_t {
@@ -43,7 +45,16 @@ typedef cublasLtMatrixLayoutOpaque_t layout;
 constexpr int tile_rows = 16, tile_cols = 4;
 constexpr int algorithm_id = 1;
 /* The words of cublasLtMatmulAlgo_t. */
-enum { WORD_ID, WORD_SPLITK, WORD_REDUCTION, WORD_ALIGNMENT, WORD_CHOICE, WORD_SWIZZLE, WORD_CLUSTER };
+enum {
+  WORD_ID,
+  WORD_SPLITK,
+  WORD_REDUCTION,
+  WORD_ALIGNMENT,
+  WORD_CHOICE,
+  WORD_SWIZZLE,
+  WORD_CLUSTER,
+  WORD_BIAS
+};
 
 size_t element_bytes(cudaDataType_t type)
 {
@@ -71,7 +82,7 @@ struct product {
   bool transpose_a, transpose_b;
   float alpha, beta;
   layout la, lb, lc, ld;
-  const void *a, *b, *c;
+  const void *a, *b, *c, *bias;
   void *d;
 
   /* Rows (of op(A)) or columns (of op(B)) first .. first + count - 1 as [k][width]; what is beyond count is
@@ -147,6 +158,7 @@ void product::run_batch(size_t batch) const
           float x = alpha * sum[j][i];
           if (beta != 0.0f)
             x += beta * load(c, lc.type, c_base + column * static_cast<size_t>(lc.ld) + row + i);
+          if (bias != nullptr) x += load(bias, ld.type, row + i);
           store(d, ld.type, d_base + column * static_cast<size_t>(ld.ld) + row + i, x);
         }
       }
@@ -165,6 +177,14 @@ template <class T> cublasStatus_t set(T *field, const void *value, size_t bytes)
   if (value == nullptr || bytes != sizeof *field) return CUBLAS_STATUS_INVALID_VALUE;
   memcpy(field, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
+}
+
+/* A bias has D's type in all combinations of types that are here. */
+bool epilogue_known(const cublasLtMatmulDescOpaque_t &desc, const layout &d)
+{
+  if (desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
+  return desc.epilogue == CUBLASLT_EPILOGUE_BIAS && desc.bias != nullptr &&
+         (desc.bias_type == -1 || desc.bias_type == static_cast<int32_t>(d.type));
 }
 
 /* What cublasLt's table of types allows, of the types that are here. */
@@ -186,7 +206,7 @@ cublasStatus_t check(const cublasLtMatmulDescOpaque_t &desc, const layout &a, co
   const bool compute_known = desc.compute == CUBLAS_COMPUTE_32F ||
                              desc.compute == CUBLAS_COMPUTE_32F_PEDANTIC ||
                              (desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && a.type == CUDA_R_32F);
-  if (!compute_known || desc.scale != CUDA_R_32F || desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT ||
+  if (!compute_known || desc.scale != CUDA_R_32F || !epilogue_known(desc, d) ||
       desc.transpose_c != CUBLAS_OP_N || desc.pointer_mode != CUBLASLT_POINTER_MODE_HOST) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
@@ -217,6 +237,15 @@ bool check_matrix(const char *name, const void *p, const layout &l, uint64_t ali
   return false;
 }
 
+/* The algorithm counts on what its description had of the bias's address when it was asked for. */
+bool check_bias(const cublasLtMatmulDescOpaque_t &desc, const layout &d, const cublasLtMatmulAlgo_t *algo)
+{
+  if (desc.epilogue != CUBLASLT_EPILOGUE_BIAS) return true;
+  const uint64_t alignment = algo != nullptr && algo->data[WORD_BIAS] != 0 ? algo->data[WORD_BIAS] : 1;
+  const layout vector = {d.type, CUBLASLT_ORDER_COL, d.rows, 1, static_cast<int64_t>(d.rows), 1, 0};
+  return check_matrix("the bias", desc.bias, vector, alignment);
+}
+
 /* What TPO_EMULATION_REFUSE says: algorithms whose blocks share a cluster don't take products with so many
  * columns, or over so many elements; with ":all" no algorithm does. */
 bool refused(const layout &d, uint64_t k, const cublasLtMatmulAlgo_t *algo)
@@ -227,6 +256,14 @@ bool refused(const layout &d, uint64_t k, const cublasLtMatmulAlgo_t *algo)
   if (d.cols != rows && k != rows) return false;
   const bool all = rule.size() > 4 && rule.compare(rule.size() - 4, 4, ":all") == 0;
   return all || algo->data[WORD_CLUSTER] != CUBLASLT_CLUSTER_SHAPE_1x1x1;
+}
+
+/* The largest power of two up to 16 that divides the address. */
+uint64_t address_alignment(const void *p)
+{
+  uint64_t alignment = 16;
+  while (reinterpret_cast<uintptr_t>(p) % alignment != 0) alignment /= 2;
+  return alignment;
 }
 
 uint32_t alignment_of(const cublasLtMatmulPreferenceOpaque_t *preference, int matrix)
@@ -327,7 +364,8 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasCompute
                                         cudaDataType_t scale)
 {
   *out = new cublasLtMatmulDescOpaque_t{compute,     scale,       CUBLASLT_POINTER_MODE_HOST, CUBLAS_OP_N,
-                                        CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT};
+                                        CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT,  nullptr,
+                                        -1};
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -350,6 +388,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
   case CUBLASLT_MATMUL_DESC_TRANSB: return set(&desc->transpose_b, value, bytes);
   case CUBLASLT_MATMUL_DESC_TRANSC: return set(&desc->transpose_c, value, bytes);
   case CUBLASLT_MATMUL_DESC_EPILOGUE: return set(&desc->epilogue, value, bytes);
+  case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return set(&desc->bias, value, bytes);
+  case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return set(&desc->bias_type, value, bytes);
   case CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET: return CUBLAS_STATUS_SUCCESS;
   }
   return CUBLAS_STATUS_INVALID_VALUE;
@@ -413,6 +453,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     r->algo.data[WORD_ALIGNMENT] = alignment;
     r->algo.data[WORD_CHOICE] = static_cast<uint64_t>(choice);
     r->algo.data[WORD_CLUSTER] = CUBLASLT_CLUSTER_SHAPE_2x1x1;
+    r->algo.data[WORD_BIAS] = desc->bias != nullptr ? address_alignment(desc->bias) : 0;
     r->state = CUBLAS_STATUS_SUCCESS;
     r->wavesCount = 1.0f;
   }
@@ -508,7 +549,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   if (!check_matrix("A", a, *a_layout, alignments & 255) ||
       !check_matrix("B", b, *b_layout, alignments >> 8 & 255) ||
       (p.beta != 0.0f && !check_matrix("C", c, *c_layout, alignments >> 16 & 255)) ||
-      !check_matrix("D", d, *d_layout, alignments >> 24 & 255)) {
+      !check_matrix("D", d, *d_layout, alignments >> 24 & 255) || !check_bias(*desc, *d_layout, algo)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   p.transpose_a = desc->transpose_a != CUBLAS_OP_N;
@@ -524,6 +565,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   p.b = b;
   p.c = c;
   p.d = d;
+  p.bias = desc->epilogue == CUBLASLT_EPILOGUE_BIAS ? desc->bias : nullptr;
   return enqueue_function(stream, [p] { p.run(); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
                                                                    : CUBLAS_STATUS_EXECUTION_FAILED;
 }
