@@ -1,4 +1,4 @@
-/* model: the Llama transformer, written once over the operations of a backend; loading and export.
+/* model: the transformer of the families below, written once over a backend's operations; loading and export.
  *
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
@@ -124,8 +124,9 @@ struct tpo_model_options {
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
- * model_type, biases, another activation, sliding windows, unknown rope types, quantization_config, ...) are
- * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
+ * model_type, biases or an activation that the family hasn't, experts, unknown rope types,
+ * quantization_config, ...) are refused by name; missing, unexpected or wrongly shaped tensors and non-finite
+ * weights are errors. */
 TPO_API int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                            struct tpo_error *err);
 TPO_API void tpo_model_close(struct tpo_model *model);
@@ -287,9 +288,9 @@ struct tpo_reward_options {
 };
 
 /* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.
- * 2024), LlamaForSequenceClassification with one label, or a model of OpenRLHF (with "value_head_prefix", and
- * "mean" and "std" where scores are normalised). Other models, and missing, unexpected, wrongly shaped and
- * non-finite tensors, are refused by name. */
+ * 2024), a family's ForSequenceClassification with one label, or a model of OpenRLHF (with
+ * "value_head_prefix", and "mean" and "std" where scores are normalised). Other models, and missing,
+ * unexpected, wrongly shaped and non-finite tensors, are refused by name. */
 TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
                             const struct tpo_reward_options *options, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights:
