@@ -370,6 +370,20 @@ static void rope_write(struct job *job)
   ops_of(job)->rope_kv_write(job->side->be, &job->kv, job->p[0], NULL, job->p[2], job->shape, &job->rows);
 }
 
+/* Whose queries and keys are normed on the way. */
+static void make_normed_write(struct job *job, int which)
+{
+  make_rope_write(job, which);
+  job->p[3] = job_floats(job, (size_t)job->d->head_dim, 3, 1);
+  job->p[4] = job_floats(job, (size_t)job->d->head_dim, 4, 1);
+}
+
+static void normed_write(struct job *job)
+{
+  const struct tpo_qk_norm norm = {.q = job->p[3], .k = job->p[4], .eps = 1e-5f};
+  ops_of(job)->rope_kv_write(job->side->be, &job->kv, job->p[0], &norm, job->p[2], job->shape, &job->rows);
+}
+
 /* The vocabulary. */
 static void make_head(struct job *job, int which)
 {
@@ -600,6 +614,7 @@ const struct kernel bench_kernels[] = {
     GENERATION("linear_forward_add", make_forward, forward_add, DOWN),
     GENERATION("rms_norm", make_norm, norm, 0),
     {"rope_kv_write", "generation", 2e-2, make_rope_write, rope_write, paged, 0},
+    {"rope_kv_write, normed", "generation", 2e-2, make_normed_write, normed_write, paged, 0},
     {"attention_paged", "generation", 2e-2, make_paged, paged, NULL, 0},
     {"attention_paged", "generation", 2e-2, make_paged, paged, NULL, 1},
     GENERATION("lm_head_logits", make_logits, logits, 0),

@@ -15,5 +15,8 @@ struct kernel {
 
 extern const struct kernel bench_kernels[];
 extern const int bench_n_kernels;
+/* families.c: what Llama has not. */
+extern const struct kernel bench_family_kernels[];
+extern const int bench_n_family_kernels;
 
 #endif

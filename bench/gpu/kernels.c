@@ -159,20 +159,18 @@ static void time_kernel(const struct kernel *k, struct side *fast, const struct 
   job_free(&job);
 }
 
-static int run(struct tpo_backend *cuda, struct tpo_backend *reference, bool small, double seconds,
-               const char *only)
+/* Of `n` kernels those whose name has `only` in it (NULL: all); how many were wrong. */
+static int run_list(const struct kernel *kernels, int n, struct side *fast, struct side *plain, bool small,
+                    double seconds, const char *only)
 {
-  struct side fast = {cuda, tpo_ops_for(cuda, TPO_BF16), true},
-              plain = {reference, tpo_ops(reference), false};
   int wrong = 0;
-  measure_ceilings(&fast, small, seconds);
-  for (int i = 0; i < bench_n_kernels; i++) {
-    const struct kernel *k = &bench_kernels[i];
+  for (int i = 0; i < n; i++) {
+    const struct kernel *k = &kernels[i];
     const char *worst = "";
     if (only && !strstr(k->name, only)) continue;
-    double difference = verify(k, &fast, &plain, &worst);
+    double difference = verify(k, fast, plain, &worst);
     if (difference <= k->tolerance) {
-      time_kernel(k, &fast, small ? &small_sizes : &llama_sizes, seconds, difference);
+      time_kernel(k, fast, small ? &small_sizes : &llama_sizes, seconds, difference);
     } else {
       wrong++;
       printf("{\"kernel\": \"%s\", \"group\": \"%s\", \"which\": %d, "
@@ -181,6 +179,17 @@ static int run(struct tpo_backend *cuda, struct tpo_backend *reference, bool sma
     }
     fflush(stdout);
   }
+  return wrong;
+}
+
+static int run(struct tpo_backend *cuda, struct tpo_backend *reference, bool small, double seconds,
+               const char *only)
+{
+  struct side fast = {cuda, tpo_ops_for(cuda, TPO_BF16), true},
+              plain = {reference, tpo_ops(reference), false};
+  measure_ceilings(&fast, small, seconds);
+  int wrong = run_list(bench_kernels, bench_n_kernels, &fast, &plain, small, seconds, only);
+  wrong += run_list(bench_family_kernels, bench_n_family_kernels, &fast, &plain, small, seconds, only);
   return wrong > 0;
 }
 

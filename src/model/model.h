@@ -76,13 +76,18 @@ struct tpo_model {
   bool body_only; /* there is no LM head: hidden states are all that it gives */
 };
 
-/* arch.c */
+/* arch/ */
 /* From a config.json-like object; `place` begins every message. */
 int tpo_arch_from_json(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err);
 /* Of a model that has another head than an LM head. Which one, under "architectures", is the caller's
  * business; the architecture is told as tied, since nothing is stored for an LM head. */
 int tpo_arch_body_from_json(struct tpo_arch *arch, const json_t *config, const char *place,
                             struct tpo_error *err);
+/* Whether it is the config.json of a model of several parts, of which the text model is taken. */
+bool tpo_arch_is_part(const json_t *config);
+/* Gives what means the same one form, after all fields are filled: a window beyond the context is none, a
+ * factor of 1 is 0, and so on; equal models then are equal structs. */
+void tpo_arch_settle(struct tpo_arch *arch);
 /* The reverse: config.json in words that old and new transformers read. dtype names the weights' type; a
  * negative bos is written as null, as is no end token; several are a list. NULL when memory is short. */
 json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,

@@ -14,6 +14,8 @@ enum tpo_family_name {
   TPO_NAME_CAUSAL_LM,    /* the first of config.json's "architectures": a language model, */
   TPO_NAME_LABEL_REWARD, /* a reward model whose head is one linear layer, */
   TPO_NAME_GATED_REWARD, /* ArmoRM */
+  TPO_NAME_OUTER_TYPE,   /* "model_type" of a model whose text part is one of the family, */
+  TPO_NAME_OUTER_LM,     /* and the first of its "architectures" */
   TPO_NAME_GGUF,         /* general.architecture; the family's keys in GGUF begin with it */
   TPO_FAMILY_NAMES
 };
@@ -30,10 +32,48 @@ enum tpo_qk {
 }; /* RMSNorm of queries and keys: each head, all together */
 enum tpo_glu { TPO_GLU_SILU, TPO_GLU_GELU_TANH };
 
+/* Which layers see a window alone where config.json doesn't name them one by one. */
+enum tpo_windows {
+  TPO_WINDOWS_ALL,       /* those of a model that has a window: all, */
+  TPO_WINDOWS_LATE,      /* from "max_window_layers" on, */
+  TPO_WINDOWS_UNROTATED, /* those without rotary embedding; */
+  TPO_WINDOWS_PERIOD     /* all but each window_period-th */
+};
+
+/* Keys of config.json that not every family's models have; in a model of another family they are refused
+ * unless they say that there is nothing. */
+enum tpo_config_keys {
+  TPO_KEYS_WINDOW = 1 << 0,            /* sliding_window */
+  TPO_KEYS_WINDOW_SWITCH = 1 << 1,     /* use_sliding_window */
+  TPO_KEYS_LAYER_TYPES = 1 << 2,       /* layer_types, with windows in any layers */
+  TPO_KEYS_UNROTATED = 1 << 3,         /* no_rope_layers, no_rope_layer_interval */
+  TPO_KEYS_LOCAL_ROPE = 1 << 4,        /* rope_local_base_freq, rope_parameters by kind of layer */
+  TPO_KEYS_PARTIAL_ROTARY = 1 << 5,    /* partial_rotary_factor */
+  TPO_KEYS_QUERY_SCALE = 1 << 6,       /* query_pre_attn_scalar */
+  TPO_KEYS_ATTENTION_SOFTCAP = 1 << 7, /* attn_logit_softcapping */
+  TPO_KEYS_FINAL_SOFTCAP = 1 << 8,     /* final_logit_softcapping */
+  TPO_KEYS_MULTIPLIERS = 1 << 9,       /* of embedding, residual, attention, logits */
+  /* Written only, with the value that this transformer has. */
+  TPO_KEYS_HEAD_DIM = 1 << 10,       /* also where it follows from the others */
+  TPO_KEYS_ATTENTION_BIAS = 1 << 11, /* off */
+  TPO_KEYS_MLP_BIAS = 1 << 12,       /* off */
+  TPO_KEYS_PAD = 1 << 13             /* pad_token_id null, since absent is a token */
+};
+
 struct tpo_family_row {
   const char *names[TPO_FAMILY_NAMES]; /* NULL: there is none */
-  int context;                         /* what holds where a file doesn't tell */
-  double rms_eps, rope_theta;
+  unsigned keys;                       /* of enum tpo_config_keys */
+  /* What holds where a file doesn't tell; 0: it must, or it follows from other sizes. */
+  int vocab_size, heads, kv_heads, head_dim, context;
+  double rms_eps, rope_theta, local_rope_theta;
+  bool tied;
+  enum tpo_windows windows;
+  int window, late_windows_from, window_period, unrotated_period;
+  int query_scalar; /* queries are divided by its root */
+  double attention_softcap, final_softcap;
+
+  bool longrope_alone;   /* the scaling of its rotary embedding is longrope, once called su or yarn */
+  bool scales_embedding; /* by the root of the hidden size */
   enum tpo_norms norms;
   enum tpo_qk qk;
   enum tpo_glu glu;

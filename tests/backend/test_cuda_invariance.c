@@ -17,6 +17,7 @@ static const int counts[] = {1, 8, 65, 256, 257, 512, 4096};
 enum { N_COUNTS = sizeof counts / sizeof *counts, MOST = 4096, MOST_LOGITS = 512, BLOCK_ROWS = 64 };
 
 static struct tpo_backend *be;
+static float *bias;   // of any matrix, on the device
 static int width = 1; /* matrices are this many times narrower */
 
 static int open_cuda(void **state)
@@ -96,6 +97,11 @@ static void forward(const struct tpo_linear *w, const void *in, void *out, int n
   tpo_ops_for(be, TPO_BF16)->linear_forward(be, w, in, out, n);
 }
 
+static void forward_bias(const struct tpo_linear *w, const void *in, void *out, int n)
+{
+  tpo_ops_for(be, TPO_BF16)->linear_forward_bias(be, w, bias, in, out, n);
+}
+
 static void backward(const struct tpo_linear *w, const void *in, void *out, int n)
 {
   tpo_ops_for(be, TPO_BF16)->linear_backward_input(be, w, in, out, n, false);
@@ -145,6 +151,11 @@ static void rows_of_every_matrix_have_the_same_bits(enum tpo_pass_kind pass)
     int rows = matrices[i].rows / width, cols = matrices[i].cols / width;
     struct tpo_linear *w = weights(rows, cols);
     same_in_any_number(matrices[i].what, w, forward, (size_t)cols * 2, (size_t)rows * 2, MOST);
+    if (i == 0) {                                 /* the one that has a bias */
+      bias = device_numbers((size_t)rows * 2, 2); /* two bf16 numbers are the bits of an fp32 one */
+      same_in_any_number("q, k and v with a bias", w, forward_bias, (size_t)cols * 2, (size_t)rows * 2, MOST);
+      tpo_ops(be)->free(be, bias);
+    }
     if (pass == TPO_PASS_PACKED)
       same_in_any_number(matrices[i].what, w, backward, (size_t)rows * 2, (size_t)cols * 2, MOST);
     tpo_ops(be)->linear_free(be, w);

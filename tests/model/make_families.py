@@ -102,7 +102,7 @@ def logprobs(model, ids):
 
 
 def write_logprobs(model, folder, ids_lists):
-    with torch.no_grad():
+    with torch.no_grad(), in_double():
         rows = [{"ids": ids, "logprobs": [round(float(x), 6) for x in logprobs(model, ids)]} for ids in ids_lists]
     with open(os.path.join(folder, "logprobs.json"), "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
@@ -110,10 +110,10 @@ def write_logprobs(model, folder, ids_lists):
 
 def write_gradients(model, folder, ids):
     """Of sum of d_i * logprob_i. Matrices' are kept in fp16, which must not move them much."""
-    d = torch.tensor([round(0.3 + 0.25 * ((7 * i) % 11 - 5), 4) if i % 5 else 0.0 for i in range(len(ids) - 1)],
-                     dtype=torch.float64)
+    d = torch.tensor([round(0.3 + 0.25 * ((7 * i) % 11 - 5), 4) if i % 5 else 0.0 for i in range(len(ids) - 1)])
     model.zero_grad()
-    (logprobs(model, ids) * d).sum().backward()
+    with in_double():
+        (logprobs(model, ids) * d).sum().backward()
     exact = {n: p.grad for n, p in model.named_parameters()}
     rounded = {n: g.to(torch.float16 if g.dim() > 1 else torch.float32).contiguous() for n, g in exact.items()}
     for n, g in exact.items():
@@ -121,7 +121,7 @@ def write_gradients(model, folder, ids):
         assert off < 4e-4, f"{n}: rounding the gradient to fp16 moves it by {off}"
     save_file(rounded, os.path.join(folder, "gradients.safetensors"))
     with open(os.path.join(folder, "gradients.json"), "w") as f:
-        json.dump({"ids": ids, "dlogprob": d.tolist()}, f)
+        json.dump({"ids": ids, "dlogprob": [float(x) for x in d]}, f)
 
 
 def write(name):
@@ -132,9 +132,8 @@ def write(name):
     os.remove(os.path.join(folder, "generation_config.json"))
     model.to(torch.float64)
     ids = sequences([2, 30, 100])
-    with in_double():
-        write_logprobs(model, folder, ids)
-        write_gradients(model, folder, ids[2][:44])
+    write_logprobs(model, folder, ids)
+    write_gradients(model, folder, ids[2][:44])
     print(name)
 
 

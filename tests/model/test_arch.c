@@ -97,8 +97,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
       {"\"sliding_window\": 4096", "\"sliding_window\": 4096"},
       {"\"quantization_config\": {\"quant_method\": \"gptq\"}", "gptq"},
       {"\"architectures\": [\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification"},
-      {"\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}", "\"yarn\""},
-      {"\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}", "\"dynamic\""},
+      {"\"rope_scaling\": {\"rope_type\": \"su\", \"factor\": 2}", "\"su\""},
+      {"\"rope_scaling\": {\"type\": \"mrope\", \"factor\": 2}", "\"mrope\""},
       {"\"partial_rotary_factor\": 0.5", "\"partial_rotary_factor\": 0.5"},
       {"\"rope_parameters\": {\"rope_theta\": 1e4, \"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
       {"\"layer_types\": [\"full_attention\", \"sliding_attention\"]", "sliding_attention"},
@@ -116,8 +116,9 @@ static void what_is_not_supported_is_refused_by_name(void **state)
   }
   struct tpo_arch arch;
   struct tpo_error err = {0};
-  assert_int_equal(parse(&arch, "{\"model_type\": \"qwen2\", \"vocab_size\": 3}", &err), TPO_E_UNSUPPORTED);
-  assert_contains(err.message, "qwen2");
+  assert_int_equal(parse(&arch, "{\"model_type\": \"qwen2_moe\", \"vocab_size\": 3}", &err), TPO_E_UNSUPPORTED);
+  assert_contains(err.message, "qwen2_moe");
+  assert_contains(err.message, "\"smollm3\"");
 }
 
 static void what_is_neutral_is_taken(void **state)

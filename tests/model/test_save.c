@@ -1,6 +1,6 @@
 /* Checkpoints and exported folders hold the same model. */
 #include "model/model.h"
-#include "model/fixture.h"
+#include "model/families.h"
 #include "model/files/export_hf.h"
 #include "tpo/store.h"
 #include "tpo/text.h"
@@ -164,6 +164,28 @@ static void shards_and_one_file_replace_each_other(void **state)
   assert_true(tpo_file_exists(in(folder, "model-00004-of-00004.safetensors")));
 }
 
+/* By way of a checkpoint. */
+static void every_family_is_the_same_model_after_export(void **state)
+{
+  struct tpo_error err = {0};
+  struct tpo_backend *be = open_backend(REFERENCE);
+  for (int i = 0; i < FAMILIES; i++) {
+    char folder[4200];
+    snprintf(folder, sizeof folder, "%s", in(*state, families[i]));
+    struct tpo_model *before = open_model(be, family_folder(i), TPO_DTYPE_BF16), *after;
+    make_checkpoint(family_folder(i), TPO_DTYPE_BF16, in(*state, "model.h5"));
+    after = open_model(be, in(*state, "model.h5"), TPO_DTYPE_BF16);
+    assert_same_model(before, after);
+    tpo_model_close(after);
+    assert_ok(tpo_model_export_hf(in(*state, "model.h5"), folder, &err));
+    after = open_model(be, folder, TPO_DTYPE_BF16);
+    assert_same_model(before, after);
+    tpo_model_close(after);
+    tpo_model_close(before);
+  }
+  tpo_backend_close(be);
+}
+
 static void what_is_no_checkpoint_is_not_exported(void **state)
 {
   struct tpo_error err = {0};
@@ -189,13 +211,14 @@ static void transformers_loads_an_export_with_equal_logprobs(void **state)
   char command[16000]; /* one for all: Python takes longer to load transformers than for the rest */
   int length = snprintf(command, sizeof command, "'%s' '%s' 1e-4", python,
                         TPO_SOURCE_DIR "/tests/model/compare_export.py");
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 3 + FAMILIES; i++) {
     struct tpo_error err = {0};
     char fixture[512], folder[4200], name[32];
     snprintf(name, sizeof name, "folder-%d", i);
     snprintf(folder, sizeof folder, "%s", in(*state, name));
-    snprintf(fixture, sizeof fixture, FIXTURES "%s", fixtures[i]);
-    make_checkpoint(fixture, i == 1 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32, in(*state, "model.h5"));
+    snprintf(fixture, sizeof fixture, i < 3 ? FIXTURES "%s" : FAMILY_FOLDERS "%s",
+             i < 3 ? fixtures[i] : families[i - 3]);
+    make_checkpoint(fixture, i == 0 || i == 2 ? TPO_DTYPE_FP32 : TPO_DTYPE_BF16, in(*state, "model.h5"));
     assert_ok(tpo_export_hf_sharded(in(*state, "model.h5"), folder, i == 2 ? 30000 : 1 << 30, &err));
     length += snprintf(command + length, sizeof command - (size_t)length, " '%s' '%s/logprobs.json'", folder,
                        fixture);
@@ -214,6 +237,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(a_model_with_nan_is_not_saved, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(an_exported_folder_is_the_same_model, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(shards_and_one_file_replace_each_other, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(every_family_is_the_same_model_after_export, make_folder,
+                                      remove_folder),
       cmocka_unit_test_setup_teardown(what_is_no_checkpoint_is_not_exported, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(transformers_loads_an_export_with_equal_logprobs, make_folder,
                                       remove_folder),

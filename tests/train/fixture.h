@@ -13,8 +13,8 @@
 
 #define FIXTURES TPO_SOURCE_DIR "/tests/train/"
 
-static inline struct tpo_model *fixture_model(struct tpo_backend *backend, enum tpo_compute_dtype dtype,
-                                              const struct tpo_comm *ranks)
+static inline struct tpo_model *open_model(struct tpo_backend *backend, const char *folder,
+                                           enum tpo_compute_dtype dtype, const struct tpo_comm *ranks)
 {
   struct tpo_model_options options = {.backend = backend,
                                       .dtype = dtype,
@@ -22,8 +22,14 @@ static inline struct tpo_model *fixture_model(struct tpo_backend *backend, enum 
                                       .shard_rank = tpo_comm_rank(ranks),
                                       .shard_size = tpo_comm_size(ranks)};
   struct tpo_model *model;
-  CHECK(tpo_model_open(&model, FIXTURES "tiny", &options, &err) == 0);
+  CHECK(tpo_model_open(&model, folder, &options, &err) == 0);
   return model;
+}
+
+static inline struct tpo_model *fixture_model(struct tpo_backend *backend, enum tpo_compute_dtype dtype,
+                                              const struct tpo_comm *ranks)
+{
+  return open_model(backend, FIXTURES "tiny", dtype, ranks);
 }
 
 static inline json_t *fixture_numbers(void)

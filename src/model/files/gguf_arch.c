@@ -222,5 +222,7 @@ int tpo_gguf_read_arch(struct tpo_arch *arch, const struct tpo_gguf *gguf, struc
     arch->unrotated = tpo_gguf_periodic(arch->layers, tpo_gguf_rules(arch)->unrotated_period, true);
   if (code == 0) code = tpo_gguf_read_rope(arch, &meta, err);
   if (code == 0) code = read_rest(arch, &meta, err);
-  return code < 0 ? code : tpo_arch_check(arch, gguf->path, err);
+  if (code < 0) return code;
+  tpo_arch_settle(arch);
+  return tpo_arch_check(arch, gguf->path, err);
 }
