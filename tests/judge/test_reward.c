@@ -307,7 +307,7 @@ static void texts_share_only_what_is_computed_alike(void **state)
   struct tpo_backend *be = open_backend(CPU);
   put_reward_folder(*state, "seqcls", NULL);
   for (int i = 0; i < N; i++) {
-    for (int j = 0; j < 128; j++) ids[i][j] = j < 60 ? 1000 + j : 2000 + 100 * i + j;
+    for (int j = 0; j < 128; j++) ids[i][j] = j < 60 ? j : 60 + (17 * i + j) % 100;
     texts[i] = (struct tpo_reward_text){.ids = ids[i], .n = (size_t)lengths[i]};
   }
   struct tpo_reward *reward = open_reward(*state, be, TPO_DTYPE_FP32, 50, 0, NULL);
