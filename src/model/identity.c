@@ -11,6 +11,48 @@
 #include "model/model.h"
 #include "model/tables.h"
 
+/* What a model hasn't, and earlier versions knew nothing of, leaves its hash as it was. */
+static void hash_number(const char *name, double value, struct tpo_hash *hash)
+{
+  char text[64];
+  if (value != 0) tpo_hash_add(hash, text, (size_t)snprintf(text, sizeof text, " %s %.17g", name, value));
+}
+
+static void hash_layers(const char *name, const struct tpo_layer_set *set, struct tpo_hash *hash)
+{
+  const struct tpo_layer_set none = {{0}};
+  if (memcmp(set, &none, sizeof none) == 0) return;
+  tpo_hash_add(hash, name, strlen(name));
+  tpo_hash_add(hash, set, sizeof *set);
+}
+
+static void hash_rope(const struct tpo_rope *rope, int rotated, struct tpo_hash *hash)
+{
+  hash_number("beta_fast", rope->beta_fast, hash);
+  hash_number("beta_slow", rope->beta_slow, hash);
+  hash_number("untruncated", rope->untruncated, hash);
+  hash_number("attention_factor", rope->attention_factor, hash);
+  if (rope->kind != TPO_ROPE_LONGROPE) return;
+  tpo_hash_add(hash, rope->short_factors, (size_t)(rotated / 2) * sizeof *rope->short_factors);
+  tpo_hash_add(hash, rope->long_factors, (size_t)(rotated / 2) * sizeof *rope->long_factors);
+}
+
+static void hash_features(const struct tpo_arch *a, struct tpo_hash *hash)
+{
+  hash_rope(&a->rope, tpo_rope_rotated(a), hash);
+  if (a->has_local_rope) hash_number("local_theta", a->local_rope.theta, hash);
+  hash_number("rotated", a->rotated, hash);
+  hash_number("window", a->window, hash);
+  hash_layers("windowed", &a->windowed, hash);
+  hash_layers("unrotated", &a->unrotated, hash);
+  hash_number("attention_scale", a->attention_scale, hash);
+  hash_number("attention_softcap", a->attention_softcap, hash);
+  hash_number("final_softcap", a->final_softcap, hash);
+  hash_number("embedding_scale", a->embedding_scale, hash);
+  hash_number("residual_scale", a->residual_scale, hash);
+  hash_number("logits_scale", a->logits_scale, hash);
+}
+
 static void hash_arch(const struct tpo_arch *a, struct tpo_hash *hash)
 {
   const char *family = tpo_family(a)->names[TPO_NAME_MODEL_TYPE];
@@ -20,6 +62,7 @@ static void hash_arch(const struct tpo_arch *a, struct tpo_hash *hash)
                    a->context, a->rms_eps, a->rope.theta, (int)a->rope.kind, a->rope.factor, a->rope.low_freq,
                    a->rope.high_freq, a->rope.original_context, (int)a->tied);
   tpo_hash_add(hash, text, (size_t)n);
+  hash_features(a, hash);
 }
 
 static int hash_weights(struct tpo_model *model, struct tpo_hash *hash)

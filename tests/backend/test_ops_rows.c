@@ -195,6 +195,73 @@ static void swiglu_matches_reference(void **state)
   }
 }
 
+static double geglu_loss(void *context)
+{
+  struct swiglu_case *c = context;
+  tpo_ops(check_reference)->geglu(check_reference, c->gate_up, c->out, c->n, c->dim);
+  return weighted_sum(c->dout, c->out, (size_t)(c->n * c->dim));
+}
+
+static void geglu_backward_matches_differences(void **state)
+{
+  (void)state;
+  struct swiglu_case c = {normal(3 * 10, 1), normal(3 * 5, 2), zeros(3 * 5), 3, 5};
+  float *gradient = filled(3 * 10, 9);
+  tpo_ops(check_reference)->geglu_backward(check_reference, c.dout, c.gate_up, gradient, 3, 5);
+  assert_gradient("dgate_up", c.gate_up, gradient, 30, geglu_loss, &c, 1e-3);
+}
+
+static void geglu_matches_reference(void **state)
+{
+  (void)state;
+  for (int d = 0; d < N_DIMS; d++) {
+    size_t dim = (size_t)dims[d], size = N * dim;
+    float *x = normal(2 * size, 1), *dout = normal(size, 2), *out = zeros(size), *dx = zeros(2 * size);
+    for (size_t i = 0; i < 2 * size; i++) x[i] *= 4;
+    x[0] = -200; /* exp of its cube has no fp32 */
+    x[(size_t)(N - 1) * 2 * dim] = 200;
+    tpo_ops(check_reference)->geglu(check_reference, x, out, N, dims[d]);
+    tpo_ops(check_reference)->geglu_backward(check_reference, dout, x, dx, N, dims[d]);
+    assert_true(out[0] == 0); /* gelu(-200) */
+    for (int c = 0; c < check_n_new(); c++) {
+      struct tpo_backend *be = check_cpus[c].be;
+      float *y = zeros(size), *dy = zeros(2 * size), *alone = zeros(dim);
+      tpo_ops(be)->geglu(be, x, y, N, dims[d]);
+      tpo_ops(be)->geglu_backward(be, dout, x, dy, N, dims[d]);
+      assert_close("geglu", y, out, size, 1e-6);
+      assert_close("geglu backward", dy, dx, 2 * size, 4e-6);
+      tpo_ops(be)->geglu(be, x + 2 * 77 * dim, alone, 1, dims[d]);
+      assert_bits("row alone", alone, y + 77 * dim, dim);
+    }
+  }
+}
+
+/* The formulas themselves; in place and not, for more than a thread's stretch. */
+static void scaled_sums_are_what_they_say(void **state)
+{
+  (void)state;
+  static const size_t counts[] = {0, 1, 37, 100003};
+  for (int k = 0; k < 4; k++)
+    for (int b = 0; b <= check_n_new(); b++) {
+      struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+      size_t n = counts[k];
+      float *x = normal(n, 1), *base = normal(n, 2), *y = filled(n + 1, 7), *in_place = copy_of(base, n);
+      float *expected = zeros(n);
+      for (size_t i = 0; i < n; i++) expected[i] = base[i] + 0.22f * x[i];
+      tpo_ops(be)->add_scaled(be, base, x, y, 0.22f, n);
+      assert_close("base + scale x", y, expected, n, 1e-7);
+      tpo_ops(be)->add_scaled(be, in_place, x, in_place, 0.22f, n);
+      assert_bits("in place", in_place, y, n);
+      for (size_t i = 0; i < n; i++) expected[i] = 12 * x[i];
+      tpo_ops(be)->add_scaled(be, NULL, x, y, 12, n);
+      assert_close("scale x", y, expected, n, 0);
+      for (size_t i = 0; i < n; i++) expected[i] = x[i] + 1;
+      tpo_ops(be)->shift(be, x, y, 1, n);
+      assert_close("x + by", y, expected, n, 0);
+      assert_true(y[n] == 7);
+    }
+}
+
 static void rows_are_gathered_and_scattered(void **state)
 {
   (void)state;
@@ -298,6 +365,9 @@ int main(void)
       CHECK_TEST(rope_rotates_and_its_inverse_undoes_it),
       CHECK_TEST(swiglu_backward_matches_differences),
       CHECK_TEST(swiglu_matches_reference),
+      CHECK_TEST(geglu_backward_matches_differences),
+      CHECK_TEST(geglu_matches_reference),
+      CHECK_TEST(scaled_sums_are_what_they_say),
       CHECK_TEST(rows_are_gathered_and_scattered),
       CHECK_TEST(adamw_matches_reference_wherever_a_stretch_begins),
       CHECK_TEST(adamw_stores_the_new_parameters_as_weights),

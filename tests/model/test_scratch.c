@@ -8,16 +8,6 @@ struct pass {
   int tokens, seqs;
 };
 
-static struct tpo_model *model_of(struct tpo_backend *be, const struct tpo_arch *arch,
-                                  enum tpo_compute_dtype dtype)
-{
-  struct tpo_error err = {0};
-  struct tpo_model *model = NULL;
-  const struct tpo_model_options options = {.backend = be, .dtype = dtype};
-  assert_ok(tpo_model_create_random(&model, arch, 1, &options, &err));
-  return model;
-}
-
 /* Forward and backward of a pass whose sequences are as long as each other. */
 static void run(struct tpo_model *model, struct pass pass)
 {
@@ -51,7 +41,7 @@ static size_t taken(struct tpo_backend *be)
 static void check(const struct tpo_arch *arch, enum tpo_compute_dtype dtype, struct pass pass)
 {
   struct tpo_backend *be = open_backend(CPU);
-  struct tpo_model *model = model_of(be, arch, dtype);
+  struct tpo_model *model = model_of(be, arch, dtype, 0);
   struct tpo_training_shape shape = tpo_training_shape(arch, dtype, pass.tokens);
   size_t most = tpo_ops(be)->training_scratch(be, &shape);
   run(model, (struct pass){pass.tokens / 2 + 1, 1}); /* buffers grow */
@@ -90,6 +80,13 @@ static void training_takes_no_more_scratch_than_told(void **state)
       if (level == 0 && passes[i].tokens > 1000) continue; /* slow */
       check(&wide, i % 2 ? TPO_DTYPE_FP32 : TPO_DTYPE_BF16, passes[i]);
       check(&flat, TPO_DTYPE_FP32, passes[i]);
+    }
+    /* gradients of biases, and of norms of queries and keys */
+    static const enum tpo_family families[] = {TPO_FAMILY_QWEN2, TPO_FAMILY_OLMO2, TPO_FAMILY_GEMMA3};
+    for (int f = 0; f < 3; f++) {
+      struct tpo_arch other = flat;
+      other.family = families[f];
+      check(&other, TPO_DTYPE_FP32, passes[1]);
     }
   }
   unsetenv("TPO_CPU_ISA");

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/simd/table.h"
+#include "backend/cpu/rows.h"
 
 struct paged_job {
   struct tpo_cpu *cpu;
@@ -62,14 +62,36 @@ void tpo_cpu_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, con
   tpo_pool_run(cpu->pool, (rows->n + WRITE_ROWS - 1) / WRITE_ROWS, write_task, &job);
 }
 
+struct rope_write_job {
+  struct paged_job write;
+  float *qkv;
+  const struct tpo_qk_norm *norm;
+  const float *cos_sin;
+};
+
+static void rope_write_task(void *arg, int task, int thread)
+{
+  (void)thread;
+  const struct rope_write_job *job = arg;
+  const struct tpo_paged_rows *rows = job->write.rows;
+  const struct tpo_simd *simd = job->write.simd;
+  struct tpo_attention_shape s = job->write.shape;
+  for (int i = task * WRITE_ROWS; i < rows->n && i < (task + 1) * WRITE_ROWS; i++) {
+    float *row = job->qkv + (size_t)i * (size_t)(s.heads + 2 * s.kv_heads) * (size_t)s.head_dim;
+    size_t at = (size_t)(rows->rope_at ? rows->rope_at[i] : rows->pos[i]);
+    if (job->norm) tpo_cpu_qk_norm_row(simd, row, row, job->norm, s, NULL);
+    if (job->cos_sin) tpo_cpu_rope_row(simd, row, job->cos_sin + at * (size_t)tpo_rotated(s), s, false);
+    write_row(&job->write, i);
+  }
+}
+
 void tpo_cpu_rope_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, void *qkv,
                            const struct tpo_qk_norm *norm, const float *cos_sin,
                            struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
 {
-  if (norm) tpo_ops(be)->qk_norm(be, qkv, qkv, norm, NULL, shape, rows->n);
-  if (cos_sin)
-    tpo_cpu_rope(be, qkv, rows->rope_at ? rows->rope_at : rows->pos, cos_sin, shape, rows->n, false);
-  tpo_cpu_kv_write(be, kv, qkv, shape, rows);
+  struct tpo_cpu *cpu = tpo_cpu(be);
+  struct rope_write_job job = {{cpu, tpo_simd(cpu), kv, qkv, NULL, shape, rows, NULL}, qkv, norm, cos_sin};
+  tpo_pool_run(cpu->pool, (rows->n + WRITE_ROWS - 1) / WRITE_ROWS, rope_write_task, &job);
 }
 
 /* Nothing to plan: attention_paged finds the runs of tokens as it goes. */

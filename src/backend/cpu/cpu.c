@@ -7,7 +7,6 @@
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
-#include "backend/reference/reference.h"
 #include "backend/cpu/linear.h"
 #include "backend/host.h"
 #include "base/memory.h"
@@ -199,7 +198,7 @@ static const struct tpo_ops cpu_ops = {
     .linear_forward = tpo_cpu_linear_forward,
     .linear_forward_add = tpo_cpu_linear_forward_add,
     .linear_forward_bias = tpo_cpu_linear_forward_bias,
-    .bias_backward = tpo_reference_bias_backward,
+    .bias_backward = tpo_cpu_bias_backward,
     .linear_backward_input = tpo_cpu_linear_backward_input,
     .linear_backward_weight = tpo_cpu_linear_backward_weight,
     .embed = tpo_cpu_embed,
@@ -209,10 +208,10 @@ static const struct tpo_ops cpu_ops = {
     .lm_head_logits = tpo_cpu_lm_head_logits,
     .rms_norm = tpo_cpu_rms_norm,
     .rms_norm_backward = tpo_cpu_rms_norm_backward,
-    .add_scaled = tpo_reference_add_scaled,
-    .shift = tpo_reference_shift,
-    .qk_norm = tpo_reference_qk_norm,
-    .qk_norm_backward = tpo_reference_qk_norm_backward,
+    .add_scaled = tpo_cpu_add_scaled,
+    .shift = tpo_cpu_shift,
+    .qk_norm = tpo_cpu_qk_norm,
+    .qk_norm_backward = tpo_cpu_qk_norm_backward,
     .rope = tpo_cpu_rope,
     .rope_kv_write = tpo_cpu_rope_kv_write,
     .paged_prepare = tpo_cpu_paged_prepare,
@@ -223,8 +222,8 @@ static const struct tpo_ops cpu_ops = {
     .attention_backward = tpo_cpu_attention_backward,
     .swiglu = tpo_cpu_swiglu,
     .swiglu_backward = tpo_cpu_swiglu_backward,
-    .geglu = tpo_reference_geglu,
-    .geglu_backward = tpo_reference_geglu_backward,
+    .geglu = tpo_cpu_geglu,
+    .geglu_backward = tpo_cpu_geglu_backward,
     .sample = tpo_cpu_sample,
     .token_logprob = tpo_cpu_token_logprob,
     .repetition_penalty = tpo_cpu_repetition_penalty,

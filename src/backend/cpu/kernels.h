@@ -9,6 +9,15 @@ void tpo_cpu_rms_norm(struct tpo_backend *be, const void *x, const float *w, voi
                       int dim, float eps);
 void tpo_cpu_rms_norm_backward(struct tpo_backend *be, const void *dy, const void *x, const float *w,
                                const float *rstd, void *dx, float *dw, int n, int dim);
+void tpo_cpu_bias_backward(struct tpo_backend *be, const void *dy, float *dbias, int n, int dim);
+void tpo_cpu_add_scaled(struct tpo_backend *be, const void *base, const void *x, void *y, float scale,
+                        size_t n);
+void tpo_cpu_shift(struct tpo_backend *be, const float *x, float *y, float by, size_t n);
+void tpo_cpu_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                     float *rstd, struct tpo_attention_shape shape, int n);
+void tpo_cpu_qk_norm_backward(struct tpo_backend *be, void *dqkv, const void *raw,
+                              const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
+                              struct tpo_attention_shape shape, int n);
 void tpo_cpu_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
                   struct tpo_attention_shape shape, int n, bool inverse);
 void tpo_cpu_kv_write(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
@@ -31,6 +40,9 @@ void tpo_cpu_attention_backward(struct tpo_backend *be, const void *dout, const 
 void tpo_cpu_swiglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
 void tpo_cpu_swiglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
                              int n, int dim);
+void tpo_cpu_geglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim);
+void tpo_cpu_geglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
+                            int n, int dim);
 void tpo_cpu_sample(struct tpo_backend *be, const float *logits, const struct tpo_sample_params *params_host,
                     int32_t *token, float *logprob, int n, int vocab);
 void tpo_cpu_token_logprob(struct tpo_backend *be, const float *logits, const int32_t *token, float *logprob,

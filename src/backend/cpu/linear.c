@@ -168,7 +168,9 @@ void tpo_cpu_embed_backward(struct tpo_backend *be, const int32_t *ids, const vo
   tpo_pool_run(tpo_cpu(be)->pool, (dim + EMBED_COLS - 1) / EMBED_COLS, embed_backward_task, &tasks);
 }
 
-static void forward(struct tpo_cpu *cpu, const struct tpo_linear *w, const void *x, void *y, int n, bool add)
+/* y = base + x W^T, rows of base being base_ld numbers apart */
+static void forward(struct tpo_cpu *cpu, const struct tpo_linear *w, const void *x, const float *base,
+                    int base_ld, void *y, int n)
 {
   const struct tpo_gemm_kernel *kernel = tpo_gemm_kernel_for(cpu, w);
   struct tpo_gemm g = {.kernel = kernel,
@@ -179,28 +181,26 @@ static void forward(struct tpo_cpu *cpu, const struct tpo_linear *w, const void 
                        .w = w,
                        .c = y,
                        .ldc = w->rows,
-                       .add = add};
+                       .base = base,
+                       .base_ld = base_ld};
   if (n > 0 && tpo_gemm_set_a(cpu, &g, TPO_CPU_SLOT_A, x, n, w->cols)) tpo_gemm_run(cpu, &g);
 }
 
 void tpo_cpu_linear_forward(struct tpo_backend *be, const struct tpo_linear *w, const void *x, void *y, int n)
 {
-  forward(tpo_cpu(be), w, x, y, n, false);
+  forward(tpo_cpu(be), w, x, NULL, 0, y, n);
 }
 
 void tpo_cpu_linear_forward_add(struct tpo_backend *be, const struct tpo_linear *w, const void *x,
                                 const void *base, void *y, int n)
 {
-  if (base != y) tpo_ops(be)->copy(be, y, base, (size_t)n * (size_t)w->rows * sizeof(float));
-  forward(tpo_cpu(be), w, x, y, n, true);
+  forward(tpo_cpu(be), w, x, base, w->rows, y, n);
 }
 
 void tpo_cpu_linear_forward_bias(struct tpo_backend *be, const struct tpo_linear *w, const float *bias,
                                  const void *x, void *y, int n)
 {
-  for (int i = 0; i < n; i++)
-    memcpy((float *)y + (size_t)i * (size_t)w->rows, bias, (size_t)w->rows * sizeof *bias);
-  forward(tpo_cpu(be), w, x, y, n, true);
+  forward(tpo_cpu(be), w, x, bias, 0, y, n);
 }
 
 #define CAP_COLS 4096 /* logits a task */
@@ -223,7 +223,7 @@ static void cap_task(void *arg, int task, int thread)
 void tpo_cpu_lm_head_logits(struct tpo_backend *be, const struct tpo_linear *w, const void *h, float *logits,
                             int n, float softcap)
 {
-  forward(tpo_cpu(be), w, h, logits, n, false);
+  forward(tpo_cpu(be), w, h, NULL, 0, logits, n);
   struct cap_tasks tasks = {tpo_simd(tpo_cpu(be)), logits, (size_t)n * (size_t)w->rows, softcap};
   if (softcap > 0)
     tpo_pool_run(tpo_cpu(be)->pool, (int)((tasks.n + CAP_COLS - 1) / CAP_COLS), cap_task, &tasks);
@@ -242,7 +242,8 @@ void tpo_cpu_linear_backward_input(struct tpo_backend *be, const struct tpo_line
                        .w = w,
                        .c = dx,
                        .ldc = w->cols,
-                       .add = add};
+                       .base = add ? dx : NULL,
+                       .base_ld = w->cols};
   if (n > 0 && tpo_gemm_set_a(cpu, &g, TPO_CPU_SLOT_A, dy, n, w->rows)) tpo_gemm_run(cpu, &g);
 }
 
@@ -263,6 +264,7 @@ void tpo_cpu_linear_backward_weight(struct tpo_backend *be, const struct tpo_lin
                        .k_rows = n,
                        .c = dw,
                        .ldc = w->cols,
-                       .add = true};
+                       .base = dw,
+                       .base_ld = w->cols};
   if (n > 0) tpo_gemm_run(cpu, &g);
 }

@@ -161,7 +161,8 @@ static bool gradient_chunk(struct head_tasks *t, const float *h, float *dh, floa
                            .w_row0 = t->col0,
                            .c = dh,
                            .ldc = w->cols,
-                           .add = t->col0 > 0};
+                           .base = t->col0 > 0 ? dh : NULL,
+                           .base_ld = w->cols};
   if (!tpo_gemm_set_a(cpu, &input, TPO_CPU_SLOT_B, t->dlogits, t->n, t->cols)) return false;
   tpo_gemm_run(cpu, &input);
   struct tpo_gemm weight = {.kernel = t->g.kernel,
@@ -176,7 +177,8 @@ static bool gradient_chunk(struct head_tasks *t, const float *h, float *dh, floa
                             .k_rows = t->n,
                             .c = dw + (size_t)t->col0 * w->cols,
                             .ldc = w->cols,
-                            .add = true};
+                            .base = dw + (size_t)t->col0 * w->cols,
+                            .base_ld = w->cols};
   tpo_gemm_run(cpu, &weight);
   return true;
 }

@@ -1,5 +1,5 @@
-/* AdamW, sums and blocks of ggml over flat arrays, in stretches of fixed length whatever the number of
- * threads. */
+/* AdamW, sums, scaled sums and blocks of ggml over flat arrays, in stretches of fixed length whatever the
+ * number of threads. */
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
@@ -86,4 +86,33 @@ void tpo_cpu_dequantise(struct tpo_backend *be, const void *raw, uint32_t ggml_t
 {
   struct blocks_job job = {raw, ggml_type, out, n};
   tpo_pool_run(tpo_cpu(be)->pool, (int)((n + STRETCH - 1) / STRETCH), dequantise_task, &job);
+}
+
+struct scale_job {
+  const struct tpo_simd *simd;
+  const float *base, *x;
+  float *y, by;
+  size_t n;
+};
+
+static void add_scaled_task(void *arg, int task, int thread)
+{
+  (void)thread;
+  const struct scale_job *job = arg;
+  size_t at = (size_t)task * STRETCH, n = job->n - at < STRETCH ? job->n - at : STRETCH;
+  job->simd->add_scaled(job->base ? job->base + at : NULL, job->x + at, job->y + at, job->by, n);
+}
+
+void tpo_cpu_add_scaled(struct tpo_backend *be, const void *base, const void *x, void *y, float scale,
+                        size_t n)
+{
+  struct tpo_cpu *cpu = tpo_cpu(be);
+  struct scale_job job = {tpo_simd(cpu), base, x, y, scale, n};
+  tpo_pool_run(cpu->pool, (int)((n + STRETCH - 1) / STRETCH), add_scaled_task, &job);
+}
+
+/* Of a norm's weights: too few for more than one thread. */
+void tpo_cpu_shift(struct tpo_backend *be, const float *x, float *y, float by, size_t n)
+{
+  tpo_simd(tpo_cpu(be))->shift(x, y, by, n);
 }

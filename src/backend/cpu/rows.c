@@ -1,11 +1,12 @@
-/* Operations that go row by row: norm, rotary embedding, SwiGLU, picking rows. A task is a few whole rows. */
+/* Operations that go row by row: norms, rotary embedding, SwiGLU and GeGLU, picking rows. A task is a few
+ * whole rows. */
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/rows.h"
 #include "backend/cpu/simd/table.h"
 
 #define TASK_FLOATS 16384 /* about what is worth handing to another thread */
-#define NORM_ROWS 64      /* rows a partial sum of the norm's weight gradient */
 
 struct rows_job {
   struct tpo_cpu *cpu;
@@ -16,6 +17,7 @@ struct rows_job {
   float *y, *rstd;
   float eps;
   const int32_t *index;
+  const struct tpo_qk_norm *norm;
   struct tpo_attention_shape shape;
   bool inverse;
 };
@@ -54,46 +56,52 @@ void tpo_cpu_rms_norm(struct tpo_backend *be, const void *x, const float *w, voi
   run_rows(be, &job, dim);
 }
 
-struct norm_backward_job {
-  const struct tpo_simd *simd;
-  const float *dy, *x, *w, *rstd;
-  float *dx, *partial; /* partial [tasks, dim] */
-  int n, dim;
-};
-
-static void norm_backward_task(void *arg, int task, int thread)
+void tpo_cpu_qk_norm_row(const struct tpo_simd *simd, const float *raw, float *qkv,
+                         const struct tpo_qk_norm *norm, struct tpo_attention_shape s, float *rstd)
 {
-  (void)thread;
-  const struct norm_backward_job *job = arg;
-  float *dw = job->partial + (size_t)task * (size_t)job->dim;
-  memset(dw, 0, (size_t)job->dim * sizeof(float));
-  int first = task * NORM_ROWS, end = job->n - first < NORM_ROWS ? job->n : first + NORM_ROWS;
-  for (int i = first; i < end; i++) {
-    size_t at = (size_t)i * (size_t)job->dim;
-    job->simd->rms_norm_backward(job->dy + at, job->x + at, job->w, job->rstd[i], job->dx + at, dw, job->dim);
+  int norms = tpo_cpu_qk_norms(norm, s);
+  for (int k = 0; k < norms; k++) {
+    struct tpo_normed_heads h = tpo_cpu_normed_heads(norm, s, k);
+    float r = simd->rms_norm(raw + h.at, h.w, qkv + h.at, h.n, norm->eps);
+    if (rstd) rstd[k] = r;
   }
+  size_t v = (size_t)(s.heads + s.kv_heads) * (size_t)s.head_dim;
+  if (raw != qkv) memcpy(qkv + v, raw + v, (size_t)s.kv_heads * (size_t)s.head_dim * sizeof *qkv);
 }
 
-/* dw: each task sums NORM_ROWS rows, then the tasks' sums are added in order. */
-void tpo_cpu_rms_norm_backward(struct tpo_backend *be, const void *dy, const void *x, const float *w,
-                               const float *rstd, void *dx, float *dw, int n, int dim)
+static void qk_norm_row(const struct rows_job *job, int i)
 {
-  struct tpo_cpu *cpu = tpo_cpu(be);
-  int tasks = n / NORM_ROWS + (n % NORM_ROWS != 0);
-  float *partial = tpo_cpu_scratch(cpu, TPO_CPU_SLOT_OPS, (size_t)tasks * (size_t)dim * sizeof(float));
-  if (!partial) return;
-  struct norm_backward_job job = {tpo_simd(cpu), dy, x, w, rstd, dx, partial, n, dim};
-  tpo_pool_run(cpu->pool, tasks, norm_backward_task, &job);
-  for (int task = 0; task < tasks; task++) job.simd->add(dw, partial + (size_t)task * (size_t)dim, 1.0f, dim);
+  size_t at = (size_t)i * (size_t)job->dim;
+  float *rstd = job->rstd ? job->rstd + (size_t)i * (size_t)tpo_cpu_qk_norms(job->norm, job->shape) : NULL;
+  tpo_cpu_qk_norm_row(job->simd, job->x + at, job->y + at, job->norm, job->shape, rstd);
+}
+
+void tpo_cpu_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const struct tpo_qk_norm *norm,
+                     float *rstd, struct tpo_attention_shape shape, int n)
+{
+  struct rows_job job = {.n = n,
+                         .dim = (shape.heads + 2 * shape.kv_heads) * shape.head_dim,
+                         .row = qk_norm_row,
+                         .x = raw,
+                         .y = qkv,
+                         .rstd = rstd,
+                         .norm = norm,
+                         .shape = shape};
+  run_rows(be, &job, job.dim);
+}
+
+void tpo_cpu_rope_row(const struct tpo_simd *simd, float *qkv, const float *cos_sin,
+                      struct tpo_attention_shape s, bool inverse)
+{
+  int half = tpo_rotated(s) / 2;
+  simd->rope(qkv, s.heads + s.kv_heads, s.head_dim, half, cos_sin, cos_sin + half, inverse);
 }
 
 static void rope_row(const struct rows_job *job, int i)
 {
-  struct tpo_attention_shape s = job->shape;
-  int rotated = tpo_rotated(s), half = rotated / 2;
-  const float *cosine = job->x + (size_t)job->index[i] * (size_t)rotated;
-  job->simd->rope(job->y + (size_t)i * (size_t)job->dim, s.heads + s.kv_heads, s.head_dim, half, cosine,
-                  cosine + half, job->inverse);
+  size_t rotated = (size_t)tpo_rotated(job->shape);
+  tpo_cpu_rope_row(job->simd, job->y + (size_t)i * (size_t)job->dim, job->x + (size_t)job->index[i] * rotated,
+                   job->shape, job->inverse);
 }
 
 void tpo_cpu_rope(struct tpo_backend *be, void *qkv, const int32_t *pos, const float *cos_sin,
@@ -133,6 +141,32 @@ void tpo_cpu_swiglu_backward(struct tpo_backend *be, const void *dout, const voi
 {
   struct rows_job job = {
       .n = n, .dim = dim, .row = swiglu_backward_row, .x = gate_up, .dy = dout, .y = dgate_up};
+  run_rows(be, &job, 4 * dim);
+}
+
+static void geglu_row(const struct rows_job *job, int i)
+{
+  size_t at = (size_t)i * (size_t)job->dim;
+  job->simd->geglu(job->x + 2 * at, job->y + at, job->dim);
+}
+
+void tpo_cpu_geglu(struct tpo_backend *be, const void *gate_up, void *out, int n, int dim)
+{
+  struct rows_job job = {.n = n, .dim = dim, .row = geglu_row, .x = gate_up, .y = out};
+  run_rows(be, &job, 4 * dim);
+}
+
+static void geglu_backward_row(const struct rows_job *job, int i)
+{
+  size_t at = (size_t)i * (size_t)job->dim;
+  job->simd->geglu_backward(job->dy + at, job->x + 2 * at, job->y + 2 * at, job->dim);
+}
+
+void tpo_cpu_geglu_backward(struct tpo_backend *be, const void *dout, const void *gate_up, void *dgate_up,
+                            int n, int dim)
+{
+  struct rows_job job = {
+      .n = n, .dim = dim, .row = geglu_backward_row, .x = gate_up, .dy = dout, .y = dgate_up};
   run_rows(be, &job, 4 * dim);
 }
 

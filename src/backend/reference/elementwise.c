@@ -84,6 +84,18 @@ void tpo_reference_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, c
   }
 }
 
+/* dw of the k-th norm of all rows, before d becomes the gradient of raw */
+static void qk_norm_weights(const float *d, const float *x, size_t stride, const float *rstd, int norms,
+                            float *dw, int dim, int n)
+{
+  for (int c = 0; c < dim; c++) {
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+      sum += (double)d[(size_t)i * stride + c] * x[(size_t)i * stride + c] * rstd[(size_t)i * norms];
+    dw[c] += (float)sum;
+  }
+}
+
 /* As rms_norm_backward for each, but written instead of added. */
 void tpo_reference_qk_norm_backward(struct tpo_backend *be, void *dqkv, const void *raw,
                                     const struct tpo_qk_norm *norm, const float *rstd, float *dq, float *dk,
@@ -92,20 +104,20 @@ void tpo_reference_qk_norm_backward(struct tpo_backend *be, void *dqkv, const vo
   (void)be;
   size_t stride = (size_t)(shape.heads + 2 * shape.kv_heads) * (size_t)shape.head_dim;
   int norms = norms_of(norm, shape);
-  for (int i = 0; i < n; i++)
-    for (int k = 0; k < norms; k++) {
-      struct normed_heads h = normed_heads(norm, shape, k);
-      const float *x = (const float *)raw + (size_t)i * stride + h.at;
-      float *d = (float *)dqkv + (size_t)i * stride + h.at, *dw = h.w == norm->q ? dq : dk;
+  for (int k = 0; k < norms; k++) {
+    struct normed_heads h = normed_heads(norm, shape, k);
+    float *d_all = (float *)dqkv + h.at;
+    const float *x_all = (const float *)raw + h.at;
+    qk_norm_weights(d_all, x_all, stride, rstd + k, norms, h.w == norm->q ? dq : dk, h.n, n);
+    for (int i = 0; i < n; i++) {
+      const float *x = x_all + (size_t)i * stride;
+      float *d = d_all + (size_t)i * stride;
       double r = rstd[(size_t)i * norms + k], mean = 0;
       for (int c = 0; c < h.n; c++) mean += (double)d[c] * h.w[c] * x[c];
       mean /= h.n;
-      for (int c = 0; c < h.n; c++) {
-        double dy = d[c];
-        dw[c] += (float)(dy * x[c] * r);
-        d[c] = (float)(r * (dy * h.w[c] - x[c] * r * r * mean));
-      }
+      for (int c = 0; c < h.n; c++) d[c] = (float)(r * ((double)d[c] * h.w[c] - x[c] * r * r * mean));
     }
+  }
 }
 
 /* y = base + scale x */

@@ -28,9 +28,9 @@ static float rms_norm(const float *x, const float *w, float *y, int dim, float e
   return rstd;
 }
 
-/* With g = dy w: dx += rstd (g - x rstd^2 mean(g x)); dw += dy x rstd */
-static void rms_norm_backward(const float *dy, const float *x, const float *w, float rstd, float *dx,
-                              float *dw, int dim)
+/* With g = dy w: dx (+)= rstd (g - x rstd^2 mean(g x)); dw += dy x rstd. dx may be dy. */
+INLINE void norm_gradient(const float *dy, const float *x, const float *w, float rstd, float *dx, float *dw,
+                          int dim, const bool add)
 {
   vf sum[2] = {vset(0), vset(0)}, r = vset(rstd);
   int i = 0;
@@ -45,16 +45,31 @@ static void rms_norm_backward(const float *dy, const float *x, const float *w, f
   }
   vf factor = vset(rstd * rstd * rstd * (vsum(sum[0] + sum[1]) / (float)dim));
   for (i = 0; i + VL <= dim; i += VL) {
-    vf d = vload(dy + i), v = vload(x + i);
-    vstore(dx + i, vload(dx + i) + (d * vload(w + i) * r - v * factor));
+    vf d = vload(dy + i), v = vload(x + i), gradient = d * vload(w + i) * r - v * factor;
+    if (add) gradient = vload(dx + i) + gradient;
+    vstore(dx + i, gradient);
     vstore(dw + i, vfma(d, v * r, vload(dw + i)));
   }
   if (i < dim) {
     int n = dim - i;
-    vf d = vload_n(dy + i, n), v = vload_n(x + i, n);
-    vstore_n(dx + i, vload_n(dx + i, n) + (d * vload_n(w + i, n) * r - v * factor), n);
+    vf d = vload_n(dy + i, n), v = vload_n(x + i, n), gradient = d * vload_n(w + i, n) * r - v * factor;
+    if (add) gradient = vload_n(dx + i, n) + gradient;
+    vstore_n(dx + i, gradient, n);
     vstore_n(dw + i, vfma(d, v * r, vload_n(dw + i, n)), n);
   }
+}
+
+static void rms_norm_backward(const float *dy, const float *x, const float *w, float rstd, float *dx,
+                              float *dw, int dim)
+{
+  norm_gradient(dy, x, w, rstd, dx, dw, dim, true);
+}
+
+/* dy becomes dx. */
+static void rms_norm_backward_in_place(float *dy, const float *x, const float *w, float rstd, float *dw,
+                                       int dim)
+{
+  norm_gradient(dy, x, w, rstd, dy, dw, dim, false);
 }
 
 /* a' = a cos - b sin, b' = b cos + a sin for the halves (a, b) of each head's first 2 * half features */
@@ -118,6 +133,58 @@ static void swiglu_backward(const float *dout, const float *gate_up, float *dgat
       vstore_n(dgate_up + i, dgate, n);
       vstore_n(dgate_up + dim + i, dup, n);
     }
+  }
+}
+
+#define GELU_SCALE 0.7978845608f /* sqrt(2 / pi) */
+#define GELU_CUBE 0.044715f
+
+/* gelu(g) = g/2 (1 + tanh(u)) = g s, s = 1 / (1 + e), e = exp(-2u), u = GELU_SCALE (g + GELU_CUBE g^3):
+ * without the cancellation of 1 + tanh. */
+INLINE vf gelu_exp(vf g)
+{
+  return vexp(vset(-2 * GELU_SCALE) * (g + vset(GELU_CUBE) * g * g * g));
+}
+
+static void geglu(const float *gate_up, float *out, int dim)
+{
+  for (int i = 0; i < dim; i += VL) {
+    vf g = vload_left(gate_up + i, dim - i), u = vload_left(gate_up + dim + i, dim - i);
+    vstore_left(out + i, g * (vset(1) / (vset(1) + gelu_exp(g))) * u, dim - i);
+  }
+}
+
+/* dup = dout g s; dgate = dout up (s + 2 g s (1 - s) GELU_SCALE (1 + 3 GELU_CUBE g^2)), 1 - s = e s */
+static void geglu_backward(const float *dout, const float *gate_up, float *dgate_up, int dim)
+{
+  for (int i = 0; i < dim; i += VL) {
+    int n = dim - i;
+    vf d = vload_left(dout + i, n), g = vload_left(gate_up + i, n), u = vload_left(gate_up + dim + i, n);
+    vf e = gelu_exp(g), s = vset(1) / (vset(1) + e);
+    vf inner = vset(2 * GELU_SCALE) * (vset(1) + vset(3 * GELU_CUBE) * g * g);
+    vstore_left(dgate_up + i, d * u * (s + g * s * (e * s) * inner), n);
+    vstore_left(dgate_up + dim + i, d * g * s, n);
+  }
+}
+
+/* y = base + scale x, base NULL: scale x */
+static void add_scaled(const float *base, const float *x, float *y, float scale, size_t n)
+{
+  vf by = vset(scale);
+  for (size_t i = 0; i < n; i += VL) {
+    int left = n - i < VL ? (int)(n - i) : VL;
+    vf sum = vload_left(x + i, left) * by;
+    if (base) sum = vload_left(base + i, left) + sum;
+    vstore_left(y + i, sum, left);
+  }
+}
+
+/* y = x + by */
+static void shift(const float *x, float *y, float by, size_t n)
+{
+  for (size_t i = 0; i < n; i += VL) {
+    int left = n - i < VL ? (int)(n - i) : VL;
+    vstore_left(y + i, vload_left(x + i, left) + vset(by), left);
   }
 }
 

@@ -44,10 +44,18 @@ struct tpo_simd {
   float (*rms_norm)(const float *x, const float *w, float *y, int dim, float eps); /* returns rstd */
   void (*rms_norm_backward)(const float *dy, const float *x, const float *w, float rstd, float *dx, float *dw,
                             int dim);
+  /* the same with dx written over dy */
+  void (*rms_norm_backward_in_place)(float *dy, const float *x, const float *w, float rstd, float *dw,
+                                     int dim);
   void (*rope)(float *heads, int n_heads, int head_dim, int half, const float *cosine, const float *sine,
                bool inverse);
   void (*swiglu)(const float *gate_up, float *out, int dim);
   void (*swiglu_backward)(const float *dout, const float *gate_up, float *dgate_up, int dim);
+  void (*geglu)(const float *gate_up, float *out, int dim);
+  void (*geglu_backward)(const float *dout, const float *gate_up, float *dgate_up, int dim);
+  /* y = base + scale x, base NULL: scale x; and y = x + by */
+  void (*add_scaled)(const float *base, const float *x, float *y, float scale, size_t n);
+  void (*shift)(const float *x, float *y, float by, size_t n);
   void (*add)(float *to, const float *from, float scale, int n);         /* to += scale * from */
   void (*softcap)(float *x, int n, float cap);                           /* x = cap tanh(x / cap) */
   void (*softcap_backward)(const float *y, float *dx, int n, float cap); /* of y = softcap(x), in place */
