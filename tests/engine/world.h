@@ -19,6 +19,7 @@ struct world {
   int head_dim;
   int window; /* of layers whose bits are set in `windowed` */
   uint64_t windowed;
+  struct tpo_rope rope; /* of theta 0: the usual */
   struct tpo_backend *be;
   struct tpo_tokenizer *tok;
   struct tpo_template *tmpl;
@@ -85,14 +86,16 @@ static inline int setup(void **state)
                                 .ffn = 48,
                                 .context = 128,
                                 .rms_eps = 1e-5,
-                                .rope.theta = 10000,
+                                .rope = w.rope.theta > 0 ? w.rope : (struct tpo_rope){.theta = 10000},
                                 .window = w.window,
                                 .windowed.bits[0] = w.windowed,
                                 .tied = true};
   if (tpo_backend_open(&w.be, w.backend, 2, &err) < 0 || tpo_tokenizer_open(&w.tok, *state, &err) < 0 ||
       tpo_template_open(&w.tmpl, w.tok, &pieces, &err) < 0 ||
-      tpo_model_create_random(&w.model, &arch, 3,
-                              &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype}, &err) < 0) {
+      tpo_model_create_random(
+          &w.model, &arch, 3,
+          &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype, .output_tokens = max_tokens},
+          &err) < 0) {
     print_error("%s\n", err.message);
     return -1;
   }
