@@ -405,7 +405,7 @@ static void heads_that_are_not_as_they_should_be_are_refused(void **state)
       {"seqcls", {.drop = "score.weight"}, "tensor score.weight is missing; expected shape [1, 16]"},
       {"seqcls", {.rename = "score.weight", .to = "v_head.weight"}, "tensor score.weight is missing"},
       {"seqcls", {.flatten = "score.weight"}, "tensor score.weight has shape [16], expected [1, 16]"},
-      {"seqcls", {.add = "lm_head.weight"}, "unexpected tensor lm_head.weight; a reward model"},
+      {"seqcls", {.add = "lm_head.weight"}, "unexpected tensor lm_head.weight; no reward model"},
       {"seqcls", {.add = "v_head.bias"}, "unexpected tensor v_head.bias"},
       {"seqcls", {.poison = "score.weight"}, "tensor score.weight holds"},
       {"seqcls", {.drop = "model.norm.weight"}, "tensor model.norm.weight is missing"},
