@@ -17,6 +17,7 @@ struct world {
   enum tpo_backend_kind backend; /* set before setup */
   enum tpo_compute_dtype dtype;
   int head_dim;
+  int vocab;  /* of the model; 259: the tokenizer's */
   int window; /* of layers whose bits are set in `windowed` */
   uint64_t windowed;
   struct tpo_rope rope; /* of theta 0: the usual */
@@ -36,8 +37,11 @@ struct world {
   enum tpo_run_ahead run_ahead;
 };
 
-static struct world w = {
-    .backend = TPO_BACKEND_CPU, .dtype = TPO_DTYPE_FP32, .head_dim = 8, .run_ahead = TPO_RUN_AHEAD_NEVER};
+static struct world w = {.backend = TPO_BACKEND_CPU,
+                         .dtype = TPO_DTYPE_FP32,
+                         .head_dim = 8,
+                         .vocab = 259,
+                         .run_ahead = TPO_RUN_AHEAD_NEVER};
 
 static inline int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
 {
@@ -77,7 +81,7 @@ static inline int setup(void **state)
                                              .assistant_prefix = "<|im_start|>",
                                              .assistant_suffix = "<|im_end|>",
                                              .default_system = ""};
-  const struct tpo_arch arch = {.vocab_size = 259,
+  const struct tpo_arch arch = {.vocab_size = w.vocab,
                                 .hidden = 32,
                                 .layers = 2,
                                 .heads = 4,
