@@ -1,4 +1,4 @@
-/* model: the Llama transformer, written once over the operations of a backend; loading and export.
+/* model: the transformers of all families, written once over the operations of a backend; loading and export.
  *
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
