@@ -1,4 +1,4 @@
-/* model: the Llama transformer, written once over the operations of a backend; loading and export.
+/* model: the transformers of all families, written once over the operations of a backend; loading and export.
  *
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
@@ -121,11 +121,14 @@ struct tpo_model_options {
    * computed again in backward (what that needs is taken in any case). 0: beside that a quarter of the memory
    * that is free; a trainer sets it by its plan. Results do not depend on it, bit for bit. */
   size_t activation_bytes;
+  /* Most tokens of the outputs that follow prompts (sampling.max_tokens), for tpo_model_longest. 0: not known. */
+  int output_tokens;
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
- * model_type, biases, another activation, sliding windows, unknown rope types, quantization_config, ...) are
- * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
+ * model_type, biases or an activation that the family hasn't, experts, unknown rope types,
+ * quantization_config, ...) are refused by name; missing, unexpected or wrongly shaped tensors and non-finite
+ * weights are errors. */
 TPO_API int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                            struct tpo_error *err);
 TPO_API void tpo_model_close(struct tpo_model *model);
@@ -136,6 +139,10 @@ TPO_API int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_er
 TPO_API int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
 TPO_API const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
+/* What a sequence of n tokens, n_prompt of them a prompt's, could have come to in sampling: as many tokens, with
+ * an output as long as may be, within the context. It chooses the rotary embedding's factors where there are
+ * several (TPO_ROPE_LONGROPE), in sampler, reference and trainer alike. */
+TPO_API int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n);
 TPO_API struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
 TPO_API enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
 /* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded
@@ -246,6 +253,9 @@ struct tpo_pass {     /* one forward pass: any mix of prefill and decode rows; h
   /* [n_seqs, max_blocks] for the layers of each reach, NULL where the model has none; those of a window's that
    * lie wholly before what the rows attend to are not looked at */
   const int32_t *blocks[TPO_REACHES];
+  /* [n_seqs] tokens that each sequence can come to have, on which rotary embeddings may depend
+   * (TPO_ROPE_LONGROPE); NULL: the model's context */
+  const int32_t *longest;
   int n_seqs, max_blocks;
   const int32_t *logit_rows; /* [n_logits] rows whose next-token logits are wanted */
   int n_logits;
@@ -287,9 +297,9 @@ struct tpo_reward_options {
 };
 
 /* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.
- * 2024), LlamaForSequenceClassification with one label, or a model of OpenRLHF (with "value_head_prefix", and
- * "mean" and "std" where scores are normalised). Other models, and missing, unexpected, wrongly shaped and
- * non-finite tensors, are refused by name. */
+ * 2024), a family's ForSequenceClassification with one label, or a model of OpenRLHF (with
+ * "value_head_prefix", and "mean" and "std" where scores are normalised). Other models, and missing,
+ * unexpected, wrongly shaped and non-finite tensors, are refused by name. */
 TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
                             const struct tpo_reward_options *options, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights:
@@ -339,5 +349,19 @@ TPO_API int tpo_model_save(struct tpo_model *model, const float *flat, const str
  * tokenizer and generation files. The folder is made; files in it are replaced one by one, the index or
  * weights last. */
 TPO_API int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
+
+/* The type of a GGUF file's matrices; vectors are fp32 in all. Q8_0 has a scale for each 32 numbers of a row;
+ * where a row is no multiple of 32, fp16 stands in for it. */
+enum tpo_gguf_matrices {
+  TPO_GGUF_MATRICES_BF16,
+  TPO_GGUF_MATRICES_F32,
+  TPO_GGUF_MATRICES_F16,
+  TPO_GGUF_MATRICES_Q8_0
+};
+/* A GGUF file that llama.cpp loads, of a model in any form that tpo_model_open takes, with its tokenizer and chat
+ * template. What GGUF has no words for is refused by name; a warning tells of what llama.cpp computes otherwise.
+ * The file appears whole or not at all. */
+TPO_API int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
+                                  struct tpo_error *err);
 
 #endif

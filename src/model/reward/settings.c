@@ -89,6 +89,15 @@ static int read_normalisation(struct reward_settings *s, const json_t *config, c
   return 0;
 }
 
+/* Where model_type is none that is known, the body's reader says so. */
+static bool is_of_family(const json_t *config, const char *name)
+{
+  const char *type = json_string_value(json_object_get(config, "model_type"));
+  enum tpo_family family, body;
+  return !type || !tpo_family_find(&body, TPO_NAME_MODEL_TYPE, type, strlen(type)) ||
+         !tpo_family_find(&family, TPO_NAME_LABEL_REWARD, name, strlen(name)) || family == body;
+}
+
 static int read_label(struct reward_settings *s, const json_t *config, const char *head, const char *name,
                       const char *place, struct tpo_error *err)
 {
@@ -99,6 +108,10 @@ static int read_label(struct reward_settings *s, const json_t *config, const cha
   bool critic = strcmp(name, "CriticModel") == 0;
   if (critic || (!openrlhf && !tpo_family_find(NULL, TPO_NAME_LABEL_REWARD, name, strlen(name))))
     return unsupported(name, place, err);
+  if (!openrlhf && !is_of_family(config, name))
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: \"architectures\" names \"%.80s\", which is not the reward model of \"model_type\"",
+                    place, name);
   if (openrlhf) s->pad = -1; /* it tells padding by its mask, never by the token */
   status = check_labels(config, openrlhf, place, err);
   if (status == 0) status = read_normalisation(s, config, place, err);
