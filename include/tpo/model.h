@@ -1,4 +1,4 @@
-/* model: the Llama transformer, written once over the operations of a backend; loading and export.
+/* model: the transformers of all families, written once over the operations of a backend; loading and export.
  *
  *   struct tpo_model *model;
  *   struct tpo_model_options options = {.backend = be, .dtype = TPO_DTYPE_BF16};
@@ -124,8 +124,9 @@ struct tpo_model_options {
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
- * model_type, biases, another activation, sliding windows, unknown rope types, quantization_config, ...) are
- * refused by name; missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
+ * model_type, a feature of another family, unknown rope types, quantization_config, ...) are refused by name, as
+ * are keys that the family's models don't have; of a model of several parts (Gemma 3's with a vision tower) the
+ * text model is taken. Missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
 TPO_API int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                            struct tpo_error *err);
 TPO_API void tpo_model_close(struct tpo_model *model);
@@ -287,9 +288,9 @@ struct tpo_reward_options {
 };
 
 /* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.
- * 2024), LlamaForSequenceClassification with one label, or a model of OpenRLHF (with "value_head_prefix", and
- * "mean" and "std" where scores are normalised). Other models, and missing, unexpected, wrongly shaped and
- * non-finite tensors, are refused by name. */
+ * 2024), its family's class for sequence classification with one label, or a model of OpenRLHF (with
+ * "value_head_prefix", and "mean" and "std" where scores are normalised). Other models, and missing, unexpected,
+ * wrongly shaped and non-finite tensors, are refused by name. */
 TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
                             const struct tpo_reward_options *options, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights:
