@@ -37,6 +37,7 @@ void tpo_cuda_launched(struct tpo_cuda *cuda, const char *what)
 static void begin_pass(struct tpo_backend *be, enum tpo_pass_kind pass)
 {
   tpo_cuda_of(be)->pass = pass;
+  tpo_cuda_paged_begin(tpo_cuda_of(be));
 }
 
 template <class Act> static void fill_activation_ops(struct tpo_ops *ops)

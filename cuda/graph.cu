@@ -7,7 +7,7 @@
 
 struct recording {
   uint64_t key;
-  bool folds; /* of the pass, as tpo_cuda_paged_folds */
+  unsigned folds; /* of the pass, as tpo_cuda_paged_folds */
   cudaGraphExec_t graph;
 };
 
@@ -16,7 +16,7 @@ struct tpo_cuda_record {
   int n, capacity;
   bool active; /* the stream is being captured, for `key` and `folds` */
   uint64_t key;
-  bool folds;
+  unsigned folds;
 };
 
 int tpo_cuda_record_open(struct tpo_cuda *cuda, struct tpo_error *err)
@@ -43,7 +43,7 @@ int tpo_cuda_replay(struct tpo_backend *be, uint64_t key)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
   struct tpo_cuda_record *record = cuda->record;
-  const bool folds = tpo_cuda_paged_folds(cuda);
+  const unsigned folds = tpo_cuda_paged_folds(cuda);
   for (int i = 0; i < record->n; i++)
     if (record->list[i].key == key && record->list[i].folds == folds) {
       tpo_cuda_ok(cuda, cudaGraphLaunch(record->list[i].graph, cuda->stream), "replaying recorded work");

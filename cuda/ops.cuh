@@ -143,8 +143,11 @@ void tpo_cuda_kv_copy_block(struct tpo_backend *be, const struct tpo_kv_layer *k
 /* attention_paged.cu */
 int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err);
 void tpo_cuda_paged_close(struct tpo_cuda *cuda);
-/* Whether the pass that was prepared last has parts to fold: a kernel more, so that its recording is another. */
-bool tpo_cuda_paged_folds(const struct tpo_cuda *cuda);
+/* A pass begins: what was prepared before is of another. */
+void tpo_cuda_paged_begin(struct tpo_cuda *cuda);
+/* Bits: whether the plan of rows that see everything, and that of a window, have parts to fold in this pass: a
+ * kernel more, so that its recording is another. */
+unsigned tpo_cuda_paged_folds(const struct tpo_cuda *cuda);
 void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
                             const struct tpo_paged_host *host, struct tpo_attention_shape shape,
                             int block_tokens);

@@ -1,6 +1,6 @@
 /* Training attention, forward: packed causal sequences with grouped heads.
  *
- *   s_ij = q_i . k_j / sqrt(head_dim), j <= i
+ *   s_ij = cap(q_i . k_j scale), i - window < j <= i;  cap(s) = softcap tanh(s / softcap), or s
  *   lse_i = log sum_j exp(s_ij);  out_i = sum_j exp(s_ij - lse_i) v_j
  *
  * bf16, head_dim a multiple of 8: a block owns 128 queries of one head and goes over the keys 64 at a time
@@ -8,8 +8,8 @@
  * warp owns 32 queries (16 for head_dim > 128): its scores, its softmax and its rows of out stay in
  * registers, the scores turn into the second product's operand where they are, and every fragment of K and V
  * that is read from shared memory serves two tiles of 16 queries. Maxima and sums are online, in powers of 2.
- * Keys that no query of a warp may see are skipped by 64, so the diagonal costs half. For head_dim > 128 a
- * block owns 64 queries where a GPU has less shared memory.
+ * Keys that no query of a warp may see are skipped by 64, so the diagonal costs half and a window no more than
+ * its width. For head_dim > 128 a block owns 64 queries where a GPU has less shared memory.
  *
  * Work: 4 head_dim flop a query, key and head. Bound: mma.sync, which on H100 reaches 60-70 % of wgmma's peak
  * (about 600 of 989 TFLOP/s); reads of shared memory take 3/4 of that time beside it. Bytes: q, out once; k,
@@ -149,9 +149,22 @@ forward_scores(float (&s)[forward_plan<HD>::m_tiles][forward_plan<HD>::keys / 8]
   }
 }
 
-/* Minus infinity where the key comes after the query; `ahead`: the warp's first query less the first key. */
+/* s = tanh(s scale / softcap) */
 template <int M_TILES, int KEYS>
-__device__ __forceinline__ void forward_mask(float (&s)[M_TILES][KEYS / 8][4], int ahead)
+__device__ __forceinline__ void forward_cap(float (&s)[M_TILES][KEYS / 8][4], float capping)
+{
+#pragma unroll
+  for (int m = 0; m < M_TILES; m++)
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) s[m][n][e] = cap_score(s[m][n][e], capping);
+}
+
+/* Minus infinity where the key comes after the query or before its window; `ahead`: the warp's first query
+ * less the first key. */
+template <bool LOCAL, int M_TILES, int KEYS>
+__device__ __forceinline__ void forward_mask(float (&s)[M_TILES][KEYS / 8][4], int ahead, int window)
 {
   int lane = (int)threadIdx.x % 32, last = ahead + lane / 4 - lane % 4 * 2;
 #pragma unroll
@@ -159,12 +172,14 @@ __device__ __forceinline__ void forward_mask(float (&s)[M_TILES][KEYS / 8][4], i
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
-      for (int e = 0; e < 4; e++)
-        if (8 * n + e % 2 - 16 * m - e / 2 * 8 > last) s[m][n][e] = -INFINITY;
+      for (int e = 0; e < 4; e++) {
+        const int key = 8 * n + e % 2 - 16 * m - e / 2 * 8;
+        if (key > last || (LOCAL && key <= last - window)) s[m][n][e] = -INFINITY;
+      }
 }
 
-/* The rows' maxima with these scores; what was gathered under a lower maximum is scaled down. The first tile
- * has a key for every query, so maxima are finite. */
+/* The rows' maxima with these scores; what was gathered under a lower maximum is scaled down. Maxima are
+ * finite: the first tile has a key for every query, or no_score() is. */
 template <int HD>
 __device__ __forceinline__ void
 forward_rescale(const float (&s)[forward_plan<HD>::m_tiles][forward_plan<HD>::keys / 8][4],
@@ -240,11 +255,11 @@ forward_values(forward_state<HD> &state,
   }
 }
 
-/* `first`: the warp's first query in the tile; `staging`: its rows of the queries' tile. */
+/* `first`: the warp's first query in the tile; `staging`: its rows of the queries' tile. `scale`: of scores. */
 template <int HD>
 __device__ __forceinline__ void forward_store(const forward_args<__nv_bfloat16> &args,
                                               const struct tpo_attention_tile &tile, int head, int first,
-                                              __nv_bfloat16 *staging, forward_state<HD> &state)
+                                              __nv_bfloat16 *staging, forward_state<HD> &state, float scale)
 {
   size_t out_elements = args.size.out_elements;
   int lane = (int)threadIdx.x % 32;
@@ -261,7 +276,7 @@ __device__ __forceinline__ void forward_store(const forward_args<__nv_bfloat16> 
       int mine = row + lane / 4 + 8 * r;
       if (lane % 4 == 0 && mine < tile.length)
         args.lse[(size_t)(tile.start + mine) * args.size.heads + head] =
-            state.highest[m][r] * args.size.scale + logf(sum);
+            state.highest[m][r] * scale + logf(sum);
     }
     store_rows<HD>(args.out + (size_t)(tile.start + row) * out_elements + (size_t)head * args.size.head_dim,
                    out_elements, tile.length - row, args.size.pieces, staging + m * 16 * HD, state.out[m],
@@ -270,7 +285,7 @@ __device__ __forceinline__ void forward_store(const forward_args<__nv_bfloat16> 
 }
 
 /* Grid: heads, tiles. */
-template <int HD, int WARPS>
+template <int HD, int WARPS, bool LOCAL>
 __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan<HD, WARPS>::blocks)
     flash_forward(const forward_args<__nv_bfloat16> args)
 {
@@ -283,6 +298,8 @@ __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan
   const unsigned row_elements = args.size.row_elements;
   const __nv_bfloat16 *keys = args.qkv + (args.size.heads + kv_head) * head_dim;
   const int end = min(tile.at + plan::rows, tile.length); /* keys that the block sees */
+  const int window = args.local.window;
+  const int begin = LOCAL ? max(tile.at - window + 1, 0) / plan::keys * plan::keys : 0;
 
   auto load_stage = [&](int first) {
     __nv_bfloat16 *to = stages + first / plan::keys % 2 * plan::stage;
@@ -293,7 +310,7 @@ __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan
   };
   load_tile<HD, plan::rows, plan::threads>(q_tile, args.qkv + head * head_dim, tile.start + tile.at,
                                            row_elements, tile.length - tile.at, pieces);
-  load_stage(0);
+  load_stage(begin);
 
   const int first_row = (int)threadIdx.x / 32 * 16 * plan::m_tiles; /* of the warp, in the tile */
   /* after the last key that the warp sees; what it doesn't store needs none */
@@ -301,31 +318,34 @@ __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan
   forward_state<HD> state;
 #pragma unroll
   for (int m = 0; m < plan::m_tiles; m++) {
-    state.highest[m][0] = state.highest[m][1] = -INFINITY;
+    state.highest[m][0] = state.highest[m][1] = no_score<LOCAL>();
     state.sum[m][0] = state.sum[m][1] = 0;
 #pragma unroll
     for (int j = 0; j < HD / 8; j++)
       state.out[m][j][0] = state.out[m][j][1] = state.out[m][j][2] = state.out[m][j][3] = 0;
   }
-  for (int first = 0; first < end; first += plan::keys) {
+  for (int first = begin; first < end; first += plan::keys) {
     cp_async_wait<0>();
     __syncthreads(); /* the stage is there, and all warps are done with the one before */
     if (first + plan::keys < end) load_stage(first + plan::keys);
     if (first >= warp_end) continue;
+    if (LOCAL && first + plan::keys + window <= warp_end - 16 * plan::m_tiles + 1) continue;
     const __nv_bfloat16 *stage = stages + first / plan::keys % 2 * plan::stage;
     const int thread = thread_here();
     fragment_address<HD, BY_ROW> q(q_tile + thread / 32 * 16 * plan::m_tiles * HD, thread % 32);
     float s[plan::m_tiles][plan::keys / 8][4];
     forward_scores<HD>(s, q, stage);
-    if (first + plan::keys + 16 * plan::m_tiles > warp_end + 1)
-      forward_mask<plan::m_tiles, plan::keys>(s, warp_end - 16 * plan::m_tiles - first);
-    forward_rescale<HD>(s, state, args.size.scale_log2);
-    forward_exponentials<HD>(s, state, args.size.scale_log2);
+    if (LOCAL && args.local.capping > 0) forward_cap<plan::m_tiles, plan::keys>(s, args.local.capping);
+    if (first + plan::keys + 16 * plan::m_tiles > warp_end + 1 || (LOCAL && first + window < warp_end))
+      forward_mask<LOCAL, plan::m_tiles, plan::keys>(s, warp_end - 16 * plan::m_tiles - first, window);
+    const float scale_log2 = LOCAL ? args.local.capped_log2 : args.size.scale_log2;
+    forward_rescale<HD>(s, state, scale_log2);
+    forward_exponentials<HD>(s, state, scale_log2);
     forward_values<HD>(state, s, stage + plan::keys * HD);
   }
   if (warp_end > 0)
     forward_store<HD>(args, args.tiles[blockIdx.y], (int)blockIdx.x, first_row, q_tile + first_row * HD,
-                      state);
+                      state, LOCAL ? args.local.capped : args.size.scale);
 }
 
 /* Everything that a launch needs besides the kernel: false when there is nothing to do or no memory. */
@@ -344,92 +364,101 @@ static bool prepare(struct tpo_cuda *cuda, forward_args<Act> *args, int rows, co
   return true;
 }
 
-template <int HD, int WARPS>
+template <int HD, int WARPS, bool LOCAL>
 static void launch_warps(struct tpo_cuda *cuda, forward_args<__nv_bfloat16> args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   using plan = forward_plan<HD, WARPS>;
   dim3 grid;
   if (!prepare(cuda, &args, plan::rows, cu_seqlens_host, n_seqs, &grid) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_forward<HD, WARPS>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_forward<HD, WARPS, LOCAL>),
                                   plan::shared_bytes))
     return;
-  TPO_LAUNCH((flash_forward<HD, WARPS>), grid, dim3(plan::threads), plan::shared_bytes, cuda->stream, args);
+  TPO_LAUNCH((flash_forward<HD, WARPS, LOCAL>), grid, dim3(plan::threads), plan::shared_bytes, cuda->stream,
+             args);
   tpo_cuda_launched(cuda, "attention");
 }
 
-template <int HD>
+template <int HD, bool LOCAL>
 static void launch_flash(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16> &args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   constexpr int warps = forward_warps<HD>;
   if constexpr (forward_plan<HD, warps>::shared_bytes > TPO_CUDA_LEAST_SHARED)
     if (forward_plan<HD, warps>::shared_bytes > cuda->shared_limit) {
-      launch_warps<HD, warps / 2>(cuda, args, cu_seqlens_host, n_seqs);
+      launch_warps<HD, warps / 2, LOCAL>(cuda, args, cu_seqlens_host, n_seqs);
       return;
     }
-  launch_warps<HD, warps>(cuda, args, cu_seqlens_host, n_seqs);
+  launch_warps<HD, warps, LOCAL>(cuda, args, cu_seqlens_host, n_seqs);
 }
 
-template <class Act, int SLOTS>
+template <class Act, int SLOTS, bool LOCAL>
 static void launch_plain(struct tpo_cuda *cuda, forward_args<Act> args, const int32_t *cu_seqlens_host,
                          int n_seqs)
 {
   const size_t bytes = (size_t)(3 * plain_tile<SLOTS>::floats + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float);
   dim3 grid;
   if (!prepare(cuda, &args, PLAIN_ROWS, cu_seqlens_host, n_seqs, &grid) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_forward<Act, SLOTS>), bytes))
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_forward<Act, SLOTS, LOCAL>),
+                                  bytes))
     return;
-  TPO_LAUNCH((plain_forward<Act, SLOTS>), grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
+  TPO_LAUNCH((plain_forward<Act, SLOTS, LOCAL>), grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
   tpo_cuda_launched(cuda, "attention");
 }
 
-template <class Act>
+template <bool LOCAL, class Act>
 static void forward_plain(struct tpo_cuda *cuda, const forward_args<Act> &args, const int32_t *cu, int n_seqs)
 {
   if (args.size.head_dim <= 64)
-    launch_plain<Act, 1>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 1, LOCAL>(cuda, args, cu, n_seqs);
   else if (args.size.head_dim <= 128)
-    launch_plain<Act, 2>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 2, LOCAL>(cuda, args, cu, n_seqs);
   else if (args.size.head_dim <= 256)
-    launch_plain<Act, 4>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 4, LOCAL>(cuda, args, cu, n_seqs);
   else
     tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED, "attention: head_dim is %d, at most 256 is possible",
                   args.size.head_dim);
 }
 
+template <bool LOCAL>
 static void forward(struct tpo_cuda *cuda, const forward_args<float> &args, const int32_t *cu, int n_seqs)
 {
-  forward_plain(cuda, args, cu, n_seqs);
+  forward_plain<LOCAL>(cuda, args, cu, n_seqs);
 }
 
+/* No model with heads of 32 or less has a window that people train: one kernel serves them all. */
+template <bool LOCAL>
 static void forward(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16> &args, const int32_t *cu,
                     int n_seqs)
 {
   int head_dim = args.size.head_dim;
   if (!tpo_attention_has_tensor_kernel(head_dim))
-    forward_plain(cuda, args, cu, n_seqs);
-  else if (head_dim <= 16)
-    launch_flash<16>(cuda, args, cu, n_seqs);
-  else if (head_dim <= 32)
-    launch_flash<32>(cuda, args, cu, n_seqs);
+    forward_plain<LOCAL>(cuda, args, cu, n_seqs);
+  else if (!LOCAL && head_dim <= 16)
+    launch_flash<LOCAL ? 64 : 16, LOCAL>(cuda, args, cu, n_seqs);
+  else if (!LOCAL && head_dim <= 32)
+    launch_flash<LOCAL ? 64 : 32, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 64)
-    launch_flash<64>(cuda, args, cu, n_seqs);
+    launch_flash<64, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 96)
-    launch_flash<96>(cuda, args, cu, n_seqs);
+    launch_flash<96, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 128)
-    launch_flash<128>(cuda, args, cu, n_seqs);
+    launch_flash<128, LOCAL>(cuda, args, cu, n_seqs);
   else
-    launch_flash<256>(cuda, args, cu, n_seqs);
+    launch_flash<256, LOCAL>(cuda, args, cu, n_seqs);
 }
 
 template <class Act>
 void tpo_cuda_attention(struct tpo_backend *be, const void *qkv, void *out, float *lse,
                         struct tpo_attention_shape shape, const int32_t *cu_seqlens_host, int n_seqs)
 {
-  forward_args<Act> args = {tpo_attention_sizes(shape), static_cast<const Act *>(qkv),
-                            static_cast<Act *>(out), lse, NULL};
-  forward(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
+  forward_args<Act> args = {
+      tpo_attention_sizes(shape), static_cast<const Act *>(qkv), static_cast<Act *>(out), lse, NULL,
+      tpo_attention_local(shape)};
+  if (tpo_attention_is_local(shape))
+    forward<true>(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
+  else
+    forward<false>(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
 }
 
 template void tpo_cuda_attention<float>(struct tpo_backend *, const void *, void *, float *,

@@ -1,10 +1,10 @@
 /* Training attention, backward (forward: attention.cu).
  *
  *   p_ij = exp(s_ij - lse_i);  d_i = dout_i . out_i
- *   dp_ij = dout_i . v_j;  ds_ij = p_ij (dp_ij - d_i) / sqrt(head_dim)
+ *   dp_ij = dout_i . v_j;  ds_ij = p_ij (dp_ij - d_i) scale, with a softcap times 1 - (s_ij / softcap)^2
  *   dq_i = sum_j ds_ij k_j;  dk_j = sum_i ds_ij q_i;  dv_j = sum_i p_ij dout_i
  *
- * where the sums for a key head go over the queries i of all its query heads.
+ * where the sums for a key head go over the queries i of all its query heads, in a window those that see j.
  *
  * Three kernels, all sums in a fixed order and none by atomics: d (memory-bound: dout and out once); dk and
  * dv; dq. The last two both compute p and dp: 7 products of matrices where 5 would do, which costs less than
@@ -139,14 +139,22 @@ __device__ __forceinline__ void add_product(float (&acc)[COLS / 8][4], const uin
   }
 }
 
+/* ds of a LOCAL kernel's score, of its dp less d. */
+__device__ __forceinline__ float score_gradient(float p, float dp, float tanh_of_score, float capping)
+{
+  return capping > 0 ? p * dp * fmaf(-tanh_of_score, tanh_of_score, 1.0f) : p * dp;
+}
+
 /* Scores of 16 queries become fragments of p^T and ds^T. `ahead`: the first query less the warp's first key;
  * `rows`: queries that exist. */
+template <bool LOCAL>
 __device__ __forceinline__ void key_fragments(uint32_t (&p)[4], uint32_t (&ds)[4], float (&s)[2][4],
                                               float (&dp)[2][4], const float2 *sums, int ahead, int rows,
-                                              float scale)
+                                              float scale, const struct attention_local &local)
 {
   int lane = (int)threadIdx.x % 32, group = lane / 4, column = lane % 4 * 2;
   bool whole = ahead >= 15 && rows >= 16;
+  if (LOCAL) whole = whole && ahead + 15 < local.window;
 #pragma unroll
   for (int n = 0; n < 2; n++)
 #pragma unroll
@@ -157,8 +165,16 @@ __device__ __forceinline__ void key_fragments(uint32_t (&p)[4], uint32_t (&ds)[4
       for (int r = 0; r < 2; r++) {
         float &x = s[n][2 * r + c], &y = dp[n][2 * r + c];
         bool seen = whole || (group + 8 * r <= ahead + query && query < rows);
-        x = seen ? exp2_fast(fmaf(x, scale, -row.x)) : 0.0f;
-        y = seen ? x * (y - row.y) : 0.0f;
+        if constexpr (LOCAL) {
+          seen = seen && (whole || ahead + query - group - 8 * r < local.window);
+          if (local.capping > 0) x = cap_score(x, local.capping);
+          const float tanh_of_score = x;
+          x = seen ? exp2_fast(fmaf(x, scale, -row.x)) : 0.0f;
+          y = seen ? score_gradient(x, y - row.y, tanh_of_score, local.capping) : 0.0f;
+        } else {
+          x = seen ? exp2_fast(fmaf(x, scale, -row.x)) : 0.0f;
+          y = seen ? x * (y - row.y) : 0.0f;
+        }
       }
     }
   pack_fragment(p, s[0], s[1]);
@@ -166,7 +182,7 @@ __device__ __forceinline__ void key_fragments(uint32_t (&p)[4], uint32_t (&ds)[4
 }
 
 /* Grid: key heads and halves of columns, tiles of keys. */
-template <int HD, int STAGE_ROWS>
+template <int HD, int STAGE_ROWS, bool LOCAL>
 __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
                                   backward_plan<HD, STAGE_ROWS>::blocks)
     flash_keys(const backward_args<__nv_bfloat16> args)
@@ -180,6 +196,8 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   const int kv_head = (int)blockIdx.x / slices, slice = (int)blockIdx.x % slices;
   const int head_dim = args.size.head_dim, pieces = args.size.pieces, group = args.size.group;
   const unsigned row_elements = args.size.row_elements, out_elements = args.size.out_elements;
+  /* after the last query that sees a key of the block */
+  const int end = LOCAL ? min(tile.at + plan::rows - 1 + args.local.window, tile.length) : tile.length;
 
   auto load_stage = [&](int step, int head, int first) {
     const struct tpo_attention_tile tile = args.key_tiles[blockIdx.y];
@@ -214,7 +232,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   while (next_head < (kv_head + 1) * group) {
     const int first = next_first;
     next_first += plan::stage_rows;
-    if (next_first >= tile.length) {
+    if (next_first >= end) {
       next_first = tile.at;
       next_head++;
     }
@@ -223,8 +241,9 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
     if (next_head < (kv_head + 1) * group) load_stage(step + 1, next_head, next_first);
     /* 16 queries at a time: how far they are ahead of the warp's first key */
     int ahead = max(first - first_key, 0);
-    const int start = ahead + first_key - first,
-              ahead_end = min(first + plan::stage_rows, tile.length) - first_key;
+    const int start = ahead + first_key - first;
+    int ahead_end = min(first + plan::stage_rows, tile.length) - first_key;
+    if (LOCAL) ahead_end = min(ahead_end, args.local.window + 15);
     /* q; dout is stage_rows further on */
     const __nv_bfloat16 *met = stages + step % 2 * plan::stage + start * HD;
     const float2 *met_sums = sums + step % 2 * plan::stage_sums + (tile.start + first) % 2 + start;
@@ -236,7 +255,8 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
       uint32_t p[4], ds[4];
       backward_scores<HD, plan::held_keys, 1, plan::stage_rows>(
           s, dp, k, v, fragment_address<HD, BY_COLUMN>(met, thread_here() % 32));
-      key_fragments(p, ds, s, dp, met_sums, ahead, ahead_end - ahead, args.size.scale_log2);
+      key_fragments<LOCAL>(p, ds, s, dp, met_sums, ahead, ahead_end - ahead,
+                           LOCAL ? args.local.capped_log2 : args.size.scale_log2, args.local);
       fragment_address<HD, BY_ROW> columns(met + slice * plan::columns, thread_here() % 32);
       add_product<HD, plan::columns>(dv, p, columns, plan::stage_rows / 16);
       add_product<HD, plan::columns>(dk, ds, columns, 0);
@@ -258,24 +278,33 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
 
 /* Scores of 16 queries and PAIRS * 16 keys: dp becomes ds. `ahead`: the warp's first query less the first
  * key. */
-template <int PAIRS>
+template <int PAIRS, bool LOCAL>
 __device__ __forceinline__ void query_gradients(float (&s)[2 * PAIRS][4], float (&dp)[2 * PAIRS][4],
-                                                const float2 (&sums)[2], int ahead, float scale)
+                                                const float2 (&sums)[2], int ahead, float scale,
+                                                const struct attention_local &local)
 {
   int lane = (int)threadIdx.x % 32, last = ahead + lane / 4 - lane % 4 * 2;
   bool whole = ahead >= 16 * PAIRS - 1;
+  if (LOCAL) whole = whole && ahead + 15 < local.window;
 #pragma unroll
   for (int n = 0; n < 2 * PAIRS; n++)
 #pragma unroll
     for (int e = 0; e < 4; e++) {
       float2 row = sums[e / 2];
       bool seen = whole || 8 * n + e % 2 - e / 2 * 8 <= last;
-      dp[n][e] = seen ? exp2_fast(fmaf(s[n][e], scale, -row.x)) * (dp[n][e] - row.y) : 0.0f;
+      if constexpr (LOCAL) {
+        seen = seen && (whole || 8 * n + e % 2 - e / 2 * 8 > last - local.window);
+        if (local.capping > 0) s[n][e] = cap_score(s[n][e], local.capping);
+        const float p = exp2_fast(fmaf(s[n][e], scale, -row.x));
+        dp[n][e] = seen ? score_gradient(p, dp[n][e] - row.y, s[n][e], local.capping) : 0.0f;
+      } else {
+        dp[n][e] = seen ? exp2_fast(fmaf(s[n][e], scale, -row.x)) * (dp[n][e] - row.y) : 0.0f;
+      }
     }
 }
 
 /* Grid: heads, tiles of queries. */
-template <int HD, int STAGE_ROWS>
+template <int HD, int STAGE_ROWS, bool LOCAL>
 __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
                                   backward_plan<HD, STAGE_ROWS>::blocks)
     flash_queries(const backward_args<__nv_bfloat16> args)
@@ -290,6 +319,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   const unsigned row_elements = args.size.row_elements, out_elements = args.size.out_elements;
   const __nv_bfloat16 *keys = args.qkv + (args.size.heads + kv_head) * head_dim;
   const int end = min(tile.at + plan::rows, tile.length); /* keys that the block sees */
+  const int begin = LOCAL ? max(tile.at - args.local.window + 1, 0) / plan::stage_rows * plan::stage_rows : 0;
 
   auto load_stage = [&](int first) {
     __nv_bfloat16 *to = stages + first / plan::stage_rows % 2 * plan::stage;
@@ -304,7 +334,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   load_tile<HD, plan::rows, plan::threads>(dout_tile, args.dout + head * head_dim, tile.start + tile.at,
                                            out_elements, tile.length - tile.at, pieces);
   cp_async_commit();
-  load_stage(0);
+  load_stage(begin);
   cp_async_wait<1>();
   __syncthreads();
 
@@ -319,20 +349,23 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   }
   float dq[HD / 8][4];
   clear(dq);
-  for (int first = 0; first < end; first += plan::stage_rows) {
+  for (int first = begin; first < end; first += plan::stage_rows) {
     cp_async_wait<0>();
     __syncthreads(); /* the stage is there, and all warps are done with the one before */
     if (first + plan::stage_rows < end) load_stage(first + plan::stage_rows);
     const __nv_bfloat16 *stage = stages + first / plan::stage_rows % 2 * plan::stage;
     if (first_query >= tile.length) continue;
     const int most = min(plan::stage_rows, first_query + 16 - first);
+    /* 16 keys at a time, from the first that the warp's first query sees */
+    int i = LOCAL ? max(first_query - args.local.window + 1 - first, 0) / (16 * pairs) * pairs : 0;
 #pragma unroll 1
-    for (int i = 0; 16 * i < most; i += pairs) {
+    for (; 16 * i < most; i += pairs) {
       float s[2 * pairs][4], dp[2 * pairs][4];
       const __nv_bfloat16 *met = stage + i * 16 * HD; /* 16 rows of k, and those of v further on */
       backward_scores<HD, plan::held_queries, pairs, plan::stage_rows>(s, dp, q, dout,
                                                                        fragment_address<HD, BY_COLUMN>(met));
-      query_gradients<pairs>(s, dp, sums, first_query - first - 16 * i, args.size.scale_log2);
+      query_gradients<pairs, LOCAL>(s, dp, sums, first_query - first - 16 * i,
+                                    LOCAL ? args.local.capped_log2 : args.size.scale_log2, args.local);
 #pragma unroll
       for (int n = 0; n < pairs; n++) {
         uint32_t ds[4];
@@ -379,98 +412,103 @@ static void launch_row_sums(struct tpo_cuda *cuda, const backward_args<Act> &arg
   tpo_cuda_launched(cuda, "attention_backward");
 }
 
-template <int HD, int STAGE_ROWS>
+template <int HD, int STAGE_ROWS, bool LOCAL>
 static void launch_stages(struct tpo_cuda *cuda, backward_args<__nv_bfloat16> args,
                           const int32_t *cu_seqlens_host, int n_seqs)
 {
   using plan = backward_plan<HD, STAGE_ROWS>;
   if (!prepare(cuda, &args, plan::rows, cu_seqlens_host, n_seqs) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_keys<HD, STAGE_ROWS>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_keys<HD, STAGE_ROWS, LOCAL>),
                                   plan::shared_bytes_sums) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_queries<HD, STAGE_ROWS>),
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(flash_queries<HD, STAGE_ROWS, LOCAL>),
                                   plan::shared_bytes))
     return;
   launch_row_sums<__nv_bfloat16, 8, HD <= 64 ? 8 : 16>(cuda, args, TPO_ATTENTION_LOG2E);
   const dim3 key_grid((unsigned)(args.size.kv_heads * (HD / plan::columns)), (unsigned)args.n_tiles),
       query_grid((unsigned)args.size.heads, (unsigned)args.n_tiles);
-  TPO_LAUNCH((flash_keys<HD, STAGE_ROWS>), key_grid, dim3(plan::threads), plan::shared_bytes_sums,
+  TPO_LAUNCH((flash_keys<HD, STAGE_ROWS, LOCAL>), key_grid, dim3(plan::threads), plan::shared_bytes_sums,
              cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
-  TPO_LAUNCH((flash_queries<HD, STAGE_ROWS>), query_grid, dim3(plan::threads), plan::shared_bytes,
+  TPO_LAUNCH((flash_queries<HD, STAGE_ROWS, LOCAL>), query_grid, dim3(plan::threads), plan::shared_bytes,
              cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
 }
 
-template <int HD>
+template <int HD, bool LOCAL>
 static void launch_flash(struct tpo_cuda *cuda, const backward_args<__nv_bfloat16> &args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   constexpr int rows = backward_stage_rows<HD>;
   if constexpr (backward_plan<HD, rows>::shared_bytes_sums > TPO_CUDA_LEAST_SHARED)
     if (backward_plan<HD, rows>::shared_bytes_sums > cuda->shared_limit) {
-      launch_stages<HD, rows / 2>(cuda, args, cu_seqlens_host, n_seqs);
+      launch_stages<HD, rows / 2, LOCAL>(cuda, args, cu_seqlens_host, n_seqs);
       return;
     }
-  launch_stages<HD, rows>(cuda, args, cu_seqlens_host, n_seqs);
+  launch_stages<HD, rows, LOCAL>(cuda, args, cu_seqlens_host, n_seqs);
 }
 
-template <class Act, int SLOTS>
+template <class Act, int SLOTS, bool LOCAL>
 static void launch_plain(struct tpo_cuda *cuda, backward_args<Act> args, const int32_t *cu_seqlens_host,
                          int n_seqs)
 {
   const size_t bytes =
       (size_t)(4 * plain_tile<SLOTS>::floats + 2 * PLAIN_ROWS * PLAIN_SCORES) * sizeof(float);
   if (!prepare(cuda, &args, PLAIN_ROWS, cu_seqlens_host, n_seqs) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_keys<Act, SLOTS>), bytes) ||
-      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_queries<Act, SLOTS>), bytes))
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_keys<Act, SLOTS, LOCAL>),
+                                  bytes) ||
+      !tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(plain_queries<Act, SLOTS, LOCAL>),
+                                  bytes))
     return;
   launch_row_sums<Act, 1, 32>(cuda, args, 1.0f);
   const dim3 key_grid((unsigned)args.size.kv_heads, (unsigned)args.n_tiles),
       query_grid((unsigned)args.size.heads, (unsigned)args.n_tiles);
-  TPO_LAUNCH((plain_keys<Act, SLOTS>), key_grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
+  TPO_LAUNCH((plain_keys<Act, SLOTS, LOCAL>), key_grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
-  TPO_LAUNCH((plain_queries<Act, SLOTS>), query_grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
+  TPO_LAUNCH((plain_queries<Act, SLOTS, LOCAL>), query_grid, dim3(PLAIN_THREADS), bytes, cuda->stream, args);
   tpo_cuda_launched(cuda, "attention_backward");
 }
 
-template <class Act>
+template <bool LOCAL, class Act>
 static void backward_plain(struct tpo_cuda *cuda, const backward_args<Act> &args, const int32_t *cu,
                            int n_seqs)
 {
   if (args.size.head_dim <= 64)
-    launch_plain<Act, 1>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 1, LOCAL>(cuda, args, cu, n_seqs);
   else if (args.size.head_dim <= 128)
-    launch_plain<Act, 2>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 2, LOCAL>(cuda, args, cu, n_seqs);
   else if (args.size.head_dim <= 256)
-    launch_plain<Act, 4>(cuda, args, cu, n_seqs);
+    launch_plain<Act, 4, LOCAL>(cuda, args, cu, n_seqs);
   else
     tpo_cuda_fail(cuda, TPO_E_UNSUPPORTED, "attention: head_dim is %d, at most 256 is possible",
                   args.size.head_dim);
 }
 
+template <bool LOCAL>
 static void backward(struct tpo_cuda *cuda, const backward_args<float> &args, const int32_t *cu, int n_seqs)
 {
-  backward_plain(cuda, args, cu, n_seqs);
+  backward_plain<LOCAL>(cuda, args, cu, n_seqs);
 }
 
+/* Heads of 32 and less as in the forward. */
+template <bool LOCAL>
 static void backward(struct tpo_cuda *cuda, const backward_args<__nv_bfloat16> &args, const int32_t *cu,
                      int n_seqs)
 {
   int head_dim = args.size.head_dim;
   if (!tpo_attention_has_tensor_kernel(head_dim))
-    backward_plain(cuda, args, cu, n_seqs);
-  else if (head_dim <= 16)
-    launch_flash<16>(cuda, args, cu, n_seqs);
-  else if (head_dim <= 32)
-    launch_flash<32>(cuda, args, cu, n_seqs);
+    backward_plain<LOCAL>(cuda, args, cu, n_seqs);
+  else if (!LOCAL && head_dim <= 16)
+    launch_flash<LOCAL ? 64 : 16, LOCAL>(cuda, args, cu, n_seqs);
+  else if (!LOCAL && head_dim <= 32)
+    launch_flash<LOCAL ? 64 : 32, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 64)
-    launch_flash<64>(cuda, args, cu, n_seqs);
+    launch_flash<64, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 96)
-    launch_flash<96>(cuda, args, cu, n_seqs);
+    launch_flash<96, LOCAL>(cuda, args, cu, n_seqs);
   else if (head_dim <= 128)
-    launch_flash<128>(cuda, args, cu, n_seqs);
+    launch_flash<128, LOCAL>(cuda, args, cu, n_seqs);
   else
-    launch_flash<256>(cuda, args, cu, n_seqs);
+    launch_flash<256, LOCAL>(cuda, args, cu, n_seqs);
 }
 
 template <class Act>
@@ -485,7 +523,11 @@ void tpo_cuda_attention_backward(struct tpo_backend *be, const void *dout, const
   args.lse = lse;
   args.dqkv = static_cast<Act *>(dqkv);
   args.size = tpo_attention_sizes(shape);
-  backward(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
+  args.local = tpo_attention_local(shape);
+  if (tpo_attention_is_local(shape))
+    backward<true>(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
+  else
+    backward<false>(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);
 }
 
 template void tpo_cuda_attention_backward<float>(struct tpo_backend *, const void *, const void *,

@@ -1,8 +1,9 @@
-/* Attention over the paged cache: out_i = sum over j <= pos_i of softmax(q_i . k_j / sqrt(head_dim)) v_j.
+/* Attention over the paged cache: out_i = sum of softmax(cap(q_i . k_j scale)) v_j over j <= pos_i, of a window
+ * the last of them; cap(s) = softcap tanh(s / softcap), or s where there is none.
  *
  * What is computed together, and in which order a row's chunks come together, stands in paged_plan.cuh.
- * Within a chunk of 128 positions a row and head has t_j = q . k_j log2(e) / sqrt(head_dim), the maximum m of
- * the t_j, p_j = 2^(t_j - m), the sum l of the p_j (32 positions at a time, then these four in order) and o =
+ * Within a chunk of 128 positions a row and head has t_j = cap(q . k_j scale) log2(e), the maximum m of the
+ * t_j, p_j = 2^(t_j - m), the sum l of the p_j (32 positions at a time, then these four in order) and o =
  * sum of p_j v_j. Chunk c is folded into what came before it by m' = max(m, m_c), with l, o and l_c, o_c
  * scaled to m'.
  *
@@ -13,7 +14,10 @@
 #include <stdlib.h>
 
 struct tpo_cuda_paged {
-  struct tpo_paged_plan *pass;   /* of paged_prepare */
+  struct {
+    struct tpo_paged_plan *plan;
+    bool prepared;               /* in this pass */
+  } reach[2];                    /* of paged_prepare: rows that see everything before, and a window of it */
   struct tpo_paged_plan *caller; /* for callers that didn't prepare */
   int32_t *host;                 /* [host_ints] their rows */
   size_t host_ints;
@@ -116,10 +120,11 @@ int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
   struct tpo_cuda_paged *paged = static_cast<struct tpo_cuda_paged *>(calloc(1, sizeof *paged));
   cuda->paged = paged;
   if (paged) {
-    paged->pass = tpo_paged_plan_new();
+    for (auto &reach : paged->reach) reach.plan = tpo_paged_plan_new();
     paged->caller = tpo_paged_plan_new();
   }
-  if (!paged || !paged->pass || !paged->caller) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (!paged || !paged->reach[0].plan || !paged->reach[1].plan || !paged->caller)
+    return tpo_fail(err, TPO_E_MEMORY, "out of memory");
   cudaError_t loaded = load_fold_parts();
   return loaded == cudaSuccess
              ? 0
@@ -130,7 +135,7 @@ int tpo_cuda_paged_open(struct tpo_cuda *cuda, struct tpo_error *err)
 void tpo_cuda_paged_close(struct tpo_cuda *cuda)
 {
   if (!cuda->paged) return;
-  tpo_paged_plan_free(cuda->paged->pass);
+  for (auto &reach : cuda->paged->reach) tpo_paged_plan_free(reach.plan);
   tpo_paged_plan_free(cuda->paged->caller);
   free(cuda->paged->host);
   free(cuda->paged);
@@ -142,15 +147,27 @@ void tpo_cuda_paged_prepare(struct tpo_backend *be, struct tpo_paged_rows *rows,
                             int block_tokens)
 {
   struct tpo_cuda *cuda = tpo_cuda_of(be);
+  const int reach = shape.window > 0;
+  struct tpo_paged_plan *plan = cuda->paged->reach[reach].plan;
+  cuda->paged->reach[reach].prepared = true;
   rows->plan = NULL;
-  if (rows->n > 0 &&
-      tpo_paged_plan_make(cuda, cuda->paged->pass, host, rows->n, rows->max_blocks, shape, block_tokens))
-    rows->plan = cuda->paged->pass;
+  if (rows->n > 0 && tpo_paged_plan_make(cuda, plan, host, rows->n, rows->max_blocks, shape, block_tokens))
+    rows->plan = plan;
 }
 
-bool tpo_cuda_paged_folds(const struct tpo_cuda *cuda)
+void tpo_cuda_paged_begin(struct tpo_cuda *cuda)
 {
-  return tpo_paged_plan_folds(cuda->paged->pass);
+  for (auto &reach : cuda->paged->reach) reach.prepared = false;
+}
+
+unsigned tpo_cuda_paged_folds(const struct tpo_cuda *cuda)
+{
+  unsigned folds = 0;
+  for (int i = 0; i < 2; i++) {
+    const auto &reach = cuda->paged->reach[i];
+    if (reach.prepared && tpo_paged_plan_folds(reach.plan)) folds |= 1u << i;
+  }
+  return folds;
 }
 
 extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be)
@@ -169,6 +186,8 @@ void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer 
   float *parts = static_cast<float *>(tpo_cuda_scratch(cuda, TPO_CUDA_SLOT_PAGED, 1)); /* as it was planned */
   if (!plan || !parts) return;
   struct tpo_paged_tiling tiling = tpo_paged_tiling(cuda, shape);
+  const float scale_log2 = TPO_ATTENTION_LOG2E * tpo_attention_scale(shape),
+              softcap_log2 = TPO_ATTENTION_LOG2E * shape.softcap;
   paged_arguments a = {tpo_paged_plan_device(plan),
                        rows->blocks,
                        kv->k,
@@ -183,14 +202,19 @@ void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer 
                        shape.head_dim,
                        tiling.heads,
                        tiling.splits,
-                       TPO_ATTENTION_LOG2E / sqrtf((float)shape.head_dim)};
+                       scale_log2,
+                       tpo_attention_window(shape),
+                       tpo_attention_capping(shape),
+                       shape.softcap > 0 ? softcap_log2 : scale_log2,
+                       softcap_log2};
+  const bool local = tpo_attention_is_local(shape);
   /* Grids depend on nothing that changes between replays of a recording, which are of passes that all have
    * folds, or none. */
   long long chunks = ((long long)rows->max_blocks * kv->block_tokens + PAGED_CHUNK - 1) / PAGED_CHUNK;
   long long works = chunks * rows->n * shape.kv_heads * tiling.splits,
             folds = (long long)rows->n * shape.heads;
-  if (sizeof(Act) != 2 || kv->dtype != TPO_BF16 || !tpo_paged_tensor(cuda, a, works))
-    tpo_paged_plain<Act>(cuda, a, kv->dtype, works);
+  if (sizeof(Act) != 2 || kv->dtype != TPO_BF16 || !tpo_paged_tensor(cuda, a, local, works))
+    tpo_paged_plain<Act>(cuda, a, kv->dtype, local, works);
   tpo_cuda_launched(cuda, "attention_paged");
   if (!tpo_paged_plan_folds(plan)) return;
   long long blocks = (folds + 3) / 4, most = cuda->multiprocessors * 8;

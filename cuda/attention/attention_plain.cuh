@@ -124,8 +124,22 @@ __device__ __forceinline__ void plain_softmax(float (&s)[2][2], float *p, float 
   }
 }
 
+/* The score of a product of query and key. */
+template <bool LOCAL>
+__device__ __forceinline__ float plain_score(float dot, float scale, const struct attention_local &local)
+{
+  if (LOCAL && local.softcap > 0) return local.softcap * tanhf(dot * scale / local.softcap);
+  return dot * scale;
+}
+
+/* The first tile of keys that queries from `at` on see. */
+template <bool LOCAL> __device__ __forceinline__ int plain_begin(int at, const struct attention_local &local)
+{
+  return LOCAL ? max(at - local.window + 1, 0) / PLAIN_ROWS * PLAIN_ROWS : 0;
+}
+
 /* Grid: heads, tiles of PLAIN_ROWS. */
-template <class Act, int SLOTS>
+template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
     plain_forward(const forward_args<Act> args)
 {
@@ -144,11 +158,11 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 
   plain_load<Act, SLOTS>(q, sequence + (size_t)tile.at * row_elements + (size_t)head * head_dim, row_elements,
                          rows, head_dim);
-  float highest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
+  float highest[2] = {no_score<LOCAL>(), no_score<LOCAL>()}, sum[2] = {0, 0};
   float4 acc[2][SLOTS];
 #pragma unroll
   for (int slot = 0; slot < SLOTS; slot++) acc[0][slot] = acc[1][slot] = make_float4(0, 0, 0, 0);
-  for (int first = 0; first <= tile.at; first += PLAIN_ROWS) {
+  for (int first = plain_begin<LOCAL>(tile.at, args.local); first <= tile.at; first += PLAIN_ROWS) {
     __syncthreads();
     plain_load<Act, SLOTS>(k, keys + (size_t)first * row_elements, row_elements, tile.length - first,
                            head_dim);
@@ -160,8 +174,11 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int j = 0; j < 2; j++)
-        s[i][j] = first + x + 16 * j <= tile.at + y + 16 * i ? s[i][j] * args.size.scale : -INFINITY;
+      for (int j = 0; j < 2; j++) {
+        int key = first + x + 16 * j, query = tile.at + y + 16 * i;
+        bool seen = key <= query && (!LOCAL || query - key < args.local.window);
+        s[i][j] = seen ? plain_score<LOCAL>(s[i][j], args.size.scale, args.local) : -INFINITY;
+      }
     plain_softmax<SLOTS>(s, p, highest, sum, acc);
     __syncwarp(); /* a row of p is of one warp */
     plain_accumulate<SLOTS>(acc, p, PLAIN_SCORES, 1, v, head_dim);
@@ -180,12 +197,13 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
                           out_elements, rows, head_dim, acc, inverse);
 }
 
-/* p = exp(s - lse) and ds of 32 queries and 32 keys, into tiles of [query, key]; zero where the key comes
- * after the query or the query isn't there. `ahead`: the first query less the first key. */
-template <int SLOTS>
+/* p = exp(s - lse) and ds of 32 queries and 32 keys, into tiles of [query, key]; zero where the query doesn't
+ * see the key or isn't there. `ahead`: the first query less the first key. */
+template <int SLOTS, bool LOCAL>
 __device__ __forceinline__ void plain_gradients(float *p, float *ds, const float *q, const float *k,
                                                 const float *dout, const float *v, const float2 *rows,
-                                                int ahead, int n_rows, int head_dim, float scale)
+                                                int ahead, int n_rows, int head_dim, float scale,
+                                                const struct attention_local &local)
 {
   int x = (int)threadIdx.x % 16, y = (int)threadIdx.x / 16;
   float s[2][2], dp[2][2];
@@ -199,15 +217,24 @@ __device__ __forceinline__ void plain_gradients(float *p, float *ds, const float
     for (int j = 0; j < 2; j++) {
       int key = x + 16 * j;
       bool seen = key <= query + ahead && query < n_rows;
-      float value = seen ? expf(fmaf(s[i][j], scale, -row.x)) : 0.0f;
-      if (p) p[query * PLAIN_SCORES + key] = value;
-      ds[query * PLAIN_SCORES + key] = seen ? value * (dp[i][j] - row.y) : 0.0f;
+      if constexpr (LOCAL) {
+        float score = plain_score<LOCAL>(s[i][j], scale, local), slope = 1;
+        if (local.softcap > 0) slope -= score / local.softcap * (score / local.softcap);
+        seen = seen && query + ahead - key < local.window;
+        s[i][j] = seen ? expf(score - row.x) : 0.0f;
+        dp[i][j] = seen ? s[i][j] * (dp[i][j] - row.y) * slope : 0.0f;
+      } else {
+        s[i][j] = seen ? expf(fmaf(s[i][j], scale, -row.x)) : 0.0f;
+        dp[i][j] = seen ? s[i][j] * (dp[i][j] - row.y) : 0.0f;
+      }
+      if (p) p[query * PLAIN_SCORES + key] = s[i][j];
+      ds[query * PLAIN_SCORES + key] = dp[i][j];
     }
   }
 }
 
 /* Grid: key heads, tiles of PLAIN_ROWS keys. */
-template <class Act, int SLOTS>
+template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
     plain_keys(const backward_args<Act> args)
 {
@@ -229,8 +256,10 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 #pragma unroll
   for (int slot = 0; slot < SLOTS; slot++)
     dk[0][slot] = dk[1][slot] = dv[0][slot] = dv[1][slot] = make_float4(0, 0, 0, 0);
+  /* after the last query that sees a key of the tile */
+  const int end = LOCAL ? min(tile.at + PLAIN_ROWS - 1 + args.local.window, tile.length) : tile.length;
   for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
-    for (int first = tile.at; first < tile.length; first += PLAIN_ROWS) {
+    for (int first = tile.at; first < end; first += PLAIN_ROWS) {
       const size_t row = (size_t)tile.start + first;
       __syncthreads();
       plain_load<Act, SLOTS>(q, args.qkv + row * row_elements + (size_t)head * head_dim, row_elements,
@@ -238,8 +267,9 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
       plain_load<Act, SLOTS>(dout, args.dout + row * out_elements + (size_t)head * head_dim, out_elements,
                              tile.length - first, head_dim);
       __syncthreads();
-      plain_gradients<SLOTS>(p, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
-                             first - tile.at, tile.length - first, head_dim, args.size.scale);
+      plain_gradients<SLOTS, LOCAL>(p, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
+                                    first - tile.at, tile.length - first, head_dim, args.size.scale,
+                                    args.local);
       __syncthreads();
       plain_accumulate<SLOTS>(dv, p, 1, PLAIN_SCORES, dout, head_dim);
       plain_accumulate<SLOTS>(dk, ds, 1, PLAIN_SCORES, q, head_dim);
@@ -251,7 +281,7 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 }
 
 /* Grid: heads, tiles of PLAIN_ROWS queries. */
-template <class Act, int SLOTS>
+template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
     plain_queries(const backward_args<Act> args)
 {
@@ -272,14 +302,14 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
   float4 dq[2][SLOTS];
 #pragma unroll
   for (int slot = 0; slot < SLOTS; slot++) dq[0][slot] = dq[1][slot] = make_float4(0, 0, 0, 0);
-  for (int first = 0; first <= tile.at; first += PLAIN_ROWS) {
+  for (int first = plain_begin<LOCAL>(tile.at, args.local); first <= tile.at; first += PLAIN_ROWS) {
     const Act *from = keys + (size_t)first * row_elements;
     __syncthreads();
     plain_load<Act, SLOTS>(k, from, row_elements, tile.length - first, head_dim);
     plain_load<Act, SLOTS>(v, from + size.value_at, row_elements, tile.length - first, head_dim);
     __syncthreads();
-    plain_gradients<SLOTS>(NULL, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
-                           tile.at - first, rows, head_dim, args.size.scale);
+    plain_gradients<SLOTS, LOCAL>(NULL, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
+                                  tile.at - first, rows, head_dim, args.size.scale, args.local);
     __syncwarp(); /* a row of ds is of one warp */
     plain_accumulate<SLOTS>(dq, ds, PLAIN_SCORES, 1, k, head_dim);
   }

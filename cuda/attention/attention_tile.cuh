@@ -38,6 +38,24 @@ static inline bool tpo_attention_has_tensor_kernel(int head_dim)
 
 #define TPO_ATTENTION_LOG2E 1.4426950408889634f
 
+static inline bool tpo_attention_is_local(struct tpo_attention_shape shape)
+{
+  return shape.window > 0 || shape.softcap > 0;
+}
+
+/* The window; where there is none, one that holds every sequence and can be added to any position. */
+static inline int tpo_attention_window(struct tpo_attention_shape shape)
+{
+  const int all = 1 << 30;
+  return shape.window > 0 && shape.window < all ? shape.window : all;
+}
+
+/* What cap_score takes. */
+static inline float tpo_attention_capping(struct tpo_attention_shape shape)
+{
+  return shape.softcap > 0 ? 2 * TPO_ATTENTION_LOG2E * tpo_attention_scale(shape) / shape.softcap : 0;
+}
+
 /* What kernels need of the shape, worked out on the host: there it costs no registers. */
 struct attention_sizes {
   int heads, kv_heads, head_dim;
@@ -46,12 +64,20 @@ struct attention_sizes {
   unsigned row_elements;   /* of qkv: (heads + 2 kv_heads) * head_dim */
   unsigned out_elements;   /* of out: heads * head_dim */
   int value_at;            /* elements from a key head to its values: kv_heads * head_dim */
-  float scale, scale_log2; /* 1 / sqrt(head_dim); times log2(e) */
+  float scale, scale_log2; /* of q . k; times log2(e) */
+};
+
+/* What LOCAL kernels need besides: those of models whose attention has a window or a softcap. The kernels of all
+ * others are compiled as if there were neither. */
+struct attention_local {
+  int window;                /* a query sees so many keys, its own the last */
+  float softcap, capping;    /* 0: none; 2 log2(e) scale / softcap */
+  float capped, capped_log2; /* what a score is multiplied by after cap_score; times log2(e) */
 };
 
 static inline struct attention_sizes tpo_attention_sizes(struct tpo_attention_shape shape)
 {
-  float scale = 1.0f / sqrtf((float)shape.head_dim);
+  const float scale = tpo_attention_scale(shape);
   struct attention_sizes size = {shape.heads,
                                  shape.kv_heads,
                                  shape.head_dim,
@@ -65,12 +91,21 @@ static inline struct attention_sizes tpo_attention_sizes(struct tpo_attention_sh
   return size;
 }
 
+static inline struct attention_local tpo_attention_local(struct tpo_attention_shape shape)
+{
+  const float capped = shape.softcap > 0 ? shape.softcap : tpo_attention_scale(shape);
+  struct attention_local local = {tpo_attention_window(shape), shape.softcap, tpo_attention_capping(shape),
+                                  capped, capped * TPO_ATTENTION_LOG2E};
+  return local;
+}
+
 template <class Act> struct forward_args {
   struct attention_sizes size;
   const Act *qkv; /* [n, (heads + 2 kv_heads) * head_dim] */
   Act *out;       /* [n, heads * head_dim] */
   float *lse;     /* [n, heads] */
   const struct tpo_attention_tile *tiles;
+  struct attention_local local;
 };
 
 template <class Act> struct backward_args {
@@ -83,6 +118,7 @@ template <class Act> struct backward_args {
   int rows_step; /* n, made even */
   const struct tpo_attention_tile *query_tiles, *key_tiles;
   int n_tiles; /* of either */
+  struct attention_local local;
 };
 
 /* bf16 tiles. Rows of HD elements (HD: the padded head dimension), in pieces of 8 elements (16 bytes). The
@@ -199,6 +235,19 @@ __device__ __forceinline__ float exp2_fast(float x)
 #else
   return exp2f(x);
 #endif
+}
+
+/* tanh(scale x / softcap) = 1 - 2 / (1 + 2^(capping x)), to about 1e-7. */
+__device__ __forceinline__ float cap_score(float x, float capping)
+{
+  return 1.0f - __fdividef(2.0f, 1.0f + exp2_fast(x * capping));
+}
+
+/* A row's maximum before its first key. The first keys that a LOCAL kernel looks at may all lie before a row's
+ * window: then the maximum has to be a number, under every score, for factors and exponentials to be such. */
+template <bool LOCAL> __device__ __forceinline__ float no_score()
+{
+  return LOCAL ? -1e30f : -INFINITY;
 }
 
 /* Writes a warp's accumulator [16, COLS] as bf16 rows of 8 `pieces` elements, `rows` of them,

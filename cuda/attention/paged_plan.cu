@@ -35,18 +35,22 @@ template <class T> struct list {
   }
 };
 
-/* The rows of one sequence. */
+/* The rows of one sequence. They see positions first .. last_pos, all of them unless there are gaps. */
 struct sequence {
-  int32_t seq, last_pos, first_row, last_row;
+  int32_t seq, first, last_pos, first_row, last_row, gaps;
 };
 
-/* Sequences members[begin .. end) that share everything before `chunk`. */
+/* Sequences members[begin .. end) that share everything before `chunk`; `fresh`: they begin there, or in the
+ * chunk before. */
 struct family {
-  int32_t begin, end, chunk;
+  int32_t begin, end, chunk, fresh;
 };
 
+/* Rows see positions from .. tokens - 1, of which the tile has chunks [chunk, end). */
 struct tile {
-  int32_t seq, chunk, end, tokens, first_row, n_rows, wide, whole; /* whole: one item */
+  int32_t seq, chunk, end, from, tokens, first_row, n_rows, wide;
+  int32_t begins; /* its rows have no chunks before */
+  int32_t whole;  /* one item */
 };
 
 } // namespace
@@ -55,6 +59,7 @@ struct tpo_paged_plan {
   /* the pass being planned */
   const struct tpo_paged_host *host;
   int max_blocks, block_tokens;
+  int window; /* 0: none */
   struct tpo_paged_tiling tiling;
 
   list<sequence> sequences;
@@ -68,9 +73,9 @@ struct tpo_paged_plan {
   uint32_t round;
   list<tile> tiles;
   list<tpo_paged_row> rows;
-  list<int32_t> n_parts, first_part; /* [n] */
+  list<int32_t> n_parts, first_part, empty; /* [n] */
   list<tpo_paged_fold> folds;
-  list<int32_t> by_cost;
+  list<int32_t> by_cost, by_chunk;
   list<unsigned char> bytes; /* what goes to the device */
   size_t parts;
 
@@ -101,8 +106,8 @@ void tpo_paged_plan_free(struct tpo_paged_plan *plan)
   void *const lists[] = {plan->sequences.at, plan->sequence_of.at, plan->next_row.at, plan->members.at,
                          plan->moved.at,     plan->group.at,       plan->start.at,    plan->families.at,
                          plan->seen.at,      plan->owner.at,       plan->tiles.at,    plan->rows.at,
-                         plan->n_parts.at,   plan->first_part.at,  plan->folds.at,    plan->by_cost.at,
-                         plan->bytes.at};
+                         plan->n_parts.at,   plan->first_part.at,  plan->empty.at,    plan->folds.at,
+                         plan->by_cost.at,   plan->by_chunk.at,    plan->bytes.at};
   for (void *p : lists) free(p);
   cudaFree(plan->device);
   free(plan);
@@ -124,7 +129,23 @@ static bool reserve_rows(struct tpo_paged_plan *plan, int n)
   return plan->sequences.reserve(rows) && plan->sequence_of.reserve((size_t)plan->host->n_seqs) &&
          plan->next_row.reserve(rows) && plan->members.reserve(rows) && plan->moved.reserve(rows) &&
          plan->group.reserve(rows) && plan->start.reserve(rows + 1) && plan->n_parts.reserve(rows) &&
-         plan->first_part.reserve(rows) && plan->folds.reserve(rows);
+         plan->first_part.reserve(rows) && plan->empty.reserve(rows) && plan->folds.reserve(rows);
+}
+
+/* The first position that a row at `pos` sees. */
+static int32_t first_seen(const struct tpo_paged_plan *plan, int32_t pos)
+{
+  return plan->window > 0 && pos >= plan->window ? pos - plan->window + 1 : 0;
+}
+
+static void add_to_sequence(struct tpo_paged_plan *plan, struct sequence *s, int32_t row, int32_t pos)
+{
+  int32_t first = first_seen(plan, pos);
+  plan->next_row.at[s->last_row] = row;
+  s->last_row = row;
+  if (first > s->last_pos + 1 || pos + 1 < s->first) s->gaps = 1;
+  if (first < s->first) s->first = first;
+  if (pos > s->last_pos) s->last_pos = pos;
 }
 
 static void find_sequences(struct tpo_paged_plan *plan, int n)
@@ -137,13 +158,10 @@ static void find_sequences(struct tpo_paged_plan *plan, int n)
     int32_t known = plan->sequence_of.at[seq];
     if (known < 0) {
       plan->sequence_of.at[seq] = (int32_t)plan->sequences.n;
-      plan->sequences.at[plan->sequences.n++] = {seq, pos, i, i};
-      continue;
+      plan->sequences.at[plan->sequences.n++] = {seq, first_seen(plan, pos), pos, i, i, 0};
+    } else {
+      add_to_sequence(plan, &plan->sequences.at[known], i, pos);
     }
-    struct sequence *s = &plan->sequences.at[known];
-    plan->next_row.at[s->last_row] = i;
-    s->last_row = i;
-    if (pos > s->last_pos) s->last_pos = pos;
   }
 }
 
@@ -156,7 +174,14 @@ static const int32_t *blocks_of(const struct tpo_paged_plan *plan, int32_t membe
 /* Only whole chunks are shared between sequences. */
 static bool has_chunk(const struct tpo_paged_plan *plan, int32_t member, int chunk)
 {
-  return plan->sequences.at[member].last_pos >= (chunk + 1) * PAGED_CHUNK - 1;
+  const struct sequence *s = &plan->sequences.at[member];
+  return s->first <= chunk * PAGED_CHUNK && s->last_pos >= (chunk + 1) * PAGED_CHUNK - 1 && !s->gaps;
+}
+
+/* The first chunk that it may have whole. */
+static int first_whole(const struct sequence *s)
+{
+  return tpo_ceil_div(s->first, PAGED_CHUNK);
 }
 
 static bool same_blocks(const struct tpo_paged_plan *plan, int32_t a, int32_t b, int chunk)
@@ -211,37 +236,64 @@ static int find_groups(struct tpo_paged_plan *plan, struct family f)
   return n_groups;
 }
 
+/* The row at `pos` has some of the chunks [chunk, end). */
+static bool meets(const struct tpo_paged_plan *plan, int32_t pos, int chunk, int end)
+{
+  return pos / PAGED_CHUNK >= chunk && first_seen(plan, pos) / PAGED_CHUNK < end;
+}
+
+/* A tile for the row at `pos` and some of the `left` rows that are to follow; *room: for how many. */
+static bool begin_tile(struct tpo_paged_plan *plan, int32_t seq, int32_t pos, int left, int *room)
+{
+  bool wide = left > plan->tiling.narrow && plan->tiling.wide > plan->tiling.narrow;
+  *room = wide ? plan->tiling.wide : plan->tiling.narrow;
+  if (*room > left) *room = left;
+  int32_t from = first_seen(plan, pos);
+  return plan->tiles.add({seq, INT_MAX, 0, from, pos + 1, (int32_t)plan->rows.n, 0, wide, 1, 0});
+}
+
+/* What a row at `pos` sees would leave a gap: there is no telling what blocks would be found in it. */
+static bool leaves_gap(const struct tpo_paged_plan *plan, const struct tile *t, int32_t pos)
+{
+  return first_seen(plan, pos) > t->tokens || pos + 1 < t->from;
+}
+
+/* A row at `pos` joins the tile with what it has of chunks [chunk, end). */
+static void stretch_tile(const struct tpo_paged_plan *plan, struct tile *t, int32_t pos, int chunk, int end)
+{
+  int32_t from = first_seen(plan, pos), first = from / PAGED_CHUNK, last = pos / PAGED_CHUNK + 1;
+  if (first < chunk) t->begins = 0;
+  if (first < chunk) first = chunk;
+  if (last > end) last = end;
+  if (first < t->chunk) t->chunk = first;
+  if (last > t->end) t->end = last;
+  if (from < t->from) t->from = from;
+  if (pos >= t->tokens) t->tokens = pos + 1;
+  t->n_rows++;
+}
+
 /* Tiles for chunks [chunk, end) of the members' rows. */
 static bool add_tiles(struct tpo_paged_plan *plan, int begin_member, int end_member, int chunk, int end)
 {
   const int32_t *pos = plan->host->pos;
-  int left = 0;
+  int left = 0, room = 0;
   for (int m = begin_member; m < end_member; m++) {
     const struct sequence *s = &plan->sequences.at[plan->members.at[m]];
-    for (int i = s->first_row; i >= 0; i = plan->next_row.at[i]) left += pos[i] / PAGED_CHUNK >= chunk;
+    for (int i = s->first_row; i >= 0; i = plan->next_row.at[i]) left += meets(plan, pos[i], chunk, end);
   }
   struct tile *t = NULL;
-  int room = 0;
   for (int m = begin_member; m < end_member; m++) {
     const struct sequence *s = &plan->sequences.at[plan->members.at[m]];
     for (int i = s->first_row; i >= 0; i = plan->next_row.at[i]) {
-      if (pos[i] / PAGED_CHUNK < chunk) continue;
-      if (room == 0) {
-        bool wide = left > plan->tiling.narrow && plan->tiling.wide > plan->tiling.narrow;
-        room = wide ? plan->tiling.wide : plan->tiling.narrow;
-        if (room > left) room = left;
-        struct tile fresh = {s->seq, chunk, chunk, 0, (int32_t)plan->rows.n, 0, wide, 0};
-        if (!plan->tiles.add(fresh)) return false;
+      if (!meets(plan, pos[i], chunk, end)) continue;
+      if (room == 0 || leaves_gap(plan, t, pos[i])) {
+        if (!begin_tile(plan, s->seq, pos[i], left, &room)) return false;
         t = &plan->tiles.at[plan->tiles.n - 1];
       }
       if (!plan->rows.add({i, pos[i], 0, 0})) return false;
+      stretch_tile(plan, t, pos[i], chunk, end);
       room--;
       left--;
-      t->n_rows++;
-      if (pos[i] >= t->tokens) t->tokens = pos[i] + 1;
-      int last = pos[i] / PAGED_CHUNK + 1;
-      if (last > end) last = end;
-      if (last > t->end) t->end = last;
     }
   }
   return true;
@@ -257,39 +309,76 @@ static int shared_end(const struct tpo_paged_plan *plan, int begin, int end, int
         return chunk;
 }
 
+/* Families of sequences that may share from their first whole chunk on: members in order of that chunk, those
+ * with the same in the order that they have. */
+static bool find_families(struct tpo_paged_plan *plan)
+{
+  int n = (int)plan->sequences.n, highest = 0;
+  for (int i = 0; i < n; i++)
+    if (first_whole(&plan->sequences.at[i]) > highest) highest = first_whole(&plan->sequences.at[i]);
+  if (!plan->by_chunk.reserve((size_t)highest + 2)) return false;
+  int32_t *at = plan->by_chunk.at; /* at[c]: where the next member that begins with chunk c goes */
+  memset(at, 0, ((size_t)highest + 2) * sizeof *at);
+  for (int i = 0; i < n; i++) at[first_whole(&plan->sequences.at[i]) + 1]++;
+  for (int c = 0; c <= highest; c++) {
+    int32_t begin = at[c], end = begin + at[c + 1];
+    at[c + 1] = end;
+    if (end > begin && !plan->families.add({begin, end, c, 1})) return false;
+  }
+  for (int i = 0; i < n; i++) plan->members.at[at[first_whole(&plan->sequences.at[i])]++] = i;
+  return true;
+}
+
+/* Tiles for what sequences begin with before their first whole chunk. */
+static bool add_beginnings(struct tpo_paged_plan *plan, int begin, int end, int chunk)
+{
+  for (int m = begin; chunk > 0 && m < end; m++)
+    if (!add_tiles(plan, m, m + 1, 0, chunk)) return false;
+  return true;
+}
+
 static bool find_tiles(struct tpo_paged_plan *plan, bool share)
 {
   int n = (int)plan->sequences.n;
   plan->tiles.n = plan->rows.n = plan->families.n = 0;
-  for (int i = 0; i < n; i++) plan->members.at[i] = i;
   if (!share) {
+    for (int i = 0; i < n; i++) plan->members.at[i] = i;
     for (int i = 0; i < n; i++)
       if (!add_tiles(plan, i, i + 1, 0, INT_MAX)) return false;
     return true;
   }
-  if (!plan->families.add({0, n, 0})) return false;
+  if (!find_families(plan)) return false;
   while (plan->families.n > 0) {
     struct family f = plan->families.at[--plan->families.n];
     int n_groups = find_groups(plan, f);
     for (int g = 0; g < n_groups; g++) {
       int begin = plan->start.at[g], end = plan->start.at[g + 1];
-      int shared = end - begin == 1 ? INT_MAX : shared_end(plan, begin, end, f.chunk + 1);
-      if (!add_tiles(plan, begin, end, f.chunk, shared)) return false;
-      if (end - begin > 1 && !plan->families.add({begin, end, shared})) return false;
+      bool alone = end - begin == 1;
+      int shared = alone ? INT_MAX : shared_end(plan, begin, end, f.chunk + 1);
+      if (!alone && f.fresh && !add_beginnings(plan, begin, end, f.chunk)) return false;
+      if (!add_tiles(plan, begin, end, alone && f.fresh ? 0 : f.chunk, shared)) return false;
+      if (!alone && !plan->families.add({begin, end, shared, 0})) return false;
     }
   }
   return true;
 }
 
-/* A tile's own chunks of a row. */
-static int chunks_of(const struct tile *t, int pos)
+/* Before which of the tile's chunks a row begins; after how many it ends. */
+static int first_chunk_of(const struct tpo_paged_plan *plan, const struct tile *t, int pos)
+{
+  int first = first_seen(plan, pos) / PAGED_CHUNK;
+  return first > t->chunk ? first - t->chunk : 0;
+}
+
+static int last_chunk_of(const struct tile *t, int pos)
 {
   int last = pos / PAGED_CHUNK + 1;
   return (last < t->end ? last : t->end) - t->chunk;
 }
 
-/* Which tiles are one item: those of one chunk, and those from chunk 0 on that are no more than two thirds of
- * what a block of threads gets anyway. Then where parts lie. */
+/* Which tiles are one item: those of one chunk, and those in which their rows begin that are no more than two
+ * thirds of what a block of threads gets anyway. Then where parts lie: a row that begins in a later chunk of a
+ * tile of several items has places that stay empty before its first part. */
 static void place_parts(struct tpo_paged_plan *plan, int n, int works_of_item, bool split)
 {
   size_t cost = 0;
@@ -300,20 +389,22 @@ static void place_parts(struct tpo_paged_plan *plan, int n, int works_of_item, b
   for (size_t i = 0; i < plan->tiles.n; i++) {
     struct tile *t = &plan->tiles.at[i];
     size_t chunks = (size_t)(t->end - t->chunk);
-    t->whole = chunks == 1 || (t->chunk == 0 && chunks <= longest);
+    t->whole = chunks == 1 || (t->begins && chunks <= longest);
     for (int r = t->first_row; r < t->first_row + t->n_rows; r++) {
       struct tpo_paged_row *row = &plan->rows.at[r];
-      row->part = plan->n_parts.at[row->row];
-      plan->n_parts.at[row->row] += t->whole ? 1 : chunks_of(t, row->pos);
+      int32_t *parts = &plan->n_parts.at[row->row];
+      if (*parts == 0) plan->empty.at[row->row] = t->whole ? 0 : first_chunk_of(plan, t, row->pos);
+      row->part = *parts;
+      *parts += t->whole ? 1 : last_chunk_of(t, row->pos);
     }
   }
   plan->parts = plan->folds.n = 0;
   for (int i = 0; i < n; i++) {
-    int32_t parts = plan->n_parts.at[i], first = (int32_t)plan->parts;
+    int32_t empty = plan->empty.at[i], parts = plan->n_parts.at[i] - empty, first = (int32_t)plan->parts;
     plan->first_part.at[i] = parts > 1 ? first : -1;
     if (parts <= 1) continue;
-    plan->folds.at[plan->folds.n++] = {i, first, parts, 0};
-    plan->parts += (size_t)parts;
+    plan->folds.at[plan->folds.n++] = {i, first + empty, parts, 0};
+    plan->parts += (size_t)(empty + parts);
   }
   for (size_t r = 0; r < plan->rows.n; r++) {
     struct tpo_paged_row *row = &plan->rows.at[r];
@@ -327,8 +418,8 @@ static int cost_of(const struct tile *t)
   return t->whole ? t->end - t->chunk : 1;
 }
 
-/* Items in order of falling cost. */
-static bool write_items(struct tpo_paged_plan *plan, struct tpo_paged_item *items)
+/* Items in order of falling cost, and where each begins. */
+static bool write_items(struct tpo_paged_plan *plan, struct tpo_paged_item *items, int32_t *from)
 {
   int highest = 1;
   for (size_t i = 0; i < plan->tiles.n; i++)
@@ -344,9 +435,12 @@ static bool write_items(struct tpo_paged_plan *plan, struct tpo_paged_item *item
   for (size_t i = 0; i < plan->tiles.n; i++) {
     const struct tile *t = &plan->tiles.at[i];
     int step = t->whole ? t->end - t->chunk : 1;
-    for (int chunk = t->chunk; chunk < t->end; chunk += step)
-      items[at[cost_of(t)]++] = {t->seq,       chunk,     chunk + step,     t->tokens,
-                                 t->first_row, t->n_rows, chunk - t->chunk, t->wide};
+    for (int chunk = t->chunk; chunk < t->end; chunk += step) {
+      int32_t item = at[cost_of(t)]++;
+      from[item] = t->from;
+      items[item] = {t->seq,       chunk,     chunk + step,     t->tokens,
+                     t->first_row, t->n_rows, chunk - t->chunk, t->wide};
+    }
   }
   return true;
 }
@@ -364,7 +458,7 @@ static bool write_bytes(struct tpo_paged_plan *plan)
   struct tpo_paged_header header = {};
   size_t folds = sizeof header, rows = folds + plan->folds.n * sizeof(tpo_paged_fold);
   size_t items = rows + plan->rows.n * sizeof(tpo_paged_row), n_items = count_items(plan);
-  size_t bytes = items + n_items * sizeof(tpo_paged_item);
+  size_t from = items + n_items * sizeof(tpo_paged_item), bytes = from + n_items * sizeof(int32_t);
   if (!plan->bytes.reserve(bytes)) return false;
   plan->bytes.n = bytes;
   header.n_items = (int32_t)n_items;
@@ -372,10 +466,12 @@ static bool write_bytes(struct tpo_paged_plan *plan)
   header.folds = (uint32_t)folds;
   header.rows = (uint32_t)rows;
   header.items = (uint32_t)items;
+  header.from = (uint32_t)from;
   memcpy(plan->bytes.at, &header, sizeof header);
   memcpy(plan->bytes.at + folds, plan->folds.at, plan->folds.n * sizeof(tpo_paged_fold));
   memcpy(plan->bytes.at + rows, plan->rows.at, plan->rows.n * sizeof(tpo_paged_row));
-  return write_items(plan, reinterpret_cast<struct tpo_paged_item *>(plan->bytes.at + items));
+  return write_items(plan, reinterpret_cast<struct tpo_paged_item *>(plan->bytes.at + items),
+                     reinterpret_cast<int32_t *>(plan->bytes.at + from));
 }
 
 static size_t power_of_two(size_t at_least, size_t n)
@@ -411,6 +507,7 @@ bool tpo_paged_plan_make(struct tpo_cuda *cuda, struct tpo_paged_plan *plan,
   plan->host = host;
   plan->max_blocks = max_blocks;
   plan->block_tokens = block_tokens;
+  plan->window = shape.window;
   plan->tiling = tpo_paged_tiling(cuda, shape);
   size_t part_bytes = (size_t)shape.heads * (size_t)tpo_paged_part_floats(shape.head_dim) * sizeof(float);
   int works_of_item = shape.kv_heads * plan->tiling.splits;
@@ -445,6 +542,6 @@ extern "C" void tpo_cuda_paged_counts(const void *plan, size_t *read, size_t *se
     const struct tile *t = &p->tiles.at[i];
     *read += (size_t)(t->end - t->chunk);
     for (int r = t->first_row; r < t->first_row + t->n_rows; r++)
-      *served += (size_t)chunks_of(t, p->rows.at[r].pos);
+      *served += (size_t)(last_chunk_of(t, p->rows.at[r].pos) - first_chunk_of(p, t, p->rows.at[r].pos));
   }
 }

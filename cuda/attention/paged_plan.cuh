@@ -5,9 +5,13 @@
  * so the plan is free in everything else:
  * - a tile is a set of rows that find the same blocks in some chunks: the rows of a prompt, or the samples of
  *   a prompt over the blocks that they share. A block of threads reads keys and values once for all of them.
- * - an item is a tile with a range of chunks. A range that begins at chunk 0 may be long: it is folded as it
- *   is computed. Any other item is one chunk, whose parts wait in memory to be folded by a second kernel.
- *   Long ranges need no parts; short ones spread few rows over the whole GPU. */
+ * - an item is a tile with a range of chunks. A range in which all of the tile's rows begin may be long: it is
+ *   folded as it is computed. Any other item is one chunk, whose parts wait in memory to be folded by a second
+ *   kernel. Long ranges need no parts; short ones spread few rows over the whole GPU.
+ *
+ * A window makes a row begin at the chunk of the first position that it sees. Positions that no row of a tile
+ * sees are not read, nor are their places in the block table: what stands there may be no block. Sequences
+ * share chunks that their windows hold whole, those whose first such chunk is the same. */
 #ifndef TPO_CUDA_PAGED_PLAN_CUH
 #define TPO_CUDA_PAGED_PLAN_CUH
 
@@ -19,7 +23,8 @@ enum { PAGED_CHUNK = 128 };
 struct alignas(16) tpo_paged_header {
   int32_t n_items, n_folds;
   uint32_t items, rows, folds;
-  int32_t unused[3];
+  uint32_t from; /* [n_items] the first position that rows of the item see */
+  int32_t unused[2];
 };
 
 struct alignas(16) tpo_paged_item {

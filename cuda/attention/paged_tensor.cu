@@ -15,7 +15,7 @@ namespace {
 
 /* The ring of tiles in shared memory, and the loader that runs two tiles ahead through all of the block's
  * works. Tiles alternate between keys and values. */
-template <int HD> struct kv_ring {
+template <int HD, bool LOCAL> struct kv_ring {
   static constexpr int tile_elements = PAGED_CHUNK * HD;
   static constexpr int n_tiles = 3;
 
@@ -25,12 +25,13 @@ template <int HD> struct kv_ring {
   paged_work work;
   int round, chunk, end;
   bool more, values;
+  int from;        /* LOCAL: the first position that counts */
   int block;       /* of this lane's position in the chunk; -1: none */
   unsigned inside; /* row of that position within the block; rows of a cache are counted in 32 bits */
 
   __device__ __forceinline__ kv_ring(const paged_arguments &a, __nv_bfloat16 *tiles)
-      : a(a), tiles(tiles), fill(0), use(0), work(), round(0), chunk(0), end(0), values(false), block(-1),
-        inside(0)
+      : a(a), tiles(tiles), fill(0), use(0), work(), round(0), chunk(0), end(0), values(false), from(0),
+        block(-1), inside(0)
   {
     begin_work();
     start();
@@ -43,6 +44,7 @@ template <int HD> struct kv_ring {
     if (!more) return;
     chunk = work.item->chunk;
     end = work.item->end;
+    if (LOCAL) from = first_position(a, work);
     find_block();
   }
 
@@ -51,7 +53,7 @@ template <int HD> struct kv_ring {
   {
     int position = chunk * PAGED_CHUNK + (int)threadIdx.x;
     block = -1;
-    if (position < work.item->tokens)
+    if (position < work.item->tokens && (!LOCAL || position >= from))
       block = a.blocks[(size_t)work.item->seq * a.max_blocks + position / a.block_tokens];
     inside = (unsigned)(work.kv_head * a.block_tokens + position % a.block_tokens);
   }
@@ -168,16 +170,30 @@ template <int HD, int MT> struct paged_tile {
     }
   }
 
-  __device__ __forceinline__ void mask(float (&s)[positions / 8][4], int chunk) const
+  /* Minus infinity at positions that a row doesn't see. */
+  template <bool LOCAL>
+  __device__ __forceinline__ void mask(float (&s)[positions / 8][4], int chunk, int window) const
   {
     int first = chunk * PAGED_CHUNK + share * positions;
-    if (first + positions - 1 <= min(rows[0].pos, rows[1].pos)) return;
+    if (first + positions - 1 <= min(rows[0].pos, rows[1].pos) &&
+        (!LOCAL || first > max(rows[0].pos, rows[1].pos) - window))
+      return;
     first += (int)threadIdx.x % 4 * 2;
 #pragma unroll
     for (int i = 0; i < positions / 8; i++)
 #pragma unroll
       for (int e = 0; e < 4; e++)
-        if (first + 8 * i + e % 2 > rows[e / 2].pos) s[i][e] = -INFINITY;
+        if (first + 8 * i + e % 2 > rows[e / 2].pos ||
+            (LOCAL && first + 8 * i + e % 2 <= rows[e / 2].pos - window))
+          s[i][e] = -INFINITY;
+  }
+
+  __device__ __forceinline__ void cap(float (&s)[positions / 8][4], float capping) const
+  {
+#pragma unroll
+    for (int i = 0; i < positions / 8; i++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) s[i][e] = cap_score(s[i][e], capping);
   }
 
   /* The chunk's maxima (unscaled). */
@@ -350,9 +366,9 @@ template <int HD, int MT> struct paged_tile {
   }
 };
 
-template <int HD, int MT>
+template <int HD, int MT, bool LOCAL>
 __device__ __forceinline__ void attend_item(const paged_arguments &a, const paged_work &work,
-                                            kv_ring<HD> &ring, paged_shared<HD> *shared)
+                                            kv_ring<HD, LOCAL> &ring, paged_shared<HD> *shared)
 {
   typedef paged_tile<HD, MT> tile_of;
   constexpr int sharers = tile_of::sharers;
@@ -375,13 +391,15 @@ __device__ __forceinline__ void attend_item(const paged_arguments &a, const page
   t.rows[0] = find_row(a, work, query + group);
   t.rows[1] = find_row(a, work, query + group + 8);
   t.begin_item();
+  const float scale = LOCAL ? a.capped_log2 : a.scale;
   for (; chunk < end; chunk++) {
     float s[tile_of::positions / 8][4], sums[tile_of::groups][2], chunk_m[2], chunk_l[2];
     uint32_t p[PAGED_CHUNK / 16][4];
     t.scores(s, shared->q + query * HD, ring.next());
-    t.mask(s, chunk);
+    if (LOCAL && a.capping > 0) t.cap(s, a.capping);
+    t.template mask<LOCAL>(s, chunk, a.window);
     t.maxima(chunk_m, s, shared);
-    t.exponentials(s, sums, chunk_m, a.scale);
+    t.exponentials(s, sums, chunk_m, scale);
     if constexpr (sharers > 1) {
       t.show(s, sums, shared);
     } else {
@@ -397,7 +415,7 @@ __device__ __forceinline__ void attend_item(const paged_arguments &a, const page
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       chunk_l[r] = t.sum_of_groups(sums, r, shared);
-      if (chunk_m[r] > -INFINITY) chunk_m[r] = __fmul_rn(chunk_m[r], a.scale);
+      if (chunk_m[r] > -INFINITY) chunk_m[r] = __fmul_rn(chunk_m[r], scale);
     }
     t.fold_chunk(p, values, chunk_m, chunk_l);
   }
@@ -406,46 +424,54 @@ __device__ __forceinline__ void attend_item(const paged_arguments &a, const page
 
 template <int HD> constexpr int paged_blocks = HD <= 128 ? 2 : 1; /* on a multiprocessor */
 
-template <int HD> __global__ void __launch_bounds__(128, paged_blocks<HD>) paged_tensor(paged_arguments a)
+template <int HD, bool LOCAL>
+__global__ void __launch_bounds__(128, paged_blocks<HD>) paged_tensor(paged_arguments a)
 {
   TPO_DYNAMIC_SHARED(unsigned char, bytes);
   __nv_bfloat16 *tiles = reinterpret_cast<__nv_bfloat16 *>(bytes);
-  paged_shared<HD> *shared =
-      reinterpret_cast<paged_shared<HD> *>(tiles + kv_ring<HD>::n_tiles * kv_ring<HD>::tile_elements);
-  kv_ring<HD> ring(a, tiles);
+  paged_shared<HD> *shared = reinterpret_cast<paged_shared<HD> *>(
+      tiles + kv_ring<HD, LOCAL>::n_tiles * kv_ring<HD, LOCAL>::tile_elements);
+  kv_ring<HD, LOCAL> ring(a, tiles);
   paged_work work;
   for (int round = 0; take_work(work, a, round); round++) {
     if constexpr (HD <= 128) {
       if (work.item->wide) {
-        attend_item<HD, 4>(a, work, ring, shared);
+        attend_item<HD, 4, LOCAL>(a, work, ring, shared);
         continue;
       }
     }
-    attend_item<HD, 1>(a, work, ring, shared);
+    attend_item<HD, 1, LOCAL>(a, work, ring, shared);
   }
   cp_async_wait<0>();
 }
 
-template <int HD> bool launch_tensor(struct tpo_cuda *cuda, const paged_arguments &a, long long most)
+template <int HD, bool LOCAL>
+bool launch_tensor(struct tpo_cuda *cuda, const paged_arguments &a, long long most)
 {
-  size_t bytes = (size_t)kv_ring<HD>::n_tiles * kv_ring<HD>::tile_elements * sizeof(__nv_bfloat16) +
-                 sizeof(paged_shared<HD>);
+  size_t bytes =
+      (size_t)kv_ring<HD, LOCAL>::n_tiles * kv_ring<HD, LOCAL>::tile_elements * sizeof(__nv_bfloat16) +
+      sizeof(paged_shared<HD>);
   size_t fit = cuda->shared_limit / bytes;
   if (fit == 0) return false;
   long long blocks =
       (long long)cuda->multiprocessors * (fit < paged_blocks<HD> ? (int)fit : paged_blocks<HD>);
   if (blocks > most) blocks = most;
-  if (tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(paged_tensor<HD>), bytes))
-    TPO_LAUNCH(paged_tensor<HD>, dim3((unsigned)blocks), dim3(128), bytes, cuda->stream, a);
+  if (tpo_attention_allow_shared(cuda, reinterpret_cast<const void *>(paged_tensor<HD, LOCAL>), bytes))
+    TPO_LAUNCH((paged_tensor<HD, LOCAL>), dim3((unsigned)blocks), dim3(128), bytes, cuda->stream, a);
   return true;
+}
+
+template <bool LOCAL> bool launch_head(struct tpo_cuda *cuda, const paged_arguments &a, long long most)
+{
+  if (a.head_dim % 8 != 0 || a.head_dim > 256) return false;
+  if (a.head_dim <= 64) return launch_tensor<64, LOCAL>(cuda, a, most);
+  if (a.head_dim <= 128) return launch_tensor<128, LOCAL>(cuda, a, most);
+  return launch_tensor<256, LOCAL>(cuda, a, most);
 }
 
 } // namespace
 
-bool tpo_paged_tensor(struct tpo_cuda *cuda, const paged_arguments &a, long long most)
+bool tpo_paged_tensor(struct tpo_cuda *cuda, const paged_arguments &a, bool local, long long most)
 {
-  if (a.head_dim % 8 != 0 || a.head_dim > 256) return false;
-  if (a.head_dim <= 64) return launch_tensor<64>(cuda, a, most);
-  if (a.head_dim <= 128) return launch_tensor<128>(cuda, a, most);
-  return launch_tensor<256>(cuda, a, most);
+  return local ? launch_head<true>(cuda, a, most) : launch_head<false>(cuda, a, most);
 }

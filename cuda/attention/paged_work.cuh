@@ -17,7 +17,13 @@ struct paged_arguments {
   int max_blocks, block_tokens;
   int heads, kv_heads, head_dim;
   int tile_heads, splits;
-  float scale; /* log2(e) / sqrt(head_dim) */
+  float scale; /* of q . k, times log2(e) */
+
+  /* Of kernels that are LOCAL alone (attention_tile.cuh). */
+  int window;
+  float capping;     /* what cap_score takes; 0: no softcap */
+  float capped_log2; /* what a score is multiplied by after cap_score; `scale` where there is no softcap */
+  float softcap_log2;
 };
 
 /* One block's share: an item and the query heads first .. first + heads - 1, of key head kv_head. */
@@ -29,6 +35,12 @@ struct paged_work {
 template <class T> __device__ __forceinline__ const T *plan_list(const paged_arguments &a, uint32_t offset)
 {
   return reinterpret_cast<const T *>(reinterpret_cast<const unsigned char *>(a.plan) + offset);
+}
+
+/* The first position that a row of the work sees; blocks wholly before it are not looked at. */
+__device__ __forceinline__ int first_position(const paged_arguments &a, const paged_work &work)
+{
+  return plan_list<int32_t>(a, a.plan->from)[work.item - plan_list<tpo_paged_item>(a, a.plan->items)];
 }
 
 /* The block's work in this round, the order turning at the end of each round so that no block gets the
@@ -90,10 +102,11 @@ __device__ __forceinline__ paged_query find_row(const paged_arguments &a, const 
 }
 
 /* paged_tensor.cu: bf16 queries and cache, on at most `most` blocks. False where head_dim isn't one of its
- * own. */
-bool tpo_paged_tensor(struct tpo_cuda *cuda, const paged_arguments &a, long long most);
+ * own. `local`: there is a window or a softcap. */
+bool tpo_paged_tensor(struct tpo_cuda *cuda, const paged_arguments &a, bool local, long long most);
 /* paged_plain.cu */
 template <class Act>
-void tpo_paged_plain(struct tpo_cuda *cuda, const paged_arguments &a, enum tpo_dtype cache, long long most);
+void tpo_paged_plain(struct tpo_cuda *cuda, const paged_arguments &a, enum tpo_dtype cache, bool local,
+                     long long most);
 
 #endif

@@ -246,7 +246,8 @@ struct tpo_ops {
                         struct tpo_attention_shape shape, const struct tpo_paged_rows *rows);
   /* Once a pass, before its attention_paged calls: lets the backend plan the work (which rows share blocks,
    * so that these are read once) and set rows->plan. Results never depend on it. block_tokens as in the
-   * cache. */
+   * cache. A plan for rows with a window and one for rows without live side by side, each until the next of
+   * its kind. */
   void (*paged_prepare)(struct tpo_backend *be, struct tpo_paged_rows *rows,
                         const struct tpo_paged_host *host, struct tpo_attention_shape shape,
                         int block_tokens);

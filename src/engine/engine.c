@@ -123,6 +123,17 @@ static int free_slots(const struct tpo_engine *e)
   return n;
 }
 
+/* As tpo_model_longest has it where budgets are such that an inserted marker fits into max_tokens. */
+static int longest_of(const struct tpo_engine *e, const struct tpo_request *request)
+{
+  int64_t output = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
+  int64_t forced = 0;
+  if (e->has_marker && e->thought->force)
+    forced = (int64_t)tpo_config_thought_limit(e->thought, (int)output) + (int64_t)e->marker_ids.n;
+  int64_t tokens = request->n_prompt + (output > forced ? output : forced);
+  return tokens < e->context ? (int)tokens : e->context;
+}
+
 static int add_group(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)
 {
   struct group *g = tpo_calloc(1, sizeof *g, err);
@@ -131,6 +142,7 @@ static int add_group(struct tpo_engine *e, const struct tpo_request *request, st
   g->prompt_key = tpo_hash64_str(request->id);
   g->prefix = request->n_prompt - 1;
   g->ready = g->prefix == 0;
+  g->longest = longest_of(e, request);
   if (cache_begin_prefix(e, g, err) < 0) {
     free_group(e, g);
     return TPO_E_MEMORY;

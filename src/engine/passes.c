@@ -19,6 +19,7 @@
 static int allocate_rows(struct tpo_engine *e, struct tpo_error *err)
 {
   size_t rows = (size_t)e->row_capacity, slots = (size_t)e->slots;
+  e->longest = tpo_calloc(2 * slots, sizeof *e->longest, err);
   e->row_ids = tpo_calloc(rows, sizeof *e->row_ids, err);
   e->row_from = tpo_calloc(rows, sizeof *e->row_from, err);
   e->row_seq = tpo_calloc(rows, sizeof *e->row_seq, err);
@@ -26,7 +27,8 @@ static int allocate_rows(struct tpo_engine *e, struct tpo_error *err)
   e->logit_rows = tpo_calloc(slots, sizeof *e->logit_rows, err);
   e->params = tpo_calloc(slots, sizeof *e->params, err);
   e->drawn = tpo_calloc(slots, DRAWN_BYTES, err);
-  if (!e->row_ids || !e->row_from || !e->row_seq || !e->row_pos || !e->logit_rows || !e->params || !e->drawn)
+  if (!e->longest || !e->row_ids || !e->row_from || !e->row_seq || !e->row_pos || !e->logit_rows ||
+      !e->params || !e->drawn)
     return TPO_E_MEMORY;
   for (int i = 0; i < 2; i++)
     if (!(e->flights[i].slots = tpo_calloc(slots, sizeof *e->flights[i].slots, err))) return TPO_E_MEMORY;
@@ -52,6 +54,7 @@ void passes_destroy(struct tpo_engine *e)
   ops->free(e->backend, e->penalised);
   ops->free(e->backend, e->penalty_items);
   for (int i = 0; i < 2; i++) free(e->flights[i].slots);
+  free(e->longest);
   free(e->row_ids);
   free(e->row_from);
   free(e->row_seq);
@@ -83,6 +86,7 @@ static void add_sample(struct tpo_engine *e, struct flight *f, int slot)
   struct sequence *s = &e->sequences[slot];
   int from = s->ahead;
   s->ahead = -1;
+  e->longest[slot] = s->group->longest;
   if (from >= 0) {
     if (!sequence_goes_on(e, s)) return;
     add_row(e, 0, from, slot, s->position + s->n_feed);
@@ -106,6 +110,7 @@ static void build_pass(struct tpo_engine *e, struct flight *f)
   int room = e->prefill_chunk, seq = e->slots;
   for (struct group *g = e->groups; g && room > 0; g = g->next) {
     if (g->ready) continue;
+    e->longest[seq] = g->longest;
     for (int r = 0; r < TPO_REACHES; r++)
       if (e->table[r])
         memcpy(e->table[r] + (size_t)seq * (size_t)e->max_blocks, g->held[r].blocks,
@@ -195,6 +200,7 @@ static int enqueue(struct tpo_engine *e, int index, struct tpo_error *err)
                           .seq = e->row_seq,
                           .pos = e->row_pos,
                           .blocks = {e->table[TPO_REACH_ALL], e->table[TPO_REACH_WINDOW]},
+                          .longest = e->longest,
                           .n_seqs = e->n_seqs,
                           .max_blocks = e->max_blocks,
                           .logit_rows = e->logit_rows,

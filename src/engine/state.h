@@ -26,6 +26,7 @@ struct group {
   int prefix;    /* tokens to prefill: n_prompt - 1 */
   int prefilled; /* tokens whose keys and values are in the cache, or in the pass being built */
   bool ready;    /* the whole prefix is in the cache */
+  int longest;   /* tokens that prompt and output can come to together */
   int started;   /* samples begun */
   int finished;  /* samples given to the client */
   int n_blocks;  /* of the prefix */
@@ -105,6 +106,7 @@ struct tpo_engine {
   /* The pass being built. */
   int n_rows, row_capacity, n_seqs;
   int32_t *row_ids, *row_from, *row_seq, *row_pos;
+  int32_t *longest;                 /* [2 slots] of the tables' rows */
   bool speculative;                 /* some row's token is still being drawn */
   int32_t *logit_rows;              /* [slots] */
   struct tpo_sample_params *params; /* [slots] */

@@ -148,9 +148,10 @@ void tpo_kv_cache_copy_block(struct tpo_kv_cache *cache, enum tpo_reach reach, i
       model->ops->kv_copy_block(model->be, &cache->layers[i], dst, src, tokens);
 }
 
-static size_t count_ints(const struct tpo_pass_limits *limits)
+static size_t count_ints(const struct tpo_model *model, const struct tpo_pass_limits *limits)
 {
-  return 4 * (size_t)limits->rows + (size_t)limits->logits;
+  size_t of_rows = tpo_rope_varies(&model->arch) ? 5 : 4;
+  return of_rows * (size_t)limits->rows + (size_t)limits->logits;
 }
 
 /* Of the table of blocks for the layers of a reach. */
@@ -186,7 +187,7 @@ static size_t place_buffers(const struct tpo_model *model, const struct tpo_pass
       {&b->head, m * hidden * act},
       {&b->blocks[TPO_REACH_ALL], count_blocks(model, TPO_REACH_ALL, limits) * sizeof(int32_t)},
       {&b->blocks[TPO_REACH_WINDOW], count_blocks(model, TPO_REACH_WINDOW, limits) * sizeof(int32_t)},
-      {&b->ints, count_ints(limits) * sizeof(int32_t)},
+      {&b->ints, count_ints(model, limits) * sizeof(int32_t)},
   };
   size_t used = 0;
   for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
@@ -215,7 +216,7 @@ size_t tpo_pass_bytes(const struct tpo_model *model, const struct tpo_pass_limit
 static int allocate_host(struct tpo_kv_cache *cache, const struct tpo_pass_limits *limits,
                          struct tpo_error *err)
 {
-  cache->host_ints = tpo_calloc(count_ints(limits), sizeof *cache->host_ints, err);
+  cache->host_ints = tpo_calloc(count_ints(cache->model, limits), sizeof *cache->host_ints, err);
   cache->warm = tpo_calloc((size_t)limits->logits + 1, sizeof *cache->warm, err);
   if (!cache->host_ints || !cache->warm) return TPO_E_MEMORY;
   for (int r = 0; r < TPO_REACHES; r++) {

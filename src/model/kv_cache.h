@@ -13,7 +13,7 @@ struct tpo_pass_buffers {
   void *head_in, *head;         // [logits, hidden]
   float *logits;                // [logits, vocab]
   int32_t *blocks[TPO_REACHES]; // [seqs + 1, max_blocks]; the last row is the padding rows'
-  int32_t *ints;                // ids, from, pos, seq, logit_rows
+  int32_t *ints;                // ids, from, pos, seq, in some models rope_at, logit_rows
 };
 
 struct tpo_kv_cache {

@@ -115,6 +115,7 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
+  model->output_tokens = options->output_tokens;
   model->shape = tpo_arch_shape(arch);
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
   if (code == 0) code = make_weights(model, options, err);
@@ -344,6 +345,13 @@ int tpo_model_create_random(struct tpo_model **out, const struct tpo_arch *arch,
 const struct tpo_arch *tpo_model_arch(const struct tpo_model *model)
 {
   return &model->arch;
+}
+
+int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n)
+{
+  int64_t longest = (int64_t)n_prompt + model->output_tokens;
+  if (longest < n) longest = n;
+  return longest < model->arch.context ? (int)longest : model->arch.context;
 }
 
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model)

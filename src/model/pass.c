@@ -38,6 +38,12 @@ static int check_blocks(const struct tpo_kv_cache *cache, const struct tpo_pass 
   return 0;
 }
 
+/* Tokens that a sequence can come to have. */
+static int longest_of(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, int seq)
+{
+  return pass->longest ? pass->longest[seq] : cache->model->arch.context;
+}
+
 static int check_row(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, int i,
                      struct tpo_error *err)
 {
@@ -56,6 +62,9 @@ static int check_row(const struct tpo_kv_cache *cache, const struct tpo_pass *pa
   if (i > 0 && pass->seq[i - 1] == seq && pass->pos[i - 1] >= pos)
     return tpo_fail(err, TPO_E_USAGE, "pass: row %d is at position %d after position %d of the same sequence",
                     i, pos, pass->pos[i - 1]);
+  if (pos >= longest_of(cache, pass, seq))
+    return tpo_fail(err, TPO_E_USAGE, "pass: row %d is at position %d of a sequence that can come to have %d",
+                    i, pos, longest_of(cache, pass, seq));
   int code = 0;
   for (int r = 0; code == 0 && r < TPO_REACHES; r++)
     if (cache->n_blocks[r] > 0) code = check_blocks(cache, pass, r, i, err);
@@ -147,35 +156,46 @@ static void update_table(struct tpo_kv_cache *cache, const struct tpo_pass *pass
 
 /* The pass's integers, one array after another, in host memory and in the backend's. */
 struct ints {
-  int32_t *ids, *from, *pos, *seq, *logit_rows;
+  int32_t *ids, *from, *pos, *seq, *rope_at, *logit_rows;
 };
 
-static struct ints ints_at(int32_t *base, int n)
+/* n: rows with the padding. */
+static struct ints ints_at(const struct tpo_kv_cache *cache, int32_t *base, int n)
 {
-  return (struct ints){base, base + n, base + 2 * n, base + 3 * n, base + 4 * n};
+  struct ints ints = {base, base + n, base + 2 * n, base + 3 * n, NULL, base + 4 * n};
+  if (!tpo_rope_varies(&cache->model->arch)) return ints;
+  ints.rope_at = ints.logit_rows;
+  ints.logit_rows += n;
+  return ints;
+}
+
+static void set_rows(const struct tpo_kv_cache *cache, const struct tpo_pass *pass, const struct ints *host,
+                     int n)
+{
+  size_t bytes = (size_t)pass->n * sizeof(int32_t);
+  memcpy(host->ids, pass->ids, bytes);
+  memcpy(host->pos, pass->pos, bytes);
+  memcpy(host->seq, pass->seq, bytes);
+  for (int i = 0; i < pass->n; i++) host->from[i] = pass->from ? pass->from[i] : -1;
+  for (int i = 0; host->rope_at && i < pass->n; i++)
+    host->rope_at[i] = tpo_rope_row(cache->model, longest_of(cache, pass, pass->seq[i]), pass->pos[i]);
+  for (int i = pass->n; i < n; i++) {
+    host->ids[i] = host->pos[i] = 0;
+    host->from[i] = -1;
+    host->seq[i] = cache->limits.seqs;
+    if (host->rope_at) host->rope_at[i] = 0;
+  }
 }
 
 /* n, m: rows and rows of logits with the padding. */
 static void upload_ints(struct tpo_kv_cache *cache, const struct tpo_pass *pass, int n, int m)
 {
-  struct ints host = ints_at(cache->host_ints, n);
-  size_t bytes = (size_t)pass->n * sizeof(int32_t);
-  memcpy(host.ids, pass->ids, bytes);
-  if (pass->from)
-    memcpy(host.from, pass->from, bytes);
-  else
-    for (int i = 0; i < pass->n; i++) host.from[i] = -1;
-  memcpy(host.pos, pass->pos, bytes);
-  memcpy(host.seq, pass->seq, bytes);
+  struct ints host = ints_at(cache, cache->host_ints, n);
+  set_rows(cache, pass, &host, n);
   if (pass->n_logits > 0) memcpy(host.logit_rows, pass->logit_rows, (size_t)pass->n_logits * sizeof(int32_t));
-  for (int i = pass->n; i < n; i++) {
-    host.ids[i] = host.pos[i] = 0;
-    host.from[i] = -1;
-    host.seq[i] = cache->limits.seqs;
-  }
   for (int i = pass->n_logits; i < m; i++) host.logit_rows[i] = i;
-  cache->model->ops->upload(cache->model->be, cache->buffers.ints, cache->host_ints,
-                            (4 * (size_t)n + (size_t)m) * sizeof(int32_t));
+  size_t count = (size_t)(host.logit_rows - cache->host_ints) + (size_t)m;
+  cache->model->ops->upload(cache->model->be, cache->buffers.ints, cache->host_ints, count * sizeof(int32_t));
 }
 
 /* From ids to logits, or to what the head would work on: the part of a pass that can be recorded. */
@@ -223,6 +243,7 @@ static void prepare_rows(struct tpo_kv_cache *cache, enum tpo_reach reach, const
   *paged = (struct tpo_paged_rows){.n = rows->n,
                                    .seq = ints->seq,
                                    .pos = ints->pos,
+                                   .rope_at = ints->rope_at,
                                    .blocks = cache->buffers.blocks[reach],
                                    .max_blocks = cache->limits.max_blocks};
   model->ops->paged_prepare(model->be, paged, &host_rows, tpo_reach_shape(model, reach), cache->block_tokens);
@@ -239,7 +260,7 @@ static void run_pass(struct tpo_kv_cache *cache, const struct tpo_pass *pass, en
   for (int r = 0; r < TPO_REACHES; r++)
     if (cache->n_blocks[r] > 0) update_table(cache, pass, r);
   upload_ints(cache, pass, n, m);
-  struct ints ints = ints_at(cache->buffers.ints, n), host = ints_at(cache->host_ints, n);
+  struct ints ints = ints_at(cache, cache->buffers.ints, n), host = ints_at(cache, cache->host_ints, n);
   struct tpo_rows rows = {.n = n, .pos = ints.pos, .kv = cache->layers};
   for (int r = 0; r < TPO_REACHES; r++)
     if (cache->n_blocks[r] > 0) prepare_rows(cache, r, &host, &ints, &rows);

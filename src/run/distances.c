@@ -78,10 +78,11 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
 {
   int32_t *ids = tpo_calloc((size_t)n_tokens, sizeof *ids, err);
   int32_t *cu_seqlens = tpo_calloc(end - first + 1, sizeof *cu_seqlens, err);
+  int32_t *longest = tpo_calloc(end - first, sizeof *longest, err);
   uint8_t *wanted = tpo_calloc((size_t)n_tokens, sizeof *wanted, err);
   float *logprob = tpo_calloc((size_t)n_tokens, sizeof *logprob, err);
-  int status = ids && cu_seqlens && wanted && logprob ? 0 : TPO_E_MEMORY;
-  struct tpo_batch batch = {.ids = ids, .cu_seqlens = cu_seqlens, .wanted = wanted};
+  int status = ids && cu_seqlens && longest && wanted && logprob ? 0 : TPO_E_MEMORY;
+  struct tpo_batch batch = {.ids = ids, .cu_seqlens = cu_seqlens, .wanted = wanted, .longest = longest};
   for (size_t i = first; i < end && status == 0; i++) {
     const struct tpo_sample_row *row = &o->set->rows[i];
     if (!is_own(loop, i) || row->n_tokens == 0) continue;
@@ -90,6 +91,8 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
     memcpy(ids + batch.n_tokens, row->token_ids, (size_t)row->n_tokens * sizeof *ids);
     memset(wanted + batch.n_tokens - 1, 1, (size_t)row->n_tokens);
     batch.n_tokens += row->n_tokens;
+    longest[batch.n_seqs] =
+        tpo_model_longest(loop->policy.model, row->n_prompt, row->n_prompt + row->n_tokens);
     cu_seqlens[++batch.n_seqs] = batch.n_tokens;
   }
   if (status == 0 && batch.n_seqs > 0) status = tpo_model_logprobs(loop->policy.model, &batch, logprob, err);
@@ -97,6 +100,7 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
     if (wanted[i]) *out++ = logprob[i];
   free(ids);
   free(cu_seqlens);
+  free(longest);
   free(wanted);
   free(logprob);
   return status;

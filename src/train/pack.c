@@ -76,6 +76,7 @@ void micro_batch_free(struct micro_batch *mb)
 {
   free(mb->ids);
   free(mb->cu_seqlens);
+  free(mb->longest);
   free(mb->wanted);
   free(mb->loss_pairs);
   free(mb->results);
@@ -90,9 +91,10 @@ static int reserve(struct micro_batch *mb, int n_tokens, int n_pairs, struct tpo
     mb->ids = tpo_calloc(tokens, sizeof *mb->ids, err);
     mb->wanted = tpo_calloc(tokens, sizeof *mb->wanted, err);
     mb->cu_seqlens = tpo_calloc(2 * pairs + 1, sizeof *mb->cu_seqlens, err);
+    mb->longest = tpo_calloc(2 * pairs, sizeof *mb->longest, err);
     mb->loss_pairs = tpo_calloc(pairs, sizeof *mb->loss_pairs, err);
     mb->results = tpo_calloc(pairs, sizeof *mb->results, err);
-    if (!mb->ids || !mb->wanted || !mb->cu_seqlens || !mb->loss_pairs || !mb->results) {
+    if (!mb->ids || !mb->wanted || !mb->cu_seqlens || !mb->longest || !mb->loss_pairs || !mb->results) {
       micro_batch_free(mb);
       return TPO_E_MEMORY;
     }
@@ -105,18 +107,19 @@ static int reserve(struct micro_batch *mb, int n_tokens, int n_pairs, struct tpo
 
 /* Appends prompt and output as sequence s.
  * The position before an output's token carries that token's loss. */
-static void append(struct micro_batch *mb, int s, const struct tpo_pair_row *row, const int32_t *output,
-                   const uint8_t *mask, int n)
+static void append(struct micro_batch *mb, const struct tpo_model *model, int s,
+                   const struct tpo_pair_row *row, const int32_t *output, const uint8_t *mask, int n)
 {
   int at = mb->cu_seqlens[s], begin = at + row->n_prompt;
   if (row->n_prompt) memcpy(mb->ids + at, row->prompt_ids, (size_t)row->n_prompt * sizeof *mb->ids);
   if (n) memcpy(mb->ids + begin, output, (size_t)n * sizeof *mb->ids);
   for (int i = row->n_prompt > 0 ? 0 : 1; i < n; i++) mb->wanted[begin + i - 1] = !mask || mask[i];
   mb->cu_seqlens[s + 1] = begin + n;
+  mb->longest[s] = tpo_model_longest(model, row->n_prompt, row->n_prompt + n);
 }
 
-int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-                     int most_tokens, struct tpo_error *err)
+int micro_batch_fill(struct micro_batch *mb, const struct tpo_model *model, const struct tpo_pairs *pairs,
+                     const uint32_t *rows, size_t n, int most_tokens, struct tpo_error *err)
 {
   int64_t total = 0;
   int n_pairs = 0;
@@ -137,8 +140,8 @@ int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, cons
   int32_t wanted = 0; /* so far */
   for (int j = 0; j < n_pairs; j++) {
     const struct tpo_pair_row *row = &pairs->rows[rows[j]];
-    append(mb, 2 * j, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
-    append(mb, 2 * j + 1, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
+    append(mb, model, 2 * j, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
+    append(mb, model, 2 * j + 1, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
     struct tpo_loss_pair *loss = &mb->loss_pairs[j];
     *loss = (struct tpo_loss_pair){.chosen = wanted,
                                    .n_chosen = pair_loss_tokens(row, true),
@@ -158,7 +161,8 @@ struct tpo_batch micro_batch_view(const struct micro_batch *mb)
                             .cu_seqlens = mb->cu_seqlens,
                             .n_tokens = mb->n_tokens,
                             .n_seqs = 2 * mb->n_pairs,
-                            .wanted = mb->wanted};
+                            .wanted = mb->wanted,
+                            .longest = mb->longest};
 }
 
 struct pair_outcome pair_outcome(const struct tpo_loss_result *result)

@@ -37,7 +37,8 @@ static int own_outcomes(struct tpo_model *model, const struct tpo_train_config *
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
     status = tpo_stopped(NULL, err);
     if (status < 0) break;
-    status = micro_batch_fill(&mb, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
+    status =
+        micro_batch_fill(&mb, model, pairs, share->rows + at, share->n - at, config->micro_batch_tokens, err);
     if (status < 0) break;
     struct tpo_batch batch = micro_batch_view(&mb);
     status = tpo_model_logprobs(model, &batch, NULL, err);

@@ -52,7 +52,7 @@ struct tpo_trainer {
 
 /* One packed forward pass: whole pairs, chosen then rejected, one sequence after another without padding. */
 struct micro_batch {
-  int32_t *ids, *cu_seqlens;
+  int32_t *ids, *cu_seqlens, *longest;
   uint8_t *wanted;
   struct tpo_loss_pair *loss_pairs;
   struct tpo_loss_result *results; /* of micro_batch_losses */
@@ -61,9 +61,9 @@ struct micro_batch {
 };
 void micro_batch_free(struct micro_batch *mb);
 /* Packs the first of rows[0..n) up to `most_tokens` (one pair at least, however long); mb->n_pairs tells how
- * many. */
-int micro_batch_fill(struct micro_batch *mb, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-                     int most_tokens, struct tpo_error *err);
+ * many. model: whose pass it is. */
+int micro_batch_fill(struct micro_batch *mb, const struct tpo_model *model, const struct tpo_pairs *pairs,
+                     const uint32_t *rows, size_t n, int most_tokens, struct tpo_error *err);
 struct tpo_batch micro_batch_view(const struct micro_batch *mb);
 /* From the log-probabilities that a forward pass left in the backend's memory to mb->results, and to their
  * derivatives beside them, for a mean over n_global pairs. Training and evaluation add up the same way. */

@@ -58,7 +58,7 @@ static int own_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, co
   const struct tpo_grad_ready ready = {reduction_ready, t};
   for (size_t at = 0; at < share->n && status == 0; at += (size_t)mb.n_pairs) {
     const uint32_t *rows = share->rows + at;
-    status = micro_batch_fill(&mb, pairs, rows, share->n - at, t->config.micro_batch_tokens, err);
+    status = micro_batch_fill(&mb, t->model, pairs, rows, share->n - at, t->config.micro_batch_tokens, err);
     bool last = status == 0 && at + (size_t)mb.n_pairs == share->n;
     if (status == 0) status = forward_backward(t, &mb, pairs, rows, n_global, last ? &ready : NULL, err);
     if (status < 0) break;
@@ -115,7 +115,7 @@ static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, 
   int status = share_pairs(&share, t->comm, pairs, rows, n, err);
   for (size_t i = 0; i < share.n && status == 0; i++) {
     ops->zero(t->backend, t->grad, t->n_params * sizeof *t->grad);
-    status = micro_batch_fill(&mb, pairs, share.rows + i, 1, t->config.micro_batch_tokens, err);
+    status = micro_batch_fill(&mb, t->model, pairs, share.rows + i, 1, t->config.micro_batch_tokens, err);
     if (status == 0) status = forward_backward(t, &mb, pairs, share.rows + i, n, NULL, err);
     if (status == 0 && !isfinite(ops->sum_squares(t->backend, t->grad, t->n_params)))
       status = not_finite(t, pairs, share.rows[i], "gradient", &mb.results[0], err);

@@ -1,142 +1,6 @@
 /* The paged cache on the GPU: what the tests of all backends don't reach, above all activations in bf16,
  * plans of a step, and recorded steps. */
-#include "cuda_check.h"
-
-/* cuda/paged_plan.cuh */
-void tpo_cuda_paged_counts(const void *plan, size_t *read, size_t *served, size_t *parts);
-const float *tpo_cuda_paged_parts(struct tpo_backend *be);
-
-struct cache {
-  struct tpo_kv_layer kv;
-  int32_t *blocks; /* [n_seqs, max_blocks] */
-  int n_seqs, max_blocks, n_blocks;
-};
-
-static struct cache make_cache(struct tpo_attention_shape shape, enum tpo_dtype dtype, int block_tokens,
-                               int n_seqs, int max_tokens)
-{
-  struct cache cache = {.n_seqs = n_seqs, .max_blocks = (max_tokens + block_tokens - 1) / block_tokens};
-  cache.n_blocks = n_seqs * cache.max_blocks + 1;
-  size_t bytes = (size_t)cache.n_blocks * (size_t)(shape.kv_heads * block_tokens * shape.head_dim) *
-                 tpo_dtype_size(dtype);
-  cache.kv = (struct tpo_kv_layer){check_alloc(bytes), check_alloc(bytes), dtype,
-                                   block_tokens,       shape.kv_heads,     shape.head_dim};
-  memset(cache.kv.k, 0xff, bytes); /* NaN: what was not written must not be used */
-  memset(cache.kv.v, 0xff, bytes);
-  cache.blocks = check_alloc((size_t)(n_seqs * cache.max_blocks) * sizeof(int32_t));
-  for (int i = 0; i < n_seqs * cache.max_blocks; i++) cache.blocks[i] = cache.n_blocks - 2 - i;
-  return cache;
-}
-
-static size_t row_width(struct tpo_attention_shape shape)
-{
-  return (size_t)((shape.heads + 2 * shape.kv_heads) * shape.head_dim);
-}
-
-static size_t out_width(struct tpo_attention_shape shape)
-{
-  return (size_t)(shape.heads * shape.head_dim);
-}
-
-/* Rows of a step; their qkv is that of `tokens` at the same position. */
-struct step {
-  int n;
-  int32_t *seq, *pos;
-};
-
-static struct step make_step(int n)
-{
-  return (struct step){n, check_alloc((size_t)n * sizeof(int32_t)), check_alloc((size_t)n * sizeof(int32_t))};
-}
-
-/* n successive positions of one sequence. */
-static struct step make_run(int seq, int first, int n)
-{
-  struct step step = make_step(n);
-  for (int i = 0; i < n; i++) {
-    step.seq[i] = seq;
-    step.pos[i] = first + i;
-  }
-  return step;
-}
-
-static struct tpo_paged_rows rows_of(const struct cache *cache, const struct step *step)
-{
-  return (struct tpo_paged_rows){.n = step->n,
-                                 .seq = step->seq,
-                                 .pos = step->pos,
-                                 .blocks = cache->blocks,
-                                 .max_blocks = cache->max_blocks};
-}
-
-static void prepare(const struct cache *cache, const struct step *step, struct tpo_attention_shape shape,
-                    struct tpo_paged_rows *rows)
-{
-  struct tpo_paged_host host = {step->seq, step->pos, cache->blocks, cache->n_seqs};
-  check_ready(); /* host arrays and the device's are one here */
-  tpo_ops(check_cuda)->paged_prepare(check_cuda, rows, &host, shape, cache->kv.block_tokens);
-  assert_non_null(rows->plan);
-}
-
-/* One sequence's tokens, rounded so that both tables can hold them: qkv [n, row]. */
-static float *make_tokens(struct tpo_attention_shape shape, int n, uint32_t stream)
-{
-  return check_rounded((size_t)n * row_width(shape), stream, TPO_BF16);
-}
-
-/* The rows of qkv that a step's rows take from their sequences' tokens. */
-static float *gather(struct tpo_attention_shape shape, const struct step *step, float *const *tokens)
-{
-  size_t row = row_width(shape);
-  float *x = zeros((size_t)step->n * row);
-  for (int i = 0; i < step->n; i++)
-    memcpy(x + (size_t)i * row, tokens[step->seq[i]] + (size_t)step->pos[i] * row, row * sizeof *x);
-  return x;
-}
-
-static void write_rows(struct tpo_backend *be, const struct tpo_ops *ops, const struct cache *cache,
-                       const struct step *step, struct tpo_attention_shape shape, float *const *tokens)
-{
-  struct tpo_paged_rows rows = rows_of(cache, step);
-  struct check_values x =
-      check_values_of(ops, gather(shape, step, tokens), (size_t)step->n * row_width(shape));
-  ops->kv_write(be, &cache->kv, x.data, shape, &rows);
-  check_ready();
-}
-
-static void write_tokens(struct tpo_backend *be, const struct tpo_ops *ops, const struct cache *cache,
-                         int seq, int first, int n, struct tpo_attention_shape shape, float *const *tokens)
-{
-  struct step step = make_run(seq, first, n);
-  write_rows(be, ops, cache, &step, shape, tokens);
-}
-
-enum preparation { UNPREPARED, PREPARED };
-
-/* Attention of a step whose keys and values are written: [n, out_width] as fp32. */
-static float *attend(const struct tpo_ops *ops, const struct cache *cache, const struct step *step,
-                     struct tpo_attention_shape shape, float *const *tokens, enum preparation how)
-{
-  struct tpo_paged_rows rows = rows_of(cache, step);
-  size_t n = (size_t)step->n;
-  struct check_values x = check_values_of(ops, gather(shape, step, tokens), n * row_width(shape));
-  struct check_values out = check_values_of(ops, filled(n * out_width(shape), 77), n * out_width(shape));
-  if (how == PREPARED) prepare(cache, step, shape, &rows);
-  ops->attention_paged(check_cuda, &cache->kv, x.data, out.data, shape, &rows);
-  check_ready();
-  return check_floats(&out);
-}
-
-static float *attend_reference(const struct cache *cache, const struct step *step,
-                               struct tpo_attention_shape shape, float *const *tokens)
-{
-  struct tpo_paged_rows rows = rows_of(cache, step);
-  float *out = zeros((size_t)step->n * out_width(shape));
-  check_ready();
-  tpo_ops(check_reference)
-      ->attention_paged(check_reference, &cache->kv, gather(shape, step, tokens), out, shape, &rows);
-  return out;
-}
+#include "paged_check.h"
 
 /* Positions around the ends of chunks and blocks, and the prompt's last rows. */
 static struct step some_rows(int n_tokens)
@@ -190,14 +54,6 @@ static void mixed_types_match_reference(void **state)
   }
 }
 
-/* Results of rows [at, at + n) of a step and of a whole run of positions from `first` on. */
-static void assert_rows(const char *what, const float *got, const float *all, int first, int n,
-                        struct tpo_attention_shape shape)
-{
-  size_t width = out_width(shape);
-  assert_bits(what, got, all + (size_t)first * width, (size_t)n * width);
-}
-
 /* A difference in the last bit of fp32 shows in a bf16
  * result once in some 30,000 numbers: so there are many. */
 static void check_steps(enum tpo_dtype act, struct tpo_attention_shape shape, int n)
@@ -232,6 +88,11 @@ static void prompt_gives_the_same_bits_in_any_steps(void **state)
   check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(1, 1, 64), 60);
   check_steps(TPO_BF16, (struct tpo_attention_shape)SHAPE(2, 1, 136), 40);
   check_steps(TPO_F32, (struct tpo_attention_shape)SHAPE(4, 1, 16), 60);
+  struct tpo_attention_shape windowed = {
+      .heads = 4, .kv_heads = 1, .head_dim = 64, .window = 70, .softcap = 2};
+  check_steps(TPO_BF16, windowed, 60);
+  windowed.window = 150;
+  check_steps(TPO_F32, windowed, 60);
 }
 
 /* A difference in the last bit of fp32 hardly ever shows in a bf16 result; in the parts it does. */
@@ -286,8 +147,10 @@ static void row_does_not_depend_on_the_batch(void **state)
   (void)state;
   enum { SEQS = 5, TOKENS = 280, ROWS = 7 };
   static const int32_t seq[ROWS] = {3, 0, 1, 0, 4, 4, 2}, pos[ROWS] = {279, 63, 150, 64, 7, 8, 255};
-  struct tpo_attention_shape shape = SHAPE(8, 2, 64);
-  for (int act = TPO_F32; act <= TPO_BF16; act += TPO_BF16 - TPO_F32) {
+  for (int kind = 0; kind < 4; kind++) {
+    int act = kind % 2 ? TPO_BF16 : TPO_F32;
+    struct tpo_attention_shape shape = {
+        .heads = 8, .kv_heads = 2, .head_dim = 64, .window = kind < 2 ? 0 : 140, .softcap = kind < 2 ? 0 : 2};
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, (enum tpo_dtype)act);
     struct cache cache = make_cache(shape, (enum tpo_dtype)act, 16, SEQS, TOKENS);
     float *tokens[SEQS];
@@ -312,42 +175,15 @@ static void row_does_not_depend_on_the_batch(void **state)
   }
 }
 
-/* Samples 0 .. 8 begin with the same 260 tokens, 6 .. 8 with the same 390; 9 with the second chunk of the
- * others, which no engine would do. `shared` finds them in the same blocks, `own` has copies. */
-enum { SAMPLES = 10, SAMPLE_TOKENS = 410 };
-
-static int first_own(int sample)
-{
-  return sample == 5 ? 288 : sample > 6 ? 384 : sample > 0 ? 256 : 0;
-}
-
-static void make_samples(struct tpo_attention_shape shape, enum tpo_dtype act, struct cache *shared,
-                         struct cache *own, float **tokens)
-{
-  const struct tpo_ops *ops = tpo_ops_for(check_cuda, act);
-  size_t row = row_width(shape);
-  *shared = make_cache(shape, act, 32, SAMPLES, SAMPLE_TOKENS);
-  *own = make_cache(shape, act, 16, SAMPLES, SAMPLE_TOKENS);
-  for (int s = 0; s < SAMPLES; s++) {
-    tokens[s] = make_tokens(shape, SAMPLE_TOKENS, (uint32_t)s);
-    int from = s < 7 ? 0 : 6, n = s < 9 ? first_own(s) : 0;
-    memcpy(tokens[s], tokens[from], (size_t)n * row * sizeof(float));
-    int32_t *blocks = shared->blocks + s * shared->max_blocks;
-    memcpy(blocks, shared->blocks + from * shared->max_blocks, (size_t)(n / 32) * sizeof *blocks);
-    if (s == 9) {
-      memcpy(tokens[s] + 128 * row, tokens[0] + 128 * row, 128 * row * sizeof(float));
-      memcpy(blocks + 4, shared->blocks + 4, 4 * sizeof *blocks);
-    }
-    write_tokens(check_cuda, ops, own, s, 0, SAMPLE_TOKENS, shape, tokens);
-    write_tokens(check_cuda, ops, shared, s, n, SAMPLE_TOKENS - n, shape, tokens);
-  }
-}
-
+/* Windows that begin within a shared chunk, with one, and in different ones. */
 static void shared_blocks_give_the_same_bits(void **state)
 {
   (void)state;
-  for (int act = TPO_F32; act <= TPO_BF16; act += TPO_BF16 - TPO_F32) {
+  static const int windows[] = {0, 180, 150, 300};
+  for (int kind = 0; kind < 8; kind++) {
+    int act = kind % 2 ? TPO_BF16 : TPO_F32;
     struct tpo_attention_shape shape = SHAPE(4, 1, act == TPO_F32 ? 16 : 64);
+    shape.window = windows[kind / 2];
     const struct tpo_ops *ops = tpo_ops_for(check_cuda, (enum tpo_dtype)act);
     struct cache shared, own;
     float *tokens[SAMPLES];
@@ -360,6 +196,8 @@ static void shared_blocks_give_the_same_bits(void **state)
     float *together = attend(ops, &shared, &step, shape, tokens, PREPARED);
     float *apart = attend(ops, &own, &step, shape, tokens, PREPARED);
     assert_rows("shared blocks", together, apart, 0, step.n, shape);
+    struct cache seen = seen_blocks(&shared, &step, shape, -1);
+    assert_rows("nothing else", attend(ops, &seen, &step, shape, tokens, PREPARED), apart, 0, step.n, shape);
     for (int i = 0; i < step.n; i += 3) {
       struct step one = make_run(step.seq[i], step.pos[i], 1);
       float *alone = attend(ops, &shared, &one, shape, tokens, PREPARED);

@@ -61,10 +61,11 @@ def write_safetensors(path, tensors):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
-def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=1536, seed=1, scale=0.08):
+def make(folder, hidden=32, layers=2, heads=4, kv_heads=2, ffn=64, context=1536, seed=1, scale=0.08, padding=0):
+    """padding: rows of the vocabulary that the tokenizer has no tokens for."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    vocab = write_tokenizer(folder)
+    vocab = write_tokenizer(folder) + padding
     head = hidden // heads
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden,
               "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,

@@ -17,8 +17,10 @@ struct world {
   enum tpo_backend_kind backend; /* set before setup */
   enum tpo_compute_dtype dtype;
   int head_dim;
+  int vocab;  /* of the model; 259: the tokenizer's */
   int window; /* of layers whose bits are set in `windowed` */
   uint64_t windowed;
+  struct tpo_rope rope; /* of theta 0: the usual */
   struct tpo_backend *be;
   struct tpo_tokenizer *tok;
   struct tpo_template *tmpl;
@@ -35,8 +37,11 @@ struct world {
   enum tpo_run_ahead run_ahead;
 };
 
-static struct world w = {
-    .backend = TPO_BACKEND_CPU, .dtype = TPO_DTYPE_FP32, .head_dim = 8, .run_ahead = TPO_RUN_AHEAD_NEVER};
+static struct world w = {.backend = TPO_BACKEND_CPU,
+                         .dtype = TPO_DTYPE_FP32,
+                         .head_dim = 8,
+                         .vocab = 259,
+                         .run_ahead = TPO_RUN_AHEAD_NEVER};
 
 static inline int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
 {
@@ -76,7 +81,7 @@ static inline int setup(void **state)
                                              .assistant_prefix = "<|im_start|>",
                                              .assistant_suffix = "<|im_end|>",
                                              .default_system = ""};
-  const struct tpo_arch arch = {.vocab_size = 259,
+  const struct tpo_arch arch = {.vocab_size = w.vocab,
                                 .hidden = 32,
                                 .layers = 2,
                                 .heads = 4,
@@ -85,14 +90,16 @@ static inline int setup(void **state)
                                 .ffn = 48,
                                 .context = 128,
                                 .rms_eps = 1e-5,
-                                .rope.theta = 10000,
+                                .rope = w.rope.theta > 0 ? w.rope : (struct tpo_rope){.theta = 10000},
                                 .window = w.window,
                                 .windowed.bits[0] = w.windowed,
                                 .tied = true};
   if (tpo_backend_open(&w.be, w.backend, 2, &err) < 0 || tpo_tokenizer_open(&w.tok, *state, &err) < 0 ||
       tpo_template_open(&w.tmpl, w.tok, &pieces, &err) < 0 ||
-      tpo_model_create_random(&w.model, &arch, 3,
-                              &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype}, &err) < 0) {
+      tpo_model_create_random(
+          &w.model, &arch, 3,
+          &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype, .output_tokens = max_tokens},
+          &err) < 0) {
     print_error("%s\n", err.message);
     return -1;
   }

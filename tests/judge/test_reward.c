@@ -294,6 +294,40 @@ static void the_responses_of_a_prompt_have_one_gate_together(void **state)
   tpo_backend_close(be);
 }
 
+/* Texts begin alike, but longer ones are rotated by other factors; layers of a window keep whole texts. */
+static void texts_share_only_what_is_computed_alike(void **state)
+{
+  enum { N = 6, SHORT = 100 };
+  static int32_t ids[N][128];
+  static const int lengths[N] = {90, 128, 100, 101, 128, 64};
+  struct tpo_error err = {0};
+  struct tpo_reward_text texts[N];
+  struct tpo_reward_result alone[N], together[N];
+  struct tpo_reward_stats stats;
+  struct tpo_backend *be = open_backend(CPU);
+  put_reward_folder(*state, "seqcls", NULL);
+  for (int i = 0; i < N; i++) {
+    for (int j = 0; j < 128; j++) ids[i][j] = j < 60 ? j : 60 + (17 * i + j) % 100;
+    texts[i] = (struct tpo_reward_text){.ids = ids[i], .n = (size_t)lengths[i]};
+  }
+  struct tpo_reward *reward = open_reward(*state, be, TPO_DTYPE_FP32, 50, 0, NULL);
+  struct tpo_arch *arch = &reward->model->arch;
+  arch->rope = (struct tpo_rope){
+      .kind = TPO_ROPE_LONGROPE, .theta = 10000, .attention_factor = 1.2, .original_context = SHORT};
+  for (int i = 0; i < TPO_ROPE_FACTORS; i++) arch->rope.short_factors[i] = 1, arch->rope.long_factors[i] = 3;
+  arch->window = 20;
+  arch->windowed.bits[0] = 1;
+  for (int i = 0; i < N; i++) assert_ok(tpo_reward_score(reward, &texts[i], 1, &alone[i], &err));
+  tpo_reward_stats(reward, &stats);
+  int64_t before = stats.computed;
+  assert_ok(tpo_reward_score(reward, texts, N, together, &err));
+  for (int i = 0; i < N; i++) assert_same_result(&alone[i], &together[i], "texts of two lengths");
+  tpo_reward_stats(reward, &stats);
+  assert_int_equal(stats.computed - before, 90 + 128 + 100 + 101 + (128 - 48) + 64);
+  tpo_reward_close(reward);
+  tpo_backend_close(be);
+}
+
 static void a_text_that_cannot_be_scored_is_told_and_the_others_are_scored(void **state)
 {
   struct tpo_error err = {0};
@@ -504,6 +538,7 @@ int main(void)
       IN_FOLDER(scores_do_not_depend_on_the_memory),
       IN_FOLDER(what_texts_share_is_computed_once),
       IN_FOLDER(the_responses_of_a_prompt_have_one_gate_together),
+      IN_FOLDER(texts_share_only_what_is_computed_alike),
       IN_FOLDER(a_text_that_cannot_be_scored_is_told_and_the_others_are_scored),
       IN_FOLDER(heads_that_are_not_as_they_should_be_are_refused),
       IN_FOLDER(models_that_are_no_such_reward_models_are_refused),

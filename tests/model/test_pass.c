@@ -301,6 +301,72 @@ static void logits_do_not_depend_on_blocks_behind_the_window(void **state)
     }
 }
 
+/* Sequences that can come to different lengths, on either side of the longest for which the short factors are, in
+ * one pass: each is rotated as the packed forward rotates it when told the same. */
+static void check_longest(struct setting *s)
+{
+  enum { SHORT = 48 };
+  static struct table got;
+  static int32_t blocks[N_SEQS * MAX_BLOCKS];
+  const int32_t bounds[] = {0, LEN, 2 * LEN, 3 * LEN}, longest[N_SEQS] = {SHORT, SHORT + 1, 128};
+  struct tpo_error err = {0};
+  struct tpo_arch arch = small_arch(true);
+  float logprob[N_SEQS * LEN], *logits;
+  arch.rope = (struct tpo_rope){.kind = TPO_ROPE_LONGROPE,
+                                .theta = 10000,
+                                .factor = 4,
+                                .attention_factor = 1.2,
+                                .original_context = SHORT,
+                                .short_factors = {1, 1.1, 1.2, 1.3},
+                                .long_factors = {2, 3, 4, 5}};
+  enum tpo_compute_dtype dtype = tpo_model_dtype(s->model);
+  tpo_kv_cache_destroy(s->cache);
+  tpo_model_close(s->model);
+  s->model = model_of(s->be, &arch, dtype, 0);
+  assert_ok(tpo_kv_cache_create(&s->cache, s->model, all_blocks, BLOCK, &err));
+  memcpy(s->ids + LEN, s->ids, LEN * sizeof *s->ids);
+  struct tpo_batch batch = {
+      .ids = s->ids, .cu_seqlens = bounds, .n_tokens = N_SEQS * LEN, .n_seqs = N_SEQS, .longest = longest};
+  assert_ok(tpo_model_logprobs(s->model, &batch, logprob, &err));
+  for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) blocks[i] = i;
+  for (int pos = 0; pos < LEN; pos++) {
+    const int32_t seq[] = {0, 1, 2}, at[] = {pos, pos, pos};
+    int32_t ids[N_SEQS];
+    for (int i = 0; i < N_SEQS; i++) ids[i] = s->ids[i * LEN + pos];
+    struct tpo_pass pass = {.n = N_SEQS,
+                            .ids = ids,
+                            .seq = seq,
+                            .pos = at,
+                            .blocks = {blocks},
+                            .longest = longest,
+                            .n_seqs = N_SEQS,
+                            .max_blocks = MAX_BLOCKS,
+                            .logit_rows = seq,
+                            .n_logits = N_SEQS,
+                            .recorded = true};
+    assert_ok(tpo_model_pass(s->model, s->cache, &pass, &logits, &err));
+    for (int i = 0; i < N_SEQS; i++)
+      tpo_ops(s->be)->download(s->be, got.logits[i][pos], logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
+    assert_ok(tpo_ops(s->be)->check(s->be, &err));
+  }
+  double largest = 0, sum = 0, apart = 0;
+  for (int i = 0; i < N_SEQS * LEN; i++) {
+    if (i % LEN == LEN - 1) continue;
+    double gap = fabs(log_softmax(got.logits[i / LEN][i % LEN], s->ids[i + 1]) - logprob[i]);
+    largest = fmax(largest, gap);
+    sum += gap;
+    if (i < LEN) apart = fmax(apart, fabs((double)logprob[i] - logprob[LEN + i]));
+  }
+  assert_true(dtype == TPO_DTYPE_FP32 ? largest < 1e-4 : sum / (N_SEQS * (LEN - 1)) < 0.05);
+  assert_true(apart > 0.1); /* the same tokens, rotated by other factors */
+}
+
+static void rotations_are_chosen_by_what_a_sequence_can_come_to(void **state)
+{
+  (void)state;
+  for_all(check_longest);
+}
+
 static void refuse(struct setting *s, struct tpo_pass pass, const char *part)
 {
   struct tpo_error err = {0};
@@ -334,7 +400,8 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   bad.pos = far, refuse(&s, bad, "position 16"), bad = good;
   bad.pos = back, refuse(&s, bad, "position 0 after position 1"), bad = good;
   bad.blocks[TPO_REACH_ALL] = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
-  bad.logit_rows = &bad_row, refuse(&s, bad, "row 2");
+  bad.logit_rows = &bad_row, refuse(&s, bad, "row 2"), bad = good;
+  bad.longest = (int32_t[]){1}, refuse(&s, bad, "position 1 of a sequence that can come to have 1");
   close_setting(&s);
 }
 
@@ -557,6 +624,7 @@ int main(void)
       cmocka_unit_test(logits_do_not_depend_on_a_prefix_being_shared),
       cmocka_unit_test(pass_agrees_with_the_packed_forward),
       cmocka_unit_test(logits_do_not_depend_on_blocks_behind_the_window),
+      cmocka_unit_test(rotations_are_chosen_by_what_a_sequence_can_come_to),
       cmocka_unit_test(layers_of_a_window_need_their_own_blocks),
       cmocka_unit_test(what_lies_outside_the_cache_is_refused),
       cmocka_unit_test(recorded_passes_are_padded_and_give_the_same_logits),

@@ -30,34 +30,39 @@ REGISTERS = 65536
 LOCAL_MEMORY_IS_FINE = {}
 
 # Where not one block fits on a multiprocessor, and what happens then.
-TOO_LARGE = {("paged_tensor<256>", "sm_80"): "its launcher takes the plain kernel there"}
+TOO_LARGE = {(f"paged_tensor<256, {local}>", "sm_80"): "its launcher takes the plain kernel there" for local in ["false", "true"]}
 
 # What a block can have on every GPU that the backend takes (TPO_CUDA_LEAST_SHARED), and what happens with a kernel that
 # wants more where there is no more.
 LEAST_SHARED = 99 * 1024
 LARGE = {
-    "flash_forward<256, 8>": "`flash_forward<256, 4>` is launched",
-    "flash_keys<128, 64>": "`flash_keys<128, 32>` is launched",
-    "flash_keys<256, 32>": "`flash_keys<256, 16>` is launched",
-    "flash_queries<128, 64>": "`flash_queries<128, 32>` is launched",
-    "flash_queries<256, 32>": "`flash_queries<256, 16>` is launched",
-    "paged_tensor<128>": "the plain kernel is launched",
-    "paged_tensor<256>": "the plain kernel is launched",
-} | {f"plain_{kind}<{act}, 4>": "refused" for kind in ["forward", "keys", "queries"] for act in ["float", "bf16"]}
+    f"{kernel}, {local}>": what
+    for local in ["false", "true"]
+    for kernel, what in {
+        "flash_forward<256, 8": f"`flash_forward<256, 4, {local}>` is launched",
+        "flash_keys<128, 64": f"`flash_keys<128, 32, {local}>` is launched",
+        "flash_keys<256, 32": f"`flash_keys<256, 16, {local}>` is launched",
+        "flash_queries<128, 64": f"`flash_queries<128, 32, {local}>` is launched",
+        "flash_queries<256, 32": f"`flash_queries<256, 16, {local}>` is launched",
+        "paged_tensor<128": "the plain kernel is launched",
+        "paged_tensor<256": "the plain kernel is launched",
+    }.items()
+} | {f"plain_{kind}<{act}, 4, {local}>": "refused" for kind in ["forward", "keys", "queries"] for act in ["float", "bf16"]
+     for local in ["false", "true"]}
 
 # Dynamic shared memory that a kernel is launched with: an expression of its file, for names that match; {0} is the first
 # group of the match. A kernel that uses dynamic shared memory and isn't here fails the check.
 PLAIN_TILE = "plain_tile<{0}>::floats"
 DYNAMIC_SHARED = [
-    ("attention.cu", r"flash_forward<(\d+), (\d+)>", "forward_plan<{0}, {1}>::shared_bytes"),
-    ("attention.cu", r"plain_forward<\w+, (\d+)>", f"(3 * {PLAIN_TILE} + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
-    ("attention_backward.cu", r"flash_keys<(\d+), (\d+)>", "backward_plan<{0}, {1}>::shared_bytes_sums"),
-    ("attention_backward.cu", r"flash_queries<(\d+), (\d+)>", "backward_plan<{0}, {1}>::shared_bytes"),
-    ("attention_backward.cu", r"plain_(?:keys|queries)<\w+, (\d+)>",
+    ("attention.cu", r"flash_forward<(\d+), (\d+), \w+>", "forward_plan<{0}, {1}>::shared_bytes"),
+    ("attention.cu", r"plain_forward<\w+, (\d+), \w+>", f"(3 * {PLAIN_TILE} + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
+    ("attention_backward.cu", r"flash_keys<(\d+), (\d+), \w+>", "backward_plan<{0}, {1}>::shared_bytes_sums"),
+    ("attention_backward.cu", r"flash_queries<(\d+), (\d+), \w+>", "backward_plan<{0}, {1}>::shared_bytes"),
+    ("attention_backward.cu", r"plain_(?:keys|queries)<\w+, (\d+), \w+>",
      f"(4 * {PLAIN_TILE} + 2 * PLAIN_ROWS * PLAIN_SCORES) * sizeof(float)"),
-    ("paged_tensor.cu", r"paged_tensor<(\d+)>",
-     "kv_ring<{0}>::n_tiles * kv_ring<{0}>::tile_elements * sizeof(__nv_bfloat16) + sizeof(paged_shared<{0}>)"),
-    ("paged_plain.cu", r"paged_plain<\w+, \w+>", "4 * sizeof(float) * (2 * 128 + 2 * PAGED_CHUNK)"),  # at head dimension 128
+    ("paged_tensor.cu", r"paged_tensor<(\d+), (\w+)>",
+     "kv_ring<{0}, {1}>::n_tiles * kv_ring<{0}, {1}>::tile_elements * sizeof(__nv_bfloat16) + sizeof(paged_shared<{0}>)"),
+    ("paged_plain.cu", r"paged_plain<\w+, \w+, \w+>", "4 * sizeof(float) * (2 * 128 + 2 * PAGED_CHUNK)"),  # at head dimension 128
 ]
 
 

@@ -104,6 +104,30 @@ static void what_cannot_fit_without_kept_states_is_refused(void **state)
   assert_int_equal(train_compare_memory(&plan, 65, 1, NULL), 0);
 }
 
+/* What backward needs of what is normed besides: queries and keys before and the two products of a layer, with
+ * their norms' divisors. */
+static void states_of_other_families_are_counted(void **state)
+{
+  (void)state;
+  struct tpo_arch arch = llama3_8b;
+  size_t n = 1024, hidden = 4096, qkv = (32 + 2 * 8) * 128, act = 2, real = sizeof(float), llama, other;
+  tpo_activations_bytes(&arch, act, (int)n, true, &llama);
+  const struct {
+    enum tpo_family family;
+    size_t more;
+  } families[] = {{TPO_FAMILY_MISTRAL, 0},
+                  {TPO_FAMILY_QWEN2, 0},
+                  {TPO_FAMILY_QWEN3, n * (qkv * act + (32 + 8) * real)},
+                  {TPO_FAMILY_GEMMA2, n * 2 * (hidden * act + real)},
+                  {TPO_FAMILY_GEMMA3, n * (qkv * act + (32 + 8) * real + 2 * (hidden * act + real))},
+                  {TPO_FAMILY_OLMO2, n * (qkv * act + 2 * real + 2 * (hidden * act + real))}};
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    arch.family = families[i].family;
+    tpo_activations_bytes(&arch, act, (int)n, true, &other);
+    assert_int_equal(other, llama + families[i].more);
+  }
+}
+
 /* Sizes that only differ in megabytes are told in them. */
 static void small_sizes_are_told_apart(void **state)
 {
@@ -212,6 +236,7 @@ int main(void)
       cmocka_unit_test(scratch_has_room_for_the_head),
       cmocka_unit_test(layers_that_an_80_gb_gpu_keeps),
       cmocka_unit_test(what_cannot_fit_without_kept_states_is_refused),
+      cmocka_unit_test(states_of_other_families_are_counted),
       cmocka_unit_test(small_sizes_are_told_apart),
       cmocka_unit_test(passes_have_no_more_tokens_than_there_are),
       cmocka_unit_test(the_extent_of_pairs_is_the_longest_one),

@@ -70,15 +70,24 @@ static int common_prefix(const struct reward_text *a, const struct reward_text *
   return i;
 }
 
+/* Whether both are rotated by the same factors, which their lengths may choose. */
+static bool rotate_alike(const struct tpo_arch *arch, const struct reward_text *a,
+                         const struct reward_text *b)
+{
+  int bound = arch->rope.original_context;
+  return !tpo_rope_varies(arch) || (a->n > bound) == (b->n > bound);
+}
+
 /* What text i and the one before it begin with alike is computed once, and so is their gate. Where their
  * gates stand at different places, the text's own is computed with it. */
-static void share(struct reward_plan *plan, size_t i, bool apart)
+static void share(struct reward_plan *plan, const struct tpo_arch *arch, size_t i, bool apart)
 {
   struct reward_text *text = &plan->texts[i];
   text->owner = i;
   text->shared = 0;
   if (i == 0 || apart) return;
   const struct reward_text *before = &plan->texts[i - 1];
+  if (!rotate_alike(arch, before, text)) return;
   int common = common_prefix(before, text, text->n - 1);
   if (text->gate >= 0 && text->gate < common) {
     if (text->gate == before->gate)
@@ -103,7 +112,7 @@ int reward_plan_make(struct reward_plan *plan, const struct tpo_reward *reward,
     apart = apart || texts[i].apart;
     if (!admit(reward, &texts[i], text, results[i].why)) continue;
     if (text->n > plan->longest) plan->longest = text->n;
-    share(plan, plan->n_texts++, apart);
+    share(plan, &reward->model->arch, plan->n_texts++, apart);
     apart = false;
   }
   return 0;

@@ -27,6 +27,7 @@ struct run {
 
   int32_t *table;       /* [slots, width] */
   int *n_used;          /* [slots] blocks in each row of the table */
+  int32_t *longest;     /* [slots] tokens of each row's text */
   int *free_slots;      /* [n_free_slots] */
   int *finished;        /* [n_finished] slots to be freed after the pass */
   int32_t *free_blocks; /* [n_free_blocks] */
@@ -136,6 +137,7 @@ static int allocate(struct run *r, struct tpo_error *err)
   size_t blocks = (size_t)r->reward->n_blocks;
   r->table = tpo_calloc(slots * (size_t)r->reward->width, sizeof *r->table, err);
   r->n_used = tpo_calloc(slots, sizeof *r->n_used, err);
+  r->longest = tpo_calloc(slots, sizeof *r->longest, err);
   r->free_slots = tpo_calloc(slots, sizeof *r->free_slots, err);
   r->finished = tpo_calloc(slots, sizeof *r->finished, err);
   r->free_blocks = tpo_calloc(blocks, sizeof *r->free_blocks, err);
@@ -147,8 +149,8 @@ static int allocate(struct run *r, struct tpo_error *err)
   r->wanted_rows = tpo_calloc(wanted, sizeof *r->wanted_rows, err);
   r->wanted = tpo_calloc(wanted, sizeof *r->wanted, err);
   r->hidden = tpo_calloc(wanted * (size_t)r->reward->model->arch.hidden, sizeof *r->hidden, err);
-  if (!r->table || !r->n_used || !r->free_slots || !r->finished || !r->free_blocks || !r->users || !r->held ||
-      !r->ids || !r->seq || !r->pos || !r->wanted_rows || !r->wanted || !r->hidden)
+  if (!r->table || !r->n_used || !r->longest || !r->free_slots || !r->finished || !r->free_blocks ||
+      !r->users || !r->held || !r->ids || !r->seq || !r->pos || !r->wanted_rows || !r->wanted || !r->hidden)
     return TPO_E_MEMORY;
   r->n_free_slots = r->slots;
   r->n_free_blocks = r->reward->n_blocks;
@@ -161,6 +163,7 @@ static void release(struct run *r)
 {
   free(r->table);
   free(r->n_used);
+  free(r->longest);
   free(r->free_slots);
   free(r->finished);
   free(r->free_blocks);
@@ -194,6 +197,7 @@ static bool open_next(struct run *r)
     r->users[blocks[i]] = 1;
   }
   r->n_used[r->current] = n;
+  r->longest[r->current] = text->n;
   r->n_held = 0;
   r->text = r->next++;
   r->at = text->shared;
@@ -286,6 +290,7 @@ static int run_passes(struct run *r, struct tpo_error *err)
                               .seq = r->seq,
                               .pos = r->pos,
                               .blocks = {r->table, r->table},
+                              .longest = r->longest,
                               .n_seqs = r->slots,
                               .max_blocks = reward->width,
                               .logit_rows = r->wanted_rows};
