@@ -297,9 +297,9 @@ struct tpo_reward_options {
 };
 
 /* folder: a Hugging Face folder whose config.json names LlamaForRewardModelWithGating (ArmoRM; Wang et al.
- * 2024), its family's class for sequence classification with one label, or a model of OpenRLHF (with
- * "value_head_prefix", and "mean" and "std" where scores are normalised). Other models, and missing, unexpected,
- * wrongly shaped and non-finite tensors, are refused by name. */
+ * 2024), a family's ForSequenceClassification with one label, or a model of OpenRLHF (with
+ * "value_head_prefix", and "mean" and "std" where scores are normalised). Other models, and missing,
+ * unexpected, wrongly shaped and non-finite tensors, are refused by name. */
 TPO_API int tpo_reward_open(struct tpo_reward **out, const char *folder,
                             const struct tpo_reward_options *options, struct tpo_error *err);
 /* The architecture, and all that can be told without reading weights:
@@ -349,5 +349,19 @@ TPO_API int tpo_model_save(struct tpo_model *model, const float *flat, const str
  * tokenizer and generation files. The folder is made; files in it are replaced one by one, the index or
  * weights last. */
 TPO_API int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
+
+/* The type of a GGUF file's matrices; vectors are fp32 in all. Q8_0 has a scale for each 32 numbers of a row;
+ * where a row is no multiple of 32, fp16 stands in for it. */
+enum tpo_gguf_matrices {
+  TPO_GGUF_MATRICES_BF16,
+  TPO_GGUF_MATRICES_F32,
+  TPO_GGUF_MATRICES_F16,
+  TPO_GGUF_MATRICES_Q8_0
+};
+/* A GGUF file that llama.cpp loads, of a model in any form that tpo_model_open takes, with its tokenizer and chat
+ * template. What GGUF has no words for is refused by name; a warning tells of what llama.cpp computes otherwise.
+ * The file appears whole or not at all. */
+TPO_API int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
+                                  struct tpo_error *err);
 
 #endif

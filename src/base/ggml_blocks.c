@@ -1,5 +1,7 @@
-/* ggml's block types by their number, and the loops that convert and check their blocks. */
+/* ggml's block types by their number, and the loops that make, convert and check their blocks. */
 #include "base/ggml_blocks.h"
+
+#include <math.h>
 
 #include "base/dtype.h"
 
@@ -44,6 +46,31 @@ void tpo_ggml_dequantise(uint32_t type, const void *raw, float *out, size_t n)
   case TPO_GGML_Q4_K: EACH_BLOCK(tpo_ggml_q4_k, 32);
   case TPO_GGML_Q5_K: EACH_BLOCK(tpo_ggml_q5_k, 32);
   case TPO_GGML_Q6_K: EACH_BLOCK(tpo_ggml_q6_k, 32);
+  default: break;
+  }
+}
+
+/* As ggml's own: the largest element becomes 127 of the scale, which is rounded to fp16 after the elements were
+ * divided by it. */
+static void make_q8_0(const float *in, uint8_t *out)
+{
+  float largest = 0;
+  for (int i = 0; i < 32; i++) largest = fmaxf(largest, fabsf(in[i]));
+  float d = largest / 127, inverse = d > 0 ? 1 / d : 0;
+  uint16_t scale = tpo_f32_to_f16(d);
+  memcpy(out, &scale, sizeof scale);
+  for (int i = 0; i < 32; i++) out[2 + i] = (uint8_t)(int8_t)roundf(in[i] * inverse);
+}
+
+void tpo_ggml_quantise(uint32_t type, const float *in, void *out, size_t n)
+{
+  switch (type) {
+  case TPO_GGML_F32: memcpy(out, in, n * sizeof *in); break;
+  case TPO_GGML_F16: tpo_convert(out, TPO_F16, in, TPO_F32, n); break;
+  case TPO_GGML_BF16: tpo_convert(out, TPO_BF16, in, TPO_F32, n); break;
+  case TPO_GGML_Q8_0:
+    for (size_t i = 0; i < n; i += 32) make_q8_0(in + i, (uint8_t *)out + i / 32 * 34);
+    break;
   default: break;
   }
 }

@@ -41,6 +41,9 @@ static inline bool tpo_ggml_can_dequantise(uint32_t type)
 {
   return tpo_ggml_find_block(type) != NULL;
 }
+/* The reverse, to F32, F16, BF16 and Q8_0, in which a number or scale too large for fp16 becomes infinite.
+ * n: a whole number of blocks. */
+void tpo_ggml_quantise(uint32_t type, const float *in, void *out, size_t n);
 /* n elements, a whole number of blocks; raw is aligned for fp16 where the type is F16 or BF16. */
 void tpo_ggml_dequantise(uint32_t type, const void *raw, float *out, size_t n);
 /* Whether all values of these blocks are finite, told by the scales: what they are multiplied with is too

@@ -66,7 +66,8 @@ static void append_table(struct tpo_buf *out, const char *section)
 /* Where the instructions of configs/llama3-8b-*.yaml come from. */
 static const char instructions_recipe[] =
     "\n## Instructions for the paper's runs\n\n"
-    "`llama3-8b-*.yaml` read `data/instructions.jsonl` (4 iterations of 5000) and `data/validation.jsonl` (1500), "
+    "`llama3-8b-*.yaml`, and those of other models beside them, read `data/instructions.jsonl` (4 iterations of 5000) "
+    "and `data/validation.jsonl` (1500), "
     "which this makes of UltraFeedback's instructions, as the paper's later runs had them. The data set is "
     "[openbmb/UltraFeedback](https://huggingface.co/datasets/openbmb/UltraFeedback): six JSON Lines files, 63,967 rows, "
     "all of them its one split, `train`. Of each row the field `instruction` is taken, nothing else. "

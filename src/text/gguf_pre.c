@@ -1,5 +1,6 @@
 /* The splits behind the names of tokenizer.ggml.pre. As a list they are applied one after the other, each
  * match of each becoming a piece of its own. */
+#include <stdio.h>
 #include <string.h>
 #include "text/tokenizer.h"
 
@@ -37,7 +38,16 @@ static const struct tpo_gguf_pre known[] = {
     {"starcoder", false, false, {"\\p{N}", GPT2}},
     {"refact", false, false, {"\\p{N}", GPT2}},
     {"llama-bpe", true, true, {CONTRACTIONS WORDS "\\p{N}{1,3}" REST}},
+    {"falcon3", true, true, {CONTRACTIONS WORDS "\\p{N}{1,3}" REST}},
+    {"dbrx", false, false, {CONTRACTIONS WORDS "\\p{N}{1,3}" REST}},
+    {"smaug-bpe", false, false, {CONTRACTIONS WORDS "\\p{N}{1,3}" REST}},
     {"qwen2", false, false, {CONTRACTIONS WORDS "\\p{N}" REST}},
+    {"deepseek-r1-qwen", false, false, {CONTRACTIONS WORDS "\\p{N}" REST}},
+    {"gpt-4o",
+     false,
+     false,
+     {NOT_WORD UPPER "*" LOWER "+" CONTRACTIONS "?|" NOT_WORD UPPER "+" LOWER "*" CONTRACTIONS
+                     "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+" SPACES}},
     {"tekken",
      true,
      true,
@@ -56,4 +66,32 @@ const struct tpo_gguf_pre *tpo_gguf_pre_find(const char *name, size_t len)
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0) return &known[i];
   return NULL;
+}
+
+static bool cuts_alike(const struct tpo_gguf_pre *pre, const struct tpo_pretokenizer *with)
+{
+  size_t n = 0;
+  for (; pre->patterns[n]; n++) {
+    if (n == with->n_splits) return false;
+    const struct tpo_split *split = &with->splits[n];
+    if (split->glyphs || split->invert || split->behavior != TPO_SPLIT_ISOLATED ||
+        strcmp(split->pattern, pre->patterns[n]) != 0)
+      return false;
+  }
+  return n == with->n_splits;
+}
+
+const struct tpo_gguf_pre *tpo_gguf_pre_of(const struct tpo_tokenizer *tok)
+{
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (known[i].ignore_merges == tok->bpe.ignore_merges && cuts_alike(&known[i], &tok->pre))
+      return &known[i];
+  return NULL;
+}
+
+void tpo_gguf_pre_list(char out[256])
+{
+  size_t at = 0;
+  for (size_t i = 0; i < sizeof known / sizeof *known && at < 256; i++)
+    at += (size_t)snprintf(out + at, 256 - at, "%s%s", i ? ", " : "", known[i].name);
 }

@@ -185,11 +185,13 @@ static int load_byte_level(struct tpo_tokenizer *tok, const struct tpo_gguf *ggu
                     "cut into words; convert the model again, or use its Hugging Face folder",
                     gguf->path, KEY);
   const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(name.data, name.len);
-  if (!pre)
+  if (!pre) {
+    char list[256];
+    tpo_gguf_pre_list(list);
     return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: the pre-tokenizer %spre = \"%.*s\" is not supported "
-                    "(gpt-2, smollm, llama-bpe, starcoder, refact, qwen2, deepseek-llm, tekken are)",
-                    gguf->path, KEY, (int)(name.len < 80 ? name.len : 80), name.data);
+                    "%s: the pre-tokenizer %spre = \"%.*s\" is not supported; expected %s", gguf->path, KEY,
+                    (int)(name.len < 80 ? name.len : 80), name.data, list);
+  }
   tok->gguf_pre = pre->name;
   tok->bpe.byte_level = true;
   tok->bpe.ignore_merges = pre->ignore_merges;
@@ -342,8 +344,9 @@ int tpo_tokenizer_load_gguf(struct tpo_tokenizer *tok, const char *path, struct 
   status = tpo_gguf_get_string(&gguf, KEY "model", &model, err);
   if (status == 0 && tpo_gguf_check_whole(&gguf, err) < 0)
     status = TPO_E_UNSUPPORTED;
-  else if (status == 0)
-    status = tpo_fail(err, TPO_E_INPUT, "%s: %smodel is missing: the file carries no tokenizer", path, KEY);
+  else if (status == 0 || (status > 0 && is(model, "none")))
+    status = tpo_fail(err, TPO_E_INPUT, "%s: %smodel is %s: the file carries no tokenizer", path, KEY,
+                      status ? "none" : "missing");
   else if (status > 0 && is(model, "gpt2"))
     status = load_byte_level(tok, &gguf, &add_bos, err);
   else if (status > 0 && is(model, "llama"))

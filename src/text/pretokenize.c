@@ -20,13 +20,18 @@ int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size
   struct tpo_split *split = &pre->splits[pre->n_splits];
   *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
   int status = tpo_regex_compile(&split->regex, pattern, len, place, err);
-  if (status == TPO_OK) pre->n_splits++;
-  return status;
+  if (status < 0) return status;
+  split->pattern = strndup(pattern, len);
+  pre->n_splits++; /* which frees the regex */
+  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
 }
 
 void tpo_pretokenizer_free(struct tpo_pretokenizer *pre)
 {
-  for (size_t i = 0; i < pre->n_splits; i++) tpo_regex_free(&pre->splits[i].regex);
+  for (size_t i = 0; i < pre->n_splits; i++) {
+    tpo_regex_free(&pre->splits[i].regex);
+    free(pre->splits[i].pattern);
+  }
   free(pre->splits);
   *pre = (struct tpo_pretokenizer){0};
 }

@@ -19,6 +19,7 @@ enum tpo_prepend { TPO_PREPEND_NEVER, TPO_PREPEND_ALWAYS, TPO_PREPEND_FIRST };
 
 struct tpo_split {
   struct tpo_regex regex;
+  char *pattern; /* what regex was made of; owned */
   enum tpo_split_behavior behavior;
   bool invert;
   bool glyphs; /* looks at ByteLevel's alphabet, not at the text */

@@ -3,19 +3,23 @@
 #include "base/json.h"
 #include "text/tokenizer.h"
 
-/* A byte-level token in its alphabet, or what it shows. */
+void tpo_token_append(const struct tpo_tokenizer *tok, const struct tpo_token *token, struct tpo_buf *out)
+{
+  enum tpo_token_kind kind = tpo_token_text_kind(token);
+  if (kind == TPO_TOKEN_BYTE) {
+    tpo_buf_printf(out, "<0x%02X>", (uint8_t)token->bytes[0]);
+  } else if (tok->bpe.byte_level && kind == TPO_TOKEN_NORMAL) {
+    for (uint32_t i = 0; i < token->len; i++) tpo_alphabet_append(out, (uint8_t)token->bytes[i]);
+  } else {
+    tpo_buf_append(out, token->bytes, token->len);
+  }
+}
+
 static void add_token_text(const struct tpo_tokenizer *tok, const struct tpo_token *token,
                            struct tpo_buf *out)
 {
   struct tpo_buf text = {0};
-  enum tpo_token_kind kind = tpo_token_text_kind(token);
-  if (kind == TPO_TOKEN_BYTE) {
-    tpo_buf_printf(&text, "<0x%02X>", (uint8_t)token->bytes[0]);
-  } else if (tok->bpe.byte_level && kind == TPO_TOKEN_NORMAL) {
-    for (uint32_t i = 0; i < token->len; i++) tpo_alphabet_append(&text, (uint8_t)token->bytes[i]);
-  } else {
-    tpo_buf_append(&text, token->bytes, token->len);
-  }
+  tpo_token_append(tok, token, &text);
   if (text.failed) out->failed = true;
   tpo_json_append_string(out, text.data ? text.data : "", text.len);
   tpo_buf_free(&text);

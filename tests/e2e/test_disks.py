@@ -51,6 +51,16 @@ def told(text):
     return lines[0]
 
 
+def test_a_gguf_file_that_can_not_be_written_is_not_left(tpo, tiny_model, failing, tmp_path):
+    tpo.ok("export", tiny_model, tmp_path / "whole.gguf", "--to", "gguf")
+    size = (tmp_path / "whole.gguf").stat().st_size
+    for after in (size * part // 10 for part in (0, 1, 5, 9)):
+        line = told(tpo.fails("export", tiny_model, tmp_path / "o.gguf", "--to", "gguf", code=1,
+                              env=failing("write", ".tmp.", after, errno.ENOSPC)))
+        assert "o.gguf" in line and os.strerror(errno.ENOSPC) in line, line
+        assert [path.name for path in tmp_path.iterdir()] == ["whole.gguf"]
+
+
 @pytest.mark.parametrize("name, number", [("samples.h5", errno.ENOSPC), ("scored.h5", errno.EIO), ("pairs.h5", errno.EDQUOT),
                                           ("checkpoint.h5", errno.EDQUOT)])
 def test_a_write_that_fails_anywhere_in_a_file_ends_well(tpo, files, failing, tmp_path, name, number):

@@ -1,6 +1,8 @@
 """Files of a run: HDF5 that h5py reads, inspect, export, report."""
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -101,6 +103,65 @@ def test_transformers_loads_an_export(tpo, run, tmp_path):
     expected = [logits[i, ids[i + 1]].item() for i in range(len(ids) - 1)]
     line = tpo.ok("logprobs", "--model", checkpoint, "--dtype", "fp32", stdin=json.dumps({"ids": ids}) + "\n")
     assert json.loads(line)["logprobs"] == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("kind, allowed", [("f32", 0), ("bf16", 0.05), ("f16", 0.01), ("q8_0", 0.1), (None, 0.05)])
+def test_a_gguf_file_is_the_checkpoint(tpo, run, tmp_path, kind, allowed):
+    checkpoint, file = run / "iter-001" / "checkpoint.h5", tmp_path / "model.gguf"
+    tpo.ok("export", checkpoint, file, "--to", "gguf", *(["--type", kind] if kind else []))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+    stdin = '{"ids":[5,80,12,33,200,7]}\n{"ids":[1,2]}\n'
+    expected, got = (tpo.ok("logprobs", "--model", model, "--dtype", "fp32", stdin=stdin) for model in (checkpoint, file))
+    for a, b in zip(expected.splitlines(), got.splitlines(), strict=True):
+        assert json.loads(b)["logprobs"] == pytest.approx(json.loads(a)["logprobs"], abs=allowed)
+    assert got == expected if kind == "f32" else got != expected or kind != "q8_0"
+    chat = '[{"role":"user","content":"the thing <|im_end|>"}]'
+    for args, text in (["tokenize"], "the thing <|im_end|>"), (["tokenize", "--plain"], "an\u00efve  42\n"), (["template"], chat):
+        assert tpo.ok(*args, "--model", file, stdin=text) == tpo.ok(*args, "--model", checkpoint, stdin=text)
+
+
+PACKAGE = """
+import json, sys
+import gguf, numpy as np
+reader = gguf.GGUFReader(sys.argv[1])
+names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+assert reader.fields["general.architecture"].contents() == "llama"
+assert reader.fields["general.file_type"].contents() == gguf.LlamaFileType.MOSTLY_Q8_0
+assert len(reader.fields["tokenizer.ggml.tokens"].contents()) == int(sys.argv[3])
+with open(sys.argv[2], "rb") as file:
+    header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    data = file.read()
+header.pop("__metadata__", None)
+assert {t.name for t in reader.tensors} == {names.get_name(name, try_suffixes=(".weight",)) for name in header}
+held = header["model.layers.1.mlp.down_proj.weight"]
+assert held["dtype"] == "F32"
+values = np.frombuffer(data[slice(*held["data_offsets"])], np.float32).reshape(held["shape"])
+tensor = next(t for t in reader.tensors if t.name == "blk.1.ffn_down.weight")
+assert (np.asarray(tensor.data).ravel() == gguf.quantize(values, tensor.tensor_type).ravel()).all()
+"""
+
+
+def test_the_gguf_package_reads_an_export(tpo, tiny_model, tmp_path):
+    python = [sys.executable, "-I", "-c"]  # without this folder, which has a gguf.py
+    if subprocess.run([*python, "import gguf, numpy"], capture_output=True).returncode:
+        pytest.skip("the package gguf is not there")
+    tpo.ok("export", tiny_model, tmp_path / "model.gguf", "--to", "gguf", "--type", "q8_0")
+    vocab = json.loads((tiny_model / "config.json").read_text())["vocab_size"]
+    done = subprocess.run([*python, PACKAGE, tmp_path / "model.gguf", tiny_model / "model.safetensors", str(vocab)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_can_not_be_exported_as_gguf_is_told(tpo, run, tmp_path):
+    checkpoint, file = run / "iter-001" / "checkpoint.h5", tmp_path / "model.gguf"
+    for args, says in ((["--to", "gguf", "--type", "q4_0"], "--type is 'q4_0'; expected bf16, f32, f16 or q8_0"),
+                       (["--to", "gguff"], "--to is 'gguff'; expected hf or gguf"),
+                       (["--to", "hf", "--type", "f32"], "--type is for --to gguf")):
+        assert says in tpo.fails("export", checkpoint, file, *args, code=2)
+    assert "folder" in tpo.fails("export", checkpoint, tmp_path, "--to", "gguf", code=2)
+    assert "the model itself" in tpo.fails("export", checkpoint, checkpoint, "--to", "gguf", code=2)
+    assert "holds no model" in (text := tpo.fails("export", run / "iter-001" / "pairs.h5", file, "--to", "gguf")) or "pairs" in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_report_is_one_page_without_network(run):

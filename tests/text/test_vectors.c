@@ -177,6 +177,10 @@ static void check_upstream(const char *name)
   assert_true(same_ids(&a, &b));
   tpo_ids_free(&a);
   tpo_ids_free(&b);
+  /* So is the GGUF that is made of that. */
+  struct tpo_tokenizer *back = through_gguf(again, tpo_tokenizer_size(again));
+  check_llama_cpp(back, stem);
+  tpo_tokenizer_close(back);
   tpo_tokenizer_close(again);
   tpo_tokenizer_close(tok);
   remove_dir(dir);

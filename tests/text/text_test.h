@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "text/to_gguf.h"
 #include "tpo/text.h"
 
 #define FIXTURES TPO_SOURCE_DIR "/tests/text/fixtures"
@@ -123,6 +124,20 @@ __attribute__((unused)) static struct tpo_tokenizer *from_json(const char *json)
   struct tpo_tokenizer *tok = open_tokenizer(dir);
   remove_dir(dir);
   return tok;
+}
+
+/* The tokenizer as it comes back out of a GGUF file of so many tokens. */
+__attribute__((unused)) static struct tpo_tokenizer *through_gguf(const struct tpo_tokenizer *tok,
+                                                                  int vocab_size)
+{
+  char path[512];
+  struct tpo_gguf_writer *w;
+  snprintf(path, sizeof path, "%s/vocab.gguf", make_dir());
+  assert_int_equal(tpo_gguf_writer_open(&w, path, &test_error), 0);
+  if (tpo_tokenizer_put_gguf(tok, vocab_size, w, &test_error) < 0) fail_msg("%s", test_error.message);
+  assert_int_equal(tpo_gguf_writer_commit(w, &test_error), 0);
+  tpo_gguf_writer_close(w);
+  return open_tokenizer(path);
 }
 
 struct expected_ids {

@@ -118,17 +118,12 @@ static int read_sizes(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, s
   return tpo_gguf_size(meta, "vocab_size", rows, &arch->vocab_size, err);
 }
 
-/* A window that no sequence exceeds is none. */
 static int read_windows(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
   if (rules->windows == TPO_GGUF_NO_WINDOW) return 0;
   int code = tpo_gguf_size(meta, "attention.sliding_window", rules->window, &arch->window, err);
   if (code < 0 || arch->window == 0) return code;
-  if (arch->window >= arch->context) {
-    arch->window = 0;
-    return 0;
-  }
   arch->windowed = tpo_gguf_periodic(arch->layers, rules->window_period, false);
   code = tpo_gguf_layers(meta, "attention.sliding_window_pattern", arch->layers, &arch->windowed, err);
   return code < 0 ? code : 0;

@@ -97,7 +97,6 @@ static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta
   rope->attention_factor = 1;
   if (code >= 0) code = tpo_gguf_positive(meta, "rope.scaling.attn_factor", &rope->attention_factor, err);
   if (code < 0) return code;
-  rope->factor = (double)arch->context / rope->original_context;
   double derived = longrope_attention(arch);
   if (fabs(rope->attention_factor - derived) <= 1e-6 * derived) rope->attention_factor = derived;
   return 0;

@@ -1,0 +1,161 @@
+/* Tokenizers that go into a GGUF file and come out again are the same, but for what GGUF can't tell; what has no
+ * name there is refused. */
+#include "store/gguf.h"
+#include "text/tokenizer.h"
+#include "text_test.h"
+
+/* Vectors whose ids the way through GGUF changes, and all others' that it doesn't. */
+static void check_texts(const struct tpo_tokenizer *tok, const char *name, const char *changing, bool begins)
+{
+  char path[512];
+  struct tpo_lines lines;
+  int n = 0, changed = 0;
+  snprintf(path, sizeof path, FIXTURES "/%s/vectors.jsonl", name);
+  assert_int_equal(tpo_lines_open(&lines, path, &test_error), 0);
+  while (tpo_lines_next(&lines, &test_error) == 1) {
+    json_t *row = tpo_json_parse(lines.line.data, lines.line.len, path, &test_error);
+    assert_non_null(row);
+    const char *text = json_string_value(json_object_get(row, "text"));
+    const char *found = changing ? strstr(text, changing) : NULL;
+    bool excused = begins ? found == text : found != NULL;
+    struct tpo_ids ids = ids_of_json(json_object_get(row, "ids"));
+    struct tpo_ids got = encode(tok, text, json_string_length(json_object_get(row, "text")),
+                                TPO_ENCODE_SPECIAL | TPO_ENCODE_BOS_EOS);
+    if (!same_ids(&ids, &got) && !excused) fail_msg("%s: \"%s\" has other ids", name, text);
+    changed += !same_ids(&ids, &got);
+    tpo_ids_free(&ids);
+    tpo_ids_free(&got);
+    json_decref(row);
+    n++;
+  }
+  tpo_lines_close(&lines);
+  assert_true(n >= 100 && (changing != NULL) == (changed > 0));
+}
+
+/* changing: texts that hold it (that begin with it) may have other ids. */
+static void check_fixture(const char *name, const char *changing, bool begins)
+{
+  struct tpo_tokenizer *tok = open_fixture(name);
+  int n = tpo_tokenizer_size(tok);
+  struct tpo_tokenizer *again = through_gguf(tok, n + 3); /* padded, as many models' vocabularies are */
+  size_t len;
+  bool special;
+  check_texts(again, name, changing, begins);
+  assert_int_equal(tpo_tokenizer_size(again), n + 3);
+  assert_int_equal(tpo_tokenizer_bos(again), tpo_tokenizer_bos(tok));
+  assert_int_equal(tpo_tokenizer_eos(again), tpo_tokenizer_eos(tok));
+  for (int32_t id = 0; id < n; id++) {
+    const char *bytes = tpo_tokenizer_token(tok, id, &len, &special);
+    size_t other_len = 0;
+    bool other_special = false;
+    const char *other = tpo_tokenizer_token(again, id, &other_len, &other_special);
+    if (bytes && (len != other_len || memcmp(bytes, other, len) != 0 || special != other_special))
+      fail_msg("%s: token %d \"%s\" became \"%s\"", name, id, bytes, other);
+  }
+  tpo_tokenizer_close(again);
+  tpo_tokenizer_close(tok);
+  remove_dir(make_dir());
+}
+
+static void byte_level_tokenizers_come_back(void **state)
+{
+  (void)state;
+  check_fixture("llama3", NULL, false);
+  check_fixture("smollm", NULL, false);
+  check_fixture("tekken", NULL, false);
+  check_fixture("gpt2", "<mask>", false);     /* takes the spaces beside it */
+  check_fixture("qwen2", "e\xcc\x81", false); /* not in the normal form that its normalizer makes */
+}
+
+static void sentencepiece_tokenizers_come_back(void **state)
+{
+  (void)state;
+  check_fixture("llama2", NULL, false);
+  check_fixture("metaspace_split", " ", true); /* one space more */
+}
+
+static void put_refused(const char *json, const char *says)
+{
+  struct tpo_tokenizer *tok = from_json(json);
+  struct tpo_gguf_writer *w;
+  char path[512];
+  snprintf(path, sizeof path, "%s/vocab.gguf", make_dir());
+  assert_int_equal(tpo_gguf_writer_open(&w, path, &test_error), 0);
+  int status = tpo_tokenizer_put_gguf(tok, tpo_tokenizer_size(tok), w, &test_error);
+  if (status >= 0 || !strstr(test_error.message, says))
+    fail_msg("%d, \"%s\" lacks \"%s\"", status, test_error.message, says);
+  tpo_gguf_writer_close(w);
+  assert_int_equal(access(path, F_OK), -1);
+  tpo_tokenizer_close(tok);
+  remove_dir(make_dir());
+}
+
+#define BYTES "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}}"
+#define PIECES                                                                                               \
+  "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"bc\":4," \
+  "\"abc\":5},\"merges\":["
+
+static void what_has_no_name_in_gguf_is_refused(void **state)
+{
+  (void)state;
+  put_refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":"
+              "{\"Regex\":\"x+\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false,"
+              "\"add_prefix_space\":false}]}," BYTES,
+              "(1 splits, the last by \"x+\") has no name in GGUF; expected the splits of one of gpt-2");
+  put_refused("{\"normalizer\":{\"type\":\"NFKC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," BYTES,
+              "such a normalizer");
+  put_refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[0-9]\"},\"behavior\":"
+              "\"Isolated\"}," PIECES "]}}",
+              "SentencePiece's kind with the split \"[0-9]\"");
+  put_refused("{" PIECES "\"a bc\",\"b c\",\"ab c\",\"a b\"]}}", "don't follow each other");
+}
+
+static void a_vocabulary_that_is_too_small_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = open_fixture("llama3");
+  struct tpo_gguf_writer *w;
+  char path[512];
+  snprintf(path, sizeof path, "%s/vocab.gguf", make_dir());
+  assert_int_equal(tpo_gguf_writer_open(&w, path, &test_error), 0);
+  assert_true(tpo_tokenizer_put_gguf(tok, 10, w, &test_error) < 0);
+  assert_non_null(strstr(test_error.message, "the model's vocabulary only 10"));
+  tpo_gguf_writer_close(w);
+  tpo_tokenizer_close(tok);
+  remove_dir(make_dir());
+}
+
+static void the_splits_in_use_have_names(void **state)
+{
+  (void)state;
+  const struct {
+    const char *fixture, *name;
+  } cases[] = {{"gpt2", "gpt-2"},
+               {"llama3", "llama-bpe"},
+               {"qwen2", "qwen2"},
+               {"smollm", "smollm"},
+               {"tekken", "tekken"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_tokenizer *tok = open_fixture(cases[i].fixture);
+    const struct tpo_gguf_pre *pre = tpo_gguf_pre_of(tok);
+    assert_non_null(pre);
+    assert_string_equal(pre->name, cases[i].name);
+    tok->bpe.ignore_merges = !tok->bpe.ignore_merges; /* Llama's splits without it are others' */
+    pre = tpo_gguf_pre_of(tok);
+    assert_true(pre == NULL || strcmp(pre->name, "dbrx") == 0);
+    tpo_tokenizer_close(tok);
+  }
+}
+
+int main(void)
+{
+  tpo_log_setup(TPO_LOG_ERROR, false, 0);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(byte_level_tokenizers_come_back),
+      cmocka_unit_test(sentencepiece_tokenizers_come_back),
+      cmocka_unit_test(what_has_no_name_in_gguf_is_refused),
+      cmocka_unit_test(a_vocabulary_that_is_too_small_is_refused),
+      cmocka_unit_test(the_splits_in_use_have_names),
+  };
+  return cmocka_run_group_tests_name("to_gguf", tests, NULL, NULL);
+}
