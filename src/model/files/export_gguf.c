@@ -2,6 +2,7 @@
 #include "model/files/export_gguf.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,10 +78,13 @@ static int open_model(struct export_job *e, struct tpo_error *err)
   return code;
 }
 
+/* What makes the queries: their norm, or the projection where there is none. */
 static bool is_query(const struct export_job *e, const struct tpo_param *param)
 {
-  const char *name = tpo_family(&e->source.arch)->qk == TPO_QK_HEADS ? "attn_q_norm.weight" : "attn_q.weight";
-  return strcmp(param->kind->gguf, name) == 0;
+  const struct tpo_param_kind *kind = param->kind;
+  if (tpo_family(&e->source.arch)->qk == TPO_QK_HEADS)
+    return kind->of_layer && kind->weight == offsetof(struct tpo_layer, q_norm);
+  return kind->rotary && kind->rows == TPO_Q_DIM;
 }
 
 static uint32_t type_of(const struct export_job *e, const struct tpo_param *param)
