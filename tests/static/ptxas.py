@@ -27,7 +27,9 @@ MACHINES = {
 REGISTERS = 65536
 
 # Kernels (a part of the name) that may keep something in local memory, each with the reason.
-LOCAL_MEMORY_IS_FINE = {}
+LOCAL_MEMORY_IS_FINE = {
+    "flash_forward<128, 4, true>": "on sm_100 it has 3 values more than the 255 registers that there are, for windows and soft-caps",
+}
 
 # Where not one block fits on a multiprocessor, and what happens then.
 TOO_LARGE = {(f"paged_tensor<256, {local}>", "sm_80"): "its launcher takes the plain kernel there" for local in ["false", "true"]}
