@@ -1,6 +1,6 @@
 /* Rates of the CPU backend's matrix products on the shapes of SmolLM2-135M, as a share of the machine's
- * measured peak of multiply-adds: bench_ops [THREADS [fp32|bf16 [ROWS...]]]. TPO_CPU_ISA chooses a lower
- * instruction set. */
+ * measured peak of multiply-adds, then the other operations: bench_ops [THREADS [fp32|bf16|rows [ROWS...]]].
+ * TPO_CPU_ISA chooses a lower instruction set. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/clock.h"
+#include "ops.h"
 
 #define PEAK_STEPS 400000
 #define MIN_SECONDS 0.1
@@ -267,6 +268,7 @@ int main(int argc, char **argv)
     b.peak = pass && cpu->gemm_bf16 ? bf16 : fp32;
     if (argc < 3 || strcmp(argv[2], tpo_dtype_name(b.dtype)) == 0) measure_dtype(&b, rows, n_rows);
   }
+  if (argc < 3 || strcmp(argv[2], "rows") == 0) bench_rows(b.be);
   tpo_backend_close(b.be);
   return 0;
 }

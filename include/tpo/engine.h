@@ -5,6 +5,9 @@
  *   tpo_engine_run(engine, &client, &err);   // takes requests from client, gives outputs back as they end
  *   tpo_engine_close(engine);
  *
+ * Layers that attend through a window keep what it reaches, however long a sequence gets; a prompt's samples share
+ * its blocks.
+ *
  * A sample's tokens and log-probabilities depend only on (weights, prompt, sampling
  * settings, seed, iteration, prompt id, k): bit for bit the same for any number of slots,
  * batch, order of requests and rank. */
@@ -37,8 +40,8 @@ struct tpo_engine_options {
   uint32_t iteration;
   int block_tokens;  /* KV block, 0 = 16 */
   int prefill_chunk; /* most prompt tokens in a pass, 0 = 512 */
-  /* Memory of the KV cache in bytes; 0: what `slots` sequences of prompt + max_tokens need, within half of
-   * the free memory (of a GPU, within nine tenths). */
+  /* Memory of the KV cache in bytes, shared out among layers that see everything and those of a window; 0: what
+   * `slots` sequences of prompt + max_tokens need, within half of the free memory (of a GPU, within nine tenths). */
   size_t kv_bytes;
   enum tpo_run_ahead run_ahead;
 };

@@ -126,9 +126,9 @@ struct tpo_model_options {
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
- * model_type, biases or an activation that the family hasn't, experts, unknown rope types,
- * quantization_config, ...) are refused by name; missing, unexpected or wrongly shaped tensors and non-finite
- * weights are errors. */
+ * model_type, a feature of another family, unknown rope types, quantization_config, ...) are refused by name, as
+ * are keys that the family's models don't have; of a model of several parts (Gemma 3's with a vision tower) the
+ * text model is taken. Missing, unexpected or wrongly shaped tensors and non-finite weights are errors. */
 TPO_API int tpo_model_open(struct tpo_model **out, const char *path, const struct tpo_model_options *options,
                            struct tpo_error *err);
 TPO_API void tpo_model_close(struct tpo_model *model);

@@ -11,19 +11,40 @@ static void same_real(double a, double b)
   CLAIM(fabs(a - b) <= 1e-12 * fabs(a), "%.17g and %.17g", a, b);
 }
 
+static void same_ropes(const struct tpo_rope *a, const struct tpo_rope *b)
+{
+  CLAIM(a->kind == b->kind && a->original_context == b->original_context && a->untruncated == b->untruncated);
+  same_real(a->theta, b->theta);
+  same_real(a->factor, b->factor);
+  same_real(a->low_freq, b->low_freq);
+  same_real(a->high_freq, b->high_freq);
+  same_real(a->beta_fast, b->beta_fast);
+  same_real(a->beta_slow, b->beta_slow);
+  same_real(a->attention_factor, b->attention_factor);
+  for (int i = 0; i < TPO_ROPE_FACTORS; i++) {
+    same_real(a->short_factors[i], b->short_factors[i]);
+    same_real(a->long_factors[i], b->long_factors[i]);
+  }
+}
+
 static void same(const struct tpo_arch *a, const struct tpo_arch *b)
 {
+  CLAIM(a->family == b->family);
   CLAIM(a->vocab_size == b->vocab_size && a->hidden == b->hidden && a->layers == b->layers);
   CLAIM(a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_dim == b->head_dim);
-  CLAIM(a->ffn == b->ffn && a->context == b->context && a->tied == b->tied && a->rope.kind == b->rope.kind);
+  CLAIM(a->ffn == b->ffn && a->context == b->context && a->tied == b->tied);
+  CLAIM(a->rotated == b->rotated && a->window == b->window && a->has_local_rope == b->has_local_rope);
+  CLAIM(memcmp(&a->windowed, &b->windowed, sizeof a->windowed) == 0);
+  CLAIM(memcmp(&a->unrotated, &b->unrotated, sizeof a->unrotated) == 0);
+  same_ropes(&a->rope, &b->rope);
+  same_ropes(&a->local_rope, &b->local_rope);
   same_real(a->rms_eps, b->rms_eps);
-  same_real(a->rope.theta, b->rope.theta);
-  if (a->rope.kind == TPO_ROPE_DEFAULT) return;
-  same_real(a->rope.factor, b->rope.factor);
-  if (a->rope.kind == TPO_ROPE_LINEAR) return;
-  same_real(a->rope.low_freq, b->rope.low_freq);
-  same_real(a->rope.high_freq, b->rope.high_freq);
-  CLAIM(a->rope.original_context == b->rope.original_context);
+  same_real(a->attention_scale, b->attention_scale);
+  same_real(a->attention_softcap, b->attention_softcap);
+  same_real(a->final_softcap, b->final_softcap);
+  same_real(a->embedding_scale, b->embedding_scale);
+  same_real(a->residual_scale, b->residual_scale);
+  same_real(a->logits_scale, b->logits_scale);
 }
 
 static void written_reads_the_same(const struct tpo_arch *arch)

@@ -116,7 +116,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
   }
   struct tpo_arch arch;
   struct tpo_error err = {0};
-  assert_int_equal(parse(&arch, "{\"model_type\": \"qwen2_moe\", \"vocab_size\": 3}", &err), TPO_E_UNSUPPORTED);
+  assert_int_equal(parse(&arch, "{\"model_type\": \"qwen2_moe\", \"vocab_size\": 3}", &err),
+                   TPO_E_UNSUPPORTED);
   assert_contains(err.message, "qwen2_moe");
   assert_contains(err.message, "\"smollm3\"");
 }
@@ -191,6 +192,30 @@ static void an_architecture_survives_its_own_json(void **state)
   }
 }
 
+/* What exports of Llama have always been. */
+static void llamas_json_is_what_it_was(void **state)
+{
+  (void)state;
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  const int32_t ends[] = {2};
+  assert_ok(parse(&arch, "{" BASE ", \"rope_scaling\": " LLAMA3("8192") "}", &err));
+  json_t *json = tpo_arch_to_json(&arch, "bfloat16", 1, ends, 1);
+  char *text = tpo_json_dump(json);
+  assert_string_equal(
+      text,
+      "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"vocab_size\":64,"
+      "\"hidden_size\":32,\"intermediate_size\":48,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
+      "\"num_key_value_heads\":4,\"head_dim\":8,\"max_position_embeddings\":2048,\"hidden_act\":\"silu\","
+      "\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"rope_scaling\":{\"rope_type\":\"llama3\","
+      "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+      "\"original_max_position_embeddings\":8192},\"tie_word_embeddings\":false,\"attention_bias\":false,"
+      "\"mlp_bias\":false,\"attention_dropout\":0.0,\"bos_token_id\":1,\"eos_token_id\":2,\"use_cache\":true,"
+      "\"torch_dtype\":\"bfloat16\",\"dtype\":\"bfloat16\"}");
+  free(text);
+  json_decref(json);
+}
+
 static void several_end_tokens_are_a_list(void **state)
 {
   (void)state;
@@ -229,6 +254,7 @@ int main(void)
       cmocka_unit_test(what_is_neutral_is_taken),
       cmocka_unit_test(contradictions_and_nonsense_are_refused),
       cmocka_unit_test(an_architecture_survives_its_own_json),
+      cmocka_unit_test(llamas_json_is_what_it_was),
       cmocka_unit_test(several_end_tokens_are_a_list),
       cmocka_unit_test(gguf_and_folder_describe_the_same_architecture),
   };

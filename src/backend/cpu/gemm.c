@@ -1,4 +1,6 @@
 /* Drives the kernels of matrix products over chunks of k, panels and tiles, cut into tasks for the pool. */
+#include <string.h>
+
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/linear.h"
 
@@ -52,16 +54,23 @@ static int chunk_words(const struct tpo_gemm *g)
 /* A tile whose panel passes the last column goes through `edge`, so
  * that the kernel always sees whole panels. */
 static void edge_tile(const struct tpo_gemm *g, int rows, int cols, int kc, const uint32_t *a,
-                      ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b, float *c, const float *base,
-                      ptrdiff_t base_row, float *edge)
+                      ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b, float *c, bool load_c, float *edge)
 {
   int nr = g->kernel->nr;
   for (int r = 0; r < rows; r++)
-    for (int j = 0; j < nr; j++) edge[r * nr + j] = base && j < cols ? base[r * base_row + j] : 0.0f;
-  (tpo_gemm_widens(g) ? g->kernel->tile_widen : g->kernel->tile)(rows, kc, a, a_row, a_k, b, edge, nr, edge,
-                                                                 nr, (const char *)b);
+    for (int j = 0; j < nr; j++) edge[r * nr + j] = load_c && j < cols ? c[r * g->ldc + j] : 0.0f;
+  (tpo_gemm_widens(g) ? g->kernel->tile_widen : g->kernel->tile)(rows, kc, a, a_row, a_k, b, edge, nr, true,
+                                                                 (const char *)b);
   for (int r = 0; r < rows; r++)
     for (int j = 0; j < cols; j++) c[r * g->ldc + j] = edge[r * nr + j];
+}
+
+/* What a tile's sums are added to, put where the tile will find it, in the first-level cache. (A second
+ * pointer for the kernels to load it by cost 5 % of the gradient of weights.) */
+static void put_base(const struct tpo_gemm *g, int row, int rows, int col, int cols)
+{
+  for (int r = row; r < row + rows; r++)
+    memcpy(g->c + r * g->ldc + col, g->base + r * g->base_ld + col, (size_t)cols * sizeof *g->c);
 }
 
 /* All tiles of rows m0..m1-1 in one panel, over one chunk of k.
@@ -76,7 +85,7 @@ static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k
   int b_words = (widen ? ceil_div(kc, 2) : kc) * nr;
   uintptr_t next = (uintptr_t)(b == b_scratch ? b : b + b_words);
   int cols = min_int(nr, g->n - panel * nr), rows = m1 - m0, blocks = ceil_div(rows, mr);
-  ptrdiff_t base_row = k0 > 0 ? g->ldc : g->base_ld;
+  bool load_c = g->base || k0 > 0;
   for (int i = 0; i < blocks; i++) {
     /* Rows are shared out evenly: 9 rows are 5 + 4, not 8 + 1, as short tiles leave multipliers waiting. */
     int r0 = packed ? i * mr : (int)((int64_t)rows * i / blocks);
@@ -84,16 +93,15 @@ static void run_chunk(const struct tpo_gemm *g, int m0, int m1, int panel, int k
     const uint32_t *a = packed ? packed + (size_t)r0 * kc : g->a + (m0 + r0) * g->a_row + k0;
     ptrdiff_t a_row = packed ? 1 : g->a_row, a_k = packed ? mr : 1;
     float *c = g->c + (m0 + r0) * g->ldc + (ptrdiff_t)panel * nr;
-    const float *base = k0 > 0 ? c : g->base ? g->base + (m0 + r0) * base_row + (ptrdiff_t)panel * nr : NULL;
+    if (k0 == 0 && load_c && g->base != g->c) put_base(g, m0 + r0, r1 - r0, panel * nr, cols);
     if (cols < nr) {
-      edge_tile(g, r1 - r0, cols, kc, a, a_row, a_k, b, c, base, base_row, edge);
+      edge_tile(g, r1 - r0, cols, kc, a, a_row, a_k, b, c, load_c, edge);
       continue;
     }
     /* The first tiles fetch what follows this chunk; the others touch what is there already. */
     const char *prefetch =
         i * 16 * kc < b_words ? (const char *)(next + (size_t)i * 64 * kc) : (const char *)b;
-    (widen ? kernel->tile_widen : kernel->tile)(r1 - r0, kc, a, a_row, a_k, b, c, g->ldc, base, base_row,
-                                                prefetch);
+    (widen ? kernel->tile_widen : kernel->tile)(r1 - r0, kc, a, a_row, a_k, b, c, g->ldc, load_c, prefetch);
   }
 }
 

@@ -23,14 +23,13 @@ struct tpo_gemm_kernel {
   int kc;     /* words of k a chunk, even */
   bool pairs; /* words are bf16 pairs */
 
-  /* C[0..rows, 0..nr] = (base ? base : 0) + A B over kc words; base may be C. Word (m, k) of A is
-   * a[m * a_row + k * a_k]; b is [kc, nr] words, 64-byte aligned; each step of k asks for the next 64 bytes at
-   * prefetch. */
+  /* C[0..rows, 0..nr] = (load_c ? C : 0) + A B over kc words. Word (m, k) of A is a[m * a_row + k * a_k]; b
+   * is [kc, nr] words, 64-byte aligned; each step of k asks for the next 64 bytes at prefetch. */
   void (*tile)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
-               float *c, ptrdiff_t ldc, const float *base, ptrdiff_t base_row, const char *prefetch);
+               float *c, ptrdiff_t ldc, bool load_c, const char *prefetch);
   /* The same with fp32 A and bf16 pairs in b, [ceil(kc / 2), nr]; NULL when `pairs`. */
   void (*tile_widen)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
-                     float *c, ptrdiff_t ldc, const float *base, ptrdiff_t base_row, const char *prefetch);
+                     float *c, ptrdiff_t ldc, bool load_c, const char *prefetch);
   /* n numbers to bf16, nearest even; NULL unless `pairs`. */
   void (*round)(uint16_t *dst, const float *src, int n);
   /* n words of one step of k, from one row (fp32) or two (pairs; odd may be NULL, which is zero) of a matrix:
@@ -71,9 +70,8 @@ struct tpo_gemm {
 
   float *c;
   ptrdiff_t ldc;
-  const float
-      *base; /* what the product is added to: rows base_ld apart, 0 for one that all have; C, NULL: 0 */
-  ptrdiff_t base_ld;
+  const float *base; /* what the product is added to, as large as C or C itself; NULL: nothing */
+  ptrdiff_t base_ld; /* from a row of base to the next; 0: all have the same */
 };
 
 /* Sets cpu->gemm and cpu->gemm_bf16 for cpu->isa. */

@@ -42,22 +42,21 @@ INLINE void NAME(begin)(const int rows, vf sum[MR][NV], const float *c, ptrdiff_
   }
 }
 
-INLINE void NAME(end)(const int rows, vf sum[MR][NV], float *c, ptrdiff_t ldc, const float *base,
-                      ptrdiff_t base_row)
+INLINE void NAME(end)(const int rows, vf sum[MR][NV], float *c, ptrdiff_t ldc, bool load_c)
 {
   UNROLL for (int r = 0; r < rows; r++)
   {
     UNROLL for (int v = 0; v < NV; v++)
     {
-      if (base) sum[r][v] = vload(base + r * base_row + v * VL) + sum[r][v];
-      vstore(c + r * ldc + v * VL, sum[r][v]);
+      float *to = c + r * ldc + v * VL;
+      if (load_c) sum[r][v] = vload(to) + sum[r][v];
+      vstore(to, sum[r][v]);
     }
   }
 }
 
 INLINE void NAME(tile_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k,
-                            const uint32_t *b, float *c, ptrdiff_t ldc, const float *base, ptrdiff_t base_row,
-                            const char *prefetch)
+                            const uint32_t *b, float *c, ptrdiff_t ldc, bool load_c, const char *prefetch)
 {
   vf sum[MR][NV];
   NAME(begin)(rows, sum, c, ldc);
@@ -67,7 +66,7 @@ INLINE void NAME(tile_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t
     __builtin_prefetch(prefetch + 64 * k, 0, 2);
     NAME(step)(rows, sum, a, a_row, words);
   }
-  NAME(end)(rows, sum, c, ldc, base, base_row);
+  NAME(end)(rows, sum, c, ldc, load_c);
 }
 
 #define SWITCH_ROWS(f, ...)                                                                                  \
@@ -101,16 +100,16 @@ INLINE void NAME(tile_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t
 #endif
 
 static void NAME(tile)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k, const uint32_t *b,
-                       float *c, ptrdiff_t ldc, const float *base, ptrdiff_t base_row, const char *prefetch)
+                       float *c, ptrdiff_t ldc, bool load_c, const char *prefetch)
 {
-  SWITCH_ROWS(NAME(tile_rows), kc, a, a_row, a_k, b, c, ldc, base, base_row, prefetch)
+  SWITCH_ROWS(NAME(tile_rows), kc, a, a_row, a_k, b, c, ldc, load_c, prefetch)
 }
 
 #ifndef PAIRS
 /* B is bf16 pairs, widened in registers: the low half is shifted up, the high half kept. */
 INLINE void NAME(tile_widen_rows)(const int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k,
-                                  const uint32_t *b, float *c, ptrdiff_t ldc, const float *base,
-                                  ptrdiff_t base_row, const char *prefetch)
+                                  const uint32_t *b, float *c, ptrdiff_t ldc, bool load_c,
+                                  const char *prefetch)
 {
   vf sum[MR][NV];
   NAME(begin)(rows, sum, c, ldc);
@@ -123,14 +122,13 @@ INLINE void NAME(tile_widen_rows)(const int rows, int kc, const uint32_t *a, ptr
     UNROLL for (int v = 0; v < NV; v++) words[v] = HIGH_HALF(b + v * VL);
     NAME(step)(rows, sum, a + a_k, a_row, words);
   }
-  NAME(end)(rows, sum, c, ldc, base, base_row);
+  NAME(end)(rows, sum, c, ldc, load_c);
 }
 
 static void NAME(tile_widen)(int rows, int kc, const uint32_t *a, ptrdiff_t a_row, ptrdiff_t a_k,
-                             const uint32_t *b, float *c, ptrdiff_t ldc, const float *base,
-                             ptrdiff_t base_row, const char *prefetch)
+                             const uint32_t *b, float *c, ptrdiff_t ldc, bool load_c, const char *prefetch)
 {
-  SWITCH_ROWS(NAME(tile_widen_rows), kc, a, a_row, a_k, b, c, ldc, base, base_row, prefetch)
+  SWITCH_ROWS(NAME(tile_widen_rows), kc, a, a_row, a_k, b, c, ldc, load_c, prefetch)
 }
 
 static void NAME(pack_b)(uint32_t *dst, const float *even, const float *odd, int n)

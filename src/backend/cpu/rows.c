@@ -90,13 +90,6 @@ void tpo_cpu_qk_norm(struct tpo_backend *be, const void *raw, void *qkv, const s
   run_rows(be, &job, job.dim);
 }
 
-void tpo_cpu_rope_row(const struct tpo_simd *simd, float *qkv, const float *cos_sin,
-                      struct tpo_attention_shape s, bool inverse)
-{
-  int half = tpo_rotated(s) / 2;
-  simd->rope(qkv, s.heads + s.kv_heads, s.head_dim, half, cos_sin, cos_sin + half, inverse);
-}
-
 static void rope_row(const struct rows_job *job, int i)
 {
   size_t rotated = (size_t)tpo_rotated(job->shape);

@@ -30,7 +30,12 @@ static inline struct tpo_normed_heads tpo_cpu_normed_heads(const struct tpo_qk_n
 /* ops.h's qk_norm and rope of one row; rstd may be NULL, cos_sin is the position's row. */
 void tpo_cpu_qk_norm_row(const struct tpo_simd *simd, const float *raw, float *qkv,
                          const struct tpo_qk_norm *norm, struct tpo_attention_shape s, float *rstd);
-void tpo_cpu_rope_row(const struct tpo_simd *simd, float *qkv, const float *cos_sin,
-                      struct tpo_attention_shape s, bool inverse);
+
+static inline void tpo_cpu_rope_row(const struct tpo_simd *simd, float *qkv, const float *cos_sin,
+                                    struct tpo_attention_shape s, bool inverse)
+{
+  int half = tpo_rotated(s) / 2;
+  simd->rope(qkv, s.heads + s.kv_heads, s.head_dim, half, cos_sin, cos_sin + half, inverse);
+}
 
 #endif

@@ -67,43 +67,42 @@ static size_t cache_block(const struct tpo_flash *t, int key, int *at)
 
 /* K of the part's keys as fp32 [head_dim, TILE]. All blocks of the tile are read side by side: several
  * streams come faster from memory than one. */
-static void unpack_keys(const struct tpo_flash *t, const struct flash_part *p, float *to)
+static void unpack_keys(const struct tpo_flash *t, struct flash_part p, float *to)
 {
   const struct tpo_kv_layer *kv = t->kv;
   size_t from[TILE];
   int at, bt = kv->block_tokens, width = bt % VL == 0 && kv->dtype == TPO_BF16 ? VL : 1;
-  int low = p->low / width * width;
-  for (int j = low; j < p->n; j += width) {
-    from[j] = cache_block(t, p->key0 + j, &at);
+  int low = p.low / width * width;
+  for (int j = low; j < p.n; j += width) {
+    from[j] = cache_block(t, p.key0 + j, &at);
     from[j] += (size_t)at;
   }
   for (int c = 0; c < kv->head_dim; c++, to += TILE) {
     size_t row = (size_t)c * (size_t)bt;
     if (width == VL)
-      for (int j = low; j < p->n; j += VL)
-        vstore(to + j, vload_bf16((const uint16_t *)kv->k + from[j] + row));
+      for (int j = low; j < p.n; j += VL) vstore(to + j, vload_bf16((const uint16_t *)kv->k + from[j] + row));
     else if (kv->dtype == TPO_BF16)
-      for (int j = low; j < p->n; j++) to[j] = tpo_bf16_to_f32(((const uint16_t *)kv->k)[from[j] + row]);
+      for (int j = low; j < p.n; j++) to[j] = tpo_bf16_to_f32(((const uint16_t *)kv->k)[from[j] + row]);
     else
-      for (int j = low; j < p->n; j++) to[j] = ((const float *)kv->k)[from[j] + row];
+      for (int j = low; j < p.n; j++) to[j] = ((const float *)kv->k)[from[j] + row];
   }
 }
 
 /* V of the part's keys as fp32 [n, padded]; the order of reading is as above. */
-static void unpack_values(const struct tpo_flash *t, const struct flash_part *p, float *to, int padded)
+static void unpack_values(const struct tpo_flash *t, struct flash_part p, float *to, int padded)
 {
   const struct tpo_kv_layer *kv = t->kv;
   const int streams = 4;
   int hd = t->shape.head_dim, per_stream = TILE / streams;
   for (int i = 0; i < TILE; i++) {
     int j = i % streams * per_stream + i / streams, at, c = 0;
-    if (j < p->low || j >= p->n) continue;
+    if (j < p.low || j >= p.n) continue;
     float *row = to + j * padded;
     if (!kv) {
-      memcpy(row, t->v + (p->key0 + j) * t->v_row, (size_t)hd * sizeof(float));
+      memcpy(row, t->v + (p.key0 + j) * t->v_row, (size_t)hd * sizeof(float));
       c = hd;
     } else {
-      size_t from = cache_block(t, p->key0 + j, &at);
+      size_t from = cache_block(t, p.key0 + j, &at);
       from += (size_t)at * (size_t)hd;
       if (kv->dtype == TPO_F32) {
         memcpy(row, (const float *)kv->v + from, (size_t)hd * sizeof(float));
@@ -119,20 +118,20 @@ static void unpack_values(const struct tpo_flash *t, const struct flash_part *p,
 }
 
 /* S of the part, in whole vectors: lanes beside its keys hold anything. */
-static void flash_scores(const struct tpo_flash *t, const struct flash_state *f, const struct flash_part *p)
+static void flash_scores(const struct tpo_flash *t, const struct flash_state *f, struct flash_part p)
 {
   const float *columns[TILE_VECTORS];
   const struct tpo_kv_layer *kv = t->kv;
-  int low = p->low / VL, vectors = (p->n + VL - 1) / VL;
+  int low = p.low / VL, vectors = (p.n + VL - 1) / VL;
   ptrdiff_t column_row = TILE;
   if (!kv) {
     for (int v = low; v < vectors; v++)
-      columns[v] = t->k_tiles + (ptrdiff_t)(p->key0 / TILE) * t->shape.head_dim * TILE + v * VL;
+      columns[v] = t->k_tiles + (ptrdiff_t)(p.key0 / TILE) * t->shape.head_dim * TILE + v * VL;
   } else if (kv->dtype == TPO_F32 && kv->block_tokens % VL == 0) {
     column_row = kv->block_tokens;
     for (int v = low; v < vectors; v++) {
       int at;
-      size_t block = cache_block(t, p->key0 + v * VL, &at);
+      size_t block = cache_block(t, p.key0 + v * VL, &at);
       columns[v] = (const float *)kv->k + block + at;
     }
   } else {
@@ -140,33 +139,33 @@ static void flash_scores(const struct tpo_flash *t, const struct flash_state *f,
     for (int v = low; v < vectors; v++) columns[v] = f->k + v * VL;
   }
   struct product product = {
-      t->shape.head_dim, f->q + p->first * f->padded,       f->padded, 1,    columns + low,
-      column_row,        f->s + p->first * TILE + low * VL, TILE,      false};
-  product_vectors(product, p->end - p->first, vectors - low);
+      t->shape.head_dim, f->q + p.first * f->padded,       f->padded, 1,    columns + low,
+      column_row,        f->s + p.first * TILE + low * VL, TILE,      false};
+  product_vectors(product, p.end - p.first, vectors - low);
 }
 
 /* O += P V of the part. A lone token reads fp32 values where they lie, a block at a time. */
-static void flash_values(const struct tpo_flash *t, const struct flash_state *f, const struct flash_part *p)
+static void flash_values(const struct tpo_flash *t, const struct flash_state *f, struct flash_part p)
 {
   const struct tpo_kv_layer *kv = t->kv;
-  int hd = t->shape.head_dim, vectors = (hd + VL - 1) / VL, rows = p->end - p->first, count;
-  struct product product = {0, NULL, TILE, 1, NULL, hd, f->o + p->first * f->padded, f->padded, true};
+  int hd = t->shape.head_dim, vectors = (hd + VL - 1) / VL, rows = p.end - p.first, count;
+  struct product product = {0, NULL, TILE, 1, NULL, hd, f->o + p.first * f->padded, f->padded, true};
   if (kv && kv->dtype == TPO_F32 && hd % VL == 0 && t->tokens == 1) {
-    for (int j = p->low, at; j < p->n; j += count) {
-      size_t block = cache_block(t, p->key0 + j, &at);
-      count = kv->block_tokens - at < p->n - j ? kv->block_tokens - at : p->n - j;
+    for (int j = p.low, at; j < p.n; j += count) {
+      size_t block = cache_block(t, p.key0 + j, &at);
+      count = kv->block_tokens - at < p.n - j ? kv->block_tokens - at : p.n - j;
       product.k = count;
-      product.a = f->s + p->first * TILE + j;
+      product.a = f->s + p.first * TILE + j;
       product_rows(product, (const float *)kv->v + block + (size_t)at * (size_t)hd, rows, vectors);
     }
     return;
   }
-  product.k = p->n - p->low;
-  product.a = f->s + p->first * TILE + p->low;
+  product.k = p.n - p.low;
+  product.a = f->s + p.first * TILE + p.low;
   product.b_row = f->padded;
-  const float *v = f->v + p->low * f->padded;
+  const float *v = f->v + p.low * f->padded;
   if (!kv && hd % VL == 0) {
-    v = t->v + (p->key0 + p->low) * t->v_row;
+    v = t->v + (p.key0 + p.low) * t->v_row;
     product.b_row = t->v_row;
   } else {
     unpack_values(t, p, f->v, f->padded);
@@ -174,12 +173,12 @@ static void flash_values(const struct tpo_flash *t, const struct flash_state *f,
   product_rows(product, v, rows, vectors);
 }
 
-/* Turns one row of S into P, keys begin .. end-1 of the tile being the row's, and rescales its O. */
-static void flash_softmax(const struct flash_state *f, const struct flash_part *p, int r, int begin, int end,
-                          float cap)
+/* Turns one row of S into P, vectors low .. vectors-1 of it, keys begin .. end-1 of the tile being the row's,
+ * and rescales its O. */
+INLINE void softmax_row(const struct flash_state *f, int r, int low, int vectors, int begin, int end,
+                        float cap)
 {
   float *s = f->s + r * TILE;
-  int low = p->low / VL, vectors = (p->n + VL - 1) / VL;
   if (cap > 0) softcap(s + low * VL, (vectors - low) * VL, cap);
   for (int j = low * VL; j < begin; j++) s[j] = -INFINITY;
   for (int j = end; j < vectors * VL; j++) s[j] = -INFINITY;
@@ -189,9 +188,9 @@ static void flash_softmax(const struct flash_state *f, const struct flash_part *
   if (before > highest) highest = before;
   vf sum = vset(0);
   for (int v = low; v < vectors; v++) {
-    vf prob = vexp(vload(s + v * VL) - vset(highest));
-    vstore(s + v * VL, prob);
-    sum = sum + prob;
+    vf p = vexp(vload(s + v * VL) - vset(highest));
+    vstore(s + v * VL, p);
+    sum = sum + p;
   }
   float shrink = tpo_exp_f32(before - highest);
   f->sum[r] = f->sum[r] * shrink + vsum(sum);
@@ -199,6 +198,22 @@ static void flash_softmax(const struct flash_state *f, const struct flash_part *
   if (shrink != 1.0f)
     for (int c = 0; c < f->padded; c += VL)
       vstore(f->o + r * f->padded + c, vload(f->o + r * f->padded + c) * vset(shrink));
+}
+
+/* P in place of S for the part's rows, whose keys are those up to their own position, of a window the last. A
+ * function of its own: inlined, it took the registers of what unpacks a lone token's keys (5 % of decoding). */
+__attribute__((noinline)) static void flash_softmax(const struct tpo_flash *t, const struct flash_state *f,
+                                                    struct flash_part p)
+{
+  struct tpo_attention_shape shape = t->shape;
+  int first_pos = t->pos, group = f->group, vectors = (p.n + VL - 1) / VL;
+  for (int r = p.first; r < p.end; r++) {
+    int pos = first_pos + r / group, end = pos + 1 - p.key0 < p.n ? pos + 1 - p.key0 : p.n;
+    if (shape.window == 0 && shape.softcap == 0)
+      softmax_row(f, r, 0, vectors, 0, end, 0);
+    else
+      softmax_row(f, r, p.low / VL, vectors, tpo_window_first(shape, pos) - p.key0, end, shape.softcap);
+  }
 }
 
 /* The part of the tile at key0: tokens before the first see none of its keys, those from the end on have
@@ -222,12 +237,9 @@ static void flash(const struct tpo_flash *t, void *scratch)
   int hd = t->shape.head_dim, keys = t->pos + t->tokens;
   for (int key0 = tpo_window_first(t->shape, t->pos) / TILE * TILE; key0 < keys; key0 += TILE) {
     struct flash_part p = flash_part(t, &f, key0);
-    flash_scores(t, &f, &p);
-    for (int r = p.first; r < p.end; r++) {
-      int pos = t->pos + r / f.group, begin = tpo_window_first(t->shape, pos) - key0, end = pos + 1 - key0;
-      flash_softmax(&f, &p, r, begin, end < p.n ? end : p.n, t->shape.softcap);
-    }
-    flash_values(t, &f, &p);
+    flash_scores(t, &f, p);
+    flash_softmax(t, &f, p);
+    flash_values(t, &f, p);
   }
   for (int r = 0; r < f.rows; r++) {
     int token = r / f.group, head = t->kv_head * f.group + r % f.group;

@@ -61,28 +61,39 @@ static void backward_begin(const struct tpo_flash_backward *t, struct backward_s
   }
 }
 
+/* A row of P and dS in place of S and dP, as if all keys were the query's. */
+INLINE void backward_row(float *p, float *ds, float lse, float d, float cap, const bool capped)
+{
+  vf l = vset(lse), mean = vset(d);
+  for (int j = 0; j < TILE; j += VL) {
+    vf s = vload(p + j), slope = vload(ds + j) - mean;
+    if (capped) {
+      vf tanh = vtanh(s / vset(cap));
+      s = vset(cap) * tanh;
+      slope = slope * (vset(1) - tanh * tanh);
+    }
+    vf prob = vexp(s - l);
+    vstore(p + j, prob);
+    vstore(ds + j, prob * slope);
+  }
+}
+
 /* P and dS in place of S and dP; rows are queries q0 .. q0+n-1. Keys after a query, or before its window, get
  * 0. */
 static void backward_softmax(const struct tpo_flash_backward *t, const struct backward_state *b, int q0,
                              int n, int key0)
 {
-  float cap = t->shape.softcap;
+  const float *lse = t->lse + t->head;
+  ptrdiff_t lse_row = t->shape.heads;
+  struct tpo_attention_shape shape = t->shape;
   for (int r = 0; r < n; r++) {
     float *p = b->p + r * TILE, *ds = b->ds + r * TILE;
-    int begin = tpo_window_first(t->shape, q0 + r) - key0, valid = q0 + r - key0 + 1;
-    vf l = vset(t->lse[(ptrdiff_t)(q0 + r) * t->shape.heads + t->head]), d = vset(b->d[q0 + r]);
+    int begin = tpo_window_first(shape, q0 + r) - key0, valid = q0 + r - key0 + 1;
     if (valid > TILE) valid = TILE;
-    for (int j = 0; j < TILE; j += VL) {
-      vf s = vload(p + j), slope = vload(ds + j) - d;
-      if (cap > 0) {
-        vf tanh = vtanh(s / vset(cap));
-        s = vset(cap) * tanh;
-        slope = slope * (vset(1) - tanh * tanh);
-      }
-      vf prob = vexp(s - l);
-      vstore(p + j, prob);
-      vstore(ds + j, prob * slope);
-    }
+    if (shape.softcap > 0)
+      backward_row(p, ds, lse[(q0 + r) * lse_row], b->d[q0 + r], shape.softcap, true);
+    else
+      backward_row(p, ds, lse[(q0 + r) * lse_row], b->d[q0 + r], 0, false);
     for (int j = 0; j < begin; j++) p[j] = ds[j] = 0;
     for (int j = valid; j < TILE; j++) p[j] = ds[j] = 0;
   }
