@@ -287,7 +287,7 @@ __device__ __forceinline__ void forward_store(const forward_args<__nv_bfloat16> 
 /* Grid: heads, tiles. */
 template <int HD, int WARPS, bool LOCAL>
 __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan<HD, WARPS>::blocks)
-    flash_forward(const forward_args<__nv_bfloat16> args)
+    flash_forward(const kernel_args<forward_args<__nv_bfloat16>, LOCAL> args)
 {
   using plan = forward_plan<HD, WARPS>;
   TPO_DYNAMIC_SHARED(__nv_bfloat16, q_tile);
@@ -298,7 +298,7 @@ __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan
   const unsigned row_elements = args.size.row_elements;
   const __nv_bfloat16 *keys = args.qkv + (args.size.heads + kv_head) * head_dim;
   const int end = min(tile.at + plan::rows, tile.length); /* keys that the block sees */
-  const int window = args.local.window;
+  const int window = local_of(args).window;
   const int begin = LOCAL ? max(tile.at - window + 1, 0) / plan::keys * plan::keys : 0;
 
   auto load_stage = [&](int first) {
@@ -335,17 +335,18 @@ __global__ void __launch_bounds__(forward_plan<HD, WARPS>::threads, forward_plan
     fragment_address<HD, BY_ROW> q(q_tile + thread / 32 * 16 * plan::m_tiles * HD, thread % 32);
     float s[plan::m_tiles][plan::keys / 8][4];
     forward_scores<HD>(s, q, stage);
-    if (LOCAL && args.local.capping > 0) forward_cap<plan::m_tiles, plan::keys>(s, args.local.capping);
+    if (LOCAL && local_of(args).capping > 0)
+      forward_cap<plan::m_tiles, plan::keys>(s, local_of(args).capping);
     if (first + plan::keys + 16 * plan::m_tiles > warp_end + 1 || (LOCAL && first + window < warp_end))
       forward_mask<LOCAL, plan::m_tiles, plan::keys>(s, warp_end - 16 * plan::m_tiles - first, window);
-    const float scale_log2 = LOCAL ? args.local.capped_log2 : args.size.scale_log2;
+    const float scale_log2 = LOCAL ? local_of(args).capped_log2 : args.size.scale_log2;
     forward_rescale<HD>(s, state, scale_log2);
     forward_exponentials<HD>(s, state, scale_log2);
     forward_values<HD>(state, s, stage + plan::keys * HD);
   }
   if (warp_end > 0)
     forward_store<HD>(args, args.tiles[blockIdx.y], (int)blockIdx.x, first_row, q_tile + first_row * HD,
-                      state, LOCAL ? args.local.capped : args.size.scale);
+                      state, LOCAL ? local_of(args).capped : args.size.scale);
 }
 
 /* Everything that a launch needs besides the kernel: false when there is nothing to do or no memory. */
@@ -365,7 +366,7 @@ static bool prepare(struct tpo_cuda *cuda, forward_args<Act> *args, int rows, co
 }
 
 template <int HD, int WARPS, bool LOCAL>
-static void launch_warps(struct tpo_cuda *cuda, forward_args<__nv_bfloat16> args,
+static void launch_warps(struct tpo_cuda *cuda, with_local<forward_args<__nv_bfloat16>> args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   using plan = forward_plan<HD, WARPS>;
@@ -380,7 +381,7 @@ static void launch_warps(struct tpo_cuda *cuda, forward_args<__nv_bfloat16> args
 }
 
 template <int HD, bool LOCAL>
-static void launch_flash(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16> &args,
+static void launch_flash(struct tpo_cuda *cuda, const with_local<forward_args<__nv_bfloat16>> &args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   constexpr int warps = forward_warps<HD>;
@@ -393,8 +394,8 @@ static void launch_flash(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16
 }
 
 template <class Act, int SLOTS, bool LOCAL>
-static void launch_plain(struct tpo_cuda *cuda, forward_args<Act> args, const int32_t *cu_seqlens_host,
-                         int n_seqs)
+static void launch_plain(struct tpo_cuda *cuda, with_local<forward_args<Act>> args,
+                         const int32_t *cu_seqlens_host, int n_seqs)
 {
   const size_t bytes = (size_t)(3 * plain_tile<SLOTS>::floats + PLAIN_ROWS * PLAIN_SCORES) * sizeof(float);
   dim3 grid;
@@ -407,7 +408,8 @@ static void launch_plain(struct tpo_cuda *cuda, forward_args<Act> args, const in
 }
 
 template <bool LOCAL, class Act>
-static void forward_plain(struct tpo_cuda *cuda, const forward_args<Act> &args, const int32_t *cu, int n_seqs)
+static void forward_plain(struct tpo_cuda *cuda, const with_local<forward_args<Act>> &args, const int32_t *cu,
+                          int n_seqs)
 {
   if (args.size.head_dim <= 64)
     launch_plain<Act, 1, LOCAL>(cuda, args, cu, n_seqs);
@@ -421,15 +423,16 @@ static void forward_plain(struct tpo_cuda *cuda, const forward_args<Act> &args, 
 }
 
 template <bool LOCAL>
-static void forward(struct tpo_cuda *cuda, const forward_args<float> &args, const int32_t *cu, int n_seqs)
+static void forward(struct tpo_cuda *cuda, const with_local<forward_args<float>> &args, const int32_t *cu,
+                    int n_seqs)
 {
   forward_plain<LOCAL>(cuda, args, cu, n_seqs);
 }
 
 /* No model with heads of 32 or less has a window that people train: one kernel serves them all. */
 template <bool LOCAL>
-static void forward(struct tpo_cuda *cuda, const forward_args<__nv_bfloat16> &args, const int32_t *cu,
-                    int n_seqs)
+static void forward(struct tpo_cuda *cuda, const with_local<forward_args<__nv_bfloat16>> &args,
+                    const int32_t *cu, int n_seqs)
 {
   int head_dim = args.size.head_dim;
   if (!tpo_attention_has_tensor_kernel(head_dim))
@@ -452,8 +455,8 @@ template <class Act>
 void tpo_cuda_attention(struct tpo_backend *be, const void *qkv, void *out, float *lse,
                         struct tpo_attention_shape shape, const int32_t *cu_seqlens_host, int n_seqs)
 {
-  forward_args<Act> args = {
-      tpo_attention_sizes(shape), static_cast<const Act *>(qkv), static_cast<Act *>(out), lse, NULL,
+  with_local<forward_args<Act>> args = {
+      {tpo_attention_sizes(shape), static_cast<const Act *>(qkv), static_cast<Act *>(out), lse, NULL},
       tpo_attention_local(shape)};
   if (tpo_attention_is_local(shape))
     forward<true>(tpo_cuda_of(be), args, cu_seqlens_host, n_seqs);

@@ -185,7 +185,7 @@ __device__ __forceinline__ void key_fragments(uint32_t (&p)[4], uint32_t (&ds)[4
 template <int HD, int STAGE_ROWS, bool LOCAL>
 __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
                                   backward_plan<HD, STAGE_ROWS>::blocks)
-    flash_keys(const backward_args<__nv_bfloat16> args)
+    flash_keys(const kernel_args<backward_args<__nv_bfloat16>, LOCAL> args)
 {
   using plan = backward_plan<HD, STAGE_ROWS>;
   constexpr int slices = HD / plan::columns;
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   const int head_dim = args.size.head_dim, pieces = args.size.pieces, group = args.size.group;
   const unsigned row_elements = args.size.row_elements, out_elements = args.size.out_elements;
   /* after the last query that sees a key of the block */
-  const int end = LOCAL ? min(tile.at + plan::rows - 1 + args.local.window, tile.length) : tile.length;
+  const int end = LOCAL ? min(tile.at + plan::rows - 1 + local_of(args).window, tile.length) : tile.length;
 
   auto load_stage = [&](int step, int head, int first) {
     const struct tpo_attention_tile tile = args.key_tiles[blockIdx.y];
@@ -243,7 +243,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
     int ahead = max(first - first_key, 0);
     const int start = ahead + first_key - first;
     int ahead_end = min(first + plan::stage_rows, tile.length) - first_key;
-    if (LOCAL) ahead_end = min(ahead_end, args.local.window + 15);
+    if (LOCAL) ahead_end = min(ahead_end, local_of(args).window + 15);
     /* q; dout is stage_rows further on */
     const __nv_bfloat16 *met = stages + step % 2 * plan::stage + start * HD;
     const float2 *met_sums = sums + step % 2 * plan::stage_sums + (tile.start + first) % 2 + start;
@@ -256,7 +256,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
       backward_scores<HD, plan::held_keys, 1, plan::stage_rows>(
           s, dp, k, v, fragment_address<HD, BY_COLUMN>(met, thread_here() % 32));
       key_fragments<LOCAL>(p, ds, s, dp, met_sums, ahead, ahead_end - ahead,
-                           LOCAL ? args.local.capped_log2 : args.size.scale_log2, args.local);
+                           LOCAL ? local_of(args).capped_log2 : args.size.scale_log2, local_of(args));
       fragment_address<HD, BY_ROW> columns(met + slice * plan::columns, thread_here() % 32);
       add_product<HD, plan::columns>(dv, p, columns, plan::stage_rows / 16);
       add_product<HD, plan::columns>(dk, ds, columns, 0);
@@ -307,7 +307,7 @@ __device__ __forceinline__ void query_gradients(float (&s)[2 * PAIRS][4], float 
 template <int HD, int STAGE_ROWS, bool LOCAL>
 __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
                                   backward_plan<HD, STAGE_ROWS>::blocks)
-    flash_queries(const backward_args<__nv_bfloat16> args)
+    flash_queries(const kernel_args<backward_args<__nv_bfloat16>, LOCAL> args)
 {
   using plan = backward_plan<HD, STAGE_ROWS>;
   constexpr int pairs = HD <= 128 ? 2 : 1;
@@ -319,7 +319,8 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
   const unsigned row_elements = args.size.row_elements, out_elements = args.size.out_elements;
   const __nv_bfloat16 *keys = args.qkv + (args.size.heads + kv_head) * head_dim;
   const int end = min(tile.at + plan::rows, tile.length); /* keys that the block sees */
-  const int begin = LOCAL ? max(tile.at - args.local.window + 1, 0) / plan::stage_rows * plan::stage_rows : 0;
+  const int begin =
+      LOCAL ? max(tile.at - local_of(args).window + 1, 0) / plan::stage_rows * plan::stage_rows : 0;
 
   auto load_stage = [&](int first) {
     __nv_bfloat16 *to = stages + first / plan::stage_rows % 2 * plan::stage;
@@ -357,7 +358,7 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
     if (first_query >= tile.length) continue;
     const int most = min(plan::stage_rows, first_query + 16 - first);
     /* 16 keys at a time, from the first that the warp's first query sees */
-    int i = LOCAL ? max(first_query - args.local.window + 1 - first, 0) / (16 * pairs) * pairs : 0;
+    int i = LOCAL ? max(first_query - local_of(args).window + 1 - first, 0) / (16 * pairs) * pairs : 0;
 #pragma unroll 1
     for (; 16 * i < most; i += pairs) {
       float s[2 * pairs][4], dp[2 * pairs][4];
@@ -365,7 +366,8 @@ __global__ void __launch_bounds__(backward_plan<HD, STAGE_ROWS>::threads,
       backward_scores<HD, plan::held_queries, pairs, plan::stage_rows>(s, dp, q, dout,
                                                                        fragment_address<HD, BY_COLUMN>(met));
       query_gradients<pairs, LOCAL>(s, dp, sums, first_query - first - 16 * i,
-                                    LOCAL ? args.local.capped_log2 : args.size.scale_log2, args.local);
+                                    LOCAL ? local_of(args).capped_log2 : args.size.scale_log2,
+                                    local_of(args));
 #pragma unroll
       for (int n = 0; n < pairs; n++) {
         uint32_t ds[4];
@@ -413,7 +415,7 @@ static void launch_row_sums(struct tpo_cuda *cuda, const backward_args<Act> &arg
 }
 
 template <int HD, int STAGE_ROWS, bool LOCAL>
-static void launch_stages(struct tpo_cuda *cuda, backward_args<__nv_bfloat16> args,
+static void launch_stages(struct tpo_cuda *cuda, with_local<backward_args<__nv_bfloat16>> args,
                           const int32_t *cu_seqlens_host, int n_seqs)
 {
   using plan = backward_plan<HD, STAGE_ROWS>;
@@ -435,7 +437,7 @@ static void launch_stages(struct tpo_cuda *cuda, backward_args<__nv_bfloat16> ar
 }
 
 template <int HD, bool LOCAL>
-static void launch_flash(struct tpo_cuda *cuda, const backward_args<__nv_bfloat16> &args,
+static void launch_flash(struct tpo_cuda *cuda, const with_local<backward_args<__nv_bfloat16>> &args,
                          const int32_t *cu_seqlens_host, int n_seqs)
 {
   constexpr int rows = backward_stage_rows<HD>;
@@ -448,8 +450,8 @@ static void launch_flash(struct tpo_cuda *cuda, const backward_args<__nv_bfloat1
 }
 
 template <class Act, int SLOTS, bool LOCAL>
-static void launch_plain(struct tpo_cuda *cuda, backward_args<Act> args, const int32_t *cu_seqlens_host,
-                         int n_seqs)
+static void launch_plain(struct tpo_cuda *cuda, with_local<backward_args<Act>> args,
+                         const int32_t *cu_seqlens_host, int n_seqs)
 {
   const size_t bytes =
       (size_t)(4 * plain_tile<SLOTS>::floats + 2 * PLAIN_ROWS * PLAIN_SCORES) * sizeof(float);
@@ -469,8 +471,8 @@ static void launch_plain(struct tpo_cuda *cuda, backward_args<Act> args, const i
 }
 
 template <bool LOCAL, class Act>
-static void backward_plain(struct tpo_cuda *cuda, const backward_args<Act> &args, const int32_t *cu,
-                           int n_seqs)
+static void backward_plain(struct tpo_cuda *cuda, const with_local<backward_args<Act>> &args,
+                           const int32_t *cu, int n_seqs)
 {
   if (args.size.head_dim <= 64)
     launch_plain<Act, 1, LOCAL>(cuda, args, cu, n_seqs);
@@ -484,15 +486,16 @@ static void backward_plain(struct tpo_cuda *cuda, const backward_args<Act> &args
 }
 
 template <bool LOCAL>
-static void backward(struct tpo_cuda *cuda, const backward_args<float> &args, const int32_t *cu, int n_seqs)
+static void backward(struct tpo_cuda *cuda, const with_local<backward_args<float>> &args, const int32_t *cu,
+                     int n_seqs)
 {
   backward_plain<LOCAL>(cuda, args, cu, n_seqs);
 }
 
 /* Heads of 32 and less as in the forward. */
 template <bool LOCAL>
-static void backward(struct tpo_cuda *cuda, const backward_args<__nv_bfloat16> &args, const int32_t *cu,
-                     int n_seqs)
+static void backward(struct tpo_cuda *cuda, const with_local<backward_args<__nv_bfloat16>> &args,
+                     const int32_t *cu, int n_seqs)
 {
   int head_dim = args.size.head_dim;
   if (!tpo_attention_has_tensor_kernel(head_dim))
@@ -516,7 +519,7 @@ void tpo_cuda_attention_backward(struct tpo_backend *be, const void *dout, const
                                  const float *lse, void *dqkv, struct tpo_attention_shape shape,
                                  const int32_t *cu_seqlens_host, int n_seqs)
 {
-  backward_args<Act> args = {};
+  with_local<backward_args<Act>> args = {};
   args.dout = static_cast<const Act *>(dout);
   args.qkv = static_cast<const Act *>(qkv);
   args.out = static_cast<const Act *>(out);

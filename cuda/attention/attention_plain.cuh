@@ -141,7 +141,7 @@ template <bool LOCAL> __device__ __forceinline__ int plain_begin(int at, const s
 /* Grid: heads, tiles of PLAIN_ROWS. */
 template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
-    plain_forward(const forward_args<Act> args)
+    plain_forward(const kernel_args<forward_args<Act>, LOCAL> args)
 {
   TPO_DYNAMIC_SHARED(float, q);
   float *k = q + plain_tile<SLOTS>::floats, *v = k + plain_tile<SLOTS>::floats,
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
   float4 acc[2][SLOTS];
 #pragma unroll
   for (int slot = 0; slot < SLOTS; slot++) acc[0][slot] = acc[1][slot] = make_float4(0, 0, 0, 0);
-  for (int first = plain_begin<LOCAL>(tile.at, args.local); first <= tile.at; first += PLAIN_ROWS) {
+  for (int first = plain_begin<LOCAL>(tile.at, local_of(args)); first <= tile.at; first += PLAIN_ROWS) {
     __syncthreads();
     plain_load<Act, SLOTS>(k, keys + (size_t)first * row_elements, row_elements, tile.length - first,
                            head_dim);
@@ -176,8 +176,8 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 #pragma unroll
       for (int j = 0; j < 2; j++) {
         int key = first + x + 16 * j, query = tile.at + y + 16 * i;
-        bool seen = key <= query && (!LOCAL || query - key < args.local.window);
-        s[i][j] = seen ? plain_score<LOCAL>(s[i][j], args.size.scale, args.local) : -INFINITY;
+        bool seen = key <= query && (!LOCAL || query - key < local_of(args).window);
+        s[i][j] = seen ? plain_score<LOCAL>(s[i][j], args.size.scale, local_of(args)) : -INFINITY;
       }
     plain_softmax<SLOTS>(s, p, highest, sum, acc);
     __syncwarp(); /* a row of p is of one warp */
@@ -236,7 +236,7 @@ __device__ __forceinline__ void plain_gradients(float *p, float *ds, const float
 /* Grid: key heads, tiles of PLAIN_ROWS keys. */
 template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
-    plain_keys(const backward_args<Act> args)
+    plain_keys(const kernel_args<backward_args<Act>, LOCAL> args)
 {
   constexpr int floats = plain_tile<SLOTS>::floats;
   TPO_DYNAMIC_SHARED(float, k);
@@ -257,7 +257,7 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
   for (int slot = 0; slot < SLOTS; slot++)
     dk[0][slot] = dk[1][slot] = dv[0][slot] = dv[1][slot] = make_float4(0, 0, 0, 0);
   /* after the last query that sees a key of the tile */
-  const int end = LOCAL ? min(tile.at + PLAIN_ROWS - 1 + args.local.window, tile.length) : tile.length;
+  const int end = LOCAL ? min(tile.at + PLAIN_ROWS - 1 + local_of(args).window, tile.length) : tile.length;
   for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
     for (int first = tile.at; first < end; first += PLAIN_ROWS) {
       const size_t row = (size_t)tile.start + first;
@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
       __syncthreads();
       plain_gradients<SLOTS, LOCAL>(p, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
                                     first - tile.at, tile.length - first, head_dim, args.size.scale,
-                                    args.local);
+                                    local_of(args));
       __syncthreads();
       plain_accumulate<SLOTS>(dv, p, 1, PLAIN_SCORES, dout, head_dim);
       plain_accumulate<SLOTS>(dk, ds, 1, PLAIN_SCORES, q, head_dim);
@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
 /* Grid: heads, tiles of PLAIN_ROWS queries. */
 template <class Act, int SLOTS, bool LOCAL>
 __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
-    plain_queries(const backward_args<Act> args)
+    plain_queries(const kernel_args<backward_args<Act>, LOCAL> args)
 {
   constexpr int floats = plain_tile<SLOTS>::floats;
   TPO_DYNAMIC_SHARED(float, q);
@@ -302,14 +302,14 @@ __global__ void __launch_bounds__(PLAIN_THREADS, plain_tile<SLOTS>::blocks)
   float4 dq[2][SLOTS];
 #pragma unroll
   for (int slot = 0; slot < SLOTS; slot++) dq[0][slot] = dq[1][slot] = make_float4(0, 0, 0, 0);
-  for (int first = plain_begin<LOCAL>(tile.at, args.local); first <= tile.at; first += PLAIN_ROWS) {
+  for (int first = plain_begin<LOCAL>(tile.at, local_of(args)); first <= tile.at; first += PLAIN_ROWS) {
     const Act *from = keys + (size_t)first * row_elements;
     __syncthreads();
     plain_load<Act, SLOTS>(k, from, row_elements, tile.length - first, head_dim);
     plain_load<Act, SLOTS>(v, from + size.value_at, row_elements, tile.length - first, head_dim);
     __syncthreads();
     plain_gradients<SLOTS, LOCAL>(NULL, ds, q, k, dout, v, args.rows + (size_t)head * args.rows_step + row,
-                                  tile.at - first, rows, head_dim, args.size.scale, args.local);
+                                  tile.at - first, rows, head_dim, args.size.scale, local_of(args));
     __syncwarp(); /* a row of ds is of one warp */
     plain_accumulate<SLOTS>(dq, ds, PLAIN_SCORES, 1, k, head_dim);
   }

@@ -9,6 +9,8 @@
 #include "ops.cuh"
 #include "ptx.cuh"
 
+#include <type_traits>
+
 struct alignas(16) tpo_attention_tile {
   int32_t start;  /* row of the sequence's first token */
   int32_t length; /* tokens of the sequence */
@@ -105,7 +107,6 @@ template <class Act> struct forward_args {
   Act *out;       /* [n, heads * head_dim] */
   float *lse;     /* [n, heads] */
   const struct tpo_attention_tile *tiles;
-  struct attention_local local;
 };
 
 template <class Act> struct backward_args {
@@ -118,8 +119,26 @@ template <class Act> struct backward_args {
   int rows_step; /* n, made even */
   const struct tpo_attention_tile *query_tiles, *key_tiles;
   int n_tiles; /* of either */
+};
+
+/* The arguments of a LOCAL kernel; those of the others have nothing more than before, as even what they don't look
+ * at would change their registers. */
+template <class Args> struct with_local : Args {
   struct attention_local local;
 };
+template <class Args, bool LOCAL> using kernel_args = std::conditional_t<LOCAL, with_local<Args>, Args>;
+
+template <class Args>
+__device__ __forceinline__ const struct attention_local &local_of(const with_local<Args> &args)
+{
+  return args.local;
+}
+
+/* There is none: for code that isn't run. */
+template <class Args> __device__ __forceinline__ struct attention_local local_of(const Args &)
+{
+  return {};
+}
 
 /* bf16 tiles. Rows of HD elements (HD: the padded head dimension), in pieces of 8 elements (16 bytes). The
  * piece's place within a row is exclusive-ored with the row's number, so that 8 rows at one column, which is

@@ -131,7 +131,7 @@ __device__ __forceinline__ void plain_row(const paged_arguments &a, const paged_
 }
 
 template <class Act, class Cache, bool LOCAL>
-__global__ void __launch_bounds__(128, 8) paged_plain(paged_arguments a)
+__global__ void __launch_bounds__(128, LOCAL ? 6 : 8) paged_plain(paged_arguments a)
 {
   TPO_DYNAMIC_SHARED(float, memory);
   int warp = (int)threadIdx.x / 32;

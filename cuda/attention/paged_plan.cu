@@ -171,11 +171,11 @@ static const int32_t *blocks_of(const struct tpo_paged_plan *plan, int32_t membe
          (size_t)chunk * PAGED_CHUNK / (size_t)plan->block_tokens;
 }
 
-/* Only whole chunks are shared between sequences. */
+/* Only whole chunks are shared between sequences; `chunk` is none before first_whole. */
 static bool has_chunk(const struct tpo_paged_plan *plan, int32_t member, int chunk)
 {
   const struct sequence *s = &plan->sequences.at[member];
-  return s->first <= chunk * PAGED_CHUNK && s->last_pos >= (chunk + 1) * PAGED_CHUNK - 1 && !s->gaps;
+  return s->last_pos >= (chunk + 1) * PAGED_CHUNK - 1 && !s->gaps;
 }
 
 /* The first chunk that it may have whole. */

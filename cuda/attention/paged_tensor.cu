@@ -25,13 +25,12 @@ template <int HD, bool LOCAL> struct kv_ring {
   paged_work work;
   int round, chunk, end;
   bool more, values;
-  int from;        /* LOCAL: the first position that counts */
   int block;       /* of this lane's position in the chunk; -1: none */
   unsigned inside; /* row of that position within the block; rows of a cache are counted in 32 bits */
 
   __device__ __forceinline__ kv_ring(const paged_arguments &a, __nv_bfloat16 *tiles)
-      : a(a), tiles(tiles), fill(0), use(0), work(), round(0), chunk(0), end(0), values(false), from(0),
-        block(-1), inside(0)
+      : a(a), tiles(tiles), fill(0), use(0), work(), round(0), chunk(0), end(0), values(false), block(-1),
+        inside(0)
   {
     begin_work();
     start();
@@ -44,7 +43,6 @@ template <int HD, bool LOCAL> struct kv_ring {
     if (!more) return;
     chunk = work.item->chunk;
     end = work.item->end;
-    if (LOCAL) from = first_position(a, work);
     find_block();
   }
 
@@ -53,7 +51,7 @@ template <int HD, bool LOCAL> struct kv_ring {
   {
     int position = chunk * PAGED_CHUNK + (int)threadIdx.x;
     block = -1;
-    if (position < work.item->tokens && (!LOCAL || position >= from))
+    if (position < work.item->tokens && (!LOCAL || position >= first_position(a, work)))
       block = a.blocks[(size_t)work.item->seq * a.max_blocks + position / a.block_tokens];
     inside = (unsigned)(work.kv_head * a.block_tokens + position % a.block_tokens);
   }
