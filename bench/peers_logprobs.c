@@ -1,6 +1,8 @@
-/* llama.cpp's log-probabilities of a GGUF file, for bench/peers_gguf: MODEL CONTEXT < lines of ids > numbers.
- * Of each line, for each of its positions, the log-probability of every token after it: [n, vocabulary] fp32.
- * Attention is computed plainly, over a cache of fp32. */
+/* What llama.cpp makes of a GGUF file, for bench/peers_gguf.
+ *
+ * MODEL CONTEXT < lines of ids > numbers: of each line, for each of its positions, the log-probability of every
+ * token after it: [n, vocabulary] fp32. Attention is computed plainly, over a cache of fp32.
+ * MODEL tokens < texts > lines of ids: each text after its length in bytes, 4 of them. */
 #include "llama.h"
 
 #include <math.h>
@@ -55,11 +57,32 @@ static int compute(struct llama_context *context, int size, int n_vocab)
   return 0;
 }
 
+static int tokenise(const char *path)
+{
+  enum { MOST = 1 << 20 };
+  static char text[MOST];
+  static llama_token ids[MOST];
+  struct llama_model_params settings = llama_model_default_params();
+  settings.vocab_only = true;
+  struct llama_model *model = llama_model_load_from_file(path, settings);
+  if (!model) return 1;
+  uint32_t length;
+  while (fread(&length, sizeof length, 1, stdin) == 1) {
+    if (length > MOST || fread(text, 1, length, stdin) != length) return 1;
+    int n = llama_tokenize(llama_model_get_vocab(model), text, (int)length, ids, MOST, true, true);
+    for (int i = 0; i < n; i++) printf("%s%d", i ? " " : "", ids[i]);
+    putchar('\n');
+  }
+  llama_model_free(model);
+  return 0;
+}
+
 int main(int argc, char **argv)
 {
   if (argc != 3) return 2;
   llama_log_set(tell, NULL);
   llama_backend_init();
+  if (strcmp(argv[2], "tokens") == 0) return tokenise(argv[1]);
   struct llama_model_params of_model = llama_model_default_params();
   of_model.n_gpu_layers = 0;
   struct llama_model *model = llama_model_load_from_file(argv[1], of_model);

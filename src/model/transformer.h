@@ -76,7 +76,7 @@ void tpo_embed_backward(struct tpo_model *model, const int32_t *ids, void *d, in
 
 void tpo_layer_forward(struct tpo_model *model, int layer, const struct tpo_rows *rows,
                        const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
-/* Computes the states again from s->in: the forward without its end that leaves none. */
+/* Computes the states again from s->in: the forward up to the last of them. */
 void tpo_layer_recompute(struct tpo_model *model, int layer, const struct tpo_rows *rows,
                          const struct tpo_layer_state *s, const struct tpo_layer_scratch *w);
 /* dx: on entry the gradient of s->out, on return that of s->in. grad: the flat array, added to. */

@@ -34,12 +34,6 @@ static int check_n_cpus;
 static struct tpo_backend *check_reference;
 static struct tpo_backend *check_cuda; /* also the last of check_cpus; NULL where it isn't built in */
 
-/* How many of check_cpus are asked for what Llama doesn't use: CUDA's kernels don't have it yet. */
-static inline int check_n_new(void)
-{
-  return check_n_cpus - (check_cuda != NULL);
-}
-
 #define CHECK_BLOCKS 4096
 static void *check_blocks[CHECK_BLOCKS];
 static int check_n_blocks;

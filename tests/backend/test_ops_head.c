@@ -81,7 +81,7 @@ static void capped_head_matches_reference(void **state)
     tpo_ops(check_reference)
         ->lm_head_logprob_backward(check_reference, c.w, c.h, c.targets, c.lse, c.dlogprob, dh, dw, c.n,
                                    c.softcap);
-    for (int b = 0; b < check_n_new(); b++) {
+    for (int b = 0; b < check_n_cpus; b++) {
       struct tpo_backend *be = check_cpus[b].be;
       const struct tpo_ops *ops = tpo_ops(be);
       struct tpo_linear *w = matrix(be, c.vocab, c.cols, c.values);
@@ -107,8 +107,8 @@ static void bias_is_added_to_the_product(void **state)
   (void)state;
   static const int sizes[][3] = {{1, 1, 1}, {48, 16, 8}, {49, 33, 9}, {100, 1100, 13}, {150, 600, 70}};
   for (int s = 0; s < 5; s++)
-    for (int b = 0; b <= check_n_new(); b++) {
-      struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+    for (int b = 0; b <= check_n_cpus; b++) {
+      struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
       const struct tpo_ops *ops = tpo_ops(be);
       size_t rows = (size_t)sizes[s][0], cols = (size_t)sizes[s][1], n = (size_t)sizes[s][2];
       float *x = normal(n * cols, 2), *bias = normal(rows, 3), *plain = zeros(n * rows),
@@ -143,12 +143,12 @@ static void gradient_of_a_bias_is_the_sum_of_rows(void **state)
         for (size_t i = 0; i < n; i++) sum += dy[i * dim + c];
         expected[c] = (float)sum;
       }
-      for (int b = 0; b <= check_n_new(); b++) {
-        struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+      for (int b = 0; b <= check_n_cpus; b++) {
+        struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
         float *dbias = copy_of(before, dim);
         tpo_ops(be)->bias_backward(be, dy, dbias, (int)n, (int)dim);
         assert_close("dbias", dbias, expected, dim, 5e-6);
-        if (b == check_n_new()) continue;
+        if (b == check_n_cpus) continue;
         if (!first[check_cpus[b].level]) first[check_cpus[b].level] = dbias;
         assert_bits("dbias at another number of threads", dbias, first[check_cpus[b].level], dim);
       }

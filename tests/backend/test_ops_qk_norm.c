@@ -72,7 +72,7 @@ static void qk_norm_matches_reference(void **state)
       struct norm_case c = make_case(shapes[s], whole, N);
       size_t row = (size_t)row_floats(c.shape), size = N * row;
       qk_norm(check_reference, &c, c.qkv, c.rstd);
-      for (int b = 0; b < check_n_new(); b++) {
+      for (int b = 0; b < check_n_cpus; b++) {
         struct tpo_backend *be = check_cpus[b].be;
         float *qkv = filled(size, 9), *rstd = zeros((size_t)(N * c.norms)), *same = copy_of(c.raw, size);
         qk_norm(be, &c, qkv, rstd);
@@ -127,7 +127,7 @@ static void qk_norm_backward_matches_reference(void **state)
       tpo_ops(check_reference)
           ->qk_norm_backward(check_reference, expected, c.raw, &c.norm, c.rstd, expected_dq, expected_dk,
                              c.shape, N);
-      for (int b = 0; b < check_n_new(); b++) {
+      for (int b = 0; b < check_n_cpus; b++) {
         struct tpo_backend *be = check_cpus[b].be;
         int level = check_cpus[b].level;
         float *gradient = copy_of(c.d, size), *dq = copy_of(dq0, c.n_q), *dk = copy_of(dk0, c.n_k);
@@ -179,7 +179,7 @@ static void part_of_a_head_is_rotated(void **state)
         double a = was[0], b = was[part / 2], t = pos[i];
         assert_true(fabs(is[0] - (a * cos(t) - b * sin(t))) < 1e-5);
       }
-    for (int c = 0; c < check_n_new(); c++) {
+    for (int c = 0; c < check_n_cpus; c++) {
       float *x = copy_of(qkv, size);
       tpo_ops(check_cpus[c].be)->rope(check_cpus[c].be, x, pos, table, shape, 33, false);
       assert_close("rope", x, expected, size, 1e-6);
@@ -257,8 +257,8 @@ static void check_write(struct tpo_backend *be, struct tpo_attention_shape shape
 static void one_call_norms_rotates_and_writes(void **state)
 {
   (void)state;
-  for (int b = 0; b <= check_n_new(); b++) {
-    struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+  for (int b = 0; b <= check_n_cpus; b++) {
+    struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
     for (int s = 0; s < 3; s++)
       for (int what = 0; what < 16; what++) {
         struct tpo_attention_shape shape = shapes[s];
@@ -272,8 +272,8 @@ static void one_call_norms_rotates_and_writes(void **state)
 static void no_rows_are_no_work(void **state)
 {
   (void)state;
-  for (int b = 0; b <= check_n_new(); b++) {
-    struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+  for (int b = 0; b <= check_n_cpus; b++) {
+    struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
     struct norm_case c = make_case(shapes[1], false, 1);
     float *dq = filled(c.n_q, 3), *dk = filled(c.n_k, 4), *kept = copy_of(c.raw, 1);
     c.n = 0;

@@ -223,7 +223,7 @@ static void geglu_matches_reference(void **state)
     tpo_ops(check_reference)->geglu(check_reference, x, out, N, dims[d]);
     tpo_ops(check_reference)->geglu_backward(check_reference, dout, x, dx, N, dims[d]);
     assert_true(out[0] == 0); /* gelu(-200) */
-    for (int c = 0; c < check_n_new(); c++) {
+    for (int c = 0; c < check_n_cpus; c++) {
       struct tpo_backend *be = check_cpus[c].be;
       float *y = zeros(size), *dy = zeros(2 * size), *alone = zeros(dim);
       tpo_ops(be)->geglu(be, x, y, N, dims[d]);
@@ -242,8 +242,8 @@ static void scaled_sums_are_what_they_say(void **state)
   (void)state;
   static const size_t counts[] = {0, 1, 37, 100003};
   for (int k = 0; k < 4; k++)
-    for (int b = 0; b <= check_n_new(); b++) {
-      struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+    for (int b = 0; b <= check_n_cpus; b++) {
+      struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
       size_t n = counts[k];
       float *x = normal(n, 1), *base = normal(n, 2), *y = filled(n + 1, 7), *in_place = copy_of(base, n);
       float *expected = zeros(n);

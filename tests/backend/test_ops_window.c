@@ -46,7 +46,7 @@ static void paged_windows_match_reference(void **state)
       float *qkv = normal((size_t)(n * row_floats(shape)), 1), *expected = zeros(size);
       struct cache cache = make_cache(shape, dtype, block_tokens, 1, n);
       windowed_prefill(check_reference, &cache, shape, n, 37, true, qkv, expected);
-      for (int c = 0; c < check_n_new(); c++) {
+      for (int c = 0; c < check_n_cpus; c++) {
         float *out = zeros(size);
         struct cache fresh = make_cache(shape, dtype, block_tokens, 1, n);
         windowed_prefill(check_cpus[c].be, &fresh, shape, n, 37, i % 2, qkv, out);
@@ -67,7 +67,7 @@ static void windowed_row_does_not_depend_on_its_step(void **state)
       struct tpo_attention_shape shape = variant(0, w, w + d);
       size_t size = (size_t)(n * shape.heads * shape.head_dim);
       float *qkv = normal((size_t)(n * row_floats(shape)), 1);
-      for (int c = 0; c < check_n_new(); c++) {
+      for (int c = 0; c < check_n_cpus; c++) {
         float *first = NULL;
         for (int s = 0; s < 4; s++) {
           if (few_rounds && (steps[s] == 1 || (w + d) % 3)) continue;
@@ -91,7 +91,7 @@ static void windowed_row_does_not_depend_on_batch(void **state)
   for (int w = 1; w < N_WINDOWS; w += 2) {
     struct tpo_attention_shape shape = variant(0, w, 1);
     int row = row_floats(shape), width = shape.heads * shape.head_dim;
-    for (int c = 0; c < check_n_new(); c++) {
+    for (int c = 0; c < check_n_cpus; c++) {
       struct tpo_backend *be = check_cpus[c].be;
       struct cache cache = make_cache(shape, TPO_BF16, 16, SEQS, TOKENS);
       float *qkv[SEQS], *out[SEQS], *mixed = zeros(6 * (size_t)row), *result = zeros(6 * (size_t)width);
@@ -117,8 +117,8 @@ static void plain_cases_are_what_they_say(void **state)
 {
   (void)state;
   static const int32_t cu[] = {0, 100};
-  for (int b = 0; b <= check_n_new(); b++) {
-    struct tpo_backend *be = b < check_n_new() ? check_cpus[b].be : check_reference;
+  for (int b = 0; b <= check_n_cpus; b++) {
+    struct tpo_backend *be = b < check_n_cpus ? check_cpus[b].be : check_reference;
     struct train_case c = make_train(bases[0], cu, 1);
     int hd = c.shape.head_dim, width = c.shape.heads * hd, row = row_floats(c.shape);
     float *plain = zeros((size_t)(100 * width));
@@ -182,7 +182,7 @@ static void training_windows_match_reference(void **state)
       attention_loss(&c);
       tpo_ops(check_reference)
           ->attention_backward(check_reference, c.dout, c.qkv, c.out, c.lse, dqkv, c.shape, train_cu, 5);
-      for (int k = 0; k < check_n_new(); k++) check_training(k, &c, dqkv, first);
+      for (int k = 0; k < check_n_cpus; k++) check_training(k, &c, dqkv, first);
       check_free(NULL);
     }
 }
@@ -194,7 +194,7 @@ static void training_and_paged_windows_agree(void **state)
   for (int w = 0; w < N_WINDOWS; w++) {
     struct train_case c = make_train(variant(w % 4, w, w), cu, 1);
     size_t size = (size_t)(180 * c.shape.heads * c.shape.head_dim);
-    for (int b = 0; b < check_n_new(); b++) {
+    for (int b = 0; b < check_n_cpus; b++) {
       struct tpo_backend *be = check_cpus[b].be;
       struct cache cache = make_cache(c.shape, TPO_F32, 16, 1, 180);
       float *paged = zeros(size);

@@ -20,7 +20,7 @@ def test_logprobs_are_the_cpus(tpo, tmp_path, family):
         assert len(got) == len(expected) and max(abs(a - b) for a, b in zip(got, expected)) < tolerance
 
 
-@pytest.mark.parametrize("family", ["gemma3_text", "phi3"])
+@pytest.mark.parametrize("family", ["gemma3_text"])
 def test_an_iteration_draws_and_trains_as_on_the_cpu(tpo, tmp_path, family):
     h5py = pytest.importorskip("h5py")
     families.make(tmp_path / "model", family)
@@ -28,7 +28,7 @@ def test_an_iteration_draws_and_trains_as_on_the_cpu(tpo, tmp_path, family):
     tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 4)
     tiny.write_prompts(tmp_path / "validation.jsonl", "v", 2)
     (tmp_path / "run.yaml").write_text(test_families.CONFIG.format(model=tmp_path / "model", folder=tmp_path))
-    few = ["--set", "sampling.k=3", "--set", "data.validation_prompts=0", "--set", "data.prompts_per_iteration=2"]
+    few = ["--set", "sampling.k=2", "--set", "data.validation_prompts=1", "--set", "train.batch=3"]
     tpo.ok("run", tmp_path / "run.yaml", *few, ranks=2)
     ok("run", tmp_path / "run.yaml", *few, "--run-dir", tmp_path / "cuda", "--backend", "cuda", ranks=2)
     with h5py.File(tmp_path / "run/iter-001/samples.h5") as x, h5py.File(tmp_path / "cuda/iter-001/samples.h5") as y:

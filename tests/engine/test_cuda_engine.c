@@ -23,6 +23,21 @@ static int setup_cuda_bf16_heads_of_64(void **state)
   return setup_cuda_bf16(state);
 }
 
+/* A layer that attends to everything and one of a window. */
+static int setup_cuda_fp32_window(void **state)
+{
+  w.window = 10;
+  w.windowed = 2;
+  w.head_dim = 8;
+  return setup_cuda_fp32(state);
+}
+
+static int setup_cuda_bf16_window(void **state)
+{
+  w.head_dim = 64;
+  return setup_cuda_bf16(state);
+}
+
 static int reset_short(void **state)
 {
   reset(state);
@@ -78,6 +93,22 @@ static void sample_does_not_depend_on_slots_blocks_chunks_or_order(void **state)
     tpo_samples_free(&got);
   }
   tpo_samples_free(&expected);
+}
+
+/* Blocks that hold a whole sequence are kept to its end. */
+static void a_window_bounds_the_cache_and_changes_nothing(void **state)
+{
+  (void)state;
+  struct tpo_samples expected = run((struct tpo_engine_options){.block_tokens = 128});
+  size_t all = tpo_kv_block_bytes(w.model, TPO_REACH_ALL, 4),
+         window = tpo_kv_block_bytes(w.model, TPO_REACH_WINDOW, 4);
+  struct tpo_samples got = run((struct tpo_engine_options){
+      .block_tokens = 4,
+      .prefill_chunk = 5,
+      .kv_bytes = 40 * all + 10 * window}); /* 5 of a prompt and 4 of a sample, not 17 */
+  assert_same(&expected, &got);
+  tpo_samples_free(&expected);
+  tpo_samples_free(&got);
 }
 
 static void running_ahead_and_recording_change_nothing(void **state)
@@ -180,5 +211,14 @@ int main(void)
   failed += cmocka_run_group_tests_name("bf16", bf16, setup_cuda_bf16, teardown);
   failed +=
       cmocka_run_group_tests_name("bf16, heads of 64", heads_of_64, setup_cuda_bf16_heads_of_64, teardown);
+  const struct CMUnitTest window_fp32[] = {
+      cmocka_unit_test_setup(tokens_are_those_of_the_cpu, reset_short),
+  };
+  const struct CMUnitTest window_bf16[] = {
+      cmocka_unit_test_setup(a_window_bounds_the_cache_and_changes_nothing, reset_short),
+      cmocka_unit_test_setup(running_ahead_and_recording_change_nothing, reset_short),
+  };
+  failed += cmocka_run_group_tests_name("fp32, a window", window_fp32, setup_cuda_fp32_window, teardown);
+  failed += cmocka_run_group_tests_name("bf16, a window", window_bf16, setup_cuda_bf16_window, teardown);
   return failed;
 }

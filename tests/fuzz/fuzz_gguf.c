@@ -43,6 +43,26 @@ static void read_blocks(const char *path)
   tpo_gguf_close(&gguf);
 }
 
+/* What can be written again is a model with the same sizes; types of less than fp32 round, or refuse. */
+static void export_again(const char *path, const struct tpo_arch *arch)
+{
+  char file[512];
+  struct tpo_arch again;
+  struct tpo_error err = {0};
+  snprintf(file, sizeof file, "%s/again.gguf", fuzz_folder());
+  if (fuzz_refused(tpo_model_export_gguf(path, file, TPO_GGUF_MATRICES_F32, &err), &err)) return;
+  int status = tpo_model_check(&again, file, &err);
+  CLAIM(status == 0, "%s", err.message);
+  CLAIM(again.hidden == arch->hidden && again.head_dim == arch->head_dim && again.context == arch->context);
+  CLAIM(again.family == arch->family || arch->window == 0, "Mistral is told by its window");
+  CLAIM(again.window == arch->window && again.rotated == arch->rotated);
+  /* Llama 3 scaling by next to nothing is none. */
+  CLAIM(again.rope.kind == arch->rope.kind || arch->rope.kind == TPO_ROPE_LLAMA3);
+  CLAIM(memcmp(&again.windowed, &arch->windowed, sizeof again.windowed) == 0);
+  CLAIM(memcmp(&again.unrotated, &arch->unrotated, sizeof again.unrotated) == 0);
+  unlink(file);
+}
+
 static void as_model(const char *path)
 {
   struct tpo_arch arch, again;
@@ -54,6 +74,8 @@ static void as_model(const char *path)
   CLAIM(arch.head_dim > 0 && arch.head_dim % 2 == 0 && arch.rms_eps > 0 && isfinite(arch.rope.theta));
   if (fuzz_refused(tpo_model_check(&again, path, &err), &err)) return;
   CLAIM(again.hidden == arch.hidden && again.layers == arch.layers && again.ffn == arch.ffn);
+  CLAIM(arch.window >= 0 && arch.window <= arch.context && arch.rotated <= arch.head_dim);
+  export_again(path, &arch);
 }
 
 static int keep_file(void *arg, const char *name, const char *bytes, size_t len, struct tpo_error *err)

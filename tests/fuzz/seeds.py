@@ -88,6 +88,8 @@ def configurations():
 
 small_model()
 sentencepiece()
+for family in ("gemma3", "granite", "llama_yarn", "phi3_longrope", "qwen2_window_yarn"):
+    put("gguf", family, read("model", "fixtures", "families_gguf", family + ".gguf"))
 put("gguf", "types", read("store", "fixtures", "types.gguf"))
 safetensors()
 texts()

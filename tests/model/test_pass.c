@@ -286,7 +286,7 @@ static void logits_do_not_depend_on_blocks_behind_the_window(void **state)
   (void)state;
   static struct table alone, other;
   static const int chunks[] = {1, 5, 13};
-  for (int which = REFERENCE; which <= CPU; which++)
+  for (int which = REFERENCE; which <= LAST_BACKEND; which++)
     for (uint64_t i = 0; i < 4; i++) {
       struct setting s = open_windowed((enum which_backend)which, i / 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32,
                                        i % 2 ? 5 : 7); /* some layers, all */
