@@ -130,7 +130,7 @@ static void put_type(const struct target *to, const char *type)
 static void put_yarn(const struct target *to, const struct tpo_rope *rope)
 {
   double whole = rope->attention_factor > 0 ? rope->attention_factor : 1;
-  double rest = whole / (1 + 0.1 * log(rope->factor));
+  double rest = whole / tpo_rope_yarn_scale(rope->factor, 1);
   put_type(to, "yarn");
   put_real(to, "rope.scaling.factor", rope->factor);
   put_size(to, "rope.scaling.original_context_length", rope->original_context);

@@ -71,13 +71,6 @@ static int read_llama3(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, 
   return 0;
 }
 
-/* The factor of cosines and sines that transformers derives from the contexts' quotient. */
-static double longrope_attention(const struct tpo_arch *arch)
-{
-  double factor = (double)arch->context / arch->rope.original_context;
-  return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(arch->rope.original_context));
-}
-
 static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
   struct tpo_rope *rope = &arch->rope;
@@ -97,7 +90,8 @@ static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta
   rope->attention_factor = 1;
   if (code >= 0) code = tpo_gguf_positive(meta, "rope.scaling.attn_factor", &rope->attention_factor, err);
   if (code < 0) return code;
-  double derived = longrope_attention(arch);
+  double derived =
+      tpo_rope_longrope_scale((double)arch->context / rope->original_context, rope->original_context);
   if (fabs(rope->attention_factor - derived) <= 1e-6 * derived) rope->attention_factor = derived;
   return 0;
 }
@@ -126,7 +120,7 @@ static int read_yarn(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, st
     return tpo_fail(err, TPO_E_UNSUPPORTED,
                     "%s: yarn_ext_factor %g and yarn_log_multiplier %g are not supported; expected 1 and 0",
                     meta->gguf->path, extrapolation, multiplier);
-  rope->attention_factor = whole > 0 ? whole : more * (rope->factor <= 1 ? 1 : 0.1 * log(rope->factor) + 1);
+  rope->attention_factor = whole > 0 ? whole : more * tpo_rope_yarn_scale(rope->factor, 1);
   return 0;
 }
 
