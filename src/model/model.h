@@ -92,6 +92,8 @@ void tpo_arch_settle(struct tpo_arch *arch);
  * negative bos is written as null, as is no end token; several are a list. NULL when memory is short. */
 json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,
                          size_t n_ends);
+/* Refuses what that would be read back as something else: a model that no checkpoint could hold. */
+int tpo_arch_check_saved(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 /* Refuses sizes that contradict each other or exceed what the program's integers hold. */
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 

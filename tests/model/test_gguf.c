@@ -274,6 +274,7 @@ static void tensors_of_another_family_are_named(void **state)
   tpo_buf_clear(&buf);
   assert_ok(tpo_read_file(FILES "phi3_longrope.gguf", 1 << 24, &buf, &err));
   memcpy(memmem(buf.data, buf.len, "rope_factors_long", 17), "rope_factors_lang", 17);
+  memcpy(memmem(buf.data, buf.len, "rope_factors_short", 18), "rope_factors_shart", 18);
   assert_ok(tpo_write_file(path.text, buf.data, buf.len, &err));
   expect_refused(path.text, "", "rope_factors_lang.weight");
   tpo_buf_free(&buf);
