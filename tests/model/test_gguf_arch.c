@@ -160,6 +160,105 @@ static void what_a_checkpoint_could_not_hold_is_named(void **state)
   assert_true(tpo_arch_check_saved(&arch, "here", &err) < 0);
 }
 
+/* What an export of the architecture warns of. */
+static void warnings_of(const struct tpo_arch *arch, char out[8192])
+{
+  int ends[2], saved = dup(STDERR_FILENO);
+  assert_int_equal(pipe(ends), 0);
+  dup2(ends[1], STDERR_FILENO);
+  close(ends[1]);
+  tpo_log_setup(TPO_LOG_WARN, false, 0);
+  tpo_gguf_warn(arch, "here");
+  tpo_log_setup(TPO_LOG_ERROR, false, 0);
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  ssize_t got = read(ends[0], out, 8191);
+  close(ends[0]);
+  assert_true(got >= 0);
+  out[got] = '\0';
+}
+
+/* The key's value in the file, which stays open; NULL: there is none. */
+static const struct tpo_gguf_value *pattern_in(struct tpo_gguf *gguf, const char *folder, const char *key)
+{
+  struct tpo_error err = {0};
+  char path[4200];
+  snprintf(path, sizeof path, "%s/model.gguf", folder);
+  assert_ok(tpo_gguf_open(gguf, path, &err));
+  return tpo_gguf_find(gguf, key);
+}
+
+static void windows_are_written_as_a_number_where_they_have_a_period(void **state)
+{
+  struct tpo_arch arch = arch_of("gemma3"), back;
+  struct tpo_gguf gguf;
+  char text[8192];
+  int64_t number = 0;
+  assert_int_equal(arch.windowed.bits[0], 5); /* of 3 layers */
+  check_read(*state, &arch, &(struct extras){0}, NULL, &back);
+  assert_memory_equal(&back.windowed, &arch.windowed, sizeof back.windowed);
+  assert_non_null(pattern_in(&gguf, *state, "gemma3.attention.sliding_window_pattern"));
+  assert_int_equal(tpo_gguf_get_int(&gguf, "gemma3.attention.sliding_window_pattern", &number, NULL), 1);
+  assert_int_equal(number, 2);
+  tpo_gguf_close(&gguf);
+  warnings_of(&arch, text);
+  assert_contains(text, "here: releases of llama.cpp that don't read a Gemma 3 model's key");
+  assert_contains(text, "let one layer in 6 see everything");
+  arch.windowed.bits[0] = 7; /* the usual: every 6th layer sees everything */
+  check_read(*state, &arch, &(struct extras){0}, NULL, &back);
+  assert_null(pattern_in(&gguf, *state, "gemma3.attention.sliding_window_pattern"));
+  tpo_gguf_close(&gguf);
+  warnings_of(&arch, text);
+  assert_string_equal(text, "");
+}
+
+static void windows_without_a_period_are_written_layer_by_layer(void **state)
+{
+  struct tpo_arch arch = arch_of("gemma2"), back;
+  struct tpo_gguf gguf;
+  char text[8192];
+  warnings_of(&arch, text);
+  assert_string_equal(text, "");
+  assert_true(arch.layers <= 3);
+  arch.layers = 3;
+  arch.windowed.bits[0] = 6;
+  check_read(*state, &arch, &(struct extras){0}, NULL, &back);
+  assert_memory_equal(&back.windowed, &arch.windowed, sizeof back.windowed);
+  const struct tpo_gguf_value *value = pattern_in(&gguf, *state, "gemma2.attention.sliding_window_pattern");
+  assert_non_null(value);
+  assert_int_equal(value->type, TPO_GGUF_ARRAY);
+  assert_memory_equal(value->data, ((const uint8_t[]){0, 1, 1}), 3);
+  tpo_gguf_close(&gguf);
+  warnings_of(&arch, text);
+  assert_contains(text, "let one layer in 2 see everything");
+}
+
+static void settings_of_llama3_that_divisors_do_not_tell_are_warned_of(void **state)
+{
+  struct tpo_arch arch = arch_of("mistral_window"), back;
+  char text[8192];
+  arch.family = TPO_FAMILY_LLAMA;
+  arch.window = 0;
+  memset(&arch.windowed, 0, sizeof arch.windowed);
+  arch.head_dim = 64;
+  arch.rope.kind = TPO_ROPE_LLAMA3;
+  arch.rope.factor = 8;
+  arch.rope.low_freq = 1;
+  arch.rope.high_freq = 4;
+  arch.rope.original_context = 64;
+  warnings_of(&arch, text);
+  assert_string_equal(text, "");
+  check_read(*state, &arch, &(struct extras){0}, NULL, &back);
+  assert_memory_equal(&back, &arch, sizeof back);
+  arch.rope.low_freq = 2;
+  arch.rope.high_freq = 8;
+  warnings_of(&arch, text);
+  assert_contains(text,
+                  "here: llama.cpp computes rope type llama3 of any settings, but tpo won't open the file");
+  assert_contains(text, "not factor 8, low 2 and high 8");
+  check_read(*state, &arch, &(struct extras){0}, "another scaling is not supported", &back);
+}
+
 int main(void)
 {
   tpo_log_setup(TPO_LOG_ERROR, false, 0);
@@ -168,6 +267,12 @@ int main(void)
                                       remove_folder),
       cmocka_unit_test_setup_teardown(scalings_that_the_family_lacks_are_refused, make_folder, remove_folder),
       cmocka_unit_test(what_a_checkpoint_could_not_hold_is_named),
+      cmocka_unit_test_setup_teardown(windows_are_written_as_a_number_where_they_have_a_period, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(windows_without_a_period_are_written_layer_by_layer, make_folder,
+                                      remove_folder),
+      cmocka_unit_test_setup_teardown(settings_of_llama3_that_divisors_do_not_tell_are_warned_of, make_folder,
+                                      remove_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
