@@ -53,6 +53,7 @@ FAMILIES = {
     "qwen3": ("Qwen3", dict(head_dim=16)),
     "smollm3": ("SmolLM3", dict(num_hidden_layers=4, no_rope_layers=[1, 1, 1, 0], tie_word_embeddings=True,
                                 rope_parameters=dict(DEFAULT, rope_theta=2000000.0))),
+    "gemma": ("Gemma", dict(head_dim=16)),
 }
 CLASSES = {"Gemma3Text": "Gemma3"}
 

@@ -137,6 +137,7 @@ static void what_llama_cpp_has_no_words_for_is_refused(void **state)
     double value;
   } cases[] = {{"gemma2", "no soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 0},
                {"gemma2", "such a multiplier of embeddings", offsetof(struct tpo_arch, embedding_scale), 2},
+               {"gemma", "a soft cap of logits", offsetof(struct tpo_arch, final_softcap), 30},
                {"qwen3", "a soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 30},
                {"qwen3", "a soft cap of logits", offsetof(struct tpo_arch, final_softcap), 30},
                {"olmo2", "a multiplier of residuals", offsetof(struct tpo_arch, residual_scale), 0.5},

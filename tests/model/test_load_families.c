@@ -109,6 +109,7 @@ static void missing_tensors_are_named(void **state)
       {"qwen3", "model.layers.1.self_attn.k_norm.weight"},
       {"olmo2", "model.layers.0.self_attn.q_norm.weight"},
       {"olmo2", "model.layers.1.post_feedforward_layernorm.weight"},
+      {"gemma", "model.layers.1.post_attention_layernorm.weight"},
       {"gemma2", "model.layers.0.pre_feedforward_layernorm.weight"},
       {"gemma3", "model.layers.0.post_attention_layernorm.weight"},
       {"phi3_longrope", "model.layers.0.self_attn.qkv_proj.weight"},
@@ -130,6 +131,7 @@ static void tensors_of_another_family_are_named(void **state)
       {"olmo2", "model.layers.0.input_layernorm.weight", "no OLMo 2 model"},
       {"mistral_window", "model.layers.0.post_feedforward_layernorm.weight", "no Mistral model"},
       {"phi3_longrope", "model.layers.0.self_attn.q_proj.weight", "no Phi 3 model"},
+      {"gemma", "model.layers.0.pre_feedforward_layernorm.weight", "no Gemma model"},
       {"gemma3", "vision_tower.vision_model.post_layernorm.weight", "no Gemma 3 model"},
   };
   char message[200];
