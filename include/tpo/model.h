@@ -360,8 +360,8 @@ enum tpo_gguf_matrices {
   TPO_GGUF_MATRICES_Q8_0
 };
 /* A GGUF file that llama.cpp loads, of a model in any form that tpo_model_open takes, with its tokenizer and chat
- * template. What GGUF has no words for is refused by name; a warning tells of what llama.cpp computes otherwise.
- * The file appears whole or not at all. */
+ * template. What GGUF has no words for is refused by name; warnings tell of what llama.cpp computes otherwise, and
+ * of what tpo_model_open won't read again. The file appears whole or not at all. */
 TPO_API int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
                                   struct tpo_error *err);
 

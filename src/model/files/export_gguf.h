@@ -7,7 +7,7 @@
 /* export_gguf_arch.c */
 /* Whether llama.cpp computes the model as it is; refuses what it has no words for, by the feature's name. */
 int tpo_gguf_check_expressible(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
-/* What it hasn't, but can do without for a while. */
+/* Tells of what llama.cpp, or some of its releases, compute otherwise, and of what the reader here refuses. */
 void tpo_gguf_warn(const struct tpo_arch *arch, const char *place);
 /* The architecture's keys. */
 void tpo_gguf_put_arch(const struct tpo_arch *arch, struct tpo_gguf_writer *w);
