@@ -115,7 +115,7 @@ struct tpo_pairs {
   size_t n, capacity;
   struct tpo_pair_row *rows;
   struct tpo_arena_block *arena;
-  char *config;
+  char *config; /* effective YAML, with the samples' own sampling.max_tokens; owned; may be NULL */
   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char *statistics;
   enum tpo_pairs_origin origin;

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "cli/budget.h"
 #include "cli/same.h"
 #include "cli/session.h"
 #include "steps/same.h"
@@ -137,6 +138,9 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status == 0)
     status = tpo_train_filter_pairs(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
                                     t->pairs_path, NULL, err);
+  if (status == 0 && cli_first_rank(t->s))
+    warn_of_max_tokens(&t->pairs, t->pairs_path, tpo_model_arch(reference),
+                       session->config->sampling.max_tokens);
   if (status == 0 && t->reference) {
     struct tpo_model_options options = {.backend = session->backend,
                                         .dtype = session->config->model.dtype,
