@@ -7,6 +7,8 @@
 
 #include "model/files/gguf_rules.h"
 
+#define PATTERN "attention.sliding_window_pattern"
+
 static int read_family(enum tpo_family *out, const struct tpo_gguf *gguf, struct tpo_error *err)
 {
   struct tpo_gguf_string arch;
@@ -118,15 +120,32 @@ static int read_sizes(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, s
   return tpo_gguf_size(meta, "vocab_size", rows, &arch->vocab_size, err);
 }
 
+/* A family whose files don't name layers one by one has windows in the usual ones. */
+static int check_pattern(const struct tpo_arch *arch, const struct tpo_layer_set *usual,
+                         const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  const struct tpo_family_row *family = tpo_family(arch);
+  for (int l = 0; l < arch->layers && !(family->keys & TPO_KEYS_LAYER_TYPES); l++) {
+    bool windowed = tpo_layer_in(&arch->windowed, l);
+    if (windowed == tpo_layer_in(usual, l)) continue;
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: %s says that layer %d has %s window, which is not supported; a %s model's has %s",
+                    meta->gguf->path, tpo_gguf_key_of(meta, PATTERN).name, l, windowed ? "a" : "no",
+                    family->names[TPO_NAME_PROSE], windowed ? "none" : "one");
+  }
+  return 0;
+}
+
 static int read_windows(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
   if (rules->windows == TPO_GGUF_NO_WINDOW) return 0;
   int code = tpo_gguf_size(meta, "attention.sliding_window", rules->window, &arch->window, err);
   if (code < 0 || arch->window == 0) return code;
-  arch->windowed = tpo_gguf_periodic(arch->layers, rules->window_period, false);
-  code = tpo_gguf_layers(meta, "attention.sliding_window_pattern", arch->layers, &arch->windowed, err);
-  return code < 0 ? code : 0;
+  const struct tpo_layer_set usual = tpo_gguf_periodic(arch->layers, rules->window_period, false);
+  arch->windowed = usual;
+  code = tpo_gguf_layers(meta, PATTERN, arch->layers, &arch->windowed, err);
+  return code < 0 ? code : check_pattern(arch, &usual, meta, err);
 }
 
 /* Granite: logits are divided by logit_scale, everything else is multiplied. */
@@ -219,5 +238,6 @@ int tpo_gguf_read_arch(struct tpo_arch *arch, const struct tpo_gguf *gguf, struc
   if (code == 0) code = read_rest(arch, &meta, err);
   if (code < 0) return code;
   tpo_arch_settle(arch);
-  return tpo_arch_check(arch, gguf->path, err);
+  code = tpo_arch_check(arch, gguf->path, err);
+  return code < 0 ? code : tpo_arch_check_saved(arch, gguf->path, err);
 }
