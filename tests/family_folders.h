@@ -9,7 +9,7 @@
 /* A family more is a line here. */
 static const char *const families[] = {
     "llama_yarn", "mistral_window", "qwen2_tied", "qwen2_window_yarn", "qwen3",   "gemma2",
-    "gemma3",     "phi3_longrope",  "olmo2",      "granite",           "smollm3",
+    "gemma3",     "phi3_longrope",  "olmo2",      "granite",           "smollm3", "gemma",
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -77,6 +77,7 @@ struct tpo_family_row {
   enum tpo_norms norms;
   enum tpo_qk qk;
   enum tpo_glu glu;
+  bool gelu_is_tanh; /* "hidden_act": "gelu" says TPO_GLU_GELU_TANH, whose own word came later */
   bool qkv_bias;
   bool fused;                  /* files hold q, k and v as one tensor, and gate and up as one */
   bool rounds_embedding_scale; /* to bf16, in a model that computes with it */

@@ -22,6 +22,7 @@ CONFIGS = {
                         "head_dim": None}),
     "qwen3": ("Qwen3", {"attention_bias": False, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 4,
                         "rope_theta": 1000000.0, "tie_word_embeddings": False}),
+    "gemma": ("Gemma", {"hidden_act": "gelu"}),  # as the published files have it, which means gelu_pytorch_tanh
     "gemma2": ("Gemma2", {"hidden_act": None, "hidden_activation": "gelu_pytorch_tanh", "sliding_window": WINDOW,
                           "query_pre_attn_scalar": 24, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}),
     "gemma3_text": ("Gemma3", {"hidden_act": None, "hidden_activation": "gelu_pytorch_tanh", "sliding_window": WINDOW,
@@ -51,7 +52,7 @@ def tensors(settings, head=True):
     family, hidden, ffn = settings["model_type"], settings["hidden_size"], settings["intermediate_size"]
     dim = settings.get("head_dim", hidden // settings["num_attention_heads"])
     q, kv = settings["num_attention_heads"] * dim, settings["num_key_value_heads"] * dim
-    gemma, after = family.startswith("gemma"), family in ("olmo2", "olmo3")
+    sandwich, after = family in ("gemma2", "gemma3_text"), family in ("olmo2", "olmo3")
     layer = {} if after else {"input_layernorm": [hidden]}
     if family == "phi3":
         layer.update({"self_attn.qkv_proj": [q + 2 * kv, hidden], "mlp.gate_up_proj": [2 * ffn, hidden]})
@@ -63,9 +64,9 @@ def tensors(settings, head=True):
         layer.update({"self_attn.q_norm": [dim], "self_attn.k_norm": [dim]})
     if after:
         layer.update({"self_attn.q_norm": [q], "self_attn.k_norm": [kv]})
-    if gemma:
+    if sandwich:
         layer["pre_feedforward_layernorm"] = [hidden]
-    if gemma or after:
+    if sandwich or after:
         layer["post_feedforward_layernorm"] = [hidden]
     layer = {name + ".weight": shape for name, shape in layer.items()}
     if family == "qwen2":

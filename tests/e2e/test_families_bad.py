@@ -46,6 +46,8 @@ VALUES = [
     ("qwen2", "use_sliding_window", ["yes", 2], None),
     ("qwen2", "sliding_window", [0, "x"], None),
     ("qwen3", "attention_bias", [True], None),
+    ("gemma", "hidden_act", ["silu", "relu", 5, ["gelu"]], None),
+    ("gemma", "hidden_activation", ["gelu", "silu"], None),
     ("gemma2", "attn_logit_softcapping", [0, -5.0, "x", float("nan"), float("inf")], None),
     ("gemma2", "final_logit_softcapping", [0, -1.0, "x", float("nan")], None),
     ("gemma2", "query_pre_attn_scalar", [0, -1, "x", float("nan")], None),
@@ -103,7 +105,8 @@ def test_a_tensor_that_is_missing(tmp_path, family, missing):
     ("llama", "model.layers.1.self_attn.q_proj.bias", [64]), ("qwen3", "model.layers.0.self_attn.q_proj.bias", [64]),
     ("qwen2", "model.layers.0.self_attn.o_proj.bias", [32]), ("olmo2", "model.layers.0.input_layernorm.weight", [32]),
     ("gemma2", "model.layers.0.self_attn.q_norm.weight", [16]), ("phi3", "model.layers.0.self_attn.q_proj.weight", [64, 64]),
-    ("mistral", "model.layers.0.block_sparse_moe.gate.weight", [8, 32])])
+    ("mistral", "model.layers.0.block_sparse_moe.gate.weight", [8, 32]),
+    ("gemma", "model.layers.0.pre_feedforward_layernorm.weight", [32])])
 def test_a_tensor_of_another_family(tmp_path, family, name, shape):
     folder = with_tensors(families.make(tmp_path / family, family), lambda found: found.update({name: shape}))
     refused("logprobs", "--model", folder, words=[str(folder), name])
@@ -119,7 +122,7 @@ def test_a_tensor_of_another_shape(tmp_path, family, name, shape):
 
 
 @pytest.mark.parametrize("family, other", [("qwen3", "llama"), ("llama", "qwen2"), ("gemma2", "gemma3_text"), ("mistral", "phi3"),
-                                           ("olmo2", "granite")])
+                                           ("olmo2", "granite"), ("gemma", "gemma2")])
 def test_weights_of_another_family(tmp_path, family, other):
     folder = families.make(tmp_path / family, family)
     theirs = families.make(tmp_path / other, other)

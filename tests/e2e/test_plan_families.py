@@ -29,6 +29,9 @@ PUBLISHED = {
     "Mistral-7B-Instruct-v0.1": (7_241_732_096, "mistral", dict(
         vocab_size=32000, hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
         intermediate_size=14336, max_position_embeddings=32768, sliding_window=4096, head_dim=None)),
+    "gemma-7b-it": (8_537_680_896, "gemma", dict(
+        vocab_size=256000, hidden_size=3072, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=16,
+        intermediate_size=24576, max_position_embeddings=8192, head_dim=256, rms_norm_eps=1e-6)),
     "gemma-2-9b-it": (9_241_705_984, "gemma2", dict(
         vocab_size=256000, hidden_size=3584, num_hidden_layers=42, num_attention_heads=16, num_key_value_heads=8,
         intermediate_size=14336, max_position_embeddings=8192, head_dim=256, sliding_window=4096, query_pre_attn_scalar=256,

@@ -209,8 +209,6 @@ int main(void)
   };
   int failed = cmocka_run_group_tests_name("fp32", fp32, setup_cuda_fp32, teardown);
   failed += cmocka_run_group_tests_name("bf16", bf16, setup_cuda_bf16, teardown);
-  failed +=
-      cmocka_run_group_tests_name("bf16, heads of 64", heads_of_64, setup_cuda_bf16_heads_of_64, teardown);
   const struct CMUnitTest window_fp32[] = {
       cmocka_unit_test_setup(tokens_are_those_of_the_cpu, reset_short),
   };
@@ -220,5 +218,9 @@ int main(void)
   };
   failed += cmocka_run_group_tests_name("fp32, a window", window_fp32, setup_cuda_fp32_window, teardown);
   failed += cmocka_run_group_tests_name("bf16, a window", window_bf16, setup_cuda_bf16_window, teardown);
+  w.window = 0; /* the world's last: its failing kernel leaves the device in error */
+  w.windowed = 0;
+  failed +=
+      cmocka_run_group_tests_name("bf16, heads of 64", heads_of_64, setup_cuda_bf16_heads_of_64, teardown);
   return failed;
 }

@@ -33,26 +33,27 @@ LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_fact
 BY_REACH = {"full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
 
-# Of the configuration, what differs from SIZES.
+# Of the configuration, what differs from SIZES. A folder's place is its seed: another comes last.
 FAMILIES = {
-    "llama_yarn": ("Llama", dict(rope_parameters=YARN)),
-    "mistral_window": ("Mistral", dict(num_hidden_layers=3, sliding_window=WINDOW, head_dim=16)),
-    "qwen2_tied": ("Qwen2", dict(tie_word_embeddings=True, sliding_window=WINDOW, use_sliding_window=False)),
-    "qwen2_window_yarn": ("Qwen2", dict(num_hidden_layers=3, sliding_window=WINDOW, use_sliding_window=True,
-                                        max_window_layers=1, rope_parameters=YARN)),
-    "qwen3": ("Qwen3", dict(head_dim=16)),
     "gemma2": ("Gemma2", dict(num_hidden_layers=3, head_dim=16, query_pre_attn_scalar=24, sliding_window=WINDOW,
                               attn_logit_softcapping=4.0, final_logit_softcapping=3.0)),
     "gemma3": ("Gemma3Text", dict(num_hidden_layers=3, head_dim=16, query_pre_attn_scalar=24, sliding_window=WINDOW,
                                   layer_types=["sliding_attention", "full_attention", "sliding_attention"],
                                   rope_parameters=BY_REACH)),
-    "phi3_longrope": ("Phi3", dict(num_attention_heads=2, num_key_value_heads=1, rope_parameters=LONGROPE,
-                                   original_max_position_embeddings=32, partial_rotary_factor=0.75)),
-    "olmo2": ("Olmo2", dict()),
     "granite": ("Granite", dict(embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.4,
                                 logits_scaling=2.0)),
+    "llama_yarn": ("Llama", dict(rope_parameters=YARN)),
+    "mistral_window": ("Mistral", dict(num_hidden_layers=3, sliding_window=WINDOW, head_dim=16)),
+    "olmo2": ("Olmo2", dict()),
+    "phi3_longrope": ("Phi3", dict(num_attention_heads=2, num_key_value_heads=1, rope_parameters=LONGROPE,
+                                   original_max_position_embeddings=32, partial_rotary_factor=0.75)),
+    "qwen2_tied": ("Qwen2", dict(tie_word_embeddings=True, sliding_window=WINDOW, use_sliding_window=False)),
+    "qwen2_window_yarn": ("Qwen2", dict(num_hidden_layers=3, sliding_window=WINDOW, use_sliding_window=True,
+                                        max_window_layers=1, rope_parameters=YARN)),
+    "qwen3": ("Qwen3", dict(head_dim=16)),
     "smollm3": ("SmolLM3", dict(num_hidden_layers=4, no_rope_layers=[1, 1, 1, 0], tie_word_embeddings=True,
                                 rope_parameters=dict(DEFAULT, rope_theta=2000000.0))),
+    "gemma": ("Gemma", dict(head_dim=16)),
 }
 CLASSES = {"Gemma3Text": "Gemma3"}
 
@@ -82,7 +83,7 @@ def make(name):
     settings = dict(SIZES, rope_parameters=DEFAULT)
     settings.update(differences)
     config = config_class(**settings, attn_implementation="eager")
-    torch.manual_seed(sorted(FAMILIES).index(name))
+    torch.manual_seed(list(FAMILIES).index(name))
     model = model_class(config).eval()
     with torch.no_grad():
         for n, p in model.named_parameters():

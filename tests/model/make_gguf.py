@@ -65,7 +65,7 @@ class Conversion:
         rope = self.config["rope_parameters"]
         local = rope.get("sliding_attention")
         rope = rope.get("full_attention", rope)
-        if self.name != "gemma2":
+        if self.name not in ("gemma", "gemma2"):
             w.add_rope_freq_base(rope["rope_theta"])
         if local:
             w.add_float32("gemma3.rope.freq_base_swa", local["rope_theta"])

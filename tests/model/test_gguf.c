@@ -1,17 +1,12 @@
 /* GGUF in and out, for every family: files of the gguf package compute what transformers computes for the folders
  * that they were made of, an export is the model that it was made of, and what GGUF can't say is refused. */
+#include "family_folders.h"
 #include "model/fixture.h"
 #include "base/ggml_blocks.h"
 #include "model/files/export_gguf.h"
 #include "store/gguf.h"
 
-#define FOLDERS FIXTURES "families/"
 #define FILES FIXTURES "families_gguf/"
-
-static const char *const families[] = {
-    "gemma2",        "gemma3",     "granite",           "llama_yarn", "mistral_window", "olmo2",
-    "phi3_longrope", "qwen2_tied", "qwen2_window_yarn", "qwen3",      "smollm3"};
-#define N_FAMILIES (sizeof families / sizeof *families)
 
 struct path {
   char text[4200];
@@ -35,10 +30,10 @@ static void files_of_the_package_compute_as_transformers(void **state)
   (void)state;
   for (int bf16 = 0; bf16 < 2; bf16++) {
     struct tpo_backend *be = open_backend(CPU);
-    for (size_t i = 0; i < N_FAMILIES; i++) {
+    for (int i = 0; i < FAMILIES; i++) {
       struct tpo_model *model =
           open_model(be, path_of(FILES, families[i], ".gguf").text, bf16 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32);
-      struct gap gap = compare_logprobs(model, path_of(FOLDERS, families[i], "/logprobs.json").text);
+      struct gap gap = compare_logprobs(model, path_of(FAMILY_FOLDERS, families[i], "/logprobs.json").text);
       if (bf16 ? gap.mean > 0.05 : gap.largest > 2e-4)
         fail_msg("%s: off by %g at most, %g on average", families[i], gap.largest, gap.mean);
       tpo_model_close(model);
@@ -57,8 +52,8 @@ static void a_file_and_an_export_are_the_folders_architecture(void **state)
 {
   struct tpo_error err = {0};
   const struct path out = path_of(*state, "", "/out.gguf");
-  for (size_t i = 0; i < N_FAMILIES; i++) {
-    const struct path folder = path_of(FOLDERS, families[i], "");
+  for (int i = 0; i < FAMILIES; i++) {
+    const struct path folder = path_of(FAMILY_FOLDERS, families[i], "");
     struct tpo_arch of_folder, of_file, of_export;
     export_to(folder.text, out.text, TPO_GGUF_MATRICES_F32);
     assert_ok(tpo_model_check(&of_folder, folder.text, &err));
@@ -86,12 +81,12 @@ static void exports_compute_what_they_were_made_of(void **state)
                {TPO_GGUF_MATRICES_Q8_0, 1, 0.06}};
   const struct path out = path_of(*state, "", "/out.gguf");
   struct tpo_backend *be = open_backend(CPU);
-  for (size_t i = 0; i < N_FAMILIES; i++)
+  for (int i = 0; i < FAMILIES; i++)
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
       bool rounded = types[t].matrices != TPO_GGUF_MATRICES_F32 && strcmp(families[i], "gemma2") == 0;
-      export_to(path_of(FOLDERS, families[i], "").text, out.text, types[t].matrices);
+      export_to(path_of(FAMILY_FOLDERS, families[i], "").text, out.text, types[t].matrices);
       struct tpo_model *model = open_model(be, out.text, TPO_DTYPE_FP32);
-      struct gap gap = compare_logprobs(model, path_of(FOLDERS, families[i], "/logprobs.json").text);
+      struct gap gap = compare_logprobs(model, path_of(FAMILY_FOLDERS, families[i], "/logprobs.json").text);
       if (!(gap.largest <= (rounded ? 0.2 : types[t].largest)) ||
           !(gap.mean <= (rounded ? 0.06 : types[t].mean)))
         fail_msg("%s, type %d: off by %g at most, %g on average", families[i], (int)types[t].matrices,
@@ -115,7 +110,7 @@ static void vectors_are_fp32_and_rows_that_q8_0_does_not_fit_fp16(void **state)
   struct tpo_error err = {0};
   struct tpo_gguf gguf;
   const struct path out = path_of(*state, "", "/out.gguf");
-  export_to(FOLDERS "qwen2_window_yarn", out.text, TPO_GGUF_MATRICES_Q8_0);
+  export_to(FAMILY_FOLDERS "qwen2_window_yarn", out.text, TPO_GGUF_MATRICES_Q8_0);
   assert_ok(tpo_gguf_open(&gguf, out.text, &err));
   assert_int_equal(type_in(&gguf, "token_embd.weight"), TPO_GGML_Q8_0);
   assert_int_equal(type_in(&gguf, "output.weight"), TPO_GGML_Q8_0);
@@ -142,6 +137,7 @@ static void what_llama_cpp_has_no_words_for_is_refused(void **state)
     double value;
   } cases[] = {{"gemma2", "no soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 0},
                {"gemma2", "such a multiplier of embeddings", offsetof(struct tpo_arch, embedding_scale), 2},
+               {"gemma", "a soft cap of logits", offsetof(struct tpo_arch, final_softcap), 30},
                {"qwen3", "a soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 30},
                {"qwen3", "a soft cap of logits", offsetof(struct tpo_arch, final_softcap), 30},
                {"olmo2", "a multiplier of residuals", offsetof(struct tpo_arch, residual_scale), 0.5},
@@ -149,7 +145,7 @@ static void what_llama_cpp_has_no_words_for_is_refused(void **state)
   struct tpo_error err = {0};
   struct tpo_arch arch;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    assert_ok(tpo_arch_read(&arch, path_of(FOLDERS, cases[i].family, "").text, &err));
+    assert_ok(tpo_arch_read(&arch, path_of(FAMILY_FOLDERS, cases[i].family, "").text, &err));
     assert_ok(tpo_gguf_check_expressible(&arch, "here", &err));
     memcpy((char *)&arch + cases[i].real, &cases[i].value, sizeof cases[i].value);
     expect(tpo_gguf_check_expressible(&arch, "here", &err), &err, "here: ", cases[i].says);
@@ -161,7 +157,7 @@ static void ropes_and_heads_that_llama_cpp_lacks_are_refused(void **state)
   (void)state;
   struct tpo_error err = {0};
   struct tpo_arch arch, changed;
-  assert_ok(tpo_arch_read(&arch, FOLDERS "qwen3", &err));
+  assert_ok(tpo_arch_read(&arch, FAMILY_FOLDERS "qwen3", &err));
   changed = arch;
   changed.rope.kind = TPO_ROPE_LLAMA3;
   expect(tpo_gguf_check_expressible(&changed, "here", &err), &err, "rope type llama3", "Qwen 3");
@@ -172,13 +168,13 @@ static void ropes_and_heads_that_llama_cpp_lacks_are_refused(void **state)
   changed.rope.kind = TPO_ROPE_YARN;
   changed.rope.untruncated = true;
   expect(tpo_gguf_check_expressible(&changed, "here", &err), &err, "yarn without truncation", "");
-  assert_ok(tpo_arch_read(&arch, FOLDERS "smollm3", &err));
+  assert_ok(tpo_arch_read(&arch, FAMILY_FOLDERS "smollm3", &err));
   tpo_layer_add(&arch.unrotated, 1);
   expect(tpo_gguf_check_expressible(&arch, "here", &err), &err, "layers without rotary", "SmolLM3");
-  assert_ok(tpo_arch_read(&arch, FOLDERS "gemma2", &err));
+  assert_ok(tpo_arch_read(&arch, FAMILY_FOLDERS "gemma2", &err));
   arch.tied = false;
   expect(tpo_gguf_check_expressible(&arch, "here", &err), &err, "an LM head of its own", "");
-  assert_ok(tpo_arch_read(&arch, FOLDERS "olmo2", &err));
+  assert_ok(tpo_arch_read(&arch, FAMILY_FOLDERS "olmo2", &err));
   arch.tied = true;
   expect(tpo_gguf_check_expressible(&arch, "here", &err), &err, "its embedding as LM head", "");
   arch.tied = false;

@@ -214,9 +214,9 @@ static void another_architecture_or_rope_table_is_refused(void **state)
 
   char *name = memmem(buf.data + architecture, 16, "llama", 5);
   assert_non_null(name);
-  memcpy(name, "gemma", 5);
+  memcpy(name, "mamba", 5);
   write_bytes(path, buf.data, buf.len);
-  expect_error(path, TPO_DTYPE_FP32, "\"gemma\" is not supported", "expected \"llama\"");
+  expect_error(path, TPO_DTYPE_FP32, "\"mamba\" is not supported", "expected \"llama\"");
   memcpy(name, "llama", 5);
 
   float other = 5;

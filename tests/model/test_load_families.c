@@ -1,15 +1,12 @@
 /* Hugging Face folders of the families: their tensors, and those of a model of which the text model is a part. */
+#include "family_folders.h"
 #include "model/fixture.h"
 #include "store/safetensors.h"
-
-static const char *const families[] = {"gemma2", "gemma3",         "granite",       "llama_yarn",
-                                       "olmo2",  "mistral_window", "phi3_longrope", "qwen2_tied",
-                                       "qwen3",  "smollm3"};
 
 static const char *path_of(const char *family)
 {
   static char path[4200];
-  snprintf(path, sizeof path, FIXTURES "families/%s", family);
+  snprintf(path, sizeof path, FAMILY_FOLDERS "%s", family);
   return path;
 }
 
@@ -98,7 +95,7 @@ static void expect_error(const char *folder, const struct edit *edit, const char
 static void every_familys_tensors_are_known(void **state)
 {
   (void)state;
-  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+  for (int i = 0; i < FAMILIES; i++) {
     struct tpo_arch arch;
     struct tpo_error err = {0};
     if (tpo_model_check(&arch, path_of(families[i]), &err) < 0) fail_msg("%s", err.message);
@@ -112,6 +109,7 @@ static void missing_tensors_are_named(void **state)
       {"qwen3", "model.layers.1.self_attn.k_norm.weight"},
       {"olmo2", "model.layers.0.self_attn.q_norm.weight"},
       {"olmo2", "model.layers.1.post_feedforward_layernorm.weight"},
+      {"gemma", "model.layers.1.post_attention_layernorm.weight"},
       {"gemma2", "model.layers.0.pre_feedforward_layernorm.weight"},
       {"gemma3", "model.layers.0.post_attention_layernorm.weight"},
       {"phi3_longrope", "model.layers.0.self_attn.qkv_proj.weight"},
@@ -133,6 +131,7 @@ static void tensors_of_another_family_are_named(void **state)
       {"olmo2", "model.layers.0.input_layernorm.weight", "no OLMo 2 model"},
       {"mistral_window", "model.layers.0.post_feedforward_layernorm.weight", "no Mistral model"},
       {"phi3_longrope", "model.layers.0.self_attn.q_proj.weight", "no Phi 3 model"},
+      {"gemma", "model.layers.0.pre_feedforward_layernorm.weight", "no Gemma model"},
       {"gemma3", "vision_tower.vision_model.post_layernorm.weight", "no Gemma 3 model"},
   };
   char message[200];
@@ -190,7 +189,7 @@ static void the_text_model_of_several_parts_is_the_text_model(void **state)
 
 static void every_family_has_reward_models(void **state)
 {
-  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+  for (int i = 0; i < FAMILIES; i++) {
     struct tpo_arch arch, body;
     struct tpo_error err = {0};
     assert_ok(tpo_arch_read(&arch, path_of(families[i]), &err));

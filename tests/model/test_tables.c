@@ -184,14 +184,16 @@ static void a_tied_head_is_the_embedding(void **state)
 static void a_family_is_found_by_each_of_its_names_and_by_no_other(void **state)
 {
   (void)state;
-  const struct tpo_arch arch = some_arch(false);
+  /* Gemma 3 has those names that Llama hasn't. */
+  const struct tpo_arch llama = {.family = TPO_FAMILY_LLAMA}, gemma3 = {.family = TPO_FAMILY_GEMMA3};
   for (int which = 0; which < TPO_FAMILY_NAMES; which++) {
-    const char *name = tpo_family(&arch)->names[which];
+    const struct tpo_arch *arch = tpo_family(&llama)->names[which] ? &llama : &gemma3;
+    const char *name = tpo_family(arch)->names[which];
     enum tpo_family found = (enum tpo_family)99;
     char list[TPO_FAMILY_LIST];
     assert_non_null(name);
     assert_true(tpo_family_find(&found, (enum tpo_family_name)which, name, strlen(name)));
-    assert_int_equal(found, arch.family);
+    assert_int_equal(found, arch->family);
     assert_false(tpo_family_find(NULL, (enum tpo_family_name)which, name, strlen(name) - 1));
     assert_false(tpo_family_find(NULL, (enum tpo_family_name)which, "mamba", 5));
     tpo_family_list((enum tpo_family_name)which, false, list);

@@ -40,14 +40,16 @@ static int check_activation(const struct tpo_arch *arch, const json_t *config, c
                             struct tpo_error *err)
 {
   static const char *const keys[] = {"hidden_act", "hidden_activation"};
-  const char *expected = tpo_family(arch)->glu == TPO_GLU_SILU ? "silu" : "gelu_pytorch_tanh";
+  const struct tpo_family_row *family = tpo_family(arch);
+  const char *expected = family->glu == TPO_GLU_SILU ? "silu" : "gelu_pytorch_tanh";
   char quoted[40];
   snprintf(quoted, sizeof quoted, "\"%s\"", expected);
   for (int i = 0; i < 2; i++) {
     const json_t *act = json_object_get(config, keys[i]);
+    const char *word = json_string_value(act);
     if (!act || json_is_null(act)) continue;
-    if (!json_is_string(act) || strcmp(json_string_value(act), expected) != 0)
-      return tpo_arch_unsupported(place, keys[i], act, quoted, err);
+    if (i == 0 && family->gelu_is_tanh && word && strcmp(word, "gelu") == 0) continue;
+    if (!word || strcmp(word, expected) != 0) return tpo_arch_unsupported(place, keys[i], act, quoted, err);
   }
   return 0;
 }

@@ -8,6 +8,7 @@ static const struct tpo_gguf_rules rules[] = {
     [TPO_FAMILY_MISTRAL] = {.windows = TPO_GGUF_WINDOW_IGNORED, .rope_tensors = true},
     [TPO_FAMILY_QWEN2] = {.windows = TPO_GGUF_WINDOW_IGNORED, .square = true},
     [TPO_FAMILY_QWEN3] = {.windows = TPO_GGUF_WINDOW_IGNORED},
+    [TPO_FAMILY_GEMMA] = {.windows = TPO_GGUF_NO_WINDOW, .embeds_by_root = true, .must_tie = true},
     [TPO_FAMILY_GEMMA2] = {.windows = TPO_GGUF_WINDOW,
                            .window = 4096,
                            .window_period = 2,
