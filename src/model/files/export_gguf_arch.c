@@ -9,7 +9,7 @@
 
 static int refuse(const struct tpo_arch *arch, const char *place, const char *what, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: a %s model with %s can't be told in GGUF", place,
+  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s models with %s can't be told in GGUF", place,
                   tpo_family(arch)->names[TPO_NAME_PROSE], what);
 }
 
@@ -76,7 +76,7 @@ void tpo_gguf_warn(const struct tpo_arch *arch, const char *place)
   if (arch->window > 0 && tpo_gguf_rules(arch)->windows == TPO_GGUF_WINDOW_IGNORED)
     tpo_log(
         TPO_LOG_WARN,
-        "%s: llama.cpp doesn't obey a %s model's window: what it computes is the model up to %d tokens, and "
+        "%s: llama.cpp doesn't obey the window of %s models: what it computes is the model up to %d tokens, and "
         "another beyond",
         place, tpo_family(arch)->names[TPO_NAME_PROSE], arch->window);
   if (arch->rope.kind == TPO_ROPE_LONGROPE)
