@@ -200,11 +200,12 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
                  c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
   if (plan->tmpl->family == TPO_TEMPLATE_NONE)
-    tpo_buf_printf(out,
-                   "\n  warning: %s has no chat template (in tokenizer_config.json or chat_template.jinja), so\n"
-                   "  that the tokens which it puts around each message are not counted; the run itself needs it,\n"
-                   "  or its pieces under `template:`\n",
-                   c->model.path);
+    tpo_buf_printf(
+        out,
+        "\n  warning: %s has no chat template (in tokenizer_config.json or chat_template.jinja):\n"
+        "  what one puts around messages is not counted. The run itself needs one, or its pieces under\n"
+        "  `template:`\n",
+        c->model.path);
   print_iterations(plan, out);
   print_validation(plan, out);
   plan_print_watches(plan, out);
