@@ -92,12 +92,19 @@ void tpo_arch_settle(struct tpo_arch *arch);
  * negative bos is written as null, as is no end token; several are a list. NULL when memory is short. */
 json_t *tpo_arch_to_json(const struct tpo_arch *arch, const char *dtype, int32_t bos, const int32_t *ends,
                          size_t n_ends);
+/* Refuses what that would be read back as something else: a model that no checkpoint could hold. */
+int tpo_arch_check_saved(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 /* Refuses sizes that contradict each other or exceed what the program's integers hold. */
 int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_error *err);
 
 /* rope.c */
 /* Features of a head that are rotated. */
 int tpo_rope_rotated(const struct tpo_arch *arch);
+/* What cosines and sines are multiplied by where a model doesn't say (struct tpo_rope's attention_factor), of a
+ * context that is `factor` times the original one: yarn's (Peng et al. 2023, equation 22), of which some models
+ * weigh the logarithm, and longrope's (Ding et al. 2024, section 3.2). */
+double tpo_rope_yarn_scale(double factor, double weight);
+double tpo_rope_longrope_scale(double factor, int original_context);
 /* Inverse frequencies of the rotary embedding after scaling. out [tpo_rope_rotated / 2]; longer: by longrope's
  * factors for long sequences. */
 void tpo_rope_frequencies(const struct tpo_arch *arch, const struct tpo_rope *rope, bool longer, float *out);

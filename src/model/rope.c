@@ -14,6 +14,16 @@ int tpo_rope_rotated(const struct tpo_arch *arch)
   return arch->rotated > 0 ? arch->rotated : arch->head_dim;
 }
 
+double tpo_rope_yarn_scale(double factor, double weight)
+{
+  return factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1;
+}
+
+double tpo_rope_longrope_scale(double factor, int original_context)
+{
+  return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(original_context));
+}
+
 /* Llama 3 keeps short wavelengths, divides long ones' frequency by the factor, and goes smoothly between. */
 static double scale_llama3(const struct tpo_rope *rope, double frequency)
 {

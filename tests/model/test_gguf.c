@@ -136,6 +136,7 @@ static void what_llama_cpp_has_no_words_for_is_refused(void **state)
     size_t real; /* the field of struct tpo_arch that is set */
     double value;
   } cases[] = {{"gemma2", "no soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 0},
+               {"gemma2", "no soft cap of logits", offsetof(struct tpo_arch, final_softcap), 0},
                {"gemma2", "such a multiplier of embeddings", offsetof(struct tpo_arch, embedding_scale), 2},
                {"gemma", "a soft cap of logits", offsetof(struct tpo_arch, final_softcap), 30},
                {"qwen3", "a soft cap of attention", offsetof(struct tpo_arch, attention_softcap), 30},
@@ -313,6 +314,7 @@ static void tensors_of_another_family_are_named(void **state)
   tpo_buf_clear(&buf);
   assert_ok(tpo_read_file(FILES "phi3_longrope.gguf", 1 << 24, &buf, &err));
   memcpy(memmem(buf.data, buf.len, "rope_factors_long", 17), "rope_factors_lang", 17);
+  memcpy(memmem(buf.data, buf.len, "rope_factors_short", 18), "rope_factors_shart", 18);
   assert_ok(tpo_write_file(path.text, buf.data, buf.len, &err));
   expect_refused(path.text, "", "rope_factors_lang.weight");
   tpo_buf_free(&buf);

@@ -124,7 +124,7 @@ static int read_windowed(struct tpo_arch *arch, int64_t window, const json_t *co
 {
   const struct tpo_family_row *family = tpo_family(arch);
   const json_t *types = json_object_get(config, "layer_types");
-  struct tpo_layer_set usual = {{0}}, named;
+  struct tpo_layer_set usual = {{0}}, named = {{0}};
   bool told = types && !json_is_null(types);
   int code = 0;
   if (window > 0 || family->windows == TPO_WINDOWS_PERIOD) code = add_usual(arch, &usual, config, place, err);

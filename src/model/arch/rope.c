@@ -128,12 +128,6 @@ static int read_attention_factor(const struct reader *r, double otherwise)
   return code;
 }
 
-/* Peng et al. 2023, equation 22. */
-static double yarn_scale(double factor, double weight)
-{
-  return factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1;
-}
-
 static int read_yarn(const struct reader *r)
 {
   struct tpo_rope *rope = &r->told->rope;
@@ -149,8 +143,9 @@ static int read_yarn(const struct reader *r)
   if (rope->beta_fast == 0) rope->beta_fast = 32;
   if (rope->beta_slow == 0) rope->beta_slow = 1;
   rope->untruncated = !truncated;
-  double scale = yarn_scale(rope->factor, 1);
-  if (above != 0 && below != 0) scale = yarn_scale(rope->factor, above) / yarn_scale(rope->factor, below);
+  double scale = tpo_rope_yarn_scale(rope->factor, 1);
+  if (above != 0 && below != 0)
+    scale = tpo_rope_yarn_scale(rope->factor, above) / tpo_rope_yarn_scale(rope->factor, below);
   return code < 0 ? code : read_attention_factor(r, scale);
 }
 
@@ -186,19 +181,16 @@ static int check_part(const struct tpo_arch *arch, double part, const char *plac
       place, part, arch->head_dim, rotated);
 }
 
-/* Ding et al. 2024, section 3.2: the factor of attention follows from that of the context. */
 static int read_longrope(const struct reader *r)
 {
   struct tpo_rope *rope = &r->told->rope;
-  double factor, scale = 1;
+  double factor;
   int code = isnan(r->told->rotated) ? 0 : check_part(r->arch, r->told->rotated, r->place, r->err);
   if (code == 0) code = read_list(r, "short_factor", rope->short_factors);
   if (code == 0) code = read_list(r, "long_factor", rope->long_factors);
   if (code == 0) code = read_original(r, r->arch->context);
   if (code == 0) code = read_factor(r, &factor);
-  if (code < 0) return code;
-  if (factor > 1) scale = sqrt(1 + log(factor) / log(rope->original_context));
-  return read_attention_factor(r, scale);
+  return code < 0 ? code : read_attention_factor(r, tpo_rope_longrope_scale(factor, rope->original_context));
 }
 
 /* The numbers that the kind needs, and no others. */

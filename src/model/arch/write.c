@@ -81,8 +81,8 @@ static void put_yarn(struct writer *w, const struct tpo_rope *rope)
 static void put_longrope(struct writer *w, const struct tpo_arch *arch)
 {
   const struct tpo_rope *rope = &arch->rope;
-  double factor = (double)arch->context / rope->original_context;
-  double usual = factor > 1 ? sqrt(1 + log(factor) / log(rope->original_context)) : 1;
+  double usual =
+      tpo_rope_longrope_scale((double)arch->context / rope->original_context, rope->original_context);
   put_string(w, "type", "longrope");
   put_reals(w, "short_factor", rope->short_factors, tpo_rope_rotated(arch) / 2);
   put_reals(w, "long_factor", rope->long_factors, tpo_rope_rotated(arch) / 2);

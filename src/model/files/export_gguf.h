@@ -11,8 +11,7 @@ int tpo_gguf_check_expressible(const struct tpo_arch *arch, const char *place, s
 void tpo_gguf_warn(const struct tpo_arch *arch, const char *place);
 /* The architecture's keys. */
 void tpo_gguf_put_arch(const struct tpo_arch *arch, struct tpo_gguf_writer *w);
-/* By what queries are multiplied, since llama.cpp has a scale of its own for them (1: it is the model's), and
- * whether the norm of the queries takes the factor, or their projection. */
+/* By what queries are multiplied, since llama.cpp has a scale of its own for them (1: it is the model's). */
 double tpo_gguf_query_factor(const struct tpo_arch *arch);
 
 /* Divisors of the rotary embedding's frequencies, a tensor [pairs] each. names[k] is NULL past the last. */

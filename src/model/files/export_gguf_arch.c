@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/files/gguf_meta.h"
 #include "model/files/gguf_rules.h"
+
+#define PATTERN "attention.sliding_window_pattern"
 
 static int refuse(const struct tpo_arch *arch, const char *place, const char *what, struct tpo_error *err)
 {
@@ -16,6 +19,13 @@ static int refuse(const struct tpo_arch *arch, const char *place, const char *wh
 static bool same_layers(const struct tpo_layer_set *a, const struct tpo_layer_set *b)
 {
   return memcmp(a, b, sizeof *a) == 0;
+}
+
+static bool has_usual_windows(const struct tpo_arch *arch)
+{
+  const struct tpo_layer_set usual =
+      tpo_gguf_periodic(arch->layers, tpo_gguf_rules(arch)->window_period, false);
+  return same_layers(&usual, &arch->windowed);
 }
 
 static int check_rope(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
@@ -51,6 +61,8 @@ static int check_scales(const struct tpo_arch *arch, const char *place, struct t
                   arch->attention_softcap > 0 ? "a soft cap of attention" : "no soft cap of attention", err);
   if (arch->final_softcap > 0 && !rules->final_softcap_key)
     return refuse(arch, place, "a soft cap of logits", err);
+  if (arch->final_softcap == 0 && rules->final_softcap > 0)
+    return refuse(arch, place, "no soft cap of logits", err);
   if (rules->multipliers) return 0;
   if (rules->embeds_by_root ? !root : arch->embedding_scale > 0)
     return refuse(arch, place, "such a multiplier of embeddings", err);
@@ -71,14 +83,44 @@ int tpo_gguf_check_expressible(const struct tpo_arch *arch, const char *place, s
   return code < 0 ? code : check_scales(arch, place, err);
 }
 
-void tpo_gguf_warn(const struct tpo_arch *arch, const char *place)
+static void warn_of_windows(const struct tpo_arch *arch, const char *place)
 {
-  if (arch->window > 0 && tpo_gguf_rules(arch)->windows == TPO_GGUF_WINDOW_IGNORED)
+  const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
+  const char *family = tpo_family(arch)->names[TPO_NAME_PROSE];
+  if (arch->window == 0) return;
+  if (rules->windows == TPO_GGUF_WINDOW_IGNORED)
     tpo_log(
         TPO_LOG_WARN,
         "%s: llama.cpp doesn't obey the window of %s models: what it computes is the model up to %d tokens, and "
         "another beyond",
-        place, tpo_family(arch)->names[TPO_NAME_PROSE], arch->window);
+        place, family, arch->window);
+  else if (!has_usual_windows(arch))
+    tpo_log(TPO_LOG_WARN,
+            "%s: releases of llama.cpp that don't read %s models' key " PATTERN
+            " let one layer in %d see everything, which is another model",
+            place, family, rules->window_period);
+}
+
+/* llama.cpp reads the divisors; the settings that made them are not in the file. */
+static void warn_of_llama3(const struct tpo_arch *arch, const char *place)
+{
+  struct tpo_gguf_divisors divisors;
+  struct tpo_arch guessed = *arch;
+  float expected[TPO_ROPE_FACTORS];
+  guessed.rope = (struct tpo_rope){.kind = TPO_ROPE_DEFAULT, .theta = arch->rope.theta};
+  tpo_gguf_rope_divisors(arch, &divisors);
+  if (tpo_gguf_guess_llama3(&guessed, divisors.values[0], arch->rope.original_context, expected) < 0) return;
+  tpo_log(
+      TPO_LOG_WARN,
+      "%s: llama.cpp computes rope type llama3 of any settings, but tpo won't open the file: of such files "
+      "it knows those with Llama 3's own, low 1 and high 4, not factor %g, low %g and high %g",
+      place, arch->rope.factor, arch->rope.low_freq, arch->rope.high_freq);
+}
+
+void tpo_gguf_warn(const struct tpo_arch *arch, const char *place)
+{
+  warn_of_windows(arch, place);
+  if (arch->rope.kind == TPO_ROPE_LLAMA3) warn_of_llama3(arch, place);
   if (arch->rope.kind == TPO_ROPE_LONGROPE)
     tpo_log(
         TPO_LOG_WARN,
@@ -130,7 +172,7 @@ static void put_type(const struct target *to, const char *type)
 static void put_yarn(const struct target *to, const struct tpo_rope *rope)
 {
   double whole = rope->attention_factor > 0 ? rope->attention_factor : 1;
-  double rest = whole / (1 + 0.1 * log(rope->factor));
+  double rest = whole / tpo_rope_yarn_scale(rope->factor, 1);
   put_type(to, "yarn");
   put_real(to, "rope.scaling.factor", rope->factor);
   put_size(to, "rope.scaling.original_context_length", rope->original_context);
@@ -161,16 +203,30 @@ static void put_rope(const struct target *to, const struct tpo_arch *arch)
   }
 }
 
+/* The number of layers of which the last has no window, again and again; 0: all have one; -1: there is none. */
+static int period_of_windows(const struct tpo_arch *arch)
+{
+  int l = 0;
+  while (l < arch->layers && tpo_layer_in(&arch->windowed, l)) l++;
+  int period = l < arch->layers ? l + 1 : 0;
+  const struct tpo_layer_set periodic = tpo_gguf_periodic(arch->layers, period, false);
+  return same_layers(&periodic, &arch->windowed) ? period : -1;
+}
+
 static void put_windows(const struct target *to, const struct tpo_arch *arch)
 {
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
   if (rules->windows == TPO_GGUF_NO_WINDOW || (arch->window == 0 && rules->window == 0)) return;
-  struct tpo_layer_set usual = tpo_gguf_periodic(arch->layers, rules->window_period, false);
   /* A model whose architecture has a window anyway, and which has none: one that nothing exceeds. */
   put_size(to, "attention.sliding_window", arch->window > 0 ? arch->window : arch->context);
-  if (arch->window == 0 || same_layers(&usual, &arch->windowed)) return;
-  tpo_gguf_put_array(to->w, key_of(to, "attention.sliding_window_pattern").name, TPO_GGUF_BOOL,
-                     (uint64_t)arch->layers);
+  if (arch->window == 0 || has_usual_windows(arch)) return;
+  /* More releases of llama.cpp read a number than an item for each layer. */
+  int period = period_of_windows(arch);
+  if (period >= 0) {
+    put_size(to, PATTERN, period);
+    return;
+  }
+  tpo_gguf_put_array(to->w, key_of(to, PATTERN).name, TPO_GGUF_BOOL, (uint64_t)arch->layers);
   for (int l = 0; l < arch->layers; l++) {
     uint8_t windowed = tpo_layer_in(&arch->windowed, l);
     tpo_gguf_add_item(to->w, &windowed, 1);
@@ -181,8 +237,7 @@ static void put_scales(const struct target *to, const struct tpo_arch *arch)
 {
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
   if (arch->attention_softcap > 0) put_real(to, "attn_logit_softcapping", arch->attention_softcap);
-  if (arch->final_softcap > 0 || rules->final_softcap > 0)
-    put_real(to, "final_logit_softcapping", arch->final_softcap);
+  if (arch->final_softcap > 0) put_real(to, "final_logit_softcapping", arch->final_softcap);
   if (!rules->multipliers) return;
   put_real(to, "logit_scale", arch->logits_scale > 0 ? arch->logits_scale : 1);
   if (arch->residual_scale > 0) put_real(to, "residual_scale", arch->residual_scale);

@@ -7,6 +7,8 @@
 
 #include "model/files/gguf_rules.h"
 
+#define PATTERN "attention.sliding_window_pattern"
+
 static int read_family(enum tpo_family *out, const struct tpo_gguf *gguf, struct tpo_error *err)
 {
   struct tpo_gguf_string arch;
@@ -132,7 +134,23 @@ static int refuse_windowless(const struct tpo_arch *arch, const struct tpo_gguf_
   if (n == 0 || !(pattern || usual)) return 0;
   return tpo_fail(err, TPO_E_INPUT, "%s: %s is %s; expected at least 1, since %d of %d layers see a window%s",
                   meta->gguf->path, window.name, there ? "0" : "missing", n, arch->layers,
-                  pattern ? " by attention.sliding_window_pattern" : " in this architecture");
+                  pattern ? " by " PATTERN : " in this architecture");
+}
+
+/* A family whose files don't name layers one by one has windows in the usual ones. */
+static int check_pattern(const struct tpo_arch *arch, const struct tpo_layer_set *usual,
+                         const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  const struct tpo_family_row *family = tpo_family(arch);
+  for (int l = 0; l < arch->layers && !(family->keys & TPO_KEYS_LAYER_TYPES); l++) {
+    bool windowed = tpo_layer_in(&arch->windowed, l);
+    if (windowed == tpo_layer_in(usual, l)) continue;
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: %s says that layer %d has %s window, which is not supported; %s models' have %s",
+                    meta->gguf->path, tpo_gguf_key_of(meta, PATTERN).name, l, windowed ? "a" : "no",
+                    family->names[TPO_NAME_PROSE], windowed ? "none" : "one");
+  }
+  return 0;
 }
 
 static int read_windows(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
@@ -141,9 +159,10 @@ static int read_windows(struct tpo_arch *arch, const struct tpo_gguf_meta *meta,
   bool has = rules->windows != TPO_GGUF_NO_WINDOW;
   int code = has ? tpo_gguf_size(meta, "attention.sliding_window", rules->window, &arch->window, err) : 0;
   if (code < 0) return code;
-  arch->windowed = tpo_gguf_periodic(arch->layers, rules->window_period, false);
-  code = tpo_gguf_layers(meta, "attention.sliding_window_pattern", arch->layers, &arch->windowed, err);
-  if (code < 0 || arch->window > 0) return code < 0 ? code : 0;
+  const struct tpo_layer_set usual = tpo_gguf_periodic(arch->layers, rules->window_period, false);
+  arch->windowed = usual;
+  code = tpo_gguf_layers(meta, PATTERN, arch->layers, &arch->windowed, err);
+  if (code < 0 || arch->window > 0) return code < 0 ? code : check_pattern(arch, &usual, meta, err);
   code = refuse_windowless(arch, meta, code == 1, err);
   arch->windowed = (struct tpo_layer_set){0};
   return code;
@@ -239,5 +258,6 @@ int tpo_gguf_read_arch(struct tpo_arch *arch, const struct tpo_gguf *gguf, struc
   if (code == 0) code = read_rest(arch, &meta, err);
   if (code < 0) return code;
   tpo_arch_settle(arch);
-  return tpo_arch_check(arch, gguf->path, err);
+  code = tpo_arch_check(arch, gguf->path, err);
+  return code < 0 ? code : tpo_arch_check_saved(arch, gguf->path, err);
 }

@@ -38,6 +38,11 @@ int tpo_gguf_layers(const struct tpo_gguf_meta *meta, const char *name, int laye
 int tpo_gguf_read_arch(struct tpo_arch *arch, const struct tpo_gguf *gguf, struct tpo_error *err);
 /* gguf_rope.c: after sizes and windows. */
 int tpo_gguf_read_rope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err);
+/* Llama 3.1 and 3.2 come with a tensor of divisors [pairs] and without the settings that made it. All published
+ * ones use low 1, high 4 and an original context of 8192; only the factor differs. Makes arch->rope, whose
+ * theta is there, what these settings are, and returns the first pair where the divisors would be others, those
+ * of `expected` [TPO_ROPE_FACTORS]; -1: there is none. */
+int tpo_gguf_guess_llama3(struct tpo_arch *arch, const float *divisors, int original, float *expected);
 /* Whether the architecture reads a tensor of that name that is no parameter. */
 bool tpo_gguf_is_rope_tensor(const struct tpo_arch *arch, struct tpo_gguf_string name);
 

@@ -33,6 +33,22 @@ static int read_divisors(const struct tpo_arch *arch, const struct tpo_gguf_meta
   return 1;
 }
 
+/* llama.cpp divides by these, whatever the scaling is besides. */
+static int refuse_divisors(const struct tpo_gguf_meta *meta, const char *scaling, bool llama3, bool longrope,
+                           struct tpo_error *err)
+{
+  const struct {
+    const char *name;
+    bool refused;
+  } tensors[] = {
+      {TPO_GGUF_ROPE_FREQS, llama3}, {TPO_GGUF_ROPE_LONG, longrope}, {TPO_GGUF_ROPE_SHORT, longrope}};
+  for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+    if (tensors[i].refused && tpo_gguf_find_tensor(meta->gguf, tensors[i].name))
+      return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: rope scaling %s together with tensor %s is not supported",
+                      meta->gguf->path, scaling, tensors[i].name);
+  return 0;
+}
+
 static int read_original(const struct tpo_gguf_meta *meta, int otherwise, int *out, struct tpo_error *err)
 {
   int code = tpo_gguf_size(meta, "rope.scaling.original_context_length", otherwise, out, err);
@@ -41,13 +57,9 @@ static int read_original(const struct tpo_gguf_meta *meta, int otherwise, int *o
                   tpo_gguf_key_of(meta, "rope.scaling.original_context_length").name);
 }
 
-/* Llama 3.1 and 3.2 come with a tensor of divisors for the frequencies and without the settings that made it.
- * All published ones use low 1, high 4 and an original context of 8192; only the factor differs. */
-static int read_llama3(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+int tpo_gguf_guess_llama3(struct tpo_arch *arch, const float *divisors, int original, float *expected)
 {
-  float divisors[TPO_ROPE_FACTORS], plain[TPO_ROPE_FACTORS], scaled[TPO_ROPE_FACTORS];
-  int code = read_divisors(arch, meta, TPO_GGUF_ROPE_FREQS, divisors, err);
-  if (code <= 0) return code;
+  float plain[TPO_ROPE_FACTORS];
   int half = tpo_rope_rotated(arch) / 2;
   double largest = 1;
   for (int i = 0; i < half; i++) largest = fmax(largest, divisors[i]);
@@ -57,25 +69,29 @@ static int read_llama3(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, 
     arch->rope.factor = tpo_gguf_undo_fp32(largest);
     arch->rope.low_freq = 1;
     arch->rope.high_freq = 4;
-    if ((code = read_original(meta, 8192, &arch->rope.original_context, err)) < 0) return code;
+    arch->rope.original_context = original;
   }
-  tpo_rope_frequencies(arch, &arch->rope, false, scaled);
+  tpo_rope_frequencies(arch, &arch->rope, false, expected);
+  for (int i = 0; i < half; i++) expected[i] = plain[i] / expected[i];
   for (int i = 0; i < half; i++)
-    if (!(fabs(plain[i] / scaled[i] - divisors[i]) <= 1e-3 * divisors[i]))
-      return tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: tensor " TPO_GGUF_ROPE_FREQS " holds %g at %d, "
-                      "where Llama 3 scaling (factor %g, low 1, high 4, original context %d) has %g; "
-                      "another scaling is not supported",
-                      meta->gguf->path, (double)divisors[i], i, largest, arch->rope.original_context,
-                      (double)(plain[i] / scaled[i]));
-  return 0;
+    if (!(fabs(expected[i] - divisors[i]) <= 1e-3 * divisors[i])) return i;
+  return -1;
 }
 
-/* The factor of cosines and sines that transformers derives from the contexts' quotient. */
-static double longrope_attention(const struct tpo_arch *arch)
+static int read_llama3(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
-  double factor = (double)arch->context / arch->rope.original_context;
-  return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(arch->rope.original_context));
+  float divisors[TPO_ROPE_FACTORS], expected[TPO_ROPE_FACTORS];
+  int original, code = read_divisors(arch, meta, TPO_GGUF_ROPE_FREQS, divisors, err);
+  if (code <= 0) return code;
+  if ((code = read_original(meta, 8192, &original, err)) < 0) return code;
+  int at = tpo_gguf_guess_llama3(arch, divisors, original, expected);
+  if (at < 0) return 0;
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: tensor " TPO_GGUF_ROPE_FREQS " holds %g at %d, "
+                  "where Llama 3 scaling (factor %g, low 1, high 4, original context %d) has %g; "
+                  "another scaling is not supported",
+                  meta->gguf->path, (double)divisors[at], at,
+                  arch->rope.kind == TPO_ROPE_LLAMA3 ? arch->rope.factor : 1, original, (double)expected[at]);
 }
 
 static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
@@ -84,7 +100,8 @@ static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta
   const char *const names[2] = {TPO_GGUF_ROPE_SHORT, TPO_GGUF_ROPE_LONG};
   double *const to[2] = {rope->short_factors, rope->long_factors};
   rope->kind = TPO_ROPE_LONGROPE;
-  int code = read_original(meta, arch->context, &rope->original_context, err);
+  int code = refuse_divisors(meta, "longrope", true, false, err);
+  if (code == 0) code = read_original(meta, arch->context, &rope->original_context, err);
   for (int k = 0; code >= 0 && k < 2; k++) {
     float divisors[TPO_ROPE_FACTORS];
     code = read_divisors(arch, meta, names[k], divisors, err);
@@ -97,7 +114,8 @@ static int read_longrope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta
   rope->attention_factor = 1;
   if (code >= 0) code = tpo_gguf_positive(meta, "rope.scaling.attn_factor", &rope->attention_factor, err);
   if (code < 0) return code;
-  double derived = longrope_attention(arch);
+  double derived =
+      tpo_rope_longrope_scale((double)arch->context / rope->original_context, rope->original_context);
   if (fabs(rope->attention_factor - derived) <= 1e-6 * derived) rope->attention_factor = derived;
   return 0;
 }
@@ -111,7 +129,8 @@ static int read_yarn(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, st
   rope->kind = TPO_ROPE_YARN;
   rope->beta_fast = 32;
   rope->beta_slow = 1;
-  int code = read_original(meta, arch->context, &rope->original_context, err);
+  int code = refuse_divisors(meta, "yarn", true, true, err);
+  if (code == 0) code = read_original(meta, arch->context, &rope->original_context, err);
   if (code == 0 && tpo_gguf_positive(meta, "rope.scaling.factor", &rope->factor, err) < 1)
     return tpo_fail(err, TPO_E_INPUT, "%s: %s is no number above 0, which yarn needs", meta->gguf->path,
                     tpo_gguf_key_of(meta, "rope.scaling.factor").name);
@@ -126,7 +145,7 @@ static int read_yarn(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, st
     return tpo_fail(err, TPO_E_UNSUPPORTED,
                     "%s: yarn_ext_factor %g and yarn_log_multiplier %g are not supported; expected 1 and 0",
                     meta->gguf->path, extrapolation, multiplier);
-  rope->attention_factor = whole > 0 ? whole : more * (rope->factor <= 1 ? 1 : 0.1 * log(rope->factor) + 1);
+  rope->attention_factor = whole > 0 ? whole : more * tpo_rope_yarn_scale(rope->factor, 1);
   return 0;
 }
 
@@ -135,10 +154,7 @@ static int read_linear(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, 
 {
   arch->rope.kind = TPO_ROPE_LINEAR;
   arch->rope.factor = factor;
-  if (tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_FREQS))
-    return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: linear rope scaling together with tensor " TPO_GGUF_ROPE_FREQS, meta->gguf->path);
-  return 0;
+  return refuse_divisors(meta, "linear", true, true, err);
 }
 
 /* Windowed layers' own frequencies, which nothing scales. */
@@ -151,27 +167,46 @@ static int read_local(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, s
   return code < 0 ? code : 0;
 }
 
+static int read_unscaled(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
+{
+  bool divided = tpo_gguf_rules(arch)->rope_tensors && !tpo_family(arch)->longrope_alone;
+  int code = refuse_divisors(meta, "none", !divided, true, err);
+  return code < 0 || !divided ? code : read_llama3(arch, meta, err);
+}
+
+/* The scalings that the family has. */
+static const char *known_types(const struct tpo_arch *arch)
+{
+  if (tpo_family(arch)->longrope_alone) return "none or longrope";
+  return tpo_gguf_rules(arch)->rope_tensors ? "none, linear, yarn or longrope" : "none, linear or yarn";
+}
+
 static int read_scaled(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
   const struct tpo_gguf_key key = tpo_gguf_key_of(meta, "rope.scaling.type");
+  const bool tensors = tpo_gguf_rules(arch)->rope_tensors, alone = tpo_family(arch)->longrope_alone;
   struct tpo_gguf_string type = {.data = "none", .len = 4};
   double factor = 0;
   if (tpo_gguf_get_string(meta->gguf, key.name, &type, err) < 0 ||
       tpo_gguf_real(meta, "rope.scaling.factor", &factor, err) < 0 ||
       (factor == 0 && tpo_gguf_real(meta, "rope.scale_linear", &factor, err) < 0))
     return TPO_E_INPUT;
+  /* Phi 3's files hold the factors without naming the scaling, others linear scaling's factor. */
   bool none = tpo_gguf_string_is(type, "none");
-  /* Phi 3's files hold the factors without naming the scaling. */
-  if (tpo_gguf_rules(arch)->rope_tensors && (tpo_gguf_string_is(type, "longrope") ||
-                                             (none && tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_LONG))))
-    return read_longrope(arch, meta, err);
-  if (tpo_gguf_string_is(type, "yarn")) return read_yarn(arch, meta, err);
-  if (tpo_gguf_string_is(type, "linear") || (none && factor != 0 && factor != 1))
-    return read_linear(arch, meta, factor, err);
-  if (none) return tpo_gguf_rules(arch)->rope_tensors ? read_llama3(arch, meta, err) : 0;
-  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s \"%.*s\" is not supported; expected none, linear, yarn%s",
-                  meta->gguf->path, key.name, type.len > 60 ? 60 : (int)type.len, type.data,
-                  tpo_gguf_rules(arch)->rope_tensors ? " or longrope" : "");
+  if (none && tensors &&
+      (tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_LONG) ||
+       tpo_gguf_find_tensor(meta->gguf, TPO_GGUF_ROPE_SHORT)))
+    type = (struct tpo_gguf_string){.data = "longrope", .len = 8};
+  else if (none && factor != 0 && factor != 1)
+    type = (struct tpo_gguf_string){.data = "linear", .len = 6};
+  if (tensors && tpo_gguf_string_is(type, "longrope")) return read_longrope(arch, meta, err);
+  if (!alone && tpo_gguf_string_is(type, "yarn")) return read_yarn(arch, meta, err);
+  if (!alone && tpo_gguf_string_is(type, "linear")) return read_linear(arch, meta, factor, err);
+  if (tpo_gguf_string_is(type, "none")) return read_unscaled(arch, meta, err);
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: rope scaling \"%.*s\" is not supported in %s models; expected %s", meta->gguf->path,
+                  type.len > 60 ? 60 : (int)type.len, type.data, tpo_family(arch)->names[TPO_NAME_PROSE],
+                  known_types(arch));
 }
 
 int tpo_gguf_read_rope(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
