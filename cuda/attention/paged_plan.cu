@@ -59,7 +59,7 @@ struct tpo_paged_plan {
   /* the pass being planned */
   const struct tpo_paged_host *host;
   int max_blocks, block_tokens;
-  int window; /* 0: none */
+  struct tpo_attention_shape shape;
   struct tpo_paged_tiling tiling;
 
   list<sequence> sequences;
@@ -135,7 +135,7 @@ static bool reserve_rows(struct tpo_paged_plan *plan, int n)
 /* The first position that a row at `pos` sees. */
 static int32_t first_seen(const struct tpo_paged_plan *plan, int32_t pos)
 {
-  return plan->window > 0 && pos >= plan->window ? pos - plan->window + 1 : 0;
+  return tpo_window_first(plan->shape, pos);
 }
 
 static void add_to_sequence(struct tpo_paged_plan *plan, struct sequence *s, int32_t row, int32_t pos)
@@ -507,7 +507,7 @@ bool tpo_paged_plan_make(struct tpo_cuda *cuda, struct tpo_paged_plan *plan,
   plan->host = host;
   plan->max_blocks = max_blocks;
   plan->block_tokens = block_tokens;
-  plan->window = shape.window;
+  plan->shape = shape;
   plan->tiling = tpo_paged_tiling(cuda, shape);
   size_t part_bytes = (size_t)shape.heads * (size_t)tpo_paged_part_floats(shape.head_dim) * sizeof(float);
   int works_of_item = shape.kv_heads * plan->tiling.splits;

@@ -30,7 +30,7 @@ struct alignas(16) tpo_paged_header {
 struct alignas(16) tpo_paged_item {
   int32_t seq;        /* row of the block table that leads to the tile's keys and values */
   int32_t chunk, end; /* chunks [chunk, end) */
-  int32_t tokens;     /* the tile's rows see positions 0 .. tokens - 1 */
+  int32_t tokens;     /* the tile's rows see positions before this, but none before `from` */
   int32_t first_row;  /* in the list of rows */
   int32_t n_rows;
   int32_t part; /* to be added to its rows' `part` */

@@ -52,8 +52,10 @@ struct tpo_request {
   const int32_t *prompt_ids; /* [n_prompt] prefill included */
   int n_prompt;
   int k_first, k_count; /* samples k_first .. k_first + k_count - 1 */
-  int max_tokens;       /* of this request; 0: sampling->max_tokens */
-  size_t index;         /* the client's own number for it */
+  /* Of this request; 0: sampling->max_tokens. Where this is less, rotations are still chosen by that, as the
+   * trainer chooses them (tpo_model_longest). */
+  int max_tokens;
+  size_t index; /* the client's own number for it */
 };
 
 /* A sample that has ended. What it points at is borrowed until `output` returns. */

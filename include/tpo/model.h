@@ -144,6 +144,8 @@ TPO_API const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
  * an output as long as may be, within the context. It chooses the rotary embedding's factors where there are
  * several (TPO_ROPE_LONGROPE), in sampler, reference and trainer alike. */
 TPO_API int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n);
+/* The same of an architecture, where outputs have up to output_tokens. */
+TPO_API int tpo_arch_longest(const struct tpo_arch *arch, int n_prompt, int output_tokens, int64_t n);
 TPO_API struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
 TPO_API enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);
 /* Hash over architecture and computing weights, 32 hex digits: which model this is, wherever it was loaded

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "cli/pair_tokens.h"
 #include "cli/same.h"
 #include "cli/session.h"
 #include "steps/same.h"
@@ -19,6 +20,8 @@ static const struct option options[] = {
     {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
     {"--skip-bad", 0, "N", "data.skip_bad",
      "bad rows of a file that may be left out, each told with its line"},
+    {"--max-tokens", 0, "N", "sampling.max_tokens",
+     "most tokens of an output when JSON Lines pairs were sampled, for longrope"},
     {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
     {"--lr", 0, "R", "train.learning_rate", "peak learning rate"},
     {"--schedule", 0, "S", "train.schedule", "constant, linear or cosine"},
@@ -98,6 +101,7 @@ static int open_policy(struct training *t, struct tpo_error *err)
     return tpo_comm_agree(session->comm, tpo_fail(err, TPO_E_IO, "%s", text_error.message), err);
   int status = tpo_arch_read(&arch, path, err);
   if (status == 0) status = read_pairs(t, arch.vocab_size, &text_error, err);
+  if (status == 0) settle_output_tokens(t->in, &t->pairs, &arch, t->pairs_path, cli_first_rank(t->s));
   struct tpo_train_extent extent = tpo_train_extent(&t->pairs);
   if (status == 0)
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, &extent, session->backend,

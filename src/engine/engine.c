@@ -123,15 +123,17 @@ static int free_slots(const struct tpo_engine *e)
   return n;
 }
 
-/* As tpo_model_longest has it where budgets are such that an inserted marker fits into max_tokens. */
+/* As the trainer has it, which knows of no request's own budget: one of few tokens is rotated as all are. */
 static int longest_of(const struct tpo_engine *e, const struct tpo_request *request)
 {
-  int64_t output = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
-  int64_t forced = 0;
-  if (e->has_marker && e->thought->force)
-    forced = (int64_t)tpo_config_thought_limit(e->thought, (int)output) + (int64_t)e->marker_ids.n;
-  int64_t tokens = request->n_prompt + (output > forced ? output : forced);
-  return tokens < e->context ? (int)tokens : e->context;
+  int64_t output = request->max_tokens;
+  if (e->has_marker && e->thought->force) {
+    int budget = request->max_tokens > 0 ? request->max_tokens : e->sampling->max_tokens;
+    int64_t forced = (int64_t)tpo_config_thought_limit(e->thought, budget) + (int64_t)e->marker_ids.n;
+    if (forced > output) output = forced;
+  }
+  return tpo_arch_longest(tpo_model_arch(e->model), request->n_prompt, e->sampling->max_tokens,
+                          request->n_prompt + output);
 }
 
 static int add_group(struct tpo_engine *e, const struct tpo_request *request, struct tpo_error *err)

@@ -347,11 +347,16 @@ const struct tpo_arch *tpo_model_arch(const struct tpo_model *model)
   return &model->arch;
 }
 
+int tpo_arch_longest(const struct tpo_arch *arch, int n_prompt, int output_tokens, int64_t n)
+{
+  int64_t longest = (int64_t)n_prompt + output_tokens;
+  if (longest < n) longest = n;
+  return longest < arch->context ? (int)longest : arch->context;
+}
+
 int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n)
 {
-  int64_t longest = (int64_t)n_prompt + model->output_tokens;
-  if (longest < n) longest = n;
-  return longest < model->arch.context ? (int)longest : model->arch.context;
+  return tpo_arch_longest(&model->arch, n_prompt, model->output_tokens, n);
 }
 
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model)

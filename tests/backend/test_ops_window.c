@@ -1,6 +1,9 @@
 /* Windows, soft-caps and other scales of attention, paged and in training, on every backend. */
 #include "attention_check.h"
 
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/simd/table.h"
+
 /* Around the tiles of keys that kernels work on; longer than any sequence here. */
 static const int windows[] = {1, 7, 63, 64, 65, 5000};
 #define N_WINDOWS ((int)(sizeof windows / sizeof *windows))
@@ -187,6 +190,35 @@ static void training_windows_match_reference(void **state)
     }
 }
 
+/* Windows that end before a tile does, some of whose queries are past all of them. */
+static void training_windows_keep_to_their_scratch(void **state)
+{
+  (void)state;
+  enum { TOKENS = 150, BEYOND = 1024 };
+  static const int32_t cu[] = {0, TOKENS};
+  static const int short_windows[] = {1, 16, 63};
+  for (int w = 0; w < 3; w++) {
+    struct tpo_attention_shape shape = bases[1];
+    shape.window = short_windows[w];
+    struct train_case c = make_train(shape, cu, 1);
+    float *gradient = zeros((size_t)(TOKENS * row_floats(shape)));
+    size_t bytes = tpo_flash_backward_bytes(shape.head_dim, TOKENS);
+    attention_loss(&c);
+    for (int b = 0; b < check_n_cpus; b++) {
+      struct tpo_backend *be = check_cpus[b].be;
+      if (be == check_cuda) continue;
+      struct tpo_cpu *cpu = (struct tpo_cpu *)be;
+      assert_int_equal(tpo_cpu_reserve(cpu, bytes + BEYOND), 0);
+      for (int t = 0; t < cpu->threads; t++) memset((char *)cpu->per_thread[t].data + bytes, 0x5a, BEYOND);
+      tpo_ops(be)->attention_backward(be, c.dout, c.qkv, c.out, c.lse, gradient, shape, cu, 1);
+      for (int t = 0; t < cpu->threads; t++)
+        for (int i = 0; i < BEYOND; i++)
+          assert_int_equal(((const char *)cpu->per_thread[t].data)[bytes + (size_t)i], 0x5a);
+    }
+    check_free(NULL);
+  }
+}
+
 static void training_and_paged_windows_agree(void **state)
 {
   (void)state;
@@ -212,9 +244,13 @@ static void training_and_paged_windows_agree(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      CHECK_TEST(paged_windows_match_reference),         CHECK_TEST(windowed_row_does_not_depend_on_its_step),
-      CHECK_TEST(windowed_row_does_not_depend_on_batch), CHECK_TEST(plain_cases_are_what_they_say),
-      CHECK_TEST(backward_matches_differences),          CHECK_TEST(training_windows_match_reference),
+      CHECK_TEST(paged_windows_match_reference),
+      CHECK_TEST(windowed_row_does_not_depend_on_its_step),
+      CHECK_TEST(windowed_row_does_not_depend_on_batch),
+      CHECK_TEST(plain_cases_are_what_they_say),
+      CHECK_TEST(backward_matches_differences),
+      CHECK_TEST(training_windows_match_reference),
+      CHECK_TEST(training_windows_keep_to_their_scratch),
       CHECK_TEST(training_and_paged_windows_agree),
   };
   return cmocka_run_group_tests(tests, check_open, check_close);

@@ -70,15 +70,37 @@ static void samples_do_not_depend_on_slots_or_order(void **state)
   tpo_samples_free(&expected);
 }
 
-/* Its own length is the most that a request of few tokens comes to. */
-static void a_request_of_few_tokens_is_a_short_one(void **state)
+/* What is trained on its outputs doesn't know that it was. */
+static void a_request_of_few_tokens_is_rotated_as_the_trainer_does(void **state)
 {
   (void)state;
-  w.requests[3].max_tokens = SHORT - w.requests[3].n_prompt;
+  struct tpo_request *request = &w.requests[3];
+  request->max_tokens = SHORT - request->n_prompt;
+  struct tpo_samples samples = run_plainly();
+  int seen = 0;
+  for (size_t i = 0; i < samples.n; i++) {
+    const struct tpo_sample_row *row = &samples.rows[i];
+    if (strcmp(row->prompt_id, request->id) != 0) continue;
+    int n = row->n_prompt + row->n_tokens, longest = tpo_model_longest(w.model, row->n_prompt, n);
+    assert_true(n <= SHORT && longest > SHORT);
+    assert_true(gap(row, longest) < 1e-5f);
+    seen++;
+  }
+  assert_int_equal(seen, k);
+  tpo_samples_free(&samples);
+}
+
+/* Nobody's budget but its own tells of it: more than outputs have otherwise, it needs the room. */
+static void a_request_of_many_tokens_is_a_long_one(void **state)
+{
+  (void)state;
+  struct tpo_request *request = &w.requests[2];
+  request->max_tokens = SHORT - request->n_prompt + 1;
+  assert_true(request->n_prompt + max_tokens <= SHORT);
   struct tpo_samples samples = run_plainly();
   for (size_t i = 0; i < samples.n; i++) {
     const struct tpo_sample_row *row = &samples.rows[i];
-    if (strcmp(row->prompt_id, w.requests[3].id) == 0) assert_true(gap(row, SHORT) < 1e-5f);
+    if (strcmp(row->prompt_id, request->id) == 0) assert_true(gap(row, SHORT + 1) < 1e-5f);
   }
   tpo_samples_free(&samples);
 }
@@ -88,7 +110,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(the_trainer_rotates_as_the_sampler_does, reset),
       cmocka_unit_test_setup(samples_do_not_depend_on_slots_or_order, reset),
-      cmocka_unit_test_setup(a_request_of_few_tokens_is_a_short_one, reset),
+      cmocka_unit_test_setup(a_request_of_few_tokens_is_rotated_as_the_trainer_does, reset),
+      cmocka_unit_test_setup(a_request_of_many_tokens_is_a_long_one, reset),
   };
   return cmocka_run_group_tests(tests, setup_longrope, teardown);
 }

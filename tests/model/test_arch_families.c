@@ -40,7 +40,7 @@ static void assert_refused(const char *family, const char *tail, int code, const
   struct tpo_error err = {0};
   int found = parse(&arch, family, tail, &err);
   if (found >= 0) fail_msg("taken: %s, %s", family, tail);
-  assert_contains(err.message, message);
+  if (!strstr(err.message, message)) fail_msg("\"%s\" lacks \"%s\"", err.message, message);
   if (found != code) fail_msg("%d, not %d: %s", found, code, err.message);
 }
 
@@ -342,85 +342,144 @@ static void what_a_family_lacks_is_refused_by_name(void **state)
   }
 }
 
+struct refusal {
+  const char *family, *tail;
+  int code;
+  const char *message;
+};
+
+#define ASSERT_REFUSED(list) assert_all_refused(list, sizeof(list) / sizeof *(list))
+
+static void assert_all_refused(const struct refusal *bad, size_t n)
+{
+  for (size_t i = 0; i < n; i++) assert_refused(bad[i].family, bad[i].tail, bad[i].code, bad[i].message);
+}
+
+static const struct refusal bad_layers[] = {
+    {"mistral", MISTRAL ", \"sliding_window\": 0", TPO_E_INPUT, "\"sliding_window\" is 0"},
+    {"mistral", MISTRAL ", \"sliding_window\": -4", TPO_E_INPUT, "\"sliding_window\" is -4"},
+    {"mistral", MISTRAL ", \"sliding_window\": 8, " TYPES("full", "sliding", "full"), TPO_E_UNSUPPORTED,
+     "\"layer_types\"[0]"},
+    {"olmo2", TYPES("full", "sliding", "full"), TPO_E_UNSUPPORTED,
+     "\"layer_types\"[1]: \"sliding_attention\""},
+    {"qwen2", QWEN2 ", \"layer_types\": [\"full_attention\"]", TPO_E_INPUT,
+     "a list of 6 words, one a layer; it has 1"},
+    {"qwen2", QWEN2 ", \"layer_types\": 6", TPO_E_INPUT, "\"layer_types\" must be a list"},
+    {"qwen2", QWEN2 ", " TYPES("full", "sliding", "full"), TPO_E_INPUT, "\"sliding_window\" is off"},
+    {"qwen2", QWEN2 ", " TYPES("full", "chunked", "full"), TPO_E_UNSUPPORTED, "\"chunked_attention\""},
+    {"qwen2", QWEN2 ", \"use_sliding_window\": 1", TPO_E_INPUT, "use_sliding_window"},
+    {"gemma2", GEMMA ", \"sliding_window\": null", TPO_E_INPUT, "\"sliding_window\" is off"},
+    {"smollm3", "\"no_rope_layers\": [1, 1]", TPO_E_INPUT, "a list of 6 numbers"},
+    {"smollm3", "\"no_rope_layers\": [1, 1, 1, 0, 1, 1, 1]", TPO_E_INPUT, "one a layer; it has 7"},
+    {"smollm3", "\"no_rope_layers\": [1, 1, 1, 2, 1, 1]", TPO_E_INPUT,
+     "\"no_rope_layers\"[3] must be 0 or 1"},
+    {"smollm3", "\"no_rope_layer_interval\": 0", TPO_E_INPUT, "no_rope_layer_interval"},
+};
+
+static const struct refusal bad_numbers[] = {
+    {"gemma2", GEMMA ", \"attn_logit_softcapping\": 0", TPO_E_INPUT, "\"attn_logit_softcapping\" is 0"},
+    {"gemma2", GEMMA ", \"final_logit_softcapping\": -1", TPO_E_INPUT, "\"final_logit_softcapping\" is -1"},
+    {"gemma2", GEMMA ", \"query_pre_attn_scalar\": 0", TPO_E_INPUT, "\"query_pre_attn_scalar\" is 0"},
+    {"granite", "\"residual_multiplier\": 0", TPO_E_INPUT, "\"residual_multiplier\" is 0"},
+    {"granite", "\"logits_scaling\": -8", TPO_E_INPUT, "\"logits_scaling\" is -8"},
+    {"granite", "\"embedding_multiplier\": \"big\"", TPO_E_INPUT, "embedding_multiplier"},
+    {"qwen2", QWEN2 ", \"architectures\": [\"LlamaForCausalLM\"]", TPO_E_UNSUPPORTED,
+     "[\"Qwen2ForCausalLM\"]"},
+    {"qwen2", "\"num_key_value_heads\": 3", TPO_E_INPUT, "cannot be shared out over 3"},
+};
+
+static const struct refusal bad_rotations[] = {
+    {"gemma3_text", GEMMA ", \"rope_parameters\": {\"rope_theta\": 1e4}", TPO_E_UNSUPPORTED,
+     "\"full_attention\""},
+    {"gemma3_text", GEMMA ", \"rope_local_base_freq\": 0", TPO_E_INPUT, "rope theta is 0"},
+    {"gemma3_text",
+     GEMMA ", \"rope_local_base_freq\": 1e4, \"rope_parameters\": {\"full_attention\": {}, "
+           "\"sliding_attention\": {\"rope_theta\": 2e4}}",
+     TPO_E_INPUT, "\"rope_local_base_freq\" is 10000"},
+    {"gemma3_text",
+     GEMMA ", \"rope_parameters\": {\"full_attention\": {}, \"sliding_attention\": "
+           "{\"rope_type\": \"linear\", \"factor\": 2}}",
+     TPO_E_UNSUPPORTED, "default in windowed layers"},
+    {"qwen2", QWEN2 ", \"rope_parameters\": {\"full_attention\": {}}", TPO_E_UNSUPPORTED,
+     "one set of parameters"},
+    {"phi3", "\"partial_rotary_factor\": 1.5", TPO_E_INPUT, "\"partial_rotary_factor\" is 1.5"},
+    {"phi3", "\"partial_rotary_factor\": 0", TPO_E_INPUT, "\"partial_rotary_factor\" is 0"},
+    {"phi3", "\"partial_rotary_factor\": 0.4", TPO_E_INPUT, "an even number; it makes 3"},
+    {"phi3",
+     "\"partial_rotary_factor\": 0.4, \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": "
+     "[1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1]}",
+     TPO_E_INPUT, "\"partial_rotary_factor\" is 0.4, expected more than 0"},
+    {"phi3", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", TPO_E_UNSUPPORTED,
+     "default or longrope"},
+    {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1, 1]}",
+     TPO_E_INPUT, "\"short_factor\" of \"rope_scaling\" has 2 numbers; expected 4"},
+    {"phi3",
+     "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 0], \"long_factor\": []}",
+     TPO_E_INPUT, "\"short_factor\"[3]"},
+    {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 1]}", TPO_E_INPUT,
+     "lacks the list of numbers \"long_factor\""},
+    {"phi3",
+     "\"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"longrope\", "
+     "\"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1], "
+     "\"original_max_position_embeddings\": 32}",
+     TPO_E_INPUT, "is 32 in \"rope_scaling\", but 64"},
+    {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 0.5}", TPO_E_INPUT, "factor is 0.5"},
+    {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": 1, \"beta_slow\": 2}",
+     TPO_E_INPUT, "beta_slow <= beta_fast"},
+    {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": 0}", TPO_E_INPUT,
+     "\"attention_factor\" of \"rope_scaling\" is 0"},
+    {"llama", "\"rope_scaling\": {\"type\": \"dynamic\"}", TPO_E_INPUT, "lacks the number \"factor\""},
+};
+
 static void contradictions_and_nonsense_are_refused(void **state)
 {
   (void)state;
-  static const struct {
-    const char *family, *tail;
-    int code;
-    const char *message;
-  } bad[] = {
-      {"mistral", MISTRAL ", \"sliding_window\": 0", TPO_E_INPUT, "\"sliding_window\" is 0"},
-      {"mistral", MISTRAL ", \"sliding_window\": -4", TPO_E_INPUT, "\"sliding_window\" is -4"},
-      {"mistral", MISTRAL ", \"sliding_window\": 8, " TYPES("full", "sliding", "full"), TPO_E_UNSUPPORTED,
-       "\"layer_types\"[0]"},
-      {"olmo2", TYPES("full", "sliding", "full"), TPO_E_UNSUPPORTED,
-       "\"layer_types\"[1]: \"sliding_attention\""},
-      {"qwen2", QWEN2 ", \"layer_types\": [\"full_attention\"]", TPO_E_INPUT,
-       "a list of 6 words, one a layer; it has 1"},
-      {"qwen2", QWEN2 ", \"layer_types\": 6", TPO_E_INPUT, "\"layer_types\" must be a list"},
-      {"qwen2", QWEN2 ", " TYPES("full", "sliding", "full"), TPO_E_INPUT, "\"sliding_window\" is off"},
-      {"qwen2", QWEN2 ", " TYPES("full", "chunked", "full"), TPO_E_UNSUPPORTED, "\"chunked_attention\""},
-      {"qwen2", QWEN2 ", \"use_sliding_window\": 1", TPO_E_INPUT, "use_sliding_window"},
-      {"gemma2", GEMMA ", \"sliding_window\": null", TPO_E_INPUT, "\"sliding_window\" is off"},
-      {"gemma2", GEMMA ", \"attn_logit_softcapping\": 0", TPO_E_INPUT, "\"attn_logit_softcapping\" is 0"},
-      {"gemma2", GEMMA ", \"final_logit_softcapping\": -1", TPO_E_INPUT, "\"final_logit_softcapping\" is -1"},
-      {"gemma2", GEMMA ", \"query_pre_attn_scalar\": 0", TPO_E_INPUT, "\"query_pre_attn_scalar\" is 0"},
-      {"gemma3_text", GEMMA ", \"rope_parameters\": {\"rope_theta\": 1e4}", TPO_E_UNSUPPORTED,
-       "\"full_attention\""},
-      {"gemma3_text", GEMMA ", \"rope_local_base_freq\": 0", TPO_E_INPUT, "rope theta is 0"},
-      {"gemma3_text",
-       GEMMA ", \"rope_local_base_freq\": 1e4, \"rope_parameters\": {\"full_attention\": {}, "
-             "\"sliding_attention\": {\"rope_theta\": 2e4}}",
-       TPO_E_INPUT, "\"rope_local_base_freq\" is 10000"},
-      {"gemma3_text",
-       GEMMA ", \"rope_parameters\": {\"full_attention\": {}, \"sliding_attention\": "
-             "{\"rope_type\": \"linear\", \"factor\": 2}}",
-       TPO_E_UNSUPPORTED, "default in windowed layers"},
-      {"qwen2", QWEN2 ", \"rope_parameters\": {\"full_attention\": {}}", TPO_E_UNSUPPORTED,
-       "one set of parameters"},
-      {"granite", "\"residual_multiplier\": 0", TPO_E_INPUT, "\"residual_multiplier\" is 0"},
-      {"granite", "\"logits_scaling\": -8", TPO_E_INPUT, "\"logits_scaling\" is -8"},
-      {"granite", "\"embedding_multiplier\": \"big\"", TPO_E_INPUT, "embedding_multiplier"},
-      {"smollm3", "\"no_rope_layers\": [1, 1]", TPO_E_INPUT, "a list of 6 numbers"},
-      {"smollm3", "\"no_rope_layers\": [1, 1, 1, 0, 1, 1, 1]", TPO_E_INPUT, "one a layer; it has 7"},
-      {"smollm3", "\"no_rope_layers\": [1, 1, 1, 2, 1, 1]", TPO_E_INPUT,
-       "\"no_rope_layers\"[3] must be 0 or 1"},
-      {"smollm3", "\"no_rope_layer_interval\": 0", TPO_E_INPUT, "no_rope_layer_interval"},
-      {"phi3", "\"partial_rotary_factor\": 1.5", TPO_E_INPUT, "\"partial_rotary_factor\" is 1.5"},
-      {"phi3", "\"partial_rotary_factor\": 0", TPO_E_INPUT, "\"partial_rotary_factor\" is 0"},
-      {"phi3", "\"partial_rotary_factor\": 0.4", TPO_E_INPUT, "an even number; it makes 3"},
-      {"phi3",
-       "\"partial_rotary_factor\": 0.4, \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": "
-       "[1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1]}",
-       TPO_E_INPUT, "\"partial_rotary_factor\" is 0.4, expected more than 0"},
-      {"phi3", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", TPO_E_UNSUPPORTED,
-       "default or longrope"},
-      {"phi3",
-       "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1, 1]}",
-       TPO_E_INPUT, "\"short_factor\" of \"rope_scaling\" has 2 numbers; expected 4"},
-      {"phi3",
-       "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 0], \"long_factor\": []}",
-       TPO_E_INPUT, "\"short_factor\"[3]"},
-      {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1, 1, 1]}", TPO_E_INPUT,
-       "lacks the list of numbers \"long_factor\""},
-      {"phi3",
-       "\"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"longrope\", "
-       "\"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1], "
-       "\"original_max_position_embeddings\": 32}",
-       TPO_E_INPUT, "is 32 in \"rope_scaling\", but 64"},
-      {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 0.5}", TPO_E_INPUT, "factor is 0.5"},
-      {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": 1, \"beta_slow\": 2}",
-       TPO_E_INPUT, "beta_slow <= beta_fast"},
-      {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": 0}", TPO_E_INPUT,
-       "\"attention_factor\" of \"rope_scaling\" is 0"},
-      {"llama", "\"rope_scaling\": {\"type\": \"dynamic\"}", TPO_E_INPUT, "lacks the number \"factor\""},
-      {"qwen2", QWEN2 ", \"architectures\": [\"LlamaForCausalLM\"]", TPO_E_UNSUPPORTED,
-       "[\"Qwen2ForCausalLM\"]"},
-      {"qwen2", "\"num_key_value_heads\": 3", TPO_E_INPUT, "cannot be shared out over 3"},
-  };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    assert_refused(bad[i].family, bad[i].tail, bad[i].code, bad[i].message);
+  ASSERT_REFUSED(bad_layers);
+  ASSERT_REFUSED(bad_numbers);
+  ASSERT_REFUSED(bad_rotations);
+}
+
+#define WIDE "\"head_dim\": 1024, \"num_key_value_heads\": 2"
+#define FACTORS(short_factor, long_factor)                                                                   \
+  "\"original_max_position_embeddings\": 32, \"rope_scaling\": {\"type\": \"longrope\", "                    \
+  "\"short_factor\": [" short_factor ", 1, 1, 1], \"long_factor\": [" long_factor ", 1, 1, 1]}"
+
+/* Sound in double precision, but 0, infinite or of an infinite inverse in fp32, or such that an angle is. */
+static const struct refusal bad_in_fp32[] = {
+    {"gemma2", GEMMA ", \"attn_logit_softcapping\": 1e-50", TPO_E_INPUT, "soft cap of attention is 1e-50"},
+    {"gemma2", GEMMA ", \"final_logit_softcapping\": 1e-50", TPO_E_INPUT, "soft cap of logits is 1e-50"},
+    {"gemma2", GEMMA ", \"final_logit_softcapping\": 1e39", TPO_E_INPUT, "soft cap of logits is 1e+39"},
+    {"granite", "\"attention_multiplier\": 1e50", TPO_E_INPUT, "attention scale is 1e+50"},
+    {"granite", "\"residual_multiplier\": 1e-60", TPO_E_INPUT, "residual multiplier is 1e-60"},
+    {"granite", "\"attention_multiplier\": 1e-60", TPO_E_INPUT, "attention scale is 1e-60"},
+    {"granite", "\"embedding_multiplier\": 1e300", TPO_E_INPUT, "embedding multiplier is 1e+300"},
+    {"granite", "\"logits_scaling\": 1e-50", TPO_E_INPUT, "logits scaling is 1e-50"},
+    {"granite", "\"logits_scaling\": 1e-40", TPO_E_INPUT, "logits scaling is 1e-40"},
+    {"llama", "\"rms_norm_eps\": 1e-60", TPO_E_INPUT, "epsilon is 1e-60"},
+    {"llama", "\"rope_theta\": 1e-60", TPO_E_INPUT, "rope theta is 1e-60"},
+    {"llama", "\"rope_theta\": 1e60", TPO_E_INPUT, "rope theta is 1e+60"},
+    {"llama", WIDE ", \"rope_theta\": 1e-37", TPO_E_INPUT, "rope theta of 1e-37"},
+    {"gemma3_text", GEMMA ", \"rope_local_base_freq\": 1e-60", TPO_E_INPUT, "rope theta is 1e-60"},
+    {"gemma3_text", WIDE ", \"rope_local_base_freq\": 1e-37", TPO_E_INPUT, "rope theta of 1e-37"},
+    {"llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 1e60}", TPO_E_INPUT,
+     "rope scaling factor is 1e+60"},
+    {"llama", "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": 1e60}",
+     TPO_E_INPUT, "rope attention factor is 1e+60"},
+    {"phi3", FACTORS("1e-60", "1"), TPO_E_INPUT, "short factor of longrope is 1e-60"},
+    {"phi3", FACTORS("1", "1e60"), TPO_E_INPUT, "long factor of longrope is 1e+60"},
+    {"phi3", FACTORS("1e-37", "1"), TPO_E_INPUT, "pair 0 of features turns by"},
+    {"phi3", FACTORS("1", "1e-37"), TPO_E_INPUT, "pair 0 of features turns by"},
+};
+
+static void numbers_that_fp32_does_not_hold_are_refused(void **state)
+{
+  (void)state;
+  ASSERT_REFUSED(bad_in_fp32);
+  static const char *const kept[][2] = {{"granite", "\"residual_multiplier\": 1e-30"},
+                                        {"granite", "\"logits_scaling\": 1e30"},
+                                        {"llama", "\"rope_theta\": 1e-30"},
+                                        {"llama", "\"rope_theta\": 1e30"}};
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) parsed(kept[i][0], kept[i][1]);
 }
 
 static void code_beside_a_known_class_is_not_needed(void **state)
@@ -449,6 +508,7 @@ int main(void)
       cmocka_unit_test(every_family_survives_its_own_json),
       cmocka_unit_test(what_a_family_lacks_is_refused_by_name),
       cmocka_unit_test(contradictions_and_nonsense_are_refused),
+      cmocka_unit_test(numbers_that_fp32_does_not_hold_are_refused),
       cmocka_unit_test(code_beside_a_known_class_is_not_needed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #define MAX_DIM                                                                                              \
   (1 << 20) /* most features of a layer: products of two stay within 64 bits, rows within an int */
+#define MAX_HEAD_DIM 1024
 
 int tpo_arch_check_range(const char *what, int value, int min, int max, const char *place,
                          struct tpo_error *err)
@@ -14,10 +15,14 @@ int tpo_arch_check_range(const char *what, int value, int min, int max, const ch
   return tpo_fail(err, TPO_E_INPUT, "%s: %s is %d, expected %d to %d", place, what, value, min, max);
 }
 
+/* Computing is in fp32, where a factor must be one still, and so must what divides by it. */
 static int check_factor(const char *what, double value, const char *place, struct tpo_error *err)
 {
-  if (value > 0 && isfinite(value)) return 0;
-  return tpo_fail(err, TPO_E_INPUT, "%s: %s is %g, expected a positive number", place, what, value);
+  float computed = (float)value;
+  if (computed > 0 && isfinite(computed) && isfinite(1 / computed)) return 0;
+  return tpo_fail(err, TPO_E_INPUT,
+                  "%s: %s is %g, expected a positive number that fp32 holds, and its inverse too", place,
+                  what, value);
 }
 
 static int check_llama3(const struct tpo_rope *rope, const char *place, struct tpo_error *err)
@@ -59,30 +64,52 @@ static int check_longrope(const struct tpo_arch *arch, const struct tpo_rope *ro
 static int check_rope(const struct tpo_arch *arch, const struct tpo_rope *rope, const char *place,
                       struct tpo_error *err)
 {
-  if (!(rope->theta > 0) || !isfinite(rope->theta))
-    return tpo_fail(err, TPO_E_INPUT, "%s: rope theta is %g, expected a positive number", place, rope->theta);
-  if (rope->kind == TPO_ROPE_DEFAULT) return 0;
-  if (rope->kind != TPO_ROPE_LONGROPE && (!(rope->factor >= 1) || !isfinite(rope->factor)))
-    return tpo_fail(err, TPO_E_INPUT, "%s: rope scaling factor is %g, expected at least 1", place,
-                    rope->factor);
-  if (rope->kind == TPO_ROPE_LINEAR || rope->kind == TPO_ROPE_DYNAMIC) return 0;
-  int code = rope->kind == TPO_ROPE_LLAMA3 ? check_llama3(rope, place, err)
-             : rope->kind == TPO_ROPE_YARN ? check_yarn(rope, place, err)
-                                           : check_longrope(arch, rope, place, err);
+  int code = check_factor("rope theta", rope->theta, place, err);
+  if (code < 0 || rope->kind == TPO_ROPE_DEFAULT) return code;
+  if (rope->kind != TPO_ROPE_LONGROPE) {
+    if (!(rope->factor >= 1))
+      return tpo_fail(err, TPO_E_INPUT, "%s: rope scaling factor is %g, expected at least 1", place,
+                      rope->factor);
+    code = check_factor("rope scaling factor", rope->factor, place, err);
+  }
+  if (code < 0 || rope->kind == TPO_ROPE_LINEAR || rope->kind == TPO_ROPE_DYNAMIC) return code;
+  code = rope->kind == TPO_ROPE_LLAMA3 ? check_llama3(rope, place, err)
+         : rope->kind == TPO_ROPE_YARN ? check_yarn(rope, place, err)
+                                       : check_longrope(arch, rope, place, err);
   if (code < 0) return code;
   return tpo_arch_check_range("rope's original context", rope->original_context, 1, 1 << 24, place, err);
+}
+
+/* Numbers that are sound one by one may turn a position by an angle that fp32 doesn't hold, or by none. */
+static int check_angles(const struct tpo_arch *arch, const struct tpo_rope *rope, const char *place,
+                        struct tpo_error *err)
+{
+  float frequencies[MAX_HEAD_DIM / 2];
+  int n = tpo_rope_rotated(arch) / 2, sets = rope->kind == TPO_ROPE_LONGROPE ? 2 : 1;
+  for (int longer = 0; longer < sets; longer++) {
+    tpo_rope_frequencies(arch, rope, longer, frequencies);
+    for (int i = 0; i < n; i++)
+      if (!(frequencies[i] > 0) || !isfinite((float)arch->context * frequencies[i]))
+        return tpo_fail(err, TPO_E_INPUT,
+                        "%s: by its rope theta of %g and the factors beside it, pair %d of features turns by "
+                        "%g a position; expected angles that fp32 holds, over a context of %d",
+                        place, rope->theta, i, frequencies[i], arch->context);
+  }
+  return 0;
 }
 
 static int check_ropes(const struct tpo_arch *arch, const char *place, struct tpo_error *err)
 {
   int code = check_rope(arch, &arch->rope, place, err);
+  if (code == 0) code = check_angles(arch, &arch->rope, place, err);
   if (code < 0 || !arch->has_local_rope) return code;
   if (arch->rope.kind == TPO_ROPE_LONGROPE || arch->local_rope.kind != TPO_ROPE_DEFAULT)
     return tpo_fail(err, TPO_E_UNSUPPORTED,
                     "%s: windowed layers with a rotary embedding of their own are supported with rope type "
                     "default in those, and any but longrope in the others",
                     place);
-  return check_rope(arch, &arch->local_rope, place, err);
+  code = check_rope(arch, &arch->local_rope, place, err);
+  return code < 0 ? code : check_angles(arch, &arch->local_rope, place, err);
 }
 
 static int count_layers(const struct tpo_layer_set *set, int from, int to)
@@ -150,15 +177,16 @@ int tpo_arch_check(const struct tpo_arch *arch, const char *place, struct tpo_er
   } sizes[] = {
       {"vocabulary size", arch->vocab_size, 1 << 24},      {"hidden size", arch->hidden, MAX_DIM},
       {"number of layers", arch->layers, TPO_MOST_LAYERS}, {"number of attention heads", arch->heads, 4096},
-      {"number of kv heads", arch->kv_heads, 4096},        {"head dimension", arch->head_dim, 1024},
+      {"number of kv heads", arch->kv_heads, 4096},        {"head dimension", arch->head_dim, MAX_HEAD_DIM},
       {"intermediate size", arch->ffn, MAX_DIM / 2},       {"context length", arch->context, 1 << 24},
   };
   int code = 0;
   for (size_t i = 0; code == 0 && i < sizeof sizes / sizeof *sizes; i++)
     code = tpo_arch_check_range(sizes[i].what, sizes[i].value, 1, sizes[i].max, place, err);
   if (code == 0) code = check_heads(arch, place, err);
-  if (code == 0 && (!(arch->rms_eps > 0) || !(arch->rms_eps < 1)))
-    code = tpo_fail(err, TPO_E_INPUT, "%s: RMSNorm epsilon is %g, expected between 0 and 1", place,
+  if (code == 0 && (!((float)arch->rms_eps > 0) || !(arch->rms_eps < 1)))
+    code = tpo_fail(err, TPO_E_INPUT,
+                    "%s: RMSNorm epsilon is %g, expected between 0 and 1, and above 0 in fp32 too", place,
                     arch->rms_eps);
   if (code == 0) code = check_ropes(arch, place, err);
   if (code == 0) code = check_layers(arch, place, err);

@@ -3,7 +3,7 @@
  *   P = exp(scale Q K^T - lse); D_i = dout_i . out_i; dS = P (dout V^T - D)
  *   dQ = scale dS K; dK = scale dS^T Q; dV = P^T dout
  *
- * (with a softcap c, P = exp(c T - lse), T = tanh(scale Q K^T / c), and dS has the factor 1 - T^2 as well) *
+ * (with a softcap c, P = exp(c T - lse), T = tanh(scale Q K^T / c), and dS has the factor 1 - T^2 as well)
  * in blocks of TPO_KEY_TILE queries by as many keys, keys outside, queries inside, so that every sum has one
  * order; blocks outside the window are passed over. Five products of 64 x 64 x head_dim a block: they are the
  * work. The caller adds up dK and dV over the query heads of a key head. */
@@ -43,9 +43,9 @@ static void backward_begin(const struct tpo_flash_backward *t, struct backward_s
   b->k = b->q + size;
   b->dout = b->k + size;
   b->dq = b->dout + size;
-  b->p = b->dq + size;
+  b->d = b->dq + size;
+  b->p = b->d + tpo_flash_sums(b->tokens);
   b->ds = b->p + TILE * TILE;
-  b->d = b->ds + TILE * TILE;
   ptrdiff_t qkv_row = (ptrdiff_t)(heads + 2 * t->shape.kv_heads) * hd, out_row = (ptrdiff_t)heads * hd;
   copy_padded(b->q, b->padded, t->qkv + t->head * hd, qkv_row, b->tokens, hd, tpo_attention_scale(t->shape));
   copy_padded(b->k, b->padded, t->qkv + (heads + t->head / group) * hd, qkv_row, b->tokens, hd, 1.0f);
@@ -89,6 +89,7 @@ static void backward_softmax(const struct tpo_flash_backward *t, const struct ba
   for (int r = 0; r < n; r++) {
     float *p = b->p + r * TILE, *ds = b->ds + r * TILE;
     int begin = tpo_window_first(shape, q0 + r) - key0, valid = q0 + r - key0 + 1;
+    if (begin > TILE) begin = TILE;
     if (valid > TILE) valid = TILE;
     if (shape.softcap > 0)
       backward_row(p, ds, lse[(q0 + r) * lse_row], b->d[q0 + r], shape.softcap, true);

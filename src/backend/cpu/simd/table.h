@@ -98,7 +98,7 @@ static inline int tpo_flash_tokens(struct tpo_attention_shape shape)
   return group < TPO_QUERY_ROWS ? TPO_QUERY_ROWS / group : 1;
 }
 
-/* Bytes of scratch that flash and flash_backward need. */
+/* Bytes of scratch that flash needs; below, flash_backward. */
 static inline size_t tpo_flash_bytes(struct tpo_attention_shape shape)
 {
   size_t padded = (size_t)tpo_flash_padded(shape.head_dim);
@@ -106,10 +106,17 @@ static inline size_t tpo_flash_bytes(struct tpo_attention_shape shape)
   return (2 * rows * padded + rows * TPO_KEY_TILE + 2 * rows + 2 * padded * TPO_KEY_TILE) * sizeof(float);
 }
 
+/* Floats for a number a token, so that what follows them is aligned as they are. */
+static inline size_t tpo_flash_sums(int tokens)
+{
+  return ((size_t)tokens + 15) / 16 * 16;
+}
+
 static inline size_t tpo_flash_backward_bytes(int head_dim, int tokens)
 {
   size_t padded = (size_t)tpo_flash_padded(head_dim);
-  return (4 * padded * (size_t)tokens + (size_t)tokens + 2 * TPO_KEY_TILE * TPO_KEY_TILE) * sizeof(float);
+  return (4 * padded * (size_t)tokens + tpo_flash_sums(tokens) + 2 * TPO_KEY_TILE * TPO_KEY_TILE) *
+         sizeof(float);
 }
 
 #endif
