@@ -62,7 +62,7 @@ struct tpo_pair_statistics {
  *
  * length_auto: the smallest rho of 0, 0.05, ..., 0.5 for which mean chosen length <= mean rejected length
  * (0.5 when none does, with a warning); which failures are kept is asked anew for each. Pairs are appended
- * to `pairs`; their reference log-probabilities are NaN. Masks: inserted tokens are 0 in the rejected output,
+ * to `pairs`; their reference log-probabilities are NaN, and take the samples' output_tokens. Masks: inserted tokens are 0 in the rejected output,
  * and in the chosen one too unless train_forced; in both, tokens that reach behind what was judged
  * (n_unjudged_tokens of a sample) are 0.
  *

@@ -5,9 +5,9 @@
  *   for (size_t i = 0; i < samples.n; i++) puts(samples.rows[i].response);
  *   tpo_samples_free(&samples);
  *
- * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash. content_hash
- * covers all datasets (names, types, shapes, bytes) but no attribute, so it is equal for equal contents
- * whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Read are
+ * Every root carries the attributes tpo_format, tpo_version, created, config and content_hash; that of samples
+ * and pairs output_tokens too, a number as text, where it is known. content_hash covers all datasets (names,
+ * types, shapes, bytes) but no attribute, so it is equal for equal contents whenever they were written. Files are written to a temporary name, flushed to disk and renamed. Read are
  * also files that another program wrote again: data sets in any order, contiguous or in chunks, filtered by
  * gzip, lzf, shuffle or fletcher32, and texts of a fixed length. Only one thread may use this layer. */
 #ifndef TPO_STORE_H
@@ -65,6 +65,7 @@ struct tpo_samples {
   struct tpo_sample_row *rows;   /* grouped by prompt, k ascending within a prompt */
   struct tpo_arena_block *arena; /* owns strings and arrays: see tpo_samples_add */
   char *config;                  /* effective YAML; owned; may be NULL */
+  int32_t output_tokens;         /* most that an output could have had (sampling.max_tokens); 0: not known */
   bool is_scored;                /* which of the two formats the file is */
   char *judge_counts;            /* scored: JSON object of what the judge counted; owned; may be NULL */
 };
@@ -115,7 +116,8 @@ struct tpo_pairs {
   size_t n, capacity;
   struct tpo_pair_row *rows;
   struct tpo_arena_block *arena;
-  char *config; /* effective YAML, with the samples' own sampling.max_tokens; owned; may be NULL */
+  char *config;
+  int32_t output_tokens; /* of the samples */
   /* JSON object: counts of prompts, ties, parse failures..., rho used; owned; may be NULL */
   char *statistics;
   enum tpo_pairs_origin origin;

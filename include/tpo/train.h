@@ -109,6 +109,10 @@ struct tpo_train_filtered {
 TPO_API int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_config *config,
                                    int context, const char *name, struct tpo_train_filtered *filtered,
                                    struct tpo_error *err);
+/* Pairs whose rotary factors (TPO_ROPE_LONGROPE, chosen by tpo_arch_longest with pairs->output_tokens) would be
+ * others with output_tokens of so many. */
+TPO_API size_t tpo_train_rotated_otherwise(const struct tpo_pairs *pairs, const struct tpo_arch *arch,
+                                           int32_t output_tokens);
 TPO_API int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs);
 /* The next step of a pass over the pairs in the epoch's order, from the state's position. 1: it is made, and
  * *metrics, equal on all ranks, tells of it; 0: the epoch is over. What a rank does between two steps can

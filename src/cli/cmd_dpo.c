@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "cli/budget.h"
+#include "cli/pair_tokens.h"
 #include "cli/same.h"
 #include "cli/session.h"
 #include "steps/same.h"
@@ -20,6 +20,8 @@ static const struct option options[] = {
     {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
     {"--skip-bad", 0, "N", "data.skip_bad",
      "bad rows of a file that may be left out, each told with its line"},
+    {"--max-tokens", 0, "N", "sampling.max_tokens",
+     "most tokens of an output when JSON Lines pairs were sampled, for longrope"},
     {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
     {"--lr", 0, "R", "train.learning_rate", "peak learning rate"},
     {"--schedule", 0, "S", "train.schedule", "constant, linear or cosine"},
@@ -99,6 +101,7 @@ static int open_policy(struct training *t, struct tpo_error *err)
     return tpo_comm_agree(session->comm, tpo_fail(err, TPO_E_IO, "%s", text_error.message), err);
   int status = tpo_arch_read(&arch, path, err);
   if (status == 0) status = read_pairs(t, arch.vocab_size, &text_error, err);
+  if (status == 0) settle_output_tokens(t->in, &t->pairs, &arch, t->pairs_path, cli_first_rank(t->s));
   struct tpo_train_extent extent = tpo_train_extent(&t->pairs);
   if (status == 0)
     status = tpo_train_check_memory(&arch, options.dtype, &session->config->train, &extent, session->backend,
@@ -138,9 +141,6 @@ static int have_reference(struct training *t, struct tpo_error *err)
   if (status == 0)
     status = tpo_train_filter_pairs(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
                                     t->pairs_path, NULL, err);
-  if (status == 0 && cli_first_rank(t->s))
-    warn_of_max_tokens(&t->pairs, t->pairs_path, tpo_model_arch(reference),
-                       session->config->sampling.max_tokens);
   if (status == 0 && t->reference) {
     struct tpo_model_options options = {.backend = session->backend,
                                         .dtype = session->config->model.dtype,

@@ -1,7 +1,6 @@
 /* `tpo pairs`: chosen and rejected outputs from a file of scored samples. */
 #include <stdlib.h>
 
-#include "cli/budget.h"
 #include "cli/cli.h"
 #include "tpo/pairs.h"
 
@@ -48,8 +47,6 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = tpo_samples_read(&samples, path, err);
   if (status == 0) status = tpo_select_pairs(&pairs, &samples, &settings, &statistics, err);
   if (status == 0) {
-    int sampled = recorded_max_tokens(samples.config);
-    if (sampled > 0) in->config.sampling.max_tokens = sampled; /* which training has to know */
     pairs.statistics = tpo_pair_statistics_json(&statistics);
     pairs.config = tpo_config_print(&in->config, false);
     status = tpo_pairs_write(&pairs, out, err);

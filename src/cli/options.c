@@ -205,6 +205,11 @@ int option_int(const struct invocation *in, const char *name, int64_t min, int64
   return 0;
 }
 
+bool option_is_key_set(const struct invocation *in, const char *key)
+{
+  return strcmp(config_origin(&in->config, config_find_key(key, strlen(key))), "default") != 0;
+}
+
 int option_require(const struct invocation *in, const char *name, const char **out, struct tpo_error *err)
 {
   *out = option_value(in, name);

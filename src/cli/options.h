@@ -48,6 +48,8 @@ const char *option_value(const struct invocation *in, const char *name);
 /* The same, as a whole number in [min, max]; `missing` when it was not given. */
 int option_int(const struct invocation *in, const char *name, int64_t min, int64_t max, int64_t missing,
                int64_t *out, struct tpo_error *err);
+/* Whether an option or a configuration file set the key. */
+bool option_is_key_set(const struct invocation *in, const char *key);
 /* Error unless the option was given; names the option and what it wants. */
 int option_require(const struct invocation *in, const char *name, const char **out, struct tpo_error *err);
 /* The name of the command's option i, own and common ones in turn, and the key that it sets (NULL: none);

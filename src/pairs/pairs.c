@@ -251,6 +251,7 @@ int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
   if (status == 0) status = select_all(pairs, samples, &groups, options, rho, &found, err);
   free(groups.items);
   if (status < 0) return status;
+  pairs->output_tokens = samples->output_tokens;
   count_samples(&found, samples);
   if (statistics) *statistics = found;
   return 0;

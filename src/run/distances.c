@@ -53,7 +53,11 @@ int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, st
   if (status == 0) status = tpo_comm_bcast_bytes(loop->session->comm, &bytes, &len, 0, err);
   if (status == 0) status = tpo_samples_unpack(outputs, bytes, len, err);
   free(bytes);
-  return loop_agree(loop, status, err);
+  outputs->output_tokens = loop->samples.output_tokens; /* rank 0's */
+  status = loop_agree(loop, status, err);
+  return status < 0 ? status
+                    : tpo_comm_bcast(loop->session->comm, &outputs->output_tokens,
+                                     sizeof outputs->output_tokens, 0, err);
 }
 
 static int prepare(const struct loop *loop, struct outputs *o, struct tpo_error *err)
@@ -91,8 +95,8 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
     memcpy(ids + batch.n_tokens, row->token_ids, (size_t)row->n_tokens * sizeof *ids);
     memset(wanted + batch.n_tokens - 1, 1, (size_t)row->n_tokens);
     batch.n_tokens += row->n_tokens;
-    longest[batch.n_seqs] =
-        tpo_model_longest(loop->policy.model, row->n_prompt, row->n_prompt + row->n_tokens);
+    longest[batch.n_seqs] = tpo_arch_longest(tpo_model_arch(loop->policy.model), row->n_prompt,
+                                             o->set->output_tokens, row->n_prompt + row->n_tokens);
     cu_seqlens[++batch.n_seqs] = batch.n_tokens;
   }
   if (status == 0 && batch.n_seqs > 0) status = tpo_model_logprobs(loop->policy.model, &batch, logprob, err);

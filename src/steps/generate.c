@@ -322,6 +322,7 @@ int generate_kept(const struct tpo_session *session, const struct tpo_policy *po
     status = kept_tell(kept, status, (double)(s.n_added + samples->n), (double)s.n_samples, "samples", err);
   if (status == 0) status = gather_rows(&s, samples, err);
   if (status == 0) status = add_stats(&s, samples, stats, err);
+  samples->output_tokens = options->sampling->max_tokens;
   if (status == 0) sampled_end(&s.sampled, stats->sampled_tokens + stats->inserted_tokens);
   if (status == 0 && tpo_comm_rank(session->comm) == 0) status = sort_rows(&s, samples, err);
   free_prompts(&s);

@@ -69,6 +69,7 @@ static int replace(struct tpo_samples *samples, const struct tpo_samples *drawn,
   if (status == 0) {
     struct tpo_samples old = *samples;
     out.config = old.config;
+    out.output_tokens = old.output_tokens;
     old.config = NULL;
     *samples = out;
     out = old;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "store/hdf5/h5.h"
+#include "store/output_tokens.h"
 #include "tpo/store.h"
 
 #define AT(field) offsetof(struct tpo_pair_row, field)
@@ -85,6 +86,7 @@ int tpo_pairs_write(const struct tpo_pairs *pairs, const char *path, struct tpo_
   if (status < 0) return status;
   status = tpo_h5_put_attribute(&w, "/", "statistics", pairs->statistics ? pairs->statistics : "{}", err);
   if (status == 0) status = tpo_h5_put_attribute(&w, "/", "ref_model", pairs->ref_model, err);
+  if (status == 0) status = store_put_output_tokens(&w, pairs->output_tokens, err);
   if (status == 0)
     status = tpo_h5_put_rows(&w, columns, N_COLUMNS, pairs->rows, sizeof *pairs->rows, pairs->n, err);
   if (status == 0) status = tpo_h5_commit(&w, err);
@@ -129,6 +131,7 @@ static int read_attributes(struct tpo_pairs *pairs, const struct tpo_h5_reader *
                       r->path, strlen(model));
   if (status == 1) memcpy(pairs->ref_model, model, strlen(model) + 1);
   free(model);
+  if (status >= 0) status = store_get_output_tokens(r, &pairs->output_tokens, err);
   return status < 0 ? status : 0;
 }
 

@@ -1,4 +1,4 @@
-/* Pairs as bytes: ref_model, then of each row its numbers, tokens, masks and id, in this machine's byte
+/* Pairs as bytes: ref_model and output_tokens, then of each row its numbers, tokens, masks and id, in this machine's byte
  * order. */
 #include "store/pairs_pack.h"
 
@@ -46,6 +46,7 @@ static void list_parts(const struct packed_row *packed, struct part parts[N_PART
 int pairs_pack(const struct tpo_pairs *pairs, struct tpo_buf *out, struct tpo_error *err)
 {
   append(out, pairs->ref_model, sizeof pairs->ref_model);
+  append(out, &pairs->output_tokens, sizeof pairs->output_tokens);
   for (size_t i = 0; i < pairs->n; i++) {
     struct part parts[N_PARTS];
     const struct packed_row packed = {.row = pairs->rows[i],
@@ -92,10 +93,14 @@ int pairs_unpack(struct tpo_pairs *pairs, const void *bytes, size_t len, struct 
   const char *at = bytes, *end = at + len;
   *pairs = (struct tpo_pairs){0};
   const char *model = take(&at, end, sizeof pairs->ref_model);
-  int status = model && model[sizeof pairs->ref_model - 1] == '\0'
+  const int32_t *output_tokens = take(&at, end, sizeof *output_tokens);
+  int status = model && output_tokens && model[sizeof pairs->ref_model - 1] == '\0'
                    ? 0
                    : tpo_fail(err, TPO_E_INPUT, "the bytes of pairs are damaged");
-  if (status == 0) memcpy(pairs->ref_model, model, sizeof pairs->ref_model);
+  if (status == 0) {
+    memcpy(pairs->ref_model, model, sizeof pairs->ref_model);
+    pairs->output_tokens = *output_tokens;
+  }
   while (status == 0 && at < end) {
     size_t place = (size_t)(at - (const char *)bytes);
     struct tpo_pair_row row;

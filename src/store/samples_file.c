@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "store/hdf5/h5.h"
+#include "store/output_tokens.h"
 #include "store/show.h"
 #include "tpo/store.h"
 
@@ -128,6 +129,7 @@ int tpo_samples_write(const struct tpo_samples *samples, const char *path, struc
   if (status == 0) {
     if (samples->is_scored && samples->judge_counts)
       status = tpo_h5_put_attribute(&w, "/", "judge_counts", samples->judge_counts, err);
+    if (status == 0) status = store_put_output_tokens(&w, samples->output_tokens, err);
     if (status == 0)
       status =
           tpo_h5_put_rows(&w, columns, column_count(samples->is_scored), rows, sizeof *rows, samples->n, err);
@@ -197,6 +199,7 @@ int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_e
   if (status == 0) status = tpo_h5_get_attribute(&r, "/", "config", &samples->config, err);
   if (status >= 0 && samples->is_scored)
     status = tpo_h5_get_attribute(&r, "/", "judge_counts", &samples->judge_counts, err);
+  if (status >= 0) status = store_get_output_tokens(&r, &samples->output_tokens, err);
   if (status >= 0) status = read_rows(samples, &r, err);
   if (status == 0) status = check_samples(samples, path, err);
   tpo_h5_reader_close(&r);

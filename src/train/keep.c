@@ -97,6 +97,7 @@ int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char 
   tpo_buf_printf(&text, "work: training\nmodel.dtype: %s\nmodel: %s\nreference model: %s\npairs: %s\n",
                  tpo_model_dtype(t->model) == TPO_DTYPE_BF16 ? "bf16" : "fp32", model ? model : "",
                  pairs->ref_model, hash);
+  train_tell_rotation(t->model, pairs, &text);
   if (text.failed || !model) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the state of training");
   if (status == 0)
     *work = text.data;

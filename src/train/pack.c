@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "model/model.h"
 #include "train/state.h"
 
 int64_t pair_tokens(const struct tpo_pair_row *row)
@@ -107,7 +108,7 @@ static int reserve(struct micro_batch *mb, int n_tokens, int n_pairs, struct tpo
 
 /* Appends prompt and output as sequence s.
  * The position before an output's token carries that token's loss. */
-static void append(struct micro_batch *mb, const struct tpo_model *model, int s,
+static void append(struct micro_batch *mb, const struct tpo_arch *arch, int s, int32_t output_tokens,
                    const struct tpo_pair_row *row, const int32_t *output, const uint8_t *mask, int n)
 {
   int at = mb->cu_seqlens[s], begin = at + row->n_prompt;
@@ -115,12 +116,36 @@ static void append(struct micro_batch *mb, const struct tpo_model *model, int s,
   if (n) memcpy(mb->ids + begin, output, (size_t)n * sizeof *mb->ids);
   for (int i = row->n_prompt > 0 ? 0 : 1; i < n; i++) mb->wanted[begin + i - 1] = !mask || mask[i];
   mb->cu_seqlens[s + 1] = begin + n;
-  mb->longest[s] = tpo_model_longest(model, row->n_prompt, row->n_prompt + n);
+  mb->longest[s] = tpo_arch_longest(arch, row->n_prompt, output_tokens, row->n_prompt + n);
+}
+
+static bool is_long(const struct tpo_arch *arch, const struct tpo_pair_row *row, int n, int32_t output_tokens)
+{
+  int64_t tokens = (int64_t)row->n_prompt + n;
+  return tpo_arch_longest(arch, row->n_prompt, output_tokens, tokens) > arch->rope.original_context;
+}
+
+size_t tpo_train_rotated_otherwise(const struct tpo_pairs *pairs, const struct tpo_arch *arch,
+                                   int32_t output_tokens)
+{
+  size_t found = 0;
+  for (size_t i = 0; tpo_rope_varies(arch) && i < pairs->n; i++) {
+    const struct tpo_pair_row *row = &pairs->rows[i];
+    const int outputs[] = {row->n_chosen, row->n_rejected};
+    bool differs = false;
+    for (int o = 0; o < 2; o++)
+      differs |= is_long(arch, row, outputs[o], pairs->output_tokens) !=
+                 is_long(arch, row, outputs[o], output_tokens);
+    found += differs;
+  }
+  return found;
 }
 
 int micro_batch_fill(struct micro_batch *mb, const struct tpo_model *model, const struct tpo_pairs *pairs,
                      const uint32_t *rows, size_t n, int most_tokens, struct tpo_error *err)
 {
+  const struct tpo_arch *arch = tpo_model_arch(model);
+  const int32_t most = pairs->output_tokens;
   int64_t total = 0;
   int n_pairs = 0;
   while ((size_t)n_pairs < n) {
@@ -140,8 +165,8 @@ int micro_batch_fill(struct micro_batch *mb, const struct tpo_model *model, cons
   int32_t wanted = 0; /* so far */
   for (int j = 0; j < n_pairs; j++) {
     const struct tpo_pair_row *row = &pairs->rows[rows[j]];
-    append(mb, model, 2 * j, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
-    append(mb, model, 2 * j + 1, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
+    append(mb, arch, 2 * j, most, row, row->chosen_ids, row->chosen_mask, row->n_chosen);
+    append(mb, arch, 2 * j + 1, most, row, row->rejected_ids, row->rejected_mask, row->n_rejected);
     struct tpo_loss_pair *loss = &mb->loss_pairs[j];
     *loss = (struct tpo_loss_pair){.chosen = wanted,
                                    .n_chosen = pair_loss_tokens(row, true),

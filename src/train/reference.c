@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "model/model.h"
 #include "train/state.h"
 
 /* The results of a packed pass, for pairs rows[0..mb->n_pairs). */
@@ -126,6 +127,7 @@ int tpo_train_reference_work(struct tpo_model *reference, const struct tpo_pairs
   tpo_buf_printf(&text,
                  "work: reference log-probabilities\nmodel.dtype: %s\nreference model: %s\npairs: %s\n",
                  tpo_model_dtype(reference) == TPO_DTYPE_BF16 ? "bf16" : "fp32", model ? model : "", hash);
+  train_tell_rotation(reference, pairs, &text);
   if (text.failed || !model)
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for the reference's log-probabilities");
   if (status == 0)
@@ -133,6 +135,12 @@ int tpo_train_reference_work(struct tpo_model *reference, const struct tpo_pairs
   else
     tpo_buf_free(&text);
   return status;
+}
+
+void train_tell_rotation(const struct tpo_model *model, const struct tpo_pairs *pairs, struct tpo_buf *out)
+{
+  if (tpo_rope_varies(tpo_model_arch(model)))
+    tpo_buf_printf(out, "tokens of an output at most: %d\n", pairs->output_tokens);
 }
 
 int train_pairs_hash(const struct tpo_pairs *pairs, bool with_reference, char hex[33], struct tpo_error *err)

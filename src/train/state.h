@@ -61,7 +61,7 @@ struct micro_batch {
 };
 void micro_batch_free(struct micro_batch *mb);
 /* Packs the first of rows[0..n) up to `most_tokens` (one pair at least, however long); mb->n_pairs tells how
- * many. model: whose pass it is. */
+ * many. model: whose pass it is. Rotary factors are chosen by pairs->output_tokens. */
 int micro_batch_fill(struct micro_batch *mb, const struct tpo_model *model, const struct tpo_pairs *pairs,
                      const uint32_t *rows, size_t n, int most_tokens, struct tpo_error *err);
 struct tpo_batch micro_batch_view(const struct micro_batch *mb);
@@ -168,6 +168,8 @@ int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
 /* One whole step on a global batch. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
                double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
+/* A line of what a model's work depends on besides, where it chooses rotary factors by the pairs' output_tokens. */
+void train_tell_rotation(const struct tpo_model *model, const struct tpo_pairs *pairs, struct tpo_buf *out);
 /* Over what training depends on: tokens, masks and reference log-probabilities, or without these. */
 int train_pairs_hash(const struct tpo_pairs *pairs, bool with_reference, char hex[33], struct tpo_error *err);
 

@@ -466,6 +466,15 @@ static void bad_samples_are_refused(void **state)
   refuse(TPO_E_INPUT, "no scores");
 }
 
+static void pairs_tell_how_long_outputs_could_have_been(void **state)
+{
+  (void)state;
+  add("a", 1, 5), add("a", 0, 8);
+  samples.output_tokens = 60;
+  run();
+  assert_int_equal(pairs.output_tokens, 60);
+}
+
 static void no_samples_give_no_pairs(void **state)
 {
   (void)state;
@@ -516,6 +525,7 @@ int main(void)
       TEST(one_sample_a_prompt_is_refused),
       TEST(settings_out_of_range_are_refused),
       TEST(bad_samples_are_refused),
+      TEST(pairs_tell_how_long_outputs_could_have_been),
       TEST(no_samples_give_no_pairs),
       TEST(statistics_are_written_as_json),
   };

@@ -47,6 +47,7 @@ static inline void make_samples(struct tpo_samples *samples)
   for (int p = 0; p < 2; p++)
     for (int k = 0; k < 3; k++) add_sample(samples, p, k);
   samples->config = strdup("seed: 1\n");
+  samples->output_tokens = 60;
 }
 
 static inline void make_pairs(struct tpo_pairs *pairs)
@@ -74,8 +75,26 @@ static inline void make_pairs(struct tpo_pairs *pairs)
     assert_int_equal(tpo_pairs_add(pairs, &row, NULL), 0);
   }
   pairs->config = strdup("seed: 1\n");
+  pairs->output_tokens = 60;
   pairs->statistics = strdup("{\"prompts\":2,\"rho\":0.25}");
   strcpy(pairs->ref_model, "0123456789abcdef0123456789abcdef");
+}
+
+/* A text attribute of the root, as another program would set it; NULL: takes it out. */
+static inline void set_attribute(const char *path, const char *name, const char *text)
+{
+  hid_t id = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  if (H5Aexists(id, name) > 0) assert_true(H5Adelete(id, name) >= 0);
+  if (text) {
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, strlen(text) + 1);
+    hid_t attribute = H5Acreate2(id, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(attribute, type, text) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+  }
+  assert_true(H5Fclose(id) >= 0);
 }
 
 /* A small checkpoint of three tensors, one of each type, with what belongs to it. */

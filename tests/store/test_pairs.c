@@ -15,6 +15,7 @@ static void assert_same_rows(const struct tpo_pairs *back, const struct tpo_pair
 {
   assert_int_equal(back->n, 3);
   assert_string_equal(back->ref_model, pairs->ref_model);
+  assert_int_equal(back->output_tokens, pairs->output_tokens);
   for (size_t i = 0; i < back->n; i++) {
     const struct tpo_pair_row *a = &back->rows[i], *b = &pairs->rows[i];
     assert_string_equal(a->prompt_id, b->prompt_id);
@@ -123,6 +124,24 @@ static void contradictory_datasets_are_refused(void **state)
   refused_with("chosen_token_offset", H5T_STD_I64LE, 4, offsets, "its offsets end at 5");
 }
 
+static void a_file_that_tells_no_output_tokens_is_read_and_a_wrong_number_refused(void **state)
+{
+  (void)state;
+  static const char *const wrong[] = {"", "0", "-5", "60 ", "6e1", "2147483648", "99999999999999999999"};
+  struct tpo_pairs pairs;
+  struct tpo_error err = {0};
+  write_pairs("p.h5");
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    set_attribute(in_folder("p.h5"), "output_tokens", wrong[i]);
+    assert_refused(tpo_pairs_read(&pairs, in_folder("p.h5"), &err), err,
+                   "p.h5: attribute output_tokens is '");
+  }
+  set_attribute(in_folder("p.h5"), "output_tokens", NULL);
+  if (tpo_pairs_read(&pairs, in_folder("p.h5"), &err) < 0) fail_msg("%s", err.message);
+  assert_int_equal(pairs.output_tokens, 0);
+  tpo_pairs_free(&pairs);
+}
+
 static void a_file_cut_anywhere_is_refused_with_its_name(void **state)
 {
   (void)state;
@@ -159,6 +178,7 @@ int main(void)
       cmocka_unit_test(without_a_mask_every_token_carries_loss),
       IN_FOLDER(equal_pairs_give_equal_bytes_and_verify),
       IN_FOLDER(contradictory_datasets_are_refused),
+      IN_FOLDER(a_file_that_tells_no_output_tokens_is_read_and_a_wrong_number_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),
       IN_FOLDER(damaged_bytes_are_refused_or_read_within_bounds),
       IN_FOLDER(samples_are_not_taken_for_pairs),

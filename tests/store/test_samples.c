@@ -57,6 +57,7 @@ static void samples_are_read_back_as_written(void **state)
   read_ok(&back, in_folder("s.h5"));
   assert_false(back.is_scored);
   assert_string_equal(back.config, "seed: 1\n");
+  assert_int_equal(back.output_tokens, 60);
   assert_int_equal(back.n, samples.n);
   for (size_t i = 0; i < back.n; i++) {
     assert_same_row(&back.rows[i], &samples.rows[i], as_stored(samples.rows[i].text));

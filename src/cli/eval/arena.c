@@ -59,7 +59,8 @@ static int read_draw(struct invocation *in, struct arena_request *r, struct tpo_
 /* The key's default is another rule, which nobody asked for. */
 static int check_rule(const struct invocation *in, struct tpo_error *err)
 {
-  if (!eval_is_set(in, "judge.verdict_rule") || in->config.judge.verdict_rule == TPO_VERDICT_ONLY) return 0;
+  if (!option_is_key_set(in, "judge.verdict_rule") || in->config.judge.verdict_rule == TPO_VERDICT_ONLY)
+    return 0;
   return tpo_fail(err, TPO_E_USAGE,
                   "judge.verdict_rule: Arena-Hard has its own, only: labels that differ are no verdict");
 }

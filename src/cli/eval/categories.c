@@ -43,7 +43,7 @@ static int read_request(struct invocation *in, struct categories_request *r, str
 {
   *r = (struct categories_request){.list = option_value(in, "--categories"),
                                    .labels = option_value(in, "--labels"),
-                                   .judged = eval_is_set(in, "judge.kind"),
+                                   .judged = option_is_key_set(in, "judge.kind"),
                                    .assign = option_value(in, "--assign") != NULL,
                                    .resume = option_value(in, "--resume") != NULL};
   int status = option_require(in, "--a", &r->a, err);

@@ -27,11 +27,6 @@ int eval_refuse_draw(const struct invocation *in, bool computes, struct tpo_erro
   return status < 0 || computes ? status : eval_refuse(in, dtype, "a model that this program computes", err);
 }
 
-bool eval_is_set(const struct invocation *in, const char *key)
-{
-  return strcmp(config_origin(&in->config, config_find_key(key, strlen(key))), "default") != 0;
-}
-
 int eval_out_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err)
 {
   const char *path = option_value(in, option);

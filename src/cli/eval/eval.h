@@ -41,8 +41,6 @@ int eval_refuse(const struct invocation *in, const char *const *names, const cha
                 struct tpo_error *err);
 /* Those of OPTIONS_DRAW but --resume, where nothing is drawn; --dtype where no model computes at all. */
 int eval_refuse_draw(const struct invocation *in, bool computes, struct tpo_error *err);
-/* Whether an option or the configuration set the key. */
-bool eval_is_set(const struct invocation *in, const char *key);
 /* The file that an option names as a place for results; "" where it isn't given. It is written plain, so that "-"
  * and a name that ends with .gz are usage errors. */
 int eval_out_path(const struct invocation *in, const char *option, char out[4096], struct tpo_error *err);
