@@ -175,6 +175,34 @@ extern "C" const float *tpo_cuda_paged_parts(struct tpo_backend *be)
   return static_cast<const float *>(tpo_cuda_scratch(tpo_cuda_of(be), TPO_CUDA_SLOT_PAGED, 1));
 }
 
+static paged_arguments arguments_of(const struct tpo_paged_plan *plan, const struct tpo_kv_layer *kv,
+                                    const void *qkv, void *out, float *parts,
+                                    struct tpo_attention_shape shape, const struct tpo_paged_rows *rows,
+                                    struct tpo_paged_tiling tiling)
+{
+  const float scale_log2 = TPO_ATTENTION_LOG2E * tpo_attention_scale(shape),
+              softcap_log2 = TPO_ATTENTION_LOG2E * shape.softcap;
+  return {tpo_paged_plan_device(plan),
+          rows->blocks,
+          kv->k,
+          kv->v,
+          qkv,
+          out,
+          parts,
+          rows->max_blocks,
+          kv->block_tokens,
+          shape.heads,
+          shape.kv_heads,
+          shape.head_dim,
+          tiling.heads,
+          tiling.splits,
+          scale_log2,
+          tpo_attention_window(shape),
+          tpo_attention_capping(shape),
+          shape.softcap > 0 ? softcap_log2 : scale_log2,
+          softcap_log2};
+}
+
 template <class Act>
 void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer *kv, const void *qkv,
                               void *out, struct tpo_attention_shape shape, const struct tpo_paged_rows *rows)
@@ -185,28 +213,8 @@ void tpo_cuda_attention_paged(struct tpo_backend *be, const struct tpo_kv_layer 
   if (!plan) plan = plan_for_caller(cuda, kv, shape, rows);
   float *parts = static_cast<float *>(tpo_cuda_scratch(cuda, TPO_CUDA_SLOT_PAGED, 1)); /* as it was planned */
   if (!plan || !parts) return;
-  struct tpo_paged_tiling tiling = tpo_paged_tiling(cuda, shape);
-  const float scale_log2 = TPO_ATTENTION_LOG2E * tpo_attention_scale(shape),
-              softcap_log2 = TPO_ATTENTION_LOG2E * shape.softcap;
-  paged_arguments a = {tpo_paged_plan_device(plan),
-                       rows->blocks,
-                       kv->k,
-                       kv->v,
-                       qkv,
-                       out,
-                       parts,
-                       rows->max_blocks,
-                       kv->block_tokens,
-                       shape.heads,
-                       shape.kv_heads,
-                       shape.head_dim,
-                       tiling.heads,
-                       tiling.splits,
-                       scale_log2,
-                       tpo_attention_window(shape),
-                       tpo_attention_capping(shape),
-                       shape.softcap > 0 ? softcap_log2 : scale_log2,
-                       softcap_log2};
+  const struct tpo_paged_tiling tiling = tpo_paged_tiling(cuda, shape);
+  const paged_arguments a = arguments_of(plan, kv, qkv, out, parts, shape, rows, tiling);
   const bool local = tpo_attention_is_local(shape);
   /* Grids depend on nothing that changes between replays of a recording, which are of passes that all have
    * folds, or none. */

@@ -1,107 +1,7 @@
 /* The inference pass: its logits are the same bits however rows are grouped, and agree with the packed
  * forward. */
-#include "model/model.h"
-#include "model/fixture.h"
 #include "backend/backend.h"
-
-enum { LEN = 45, BLOCK = 8, MAX_BLOCKS = 6, N_BLOCKS = 64, VOCAB = 67, N_SEQS = 3 };
-
-static const int all_blocks[TPO_REACHES] = {N_BLOCKS, N_BLOCKS};
-
-/* Logits of every position of N_SEQS sequences. */
-struct table {
-  float logits[N_SEQS][LEN][VOCAB];
-};
-
-struct setting {
-  struct tpo_backend *be;
-  struct tpo_model *model;
-  struct tpo_kv_cache *cache;
-  int32_t *ids; // [N_SEQS * LEN]
-};
-
-static struct setting open_setting(enum which_backend which, enum tpo_compute_dtype dtype)
-{
-  struct tpo_error err = {0};
-  struct setting s;
-  s.be = open_backend(which);
-  s.model = small_model(s.be, dtype, true, 0);
-  s.ids = fixed_ids(N_SEQS * LEN, VOCAB);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
-  return s;
-}
-
-static void close_setting(struct setting *s)
-{
-  free(s->ids);
-  tpo_kv_cache_destroy(s->cache);
-  tpo_model_close(s->model);
-  tpo_backend_close(s->be);
-}
-
-/* A pass under construction. */
-struct rows {
-  int n;
-  int32_t ids[N_SEQS * LEN], seq[N_SEQS * LEN], pos[N_SEQS * LEN];
-};
-
-static void add_row(struct rows *rows, const struct setting *s, int seq, int pos)
-{
-  rows->ids[rows->n] = s->ids[seq * LEN + pos];
-  rows->seq[rows->n] = seq;
-  rows->pos[rows->n++] = pos;
-}
-
-/* Runs the rows over blocks [N_SEQS, MAX_BLOCKS] for all layers or for those of a window alone, and keeps the logits of all of them (asked for in reverse order). */
-static void run_over(struct setting *s, struct rows *rows, const int32_t *blocks, const int32_t *windowed,
-                     struct table *out)
-{
-  struct tpo_error err = {0};
-  int32_t wanted[N_SEQS * LEN];
-  float *logits;
-  for (int i = 0; i < rows->n; i++) wanted[i] = rows->n - 1 - i;
-  struct tpo_pass pass = {.n = rows->n,
-                          .ids = rows->ids,
-                          .seq = rows->seq,
-                          .pos = rows->pos,
-                          .blocks = {blocks, windowed},
-                          .n_seqs = N_SEQS,
-                          .max_blocks = MAX_BLOCKS,
-                          .logit_rows = wanted,
-                          .n_logits = rows->n};
-  assert_ok(tpo_model_pass(s->model, s->cache, &pass, &logits, &err));
-  for (int i = 0; i < rows->n; i++)
-    tpo_ops(s->be)->download(s->be, out->logits[rows->seq[wanted[i]]][rows->pos[wanted[i]]],
-                             logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
-  assert_ok(tpo_ops(s->be)->check(s->be, &err));
-  rows->n = 0;
-}
-
-static void run(struct setting *s, struct rows *rows, const int32_t *blocks, struct table *out)
-{
-  run_over(s, rows, blocks, blocks, out);
-}
-
-/* Sequence by sequence, token by token. */
-static void decode_alone(struct setting *s, struct table *out)
-{
-  int32_t blocks[N_SEQS * MAX_BLOCKS];
-  struct rows rows = {0};
-  for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) blocks[i] = i;
-  for (int seq = 0; seq < N_SEQS; seq++)
-    for (int pos = 0; pos < LEN; pos++) {
-      add_row(&rows, s, seq, pos);
-      run(s, &rows, blocks, out);
-    }
-}
-
-static void assert_same(const struct table *a, const struct table *b, const char *what)
-{
-  for (int seq = 0; seq < N_SEQS; seq++)
-    for (int pos = 0; pos < LEN; pos++)
-      if (memcmp(a->logits[seq][pos], b->logits[seq][pos], sizeof a->logits[seq][pos]) != 0)
-        fail_msg("%s: logits of sequence %d, position %d differ", what, seq, pos);
-}
+#include "model/pass_check.h"
 
 static void prefill_in_chunks(struct setting *s, int chunk, struct table *out)
 {
@@ -130,16 +30,6 @@ static void mix(struct setting *s, struct table *out)
     }
     if (rows.n > 0) run(s, &rows, blocks, out);
   }
-}
-
-static void for_all(void (*check)(struct setting *s))
-{
-  for (int which = REFERENCE; which <= LAST_BACKEND; which++)
-    for (int bf16 = 0; bf16 < 2; bf16++) {
-      struct setting s = open_setting((enum which_backend)which, bf16 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32);
-      check(&s);
-      close_setting(&s);
-    }
 }
 
 static void check_chunks(struct setting *s)
@@ -208,171 +98,10 @@ static void logits_do_not_depend_on_a_prefix_being_shared(void **state)
   for_all(check_shared_prefix);
 }
 
-static double log_softmax(const float *logits, int token)
-{
-  double highest = logits[0], sum = 0;
-  for (int i = 1; i < VOCAB; i++) highest = logits[i] > highest ? logits[i] : highest;
-  for (int i = 0; i < VOCAB; i++) sum += exp(logits[i] - highest);
-  return logits[token] - highest - log(sum);
-}
-
-static void check_agreement(struct setting *s)
-{
-  static struct table alone;
-  struct tpo_error err = {0};
-  const int32_t bounds[] = {0, LEN, 2 * LEN, 3 * LEN};
-  float logprob[N_SEQS * LEN];
-  struct tpo_batch batch = {.ids = s->ids, .cu_seqlens = bounds, .n_tokens = N_SEQS * LEN, .n_seqs = N_SEQS};
-  assert_ok(tpo_model_logprobs(s->model, &batch, logprob, &err));
-  decode_alone(s, &alone);
-  double largest = 0, sum = 0;
-  for (int seq = 0; seq < N_SEQS; seq++)
-    for (int pos = 0; pos + 1 < LEN; pos++) {
-      double here = log_softmax(alone.logits[seq][pos], s->ids[seq * LEN + pos + 1]);
-      double gap = fabs(here - logprob[seq * LEN + pos]);
-      largest = gap > largest ? gap : largest;
-      sum += gap;
-    }
-  if (tpo_model_dtype(s->model) == TPO_DTYPE_FP32)
-    assert_true(largest < 1e-4);
-  else
-    assert_true(sum / (N_SEQS * (LEN - 1)) < 0.05);
-}
-
 static void pass_agrees_with_the_packed_forward(void **state)
 {
   (void)state;
   for_all(check_agreement);
-}
-
-enum { WINDOW = 11 };
-
-static struct setting open_windowed(enum which_backend which, enum tpo_compute_dtype dtype, uint64_t windowed)
-{
-  struct setting s = open_setting(which, dtype);
-  struct tpo_error err = {0};
-  struct tpo_arch arch = small_arch(true);
-  arch.window = WINDOW;
-  arch.windowed.bits[0] = windowed;
-  tpo_kv_cache_destroy(s.cache);
-  tpo_model_close(s.model);
-  s.model = model_of(s.be, &arch, dtype, 0);
-  assert_ok(tpo_kv_cache_create(&s.cache, s.model, all_blocks, BLOCK, &err));
-  return s;
-}
-
-/* Chunks of all sequences; in the window's layers each has few blocks that come again and again, and what lies
- * before the window is no block at all. */
-static void prefill_within_the_window(struct setting *s, int chunk, struct table *out)
-{
-  int32_t blocks[N_SEQS * MAX_BLOCKS], windowed[N_SEQS * MAX_BLOCKS];
-  struct rows rows = {0};
-  int few = tpo_kv_blocks_seen(tpo_model_arch(s->model), TPO_REACH_WINDOW, chunk, BLOCK);
-  assert_true(few < MAX_BLOCKS);
-  for (int begin = 0; begin < LEN; begin += chunk) {
-    int first = begin < WINDOW ? 0 : (begin - WINDOW + 1) / BLOCK;
-    for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) {
-      blocks[i] = i;
-      windowed[i] = i % MAX_BLOCKS < first ? -1 : 3 + i / MAX_BLOCKS + N_SEQS * (i % MAX_BLOCKS % few);
-    }
-    for (int seq = 0; seq < N_SEQS; seq++)
-      for (int pos = begin; pos < begin + chunk && pos < LEN; pos++) add_row(&rows, s, seq, pos);
-    run_over(s, &rows, blocks, windowed, out);
-  }
-}
-
-static void logits_do_not_depend_on_blocks_behind_the_window(void **state)
-{
-  (void)state;
-  static struct table alone, other;
-  static const int chunks[] = {1, 5, 13};
-  for (int which = REFERENCE; which <= LAST_BACKEND; which++)
-    for (uint64_t i = 0; i < 4; i++) {
-      struct setting s = open_windowed((enum which_backend)which, i / 2 ? TPO_DTYPE_BF16 : TPO_DTYPE_FP32,
-                                       i % 2 ? 5 : 7); /* some layers, all */
-      decode_alone(&s, &alone);
-      for (size_t j = 0; j < sizeof chunks / sizeof *chunks; j++) {
-        memset(&other, 0, sizeof other);
-        prefill_within_the_window(&s, chunks[j], &other);
-        assert_same(&alone, &other, "few blocks");
-      }
-      check_agreement(&s);
-      close_setting(&s);
-    }
-}
-
-/* Sequences that can come to different lengths, on either side of the longest for which the short factors are, in
- * one pass: each is rotated as the packed forward rotates it when told the same. */
-static void check_longest(struct setting *s)
-{
-  enum { SHORT = 48 };
-  static struct table got;
-  static int32_t blocks[N_SEQS * MAX_BLOCKS];
-  const int32_t bounds[] = {0, LEN, 2 * LEN, 3 * LEN}, longest[N_SEQS] = {SHORT, SHORT + 1, 128};
-  struct tpo_error err = {0};
-  struct tpo_arch arch = small_arch(true);
-  float logprob[N_SEQS * LEN], *logits;
-  arch.rope = (struct tpo_rope){.kind = TPO_ROPE_LONGROPE,
-                                .theta = 10000,
-                                .factor = 4,
-                                .attention_factor = 1.2,
-                                .original_context = SHORT,
-                                .short_factors = {1, 1.1, 1.2, 1.3},
-                                .long_factors = {2, 3, 4, 5}};
-  enum tpo_compute_dtype dtype = tpo_model_dtype(s->model);
-  tpo_kv_cache_destroy(s->cache);
-  tpo_model_close(s->model);
-  s->model = model_of(s->be, &arch, dtype, 0);
-  assert_ok(tpo_kv_cache_create(&s->cache, s->model, all_blocks, BLOCK, &err));
-  memcpy(s->ids + LEN, s->ids, LEN * sizeof *s->ids);
-  struct tpo_batch batch = {
-      .ids = s->ids, .cu_seqlens = bounds, .n_tokens = N_SEQS * LEN, .n_seqs = N_SEQS, .longest = longest};
-  assert_ok(tpo_model_logprobs(s->model, &batch, logprob, &err));
-  for (int i = 0; i < N_SEQS * MAX_BLOCKS; i++) blocks[i] = i;
-  for (int pos = 0; pos < LEN; pos++) {
-    const int32_t seq[] = {0, 1, 2}, at[] = {pos, pos, pos};
-    int32_t ids[N_SEQS];
-    for (int i = 0; i < N_SEQS; i++) ids[i] = s->ids[i * LEN + pos];
-    struct tpo_pass pass = {.n = N_SEQS,
-                            .ids = ids,
-                            .seq = seq,
-                            .pos = at,
-                            .blocks = {blocks},
-                            .longest = longest,
-                            .n_seqs = N_SEQS,
-                            .max_blocks = MAX_BLOCKS,
-                            .logit_rows = seq,
-                            .n_logits = N_SEQS,
-                            .recorded = true};
-    assert_ok(tpo_model_pass(s->model, s->cache, &pass, &logits, &err));
-    for (int i = 0; i < N_SEQS; i++)
-      tpo_ops(s->be)->download(s->be, got.logits[i][pos], logits + (size_t)i * VOCAB, VOCAB * sizeof(float));
-    assert_ok(tpo_ops(s->be)->check(s->be, &err));
-  }
-  double largest = 0, sum = 0, apart = 0;
-  for (int i = 0; i < N_SEQS * LEN; i++) {
-    if (i % LEN == LEN - 1) continue;
-    double gap = fabs(log_softmax(got.logits[i / LEN][i % LEN], s->ids[i + 1]) - logprob[i]);
-    largest = fmax(largest, gap);
-    sum += gap;
-    if (i < LEN) apart = fmax(apart, fabs((double)logprob[i] - logprob[LEN + i]));
-  }
-  assert_true(dtype == TPO_DTYPE_FP32 ? largest < 1e-4 : sum / (N_SEQS * (LEN - 1)) < 0.05);
-  assert_true(apart > 0.1); /* the same tokens, rotated by other factors */
-}
-
-static void rotations_are_chosen_by_what_a_sequence_can_come_to(void **state)
-{
-  (void)state;
-  for_all(check_longest);
-}
-
-static void refuse(struct setting *s, struct tpo_pass pass, const char *part)
-{
-  struct tpo_error err = {0};
-  float *logits;
-  assert_true(tpo_model_pass(s->model, s->cache, &pass, &logits, &err) < 0);
-  assert_contains(err.message, part);
 }
 
 static void what_lies_outside_the_cache_is_refused(void **state)
@@ -402,36 +131,6 @@ static void what_lies_outside_the_cache_is_refused(void **state)
   bad.blocks[TPO_REACH_ALL] = bad_blocks, refuse(&s, bad, "block 64"), bad = good;
   bad.logit_rows = &bad_row, refuse(&s, bad, "row 2"), bad = good;
   bad.longest = (int32_t[]){1}, refuse(&s, bad, "position 1 of a sequence that can come to have 1");
-  close_setting(&s);
-}
-
-static void layers_of_a_window_need_their_own_blocks(void **state)
-{
-  (void)state;
-  struct tpo_error err = {0};
-  struct setting s = open_windowed(REFERENCE, TPO_DTYPE_FP32, 2);
-  int32_t id = 3, seq = 0, pos = 2 * BLOCK, blocks[3] = {5, 6, 7}, given_back[3] = {-1, 6, 7};
-  struct tpo_pass good = {.n = 1,
-                          .ids = &id,
-                          .seq = &seq,
-                          .pos = &pos,
-                          .blocks = {blocks, blocks},
-                          .n_seqs = 1,
-                          .max_blocks = 3},
-                  bad = good;
-  float *logits;
-  assert_ok(tpo_model_pass(s.model, s.cache, &good, &logits, &err));
-  bad.blocks[TPO_REACH_WINDOW] = NULL, refuse(&s, bad, "through a window"), bad = good;
-  bad.blocks[TPO_REACH_ALL] = NULL, refuse(&s, bad, "to everything"), bad = good;
-  bad.blocks[TPO_REACH_WINDOW] = given_back, refuse(&s, bad, "block -1"); /* position 6 is seen */
-  pos = 2 * BLOCK + 2;                                                    /* 8 is the first */
-  good.blocks[TPO_REACH_WINDOW] = given_back;
-  assert_ok(tpo_model_pass(s.model, s.cache, &good, &logits, &err));
-  good.blocks[TPO_REACH_ALL] = given_back, refuse(&s, good, "block -1");
-  tpo_kv_cache_destroy(s.cache);
-  assert_int_equal(tpo_kv_cache_create(&s.cache, s.model, (int[TPO_REACHES]){4, 0}, BLOCK, &err),
-                   TPO_E_USAGE);
-  assert_contains(err.message, "0 blocks of 8 tokens");
   close_setting(&s);
 }
 
@@ -623,9 +322,6 @@ int main(void)
       cmocka_unit_test(logits_do_not_depend_on_who_else_is_in_the_pass),
       cmocka_unit_test(logits_do_not_depend_on_a_prefix_being_shared),
       cmocka_unit_test(pass_agrees_with_the_packed_forward),
-      cmocka_unit_test(logits_do_not_depend_on_blocks_behind_the_window),
-      cmocka_unit_test(rotations_are_chosen_by_what_a_sequence_can_come_to),
-      cmocka_unit_test(layers_of_a_window_need_their_own_blocks),
       cmocka_unit_test(what_lies_outside_the_cache_is_refused),
       cmocka_unit_test(recorded_passes_are_padded_and_give_the_same_logits),
       cmocka_unit_test(recordings_are_told_apart_and_forgotten),
