@@ -36,6 +36,7 @@ struct tpo_template_config { /* template: pieces for a chat template that is not
   char *user_prefix, *user_suffix;
   char *assistant_prefix, *assistant_suffix;
   char *default_system; /* used when a chat has no system message */
+  bool dispensable; /* not a key: where there are no pieces, the model may lack a template, too (a plan) */
 };
 
 struct tpo_data_config { /* data: */

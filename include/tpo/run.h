@@ -20,7 +20,8 @@ TPO_API int tpo_run(const struct tpo_session *session, bool resume, bool allow_c
 
 /* What tpo_run would take, as a text for people: prompts, samples and tokens, judge calls, training steps,
  * files and memory. Instructions are chosen and rendered as in the run; no weights are read, and nothing is
- * written. expect_tokens: what an output is taken to have where not its most is told; 0: half of that. *text
+ * written. A model without a chat template is planned for with a warning: its prompts are contents alone.
+ * expect_tokens: what an output is taken to have where not its most is told; 0: half of that. *text
  * is on rank 0, free() it. Fails where the run would for lack of instructions or room in the context. */
 TPO_API int tpo_run_plan(const struct tpo_session *session, int expect_tokens, char **text,
                          struct tpo_error *err);

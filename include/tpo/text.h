@@ -79,8 +79,9 @@ struct tpo_message {
 /* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
  * system message as SmolLM2 and Qwen 2.5 have it, Llama 2, Llama 3 and 3.1+, Qwen 3 with its own thinking off,
  * Gemma 2 and 3, Mistral 7B v0.3); an unknown or missing one is refused unless pieces are given. pieces may
- * be all empty; given, they take precedence over the model's template. NULL: the configuration's pieces are
- * not this model's (a judge's), and an error doesn't advise to give them. */
+ * be all empty; given, they take precedence over the model's template. Where they are dispensable and the model
+ * has no template, a chat is its messages' contents and nothing between them. NULL: the configuration's pieces
+ * are not this model's (a judge's), and an error doesn't advise to give them. */
 TPO_API int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                               const struct tpo_template_config *pieces, struct tpo_error *err);
 TPO_API void tpo_template_close(struct tpo_template *tmpl);

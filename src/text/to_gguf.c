@@ -21,7 +21,7 @@ static void put_text(struct tpo_gguf_writer *w, const char *key, const char *tex
   tpo_gguf_put_string(w, key, text, strlen(text));
 }
 
-/* NFC is not told, here or upstream: texts are in that form nearly always. */
+/* NFC is not told, here or upstream: warned of below. */
 static int check_normalizer(const struct tpo_tokenizer *tok, struct tpo_error *err)
 {
   for (size_t i = 0; i < tok->normalizer.n; i++) {
@@ -66,6 +66,14 @@ static int check_frame(const struct tpo_tokenizer *tok, struct tpo_error *err)
 static void warn(const struct tpo_tokenizer *tok)
 {
   size_t n = 0;
+  bool nfc = false;
+  for (size_t i = 0; i < tok->normalizer.n; i++) nfc |= tok->normalizer.steps[i].kind == TPO_NORMAL_NFC;
+  if (nfc)
+    tpo_log(
+        TPO_LOG_WARN,
+        "%s: this tokenizer brings texts into Unicode's normal form NFC; GGUF can't tell that, and llama.cpp "
+        "gives other tokens for the few texts that aren't in it",
+        tok->place);
   for (size_t i = 0; i < tok->specials.n_tokens; i++) {
     const struct tpo_added_token *token = &tok->specials.tokens[i];
     n += token->lstrip || token->rstrip || token->single_word;

@@ -68,7 +68,7 @@ VALUES = [
     ("granite", "residual_multiplier", [0, [], float("nan")], None),
     ("granite", "attention_multiplier", [0, "x", float("nan")], None),
     ("granite", "logits_scaling", [0, "x", float("nan"), float("inf")], None),
-    ("smollm3", "no_rope_layers", [[1, 1, 1], "x", [1, 1, 1, 2], [1, 1, 1, "0"]], None),
+    ("smollm3", "no_rope_layers", [[1, 1, 1], [1, 1, 1, 0, 1], "x", [1, 1, 1, 2], [1, 1, 1, "0"]], None),
     ("smollm3", "no_rope_layer_interval", ["x", 0], None),
 ]
 

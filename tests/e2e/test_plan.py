@@ -1,11 +1,14 @@
 """`tpo run --plan-only`: what it tells is compared with what a run then takes."""
 import json
+import math
 import re
+import struct
 import subprocess
 import sys
 
 import pytest
 
+import families
 import tiny
 from conftest import ROOT
 
@@ -239,6 +242,50 @@ def test_judge_calls_of_judges_that_are_not_here(tpo, tiny_model, tmp_path):
     assert calls(text, "reward:/nowhere/rm") == (16 * 4 + 28, 16 * 4, 28)
     assert "warning: " in text and "/nowhere/rm" in text.split("warning: ")[1]
     assert "no calls" in plan(tpo, config)
+
+
+def write_hollow(path, shapes):
+    """Tensors of these shapes whose zeroes take no room on the disk, of which a plan reads none; returns the number of their
+    elements."""
+    header, n = {}, 0
+    for name, shape in shapes.items():
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [4 * n, 4 * (n + math.prod(shape))]}
+        n += math.prod(shape)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        f.truncate(8 + len(text) + 4 * n)
+    return n
+
+
+def test_a_judges_model_counts_while_it_judges(tpo, tiny_model, tmp_path):
+    config, _ = write_config(tmp_path, tiny_model)
+    big = families.make_reward(tmp_path / "judge", "qwen3")
+    settings = {**json.loads((big / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
+    (big / "config.json").write_text(json.dumps(settings))
+    shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
+    count = write_hollow(big / "model.safetensors", shapes) - 1024
+
+    def told(*settings):
+        text = plan(tpo, config, *[x for s in settings for x in ("--set", s)])
+        line = re.search(r"  judging: ([\d.]+ \wB) and more: weights ([\d.]+ \wB), the judge's (.*?)(, and what training .*)?;", text)
+        most = re.search(r"at most ([\d.]+ \wB)", text[text.index("\nMemory"):]).group(1)
+        return line, size(most)
+
+    def size(text):
+        number, unit = text.split()
+        return float(number) * UNITS[unit]
+
+    assert told()[0] is None
+    most = told()[1]
+    line, with_judge = told(f"judge.kind=reward:{big}")
+    assert size(line[3]) == pytest.approx(4 * count, rel=0.02)
+    assert "between epochs" in line[4] and size(line[1]) > size(line[2]) + size(line[3])
+    assert with_judge == pytest.approx(max(most, size(line[1])), rel=0.02) and size(line[3]) > most
+    assert told(f"judge.kind=reward:{big}", "run.validate_each_epoch=false")[0][4] is None
+    assert size(told(f"judge.kind=pairwise:{tiny_model}")[0][3]) < size(line[3]) / 10
+    assert "not known" in told("judge.kind=reward:/nowhere/rm")[0][3]
 
 
 def test_judge_calls_of_routes(tpo, tiny_model, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 import families
 import tiny
+from test_hostile import refused
 from test_plan import PAPER, UNITS, files, plan, sampling, write_config
 
 # What the models' own config.json say, as far as it bears on shapes, and the number of parameters as published (Gemma's without
@@ -63,7 +64,8 @@ def folder_of(tmp_path, name):
     folder.mkdir()
     _, family, sizes = PUBLISHED[name]
     tiny.write_tokenizer(folder)
-    (folder / "generation_config.json").unlink()
+    for more in "generation_config.json", "tokenizer_config.json":
+        (folder / more).unlink()
     settings = families.config(family, **{"vocab": 0, **sizes})
     if name == "gemma-3-4b-it":  # a model for images, too, of which the text model is taken
         settings = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": settings,
@@ -107,6 +109,7 @@ def test_a_window_bounds_what_is_kept(tpo, tmp_path, name):
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_the_configurations_can_be_planned_from_two_files(tpo, tmp_path, path):
+    """With really no more: neither weights nor tokenizer_config.json."""
     wanted = re.search(r"path: models/(\S+)", path.read_text()).group(1)
     model = folder_of(tmp_path, wanted)
     tiny.write_prompts(tmp_path / "p.jsonl", "p", 40)
@@ -114,5 +117,23 @@ def test_the_configurations_can_be_planned_from_two_files(tpo, tmp_path, path):
     text = plan(tpo, path, "--backend", "cpu", *[x for key in (
         f"model.path={model}", f"data.train={tmp_path / 'p.jsonl'}", f"data.validation={tmp_path / 'v.jsonl'}",
         "data.prompts_per_iteration=10", "data.validation_prompts=5", f"run.dir={tmp_path / 'run'}") for x in ("--set", key)])
+    assert sorted(x.name for x in model.iterdir()) == ["config.json", "tokenizer.json"]
+    assert "has no chat template (in tokenizer_config.json or chat_template.jinja)" in " ".join(text.split())
     assert sampling(text)["total"]["samples"] == 4 * 10 * 8
     assert sampling(text)["1"]["at most"] == 10 * 8 * 2048
+
+
+def test_a_template_adds_to_the_prompts_that_are_planned_and_a_run_needs_it(tpo, tmp_path):
+    model = folder_of(tmp_path, "Qwen3-8B")
+    config, _ = write_config(tmp_path, model, "bf16")
+    small = "--backend", "cpu", "--set", "sampling.slots=2"
+    bare = plan(tpo, config, *small)
+    refused("run", config, words=[str(model), "no chat template", "`template:`"])
+    (model / "chat_template.jinja").write_text(tiny.CHATML)
+    whole = plan(tpo, config, *small)
+    assert "no chat template" in bare and "no chat template" not in whole
+    system = len(re.search("system\n(.*?)<", tiny.CHATML, re.S).group(1))
+    more = (sampling(whole)["1"]["prompt tokens"] - sampling(bare)["1"]["prompt tokens"]) / 8
+    assert 12 < more < 60 + system, more  # markers, roles and ChatML's own system message
+    (model / "chat_template.jinja").write_text("{{ messages }}")  # one that is there isn't passed over
+    refused("run", config, "--plan-only", *small, words=["none of those known here"])

@@ -105,7 +105,6 @@ static void smollm3_leaves_some_layers_unrotated(void **state)
       {"", "000100"},
       {"\"no_rope_layer_interval\": 2", "010101"},
       {"\"no_rope_layers\": [1, 1, 0, 1, 1, 0], \"no_rope_layer_interval\": 2", "001001"},
-      {"\"no_rope_layers\": [1, 1, 1, 1, 1, 1, 0]", "000000"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct tpo_arch arch = parsed("smollm3", cases[i][0]);
@@ -392,6 +391,7 @@ static const struct refusal bad_layers[] = {
     {"qwen2", QWEN2 ", \"use_sliding_window\": 1", TPO_E_INPUT, "use_sliding_window"},
     {"gemma2", GEMMA ", \"sliding_window\": null", TPO_E_INPUT, "\"sliding_window\" is off"},
     {"smollm3", "\"no_rope_layers\": [1, 1]", TPO_E_INPUT, "a list of 6 numbers"},
+    {"smollm3", "\"no_rope_layers\": [1, 1, 1, 0, 1, 1, 1]", TPO_E_INPUT, "one a layer; it has 7"},
     {"smollm3", "\"no_rope_layers\": [1, 1, 1, 2, 1, 1]", TPO_E_INPUT,
      "\"no_rope_layers\"[3] must be 0 or 1"},
     {"smollm3", "\"no_rope_layer_interval\": 0", TPO_E_INPUT, "no_rope_layer_interval"},
@@ -425,7 +425,11 @@ static const struct refusal bad_rotations[] = {
      "one set of parameters"},
     {"phi3", "\"partial_rotary_factor\": 1.5", TPO_E_INPUT, "\"partial_rotary_factor\" is 1.5"},
     {"phi3", "\"partial_rotary_factor\": 0", TPO_E_INPUT, "\"partial_rotary_factor\" is 0"},
-    {"phi3", "\"partial_rotary_factor\": 0.4", TPO_E_INPUT, "3 features of a head are rotated"},
+    {"phi3", "\"partial_rotary_factor\": 0.4", TPO_E_INPUT, "an even number; it makes 3"},
+    {"phi3",
+     "\"partial_rotary_factor\": 0.4, \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": "
+     "[1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1]}",
+     TPO_E_INPUT, "\"partial_rotary_factor\" is 0.4, expected more than 0"},
     {"phi3", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", TPO_E_UNSUPPORTED,
      "default or longrope"},
     {"phi3", "\"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1, 1]}",

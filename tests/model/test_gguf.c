@@ -225,6 +225,12 @@ static void keys_that_make_no_sense_are_named(void **state)
       {"gemma2", "gemma2.attn_logit_softcapping", &not_a_number,
        "softcapping is nan, expected a number above 0"},
       {"gemma2", "gemma2.attention.sliding_window", &huge, "sliding_window is 1073741824, expected at most"},
+      {"gemma2", "gemma2.attention.sliding_window", &none,
+       "gemma2.attention.sliding_window is 0; expected at least 1, since"},
+      {"gemma3", "gemma3.attention.sliding_window", &none,
+       "is 0; expected at least 1, since 2 of 3 layers see a window by attention.sliding_window_pattern"},
+      {"qwen2_window_yarn", "qwen2.attention.sliding_window", &none,
+       "sliding_window is 0; expected at least 1"},
       {"gemma3", "gemma3.rope.freq_base_swa", &zero, "freq_base_swa is 0, expected a number above 0"},
       {"phi3_longrope", "phi3.rope.dimension_count", &odd,
        "is 7; expected an even number up to the key length, 16"},
@@ -257,6 +263,43 @@ static void a_pattern_of_windows_is_a_truth_value_for_each_layer(void **state)
   assert_ok(tpo_write_file(path.text, buf.data, buf.len, &err));
   expect_refused(path.text, key, "or a truth value for each of 3 layers");
   tpo_buf_free(&buf);
+}
+
+static struct path without_key(const char *folder, const char *from, const char *key)
+{
+  struct tpo_error err = {0};
+  struct tpo_buf buf = {0};
+  const struct path path = path_of(folder, "", "/lacking.gguf");
+  assert_ok(tpo_read_file(from, 1 << 24, &buf, &err));
+  const uint64_t len = strlen(key);
+  char *at = buf.data;
+  while ((at = memmem(at, (size_t)(buf.data + buf.len - at), key, len)) && memcmp(at - 8, &len, 8) != 0) at++;
+  assert_non_null(at);
+  at[len - 1] = '?'; /* a key that nobody reads */
+  assert_ok(tpo_write_file(path.text, buf.data, buf.len, &err));
+  tpo_buf_free(&buf);
+  return path;
+}
+
+static void windows_that_a_pattern_wants_must_be_there(void **state)
+{
+  static const char window[] = "gemma3.attention.sliding_window";
+  const uint32_t none = 0;
+  struct tpo_error err = {0};
+  struct tpo_arch arch;
+  const struct path without = without_key(*state, FILES "gemma3.gguf", window);
+  expect_refused(without.text, window, " is missing; expected at least 1, since 2 of 3 layers");
+  struct path other = without_key(*state, without.text, "gemma3.attention.sliding_window_pattern");
+  assert_ok(tpo_model_check(&arch, other.text, &err)); /* as llama.cpp has it: without a window at all */
+  assert_int_equal(arch.window, 0);
+  other = without_key(*state, FILES "gemma3.gguf", "gemma3.attention.sliding_window_pattern");
+  expect_refused(edited(*state, other.text, window, &none, 4).text, window,
+                 "is 0; expected at least 1, since 3 of 3 layers see a window in this architecture");
+  other = path_of(FILES, "mistral_window", ".gguf");
+  assert_ok(tpo_model_check(&arch,
+                            edited(*state, other.text, "llama.attention.sliding_window", &none, 4).text,
+                            &err)); /* turned off, and no pattern says otherwise */
+  assert_int_equal(arch.window, 0);
 }
 
 static void tensors_of_another_family_are_named(void **state)
@@ -343,6 +386,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(keys_that_make_no_sense_are_named, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(a_pattern_of_windows_is_a_truth_value_for_each_layer, make_folder,
                                       remove_folder),
+      cmocka_unit_test_setup_teardown(windows_that_a_pattern_wants_must_be_there, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(tensors_of_another_family_are_named, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(numbers_that_the_type_does_not_hold_are_refused, make_folder,
                                       remove_folder),

@@ -89,14 +89,14 @@ static void windows_in_layers_that_the_family_cannot_name_are_refused(void **sta
   assert_memory_equal(&back.windowed, &mistral.windowed, sizeof back.windowed);
   check_read(
       *state, &mistral, &(struct extras){.layers = some},
-      "llama.attention.sliding_window_pattern says that layer 1 has no window, which is not supported; a "
-      "Mistral model's has one",
+      "llama.attention.sliding_window_pattern says that layer 1 has no window, which is not supported; "
+      "Mistral models' have one",
       &back);
   phi3.layers = 3;
   phi3.window = 4;
   for (int l = 0; l < 3; l++) tpo_layer_add(&phi3.windowed, l);
   check_read(*state, &phi3, &(struct extras){.layers = all}, NULL, &back);
-  check_read(*state, &phi3, &(struct extras){.layers = some}, "a Phi 3 model's has one", &back);
+  check_read(*state, &phi3, &(struct extras){.layers = some}, "Phi 3 models' have one", &back);
   check_read(*state, &qwen2, &(struct extras){0}, NULL, &back);
   assert_memory_equal(&back.windowed, &qwen2.windowed, sizeof back.windowed);
 }
@@ -116,9 +116,9 @@ static void scalings_that_the_family_lacks_are_refused(void **state)
       {&longrope, {0}, NULL},
       {&plain,
        {.type = "yarn", .factor = 4},
-       "\"yarn\" is not supported in a Phi 3 model; expected none or longrope"},
-      {&plain, {.type = "linear", .factor = 4}, "\"linear\" is not supported in a Phi 3 model"},
-      {&plain, {.factor = 4}, "rope scaling \"linear\" is not supported in a Phi 3 model"},
+       "\"yarn\" is not supported in Phi 3 models; expected none or longrope"},
+      {&plain, {.type = "linear", .factor = 4}, "\"linear\" is not supported in Phi 3 models"},
+      {&plain, {.factor = 4}, "rope scaling \"linear\" is not supported in Phi 3 models"},
       {&plain, {.tensor = "rope_freqs.weight"}, "rope scaling none together with tensor rope_freqs.weight"},
       {&longrope,
        {.tensor = "rope_freqs.weight"},
@@ -136,7 +136,7 @@ static void scalings_that_the_family_lacks_are_refused(void **state)
        "rope scaling linear together"},
       {&qwen3,
        {.type = "longrope"},
-       "\"longrope\" is not supported in a Qwen 3 model; expected none, linear or yarn"},
+       "\"longrope\" is not supported in Qwen 3 models; expected none, linear or yarn"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     check_read(*state, cases[i].arch, &cases[i].extras, cases[i].says, &back);
@@ -202,7 +202,7 @@ static void windows_are_written_as_a_number_where_they_have_a_period(void **stat
   assert_int_equal(number, 2);
   tpo_gguf_close(&gguf);
   warnings_of(&arch, text);
-  assert_contains(text, "here: releases of llama.cpp that don't read a Gemma 3 model's key");
+  assert_contains(text, "here: releases of llama.cpp that don't read Gemma 3 models' key");
   assert_contains(text, "let one layer in 6 see everything");
   arch.windowed.bits[0] = 7; /* the usual: every 6th layer sees everything */
   check_read(*state, &arch, &(struct extras){0}, NULL, &back);

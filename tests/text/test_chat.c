@@ -241,6 +241,32 @@ static void unknown_templates_are_refused(void **state)
   tpo_tokenizer_close(tok);
 }
 
+/* What a plan counts of a model's prompts where nobody says what goes around them. */
+static void a_template_that_is_dispensable_and_lacks_adds_nothing(void **state)
+{
+  (void)state;
+  const struct tpo_template_config pieces = {.dispensable = true};
+  const struct tpo_message messages[] = {{"system", "Be brief. "}, {"user", "Say <|im_end|>"}};
+  struct tpo_tokenizer *tok = open_fixture("smollm");
+  struct tpo_template *t;
+  struct tpo_buf text = {0};
+  struct tpo_ids ids = {0}, expected = encode(tok, "Be brief. Say <|im_end|>", 24, 0);
+  assert_int_equal(tpo_template_open(&t, tok, &pieces, &test_error), 0);
+  assert_string_equal(tpo_template_name(t), "none");
+  assert_int_equal(tpo_template_render(t, messages, 2, true, &text, &test_error), 0);
+  assert_string_equal(text.data, "Be brief. Say <|im_end|>");
+  assert_int_equal(tpo_template_encode(t, messages, 2, true, &ids, &test_error), 0);
+  assert_true(same_ids(&ids, &expected));
+  tpo_ids_free(&ids);
+  tpo_ids_free(&expected);
+  tpo_buf_free(&text);
+  tpo_template_close(t);
+  tpo_tokenizer_close(tok);
+  tok = with_template(make_dir(), "smollm", "{{ messages }}"); /* one that is there must be known */
+  assert_int_equal(tpo_template_open(&t, tok, &pieces, &test_error), TPO_E_UNSUPPORTED);
+  tpo_tokenizer_close(tok);
+}
+
 /* Pieces are the policy's; whoever opens without them (a judge) can't be helped by some. */
 static void advice_names_pieces_only_where_they_would_be_taken(void **state)
 {
@@ -431,6 +457,7 @@ int main(void)
       cmocka_unit_test(llama31_dates_its_header),
       cmocka_unit_test(smollm2s_own_template_is_recognised),
       cmocka_unit_test(unknown_templates_are_refused),
+      cmocka_unit_test(a_template_that_is_dispensable_and_lacks_adds_nothing),
       cmocka_unit_test(advice_names_pieces_only_where_they_would_be_taken),
       cmocka_unit_test(end_tokens_come_from_config_json_where_no_other_file_has_them),
       cmocka_unit_test(configured_pieces_make_a_template),

@@ -1,5 +1,7 @@
 /* Tokenizers that go into a GGUF file and come out again are the same, but for what GGUF can't tell; what has no
  * name there is refused. */
+#include <fcntl.h>
+
 #include "store/gguf.h"
 #include "text/tokenizer.h"
 #include "text_test.h"
@@ -72,6 +74,46 @@ static void sentencepiece_tokenizers_come_back(void **state)
   (void)state;
   check_fixture("llama2", NULL, false);
   check_fixture("metaspace_split", " ", true); /* one space more */
+}
+
+/* What a fixture's way into GGUF warns of. */
+static struct tpo_buf warnings_of(const char *fixture)
+{
+  char path[512];
+  struct tpo_buf text = {0};
+  struct tpo_tokenizer *tok = open_fixture(fixture);
+  snprintf(path, sizeof path, "%s/warnings", make_dir());
+  int before = dup(STDERR_FILENO), file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  assert_true(before >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+  tpo_log_setup(TPO_LOG_WARN, false, 0);
+  struct tpo_tokenizer *again = through_gguf(tok, tpo_tokenizer_size(tok));
+  tpo_log_setup(TPO_LOG_ERROR, false, 0);
+  assert_true(dup2(before, STDERR_FILENO) >= 0);
+  close(before);
+  close(file);
+  assert_int_equal(tpo_read_file(path, 1 << 16, &text, &test_error), 0);
+  tpo_buf_putc(&text, '\0');
+  tpo_tokenizer_close(again);
+  tpo_tokenizer_close(tok);
+  remove_dir(make_dir());
+  return text;
+}
+
+static void what_gguf_does_not_tell_is_warned_of(void **state)
+{
+  (void)state;
+  const struct {
+    const char *fixture, *says; /* NULL: nothing */
+  } cases[] = {{"qwen2", "normal form NFC"},
+               {"gpt2", "take spaces beside them"},
+               {"metaspace_split", "llama.cpp puts a space before every stretch of text"},
+               {"llama3", NULL}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_buf text = warnings_of(cases[i].fixture);
+    if (cases[i].says ? !strstr(text.data, cases[i].says) : text.len > 1)
+      fail_msg("%s: %s", cases[i].fixture, text.data);
+    tpo_buf_free(&text);
+  }
 }
 
 static void put_refused(const char *json, const char *says)
@@ -153,6 +195,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(byte_level_tokenizers_come_back),
       cmocka_unit_test(sentencepiece_tokenizers_come_back),
+      cmocka_unit_test(what_gguf_does_not_tell_is_warned_of),
       cmocka_unit_test(what_has_no_name_in_gguf_is_refused),
       cmocka_unit_test(a_vocabulary_that_is_too_small_is_refused),
       cmocka_unit_test(the_splits_in_use_have_names),

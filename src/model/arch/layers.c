@@ -10,9 +10,10 @@
 static int read_unrotated_list(struct tpo_arch *arch, const json_t *list, const char *place,
                                struct tpo_error *err)
 {
-  if (!json_is_array(list) || json_array_size(list) < (size_t)arch->layers)
-    return tpo_fail(err, TPO_E_INPUT, "%s: \"no_rope_layers\" must be a list of %d numbers, one a layer",
-                    place, arch->layers);
+  if (!json_is_array(list) || json_array_size(list) != (size_t)arch->layers)
+    return tpo_fail(err, TPO_E_INPUT,
+                    "%s: \"no_rope_layers\" must be a list of %d numbers, one a layer; it has %zu", place,
+                    arch->layers, json_array_size(list));
   for (int i = 0; i < arch->layers; i++) {
     const json_t *rotated = json_array_get(list, (size_t)i);
     json_int_t value = json_is_integer(rotated) ? json_integer_value(rotated) : -1;
@@ -102,13 +103,12 @@ static int agree(const struct tpo_arch *arch, const struct tpo_layer_set *types,
   for (int i = 0; i < arch->layers; i++) {
     bool expected = tpo_layer_in(windowed, i);
     if (tpo_layer_in(types, i) == expected) continue;
-    return tpo_fail(
-        err, TPO_E_UNSUPPORTED,
-        "%s: \"layer_types\"[%d]: \"%s\" is not supported; expected \"%s\" in every layer of a %s "
-        "model %s a window",
-        place, i, expected ? "full_attention" : "sliding_attention",
-        expected ? "sliding_attention" : "full_attention", tpo_family(arch)->names[TPO_NAME_PROSE],
-        expected ? "with" : "without");
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: \"layer_types\"[%d]: \"%s\" is not supported; expected \"%s\" in every layer of %s "
+                    "models %s a window",
+                    place, i, expected ? "full_attention" : "sliding_attention",
+                    expected ? "sliding_attention" : "full_attention",
+                    tpo_family(arch)->names[TPO_NAME_PROSE], expected ? "with" : "without");
   }
   return 0;
 }

@@ -153,7 +153,7 @@ static int read_list(const struct reader *r, const char *key, double out[TPO_ROP
 {
   const json_t *list = json_object_get(r->object, key);
   double part = isnan(r->told->rotated) ? 1 : r->told->rotated;
-  int rotated = part > 0 && part <= 1 ? (int)(r->arch->head_dim * part) : 0, n = rotated / 2;
+  int rotated = (int)(r->arch->head_dim * part), n = rotated / 2;
   if (!json_is_array(list)) return lacks(r, "list of numbers", key);
   if (n > TPO_ROPE_FACTORS || json_array_size(list) != (size_t)n)
     return tpo_fail(r->err, TPO_E_INPUT,
@@ -170,11 +170,23 @@ static int read_list(const struct reader *r, const char *key, double out[TPO_ROP
   return 0;
 }
 
+static int check_part(const struct tpo_arch *arch, double part, const char *place, struct tpo_error *err)
+{
+  int rotated = part > 0 && part <= 1 ? (int)(arch->head_dim * part) : 0;
+  if (rotated >= 2 && rotated % 2 == 0) return 0;
+  return tpo_fail(
+      err, TPO_E_INPUT,
+      "%s: \"partial_rotary_factor\" is %g, expected more than 0 and at most 1, and of a head's %d "
+      "features an even number; it makes %d",
+      place, part, arch->head_dim, rotated);
+}
+
 static int read_longrope(const struct reader *r)
 {
   struct tpo_rope *rope = &r->told->rope;
   double factor;
-  int code = read_list(r, "short_factor", rope->short_factors);
+  int code = isnan(r->told->rotated) ? 0 : check_part(r->arch, r->told->rotated, r->place, r->err);
+  if (code == 0) code = read_list(r, "short_factor", rope->short_factors);
   if (code == 0) code = read_list(r, "long_factor", rope->long_factors);
   if (code == 0) code = read_original(r, r->arch->context);
   if (code == 0) code = read_factor(r, &factor);
@@ -278,12 +290,8 @@ static int set_rotated(struct tpo_arch *arch, const json_t *config, const struct
     code = differing("partial_rotary_factor", part, NULL, found[i].rotated, found[i].key, place, err);
     if (isnan(part)) part = found[i].rotated;
   }
+  if (code == 0 && !isnan(part)) code = check_part(arch, part, place, err);
   if (code < 0 || isnan(part)) return code;
-  if (!(part > 0 && part <= 1) || (int)(arch->head_dim * part) < 2)
-    return tpo_fail(err, TPO_E_INPUT,
-                    "%s: \"partial_rotary_factor\" is %g, expected more than 0 and at most 1, of a head's %d "
-                    "features at least 2",
-                    place, part, arch->head_dim);
   arch->rotated = (int)(arch->head_dim * part);
   return 0;
 }

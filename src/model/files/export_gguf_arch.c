@@ -12,7 +12,7 @@
 
 static int refuse(const struct tpo_arch *arch, const char *place, const char *what, struct tpo_error *err)
 {
-  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: a %s model with %s can't be told in GGUF", place,
+  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s models with %s can't be told in GGUF", place,
                   tpo_family(arch)->names[TPO_NAME_PROSE], what);
 }
 
@@ -91,12 +91,12 @@ static void warn_of_windows(const struct tpo_arch *arch, const char *place)
   if (rules->windows == TPO_GGUF_WINDOW_IGNORED)
     tpo_log(
         TPO_LOG_WARN,
-        "%s: llama.cpp doesn't obey a %s model's window: what it computes is the model up to %d tokens, and "
+        "%s: llama.cpp doesn't obey the window of %s models: what it computes is the model up to %d tokens, and "
         "another beyond",
         place, family, arch->window);
   else if (!has_usual_windows(arch))
     tpo_log(TPO_LOG_WARN,
-            "%s: releases of llama.cpp that don't read a %s model's key " PATTERN
+            "%s: releases of llama.cpp that don't read %s models' key " PATTERN
             " let one layer in %d see everything, which is another model",
             place, family, rules->window_period);
 }

@@ -18,8 +18,9 @@ static int check_tensor(const struct tpo_gguf *gguf, const struct tpo_param *par
   tpo_param_gguf_name(param, name);
   const struct tpo_gguf_tensor *t = tpo_gguf_find_tensor(gguf, name);
   if (!t)
-    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is missing (%s, [%lld, %lld])", gguf->path, name,
-                    param->name, (long long)param->rows, (long long)param->cols);
+    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is missing (%s, [%lld%s%.0lld])", gguf->path, name,
+                    param->name, (long long)param->rows, param->cols == 1 ? "" : ", ",
+                    param->cols == 1 ? 0 : (long long)param->cols);
   int64_t dims[4];
   for (int d = 0; d < t->n_dims; d++) {
     uint64_t dim = t->dims[t->n_dims - 1 - d];
@@ -50,7 +51,7 @@ static int check(struct tpo_source *source, const struct tpo_param *params, size
   for (uint64_t i = 0; i < gguf->n_tensors; i++) {
     struct tpo_gguf_string found = gguf->tensors[i].name;
     if (!is_known(&source->arch, params, n, found))
-      return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: unexpected tensor %.*s; a %s model of its sizes has none",
+      return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: unexpected tensor %.*s; %s models of its sizes have none",
                       gguf->path, found.len > 90 ? 90 : (int)found.len, found.data,
                       tpo_family(&source->arch)->names[TPO_NAME_PROSE]);
   }

@@ -120,6 +120,23 @@ static int read_sizes(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, s
   return tpo_gguf_size(meta, "vocab_size", rows, &arch->vocab_size, err);
 }
 
+/* A model without a window has no layers that see one: neither by its own pattern, nor, where its window is said
+ * to be 0, by the architecture's. Without the keys a Gemma 3 is one whose layers all see everything, as in
+ * llama.cpp. */
+static int refuse_windowless(const struct tpo_arch *arch, const struct tpo_gguf_meta *meta, bool pattern,
+                             struct tpo_error *err)
+{
+  const struct tpo_gguf_key window = tpo_gguf_key_of(meta, "attention.sliding_window");
+  bool there = tpo_gguf_find(meta->gguf, window.name);
+  bool usual = !pattern && there && tpo_gguf_rules(arch)->windows == TPO_GGUF_WINDOW;
+  int n = 0;
+  for (int l = 0; l < arch->layers; l++) n += tpo_layer_in(&arch->windowed, l);
+  if (n == 0 || !(pattern || usual)) return 0;
+  return tpo_fail(err, TPO_E_INPUT, "%s: %s is %s; expected at least 1, since %d of %d layers see a window%s",
+                  meta->gguf->path, window.name, there ? "0" : "missing", n, arch->layers,
+                  pattern ? " by " PATTERN : " in this architecture");
+}
+
 /* A family whose files don't name layers one by one has windows in the usual ones. */
 static int check_pattern(const struct tpo_arch *arch, const struct tpo_layer_set *usual,
                          const struct tpo_gguf_meta *meta, struct tpo_error *err)
@@ -129,7 +146,7 @@ static int check_pattern(const struct tpo_arch *arch, const struct tpo_layer_set
     bool windowed = tpo_layer_in(&arch->windowed, l);
     if (windowed == tpo_layer_in(usual, l)) continue;
     return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: %s says that layer %d has %s window, which is not supported; a %s model's has %s",
+                    "%s: %s says that layer %d has %s window, which is not supported; %s models' have %s",
                     meta->gguf->path, tpo_gguf_key_of(meta, PATTERN).name, l, windowed ? "a" : "no",
                     family->names[TPO_NAME_PROSE], windowed ? "none" : "one");
   }
@@ -139,13 +156,16 @@ static int check_pattern(const struct tpo_arch *arch, const struct tpo_layer_set
 static int read_windows(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, struct tpo_error *err)
 {
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
-  if (rules->windows == TPO_GGUF_NO_WINDOW) return 0;
-  int code = tpo_gguf_size(meta, "attention.sliding_window", rules->window, &arch->window, err);
-  if (code < 0 || arch->window == 0) return code;
+  bool has = rules->windows != TPO_GGUF_NO_WINDOW;
+  int code = has ? tpo_gguf_size(meta, "attention.sliding_window", rules->window, &arch->window, err) : 0;
+  if (code < 0) return code;
   const struct tpo_layer_set usual = tpo_gguf_periodic(arch->layers, rules->window_period, false);
   arch->windowed = usual;
   code = tpo_gguf_layers(meta, PATTERN, arch->layers, &arch->windowed, err);
-  return code < 0 ? code : check_pattern(arch, &usual, meta, err);
+  if (code < 0 || arch->window > 0) return code < 0 ? code : check_pattern(arch, &usual, meta, err);
+  code = refuse_windowless(arch, meta, code == 1, err);
+  arch->windowed = (struct tpo_layer_set){0};
+  return code;
 }
 
 /* Granite: logits are divided by logit_scale, everything else is multiplied. */
@@ -188,10 +208,10 @@ static int check_head(const struct tpo_arch *arch, const struct tpo_gguf_meta *m
   const struct tpo_gguf_rules *rules = tpo_gguf_rules(arch);
   const char *head = tpo_param_lm_head()->gguf;
   if (rules->must_tie && !arch->tied)
-    return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: tensor %s is there; a %s model shares its embedding",
+    return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: tensor %s is there; %s models share their embedding",
                     meta->gguf->path, head, tpo_family(arch)->names[TPO_NAME_PROSE]);
   if (rules->must_not_tie && arch->tied)
-    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is missing; a %s model has one", meta->gguf->path, head,
+    return tpo_fail(err, TPO_E_INPUT, "%s: tensor %s is missing; %s models have one", meta->gguf->path, head,
                     tpo_family(arch)->names[TPO_NAME_PROSE]);
   return 0;
 }

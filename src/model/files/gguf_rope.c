@@ -204,7 +204,7 @@ static int read_scaled(struct tpo_arch *arch, const struct tpo_gguf_meta *meta, 
   if (!alone && tpo_gguf_string_is(type, "linear")) return read_linear(arch, meta, factor, err);
   if (tpo_gguf_string_is(type, "none")) return read_unscaled(arch, meta, err);
   return tpo_fail(err, TPO_E_UNSUPPORTED,
-                  "%s: rope scaling \"%.*s\" is not supported in a %s model; expected %s", meta->gguf->path,
+                  "%s: rope scaling \"%.*s\" is not supported in %s models; expected %s", meta->gguf->path,
                   type.len > 60 ? 60 : (int)type.len, type.data, tpo_family(arch)->names[TPO_NAME_PROSE],
                   known_types(arch));
 }

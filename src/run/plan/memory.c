@@ -1,9 +1,11 @@
-/* The memory that each rank takes at most: training's, or sampling's, whichever is more. */
+/* The memory that each rank takes at most: training's, sampling's or judging's, whichever is most. */
 #include <math.h>
 
 #include "base/digits.h"
+#include "config/judge_kinds.h"
 #include "model/model.h"
 #include "run/plan/plan.h"
+#include "tpo/judge.h"
 
 enum { BLOCK_TOKENS = 16, PREFILL = 512 }; /* the engine's own, where nobody says otherwise */
 
@@ -13,6 +15,8 @@ struct memory {
   double cache, passes, all; /* of sampling */
   bool within_training;      /* validation samples between epochs, beside what training keeps */
   double longest;            /* tokens of the longest sequence */
+  double judges, judging;    /* weights of judges' models; all that is there beside their caches and passes */
+  bool judges_known;         /* of all of them, as far as there are any */
   struct tpo_train_extent extent;
   double most; /* of a rank */
 };
@@ -89,6 +93,36 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
     m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));
 }
 
+/* Parameters of a judge's model; 0: what is there doesn't tell, as tpo_judge_check says elsewhere. */
+static double judge_parameters(const struct tpo_judge_config *judge)
+{
+  struct tpo_arch arch;
+  const char *folder = NULL;
+  struct tpo_error ignored = {0};
+  bool scores = config_judge_kind(judge->kind, &folder) == JUDGE_KIND_REWARD;
+  if (!folder) return 0;
+  int status = scores ? tpo_reward_check(&arch, folder, judge->head, &ignored)
+                      : tpo_arch_read(&arch, folder, &ignored);
+  return status < 0 ? 0 : (double)tpo_arch_param_count(&arch);
+}
+
+/* Judges' models are open while responses are judged, beside the policy and what training keeps between epochs;
+ * no step of training, and no sampling, runs meanwhile. */
+static void judging_memory(const struct plan *plan, struct memory *m)
+{
+  const struct tpo_train_memory *t = &m->training;
+  double element = plan->config->model.dtype == TPO_DTYPE_BF16 ? 2 : 4;
+  m->judges_known = true;
+  for (int j = 0; j < plan->routes.n_judges; j++) {
+    if (!tpo_judge_needs_model(&plan->routes.judges[j])) continue;
+    double n = judge_parameters(&plan->routes.judges[j]);
+    m->judges += n * element;
+    if (n == 0) m->judges_known = false;
+  }
+  m->judging =
+      (double)(t->weights + t->program + (m->within_training ? t->shard + t->exchange : 0)) + m->judges;
+}
+
 static void gather(const struct plan *plan, struct memory *m)
 {
   const struct tpo_session *s = plan->session;
@@ -101,7 +135,8 @@ static void gather(const struct plan *plan, struct memory *m)
   m->within_training = c->run.validate_each_epoch && plan->validation.n > 0;
   m->all = (double)(t->weights + t->program + (m->within_training ? t->shard + t->exchange : 0)) + m->cache +
            m->passes;
-  m->most = fmax((double)m->total, m->all);
+  judging_memory(plan, m);
+  m->most = fmax(fmax((double)m->total, m->all), m->judging);
 }
 
 static void print_training(const struct memory *m, struct tpo_buf *out)
@@ -123,6 +158,20 @@ static void print_training(const struct memory *m, struct tpo_buf *out)
                    tpo_size_text((double)tpo_train_memory_least(t), total));
 }
 
+static void print_judging(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
+{
+  char all[40], w[40], judges[40];
+  if (!tpo_judge_needs_model(&plan->config->judge)) return;
+  tpo_size_text(m->judges, judges);
+  tpo_buf_printf(
+      out,
+      "  judging: %s and more: weights %s, the judge's %s%s;\n    its cache and passes take of what is "
+      "then free. It is closed while sampling and training go on.\n",
+      tpo_size_text(m->judging, all), tpo_size_text((double)m->training.weights, w),
+      m->judges_known ? judges : "(not known: its model can't be read)",
+      m->within_training ? ", and what training keeps between epochs" : "");
+}
+
 /* Ranks on a host share its memory, of which training leaves a tenth to others. */
 static void print_job(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
 {
@@ -136,7 +185,7 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
 {
   const struct tpo_session *s = plan->session;
   const struct tpo_config *c = plan->config;
-  struct memory m;
+  struct memory m = {0};
   struct tpo_error problem = {0};
   char most[40], w[40], cache[40], passes[40], all[40], program[40];
   int ranks = tpo_comm_size(s->comm);
@@ -153,7 +202,7 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
                  tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
                  tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
                  m.within_training ? ", and what training keeps between epochs" : "");
-  if (tpo_judge_needs_model(&c->judge)) tpo_buf_puts(out, "  The judge's model comes on top of that.\n");
+  print_judging(plan, &m, out);
   print_job(plan, &m, out);
   if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, &m.extent, s->backend, s->comm,
                              &problem) < 0)

@@ -212,9 +212,11 @@ static void close_plan(struct plan *plan)
 
 int tpo_run_plan(const struct tpo_session *session, int expect_tokens, char **text, struct tpo_error *err)
 {
-  struct plan plan = {.session = session, .config = session->config, .expect_tokens = expect_tokens};
+  struct tpo_config config = *session->config; /* borrows */
+  struct plan plan = {.session = session, .config = &config, .expect_tokens = expect_tokens};
   struct tpo_buf out = {0};
   int status = 0;
+  config.template_pieces.dispensable = true;
   *text = NULL;
   if (tpo_comm_rank(session->comm) == 0) {
     status = gather(&plan, err);

@@ -42,7 +42,7 @@ struct plan_files { /* bytes */
 
 struct plan {
   const struct tpo_session *session;
-  const struct tpo_config *config;
+  const struct tpo_config *config; /* the session's, but that the model may lack a chat template */
   struct tpo_arch arch;
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;

@@ -6,6 +6,7 @@
 #include "base/digits.h"
 #include "base/file.h"
 #include "run/plan/plan.h"
+#include "text/chat/template.h"
 #include "tpo/judge.h"
 
 /* A line of a table: what it is about, then numbers, right-aligned. */
@@ -198,6 +199,13 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   }
   tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
                  c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
+  if (plan->tmpl->family == TPO_TEMPLATE_NONE)
+    tpo_buf_printf(
+        out,
+        "\n  warning: %s has no chat template (in tokenizer_config.json or chat_template.jinja):\n"
+        "  what one puts around messages is not counted. The run itself needs one, or its pieces under\n"
+        "  `template:`\n",
+        c->model.path);
   print_iterations(plan, out);
   print_validation(plan, out);
   plan_print_watches(plan, out);

@@ -304,6 +304,9 @@ int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_
   case TPO_TEMPLATE_GEMMA: status = render_gemma(tmpl, messages, n, prompt, out, err); break;
   case TPO_TEMPLATE_MISTRAL: status = render_mistral(tmpl, messages, n, out, err); break;
   case TPO_TEMPLATE_CONFIGURED: render_configured(tmpl, messages, n, prompt, out); break;
+  case TPO_TEMPLATE_NONE:
+    for (size_t i = 0; i < n; i++) content(out, messages[i].content);
+    break;
   }
   if (status == TPO_OK && (out->failed || out->text.failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");

@@ -152,7 +152,13 @@ int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok
   t->tok = tok;
   t->bos = name_of(tok, tok->bos);
   t->eos = name_of(tok, tok->eos);
-  int status = any_given(pieces) ? from_pieces(t, pieces, err) : from_model(t, tok, pieces != NULL, err);
+  int status = TPO_OK;
+  if (any_given(pieces))
+    status = from_pieces(t, pieces, err);
+  else if (pieces && pieces->dispensable && !tok->chat_template)
+    t->family = TPO_TEMPLATE_NONE;
+  else
+    status = from_model(t, tok, pieces != NULL, err);
   if (status < 0) {
     tpo_template_close(t);
     return status;
@@ -170,8 +176,8 @@ void tpo_template_close(struct tpo_template *tmpl)
 
 const char *tpo_template_name(const struct tpo_template *tmpl)
 {
-  static const char *const names[] = {"chatml", "llama2",  "llama3",    "qwen3",
-                                      "gemma",  "mistral", "configured"};
+  static const char *const names[] = {"chatml", "llama2",  "llama3",     "qwen3",
+                                      "gemma",  "mistral", "configured", "none"};
   return names[tmpl->family];
 }
 

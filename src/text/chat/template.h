@@ -13,7 +13,8 @@ enum tpo_template_family {
   TPO_TEMPLATE_QWEN3,
   TPO_TEMPLATE_GEMMA,
   TPO_TEMPLATE_MISTRAL,
-  TPO_TEMPLATE_CONFIGURED
+  TPO_TEMPLATE_CONFIGURED,
+  TPO_TEMPLATE_NONE /* contents alone */
 };
 
 struct tpo_template {
@@ -50,7 +51,7 @@ int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_
 /* Makes t that of a known template, by the hash of its canonical form. False: none has it. */
 bool tpo_template_known(struct tpo_template *t, uint64_t hash);
 
-/* "chatml", "llama2", "llama3", "qwen3", "gemma", "mistral", "configured" */
+/* "chatml", "llama2", "llama3", "qwen3", "gemma", "mistral", "configured", "none" */
 const char *tpo_template_name(const struct tpo_template *tmpl);
 
 #endif
