@@ -34,7 +34,8 @@ static const struct tpo_family_row families[] = {
                                     [TPO_NAME_CAUSAL_LM] = "Qwen2ForCausalLM",
                                     [TPO_NAME_LABEL_REWARD] = "Qwen2ForSequenceClassification",
                                     [TPO_NAME_GGUF] = "qwen2"},
-                          .keys = TPO_KEYS_WINDOW | TPO_KEYS_WINDOW_SWITCH | TPO_KEYS_LAYER_TYPES,
+                          .keys = TPO_KEYS_WINDOW | TPO_KEYS_WINDOW_SWITCH | TPO_KEYS_LAYER_TYPES |
+                                  TPO_KEYS_IDLE_BIAS,
                           .kv_heads = 32,
                           .windows = TPO_WINDOWS_LATE,
                           .window = 4096,
@@ -107,6 +108,7 @@ static const struct tpo_family_row families[] = {
                                      [TPO_NAME_LABEL_REWARD] = "Gemma3TextForSequenceClassification",
                                      [TPO_NAME_OUTER_TYPE] = "gemma3",
                                      [TPO_NAME_OUTER_LM] = "Gemma3ForConditionalGeneration",
+                                     [TPO_NAME_OUTER_REWARD] = "Gemma3ForSequenceClassification",
                                      [TPO_NAME_GGUF] = "gemma3"},
                            .keys = TPO_KEYS_WINDOW | TPO_KEYS_LAYER_TYPES | TPO_KEYS_LOCAL_ROPE |
                                    TPO_KEYS_QUERY_SCALE | TPO_KEYS_FINAL_SOFTCAP | TPO_KEYS_HEAD_DIM |

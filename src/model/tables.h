@@ -15,7 +15,8 @@ enum tpo_family_name {
   TPO_NAME_LABEL_REWARD, /* a reward model whose head is one linear layer, */
   TPO_NAME_GATED_REWARD, /* ArmoRM */
   TPO_NAME_OUTER_TYPE,   /* "model_type" of a model whose text part is one of the family, */
-  TPO_NAME_OUTER_LM,     /* and the first of its "architectures" */
+  TPO_NAME_OUTER_LM,     /* and the first of its "architectures": a language model, */
+  TPO_NAME_OUTER_REWARD, /* a reward model whose head is one linear layer */
   TPO_NAME_GGUF,         /* general.architecture; the family's keys in GGUF begin with it */
   TPO_FAMILY_NAMES
 };
@@ -57,7 +58,9 @@ enum tpo_config_keys {
   TPO_KEYS_HEAD_DIM = 1 << 10,       /* also where it follows from the others */
   TPO_KEYS_ATTENTION_BIAS = 1 << 11, /* off */
   TPO_KEYS_MLP_BIAS = 1 << 12,       /* off */
-  TPO_KEYS_PAD = 1 << 13             /* pad_token_id null, since absent is a token */
+  TPO_KEYS_PAD = 1 << 13,            /* pad_token_id null, since absent is a token */
+  /* Overlooked, as transformers does: the family's models have the biases that its class has. */
+  TPO_KEYS_IDLE_BIAS = 1 << 14 /* attention_bias */
 };
 
 struct tpo_family_row {

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import families
+import reward_models
 import tiny
 
 h5py = pytest.importorskip("h5py")
@@ -113,3 +114,41 @@ def test_a_model_of_the_family_talks(tpo, tmp_path, family):
     said = tpo.ok("chat", "--model", model, "--thought", "none", "--max-tokens", 40, "--temperature", 0, stdin="Hello there.\nMore.\n")
     assert len(said.strip()) > 20 and said == tpo.ok("chat", "--model", model, "--thought", "none", "--max-tokens", 40,
                                                      "--temperature", 0, stdin="Hello there.\nMore.\n")
+
+
+def renamed(folder, names):
+    """With tensors of the file named as an older or newer transformers does."""
+    tensors = reward_models.load_tensors(folder / "model.safetensors")
+    found = {next((to + name[len(of):] for of, to in names.items() if name.startswith(of)), name): t for name, t in tensors.items()}
+    assert set(found) & set(tensors) == {"score.weight"}
+    reward_models.write_safetensors(folder / "model.safetensors", found)
+
+
+def test_scores_of_a_reward_model_of_several_parts_are_transformers(tpo, tmp_path):
+    """Gemma 3's for texts and images, whose text model alone is taken, under both names that files have for its tensors."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    vocab = tiny.write_tokenizer(tmp_path)
+    text = {"vocab_size": vocab, "hidden_size": 48, "intermediate_size": 56, "num_hidden_layers": 3, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256, "sliding_window": 7, "query_pre_attn_scalar": 24,
+            "pad_token_id": 0, "layer_types": families.SLIDING[1:]}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+              "patch_size": 14}
+    torch.manual_seed(1)
+    model = transformers.Gemma3ForSequenceClassification(transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=1, image_token_index=vocab - 1, boi_token_index=vocab - 2,
+        eoi_token_index=vocab - 3, num_labels=1)).double().eval()
+    with torch.no_grad():
+        for parameter in model.model.language_model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        texts = [[5 + (i * 7) % 200 for i in range(n)] for n in (1, 7, 40)] + [[9, 8, 7, 0, 0]]
+        expected = [model(input_ids=torch.tensor([ids])).logits.item() for ids in texts]
+    model.float().save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Gemma3ForSequenceClassification"]
+
+    def scores():
+        out = tpo.ok("score", "--judge", f"reward:{tmp_path}", "--dtype", "fp32", stdin=lines(texts))
+        return [json.loads(line)["score"] for line in out.splitlines()]
+    assert max(expected) - min(expected) > 0.05 and scores() == pytest.approx(expected, abs=1e-5)
+    renamed(tmp_path, {"language_model.model.": "model.language_model.", "vision_tower.": "model.vision_tower.",
+                       "multi_modal_projector.": "model.multi_modal_projector."})
+    assert scores() == pytest.approx(expected, abs=1e-5)

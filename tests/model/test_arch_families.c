@@ -201,6 +201,26 @@ static void the_text_part_of_gemma3_is_read_with_its_defaults(void **state)
   json_decref(config);
 }
 
+/* transformers' class of all parts has none; where no logits are computed it doesn't matter. */
+static void a_soft_cap_that_the_class_of_all_parts_ignores_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_arch arch;
+  struct tpo_error err = {0};
+  char text[1024];
+  snprintf(text, sizeof text, TEXT_CONFIG,
+           "{\"hidden_size\": 64, \"intermediate_size\": 64, \"num_hidden_layers\": 2, "
+           "\"final_logit_softcapping\": 30.0}");
+  json_t *config = tpo_json_parse(text, strlen(text), "config.json", &err);
+  assert_int_equal(tpo_arch_from_json(&arch, config, "config.json", &err), TPO_E_UNSUPPORTED);
+  assert_contains(err.message,
+                  "config.json: \"text_config\": \"final_logit_softcapping\": 30.0 is not supported");
+  assert_ok(tpo_arch_body_from_json(&arch, config, "config.json", &err));
+  json_object_set_new(json_object_get(config, "text_config"), "final_logit_softcapping", json_null());
+  assert_ok(tpo_arch_from_json(&arch, config, "config.json", &err));
+  json_decref(config);
+}
+
 #define LONGROPE(type)                                                                                       \
   "\"partial_rotary_factor\": 0.75, \"original_max_position_embeddings\": 32, \"rope_scaling\": "            \
   "{\"type\": \"" type "\", \"short_factor\": [1, 1.5, 2], \"long_factor\": [2, 3, 9]}"
@@ -307,9 +327,9 @@ static void what_a_family_lacks_is_refused_by_name(void **state)
                                             {"phi3", ""},     {"gemma3_text", GEMMA}, {"olmo2", ""},
                                             {"granite", ""},  {"smollm3", ""}};
   static const char *const nowhere[][2] = {
-      {"attention_bias", "true"}, {"mlp_bias", "true"},       {"use_bidirectional_attention", "true"},
-      {"num_experts", "8"},       {"clip_qkv", "8.0"},        {"quantization_config", "{\"bits\": 4}"},
-      {"lm_head_bias", "true"},   {"hidden_act", "\"relu\""}, {"hidden_activation", "\"relu\""},
+      {"mlp_bias", "true"},       {"use_bidirectional_attention", "true"},  {"num_experts", "8"},
+      {"clip_qkv", "8.0"},        {"quantization_config", "{\"bits\": 4}"}, {"lm_head_bias", "true"},
+      {"hidden_act", "\"relu\""}, {"hidden_activation", "\"relu\""},
   };
   static const struct {
     const char *key, *value, *in; /* names of families that read it */
@@ -324,6 +344,7 @@ static void what_a_family_lacks_is_refused_by_name(void **state)
       {"partial_rotary_factor", "0.5", "phi3"},
       {"rope_local_base_freq", "10000.0", "gemma3_text"},
       {"sliding_window_pattern", "3", "gemma3_text"},
+      {"attention_bias", "true", "qwen2"}, /* its class has that very bias, whatever the key says */
   };
   char tail[600];
   for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -502,6 +523,7 @@ int main(void)
       cmocka_unit_test(gemma_has_one_activation_by_two_names),
       cmocka_unit_test(gemma3_rotates_windowed_layers_in_their_own_way),
       cmocka_unit_test(the_text_part_of_gemma3_is_read_with_its_defaults),
+      cmocka_unit_test(a_soft_cap_that_the_class_of_all_parts_ignores_is_refused),
       cmocka_unit_test(phi3_rotates_a_part_by_longrope),
       cmocka_unit_test(yarn_has_transformers_defaults),
       cmocka_unit_test(granite_multiplies),

@@ -306,10 +306,20 @@ static void norms_of_a_random_model_multiply_by_1(void **state)
     assert_ok(tpo_arch_read(&arch, family_folder(i), &err));
     assert_ok(tpo_model_create_random(&model, &arch, 3, &options, &err));
     const struct tpo_layer *p = &model->layers[1];
-    const struct tpo_weight *const norms[] = {&model->final_norm, &p->input_norm, &p->post_norm,
-                                              &p->attn_out_norm,  &p->q_norm,     &p->k_norm};
+    bool whole = tpo_family(&arch)->qk == TPO_QK_WHOLE;
+    const struct {
+      const struct tpo_weight *weight;
+      int n;
+    } norms[] = {{&model->final_norm, arch.hidden},
+                 {&p->input_norm, arch.hidden},
+                 {&p->post_norm, arch.hidden},
+                 {&p->attn_out_norm, arch.hidden},
+                 {&p->ffn_out_norm, arch.hidden},
+                 {&p->q_norm, (whole ? arch.heads : 1) * arch.head_dim},
+                 {&p->k_norm, (whole ? arch.kv_heads : 1) * arch.head_dim}};
     for (size_t k = 0; k < sizeof norms / sizeof *norms; k++)
-      for (int c = 0; norms[k]->norm && c < arch.head_dim; c++) assert_true(norms[k]->norm[c] == 1);
+      for (int c = 0; norms[k].weight->norm && c < norms[k].n; c++)
+        assert_true(norms[k].weight->norm[c] == 1);
     assert_true(!p->qkv_bias.vector || (p->qkv_bias.vector[0] != 0 && fabsf(p->qkv_bias.vector[0]) < 0.2f));
     tpo_model_close(model);
   }

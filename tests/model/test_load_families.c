@@ -208,6 +208,32 @@ static void every_family_has_reward_models(void **state)
   }
 }
 
+static void check_outer_reward(const char *folder, const char *text, const char *class, const char *refusal)
+{
+  struct tpo_arch arch, body;
+  struct tpo_error err = {0};
+  assert_ok(tpo_arch_read(&arch, path_of("gemma3"), &err));
+  arch.tied = true;
+  write_edited(folder, &(struct edit){.family = "gemma3", .text = text, .reward = class});
+  int status = tpo_reward_check(&body, folder, NULL, &err);
+  if (!refusal && status < 0) fail_msg("%s", err.message);
+  if (!refusal) assert_memory_equal(&arch, &body, sizeof arch);
+  if (refusal && (status >= 0 || !strstr(err.message, refusal)))
+    fail_msg("%s: \"%s\" lacks \"%s\"", class, err.message, refusal);
+}
+
+static void a_reward_models_body_can_be_the_text_model_of_several_parts(void **state)
+{
+  static const char own[] = "Gemma3TextForSequenceClassification",
+                    outer[] = "Gemma3ForSequenceClassification";
+  static const char other[] = "is not the reward model of \"model_type\"";
+  check_outer_reward(*state, "model.language_model.", outer, NULL);
+  check_outer_reward(*state, "language_model.model.", outer, NULL);
+  check_outer_reward(*state, "model.language_model.", own, other);
+  check_outer_reward(*state, NULL, outer, other);
+  check_outer_reward(*state, "model.language_model.", "Gemma9ForSequenceClassification", outer);
+}
+
 #define with_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -218,6 +244,7 @@ int main(void)
       with_folder(tensors_of_another_family_are_named),
       with_folder(fused_tensors_have_their_height),
       with_folder(every_family_has_reward_models),
+      with_folder(a_reward_models_body_can_be_the_text_model_of_several_parts),
       with_folder(the_text_model_of_several_parts_is_the_text_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

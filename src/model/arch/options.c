@@ -32,9 +32,9 @@ static bool is_neutral(const json_t *value, enum neutral neutral)
 static const struct option {
   const char *key;
   enum neutral neutral;
-  unsigned taken_with; /* of enum tpo_config_keys: families that read it */
+  unsigned taken_with; /* of enum tpo_config_keys: families that read or overlook it */
 } options[] = {
-    {"attention_bias", OFF, 0},
+    {"attention_bias", OFF, TPO_KEYS_IDLE_BIAS},
     {"mlp_bias", OFF, 0},
     {"attention_in_bias", OFF, 0},
     {"lm_head_bias", OFF, 0},

@@ -166,7 +166,8 @@ bool tpo_arch_is_part(const json_t *config)
 }
 
 /* A model of several parts, of which the text model under "text_config" is taken. */
-static int read_part(struct tpo_arch *arch, const json_t *config, const char *place, struct tpo_error *err)
+static int read_part(struct tpo_arch *arch, const json_t *config, bool body, const char *place,
+                     struct tpo_error *err)
 {
   const char *type = json_string_value(json_object_get(config, "model_type"));
   const json_t *text = json_object_get(config, "text_config");
@@ -174,7 +175,7 @@ static int read_part(struct tpo_arch *arch, const json_t *config, const char *pl
   bool tied;
   snprintf(inner, sizeof inner, "%s: \"text_config\"", place);
   tpo_family_find(&arch->family, TPO_NAME_OUTER_TYPE, type, strlen(type));
-  int code = check_class(config, tpo_family(arch)->names[TPO_NAME_OUTER_LM], place, err);
+  int code = body ? 0 : check_class(config, tpo_family(arch)->names[TPO_NAME_OUTER_LM], place, err);
   if (code == 0) code = tpo_arch_refuse(arch, config, place, err);
   if (code < 0) return code;
   if (!json_is_object(text)) return tpo_fail(err, TPO_E_INPUT, "%s must be an object", inner);
@@ -186,6 +187,11 @@ static int read_part(struct tpo_arch *arch, const json_t *config, const char *pl
                                   "that of the model around it", err);
   }
   if (code == 0) code = read_text(arch, text, inner, err);
+  if (code == 0 && !body &&
+      arch->final_softcap > 0) /* the class of all parts has none, whatever the text's has */
+    code = tpo_arch_unsupported(inner, "final_logit_softcapping",
+                                json_object_get(text, "final_logit_softcapping"), "it to be absent or null",
+                                err);
   tied = arch->tied;
   if (code == 0) code = tpo_json_get_bool(config, "tie_word_embeddings", &tied, place, err);
   if (code == 0 && json_object_get(text, "tie_word_embeddings") && tied != arch->tied)
@@ -207,8 +213,8 @@ static int from_json(struct tpo_arch *arch, const json_t *config, bool body, con
 {
   memset(arch, 0, sizeof *arch);
   if (!json_is_object(config)) return tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", place);
-  int code = !body && tpo_arch_is_part(config) ? read_part(arch, config, place, err)
-                                               : read_whole(arch, config, body, place, err);
+  int code = tpo_arch_is_part(config) ? read_part(arch, config, body, place, err)
+                                      : read_whole(arch, config, body, place, err);
   if (code < 0) return code;
   if (body) arch->tied = true; /* there is no LM head that would have a tensor */
   tpo_arch_settle(arch);

@@ -250,7 +250,7 @@ int tpo_source_open_body(struct tpo_source *source, const char *folder, const js
   memset(source, 0, sizeof *source);
   source->path = folder;
   int code = tpo_arch_body_from_json(&source->arch, config, place, err);
-  return code < 0 ? code : open_weights(source, folder, false, err);
+  return code < 0 ? code : open_weights(source, folder, tpo_arch_is_part(config), err);
 }
 
 bool tpo_source_has(const struct tpo_source *source, const char *name)

@@ -16,13 +16,14 @@ static const char *first_architecture(const json_t *config)
 
 static int unsupported(const char *name, const char *place, struct tpo_error *err)
 {
-  char gated[TPO_FAMILY_LIST], label[TPO_FAMILY_LIST];
+  char gated[TPO_FAMILY_LIST], label[TPO_FAMILY_LIST], outer[TPO_FAMILY_LIST];
   tpo_family_list(TPO_NAME_GATED_REWARD, false, gated);
   tpo_family_list(TPO_NAME_LABEL_REWARD, false, label);
+  tpo_family_list(TPO_NAME_OUTER_REWARD, false, outer);
   return tpo_fail(err, TPO_E_UNSUPPORTED,
                   "%s: \"architectures\" names \"%.80s\", which is no reward model that is known; "
-                  "expected %s, %s, or a model of OpenRLHF with \"value_head_prefix\"",
-                  place, name, gated, label);
+                  "expected %s, %s, %s, or a model of OpenRLHF with \"value_head_prefix\"",
+                  place, name, gated, label, outer);
 }
 
 static int read_gated(struct reward_settings *s, const json_t *config, const char *place,
@@ -94,8 +95,17 @@ static bool is_of_family(const json_t *config, const char *name)
 {
   const char *type = json_string_value(json_object_get(config, "model_type"));
   enum tpo_family family, body;
-  return !type || !tpo_family_find(&body, TPO_NAME_MODEL_TYPE, type, strlen(type)) ||
-         !tpo_family_find(&family, TPO_NAME_LABEL_REWARD, name, strlen(name)) || family == body;
+  bool part = tpo_arch_is_part(config);
+  if (!type || !tpo_family_find(&body, part ? TPO_NAME_OUTER_TYPE : TPO_NAME_MODEL_TYPE, type, strlen(type)))
+    return true;
+  return tpo_family_find(&family, part ? TPO_NAME_OUTER_REWARD : TPO_NAME_LABEL_REWARD, name, strlen(name)) &&
+         family == body;
+}
+
+static bool is_label_reward(const char *name)
+{
+  return tpo_family_find(NULL, TPO_NAME_LABEL_REWARD, name, strlen(name)) ||
+         tpo_family_find(NULL, TPO_NAME_OUTER_REWARD, name, strlen(name));
 }
 
 static int read_label(struct reward_settings *s, const json_t *config, const char *head, const char *name,
@@ -106,8 +116,7 @@ static int read_label(struct reward_settings *s, const json_t *config, const cha
   if (status < 0) return status;
   bool openrlhf = prefix || strcmp(name, "RewardModel") == 0 || strcmp(name, "LLMForSequenceRegression") == 0;
   bool critic = strcmp(name, "CriticModel") == 0;
-  if (critic || (!openrlhf && !tpo_family_find(NULL, TPO_NAME_LABEL_REWARD, name, strlen(name))))
-    return unsupported(name, place, err);
+  if (critic || (!openrlhf && !is_label_reward(name))) return unsupported(name, place, err);
   if (!openrlhf && !is_of_family(config, name))
     return tpo_fail(err, TPO_E_UNSUPPORTED,
                     "%s: \"architectures\" names \"%.80s\", which is not the reward model of \"model_type\"",
@@ -125,7 +134,8 @@ int reward_settings_read(struct reward_settings *s, const json_t *config, const 
   *s = (struct reward_settings){.pad = -1};
   if (!json_is_object(config)) return tpo_fail(err, TPO_E_INPUT, "%s: expected a JSON object", place);
   const char *name = first_architecture(config);
-  int status = tpo_json_get_int(config, "pad_token_id", -1, INT32_MAX, &s->pad, place, err);
+  const json_t *of_text = tpo_arch_is_part(config) ? json_object_get(config, "text_config") : config;
+  int status = tpo_json_get_int(of_text, "pad_token_id", -1, INT32_MAX, &s->pad, place, err);
   if (status < 0) return status;
   bool gated = tpo_family_find(NULL, TPO_NAME_GATED_REWARD, name, strlen(name));
   s->kind = gated ? REWARD_GATED : REWARD_LABEL;
