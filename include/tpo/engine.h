@@ -53,7 +53,7 @@ struct tpo_request {
   int n_prompt;
   int k_first, k_count; /* samples k_first .. k_first + k_count - 1 */
   /* Of this request; 0: sampling->max_tokens. Where this is less, rotations are still chosen by that, as the
-   * trainer chooses them (tpo_model_longest). */
+   * trainer chooses them (tpo_arch_longest). */
   int max_tokens;
   size_t index; /* the client's own number for it */
 };

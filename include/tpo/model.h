@@ -122,8 +122,6 @@ struct tpo_model_options {
    * computed again in backward (what that needs is taken in any case). 0: beside that a quarter of the memory
    * that is free; a trainer sets it by its plan. Results do not depend on it, bit for bit. */
   size_t activation_bytes;
-  /* Most tokens of the outputs that follow prompts (sampling.max_tokens), for tpo_model_longest. 0: not known. */
-  int output_tokens;
 };
 
 /* path: Hugging Face folder, .gguf or checkpoint .h5. Unsupported architectures and options (another
@@ -140,11 +138,9 @@ TPO_API int tpo_arch_read(struct tpo_arch *arch, const char *path, struct tpo_er
 TPO_API int tpo_model_check(struct tpo_arch *arch, const char *path, struct tpo_error *err);
 
 TPO_API const struct tpo_arch *tpo_model_arch(const struct tpo_model *model);
-/* What a sequence of n tokens, n_prompt of them a prompt's, could have come to in sampling: as many tokens, with
- * an output as long as may be, within the context. It chooses the rotary embedding's factors where there are
- * several (TPO_ROPE_LONGROPE), in sampler, reference and trainer alike. */
-TPO_API int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n);
-/* The same of an architecture, where outputs have up to output_tokens. */
+/* What a sequence of n tokens, n_prompt of them a prompt's, could have come to in sampling where outputs have up
+ * to output_tokens: as many tokens, within the context. It chooses the rotary embedding's factors where there
+ * are several (TPO_ROPE_LONGROPE), in sampler, reference and trainer alike. */
 TPO_API int tpo_arch_longest(const struct tpo_arch *arch, int n_prompt, int output_tokens, int64_t n);
 TPO_API struct tpo_backend *tpo_model_backend(const struct tpo_model *model);
 TPO_API enum tpo_compute_dtype tpo_model_dtype(const struct tpo_model *model);

@@ -90,8 +90,7 @@ static int open_policy(struct training *t, struct tpo_error *err)
                                       .dtype = session->config->model.dtype,
                                       .keep_master = true,
                                       .shard_rank = tpo_comm_rank(session->comm),
-                                      .shard_size = tpo_comm_size(session->comm),
-                                      .output_tokens = session->config->sampling.max_tokens};
+                                      .shard_size = tpo_comm_size(session->comm)};
   struct tpo_arch arch;
   struct tpo_error text_error = {0};
   if (tpo_tokenizer_open(&t->policy.tokenizer, path, &text_error) == 0)
@@ -142,9 +141,7 @@ static int have_reference(struct training *t, struct tpo_error *err)
     status = tpo_train_filter_pairs(&t->pairs, &session->config->train, tpo_model_arch(reference)->context,
                                     t->pairs_path, NULL, err);
   if (status == 0 && t->reference) {
-    struct tpo_model_options options = {.backend = session->backend,
-                                        .dtype = session->config->model.dtype,
-                                        .output_tokens = session->config->sampling.max_tokens};
+    struct tpo_model_options options = {.backend = session->backend, .dtype = session->config->model.dtype};
     status = tpo_model_open(&reference, t->reference, &options, err);
   }
   status = tpo_comm_agree(session->comm, status, err);

@@ -115,7 +115,6 @@ int tpo_model_allocate(struct tpo_model **out, const struct tpo_arch *arch,
   model->arch = *arch;
   model->dtype = options->dtype;
   model->activation_bytes = options->activation_bytes;
-  model->output_tokens = options->output_tokens;
   model->shape = tpo_arch_shape(arch);
   int code = tpo_params_list(arch, &model->params, &model->n_params, &model->param_count, err);
   if (code == 0) code = make_weights(model, options, err);
@@ -352,11 +351,6 @@ int tpo_arch_longest(const struct tpo_arch *arch, int n_prompt, int output_token
   int64_t longest = (int64_t)n_prompt + output_tokens;
   if (longest < n) longest = n;
   return longest < arch->context ? (int)longest : arch->context;
-}
-
-int tpo_model_longest(const struct tpo_model *model, int n_prompt, int n)
-{
-  return tpo_arch_longest(&model->arch, n_prompt, model->output_tokens, n);
 }
 
 struct tpo_backend *tpo_model_backend(const struct tpo_model *model)

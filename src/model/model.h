@@ -72,7 +72,6 @@ struct tpo_model {
   size_t activation_bytes, activation_limit; /* of options, and of the trainer; 0: not said */
   char hash[33];
   bool hash_known;
-  int output_tokens; /* of options */
   bool body_only;    /* there is no LM head: hidden states are all that it gives */
 };
 

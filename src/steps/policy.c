@@ -12,8 +12,7 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
                                       .dtype = session->config->model.dtype,
                                       .keep_master = pairs != NULL,
                                       .shard_rank = tpo_comm_rank(session->comm),
-                                      .shard_size = tpo_comm_size(session->comm),
-                                      .output_tokens = session->config->sampling.max_tokens};
+                                      .shard_size = tpo_comm_size(session->comm)};
   struct tpo_arch arch;
   int status = policy->path ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status == 0) status = tpo_tokenizer_open(&policy->tokenizer, path, err);

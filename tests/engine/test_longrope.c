@@ -43,7 +43,8 @@ static void the_trainer_rotates_as_the_sampler_does(void **state)
   int n_long = 0, told_apart = 0;
   for (size_t i = 0; i < samples.n; i++) {
     const struct tpo_sample_row *row = &samples.rows[i];
-    int n = row->n_prompt + row->n_tokens, longest = tpo_model_longest(w.model, row->n_prompt, n);
+    int n = row->n_prompt + row->n_tokens,
+        longest = tpo_arch_longest(tpo_model_arch(w.model), row->n_prompt, max_tokens, n);
     bool is_long = row->n_prompt > 27;
     assert_int_equal(longest > SHORT, is_long);
     assert_true(gap(row, longest) < 1e-5f);
@@ -81,7 +82,8 @@ static void a_request_of_few_tokens_is_rotated_as_the_trainer_does(void **state)
   for (size_t i = 0; i < samples.n; i++) {
     const struct tpo_sample_row *row = &samples.rows[i];
     if (strcmp(row->prompt_id, request->id) != 0) continue;
-    int n = row->n_prompt + row->n_tokens, longest = tpo_model_longest(w.model, row->n_prompt, n);
+    int n = row->n_prompt + row->n_tokens,
+        longest = tpo_arch_longest(tpo_model_arch(w.model), row->n_prompt, max_tokens, n);
     assert_true(n <= SHORT && longest > SHORT);
     assert_true(gap(row, longest) < 1e-5f);
     seen++;

@@ -96,10 +96,8 @@ static inline int setup(void **state)
                                 .tied = true};
   if (tpo_backend_open(&w.be, w.backend, 2, &err) < 0 || tpo_tokenizer_open(&w.tok, *state, &err) < 0 ||
       tpo_template_open(&w.tmpl, w.tok, &pieces, &err) < 0 ||
-      tpo_model_create_random(
-          &w.model, &arch, 3,
-          &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype, .output_tokens = max_tokens},
-          &err) < 0) {
+      tpo_model_create_random(&w.model, &arch, 3,
+                              &(struct tpo_model_options){.backend = w.be, .dtype = w.dtype}, &err) < 0) {
     print_error("%s\n", err.message);
     return -1;
   }
