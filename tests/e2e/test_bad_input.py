@@ -85,7 +85,7 @@ def test_a_prompt_longer_than_the_context(tpo, tiny_model, tmp_path):
     ({"model_type": "gpt2"}, ["gpt2"]),
     ({"hidden_act": "gelu"}, ["hidden_act", "gelu"]),
     ({"attention_bias": True}, ["attention_bias"]),
-    ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, ["yarn"]),
+    ({"rope_scaling": {"rope_type": "spiral", "factor": 2.0}}, ["spiral"]),
     ({"num_hidden_layers": 3}, ["model.layers.2"]),
     ({"num_hidden_layers": 1}, ["model.layers.1"]),
     ({"intermediate_size": 65}, ["gate_proj"]),
