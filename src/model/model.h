@@ -72,7 +72,7 @@ struct tpo_model {
   size_t activation_bytes, activation_limit; /* of options, and of the trainer; 0: not said */
   char hash[33];
   bool hash_known;
-  bool body_only;    /* there is no LM head: hidden states are all that it gives */
+  bool body_only; /* there is no LM head: hidden states are all that it gives */
 };
 
 /* arch/ */
@@ -115,6 +115,8 @@ const float *tpo_rope_of(const struct tpo_model *model, int layer);
  * more than pos only where tpo_rope_varies. */
 int tpo_rope_row(const struct tpo_model *model, int longest, int pos);
 bool tpo_rope_varies(const struct tpo_arch *arch);
+/* Whether such a sequence takes the factors of long ones. */
+bool tpo_rope_is_long(const struct tpo_arch *arch, int64_t longest);
 
 /* model.c */
 /* A model without its weights' values. */

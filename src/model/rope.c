@@ -93,6 +93,11 @@ bool tpo_rope_varies(const struct tpo_arch *arch)
   return arch->rope.kind == TPO_ROPE_LONGROPE && arch->rope.original_context < arch->context;
 }
 
+bool tpo_rope_is_long(const struct tpo_arch *arch, int64_t longest)
+{
+  return tpo_rope_varies(arch) && longest > arch->rope.original_context;
+}
+
 /* Both kinds of rows, where there are two. host [long_at + positions, rotated] and room for frequencies */
 static void fill_table(const struct tpo_arch *arch, const struct tpo_rope *rope,
                        const struct tpo_rope_table *table, float *host)
@@ -159,5 +164,5 @@ const float *tpo_rope_of(const struct tpo_model *model, int layer)
 int tpo_rope_row(const struct tpo_model *model, int longest, int pos)
 {
   const struct tpo_rope_table *table = &model->ropes[TPO_REACH_ALL];
-  return pos + (longest > model->arch.rope.original_context ? table->long_at : 0);
+  return pos + (tpo_rope_is_long(&model->arch, longest) ? table->long_at : 0);
 }

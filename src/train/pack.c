@@ -122,14 +122,14 @@ static void append(struct micro_batch *mb, const struct tpo_arch *arch, int s, i
 static bool is_long(const struct tpo_arch *arch, const struct tpo_pair_row *row, int n, int32_t output_tokens)
 {
   int64_t tokens = (int64_t)row->n_prompt + n;
-  return tpo_arch_longest(arch, row->n_prompt, output_tokens, tokens) > arch->rope.original_context;
+  return tpo_rope_is_long(arch, tpo_arch_longest(arch, row->n_prompt, output_tokens, tokens));
 }
 
 size_t tpo_train_rotated_otherwise(const struct tpo_pairs *pairs, const struct tpo_arch *arch,
                                    int32_t output_tokens)
 {
   size_t found = 0;
-  for (size_t i = 0; tpo_rope_varies(arch) && i < pairs->n; i++) {
+  for (size_t i = 0; i < pairs->n; i++) {
     const struct tpo_pair_row *row = &pairs->rows[i];
     const int outputs[] = {row->n_chosen, row->n_rejected};
     bool differs = false;

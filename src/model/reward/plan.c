@@ -74,8 +74,7 @@ static int common_prefix(const struct reward_text *a, const struct reward_text *
 static bool rotate_alike(const struct tpo_arch *arch, const struct reward_text *a,
                          const struct reward_text *b)
 {
-  int bound = arch->rope.original_context;
-  return !tpo_rope_varies(arch) || (a->n > bound) == (b->n > bound);
+  return tpo_rope_is_long(arch, a->n) == tpo_rope_is_long(arch, b->n);
 }
 
 /* What text i and the one before it begin with alike is computed once, and so is their gate. Where their
