@@ -36,6 +36,8 @@ struct tpo_template_config { /* template: pieces for a chat template that is not
   char *user_prefix, *user_suffix;
   char *assistant_prefix, *assistant_suffix;
   char *default_system; /* used when a chat has no system message */
+  char *
+      date; /* "YYYY-MM-DD", for the model's own template where it asks for today's; NULL: the key's default */
   bool dispensable; /* not a key: where there are no pieces, the model may lack a template, too (a plan) */
 };
 

@@ -76,6 +76,22 @@ struct tpo_message {
   const char *role, *content; /* role: system, user, assistant */
 };
 
+/* A chat to be rendered; all of it is borrowed. */
+struct tpo_chat {
+  const struct tpo_message *messages; /* [n] */
+  size_t n;
+  /* In their place, unless NULL: the JSON text of an array of message objects, which may have more to them
+   * (tool_calls, contents that are lists of parts). */
+  const char *messages_json;
+  const char *tools_json;     /* JSON text of an array of what the model may call; NULL: none */
+  const char *documents_json; /* JSON text of an array of what it may quote; NULL: none */
+  const char
+      *template_args; /* JSON text of an object: more variables of the template, such as {"enable_thinking":
+                               * true}; NULL: none */
+  bool generation_prompt; /* the beginning of the assistant's turn comes last */
+  bool continue_final;    /* the text ends with the last message's content, which the model goes on with */
+};
+
 /* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
  * system message as SmolLM2 and Qwen 2.5 have it, Llama 2, Llama 3 and 3.1+, Qwen 3 with its own thinking off,
  * Gemma 2 and 3, Mistral 7B v0.3); an unknown or missing one is refused unless pieces are given. pieces may
@@ -93,6 +109,10 @@ TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tp
  * tokens, contents stay text; exactly one BOS. */
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
+
+/* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. */
+TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                                     struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
 
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
  * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system

@@ -1,6 +1,7 @@
 /* What no single key can tell: combinations that can't work. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/date.h"
 #include "base/file.h"
 #include "config/judge_kinds.h"
 #include "config/keys.h"
@@ -82,6 +83,9 @@ static void check_template(struct check *check)
       PROBLEM(check, pieces[i].path,
               "%s is missing: a chat template needs all six prefixes and suffixes (\"\" for none)",
               pieces[i].path);
+  if (t->date && !tpo_is_date(t->date))
+    PROBLEM(check, "template.date", "template.date: expected a date such as 2024-07-26, not \"%.80s\"",
+            t->date);
 }
 
 static void check_markers(struct check *check)

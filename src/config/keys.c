@@ -78,6 +78,10 @@ const struct config_key config_keys[] = {
          "Text after an assistant message."),
     TEXT("template.default_system", template_pieces.default_system, NULL,
          "System message of a chat that brings none; not given: no system message."),
+    TEXT(
+        "template.date", template_pieces.date, "2024-07-26",
+        "The date, `YYYY-MM-DD`, that a model's own template is told where it asks for today's (Llama 3.2): it is "
+        "fixed, so that a chat has the same tokens on every day. It is no piece, and goes with any template."),
 
     TEXT("data.train", data.train, NULL,
          "File of training instructions (JSON Lines or tab-separated, plain or gzip). "

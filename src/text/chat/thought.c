@@ -57,7 +57,8 @@ static int render_chat(const struct tpo_thought_config *thought, const struct tp
     bool system = thought->system && *thought->system && strcmp(messages[1].role, "system") != 0;
     messages[0] = (struct tpo_message){"system", thought->system};
     messages[n].content = turn.data ? turn.data : "";
-    status = tpo_template_render_spans(tmpl, messages + !system, n + system, true, out, err);
+    const struct tpo_chat chat = {.messages = messages + !system, .n = n + system, .generation_prompt = true};
+    status = tpo_template_render_spans(tmpl, &chat, out, err);
   }
   if (status == TPO_OK) tpo_template_begin_answer(tmpl, thought->prefill, out);
   tpo_buf_free(&turn);
