@@ -68,7 +68,7 @@ static void assert_judged(const struct tpo_output *output)
   put_mended(&text, raw.data, raw.len);
   assert_int_equal(text.len, output->parsed.response_end);
   size_t len;
-  token_bytes(w.tok, output->tokens[output->n - output->n_unjudged], &len); /* the first without loss */
+  token_bytes(w.tok, NULL, output->tokens[output->n - output->n_unjudged], &len); /* the first without loss */
   seen.blank_tail += len == 1 && strchr(" \n\t\r", output->text[text.len]) && output->text[text.len];
   seen.judged++;
   tpo_buf_free(&raw);
@@ -193,7 +193,7 @@ static void a_token_that_straddles_the_end_stands_behind_it(void **state)
                    0);
   assert_int_equal(ids.n, 3);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    assert_int_equal(tokens_behind(tok, ids.ids, cases[i].n, cases[i].n ? 12 : 0, cases[i].end),
+    assert_int_equal(tokens_behind(tok, NULL, ids.ids, cases[i].n, cases[i].n ? 12 : 0, cases[i].end),
                      cases[i].behind);
   tpo_ids_free(&ids);
   tpo_tokenizer_close(tok);
