@@ -66,7 +66,8 @@ struct tpo_thought_config {  /* thought: filled from `thought: auto|a built-in l
   bool force;                /* on_budget: force (insert the response marker) | stop */
   /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
   bool train_forced;
-  char *template_args; /* JSON object of variables that the chat template is given beside its own; NULL: none */
+  /* JSON object of variables that the chat template is given beside its own; NULL: none */
+  char *template_args;
 };
 
 struct tpo_sampling_config { /* sampling: */

@@ -31,9 +31,9 @@ struct chat {
   json_t *messages; /* responses only: a thought is not carried into the next turn */
   struct tpo_request request;
   bool requested;
-  struct tpo_buf begun; /* what the layout begins a turn's text with */
-  struct tpo_buf text;  /* of the turn: that + what was drawn */
-  size_t shown;        /* bytes of it that were dealt with */
+  struct tpo_buf begun;     /* what the layout begins a turn's text with */
+  struct tpo_buf text;      /* of the turn: that + what was drawn */
+  size_t shown;             /* bytes of it that were dealt with */
   bool in_response, begins; /* no text of the response was shown yet */
   struct tpo_buf response;
   bool warned; /* that the layout isn't kept */

@@ -120,9 +120,10 @@ static void check_layout(struct check *check)
   const char *problem = layout_args_problem(c->thought.template_args);
   if (problem) PROBLEM(check, "thought.template_args", "thought.template_args: %s", problem);
   if (tpo_config_thought_is_open(&c->thought) && c->origins && c->origins->own_prompt)
-    PROBLEM(check, "thought.prompt",
-            "thought.prompt is given beside thought: auto, whose prompt is the layout's that is settled on; expected "
-            "one or the other");
+    PROBLEM(
+        check, "thought.prompt",
+        "thought.prompt is given beside thought: auto, whose prompt is the layout's that is settled on; expected "
+        "one or the other");
 }
 
 static void check_budgets(struct check *check)

@@ -108,9 +108,10 @@ const struct config_key config_keys[] = {
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
-    TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again, as at a stop string. "
-         "Empty: all of the output is the response. Where it is a control token of the tokenizer, it is that token."),
+    TEXT(
+        "thought.response_marker", thought.response_marker, "",
+        "Text that begins the response, which ends where it comes again, as at a stop string. "
+        "Empty: all of the output is the response. Where it is a control token of the tokenizer, it is that token."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
     CHOICE(

@@ -334,8 +334,7 @@ static void load_layout_file(struct tpo_config *config, const char *path, const 
   if (tpo_read_file(path, MAX_FILE_BYTES, &text, &why) == 0)
     walk_layout(&in, text.data, text.len);
   else
-    config_problem(report, why.code, place, line,
-                   "thought: expected " CONFIG_LAYOUTS ": %s", why.message);
+    config_problem(report, why.code, place, line, "thought: expected " CONFIG_LAYOUTS ": %s", why.message);
   tpo_buf_free(&text);
 }
 

@@ -46,8 +46,8 @@ static int check_marker(const char *key, const char *marker, const struct tpo_to
   if (status == TPO_OK && said.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a marker");
   if (status == TPO_OK && (said.len != strlen(marker) || memcmp(said.data, marker, said.len) != 0))
     status = tpo_fail(err, TPO_E_USAGE,
-                      "%s: the model's tokenizer can't make \"%.200s\", of whose tokens the text is \"%.*s\"", key,
-                      marker, said.len < 200 ? (int)said.len : 200, said.data ? said.data : "");
+                      "%s: the model's tokenizer can't make \"%.200s\", of whose tokens the text is \"%.*s\"",
+                      key, marker, said.len < 200 ? (int)said.len : 200, said.data ? said.data : "");
   tpo_ids_free(&ids);
   tpo_buf_free(&said);
   return status;
@@ -143,18 +143,19 @@ static int compare(const struct tpo_thought_config *thought, const struct ending
   bool opened = opened_at(e, OPEN) != SIZE_MAX;
   if (tags && opened && given(thought->prefill) && strstr(thought->prefill, OPEN))
     return tpo_fail(err, TPO_E_USAGE,
-                    "thought.prefill holds " OPEN ", which the model's chat template says already; expected a layout "
-                    "without it, as think-tags");
+                    "thought.prefill holds " OPEN ", which the model's chat template says already; "
+                    "expected a layout without it, as think-tags");
   if (opened && !tags)
     tpo_buf_printf(warning,
-                   "the model's chat template begins a thought of its own with " OPEN ", and the thought layout \"%s\" "
-                   "asks for another; thought: think-tags takes the model's",
+                   "the model's chat template begins a thought of its own with " OPEN ", and the thought "
+                   "layout \"%s\" asks for another; thought: think-tags takes the model's",
                    name);
   if (tags && !opened && last_own(e, CLOSE) != SIZE_MAX)
-    tpo_buf_printf(warning,
-                   "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
-                   "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
-                   name);
+    tpo_buf_printf(
+        warning,
+        "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
+        "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
+        name);
   return TPO_OK;
 }
 
@@ -163,10 +164,10 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
 {
   struct ending e = {0};
   if (tpo_config_thought_is_open(thought))
-    return tpo_fail(err, TPO_E_USAGE, "thought: auto is not settled on a layout: tpo_thought_resolve does that");
+    return tpo_fail(err, TPO_E_USAGE,
+                    "thought: auto is not settled on a layout: tpo_thought_resolve does that");
   int status = check_marker("thought.thought_marker", thought->thought_marker, tok, err);
-  if (status == TPO_OK)
-    status = check_marker("thought.response_marker", thought->response_marker, tok, err);
+  if (status == TPO_OK) status = check_marker("thought.response_marker", thought->response_marker, tok, err);
   if (status == TPO_OK && tmpl) {
     status = render_ending(thought, tmpl, &e, err);
     if (status == TPO_OK) status = compare(thought, &e, warning, err);
