@@ -64,7 +64,7 @@ struct jinja_node {
   struct jinja_nodes items, body, otherwise;
   struct jinja_argument *arguments; /* [n_arguments], in the order in which they stand */
   size_t n_arguments;
-  jinja_function function; /* of a FILTER or TEST; NULL: there is none of that name, which fails where it is run */
+  jinja_function function; /* of a FILTER or TEST; NULL: there is none of that name, which fails when run */
   unsigned uses;           /* of a MACRO or CALL_BLOCK: what its body reads, enum jinja_uses */
 };
 

@@ -4,13 +4,13 @@
 
 #include "text/jinja/ast.h"
 
-/* Variables of a body. What is set goes into the innermost scope, and what is read is looked for outwards from it. */
+/* Variables of a body. What is set goes into the innermost scope; what is read is looked for from it outwards. */
 struct jinja_scope {
   struct jinja_scope *outer; /* NULL: of the inputs */
   struct jinja_variable {
     const char *name; /* borrowed from the template or the inputs */
     struct jinja_value value;
-  } *items;
+  } * items;
   size_t n, capacity;
 };
 
@@ -48,10 +48,11 @@ int jinja_capture(struct jinja_evaluator *ev, const struct jinja_nodes *body, st
 int jinja_print(struct jinja_evaluator *ev, struct jinja_value value);
 
 /* A call's arguments, `first` before them unless NULL and caller after them by its name unless NULL. */
-int jinja_arguments(struct jinja_evaluator *ev, const struct jinja_node *node, const struct jinja_value *first,
-                    const struct jinja_value *caller, struct jinja_args *out);
-int jinja_call_node(struct jinja_evaluator *ev, const struct jinja_node *node, const struct jinja_value *caller,
-                    struct jinja_value *out);
+int jinja_arguments(struct jinja_evaluator *ev, const struct jinja_node *node,
+                    const struct jinja_value *first, const struct jinja_value *caller,
+                    struct jinja_args *out);
+int jinja_call_node(struct jinja_evaluator *ev, const struct jinja_node *node,
+                    const struct jinja_value *caller, struct jinja_value *out);
 
 int jinja_macro_new(struct jinja_evaluator *ev, const struct jinja_node *node, struct jinja_value *out);
 /* A macro's own attributes; *found false: it has none of that name, or value is none. */

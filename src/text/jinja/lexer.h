@@ -20,8 +20,9 @@ enum jinja_token_kind {
 
 struct jinja_token {
   enum jinja_token_kind kind;
-  int line;         /* from 1 */
-  const char *text; /* of a TEXT, NAME, STRING (unescaped) or OPERATOR; the run's; a NUL follows but for a TEXT */
+  int line; /* from 1 */
+  const char
+      *text; /* of a TEXT, NAME, STRING (unescaped), OPERATOR; the run's; a NUL follows, but for a TEXT */
   size_t len;
   union {
     int64_t integer;

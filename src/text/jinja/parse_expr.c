@@ -377,16 +377,28 @@ static struct jinja_node *parse_call(struct jinja_parser *p, struct jinja_node *
   return call && parse_arguments(p, call) ? call : NULL;
 }
 
+/* A name that may have dots in it; NULL: failed. */
+static const char *parse_dotted_name(struct jinja_parser *p)
+{
+  const char *name = jinja_expect_name(p), *more;
+  while (name && jinja_skip_op(p, ".")) {
+    if (!(more = jinja_expect_name(p))) return NULL;
+    size_t len = strlen(name), more_len = strlen(more);
+    char *whole = jinja_alloc(&p->run, len + more_len + 2);
+    if (!whole) return NULL;
+    memcpy(whole, name, len);
+    whole[len] = '.';
+    memcpy(whole + len + 1, more, more_len + 1);
+    name = whole;
+  }
+  return name;
+}
+
 /* A filter or test whose name stands here, and what it is. */
 static bool parse_function_name(struct jinja_parser *p, struct jinja_node *node)
 {
-  node->name = jinja_expect_name(p);
+  node->name = parse_dotted_name(p);
   if (!node->name) return false;
-  if (jinja_at_op(p, ".")) {
-    jinja_fail(&p->run, TPO_E_UNSUPPORTED, "there is no %s whose name begins \"%s.\"",
-               node->kind == JINJA_FILTER ? "filter" : "test", node->name);
-    return false;
-  }
   node->function = node->kind == JINJA_FILTER ? jinja_find_filter(node->name) : jinja_find_test(node->name);
   return node->function || p->soft || jinja_nodes_push(p, &p->unknown, node);
 }

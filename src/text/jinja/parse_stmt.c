@@ -32,7 +32,7 @@ static bool expect_block_end(struct jinja_parser *p)
   return here;
 }
 
-/* The body of a statement whose tag's last token is next, and the name of the tag at its end; past is: that name too. */
+/* The body of a statement whose tag ends here; stops at the name of the tag that ends the body. */
 static bool parse_block(struct jinja_parser *p, struct jinja_nodes *out, const char *const *ends)
 {
   jinja_skip_op(p, ":"); /* as Python has it */
@@ -131,7 +131,7 @@ static struct jinja_node *parse_for(struct jinja_parser *p, int line)
 
 static struct jinja_node *parse_if(struct jinja_parser *p, int line)
 {
-  static const char *const ends[] = {"elif", "else", "endif", NULL};
+  static const char *const ends[] = {"endif", "elif", "else", NULL};
   struct jinja_node *first = jinja_node_new(p, JINJA_IF, line), *node = first;
   bool soft = p->soft;
   p->soft = true;

@@ -1,4 +1,4 @@
-/* The parser's means, and the template as a whole. Statements are parse_stmt.c's, expressions parse_expr.c's. */
+/* The parser's means, and the template as a whole. Statements: parse_stmt.c; expressions: parse_expr.c. */
 #include "text/jinja/parser.h"
 
 #include <stdio.h>

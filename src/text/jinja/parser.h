@@ -15,10 +15,10 @@ struct jinja_parser {
   struct jinja_run run; /* its arena becomes the template's */
   struct jinja_tokens tokens;
   size_t at;
-  int nesting;              /* of expressions and statements, at most JINJA_NESTING_MAX */
-  int loops;                /* for statements around, whatever lies between */
-  bool breakable;           /* break and continue have a loop to act on */
-  bool soft;                /* in an `if`, where an unknown filter fails only when it is run */
+  int nesting;                /* of expressions and statements, at most JINJA_NESTING_MAX */
+  int loops;                  /* for statements around, whatever lies between */
+  bool breakable;             /* break and continue have a loop to act on */
+  bool soft;                  /* in an `if`, where an unknown filter fails only when it is run */
   struct jinja_nodes unknown; /* filters and tests of no known name that are not in an `if` */
   struct jinja_reading *reading;
   int origin_line; /* whose origin is `origin` */
@@ -67,8 +67,8 @@ struct jinja_node *jinja_parse_expression(struct jinja_parser *p);
 /* The filters after node (NULL: a block's body); first: the name of the first stands here without a "|". */
 struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node *node, bool first);
 
-/* Statements up to one of the tags that `ends` names (NULL-terminated), which is where it stops, behind the "{%"; NULL:
- * up to the template's end. */
+/* Statements up to one of the tags that `ends` names (NULL-terminated), where it stops behind the "{%"; NULL: up to
+ * the template's end. */
 bool jinja_parse_body(struct jinja_parser *p, struct jinja_nodes *out, const char *const *ends);
 
 #endif
