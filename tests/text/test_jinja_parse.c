@@ -56,7 +56,7 @@ static void what_is_malformed_is_told_with_its_line(void **state)
       {"\n{% wrong %}", TPO_E_INPUT, 2, "unknown tag \"wrong\""},
       {"{% 'a' %}", TPO_E_INPUT, 1, "expected a tag's name, got a string"},
       {"{% for a of b %}", TPO_E_INPUT, 1, "expected \"in\", got \"of\""},
-      {"{% for a.b in c %}{% endfor %}", TPO_E_INPUT, 1, "expected a name"},
+      {"{% for a.b in c %}{% endfor %}", TPO_E_INPUT, 1, "expected \"in\", got \".\""},
       {"{% set 1 = 2 %}", TPO_E_INPUT, 1, "expected a name or names to assign to"},
       {"{% for a in b %}\n{% set loop = 1 %}{% endfor %}", TPO_E_INPUT, 2, "\"loop\" can't be assigned to"},
       {"\n{% break %}", TPO_E_INPUT, 2, "\"break\" outside of a for loop"},
@@ -83,7 +83,8 @@ static void what_is_not_supported_is_told_by_name(void **state)
       {"a\n{{ a\n|nothing }}", TPO_E_UNSUPPORTED, 3, "there is no filter named \"nothing\""},
       {"\n{{ a is nothing }}", TPO_E_UNSUPPORTED, 2, "there is no test named \"nothing\""},
       {"{{ a|x.y }}", TPO_E_UNSUPPORTED, 1, "there is no filter named \"x.y\""},
-      {"{% if a %}{% for b in c %}{{ b|nothing }}{% endfor %}{% endif %}", TPO_E_UNSUPPORTED, 1, "\"nothing\""},
+      {"{% if a %}{% for b in c %}{{ b|nothing }}{% endfor %}{% endif %}", TPO_E_UNSUPPORTED, 1,
+       "\"nothing\""},
       {"{{ 99999999999999999999 }}", TPO_E_UNSUPPORTED, 1, "needs more than 64 bits"},
       {"{{ '\\N{DASH}' }}", TPO_E_UNSUPPORTED, 1, "\\N{...}"},
       {"{{ a[1:2, 3] }}", TPO_E_UNSUPPORTED, 1, "a slice among other indices"},
@@ -95,8 +96,8 @@ static void what_is_not_supported_is_told_by_name(void **state)
 static void an_unknown_filter_in_an_if_can_wait(void **state)
 {
   (void)state;
-  static const char *const templates[] = {"{% if a %}{{ a|nothing }}{% endif %}", "{{ (a|nothing) if a else 1 }}",
-                                          "{{ 1 if a else a is nothing }}"};
+  static const char *const templates[] = {"{% if a %}{{ a|nothing }}{% endif %}",
+                                          "{{ (a|nothing) if a else 1 }}", "{{ 1 if a else a is nothing }}"};
   for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
     assert_int_equal(parse(templates[i], strlen(templates[i])), TPO_OK);
 }
@@ -118,11 +119,12 @@ static int parse_repeated(const char *before, const char *opening, const char *m
 static void nesting_is_bounded(void **state)
 {
   (void)state;
-  static const char *const rows[][2] = {{"(", ")"}, {"[", "]"},  {"-", ""},           {"not ", ""},
-                                        {"a[", "]"}, {"f(", ")"}, {"1 if 1 else ", ""}, {"{1: ", "}"}};
+  static const char *const rows[][2] = {{"(", ")"},           {"[", "]"},   {"-", ""},
+                                        {"not ", ""},         {"a[", "]"},  {"f(", ")"},
+                                        {"1 if 1 else ", ""}, {"{1: ", "}"}};
   assert_int_equal(parse_repeated("", "{% if 1 %}", "x", "{% endif %}", "", 100), TPO_OK);
-  assert_int_equal(parse_repeated("", "{% if 1 %}", "x", "{% endif %}", "", 50000), TPO_E_UNSUPPORTED);
-  assert_contains(test_error.message, "nested more than 200 deep");
+  assert_int_equal(parse_repeated("", "{% if 1 %}", "x", "{% endif %}", "", 20000), TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(test_error.message, "nested more than 200 deep"));
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     assert_int_equal(parse_repeated("{{ ", rows[i][0], "1", rows[i][1], " }}", 50), TPO_OK);
     assert_int_equal(parse_repeated("{{ ", rows[i][0], "1", rows[i][1], " }}", 50000), TPO_E_UNSUPPORTED);
@@ -135,7 +137,8 @@ static void long_chains_are_read(void **state)
   (void)state;
   assert_int_equal(parse_repeated("", "{{ a }}", "", "{% set a = 1 %}", "", 20000), TPO_OK);
   assert_int_equal(parse_repeated("", "{% if 1 %}a{% endif %}", "", "{# c #} \n", "", 20000), TPO_OK);
-  assert_int_equal(parse_repeated("{% if 1 %}", "{% elif 1 %}", "", "{{ a }}\n", "{% endif %}", 20000), TPO_OK);
+  assert_int_equal(parse_repeated("{% if 1 %}", "{% elif 1 %}", "", "{{ a }}\n", "{% endif %}", 20000),
+                   TPO_OK);
   assert_int_equal(parse_repeated("{{ 1 ", "+ 1 ", "", "~ 1 ", "}}", 20000), TPO_OK);
 }
 
@@ -147,10 +150,10 @@ static void size_and_encoding_are_checked(void **state)
   memset(big, 'a', JINJA_SOURCE_MAX + 1);
   assert_int_equal(parse(big, JINJA_SOURCE_MAX), TPO_OK);
   assert_int_equal(parse(big, JINJA_SOURCE_MAX + 1), TPO_E_UNSUPPORTED);
-  assert_contains(test_error.message, "1048577 bytes");
+  assert_non_null(strstr(test_error.message, "1048577 bytes"));
   free(big);
   assert_int_equal(parse("a\xff", 2), TPO_E_INPUT);
-  assert_contains(test_error.message, "not UTF-8 at byte 1");
+  assert_non_null(strstr(test_error.message, "not UTF-8 at byte 1"));
   assert_int_equal(parse("a\0b", 3), TPO_OK);
   assert_int_equal(parse("{{ \0 }}", 7), TPO_E_INPUT);
 }

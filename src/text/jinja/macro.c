@@ -153,7 +153,7 @@ int jinja_macro_new(struct jinja_evaluator *ev, const struct jinja_node *node, s
 
 static int parameter_names(struct jinja_evaluator *ev, const struct macro *macro, struct jinja_value *out)
 {
-  if (jinja_list_new(&ev->run, JINJA_LIST, 0, out) < 0) return TPO_E_INPUT;
+  if (jinja_list_new(&ev->run, JINJA_TUPLE, 0, out) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < macro->node->items.n; i++) {
     struct jinja_value name;
     const char *text = macro->node->items.items[i]->name;
