@@ -105,8 +105,7 @@ static int filter_sort(struct jinja_run *run, const struct jinja_args *args, str
   struct keyed *items;
   bool reverse;
   if (jinja_bind(run, "sort", args, names, 4, 1, a) < 0 || want_reverse(run, "sort", a[1], &reverse) < 0 ||
-      jinja_iterate(run, a[0], &row) < 0 ||
-      make_keyed(run, row.list, &items) < 0)
+      jinja_iterate(run, a[0], &row) < 0 || make_keyed(run, row.list, &items) < 0)
     return TPO_E_INPUT;
   for (size_t i = 0; i < row.list->n; i++)
     if (several_keys(run, items[i].item, a[3], jinja_truthy(a[2]), &items[i].key) < 0) return TPO_E_INPUT;

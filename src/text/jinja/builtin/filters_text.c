@@ -37,16 +37,28 @@ static bool begins_word(uint32_t cp)
   return jinja_is_space(cp) || (cp && cp < 128 && strchr("-({[<", (int)cp));
 }
 
+/* Where the word that begins at `at` ends. */
+static size_t word_end(const struct jinja_string *s, size_t at)
+{
+  for (size_t next = at; at < s->len; at = next)
+    if (begins_word(jinja_next(s, &next))) break;
+  return at;
+}
+
+/* As jinja2 does it: what follows a word's first letter becomes lower case as if it stood alone. */
 FILTER(filter_title)
 {
   const struct jinja_string *s;
   struct jinja_builder b = {.run = run};
-  bool inside = false;
   if (text_alone(run, "title", args, &s) < 0) return TPO_E_INPUT;
-  for (size_t at = 0, next = 0; at < s->len; at = next) {
-    uint32_t cp = jinja_next(s, &next);
-    jinja_build_cased(&b, s, at, inside ? JINJA_LOWER : JINJA_UPPER);
-    inside = !begins_word(cp);
+  for (size_t at = 0; at < s->len;) {
+    size_t next = at, end = word_end(s, at);
+    jinja_next(s, &next);
+    jinja_build_cased(&b, s, at, JINJA_UPPER);
+    if (end < next) end = next;
+    struct jinja_string rest = {.bytes = s->bytes + next, .origins = s->origins + next, .len = end - next};
+    for (size_t i = 0; i < rest.len; jinja_next(&rest, &i)) jinja_build_cased(&b, &rest, i, JINJA_LOWER);
+    at = end;
   }
   return jinja_build_end_like(&b, s, out);
 }
@@ -146,8 +158,10 @@ FILTER(filter_truncate)
   const struct jinja_string *s, *end;
   int64_t length, leeway = 5, most;
   bool whole;
-  if (jinja_string_new(run, "...", 3, 0, &a[3]) < 0 || jinja_bind(run, "truncate", args, names, 5, 1, a) < 0 ||
-      jinja_want_string(run, "truncate", a[3], &end) < 0 || jinja_want_int(run, "truncate", a[1], &length) < 0 ||
+  if (jinja_string_new(run, "...", 3, 0, &a[3]) < 0 ||
+      jinja_bind(run, "truncate", args, names, 5, 1, a) < 0 ||
+      jinja_want_string(run, "truncate", a[3], &end) < 0 ||
+      jinja_want_int(run, "truncate", a[1], &length) < 0 ||
       (a[4].type != JINJA_NONE && jinja_want_int(run, "truncate", a[4], &leeway) < 0))
     return TPO_E_INPUT;
   if (length < (int64_t)jinja_length(end) || leeway < 0)
