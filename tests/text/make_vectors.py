@@ -12,6 +12,8 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+import fuzz_texts, pipelines
+
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
 CORPUS = [
@@ -96,7 +98,7 @@ def train_fallback(metaspace=None):
     return tok
 
 
-def save(name, tok, config, n, seed, merges_as_strings=False):
+def save(name, tok, config, items, merges_as_strings=False):
     folder = os.path.join(HERE, name)
     os.makedirs(folder, exist_ok=True)
     data = json.loads(tok.to_str())
@@ -108,7 +110,7 @@ def save(name, tok, config, n, seed, merges_as_strings=False):
     with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
         json.dump(config, f)
         f.write("\n")
-    write_vectors(os.path.join(folder, "vectors.jsonl"), tok, texts(n, seed))
+    write_vectors(os.path.join(folder, "vectors.jsonl"), tok, items)
 
 
 def write_vectors(path, tok, items):
@@ -127,7 +129,7 @@ def make_tokenizers():
     tok = train_byte_level(byte_level(GPT2), ["<|endoftext|>"])
     tok.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False)])
     tok.add_tokens([AddedToken("<tool>"), AddedToken("word", single_word=True), AddedToken("<|im", normalized=False)])
-    save("gpt2", tok, {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}, 130, 1)
+    save("gpt2", tok, {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}, texts(130, 1))
 
     tok = train_byte_level(byte_level(LLAMA3), [], ignore_merges=True)
     ids = {}
@@ -138,25 +140,53 @@ def make_tokenizers():
         single="<|begin_of_text|> $A", pair="<|begin_of_text|> $A <|begin_of_text|> $B",
         special_tokens=[("<|begin_of_text|>", ids["<|begin_of_text|>"])])])
     save("llama3", tok, {"bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|end_of_text|>", "lstrip": False}},
-         120, 2)
+         texts(120, 2))
 
     tok = train_byte_level(byte_level(QWEN2), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     tok.normalizer = normalizers.NFC()
-    save("qwen2", tok, {"eos_token": "<|im_end|>"}, 120, 3, merges_as_strings=True)
+    save("qwen2", tok, {"eos_token": "<|im_end|>"}, texts(120, 3), merges_as_strings=True)
 
     tok = train_byte_level(byte_level(None, digits=True), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    save("smollm", tok, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, 115, 4)
+    save("smollm", tok, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, texts(115, 4))
 
     tok = train_byte_level(byte_level([r"[\r\n]", r"\s?\p{L}+", r"\s?[!-/:-~]+", r"\s+$", r"[\x{4e00}-\x{9fa5}]+"], digits=True),
                            ["<eos>"])
-    save("sequence", tok, {"eos_token": "<eos>"}, 115, 5)
+    save("sequence", tok, {"eos_token": "<eos>"}, texts(115, 5))
     tok = train_byte_level(byte_level(TEKKEN), ["<s>", "</s>"], ignore_merges=True)
-    save("tekken", tok, {"bos_token": "<s>", "eos_token": "</s>"}, 110, 6, merges_as_strings=True)
+    save("tekken", tok, {"bos_token": "<s>", "eos_token": "</s>"}, texts(110, 6), merges_as_strings=True)
 
     config = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    save("llama2", train_fallback(), config, 125, 7, merges_as_strings=True)
-    save("metaspace_first", train_fallback(pre_tokenizers.Metaspace("\u2581", "first", False)), config, 110, 8)
-    save("metaspace_split", train_fallback(pre_tokenizers.Metaspace("\u2581", "always", True)), config, 110, 9)
+    save("llama2", train_fallback(), config, texts(125, 7), merges_as_strings=True)
+    save("metaspace_first", train_fallback(pre_tokenizers.Metaspace("\u2581", "first", False)), config, texts(110, 8))
+    save("metaspace_split", train_fallback(pre_tokenizers.Metaspace("\u2581", "always", True)), config, texts(110, 9))
+
+
+FAMILIES = ["qwen35", "o200k", "deepseek_llm", "deepseek_coder", "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3"]
+
+
+def family_model(name):
+    """A small vocabulary for the pipeline of a family: vocab, merges, added tokens."""
+    if name in pipelines.PIECES:
+        model = json.loads(train_fallback().to_str())["model"]
+        names = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
+    else:
+        tok = Tokenizer.from_str(json.dumps(pipelines.tokenizer_json(name, {}, [], [])))
+        tok.train_from_iterator(CORPUS * 3, trainers.BpeTrainer(
+            vocab_size=420, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+        model = json.loads(tok.to_str())["model"]
+        names = ["<s>", "</s>", "<|user|>", "<|end|>"]
+    vocab = model["vocab"]
+    return vocab, model["merges"], [(vocab.get(t, len(vocab) + i), t, True) for i, t in enumerate(names)]
+
+
+def make_families():
+    for seed, name in enumerate(FAMILIES, 20):
+        vocab, merges, added = family_model(name)
+        bos = "<s>" if pipelines.PIPELINES[name].get("bos") else None
+        data = pipelines.tokenizer_json(name, vocab, merges, added, "<unk>", bos)
+        items = ["<s><|user|>\n1234 kettles aren't\u00b2 21\u00bd cups<|end|>\n<|user|> \t\n<|end|>", "e\u0301<|end|> \u0e01\u0e33\u0e34"]
+        items += [t for t in fuzz_texts.fuzzed(400, seed, ["<|user|>", "<|end|>"]) if len(t) < 40 and "\u2581" not in t][:110]
+        save(name, Tokenizer.from_str(json.dumps(data)), {"bos_token": "<s>", "eos_token": "</s>"}, items)
 
 
 TEMPLATES = {
@@ -300,6 +330,7 @@ if __name__ == "__main__":
     parser.add_argument("--templates", help="folder with the published chat templates, to make their chats too")
     args = parser.parse_args()
     make_tokenizers()
+    make_families()
     make_chats(args.templates)
     if args.smollm2:
         make_smollm2(args.smollm2)
