@@ -76,6 +76,22 @@ struct tpo_message {
   const char *role, *content; /* role: system, user, assistant */
 };
 
+/* A chat to be rendered; all of it is borrowed. */
+struct tpo_chat {
+  const struct tpo_message *messages; /* [n] */
+  size_t n;
+  /* In their place, unless NULL: the JSON text of an array of message objects, which may have more to them
+   * (tool_calls, contents that are lists of parts). */
+  const char *messages_json;
+  const char *tools_json;     /* JSON text of an array of what the model may call; NULL: none */
+  const char *documents_json; /* JSON text of an array of what it may quote; NULL: none */
+  const char
+      *template_args; /* JSON text of an object: more variables of the template, such as {"enable_thinking":
+                               * true}; NULL: none */
+  bool generation_prompt; /* the beginning of the assistant's turn comes last */
+  bool continue_final;    /* the text ends with the last message's content, which the model goes on with */
+};
+
 /* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
  * system message as SmolLM2 and Qwen 2.5 have it, Llama 2, Llama 3 and 3.1+, Qwen 3 with its own thinking off,
  * Gemma 2 and 3, Mistral 7B v0.3); an unknown or missing one is refused unless pieces are given. pieces may
@@ -94,13 +110,37 @@ TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tp
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 
+/* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. */
+TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                                     struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
+
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
- * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system
- * message, if it has one, goes before the thought prompt's. */
+ * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt. Its own system
+ * message, if it has one, stays; that of a layout with a response marker comes behind it, in the same message, and
+ * that of any other layout is left out. */
 TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
+ * source or in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
+TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
+                                struct tpo_error *err);
+/* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, or whose prefill says
+ * again what the template says. What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
+TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                              const struct tpo_template *tmpl, struct tpo_buf *warning,
+                              struct tpo_error *err);
+/* What an output's text begins with, appended: the end of the prompt from where the template opens a thought with
+ * the layout's marker and says nothing after it (think-tags, where <think> ends the prompt), else the prefill. tmpl may be NULL. */
+TPO_API int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                              struct tpo_buf *out, struct tpo_error *err);
+/* The tokens that a marker is where it is inserted, appended: control tokens by their names. NULL: none. */
+TPO_API int tpo_thought_marker_ids(const char *marker, const struct tpo_tokenizer *tok, struct tpo_ids *out,
+                                   struct tpo_error *err);
+/* The control tokens that markers hold, appended: in outputs of the layout they say their names. */
+TPO_API int tpo_thought_spoken_ids(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                                   struct tpo_ids *out, struct tpo_error *err);
 /* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
 TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
                                       const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
@@ -110,7 +150,7 @@ struct tpo_parsed {
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */
   size_t response_begin, response_end;
 };
-/* text: prefill + output. format_ok: a thought and a response that are not empty, between markers as
+/* text: what tpo_thought_begun tells + output. format_ok: a thought and a response that are not empty, between markers as
  * thought->parse asks: both, in order, each once (strict), or the first thought marker and the first response
  * marker after it, wherever they stand (search). Without a thought marker in the layout, the thought is what
  * stands before the response marker; without either, all of the output is response. Otherwise the offsets are

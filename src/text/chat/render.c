@@ -1,6 +1,7 @@
 /* Chats as text, and as ids in which only the template's own markers are control tokens. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "text/chat/space.h"
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
@@ -290,8 +291,8 @@ static int check_messages(const struct tpo_message *messages, size_t n, struct t
   return TPO_OK;
 }
 
-int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                              bool generation_prompt, struct tpo_rendered *out, struct tpo_error *err)
+static int render_messages(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                           bool generation_prompt, struct tpo_rendered *out, struct tpo_error *err)
 {
   int status = check_messages(messages, n, err);
   if (status < 0) return status;
@@ -313,23 +314,46 @@ int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_
   return status;
 }
 
+/* The messages of messages_json, borrowed from root. */
+static int read_messages(const json_t *root, struct tpo_message **out, size_t *n, struct tpo_error *err)
+{
+  if (!json_is_array(root))
+    return tpo_fail(err, TPO_E_INPUT, "messages: an array of {\"role\", \"content\"} was expected");
+  *n = json_array_size(root);
+  *out = tpo_calloc(*n ? *n : 1, sizeof **out, err);
+  for (size_t i = 0; *out && i < *n; i++) {
+    const json_t *item = json_array_get(root, i);
+    (*out)[i] = (struct tpo_message){json_string_value(json_object_get(item, "role")),
+                                     json_string_value(json_object_get(item, "content"))};
+  }
+  return *out ? TPO_OK : TPO_E_MEMORY;
+}
+
+int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                              struct tpo_rendered *out, struct tpo_error *err)
+{
+  if (chat->tools_json || chat->documents_json || chat->template_args || chat->continue_final)
+    return tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "this chat template takes neither tools, documents, arguments nor a last message to go on with");
+  if (!chat->messages_json)
+    return render_messages(tmpl, chat->messages, chat->n, chat->generation_prompt, out, err);
+  struct tpo_message *messages = NULL;
+  size_t n = 0;
+  json_t *root = tpo_json_parse(chat->messages_json, strlen(chat->messages_json), "messages", err);
+  int status = root ? read_messages(root, &messages, &n, err) : TPO_E_INPUT;
+  if (status == TPO_OK) status = render_messages(tmpl, messages, n, chat->generation_prompt, out, err);
+  free(messages);
+  json_decref(root);
+  return status;
+}
+
 void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out)
 {
   if (!prefill || !*prefill) return;
   if (tmpl->family == TPO_TEMPLATE_LLAMA2 || tmpl->family == TPO_TEMPLATE_MISTRAL)
     own(out, " "); /* they put one before every answer */
   content(out, prefill);
-}
-
-int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                        bool generation_prompt, struct tpo_buf *out, struct tpo_error *err)
-{
-  struct tpo_rendered r = {0};
-  int status = tpo_template_render_spans(tmpl, messages, n, generation_prompt, &r, err);
-  if (status == TPO_OK) tpo_buf_append(out, r.text.data ? r.text.data : "", r.text.len);
-  if (status == TPO_OK && out->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
-  tpo_rendered_free(&r);
-  return status;
 }
 
 /* Plain text between two control tokens is encoded in one piece, so that ids are those of the whole rendered
@@ -359,12 +383,32 @@ int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_
   return status;
 }
 
+int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                             struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err)
+{
+  struct tpo_rendered r = {0};
+  size_t before = ids ? ids->n : 0;
+  int status = tpo_template_render_spans(tmpl, chat, &r, err);
+  if (status == TPO_OK && ids) status = tpo_template_encode_spans(tmpl, &r, ids, err);
+  if (status == TPO_OK && text) {
+    tpo_buf_append(text, r.text.data ? r.text.data : "", r.text.len);
+    if (text->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
+  }
+  if (status < 0 && ids) ids->n = before;
+  tpo_rendered_free(&r);
+  return status;
+}
+
+int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
+                        bool generation_prompt, struct tpo_buf *out, struct tpo_error *err)
+{
+  const struct tpo_chat chat = {.messages = messages, .n = n, .generation_prompt = generation_prompt};
+  return tpo_template_render_chat(tmpl, &chat, out, NULL, err);
+}
+
 int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                         bool generation_prompt, struct tpo_ids *out, struct tpo_error *err)
 {
-  struct tpo_rendered r = {0};
-  int status = tpo_template_render_spans(tmpl, messages, n, generation_prompt, &r, err);
-  if (status == TPO_OK) status = tpo_template_encode_spans(tmpl, &r, out, err);
-  tpo_rendered_free(&r);
-  return status;
+  const struct tpo_chat chat = {.messages = messages, .n = n, .generation_prompt = generation_prompt};
+  return tpo_template_render_chat(tmpl, &chat, NULL, out, err);
 }

@@ -40,8 +40,8 @@ struct tpo_rendered {
   bool failed;
 };
 void tpo_rendered_free(struct tpo_rendered *r);
-int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                              bool generation_prompt, struct tpo_rendered *out, struct tpo_error *err);
+int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                              struct tpo_rendered *out, struct tpo_error *err);
 /* What the assistant's turn is begun with, after the generation prompt. */
 void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill,
                                struct tpo_rendered *out);
