@@ -217,7 +217,7 @@ def compare_template(name, source, n_chats, seed, theirs, ours, report):
         return None
     rng, results = random.Random(f"{seed} {name}"), collections.Counter()
     extra, names = own_strings(source), undeclared(source)
-    chats = [(f"{name} {kind}", inputs) for kind, inputs in template_chats.fixed_chats()]
+    chats = [(f"{name} {kind}", inputs) for kind, inputs in template_chats.fixed_chats(names)]
     chats += [(f"{name} #{i}", template_chats.random_chat(rng, extra, names)) for i in range(n_chats)]
     for label, inputs in chats:
         results[report.compare(label, f"[{name}]", inputs, theirs.render(inputs), ours.render(inputs))] += 1

@@ -113,8 +113,9 @@ def random_chat(rng, extra, undeclared):
     return inputs
 
 
-def fixed_chats():
-    """Chats under a name, each with and without the prompt for an answer and with thinking on and off."""
+def fixed_chats(names=("tools", "add_generation_prompt", "enable_thinking")):
+    """Chats under a name, each with and without tools and the prompt for an answer, and with thinking on and off, as far as a template
+    has these names."""
     u, a, s = (lambda c, **k: {"role": "user", "content": c, **k}), (lambda c, **k: {"role": "assistant", "content": c, **k}), \
         (lambda c: {"role": "system", "content": c})
     use = {"id": "call00001", "type": "function", "function": {"name": "get_weather", "arguments": {"place": "Oslo", "days": 2}}}
@@ -137,9 +138,9 @@ def fixed_chats():
         "no_think": [u("Hi /no_think"), a("x"), u("y /think")], "last_assistant": [u("a"), a("b")],
     }
     for name, messages in chats.items():
-        for tools in (None, [WEATHER, CLOCK]):
-            for prompt in (False, True):
-                for thinking in (None, False, True):
+        for tools in (None, [WEATHER, CLOCK]) if "tools" in names else (None,):
+            for prompt in (False, True) if "add_generation_prompt" in names else (True,):
+                for thinking in (None, False, True) if {"enable_thinking", "thinking"} & set(names) else (None,):
                     inputs = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": prompt, **TOKENS}
                     if thinking is not None:
                         inputs["enable_thinking"] = inputs["thinking"] = thinking
