@@ -238,6 +238,8 @@ def compare_programs(n, seed, theirs, ours, report):
         answer = ours.open(source)
         right = answer if "error" in answer else ours.render(template_programs.INPUTS)
         report.compare(f"program {i}", source, {}, left, right)
+        if i % 1000 == 999:
+            print(f"{i + 1} programs: {dict(report.counts)}", flush=True)
 
 
 def main():
