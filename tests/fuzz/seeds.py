@@ -75,6 +75,9 @@ def texts():
         template = json.loads(path.read_text()).get("template")  # others' own are not in the repository
         if template:
             put("template", path.stem, template.encode(), chat, b"Name a colour.")
+    small = json.loads(read("text", "fixtures", "jinja.json"))
+    for i, case in enumerate(small["cases"]):
+        put("jinja", str(i), case["template"].encode(), json.dumps(small["inputs"]).encode())
 
 
 def configurations():
