@@ -92,7 +92,11 @@ static int filter_block(struct jinja_evaluator *ev, const struct jinja_node *nod
 {
   struct jinja_value value;
   int flow = capture_filtered(ev, &node->body, node->a, &value);
-  return flow == JINJA_WENT_ON ? jinja_print(ev, value) : flow;
+  if (flow != JINJA_WENT_ON) return flow;
+  if (value.type != JINJA_STRING) /* unlike what {{ }} prints, it doesn't go through str() */
+    return jinja_fail(&ev->run, TPO_E_INPUT, "expected str instance, %s found, as what a filter block makes",
+                      jinja_type_name(value));
+  return jinja_print(ev, value);
 }
 
 static int define_macro(struct jinja_evaluator *ev, const struct jinja_node *node)
