@@ -1,4 +1,4 @@
-/* What parser.c, parse_stmt.c (statements), parse_expr.c (expressions) and hide.c share. */
+/* What parser.c, parse_stmt.c (statements) and parse_expr.c (expressions) share. */
 #ifndef TPO_TEXT_JINJA_PARSE_PARSER_H
 #define TPO_TEXT_JINJA_PARSE_PARSER_H
 
@@ -70,7 +70,8 @@ struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node
 /* Statements up to one of the tags that `ends` names (NULL-terminated), where it stops behind the "{%"; NULL: up to
  * the template's end. */
 bool jinja_parse_body(struct jinja_parser *p, struct jinja_nodes *out, const char *const *ends);
-/* To the whole template, when it is read (hide.c). */
-bool jinja_hide_names(struct jinja_parser *p, struct jinja_nodes *statements);
+
+/* Puts an UNSET before every body that needs one, this one and those inside; false: failed. */
+bool jinja_mark_unset(struct jinja_parser *p, struct jinja_nodes *body);
 
 #endif
