@@ -73,6 +73,9 @@ def texts():
     chat = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]).encode()
     for path in sorted((TESTS / "text" / "fixtures" / "chat").glob("*.json")):
         put("template", path.stem, json.loads(path.read_text())["template"].encode(), chat, b"Name a colour.")
+    small = json.loads(read("text", "fixtures", "jinja.json"))
+    for i, case in enumerate(small["cases"]):
+        put("jinja", str(i), case["template"].encode(), json.dumps(small["inputs"]).encode())
 
 
 def configurations():
