@@ -190,8 +190,8 @@ def make_families():
 
 
 TEMPLATES = {
-    # name: (tokenizer folder, family, template in a spelling of our own)
-    "chatml": ("smollm", "chatml", """{# turns between markers #}
+    # name: (tokenizer folder, template of our own)
+    "chatml": ("smollm", """{# turns between markers #}
 {% for message in messages %}
 {% if loop.index0 == 0 and messages[0].role != "system" %}
 {{ "<|im_start|>system\\nYou answer in few words.<|im_end|>\\n" }}
@@ -202,10 +202,10 @@ TEMPLATES = {
 {{ "<|im_start|>assistant\\n" }}
 {%- endif %}
 """),
-    "chatml_bare": ("smollm", "chatml", """{% for message in messages %}{{ '<|im_start|>' }}{{ message['role'] }}{{ '\\n' -}}
+    "chatml_bare": ("smollm", """{% for message in messages %}{{ '<|im_start|>' }}{{ message['role'] }}{{ '\\n' -}}
 {{ message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {# the newline before stays #}{% endif %}"""),
-    "llama2": ("llama2", "llama2", """{% if messages[0].role == "system" %}
+    "llama2": ("llama2", """{% if messages[0].role == "system" %}
   {%- set loop_messages = messages[1:] %}
   {%- set system_message = messages[0].content %}
 {%- else %}
@@ -227,7 +227,7 @@ TEMPLATES = {
     {{- " " + content|trim + " " + eos_token }}
   {%- endif %}
 {%- endfor %}"""),
-    "llama3": ("llama3", "llama3", """{%- set loop_messages = messages -%}
+    "llama3": ("llama3", """{%- set loop_messages = messages -%}
 {%- for message in loop_messages -%}
   {%- set content = "<|start_header_id|>" + message.role + "<|end_header_id|>" + "\\n\\n" + message.content.strip() + "<|eot_id|>" -%}
   {%- if loop.first -%}{%- set content = bos_token + content -%}{%- endif -%}
@@ -235,19 +235,110 @@ TEMPLATES = {
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ "<|start_header_id|>assistant<|end_header_id|>\\n\\n" }}{%- endif -%}"""),
 }
-# Long templates of published models stay out: their fingerprints stand here, and DIR has name.jinja for each.
-UPSTREAM = {
-    "qwen2_5": ("smollm", "chatml", "43302f4340ea2802"), "qwen3_2507": ("smollm", "chatml", "f78c9f7ddcdd24d5"),
-    "qwen3": ("smollm", "qwen3", "da8908010979e84a"), "qwen3_new": ("smollm", "qwen3", "617597e0be378495"),
-    "gemma2": ("llama2", "gemma", "187a3e53393094bd"), "gemma3": ("llama2", "gemma", "328a1c8d417b4940"),
-    "mistral": ("llama2", "mistral", "eefa0108111b10b5"),
+QWEN3 = """{%- set ns = namespace(query=-1) %}
+{%- for message in messages[::-1] %}
+  {%- if ns.query == -1 and message.role == "user" and not (message.content.startswith("<tool_response>") and
+         message.content.endswith("</tool_response>")) %}
+    {%- set ns.query = messages|length - loop.index %}
+  {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+  {{- "<|im_start|>" + message.role + "\\n" }}
+  {%- set parts = message.content.split("</think>") %}
+  {%- if message.role != "assistant" %}
+    {{- message.content }}
+  {%- elif parts|length == 1 and not (loop.last and ns.query != -1 and loop.index0 > ns.query) %}
+    {{- message.content }}
+  {%- else %}
+    {%- set thought = "" if parts|length == 1 else parts[0].rstrip("\\n").split("<think>")[-1].lstrip("\\n") %}
+    {%- set answer = message.content if parts|length == 1 else parts[-1].lstrip("\\n") %}
+    {%- if ns.query != -1 and loop.index0 > ns.query and (loop.last or thought) %}
+      {{- "<think>\\n" + thought + "\\n</think>\\n\\n" }}{{ answer.lstrip("\\n") }}
+    {%- else %}
+      {{- answer }}
+    {%- endif %}
+  {%- endif %}
+  {{- "<|im_end|>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+  {{- "<|im_start|>assistant\\n" }}
+  {%- if enable_thinking is defined and not enable_thinking %}{{- "<think>\\n\\n</think>\\n\\n" }}{%- endif %}
+{%- endif %}"""
+# Made by the published templates; ours take their place where they render these chats the same.
+TEMPLATES |= {
+    "qwen2_5": ("smollm", """{%- if messages[0].role == "system" %}
+  {{- "<|im_start|>system\\n" + messages[0].content + "<|im_end|>\\n" }}
+{%- else %}
+  {{- "<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n" }}
+{%- endif %}
+{%- for message in messages %}
+  {%- if not (loop.first and message.role == "system") %}
+    {{- "<|im_start|>" ~ message.role ~ "\\n" ~ message.content ~ "<|im_end|>" ~ "\\n" }}
+  {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}"""),
+    "qwen3_2507": ("smollm", """{%- for message in messages %}
+  {%- set content = message.content if message.content is string else "" %}
+  {{- "<|im_start|>%s\\n" % message.role }}{{ content }}{{ "<|im_end|>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}"""),
+    "qwen3": ("smollm", QWEN3),
+    "qwen3_new": ("smollm", QWEN3.replace('message.role == "user" and not', 'message.role == "user" and message.content is string and not')
+                  .replace("{%- set parts = message.content.split", "{%- set parts = (message.content if message.content is string else '').split")),
+    "gemma2": ("llama2", """{{ bos_token }}{% if messages[0].role == "system" %}{{ raise_exception("this one has no system turns") }}{% endif %}
+{% for message in messages %}
+  {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- endif %}
+  {{- "<start_of_turn>" + ("model" if message.role == "assistant" else message.role) + "\\n" }}
+  {{- message.content | trim }}{{ "<end_of_turn>\\n" }}
+{%- endfor %}
+{% if add_generation_prompt %}{{ "<start_of_turn>model\\n" }}{% endif %}"""),
+    "gemma3": ("llama2", """{{ bos_token }}
+{%- set first = "" %}
+{%- set turns = messages %}
+{%- if messages[0].role == "system" %}
+  {%- set first = (messages[0].content if messages[0].content is string else messages[0].content[0].text) + "\\n\\n" %}
+  {%- set turns = messages[1:] %}
+{%- endif %}
+{%- for message in turns %}
+  {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- endif %}
+  {{- "<start_of_turn>" ~ {"assistant": "model"}.get(message.role, message.role) ~ "\\n" ~ (first if loop.first else "") }}
+  {%- if message.content is string %}
+    {{- message.content | trim }}
+  {%- elif message.content is iterable %}
+    {%- for part in message.content %}{{ part.text | trim if part.type == "text" }}{% endfor %}
+  {%- endif %}
+  {{- "<end_of_turn>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<start_of_turn>model\\n" }}{%- endif %}"""),
+    "mistral": ("llama2", """{%- if messages[0]["role"] == "system" %}
+  {%- set system = messages[0]["content"] %}
+  {%- set turns = messages[1:] %}
+{%- else %}
+  {%- set turns = messages %}
+{%- endif %}
+{{- bos_token }}
+{%- for message in turns %}
+  {%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- elif message["role"] == "user" %}
+    {{- "[INST] " }}
+    {%- if loop.last and system is defined %}{{- system + "\\n\\n" }}{%- endif %}
+    {{- message["content"] + "[/INST]" }}
+  {%- else %}
+    {{- " " + message["content"] | trim + eos_token }}
+  {%- endif %}
+{%- endfor %}"""),
 }
 THINKING = ["<think>", "</think>", "<think>\nwhy\n</think>\n\n", "<tool_response>", "</tool_response>"]
 CONTENT = ["Hello", "  hi there \n", "\n", "", "   ", "\u3000x\u00a0", "What's 2+2?", "\U0001f642", "line\r\nline", "<<SYS>>",
            "\tq\x1c", "\u00e9", "\n\nstart", "a", "<b>", "[/INST]"]
 
 
-def make_chats(templates):
+def make_chats():
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
 
     def fail(message):
@@ -255,18 +346,12 @@ def make_chats(templates):
 
     env.globals["raise_exception"] = fail
     os.makedirs(os.path.join(HERE, "chat"), exist_ok=True)
-    fixtures = {name: (folder, family, template, {"template": template})
-                for name, (folder, family, template) in TEMPLATES.items()}
-    for name, (folder, family, fingerprint) in UPSTREAM.items() if templates else []:
-        text = open(os.path.join(templates, name + ".jinja"), encoding="utf-8").read()
-        default = {"default_system": "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."} if name == "qwen2_5" else {}
-        fixtures[name] = (folder, family, text, {"fingerprint": fingerprint, **default})
-    for name, (folder, family, template, source) in fixtures.items():
+    for name, (folder, template) in TEMPLATES.items():
         rng = random.Random(name)
         config = json.load(open(os.path.join(HERE, folder, "tokenizer_config.json"), encoding="utf-8"))
         tokens = {k: v["content"] if isinstance(v, dict) else v for k, v in config.items()}
         compiled, cases = env.from_string(template), []
-        content = CONTENT + (THINKING if family == "qwen3" else [])
+        content = CONTENT + (THINKING if name in ("qwen3", "qwen3_new") else [])
         for _ in range(24):
             messages = []
             if rng.random() < 0.4 and name != "gemma2":
@@ -278,7 +363,7 @@ def make_chats(templates):
             text = compiled.render(messages=messages, add_generation_prompt=prompt, enable_thinking=False, **tokens)
             cases.append({"messages": messages, "prompt": prompt, "text": text})
         with open(os.path.join(HERE, "chat", name + ".json"), "w", encoding="utf-8") as f:
-            json.dump({"tokenizer": folder, "family": family, **source, "cases": cases}, f)
+            json.dump({"tokenizer": folder, "template": template, "cases": cases}, f)
             f.write("\n")
 
 
@@ -327,10 +412,9 @@ def make_smollm2(path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smollm2", help="GGUF of SmolLM2, to make its vectors too")
-    parser.add_argument("--templates", help="folder with the published chat templates, to make their chats too")
     args = parser.parse_args()
     make_tokenizers()
     make_families()
-    make_chats(args.templates)
+    make_chats()
     if args.smollm2:
         make_smollm2(args.smollm2)
