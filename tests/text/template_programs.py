@@ -24,7 +24,7 @@ STRING_FILTERS = ["upper", "lower", "title", "capitalize", "trim", "trim('S')", 
 LIST_FILTERS = ["list", "sort", "sort(reverse=true)", "reverse|list", "unique|list", "map('upper')|list", "map('string')|list", "select|list",
                 "reject('none')|list", "select('odd')|list", "select('gt', 1)|list", "select('string')|list", "batch(2)|list", "batch(3, 'x')|list",
                 "slice(2)|list", "slice(3, 'x')|list", "map('default', 'q')|list", "map('abs')|list", "select('in', [1, 'A'])|list", "sort(case_sensitive=true)",
-                "unique(case_sensitive=true)|list", "select", "map('upper')", "batch(2)", "unique", "reject('none')", "slice(2)"]
+                "unique(case_sensitive=true)|list", "select", "map('upper')", "batch(2)", "reject('none')", "slice(2)"]
 DICT_LISTS = ["map(attribute='role')|list", "selectattr('content')|list", "selectattr('role', 'equalto', 'user')|list", "rejectattr('n', 'defined')|list",
               "map(attribute='n', default=0)|list", "groupby('role')|list", "selectattr('n', '>', 1)|list", "sort(attribute='role')", "map(attribute='content')|list",
               "groupby('n', default=9)|map('first')|list", "selectattr('calls', 'defined')|map(attribute='calls')|list", "sort(attribute='role,content')",
