@@ -239,6 +239,10 @@ TPO_API int tpo_config_set(struct tpo_config *config, const char *assignment, co
 /* Sets thought from a built-in's name or a YAML file. */
 TPO_API int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
                                    struct tpo_error *err);
+/* How prompts were made, from the YAML of another configuration, as files of samples, pairs and checkpoints carry
+ * it: the sections thought and template take the place of config's own. place begins messages. */
+TPO_API int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const char *place,
+                                    struct tpo_error *err);
 /* Values out of range and impossible combinations of the named parts, all of them in *report as above. */
 enum {
   TPO_CHECK_SAMPLING = 1, /* model, template, data, thought, sampling: all that `tpo generate` needs */

@@ -121,6 +121,19 @@ TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const s
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* The text of the chat template that an exported model gets (free() it): its own, or the configuration's pieces as
+ * one, with which jinja2 and the programs that serve models render the prompts that training sampled from, where they
+ * ask for a generation prompt. NULL where the model's own does so as it is. TPO_E_USAGE where it asks for a thought
+ * already. The layout must have been settled on. */
+TPO_API int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                                 char **out, struct tpo_error *err);
+/* What who serves such a model must know, appended, a sentence a line: which parsers tell its thought from its
+ * response, and in what a server's prompt may still differ. */
+TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                                     struct tpo_buf *out, struct tpo_error *err);
+/* Whether it is the text of a template that tpo_thought_template made. */
+TPO_API bool tpo_template_asks_for_thought(const char *source);
+
 /* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
 TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
                                       const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
