@@ -34,8 +34,8 @@ struct tpo_sample_row {
   const char *prompt_text; /* the rendered chat text that was tokenised */
   const char *meta; /* JSON object: reference, checks, dataset, category, messages as read; "{}" when none */
   int32_t k;
-  const char *text;     /* prefill + generated text, special tokens left out */
-  const char *thought;  /* "" when there is none */
+  const char *text;    /* prefill, or the prompt's opened thought + generated text, special tokens left out */
+  const char *thought; /* "" when there is none */
   const char *response; /* "" when the format failed */
   bool format_ok;
   enum tpo_finish finish;

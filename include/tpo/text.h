@@ -115,8 +115,9 @@ TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const stru
                                      struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
 
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
- * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system
- * message, if it has one, goes before the thought prompt's. */
+ * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt. Its own system
+ * message, if it has one, stays; that of a layout with a response marker comes behind it, in the same message, and
+ * that of any other layout is left out. */
 TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
@@ -134,6 +135,25 @@ TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought, c
 /* Whether it is the text of a template that tpo_thought_template made. */
 TPO_API bool tpo_template_asks_for_thought(const char *source);
 
+/* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
+ * source or in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
+TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
+                                struct tpo_error *err);
+/* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, or whose prefill says
+ * again what the template says. What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
+TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                              const struct tpo_template *tmpl, struct tpo_buf *warning,
+                              struct tpo_error *err);
+/* What an output's text begins with, appended: the end of the prompt from where the template opens a thought with
+ * the layout's marker and says nothing after it (think-tags, where <think> ends the prompt), else the prefill. tmpl may be NULL. */
+TPO_API int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                              struct tpo_buf *out, struct tpo_error *err);
+/* The tokens that a marker is where it is inserted, appended: control tokens by their names. NULL: none. */
+TPO_API int tpo_thought_marker_ids(const char *marker, const struct tpo_tokenizer *tok, struct tpo_ids *out,
+                                   struct tpo_error *err);
+/* The control tokens that markers hold, appended: in outputs of the layout they say their names. */
+TPO_API int tpo_thought_spoken_ids(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                                   struct tpo_ids *out, struct tpo_error *err);
 /* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
 TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
                                       const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
@@ -143,7 +163,7 @@ struct tpo_parsed {
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */
   size_t response_begin, response_end;
 };
-/* text: prefill + output. format_ok: a thought and a response that are not empty, between markers as
+/* text: what tpo_thought_begun tells + output. format_ok: a thought and a response that are not empty, between markers as
  * thought->parse asks: both, in order, each once (strict), or the first thought marker and the first response
  * marker after it, wherever they stand (search). Without a thought marker in the layout, the thought is what
  * stands before the response marker; without either, all of the output is response. Otherwise the offsets are

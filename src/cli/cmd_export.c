@@ -53,7 +53,20 @@ static void tell(const char *out, struct tpo_buf *lines)
     tpo_log(TPO_LOG_INFO, "%s: %s", out, line);
 }
 
-static int make_template(const struct invocation *in, const struct tpo_config *config, char **source,
+/* The layout itself, once the model's template is open. */
+static int settle(struct tpo_config *config, const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
+                  struct tpo_error *err)
+{
+  struct tpo_buf warning = {0};
+  int status =
+      tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
+  if (status == 0) status = tpo_thought_check(&config->thought, tok, tmpl, &warning, err);
+  if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
+  tpo_buf_free(&warning);
+  return status;
+}
+
+static int make_template(const struct invocation *in, struct tpo_config *config, char **source,
                          struct tpo_error *err)
 {
   struct tpo_tokenizer *tok = NULL;
@@ -61,11 +74,12 @@ static int make_template(const struct invocation *in, const struct tpo_config *c
   struct tpo_buf lines = {0};
   int status = tpo_tokenizer_open(&tok, in->positional[0], err);
   if (status == 0) status = tpo_template_open(&tmpl, tok, &config->template_pieces, err);
+  if (status == 0) status = settle(config, tok, tmpl, err);
   if (status == 0) status = tpo_thought_template(&config->thought, tmpl, source, err);
   if (status == 0) status = tpo_thought_tell_servers(&config->thought, tmpl, &lines, err);
   if (status == 0 && *source)
-    tpo_log(TPO_LOG_INFO, "%s: its chat template asks for the thought of layout %s", in->positional[1],
-            config->thought.name);
+    tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training, thought layout %s",
+            in->positional[1], config->thought.name);
   if (status == 0) tell(in->positional[1], &lines);
   tpo_buf_free(&lines);
   tpo_template_close(tmpl);
@@ -73,10 +87,25 @@ static int make_template(const struct invocation *in, const struct tpo_config *c
   return status;
 }
 
+/* What the command was given instead of the checkpoint's own changes places with that. */
+static void take_given(struct invocation *in, struct tpo_config *own)
+{
+  struct tpo_thought_config thought = own->thought;
+  struct tpo_template_config pieces = own->template_pieces;
+  if (option_is_key_set(in, "thought.name")) {
+    own->thought = in->config.thought;
+    in->config.thought = thought;
+  }
+  if (option_is_key_set(in, "template.user_prefix")) {
+    own->template_pieces = in->config.template_pieces;
+    in->config.template_pieces = pieces;
+  }
+}
+
 /* The chat template that the model gets; NULL: its own. */
 static int choose_template(struct invocation *in, char **source, struct tpo_error *err)
 {
-  bool given = option_is_key_set(in, "thought.name"), pieces = option_is_key_set(in, "template.user_prefix");
+  bool given = option_is_key_set(in, "thought.name");
   struct tpo_config own;
   *source = NULL;
   if (given && strcmp(in->config.thought.name, "none") == 0) return 0;
@@ -86,10 +115,8 @@ static int choose_template(struct invocation *in, char **source, struct tpo_erro
     tpo_log(TPO_LOG_INFO, "%s: it doesn't tell a thought layout; the model's chat template stays as it is",
             in->positional[0]);
   } else if (status >= 0) {
-    struct tpo_config config = own;
-    if (given) config.thought = in->config.thought;
-    if (pieces) config.template_pieces = in->config.template_pieces;
-    status = make_template(in, &config, source, err);
+    take_given(in, &own);
+    status = make_template(in, &own, source, err);
   }
   tpo_config_free(&own);
   return status;

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "store/journal/journal.h"
+#include "tpo/steps.h"
 
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
 {
@@ -85,7 +86,7 @@ int tell_to_resume(int status, struct tpo_error *err)
   return tpo_fail(err, status, "%s: the same command with --resume goes on", strdupa(err->message));
 }
 
-int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)
+static int check_values(const struct invocation *in, unsigned parts, struct tpo_error *err)
 {
   char *report = NULL;
   int status = tpo_config_check(&in->config, parts, &report, err);
@@ -94,6 +95,45 @@ int check_config(const struct invocation *in, unsigned parts, struct tpo_error *
     fprintf(stderr, "%s", report);
   free(report);
   return status;
+}
+
+/* Whether a `thought: auto` is left, in the section or in a watch. */
+static bool is_open(const struct tpo_config *config)
+{
+  bool open = tpo_config_thought_is_open(&config->thought);
+  for (int i = 0; i < config->run.n_watch; i++) {
+    const struct tpo_thought_config own = {.name = config->run.watch[i].thought};
+    open = open || tpo_config_thought_is_open(&own);
+  }
+  return open;
+}
+
+static void tell_settled(const struct invocation *in)
+{
+  bool own = strcmp(in->config.thought.name, "think-tags") == 0;
+  if (!in->comm || tpo_comm_rank(in->comm) == 0)
+    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since the model's chat template %s",
+            in->config.thought.name, own ? "knows thoughts of its own, in <think>" : "knows no <think>");
+}
+
+static int settle_thought(struct invocation *in, struct tpo_error *err)
+{
+  struct tpo_config *config = &in->config;
+  bool of_section = tpo_config_thought_is_open(&config->thought);
+  int status = tpo_policy_settle_thought(config, config->model.path, err);
+  if (status < 0) return tpo_fail_prefix(err, "thought: auto");
+  if (of_section) tell_settled(in);
+  return 0;
+}
+
+int check_config(struct invocation *in, unsigned parts, struct tpo_error *err)
+{
+  const char *model = in->config.model.path;
+  int status = check_values(in, parts, err);
+  bool layout = parts & (TPO_CHECK_SAMPLING | TPO_CHECK_TRAINING), there = model && tpo_file_exists(model);
+  if (status < 0 || !layout || !there || !is_open(&in->config)) return status;
+  status = settle_thought(in, err);
+  return status < 0 ? status : check_values(in, parts, err);
 }
 
 int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err)

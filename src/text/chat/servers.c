@@ -5,7 +5,6 @@
  * output for both of its markers. SGLang's and llama.cpp's look for the tags in the text. */
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/space.h"
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
 
@@ -25,21 +24,12 @@ static bool has_tags(const struct tpo_thought_config *thought)
          (!given(thought->thought_marker) || strcmp(thought->thought_marker, "<think>") == 0);
 }
 
-/* Whether a prompt ends with the layout's thought marker and what may follow it, so that outputs lack it. */
-static int is_opened(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, bool *out,
-                     struct tpo_error *err)
+/* Whether the prompt holds the layout's thought marker, so that outputs lack it. begun: the end of it that is part of
+ * an output's text. */
+static bool is_opened(const struct tpo_thought_config *thought, const struct tpo_buf *begun)
 {
-  const char *marker = given(thought->thought_marker) ? thought->thought_marker : "<think>";
-  struct tpo_buf prompt = {0};
-  int status = tpo_thought_render(thought, tmpl, "?", NULL, NULL, &prompt, err);
-  size_t begin = 0, end = prompt.len, len = strlen(marker);
-  if (status == TPO_OK) {
-    tpo_trim(prompt.data, &begin, &end);
-    *out = (given(thought->prefill) && strstr(thought->prefill, marker)) ||
-           (end >= len && memcmp(prompt.data + end - len, marker, len) == 0);
-  }
-  tpo_buf_free(&prompt);
-  return status;
+  return begun->len > 0 && given(thought->thought_marker) &&
+         memmem(begun->data, begun->len, thought->thought_marker, strlen(thought->thought_marker));
 }
 
 static void tell_tags(const struct tpo_template *tmpl, bool opened, struct tpo_buf *out)
@@ -67,9 +57,9 @@ static void tell_markers(const struct tpo_thought_config *thought, bool opened, 
   tpo_buf_puts(out, " in an output");
   if (given(thought->thought_marker)) {
     tpo_buf_puts(out, ", and the thought is what ");
-    tpo_buf_puts(out, opened ? "stands before it (the prompt ends with " : "stands between that and ");
-    quote(out, opened ? thought->prefill : thought->thought_marker);
-    if (opened) tpo_buf_putc(out, ')');
+    tpo_buf_puts(out, opened ? "stands before it (the prompt holds " : "stands between that and ");
+    quote(out, thought->thought_marker);
+    if (opened) tpo_buf_puts(out, " already)");
   }
   tpo_buf_putc(out, '\n');
 }
@@ -88,30 +78,39 @@ static void tell_switch(const struct tpo_thought_config *thought, const struct t
 {
   const char *source = tmpl->family == TPO_TEMPLATE_CONFIGURED ? "" : tmpl->tok->chat_template;
   if (!source || !strstr(source, "enable_thinking")) return;
-  bool on = given(thought->template_args) && strstr(thought->template_args, "\"enable_thinking\":true");
+  const char *args = given(thought->template_args) ? thought->template_args : "{}";
+  json_t *root = tpo_json_parse(args, strlen(args), "thought.template_args", NULL);
+  bool on = json_is_true(json_object_get(root, "enable_thinking"));
+  json_decref(root);
   if (!on)
     tpo_buf_puts(out, "training had enable_thinking: false, which the template has as its default; llama-server sets "
                       "it to true by itself unless started with --reasoning off\n");
 }
 
+static void tell_layout(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                        const struct tpo_buf *begun, struct tpo_buf *out)
+{
+  bool opened = is_opened(thought, begun);
+  bool granite = !opened &&
+                 is_one_of(thought->thought_marker, "Here is my thought process:", "Here's my thought process:") &&
+                 is_one_of(thought->response_marker, "Here is my response:", "Here's my response:");
+  if (has_tags(thought))
+    tell_tags(tmpl, opened, out);
+  else if (granite)
+    tpo_buf_puts(out, "its thoughts are read by vllm serve --reasoning-parser granite; SGLang and llama.cpp have no "
+                      "parser for this layout\n");
+  else
+    tell_markers(thought, opened, out);
+}
+
 int tpo_thought_tell_servers(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                              struct tpo_buf *out, struct tpo_error *err)
 {
-  bool opened = false;
-  if (given(thought->response_marker)) {
-    int status = is_opened(thought, tmpl, &opened, err);
-    if (status < 0) return status;
-    bool granite = !opened &&
-                   is_one_of(thought->thought_marker, "Here is my thought process:", "Here's my thought process:") &&
-                   is_one_of(thought->response_marker, "Here is my response:", "Here's my response:");
-    if (has_tags(thought))
-      tell_tags(tmpl, opened, out);
-    else if (granite)
-      tpo_buf_puts(out, "its thoughts are read by vllm serve --reasoning-parser granite; SGLang and llama.cpp have no "
-                        "parser for this layout\n");
-    else
-      tell_markers(thought, opened, out);
-  }
+  struct tpo_buf begun = {0};
+  int status = tpo_thought_begun(thought, tmpl, &begun, err);
+  if (status == TPO_OK && given(thought->response_marker)) tell_layout(thought, tmpl, &begun, out);
+  tpo_buf_free(&begun);
+  if (status < 0) return status;
   tell_switch(thought, tmpl, out);
   tell_differences(tmpl, out);
   return out->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for what servers must know") : TPO_OK;
