@@ -130,8 +130,9 @@ TPO_API int tpo_thought_template(const struct tpo_thought_config *thought, const
                                  char **out, struct tpo_error *err);
 /* What who serves such a model must know, appended, a sentence a line: which parsers tell its thought from its
  * response, and in what a server's prompt may still differ. */
-TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
-                                     struct tpo_buf *out, struct tpo_error *err);
+TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought,
+                                     const struct tpo_template *tmpl, struct tpo_buf *out,
+                                     struct tpo_error *err);
 /* Whether it is the text of a template that tpo_thought_template made. */
 TPO_API bool tpo_template_asks_for_thought(const char *source);
 

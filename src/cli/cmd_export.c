@@ -37,8 +37,8 @@ static int read_own(const char *path, struct tpo_config *config, struct tpo_erro
   if (status == 1) {
     struct tpo_error why = {0};
     status = tpo_config_take_prompts(config, yaml, "its configuration", &why);
-    status = status < 0 ? tpo_fail(err, why.code, "%s: %s; expected --thought to name the layout instead", path,
-                                   why.message)
+    status = status < 0 ? tpo_fail(err, why.code, "%s: %s; expected --thought to name the layout instead",
+                                   path, why.message)
                         : 1;
   }
   free(yaml);
@@ -49,8 +49,7 @@ static int read_own(const char *path, struct tpo_config *config, struct tpo_erro
 static void tell(const char *out, struct tpo_buf *lines)
 {
   char *rest = lines->data;
-  for (char *line; rest && (line = strsep(&rest, "\n")) && *line;)
-    tpo_log(TPO_LOG_INFO, "%s: %s", out, line);
+  for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) tpo_log(TPO_LOG_INFO, "%s: %s", out, line);
 }
 
 /* The layout itself, once the model's template is open. */
@@ -58,8 +57,7 @@ static int settle(struct tpo_config *config, const struct tpo_tokenizer *tok, co
                   struct tpo_error *err)
 {
   struct tpo_buf warning = {0};
-  int status =
-      tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
+  int status = tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
   if (status == 0) status = tpo_thought_check(&config->thought, tok, tmpl, &warning, err);
   if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
   tpo_buf_free(&warning);

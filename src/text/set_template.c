@@ -1,7 +1,7 @@
 /* Another chat template in a tokenizer and in its tokenizer_config.json.
  *
- * The file is not parsed and written anew: its numbers would change (a tokenizer's "no limit" is 1e30 written out),
- * and what other programs keep in it is theirs. */
+ * The file is not parsed and written anew: its numbers would change (a tokenizer's "no limit" is 1e30 written
+ * out), and what other programs keep in it is theirs. */
 #include "text/set_template.h"
 
 #include <stdlib.h>

@@ -10,6 +10,8 @@ import tiny
 h5py = pytest.importorskip("h5py")
 jinja2 = pytest.importorskip("jinja2")
 LAYOUTS = sorted(path.stem for path in (pathlib.Path(__file__).resolve().parents[2] / "configs" / "thought").glob("*.yaml"))
+# Thoughts that random weights wouldn't begin, so that no pair could be made.
+BEGUN = {"paper-generic": "Here is my thought process:", "think-tags": "<think>"}
 # What a layout's texts may hold: marks of Jinja, quotes, backslashes, and characters beyond ASCII.
 ODD = r"""
 prompt: "{{ x }} {% if %} {# c #} \\ \" ' \n\t\u2028 \U0001F600 {instruction} }} %} #}\\n"
@@ -55,6 +57,8 @@ def prompts_of(samples):
 def train(tpo, folder, model, layout, *settings):
     """A checkpoint, by the commands that each do a part, on two ranks."""
     budgets = [] if layout == "none" else ["--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16"]
+    if layout in BEGUN:
+        budgets += ["--set", f"thought.prefill={BEGUN[layout]}"]
     folder.mkdir()
     tiny.write_prompts(folder / "prompts.jsonl", "p", 4)
     tpo.ok("generate", "--model", model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3, "--temperature", 1,

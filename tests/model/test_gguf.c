@@ -352,7 +352,8 @@ static void numbers_that_the_type_does_not_hold_are_refused(void **state)
   expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_Q8_0, NULL, &err), &err, "holds 1e+08",
          "which Q8_0 can't hold");
   from = with_a_number(*state, NAN);
-  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F32, NULL, &err), &err, "holds nan", "F32");
+  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F32, NULL, &err), &err, "holds nan",
+         "F32");
 }
 
 static void an_export_stands_for_a_whole_file(void **state)
@@ -361,13 +362,13 @@ static void an_export_stands_for_a_whole_file(void **state)
   const struct path out = path_of(*state, "", "/out.gguf");
   const char *folder = FIXTURES "default_tied_f32";
   export_to(folder, out.text, TPO_GGUF_MATRICES_F32);
-  expect(tpo_model_export_gguf(out.text, out.text, TPO_GGUF_MATRICES_BF16, NULL, &err), &err, "the model itself",
-         "out.gguf");
+  expect(tpo_model_export_gguf(out.text, out.text, TPO_GGUF_MATRICES_BF16, NULL, &err), &err,
+         "the model itself", "out.gguf");
   export_to(out.text, path_of(*state, "", "/again.gguf").text, TPO_GGUF_MATRICES_F32);
   export_to(folder, out.text, TPO_GGUF_MATRICES_BF16); /* replaces it */
-  expect(
-      tpo_model_export_gguf(folder, path_of(*state, "", "/none/out.gguf").text, TPO_GGUF_MATRICES_F32, NULL, &err),
-      &err, "there is no folder", "none");
+  expect(tpo_model_export_gguf(folder, path_of(*state, "", "/none/out.gguf").text, TPO_GGUF_MATRICES_F32,
+                               NULL, &err),
+         &err, "there is no folder", "none");
   expect(tpo_model_export_gguf(folder, *state, TPO_GGUF_MATRICES_F32, NULL, &err), &err, "folder", *state);
 }
 

@@ -75,7 +75,8 @@ static int open_model(struct export_job *e, struct tpo_error *err)
   if (code == 0) code = tpo_gguf_check_expressible(&e->source.arch, e->path, err);
   if (code == 0) code = has_tokenizer(e->path, err);
   if (code == 1) code = tpo_tokenizer_open(&e->tokenizer, e->path, err);
-  if (e->tokenizer && e->chat_template) return tpo_tokenizer_set_template(e->tokenizer, e->chat_template, err);
+  if (e->tokenizer && e->chat_template)
+    return tpo_tokenizer_set_template(e->tokenizer, e->chat_template, err);
   if (e->tokenizer) return 0;
   if (code == 0) tpo_log(TPO_LOG_WARN, "%s: there is no tokenizer; the GGUF file has none, either", e->path);
   return code;
@@ -234,10 +235,8 @@ static int put_tensors(struct export_job *e, struct tpo_error *err)
 int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
                           const char *chat_template, struct tpo_error *err)
 {
-  struct export_job e = {.path = path,
-                         .file = file,
-                         .chat_template = chat_template,
-                         .matrices = matrix_types[matrices].type};
+  struct export_job e = {
+      .path = path, .file = file, .chat_template = chat_template, .matrices = matrix_types[matrices].type};
   int code = open_model(&e, err);
   if (code == 0) code = tpo_gguf_writer_open(&e.w, file, err);
   if (code == 0) {

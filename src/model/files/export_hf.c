@@ -111,7 +111,8 @@ static void tell_left_out(const char *json, size_t len, const char *path)
   {
     const char *name = json_string_value(json_object_get(item, "name"));
     if (name && strcmp(name, "default") != 0)
-      tpo_log(TPO_LOG_WARN, "%s: the model's chat template \"%.80s\" is left out; the new one is for all chats", path,
+      tpo_log(TPO_LOG_WARN,
+              "%s: the model's chat template \"%.80s\" is left out; the new one is for all chats", path,
               name);
   }
   json_decref(root);

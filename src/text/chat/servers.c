@@ -1,8 +1,9 @@
 /* Which parts of the programs that serve models understand a layout.
  *
- * vLLM's parsers `qwen3` and `deepseek_r1` want <think> and </think> to be tokens of the vocabulary; the latter takes
- * all before the closing one for thought, also where the opening one is in the prompt. Its `granite` searches the
- * output for both of its markers. SGLang's and llama.cpp's look for the tags in the text. */
+ * vLLM's parsers `qwen3` and `deepseek_r1` want <think> and </think> to be tokens of the vocabulary; the
+ * latter takes all before the closing one for thought, also where the opening one is in the prompt. Its
+ * `granite` searches the output for both of its markers. SGLang's and llama.cpp's look for the tags in the
+ * text. */
 #include <string.h>
 #include "base/json.h"
 #include "text/chat/template.h"
@@ -24,8 +25,8 @@ static bool has_tags(const struct tpo_thought_config *thought)
          (!given(thought->thought_marker) || strcmp(thought->thought_marker, "<think>") == 0);
 }
 
-/* Whether the prompt holds the layout's thought marker, so that outputs lack it. begun: the end of it that is part of
- * an output's text. */
+/* Whether the prompt holds the layout's thought marker, so that outputs lack it. begun: the end of it that is
+ * part of an output's text. */
 static bool is_opened(const struct tpo_thought_config *thought, const struct tpo_buf *begun)
 {
   return begun->len > 0 && given(thought->thought_marker) &&
@@ -52,7 +53,9 @@ static void quote(struct tpo_buf *out, const char *text)
 
 static void tell_markers(const struct tpo_thought_config *thought, bool opened, struct tpo_buf *out)
 {
-  tpo_buf_puts(out, "no reasoning parser of vLLM, SGLang or llama.cpp reads this layout: the response is what follows ");
+  tpo_buf_puts(
+      out,
+      "no reasoning parser of vLLM, SGLang or llama.cpp reads this layout: the response is what follows ");
   quote(out, thought->response_marker);
   tpo_buf_puts(out, " in an output");
   if (given(thought->thought_marker)) {
@@ -83,22 +86,25 @@ static void tell_switch(const struct tpo_thought_config *thought, const struct t
   bool on = json_is_true(json_object_get(root, "enable_thinking"));
   json_decref(root);
   if (!on)
-    tpo_buf_puts(out, "training had enable_thinking: false, which the template has as its default; llama-server sets "
-                      "it to true by itself unless started with --reasoning off\n");
+    tpo_buf_puts(
+        out, "training had enable_thinking: false, which the template has as its default; llama-server sets "
+             "it to true by itself unless started with --reasoning off\n");
 }
 
 static void tell_layout(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                         const struct tpo_buf *begun, struct tpo_buf *out)
 {
   bool opened = is_opened(thought, begun);
-  bool granite = !opened &&
-                 is_one_of(thought->thought_marker, "Here is my thought process:", "Here's my thought process:") &&
-                 is_one_of(thought->response_marker, "Here is my response:", "Here's my response:");
+  bool granite =
+      !opened &&
+      is_one_of(thought->thought_marker, "Here is my thought process:", "Here's my thought process:") &&
+      is_one_of(thought->response_marker, "Here is my response:", "Here's my response:");
   if (has_tags(thought))
     tell_tags(tmpl, opened, out);
   else if (granite)
-    tpo_buf_puts(out, "its thoughts are read by vllm serve --reasoning-parser granite; SGLang and llama.cpp have no "
-                      "parser for this layout\n");
+    tpo_buf_puts(
+        out, "its thoughts are read by vllm serve --reasoning-parser granite; SGLang and llama.cpp have no "
+             "parser for this layout\n");
   else
     tell_markers(thought, opened, out);
 }

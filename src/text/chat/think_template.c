@@ -1,11 +1,12 @@
-/* The chat template of an exported model: its own, and around it what makes its prompts those that training sampled
- * from.
+/* The chat template of an exported model: its own, and around it what makes its prompts those that training
+ * sampled from.
  *
- * Before it stand statements that rewrite `messages` where a generation prompt is asked for, as tpo_thought_render
- * does: the layout's prompt around the last message of the user, its system message, defaults of the template's
- * switches, earlier answers without their thoughts; behind it, the prefill. A text without a generation prompt is
- * the model's own template's. Only what jinja2, llama.cpp's engine and minijinja have in common is used, and no
- * loop over a message's content: servers look for one to tell whether a template takes lists of parts. */
+ * Before it stand statements that rewrite `messages` where a generation prompt is asked for, as
+ * tpo_thought_render does: the layout's prompt around the last message of the user, its system message,
+ * defaults of the template's switches, earlier answers without their thoughts; behind it, the prefill. A text
+ * without a generation prompt is the model's own template's. Only what jinja2, llama.cpp's engine and
+ * minijinja have in common is used, and no loop over a message's content: servers look for one to tell
+ * whether a template takes lists of parts. */
 #include "text/chat/think_template.h"
 
 #include <stdlib.h>
@@ -83,8 +84,8 @@ static int render_own(const struct tpo_thought_config *thought, const struct tpo
   return status;
 }
 
-/* The end of a prompt of training that is not the model's own template's: white space that it puts before an answer
- * only, and the prefill. */
+/* The end of a prompt of training that is not the model's own template's: white space that it puts before an
+ * answer only, and the prefill. */
 static int find_tail(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                      struct tpo_buf *tail, struct tpo_error *err)
 {
@@ -155,7 +156,8 @@ static void put_response(const struct tpo_thought_config *thought, struct tpo_bu
 {
   if (!given(thought->response_marker)) return;
   struct piece marker = whole(thought->response_marker);
-  tpo_buf_puts(out, "{%- if message['role'] == 'assistant' and loop.index0 < tpo.last and text is string and ");
+  tpo_buf_puts(out,
+               "{%- if message['role'] == 'assistant' and loop.index0 < tpo.last and text is string and ");
   quote(out, marker);
   tpo_buf_puts(out, " in text %}{% set text = text.split(");
   quote(out, marker);
@@ -191,9 +193,11 @@ static int put_rewriting(const struct tpo_thought_config *thought, struct tpo_bu
   put_response(thought, out);
   put_system_behind(thought, out);
   put_around("loop.index0 == tpo.last", before, after, out);
-  tpo_buf_puts(out, "{%- set tpo.messages = tpo.messages + [dict(message, content=text) if text is defined else message] %}\n"
-                    "{%- endfor %}\n"
-                    "{%- set messages = tpo.messages %}\n");
+  tpo_buf_puts(
+      out,
+      "{%- set tpo.messages = tpo.messages + [dict(message, content=text) if text is defined else message] %}\n"
+      "{%- endfor %}\n"
+      "{%- set messages = tpo.messages %}\n");
   return TPO_OK;
 }
 
@@ -247,8 +251,8 @@ static bool is_plain(const struct tpo_thought_config *thought)
          !given(thought->prefill) && !given(thought->response_marker) && !given(thought->template_args);
 }
 
-int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, char **out,
-                         struct tpo_error *err)
+int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                         char **out, struct tpo_error *err)
 {
   *out = NULL;
   bool configured = tmpl->family == TPO_TEMPLATE_CONFIGURED;
@@ -259,10 +263,11 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     tpo_buf_puts(&own, tmpl->tok->chat_template);
   int status = TPO_OK;
   if (tpo_template_asks_for_thought(own.data))
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                      "model before that, a checkpoint, or --thought none",
-                      tmpl->tok->place);
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+                 "model before that, a checkpoint, or --thought none",
+                 tmpl->tok->place);
   else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
     status = put_all(thought, tmpl, own.data, &text, err);
   else if (configured)
