@@ -79,16 +79,6 @@ bool tpo_tokenizer_is_silent(const struct tpo_tokenizer *tok, int32_t id);
  * and what tokens with visible spaces decode to. */
 int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err);
 
-/* Splits of a GGUF's pre-tokenizer by name; NULL: not one of ours. patterns end with NULL. */
-struct tpo_gguf_pre {
-  const char *name;
-  bool ignore_merges, add_bos;
-  const char *patterns[8];
-};
-const struct tpo_gguf_pre *tpo_gguf_pre_find(const char *name, size_t len);
-/* The first whose splits are those of a byte-level tokenizer; NULL: none. */
-const struct tpo_gguf_pre *tpo_gguf_pre_of(const struct tpo_tokenizer *tok);
-void tpo_gguf_pre_list(char out[256]); /* all names, for messages */
 /* Appends a token as a file spells it: in the byte-level alphabet, as <0xXX>, or as it is. */
 void tpo_token_append(const struct tpo_tokenizer *tok, const struct tpo_token *token, struct tpo_buf *out);
 int tpo_gguf_write_file(const struct tpo_tokenizer *tok, enum tpo_tokenizer_file which, struct tpo_buf *out,

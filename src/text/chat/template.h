@@ -39,6 +39,7 @@ struct tpo_rendered {
   size_t n, capacity;
   bool failed;
 };
+#define tpo_rendered_free tpo_spans_free /* the interpreter's (jinja.h) has this name until it renders chats too */
 void tpo_rendered_free(struct tpo_rendered *r);
 int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                               struct tpo_rendered *out, struct tpo_error *err);

@@ -64,7 +64,12 @@ struct jinja_node {
   struct jinja_nodes items, body, otherwise;
   struct jinja_argument *arguments; /* [n_arguments], in the order in which they stand */
   size_t n_arguments;
+  jinja_function function; /* of a FILTER or TEST; NULL: there is none of that name, which fails when run */
+  unsigned uses;           /* of a MACRO or CALL_BLOCK: what its body reads, enum jinja_uses */
 };
+
+/* What a macro takes besides its parameters where its body reads a variable of that name. */
+enum jinja_uses { JINJA_USES_CALLER = 1, JINJA_USES_KWARGS = 2, JINJA_USES_VARARGS = 4 };
 
 struct tpo_jinja {
   struct tpo_arena arena;     /* all of it */
