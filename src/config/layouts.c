@@ -83,8 +83,9 @@ const char *layout_args_problem(const char *args)
   const char *problem = NULL;
   if (!json_is_object(variables))
     problem = "expected a mapping of the template's variables";
-  else if (json_object_get(variables, "messages"))
-    problem = "messages are the chat itself and can't be given";
+  else if (json_object_get(variables, "messages") || json_object_get(variables, "tools") ||
+           json_object_get(variables, "documents"))
+    problem = "messages, tools and documents are of the chat itself and can't be given";
   else if (json_object_get(variables, "add_generation_prompt"))
     problem = "add_generation_prompt can't be given: a prompt always ends where the answer begins";
   json_decref(variables);

@@ -297,7 +297,7 @@ static void impossible_layouts_are_refused(void **state)
       {"thought: {name: auto, prompt: 'Q: {instruction}'}",
        "c.yaml:1: thought.prompt is given beside thought: auto"},
       {"thought: {name: think-tags, template_args: {messages: []}}",
-       "c.yaml:1: thought.template_args: messages are the chat itself"},
+       "c.yaml:1: thought.template_args: messages, tools and documents are"},
       {"thought: {name: think-tags, template_args: {add_generation_prompt: false}}",
        "thought.template_args: add_generation_prompt can't be given"},
       {"thought: {name: think-tags, prefill: 'x</think>'}", "thought.prefill holds the response marker"},

@@ -7,7 +7,7 @@
 enum { N_FINISHES = TPO_FINISH_CONTEXT + 1, RUNS = 4 };
 
 static struct {
-  int finishes[N_FINISHES], kept, broken, mended, special, spoken, inserted, judged, blank_tail;
+  int finishes[N_FINISHES], kept, broken, mended, special, spoken, inserted, judged, blank_tail, opened;
 } seen;
 
 static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
@@ -209,11 +209,41 @@ static void a_token_that_straddles_the_end_stands_behind_it(void **state)
   tpo_tokenizer_close(tok);
 }
 
+static void begins_opened(const struct tpo_output *output)
+{
+  assert_int_equal(strncmp(output->text, "<think>\n", 8), 0);
+  seen.opened += output->parsed.thought_begin >= 8;
+}
+
+/* A closing marker alone makes a thought of it. */
+static void a_thought_that_the_template_opens_begins_each_text(void **state)
+{
+  (void)state;
+  struct tpo_template *usual = w.tmpl;
+  const struct tpo_template_config pieces = {.system_prefix = (char *)"",
+                                             .system_suffix = (char *)"",
+                                             .user_prefix = (char *)"<|im_start|>",
+                                             .user_suffix = (char *)"<|im_end|>",
+                                             .assistant_prefix = (char *)"<|im_start|><think>\n",
+                                             .assistant_suffix = (char *)"<|im_end|>"};
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_template_open(&w.tmpl, w.tok, &pieces, &err), 0);
+  set_markers("<think>", "k", NULL, true);
+  w.look = begins_opened;
+  seen.opened = 0;
+  struct tpo_samples samples = run_plainly();
+  assert_true(seen.opened > n_prompts);
+  tpo_samples_free(&samples);
+  tpo_template_close(w.tmpl);
+  w.tmpl = usual;
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(outputs_are_what_their_tokens_say, reset),
       cmocka_unit_test_setup(nothing_was_left_out, reset),
+      cmocka_unit_test_setup(a_thought_that_the_template_opens_begins_each_text, reset),
       cmocka_unit_test(a_token_that_straddles_the_end_stands_behind_it),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -74,6 +74,25 @@ static void a_thought_that_the_prompt_opens_is_text_of_the_output(void **state)
   close_world(&mentions);
 }
 
+/* Of a template that says nothing behind the user's turn. */
+static void what_ends_the_users_turn_begins_no_output(void **state)
+{
+  (void)state;
+  static char behind[] = "{instruction} Use <think>", blank[] = " ", none[] = "";
+  struct world w = {.tok = open_fixture("smollm")};
+  const struct tpo_template_config pieces = {.system_prefix = none,
+                                             .system_suffix = none,
+                                             .user_prefix = blank,
+                                             .user_suffix = none,
+                                             .assistant_prefix = blank,
+                                             .assistant_suffix = none};
+  struct tpo_thought_config asks = tags;
+  asks.prompt = behind;
+  assert_int_equal(tpo_template_open(&w.tmpl, w.tok, &pieces, &test_error), 0);
+  assert_begun(&asks, w.tmpl, "");
+  close_world(&w);
+}
+
 /* 0 and what is warned of, or the failure's message. */
 static int check(const struct tpo_thought_config *thought, const struct world *w, char told[1024])
 {
@@ -239,6 +258,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_thought_that_the_prompt_opens_is_text_of_the_output),
+      cmocka_unit_test(what_ends_the_users_turn_begins_no_output),
       cmocka_unit_test(a_template_that_thinks_for_itself_is_told),
       cmocka_unit_test(auto_is_what_the_template_knows),
       cmocka_unit_test(a_marker_that_is_a_control_token_is_that_token),

@@ -2,7 +2,7 @@
 #ifndef TPO_TEXT_JINJA_AST_H
 #define TPO_TEXT_JINJA_AST_H
 
-#include "text/jinja/value.h"
+#include "text/jinja/value/value.h"
 
 enum jinja_kind {
   /* expressions */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
-#include "text/jinja/eval.h"
+#include "text/jinja/run/eval.h"
 #include "text/jinja/input.h"
 
 int tpo_jinja_open(struct tpo_jinja **out, const char *source, size_t len, const char *place,
