@@ -49,6 +49,11 @@ foreach(layer IN LISTS TPO_LAYERS)
   endforeach()
 endforeach()
 
+# What compare_templates.py talks to; no test of its own.
+add_executable(render_jinja EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/text/render_jinja.c)
+target_link_libraries(render_jinja PRIVATE tpo_text tpo_flags)
+set_target_properties(render_jinja PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
 include(tests/mpi.cmake)
 if(TPO_CUDA_KIND STREQUAL "emulated")
   include(tests/emulation/emulation.cmake)

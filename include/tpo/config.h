@@ -30,7 +30,8 @@ struct tpo_model_config {        /* model: */
   enum tpo_isa isa;              /* auto: the highest that pays on this CPU */
 };
 
-struct tpo_template_config { /* template: pieces for a chat template that is not recognised; all or none */
+#define TPO_TEMPLATE_DATE "2024-07-26" /* template.date's default: what Llama 3.2 falls back on */
+struct tpo_template_config { /* template: pieces in place of the model's own chat template; all or none */
   char *bos;                 /* text before the first message */
   char *system_prefix, *system_suffix;
   char *user_prefix, *user_suffix;

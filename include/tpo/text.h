@@ -73,7 +73,7 @@ TPO_API int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct 
                                   struct tpo_ids *out, struct tpo_error *err);
 
 struct tpo_message {
-  const char *role, *content; /* role: system, user, assistant */
+  const char *role, *content; /* role: system, user, assistant, or what else the template takes */
 };
 
 /* A chat to be rendered; all of it is borrowed. */
@@ -92,21 +92,22 @@ struct tpo_chat {
   bool continue_final;    /* the text ends with the last message's content, which the model goes on with */
 };
 
-/* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
- * system message as SmolLM2 and Qwen 2.5 have it, Llama 2, Llama 3 and 3.1+, Qwen 3 with its own thinking off,
- * Gemma 2 and 3, Mistral 7B v0.3); an unknown or missing one is refused unless pieces are given. pieces may
- * be all empty; given, they take precedence over the model's template. Where they are dispensable and the model
- * has no template, a chat is its messages' contents and nothing between them. NULL: the configuration's pieces
- * are not this model's (a judge's), and an error doesn't advise to give them. */
+/* The model's own chat template, which is run as transformers runs it, Jinja with its settings and
+ * enable_thinking false, and reaches nothing but the chat; what can't be run is refused by line and construct, a
+ * missing one is refused unless pieces are given. pieces may be all empty; given, they take precedence over the model's
+ * template. Where they are dispensable and the model has no template, a chat is its messages' contents and nothing
+ * between them. pieces->date goes with any template. NULL: the configuration's pieces are not this model's (a
+ * judge's), and an error doesn't advise to give them. */
 TPO_API int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                               const struct tpo_template_config *pieces, struct tpo_error *err);
 TPO_API void tpo_template_close(struct tpo_template *tmpl);
-/* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks
- * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
+/* The rendered chat text, as transformers' apply_chat_template gives it. A template that asks for today's date
+ * (Llama 3.2) is told template.date: a chat has the same tokens on every day. Where a template refuses a chat, its own
+ * words are the message. */
 TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
-/* The same as ids: only the template's own markers become control
- * tokens, contents stay text; exactly one BOS. */
+/* The same as ids: only the template's own text becomes control tokens, contents stay text; BOS is there where the
+ * template puts it. */
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 

@@ -32,7 +32,7 @@
 const struct config_section config_sections[] = {
     {"model", NULL, "The model to start from and how it is computed with."},
     {"template", NULL,
-     "Pieces of a chat template, for a model whose own template is not recognised. "
+     "Pieces of a chat template, for a model that has none or in place of its own. "
      "Give all six prefixes and suffixes or none."},
     {"data", NULL, "Where the instructions come from."},
     {"thought", "name",
@@ -79,7 +79,7 @@ const struct config_key config_keys[] = {
     TEXT("template.default_system", template_pieces.default_system, NULL,
          "System message of a chat that brings none; not given: no system message."),
     TEXT(
-        "template.date", template_pieces.date, "2024-07-26",
+        "template.date", template_pieces.date, TPO_TEMPLATE_DATE,
         "The date, `YYYY-MM-DD`, that a model's own template is told where it asks for today's (Llama 3.2): it is "
         "fixed, so that a chat has the same tokens on every day. It is no piece, and goes with any template."),
 

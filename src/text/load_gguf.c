@@ -326,14 +326,16 @@ static int get_id(const struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, 
 static int load_ids(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool add_bos,
                     struct tpo_error *err)
 {
-  int32_t eot = -1, eom = -1;
+  int32_t eot = -1, eom = -1, sep = -1, cls = -1, mask = -1;
   bool add_eos = false;
   struct {
     const char *key;
     int32_t *out;
   } ids[] = {{KEY "bos_token_id", &tok->bos},     {KEY "eos_token_id", &tok->eos},
              {KEY "unknown_token_id", &tok->unk}, {KEY "padding_token_id", &tok->pad},
-             {KEY "eot_token_id", &eot},          {KEY "eom_token_id", &eom}};
+             {KEY "eot_token_id", &eot},          {KEY "eom_token_id", &eom},
+             {KEY "seperator_token_id", &sep}, /* spelled so by llama.cpp */
+             {KEY "cls_token_id", &cls},          {KEY "mask_token_id", &mask}};
   for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
     if (get_id(tok, gguf, ids[i].key, ids[i].out, err) < 0) return TPO_E_INPUT;
   if (tpo_gguf_get_bool(gguf, KEY "add_bos_token", &add_bos, err) < 0) return TPO_E_INPUT;
@@ -346,6 +348,11 @@ static int load_ids(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool
     if (ends[i] >= 0 && (i == 0 || ends[i] != tok->eos))
       status = tpo_ids_append(&tok->ends, &ends[i], 1, err);
   if (!tok->bpe.byte_level) tok->bpe.unk = tok->unk;
+  static const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
+                                      "sep_token", "cls_token", "mask_token"};
+  const int32_t named[] = {tok->bos, tok->eos, tok->unk, tok->pad, sep, cls, mask};
+  for (size_t i = 0; i < sizeof names / sizeof *names && status == TPO_OK; i++)
+    status = tpo_tokenizer_name_token(tok, names[i], named[i], err);
   return status;
 }
 

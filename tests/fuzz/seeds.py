@@ -72,9 +72,10 @@ def texts():
                 read(folder, "tokenizer_config.json"))
     chat = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]).encode()
     for path in sorted((TESTS / "text" / "fixtures" / "chat").glob("*.json")):
-        template = json.loads(path.read_text()).get("template")  # others' own are not in the repository
-        if template:
-            put("template", path.stem, template.encode(), chat, b"Name a colour.")
+        put("template", path.stem, json.loads(path.read_text())["template"].encode(), chat, b"Name a colour.")
+    small = json.loads(read("text", "fixtures", "jinja.json"))
+    for i, case in enumerate(small["cases"]):
+        put("jinja", str(i), case["template"].encode(), json.dumps(small["inputs"]).encode())
 
 
 def configurations():

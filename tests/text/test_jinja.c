@@ -2,6 +2,7 @@
  * bounds. */
 #include <time.h>
 #include "text_test.h"
+#include "base/utf8.h"
 #include "text/jinja/jinja.h"
 
 static struct tpo_jinja *open_template(const char *source, size_t len)
@@ -129,6 +130,21 @@ static void failures_tell_the_line_where_they_happen(void **state)
         !strstr(test_error.message, rows[i].part))
       fail_msg("%s\nexpected line %d: %s\ngot %d: %s", rows[i].template, rows[i].line, rows[i].part, status,
                status < 0 ? test_error.message : out.text.data);
+    tpo_rendered_free(&out);
+  }
+}
+
+static void messages_are_one_line_of_whole_characters(void **state)
+{
+  (void)state;
+  static const char *const templates[] = {"{{ raise_exception('a\\nb\\x1b[0m\\u202e') }}",
+                                          "{{ {}['a\\r\\nb'].c }}", "{{ raise_exception('\u00e9' * 3000) }}"};
+  for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+    struct tpo_rendered out = {0};
+    assert_int_equal(render_source(templates[i], NULL, &out), TPO_E_INPUT);
+    assert_true(tpo_utf8_valid(test_error.message, strlen(test_error.message), NULL));
+    for (const char *at = test_error.message; *at; at++) assert_true((unsigned char)*at >= ' ');
+    assert_null(strstr(test_error.message, "\u202e"));
     tpo_rendered_free(&out);
   }
 }
@@ -324,6 +340,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(templates_do_what_they_do_in_jinja2),
       cmocka_unit_test(failures_tell_the_line_where_they_happen),
+      cmocka_unit_test(messages_are_one_line_of_whole_characters),
       cmocka_unit_test(what_never_ends_is_ended),
       cmocka_unit_test(deep_expressions_are_bounded),
       cmocka_unit_test(each_limit_holds),

@@ -66,7 +66,9 @@ static void byte_level_tokenizers_come_back(void **state)
   check_fixture("llama3", NULL, false);
   check_fixture("smollm", NULL, false);
   check_fixture("tekken", NULL, false);
-  check_fixture("qwen2", NULL, false);
+  static const char *const names[] = {"qwen2",       "qwen35", "o200k",     "deepseek_llm", "deepseek_coder",
+                                      "deepseek_v3", "falcon", "command_r", "tiny_aya"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_fixture(names[i], NULL, false);
   check_fixture("gpt2", "<mask>", false); /* takes the spaces beside it */
 }
 
@@ -74,6 +76,8 @@ static void sentencepiece_tokenizers_come_back(void **state)
 {
   (void)state;
   check_fixture("llama2", NULL, false);
+  check_fixture("gemma", NULL, false);
+  check_fixture("phi3", "<|", false); /* without the architecture it isn't Phi 3's that take spaces */
   check_fixture("metaspace_split", " ", true); /* one space more */
 }
 
@@ -204,7 +208,15 @@ static void the_splits_in_use_have_names(void **state)
                {"llama3", "llama-bpe", "dbrx"},
                {"qwen2", "qwen2", "qwen2"},
                {"smollm", "smollm", "smollm"},
-               {"tekken", "tekken", "tekken"}};
+               {"tekken", "tekken", "tekken"},
+               {"qwen35", "qwen35", "qwen35"},
+               {"o200k", "gpt-4o", "granite-embed-multi-97m"},
+               {"deepseek_llm", "deepseek-llm", "deepseek-llm"},
+               {"deepseek_coder", "deepseek-coder", "deepseek-coder"},
+               {"deepseek_v3", "deepseek-v3", "deepseek-v3"},
+               {"falcon", "falcon", "falcon"},
+               {"command_r", "command-r", "command-r"},
+               {"tiny_aya", "tiny_aya", "tiny_aya"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct tpo_tokenizer *tok = open_fixture(cases[i].fixture);
     assert_string_equal(name_of(tok), cases[i].name);

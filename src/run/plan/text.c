@@ -200,7 +200,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   }
   tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
                  c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
-  if (plan->tmpl->family == TPO_TEMPLATE_NONE)
+  if (plan->tmpl->kind == TPO_TEMPLATE_NONE)
     tpo_buf_printf(
         out,
         "\n  warning: %s has no chat template (in tokenizer_config.json or chat_template.jinja):\n"

@@ -93,7 +93,7 @@ static int render_ending(const struct tpo_thought_config *thought, const struct 
 static bool is_own(const struct tpo_rendered *r, size_t begin)
 {
   for (size_t i = 0; i < r->n; i++)
-    if (r->own[i].begin <= begin && begin < r->own[i].end) return true;
+    if (r->runs[i].begin <= begin && begin < r->runs[i].end) return r->origins.items[r->runs[i].origin].own;
   return false;
 }
 

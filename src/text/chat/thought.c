@@ -88,7 +88,7 @@ static int render_chat(const struct tpo_thought_config *thought, const struct tp
                                   .generation_prompt = true};
     status = tpo_template_render_spans(tmpl, &chat, out, err);
   }
-  if (status == TPO_OK) tpo_template_begin_answer(tmpl, thought->prefill, out);
+  if (status == TPO_OK) status = tpo_template_begin_answer(tmpl, thought->prefill, out, err);
   tpo_buf_free(&turn);
   tpo_buf_free(&system);
   return status;

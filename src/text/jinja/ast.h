@@ -40,6 +40,7 @@ enum jinja_kind {
   JINJA_WITH,         /* items: targets and values in turn, body */
   JINJA_BREAK,
   JINJA_CONTINUE,
+  JINJA_UNSET, /* items: NAMEs that are undefined until they are set, even where an input has such a name */
   JINJA_SCOPE, /* body: of {% generation %}, which prints it, in a scope of its own */
 };
 

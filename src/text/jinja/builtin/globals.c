@@ -43,6 +43,8 @@ GLOBAL(global_range)
 static int put_pairs(struct jinja_run *run, struct jinja_value from, struct jinja_dict *dict)
 {
   struct jinja_value row, pair;
+  if (from.type == JINJA_UNDEFINED)
+    return jinja_fail_undefined(run, from); /* whose keys are asked for first */
   if (from.type == JINJA_DICT && jinja_dict_view(run, from.dict, JINJA_ITEMS, &from) < 0) return TPO_E_INPUT;
   if (jinja_iterate(run, from, &row) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < row.list->n; i++) {

@@ -165,7 +165,7 @@ static int is_known(struct jinja_run *run, const struct jinja_args *args,
                     jinja_function (*find)(const char *), struct jinja_value *out)
 {
   struct jinja_value v;
-  if (value_alone(run, args, &v) < 0) return TPO_E_INPUT;
+  if (value_alone(run, args, &v) < 0 || jinja_check_key(run, v) < 0) return TPO_E_INPUT;
   *out = jinja_bool(v.type == JINJA_STRING && find(v.string->bytes) != NULL);
   return 0;
 }

@@ -135,7 +135,7 @@ void jinja_note_use(struct jinja_parser *p, const char *name, bool stored)
 static int whole(struct jinja_parser *p, struct tpo_jinja *jinja)
 {
   p->run.line = jinja_peek(p, 0)->line;
-  if (!jinja_parse_body(p, &jinja->body, NULL)) return p->run.err->code;
+  if (!jinja_parse_body(p, &jinja->body, NULL) || !jinja_mark_unset(p, &jinja->body)) return p->run.err->code;
   if (p->unknown.n == 0) return TPO_OK;
   const struct jinja_node *node = p->unknown.items[0];
   p->run.line = node->line;

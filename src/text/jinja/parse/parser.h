@@ -71,4 +71,7 @@ struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node
  * the template's end. */
 bool jinja_parse_body(struct jinja_parser *p, struct jinja_nodes *out, const char *const *ends);
 
+/* Puts an UNSET before every body that needs one, this one and those inside; false: failed. */
+bool jinja_mark_unset(struct jinja_parser *p, struct jinja_nodes *body);
+
 #endif

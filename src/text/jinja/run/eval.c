@@ -92,7 +92,11 @@ static int filter_block(struct jinja_evaluator *ev, const struct jinja_node *nod
 {
   struct jinja_value value;
   int flow = capture_filtered(ev, &node->body, node->a, &value);
-  return flow == JINJA_WENT_ON ? jinja_print(ev, value) : flow;
+  if (flow != JINJA_WENT_ON) return flow;
+  if (value.type != JINJA_STRING) /* unlike what {{ }} prints, it doesn't go through str() */
+    return jinja_fail(&ev->run, TPO_E_INPUT, "expected str instance, %s found, as what a filter block makes",
+                      jinja_type_name(value));
+  return jinja_print(ev, value);
 }
 
 static int define_macro(struct jinja_evaluator *ev, const struct jinja_node *node)
@@ -126,6 +130,15 @@ static int with(struct jinja_evaluator *ev, const struct jinja_node *node)
   return flow;
 }
 
+static int unset(struct jinja_evaluator *ev, const struct jinja_node *node)
+{
+  for (size_t i = 0; i < node->items.n; i++) {
+    const char *name = node->items.items[i]->name;
+    if (jinja_scope_set(ev, ev->scope, name, jinja_undefined(name)) < 0) return TPO_E_INPUT;
+  }
+  return JINJA_WENT_ON;
+}
+
 static int execute(struct jinja_evaluator *ev, const struct jinja_node *node)
 {
   switch (node->kind) {
@@ -141,6 +154,7 @@ static int execute(struct jinja_evaluator *ev, const struct jinja_node *node)
   case JINJA_WITH: return with(ev, node);
   case JINJA_BREAK: return JINJA_BROKE;
   case JINJA_CONTINUE: return JINJA_CONTINUED;
+  case JINJA_UNSET: return unset(ev, node);
   case JINJA_SCOPE: return in_new_scope(ev, &node->body);
   default: return jinja_fail(&ev->run, TPO_E_STATE, "an expression stands where a statement should");
   }

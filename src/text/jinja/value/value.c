@@ -1,11 +1,28 @@
 /* Making values and lists, what a rendering may still spend, and messages about its lines. */
 #include <stdio.h>
 #include <string.h>
+#include "base/utf8.h"
 #include "text/jinja/builtin/builtins.h"
 
 /* Far above what real templates take: a chat of 1,000 messages with tools takes some 100,000 steps. */
 const struct jinja_limits jinja_default_limits = {
     .steps = 20 * 1000 * 1000, .depth = 200, .memory = (size_t)512 << 20, .output = (size_t)64 << 20};
+
+/* One line of whole characters, as far as what templates put into a message is neither. */
+static void tame(char *text)
+{
+  size_t len = strlen(text) - tpo_utf8_incomplete_tail(text, strlen(text)), out = 0;
+  for (size_t at = 0; at < len;) {
+    size_t begin = at;
+    uint32_t cp = tpo_utf8_next(text, len, &at);
+    bool whole = cp != 0xfffd || at - begin == 3;
+    if (!whole || !tpo_utf8_is_tame(cp))
+      text[out++] = whole ? ' ' : '?';
+    else
+      for (; begin < at; begin++) text[out++] = text[begin];
+  }
+  text[out] = '\0';
+}
 
 int jinja_fail(struct jinja_run *run, int code, const char *format, ...)
 {
@@ -14,6 +31,7 @@ int jinja_fail(struct jinja_run *run, int code, const char *format, ...)
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
+  tame(text);
   return tpo_fail(run->err, code, "%s: chat template, line %d: %s", run->place ? run->place : "template",
                   run->line, text);
 }
