@@ -2,6 +2,7 @@
 were sampled from, byte for byte."""
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -54,13 +55,28 @@ def prompts_of(samples):
         return sorted(set(rows))
 
 
+# Our own miniatures of how other models' templates are made: the system message within the user's first turn and a space before each answer;
+# none at all; a switch whose empty thought is what training had; a thought that the prompt opens.
+TEMPLATES = {
+    "within": "{% if messages[0]['role'] == 'system' %}{% set head = '<<' + messages[0]['content'] + '>> ' %}{% set messages = messages[1:] %}"
+              "{% else %}{% set head = '' %}{% endif %}{% for m in messages %}{% if m['role'] == 'user' %}"
+              "{{ bos_token + '[I] ' + (head if loop.first else '') + m['content'].strip() + ' [/I]' }}"
+              "{% else %}{{ ' ' + m['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}\n",
+    "no system": "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system message, please') }}{% endif %}"
+                 "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}\n{% endfor %}{% if add_generation_prompt %}<model>\n{% endif %}",
+    "switch": "{%- for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{%- if add_generation_prompt %}{{- '\\n<assistant>' }}"
+              "{%- if not (enable_thinking | default(true)) %}{{- '<think></think>' }}{%- endif %}{%- endif %}",
+    "opened": "\n{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant><think>\n{% endif %}",
+}
+
+
 def train(tpo, folder, model, layout, *settings):
     """A checkpoint, by the commands that each do a part, on two ranks."""
     budgets = [] if layout == "none" else ["--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16"]
     if layout in BEGUN:
         budgets += ["--set", f"thought.prefill={BEGUN[layout]}"]
     folder.mkdir()
-    tiny.write_prompts(folder / "prompts.jsonl", "p", 4)
+    tiny.write_prompts(folder / "prompts.jsonl", "p", 3)
     tpo.ok("generate", "--model", model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3, "--temperature", 1,
            "--top-p", 1, "--max-tokens", 60, "--thought", layout, *budgets, *settings, ranks=2)
     tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
@@ -114,6 +130,34 @@ def test_an_export_renders_the_prompts_of_training(tpo, trained, tmp_path, layou
         assert render(source, [user(instruction)]) == prompt
         if source != tiny.CHATML:
             assert render(source, [user(parts(instruction))]) == prompt
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_templates_of_other_kinds(tpo, tiny_model, tmp_path, kind):
+    """As GGUF files of the model as it is, whose layouts are named."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "chat_template.jinja").write_text(TEMPLATES[kind])
+    (tmp_path / "odd.yaml").write_text(ODD)
+    tiny.write_prompts(tmp_path / "prompts.jsonl", "p", 1)
+    for layout in "generic", "think-tags", "system", "none", tmp_path / "odd.yaml":
+        command = ["export", model, tmp_path / "model.gguf", "--to", "gguf", "--thought", layout]
+        sample = ["generate", "--prompts", tmp_path / "prompts.jsonl", "--k", 1, "--max-tokens", 60, "--set", "thought.thought_tokens=0"]
+        if kind == "no system" and layout not in ("generic", "think-tags", "none"):
+            for words in command, [*sample, "--model", model, "--out", tmp_path / "samples.h5", "--thought", layout]:
+                assert "no system message, please" in tpo.fails(*words, code=1)
+            continue
+        tpo.ok(*command)
+        tpo.ok(*sample, "--model", model, "--out", tmp_path / "samples.h5", "--thought", layout)
+        (instruction, prompt), = prompts_of(tmp_path / "samples.h5")
+        source = gguf_template(tmp_path / "model.gguf")
+        if layout == "none":
+            assert source == TEMPLATES[kind]
+            continue
+        assert render(source, [user(instruction)]) == prompt
+        tpo.ok(*sample, "--model", tmp_path / "model.gguf", "--out", tmp_path / "again.h5", "--thought", "none")
+        with h5py.File(tmp_path / "samples.h5") as a, h5py.File(tmp_path / "again.h5") as b:
+            assert a["prompt_token_ids"][:].tolist() == b["prompt_token_ids"][:].tolist()
+    assert kind != "switch" or render(source, [user("x")], enable_thinking=True) == render(source, [user("x")]).replace("<think></think>", "")
 
 
 def test_transformers_finds_the_new_template(tpo, trained, tmp_path):
@@ -174,10 +218,7 @@ def test_an_export_can_be_made_again_with_another_layout(tpo, trained, tmp_path)
 
 def test_settings_beside_the_template_stay_as_they_are(tpo, tiny_model, tmp_path):
     """Large numbers, unknown keys; several templates become one, which is told."""
-    model = tmp_path / "model"
-    model.mkdir()
-    for path in tiny_model.iterdir():
-        (model / path.name).write_bytes(path.read_bytes())
+    model = shutil.copytree(tiny_model, tmp_path / "model")
     templates = [{"name": "default", "template": tiny.CHATML}, {"name": "rag", "template": "{{ documents }}"}]
     text = '{"model_max_length": 1000000000000000019884624838656, "z": {"chat_template": "\\"}"}, "chat_template": %s, "n": 1.50, ' \
            '"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}' % json.dumps(templates)
@@ -201,7 +242,7 @@ def test_pieces_become_a_template(tpo, tiny_model, tmp_path):
               "assistant_prefix": "A: ", "assistant_suffix": "\n", "default_system": "de {% fault"}
     config = tmp_path / "pieces.yaml"
     config.write_text(json.dumps({"template": pieces}))
-    for layout in "none", "generic":
+    for layout in ("generic",):
         checkpoint, prompts = train(tpo, tmp_path / layout, tiny_model, layout, "--config", config)
         tpo.ok("export", checkpoint, tmp_path / layout / "hf", "--to", "hf")
         source = template_of(tmp_path / layout / "hf")

@@ -70,7 +70,7 @@ static void tell_markers(const struct tpo_thought_config *thought, bool opened, 
 /* In what servers may render other prompts, whatever the template says. */
 static void tell_differences(const struct tpo_template *tmpl, struct tpo_buf *out)
 {
-  const char *source = tmpl->family == TPO_TEMPLATE_CONFIGURED ? "" : tmpl->tok->chat_template;
+  const char *source = tmpl->kind == TPO_TEMPLATE_MODEL ? tmpl->tok->chat_template : "";
   if (source && strstr(source, "strftime_now"))
     tpo_buf_puts(out, "its chat template tells today's date: a server fills in its own, where training had "
                       "template.date\n");
@@ -79,7 +79,7 @@ static void tell_differences(const struct tpo_template *tmpl, struct tpo_buf *ou
 static void tell_switch(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                         struct tpo_buf *out)
 {
-  const char *source = tmpl->family == TPO_TEMPLATE_CONFIGURED ? "" : tmpl->tok->chat_template;
+  const char *source = tmpl->kind == TPO_TEMPLATE_MODEL ? tmpl->tok->chat_template : "";
   if (!source || !strstr(source, "enable_thinking")) return;
   const char *args = given(thought->template_args) ? thought->template_args : "{}";
   json_t *root = tpo_json_parse(args, strlen(args), "thought.template_args", NULL);

@@ -251,11 +251,52 @@ static bool is_plain(const struct tpo_thought_config *thought)
          !given(thought->prefill) && !given(thought->response_marker) && !given(thought->template_args);
 }
 
+/* Whether the new template renders the chat as training did. One that the model's own refuses is refused. */
+static int compare(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                   const struct tpo_template *new, const char *messages, struct tpo_error *err)
+{
+  struct tpo_buf expected = {0}, got = {0};
+  struct tpo_error refused = {0}, why = {0};
+  const struct tpo_chat chat = {.messages_json = messages, .generation_prompt = true};
+  int wanted = tpo_thought_render(thought, tmpl, NULL, messages, NULL, &expected, &refused);
+  int status = tpo_template_render_chat(new, &chat, &got, NULL, &why);
+  bool same = wanted < 0 ? status < 0
+                         : status == TPO_OK && got.len == expected.len &&
+                               memcmp(got.data, expected.data, got.len) == 0;
+  tpo_buf_free(&expected);
+  tpo_buf_free(&got);
+  if (same) return TPO_OK;
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "%s: its chat template can't be made to render the prompts of training: the chat %s comes out "
+                  "otherwise%s%s; --thought none leaves it as it is",
+                  tmpl->tok->place, messages, status < 0 ? ": " : "", status < 0 ? why.message : "");
+}
+
+/* The interpreter, which renders as other programs do, must find training's prompts. */
+static int check(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, const char *source,
+                 struct tpo_error *err)
+{
+  static const char *const chats[] = {
+      "[{\"role\":\"user\",\"content\":\"One?\"}]",
+      "[{\"role\":\"user\",\"content\":\"One?\"},{\"role\":\"assistant\",\"content\":\"1.\"},"
+      "{\"role\":\"user\",\"content\":\"Two?\"}]",
+      "[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"One?\"}]"};
+  struct tpo_tokenizer with = *tmpl->tok;
+  struct tpo_template *new;
+  with.chat_template = (char *)source;
+  const struct tpo_template_config date = {.date = (char *)tmpl->date};
+  int status = tpo_template_open(&new, &with, &date, err);
+  for (size_t i = 0; i < sizeof chats / sizeof *chats && status == TPO_OK; i++)
+    status = compare(thought, tmpl, new, chats[i], err);
+  tpo_template_close(new);
+  return status;
+}
+
 int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                          char **out, struct tpo_error *err)
 {
   *out = NULL;
-  bool configured = tmpl->family == TPO_TEMPLATE_CONFIGURED;
+  bool configured = tmpl->kind == TPO_TEMPLATE_CONFIGURED;
   struct tpo_buf own = {0}, text = {0};
   if (configured)
     tpo_pieces_template(&tmpl->pieces, &own);
@@ -274,8 +315,14 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     tpo_buf_append(&text, own.data, own.len);
   if (status == TPO_OK && (own.failed || text.failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
-  if (status == TPO_OK && text.len > 0 && !(*out = tpo_buf_take(&text)))
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
+  if (status == TPO_OK && text.len > 0) {
+    *out = tpo_buf_take(&text);
+    status = *out ? check(thought, tmpl, *out, err) : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
+  }
+  if (status < 0) {
+    free(*out);
+    *out = NULL;
+  }
   tpo_buf_free(&own);
   tpo_buf_free(&text);
   return status;
