@@ -100,6 +100,18 @@ static void take_given(struct invocation *in, struct tpo_config *own)
   }
 }
 
+/* What was trained without a layout may have no tokenizer, no chat template, or one that can't be run: pairs of ids
+ * need none. */
+static int pass_over(const struct tpo_config *own, struct tpo_error *err)
+{
+  bool dispensable =
+      strcmp(own->thought.name, "none") == 0 && err->code != TPO_E_MEMORY && err->code != TPO_E_IO;
+  if (!dispensable) return err->code;
+  tpo_log(TPO_LOG_WARN, "%s; what the model has of a chat template stays as it is", err->message);
+  *err = (struct tpo_error){0};
+  return 0;
+}
+
 /* The chat template that the model gets; NULL: its own. */
 static int choose_template(struct invocation *in, char **source, struct tpo_error *err)
 {
@@ -115,6 +127,7 @@ static int choose_template(struct invocation *in, char **source, struct tpo_erro
   } else if (status >= 0) {
     take_given(in, &own);
     status = make_template(in, &own, source, err);
+    if (status < 0 && !given) status = pass_over(&own, err);
   }
   tpo_config_free(&own);
   return status;

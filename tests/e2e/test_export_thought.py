@@ -237,6 +237,26 @@ def test_settings_beside_the_template_stay_as_they_are(tpo, tiny_model, tmp_path
         (tmp_path / "hf" / "tokenizer_config.json").read_text()
 
 
+@pytest.mark.parametrize("lacks", ["tokenizer", "template", "a template that runs"])
+def test_a_model_that_was_not_asked_needs_no_template(tpo, tiny_model, tmp_path, lacks):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    if lacks == "tokenizer":
+        (model / "tokenizer.json").unlink()
+    else:
+        settings = json.loads((model / "tokenizer_config.json").read_text())
+        settings |= {"chat_template": "{% include 'x' %}"} if "runs" in lacks else {"chat_template": None}
+        (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "pairs.jsonl").write_text('{"prompt_ids":[1,2],"chosen_ids":[3],"rejected_ids":[4,5]}\n')
+    tpo.ok("dpo", "--model", model, "--pairs", tmp_path / "pairs.jsonl", "--out", tmp_path / "c.h5", "--batch", 1)
+    result = tpo("export", tmp_path / "c.h5", tmp_path / "hf", "--to", "hf")
+    assert result.returncode == 0 and b"stays as it is" in result.stderr, result.stderr
+    if lacks != "tokenizer":
+        assert (tmp_path / "hf" / "tokenizer_config.json").read_text() == (model / "tokenizer_config.json").read_text()
+    assert not (tmp_path / "hf" / "chat_template.jinja").exists()
+    tpo.fails("export", tmp_path / "c.h5", tmp_path / "other", "--to", "hf", "--thought", "generic")
+    assert not (tmp_path / "other").exists()
+
+
 def test_pieces_become_a_template(tpo, tiny_model, tmp_path):
     pieces = {"bos": "<|endoftext|>", "system_prefix": "S'{{", "system_suffix": "\\n\n", "user_prefix": "<|im_start|>U ", "user_suffix": "<|im_end|>",
               "assistant_prefix": "A: ", "assistant_suffix": "\n", "default_system": "de {% fault"}
@@ -265,7 +285,7 @@ def test_what_can_not_be_asked_for(tpo, tiny_model, trained, tmp_path):
     assert not (tmp_path / "hf").exists()
     tpo.ok("export", checkpoint, tmp_path / "model.gguf", "--to", "gguf", "--type", "f32")
     error = tpo.fails("export", tmp_path / "model.gguf", tmp_path / "again.gguf", "--to", "gguf", "--thought", "generic", code=2)
-    assert "asks for a thought already" in error and "--thought none" in error
+    assert "asks for a thought already" in error and "expected thought: none" in error
     tpo.ok("export", tmp_path / "model.gguf", tmp_path / "again.gguf", "--to", "gguf")
     assert gguf_template(tmp_path / "again.gguf") == gguf_template(tmp_path / "model.gguf")
     broken = tmp_path / "broken.h5"

@@ -23,20 +23,34 @@ static const char switched[] =
     "{%- for m in messages %}{{ turn(m) }} ({{ loop.index }}/{{ ns.n }}/{{ messages | length }}){% endfor %}\n"
     "{%- if add_generation_prompt %}{{ '<assistant>\n' }}{% if enable_thinking is defined and enable_thinking is false %}"
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% if mood is defined %}{{ mood | tojson }}{% endif %}{% endif %}";
-static const char opened[] =
-    "\n{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<assistant><think>\n{% endif %}\n\n";
+static const char opened[] = "\n{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+                             "{% if add_generation_prompt %}<assistant><think>\n{% endif %}\n\n";
 static const char *const templates[] = {chatml, within, no_system, switched, opened};
 
-static char odd_prompt[] = "{{ x }} {% if %} {# c #} \\ \" ' \n\t\r \xe2\x80\xa8 \xf0\x9f\x98\x80 {instruction} }} %} #}\\n",
+static char odd_prompt[] =
+    "{{ x }} {% if %} {# c #} \\ \" ' \n\t\r \xe2\x80\xa8 \xf0\x9f\x98\x80 {instruction} }} %} #}\\n",
             odd_system[] = "It's {{ this }} \\n.", odd_prefill[] = "<T> {{ '\\n' }} \n", open_mark[] = "<T>",
-            close_mark[] = "<R>{{", plain[] = "{instruction}", think_open[] = "<think>", think_close[] = "</think>",
-            on[] = "{\"enable_thinking\":true,\"mood\":[1,-2.5,{\"a'b\":null},\"x\\n\"]}", name[] = "a/{#mine#}";
+            close_mark[] = "<R>{{", plain[] = "{instruction}", think_open[] = "<think>",
+            think_close[] = "</think>",
+            on[] = "{\"enable_thinking\":true,\"mood\":[1,-2.5,{\"a'b\":null},\"x\\n\"]}",
+            name[] = "a/{#mine#}";
 static const struct tpo_thought_config layouts[] = {
-    {.name = name, .prompt = odd_prompt, .thought_marker = open_mark, .response_marker = close_mark, .prefill = odd_prefill},
-    {.name = name, .prompt = odd_prompt, .system = odd_system, .response_marker = close_mark, .prefill = odd_prefill},
+    {.name = name,
+     .prompt = odd_prompt,
+     .thought_marker = open_mark,
+     .response_marker = close_mark,
+     .prefill = odd_prefill},
+    {.name = name,
+     .prompt = odd_prompt,
+     .system = odd_system,
+     .response_marker = close_mark,
+     .prefill = odd_prefill},
     {.name = name, .prompt = odd_prompt, .system = odd_system},
-    {.name = name, .prompt = plain, .thought_marker = think_open, .response_marker = think_close, .template_args = on},
+    {.name = name,
+     .prompt = plain,
+     .thought_marker = think_open,
+     .response_marker = think_close,
+     .template_args = on},
     {.name = name, .prompt = plain},
 };
 
@@ -128,7 +142,8 @@ static void what_is_not_asked_is_the_models_own(void **state)
   char *source = make(&layouts[1], own.tmpl);
   struct chat_world new = open_world("smollm", source);
   struct tpo_chat whole = {0}, asked = {.generation_prompt = true};
-  expect_shown(new.tmpl, whole, "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"x<R>{{y\"}]",
+  expect_shown(new.tmpl, whole,
+               "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"x<R>{{y\"}]",
                "\n<user>a\n<assistant>x<R>{{y\n");
   expect_shown(new.tmpl, asked, "[{\"role\":\"tool\",\"content\":\"x\"}]", "\n<tool>x\n<assistant><think>\n");
   free(source);
@@ -141,11 +156,14 @@ static void earlier_answers_lose_their_thoughts(void **state)
   (void)state;
   static char close[] = "R:";
   static const struct tpo_thought_config layout = {.name = name, .prompt = plain, .response_marker = close};
-  static const char chat[] = "[{\"role\":\"user\",\"content\":\"R: a\"},{\"role\":\"assistant\",\"content\":%s},"
-                             "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"text\",\"text\":\"R:c\"}]},"
-                             "{\"role\":\"assistant\",\"content\":\"t R: tool\"},{\"role\":\"tool\",\"content\":\"1\"}]";
-  static const char *const answers[] = {"\"x\\n R:\\n y R: z \"", "[{\"type\":\"text\",\"text\":\"xR:y \"},{\"type\":\"text\",\"text\":\"R: z\"}]",
-                                        "\"y R: z\"", "\"y z\""};
+  static const char chat[] =
+      "[{\"role\":\"user\",\"content\":\"R: a\"},{\"role\":\"assistant\",\"content\":%s},"
+      "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"text\",\"text\":\"R:c\"}]},"
+      "{\"role\":\"assistant\",\"content\":\"t R: tool\"},{\"role\":\"tool\",\"content\":\"1\"}]";
+  static const char *const answers[] = {
+      "\"x\\n R:\\n y R: z \"",
+      "[{\"type\":\"text\",\"text\":\"xR:y \"},{\"type\":\"text\",\"text\":\"R: z\"}]", "\"y R: z\"",
+      "\"y z\""};
   static const char *const left[] = {"y R: z", "y R: z", "z", "y z"};
   struct chat_world own = open_world("smollm", chatml);
   char *source = make(&layout, own.tmpl);
@@ -153,10 +171,11 @@ static void earlier_answers_lose_their_thoughts(void **state)
   for (size_t i = 0; i < 4; i++) {
     char messages[600], expected[400];
     snprintf(messages, sizeof messages, chat, answers[i]);
-    snprintf(expected, sizeof expected,
-             "<|im_start|>user\nR: a<|im_end|>\n<|im_start|>assistant\n%s<|im_end|>\n<|im_start|>user\nbR:c<|im_end|>\n"
-             "<|im_start|>assistant\nt R: tool<|im_end|>\n<|im_start|>tool\n1<|im_end|>\n<|im_start|>assistant\n",
-             left[i]);
+    snprintf(
+        expected, sizeof expected,
+        "<|im_start|>user\nR: a<|im_end|>\n<|im_start|>assistant\n%s<|im_end|>\n<|im_start|>user\nbR:c<|im_end|>\n"
+        "<|im_start|>assistant\nt R: tool<|im_end|>\n<|im_start|>tool\n1<|im_end|>\n<|im_start|>assistant\n",
+        left[i]);
     expect_shown(new.tmpl, (struct tpo_chat){.generation_prompt = true}, messages, expected);
   }
   free(source);
@@ -180,7 +199,8 @@ static void a_caller_may_set_the_switches(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char *source = make(&layouts[cases[i].layout], own.tmpl);
     struct chat_world new = open_world("smollm", source);
-    char *text = shown(new.tmpl, (struct tpo_chat){.generation_prompt = true, .template_args = cases[i].args}, chats[0]);
+    char *text = shown(new.tmpl, (struct tpo_chat){.generation_prompt = true, .template_args = cases[i].args},
+                       chats[0]);
     const char *end = strstr(text, "<assistant>");
     assert_non_null(end);
     assert_string_equal(end, cases[i].end);
@@ -203,6 +223,13 @@ static void nobody_is_asked_twice(void **state)
   assert_int_equal(tpo_thought_template(&layouts[0], new.tmpl, &again, &test_error), TPO_E_USAGE);
   assert_null(again);
   assert_non_null(strstr(test_error.message, "asks for a thought already"));
+  struct tpo_buf warning = {0};
+  for (int l = 0; l < 5; l++) {
+    int status = tpo_thought_check(&layouts[l], new.tok, new.tmpl, &warning, &test_error);
+    assert_int_equal(status, l < 3 ? TPO_E_USAGE : TPO_OK); /* the last two don't ask in words */
+    assert_int_equal(tpo_thought_check(&layouts[l], own.tok, own.tmpl, &warning, &test_error), TPO_OK);
+  }
+  tpo_buf_free(&warning);
   free(source);
   close_world(&new);
   close_world(&own);
@@ -214,7 +241,8 @@ static void expect_told(const char *template, const struct tpo_thought_config *l
   struct tpo_buf out = {0};
   if (tpo_thought_tell_servers(layout, w.tmpl, &out, &test_error) < 0) fail_msg("%s", test_error.message);
   tpo_buf_putc(&out, '\0');
-  if (*expected ? !strstr(out.data, expected) : out.len > 1) fail_msg("\"%s\" isn't in \"%s\"", expected, out.data);
+  if (*expected ? !strstr(out.data, expected) : out.len > 1)
+    fail_msg("\"%s\" isn't in \"%s\"", expected, out.data);
   tpo_buf_free(&out);
   close_world(&w);
 }
@@ -223,11 +251,14 @@ static void servers_are_told_of(void **state)
 {
   (void)state;
   static char thought[] = "Here is my thought process:", response[] = "Here is my response:";
-  struct tpo_thought_config layout = {.name = name, .prompt = plain, .thought_marker = thought, .response_marker = response};
+  struct tpo_thought_config layout = {
+      .name = name, .prompt = plain, .thought_marker = thought, .response_marker = response};
   expect_told(chatml, &layout, "vllm serve --reasoning-parser granite");
   layout.prefill = thought;
-  expect_told(chatml, &layout, "what stands before it (the prompt holds \"Here is my thought process:\" already)");
-  expect_told(chatml, &layouts[3], "SGLang --reasoning-parser qwen3 and llama-server --reasoning-format deepseek; vLLM's");
+  expect_told(chatml, &layout,
+              "what stands before it (the prompt holds \"Here is my thought process:\" already)");
+  expect_told(chatml, &layouts[3],
+              "SGLang --reasoning-parser qwen3 and llama-server --reasoning-format deepseek; vLLM's");
   expect_told(opened, &layouts[3], "SGLang --reasoning-parser deepseek-r1 and");
   expect_told(chatml, &layouts[1], "the response is what follows \"<R>{{\" in an output\n");
   expect_told(switched, &layouts[4], "llama-server sets it to true by itself");
@@ -239,11 +270,13 @@ static void servers_are_told_of(void **state)
 static void constants_read_back(void **state)
 {
   (void)state;
-  static const char value[] = "{\"a\":[true,false,null,-7,1.5e-3,\"\\u0000'\\\\\\\"\\n\\r\\t{{%}\\ud83d\\ude00\"],\"'\":{}}";
+  static const char value[] =
+      "{\"a\":[true,false,null,-7,1.5e-3,\"\\u0000'\\\\\\\"\\n\\r\\t{{%}\\ud83d\\ude00\"],\"'\":{}}";
   json_t *root = tpo_json_parse(value, strlen(value), "value", &test_error);
   struct tpo_buf out = {0};
   tpo_jinja_constant(&out, root);
-  static const char expected[] = "{'a': [true, false, none, -7, 0.0015, '\0\\'\\\\\"\\n\\r\\t{{%}\xf0\x9f\x98\x80'], '\\'': {}}";
+  static const char expected[] =
+      "{'a': [true, false, none, -7, 0.0015, '\0\\'\\\\\"\\n\\r\\t{{%}\xf0\x9f\x98\x80'], '\\'': {}}";
   assert_int_equal(out.len, sizeof expected - 1);
   assert_memory_equal(out.data, expected, out.len);
   tpo_buf_free(&out);

@@ -266,15 +266,16 @@ static int compare(const struct tpo_thought_config *thought, const struct tpo_te
   tpo_buf_free(&expected);
   tpo_buf_free(&got);
   if (same) return TPO_OK;
-  return tpo_fail(err, TPO_E_UNSUPPORTED,
-                  "%s: its chat template can't be made to render the prompts of training: the chat %s comes out "
-                  "otherwise%s%s; --thought none leaves it as it is",
-                  tmpl->tok->place, messages, status < 0 ? ": " : "", status < 0 ? why.message : "");
+  return tpo_fail(
+      err, TPO_E_UNSUPPORTED,
+      "%s: its chat template can't be made to render the prompts of training: the chat %s comes out "
+      "otherwise%s%s; --thought none leaves it as it is",
+      tmpl->tok->place, messages, status < 0 ? ": " : "", status < 0 ? why.message : "");
 }
 
 /* The interpreter, which renders as other programs do, must find training's prompts. */
-static int check(const struct tpo_thought_config *thought, const struct tpo_template *tmpl, const char *source,
-                 struct tpo_error *err)
+static int check(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                 const char *source, struct tpo_error *err)
 {
   static const char *const chats[] = {
       "[{\"role\":\"user\",\"content\":\"One?\"}]",
@@ -304,11 +305,10 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     tpo_buf_puts(&own, tmpl->tok->chat_template);
   int status = TPO_OK;
   if (tpo_template_asks_for_thought(own.data))
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                 "model before that, a checkpoint, or --thought none",
-                 tmpl->tok->place);
+    status = tpo_fail(err, TPO_E_USAGE,
+                      "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+                      "checkpoint that was exported, or thought: none",
+                      tmpl->tok->place);
   else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
     status = put_all(thought, tmpl, own.data, &text, err);
   else if (configured)
@@ -317,7 +317,8 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
   if (status == TPO_OK && text.len > 0) {
     *out = tpo_buf_take(&text);
-    status = *out ? check(thought, tmpl, *out, err) : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
+    status =
+        *out ? check(thought, tmpl, *out, err) : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
   }
   if (status < 0) {
     free(*out);
