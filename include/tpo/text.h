@@ -138,7 +138,7 @@ TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought,
 TPO_API bool tpo_template_asks_for_thought(const char *source);
 
 /* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
- * source or in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
+ * source or, made of pieces, in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
 TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
                                 struct tpo_error *err);
 /* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, which asks for a thought

@@ -94,7 +94,7 @@ class Python:
 
 def letters(text):
     """What is left of a message when it was made visible and cut: letters and digits of ASCII, few of them."""
-    return re.sub(r"\\[nrtx]|[^A-Za-z0-9]", "", text)[:300]
+    return re.sub(r"‹U\+[0-9A-F]+›|\\[nrt]|\\x[0-9a-f]{2}|[^A-Za-z0-9]", "", text)[:300]
 
 
 def same_reason(theirs, ours):
@@ -110,7 +110,7 @@ class Report:
         """One of: same, refused (by both), unsupported (ours names what it has not), different."""
         if "error" in theirs and "error" in ours:
             raised = theirs["kind"] == "TemplateError"
-            if raised and not same_reason(theirs, ours):
+            if raised and not same_reason(theirs, ours) and ours.get("code") != UNSUPPORTED:
                 return self.differ(name, source, inputs, theirs, ours)
             self.kinds[theirs["kind"], same_reason(theirs, ours)] += 1
             result = "refused"
@@ -238,6 +238,8 @@ def compare_programs(n, seed, theirs, ours, report):
         answer = ours.open(source)
         right = answer if "error" in answer else ours.render(template_programs.INPUTS)
         report.compare(f"program {i}", source, {}, left, right)
+        if i % 1000 == 999:
+            print(f"{i + 1} programs: {dict(report.counts)}", flush=True)
 
 
 def main():

@@ -24,7 +24,7 @@ STRING_FILTERS = ["upper", "lower", "title", "capitalize", "trim", "trim('S')", 
 LIST_FILTERS = ["list", "sort", "sort(reverse=true)", "reverse|list", "unique|list", "map('upper')|list", "map('string')|list", "select|list",
                 "reject('none')|list", "select('odd')|list", "select('gt', 1)|list", "select('string')|list", "batch(2)|list", "batch(3, 'x')|list",
                 "slice(2)|list", "slice(3, 'x')|list", "map('default', 'q')|list", "map('abs')|list", "select('in', [1, 'A'])|list", "sort(case_sensitive=true)",
-                "unique(case_sensitive=true)|list", "select", "map('upper')", "batch(2)", "unique", "reject('none')", "slice(2)"]
+                "unique(case_sensitive=true)|list", "select", "map('upper')", "batch(2)", "reject('none')", "slice(2)"]
 DICT_LISTS = ["map(attribute='role')|list", "selectattr('content')|list", "selectattr('role', 'equalto', 'user')|list", "rejectattr('n', 'defined')|list",
               "map(attribute='n', default=0)|list", "groupby('role')|list", "selectattr('n', '>', 1)|list", "sort(attribute='role')", "map(attribute='content')|list",
               "groupby('n', default=9)|map('first')|list", "selectattr('calls', 'defined')|map(attribute='calls')|list", "sort(attribute='role,content')",
@@ -92,13 +92,13 @@ class Programs:
         if depth <= 0:
             return self.pick("n", "m", "f", "0", "1", "2", "10", "1.5", "0.1", "1e3", "1_000", "7", "l[0]", "100.0", "b", "1e16", "1e-5", "123456789.125")
         return self.pick(
-            lambda: f"{N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {N()}", lambda: f"({N()} {r.choice(['+', '-', '*', '/', '//', '%', '**'])} {self.number(0)})",
+            lambda: f"{N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {N()}", lambda: f"({N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {self.number(0)})",
             lambda: f"-{self.atom(N())}", lambda: f"({self.list(depth - 1)})|{r.choice(['length', 'count', 'sum', 'min', 'max', 'first', 'last'])}",
             lambda: f"({N()})|{r.choice(['abs', 'int', 'float', 'round', 'round(1)', 'round(1, %r)' % 'floor', 'round(method=%r)' % 'ceil', 'string|length', 'filesizeformat'])}",
             lambda: f"({self.string(depth - 1)})|{r.choice(['length', 'int', 'float', 'int(5)', 'wordcount', 'int(base=16)', 'float(1.5)'])}",
             lambda: f"({self.string(depth - 1)}).{r.choice(STRING_NUMBERS)}", lambda: f"({self.list(depth - 1)})[{self.index()}]",
             lambda: f"({self.list(depth - 1)}).{r.choice(['count(2)', 'count(1)', 'index(1)'])}", lambda: f"({N()} if {self.truth(depth - 1)} else {N()})",
-            lambda: f"(2 ** {N()})")
+            lambda: f"({self.number(0)} ** {r.choice(['2', '0', '-1', '0.5', '3', 'b', 'f'])})", lambda: f"(2 ** {r.choice(['n', 'm', '10', '62', '-f'])})")
 
     def list(self, depth):
         r, L = self.r, lambda: self.sometimes_any(depth, self.list)

@@ -278,6 +278,10 @@ static void ends_of_turns_and_gaps_are_found_by_rendering(void **state)
               "{% if messages[0].role == 'system' %}{{ raise_exception('system') }}{% endif %}" TURNS
               "{{ m.content }}<|im_end|>" END,
               "<|im_end|>", "");
+  /* an answer's end and its turn's, of which the files name the second; a chat's end isn't a turn's */
+  check_probe("llama3", TURNS "{{ m.content }}<|eot_id|><|end_of_text|>" END, "<|end_of_text|>", "");
+  check_probe("llama3", TURNS "{{ m.content }}<|eot_id|><|end_header_id|>" END, "<|eot_id|>", "");
+  check_probe("llama3", TURNS "{{ m.content }}<|eot_id|>\n" END "<|end_of_text|>", "<|eot_id|>", "");
   /* the answer's thought is no gap */
   check_probe(
       "smollm",

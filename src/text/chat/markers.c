@@ -136,8 +136,8 @@ int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo
 }
 
 /* What the template says of thoughts, held against the layout. */
-static int compare(const struct tpo_thought_config *thought, const struct ending *e, struct tpo_buf *warning,
-                   struct tpo_error *err)
+static int compare(const struct tpo_thought_config *thought, enum tpo_template_kind kind,
+                   const struct ending *e, struct tpo_buf *warning, struct tpo_error *err)
 {
   const char *name = thought->name ? thought->name : "";
   bool tags = given(thought->thought_marker) && strcmp(thought->thought_marker, OPEN) == 0;
@@ -151,12 +151,17 @@ static int compare(const struct tpo_thought_config *thought, const struct ending
                    "the model's chat template begins a thought of its own with " OPEN ", and the thought "
                    "layout \"%s\" asks for another; thought: think-tags takes the model's",
                    name);
-  if (tags && !opened && last_own(e, CLOSE) != SIZE_MAX)
+  else if (tags && !opened && last_own(e, CLOSE) != SIZE_MAX)
     tpo_buf_printf(
         warning,
         "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
         "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
         name);
+  else if (given(thought->template_args) && kind == TPO_TEMPLATE_CONFIGURED)
+    tpo_buf_puts(
+        warning,
+        "thought.template_args switch nothing: they are for the model's own chat template, which the "
+        "pieces under `template:` have taken the place of");
   return TPO_OK;
 }
 
@@ -187,17 +192,22 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
   if (status == TPO_OK && tmpl) status = check_asked_once(thought, tmpl, err);
   if (status == TPO_OK && tmpl) {
     status = render_ending(thought, tmpl, &e, err);
-    if (status == TPO_OK) status = compare(thought, &e, warning, err);
+    if (status == TPO_OK) status = compare(thought, tmpl->kind, &e, warning, err);
   }
   tpo_rendered_free(&e.r);
   return status;
 }
 
-/* In its source, or where there is none in what it says behind an instruction. */
+/* In the source of the model's own; of pieces, in what they say behind an instruction. */
 static int knows_tags(const struct tpo_template *tmpl, bool *out, struct tpo_error *err)
 {
   static const struct tpo_thought_config plain = {0};
   struct ending e = {0};
+  if (tmpl->kind == TPO_TEMPLATE_MODEL) {
+    const char *source = tmpl->tok->chat_template;
+    *out = strstr(source, OPEN) || strstr(source, CLOSE);
+    return TPO_OK;
+  }
   int status = render_ending(&plain, tmpl, &e, err);
   *out = status == TPO_OK && (last_own(&e, OPEN) != SIZE_MAX || last_own(&e, CLOSE) != SIZE_MAX);
   tpo_rendered_free(&e.r);

@@ -29,21 +29,52 @@ static bool is_blank(const struct tpo_token *token)
   return begin == end;
 }
 
-/* The first token in the template's own text after `from`: a control token, or else one that isn't blank. */
-static int32_t first_token(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from)
+/* Whether the model's files say that it ends a text. */
+static bool ends_texts(const struct tpo_tokenizer *tok, int32_t id)
 {
-  int32_t other = -1;
-  const struct tpo_tokenizer *tok = tmpl->tok;
-  for (size_t i = 0, begin, end; tpo_rendered_next_own(r, &i, &begin, &end);) {
+  for (size_t i = 0; i < tok->ends.n; i++)
+    if (tok->ends.ids[i] == id) return true;
+  return id == tok->eos;
+}
+
+/* A search for the token that ends an answer. */
+struct search {
+  const struct tpo_tokenizer *tok;
+  int32_t first; /* control token; -1: none yet */
+  size_t behind; /* where that, or what follows it without a gap, ends */
+  int32_t other; /* the first token that is neither a control token nor blank */
+};
+
+/* Takes the next token; true: the search is over. */
+static bool take(struct search *s, const struct tpo_added_match *match)
+{
+  int32_t id = match->token->id;
+  if (!match->token->special) {
+    if (s->other < 0 && !is_blank(&s->tok->vocab.tokens[id])) s->other = id;
+    return s->first >= 0;
+  }
+  if (s->first >= 0 && match->begin != s->behind) return true;
+  if (s->first < 0 || ends_texts(s->tok, id)) s->first = id;
+  s->behind = match->end;
+  return ends_texts(s->tok, id);
+}
+
+/* The first control token in the template's own text after `from`, or one right behind it that is known to end texts
+ * (an answer's end, then its turn's); else the first token that isn't blank. */
+static int32_t find_end(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from)
+{
+  struct search s = {.tok = tmpl->tok, .first = -1, .other = -1};
+  bool found = false;
+  for (size_t i = 0, begin, end; !found && tpo_rendered_next_own(r, &i, &begin, &end);) {
     struct tpo_added_match match;
     if (begin < from) begin = from;
-    for (; tpo_added_within(&tok->specials, r->text.data, r->text.len, begin, begin, end, &match);
-         begin = match.end) {
-      if (match.token->special) return match.token->id;
-      if (other < 0 && !is_blank(&tok->vocab.tokens[match.token->id])) other = match.token->id;
+    while (!found &&
+           tpo_added_within(&tmpl->tok->specials, r->text.data, r->text.len, begin, begin, end, &match)) {
+      found = take(&s, &match);
+      begin = match.end;
     }
   }
-  return other;
+  return s.first >= 0 ? s.first : s.other;
 }
 
 /* The answer as it stands in a chat begins where the generation prompt ends, or white space later. */
@@ -68,7 +99,7 @@ static bool try_probe(struct tpo_template *tmpl, size_t first, int *status, stru
   snprintf(name, sizeof name, "messages[%zu].content", N_PROBE - first - 1);
   bool shown =
       render(tmpl, first, true, &answered, status, err) && tpo_rendered_end_of(&answered, name, &end);
-  if (shown) tmpl->end_of_turn = first_token(tmpl, &answered, end);
+  if (shown) tmpl->end_of_turn = find_end(tmpl, &answered, end);
   if (shown && render(tmpl, first, false, &asked, status, err))
     *status = find_gap(tmpl, &answered, &asked, end, err);
   tpo_rendered_free(&answered);

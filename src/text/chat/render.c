@@ -96,7 +96,7 @@ int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefi
 {
   if (!prefill || !*prefill) return TPO_OK;
   int status = tpo_rendered_add(out, tmpl->gap, strlen(tmpl->gap), "the answer's gap", true, err);
-  return status < 0 ? status : tpo_rendered_add(out, prefill, strlen(prefill), "thought.prefill", false, err);
+  return status < 0 ? status : tpo_rendered_add(out, prefill, strlen(prefill), "thought.prefill", true, err);
 }
 
 int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,

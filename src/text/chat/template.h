@@ -32,8 +32,8 @@ struct tpo_template {
 
 int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                               struct tpo_rendered *out, struct tpo_error *err);
-/* What the assistant's turn is begun with, after the generation prompt: text, before which the template's own
- * gap is put. */
+/* What the assistant's turn is begun with, after the generation prompt: a layout's prefill, whose names of control
+ * tokens are those tokens, and before it the template's own gap. */
 int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out,
                               struct tpo_error *err);
 int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,

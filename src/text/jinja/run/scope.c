@@ -46,6 +46,10 @@ int jinja_scope_get(struct jinja_evaluator *ev, const char *name, struct jinja_v
     *out = variable->value;
     return 0;
   }
+  if (strcmp(name, "self") == 0) { /* jinja2's access to blocks, which chat templates have none of */
+    struct jinja_args none = {0};
+    return jinja_find_global("namespace")(&ev->run, &none, out);
+  }
   jinja_function function = jinja_find_global(name);
   *out = jinja_undefined(name);
   if (!function) return 0;

@@ -232,8 +232,11 @@ int jinja_slice(struct jinja_run *run, struct jinja_value obj, const struct jinj
                                   : slice_list(run, obj, &bounds, out);
 }
 
-static int iterate_string(struct jinja_run *run, const struct jinja_string *s, struct jinja_value *out)
+/* Of a Markup too, plain strings. */
+static int iterate_string(struct jinja_run *run, const struct jinja_string *from, struct jinja_value *out)
 {
+  struct jinja_string plain = *from, *s = &plain;
+  plain.markup = false;
   if (jinja_spend(run, s->len) < 0 || jinja_list_new(run, JINJA_LIST, jinja_length(s), out) < 0)
     return TPO_E_INPUT;
   for (size_t at = 0; at < s->len;) {
