@@ -186,7 +186,9 @@ two {{ bos_token }}
                     "{% filter upper %}{{ unk_token }}{% endfilter %}{% macro m(a=pad_token) %}{{ a }}{% endmacro %}{{ m() }}{{ bos_token }}"
                     "{% if true %}{% set unk_token = 2 %}{% endif %}{% set pad_token = 3 %}{% set eos_token = 4 %}{{ m() }}",
     "blocks asked for": "{{ self.head is defined }}{% if self.head %}a{% endif %}", "plain letters": "{{ '<a' | e | list }}",
-    "filter without text": "{% filter length %}abc{% endfilter %}", "dict of nothing": "{{ dict(nothing) }}", "unhashable": "{{ [1] is filter }}",
+    "filter without text": "{% filter length %}abc{% endfilter %}", "joining with": "{{ joiner(', ')(1) }}", "next after": "{{ cycler(1, 2).next(1) }}",
+    "dict of nothing": "{{ dict(nothing) }}", "unhashable": "{{ [1] is filter }}",
+    "slices of constants": "{{ none[:1] }}{{ 5[0:-1:2] }}", "slices of numbers": "{{ 5[0:bos_token|length] }}",
     "missing member": "{{ messages[0].nothing.at_all }}", "missing name": "{{ nothing['x'] }}", "past the end": "{{ messages[99].role }}",
     "adding kinds": "{{ 'a' + 1 }}", "no such method": "{{ 'a'.shout() }}", "dividing": "{{ 1 // 0 }}", "not callable": "{{ bos_token() }}",
     "missing argument": "{% macro f(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}|{{ f(1, 2, 3) }}", "changing": "{% set _ = messages.append(1) %}",

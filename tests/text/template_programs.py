@@ -92,13 +92,13 @@ class Programs:
         if depth <= 0:
             return self.pick("n", "m", "f", "0", "1", "2", "10", "1.5", "0.1", "1e3", "1_000", "7", "l[0]", "100.0", "b", "1e16", "1e-5", "123456789.125")
         return self.pick(
-            lambda: f"{N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {N()}", lambda: f"({N()} {r.choice(['+', '-', '*', '/', '//', '%', '**'])} {self.number(0)})",
+            lambda: f"{N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {N()}", lambda: f"({N()} {r.choice(['+', '-', '*', '/', '//', '%'])} {self.number(0)})",
             lambda: f"-{self.atom(N())}", lambda: f"({self.list(depth - 1)})|{r.choice(['length', 'count', 'sum', 'min', 'max', 'first', 'last'])}",
             lambda: f"({N()})|{r.choice(['abs', 'int', 'float', 'round', 'round(1)', 'round(1, %r)' % 'floor', 'round(method=%r)' % 'ceil', 'string|length', 'filesizeformat'])}",
             lambda: f"({self.string(depth - 1)})|{r.choice(['length', 'int', 'float', 'int(5)', 'wordcount', 'int(base=16)', 'float(1.5)'])}",
             lambda: f"({self.string(depth - 1)}).{r.choice(STRING_NUMBERS)}", lambda: f"({self.list(depth - 1)})[{self.index()}]",
             lambda: f"({self.list(depth - 1)}).{r.choice(['count(2)', 'count(1)', 'index(1)'])}", lambda: f"({N()} if {self.truth(depth - 1)} else {N()})",
-            lambda: f"(2 ** {N()})")
+            lambda: f"({self.number(0)} ** {r.choice(['2', '0', '-1', '0.5', '3', 'b', 'f'])})", lambda: f"(2 ** {r.choice(['n', 'm', '10', '62', '-f'])})")
 
     def list(self, depth):
         r, L = self.r, lambda: self.sometimes_any(depth, self.list)

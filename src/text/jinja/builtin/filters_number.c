@@ -170,7 +170,7 @@ static int size_text(struct jinja_run *run, double bytes, bool binary, struct ji
   if (bytes == 1)
     snprintf(text, sizeof text, "1 Byte");
   else if (bytes < base)
-    snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
+    snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes) + 0.0);
   else {
     for (; i < 7 && bytes >= unit; i++) unit *= base;
     char prefix = binary && prefixes[i] == 'k' ? 'K' : prefixes[i];

@@ -54,6 +54,15 @@ static int sort(struct jinja_run *run, struct keyed **items, size_t n, bool reve
   return 0;
 }
 
+/* Python takes an integer for `reverse`, not whatever is true. */
+static int want_reverse(struct jinja_run *run, const char *filter, struct jinja_value v, bool *out)
+{
+  int64_t reverse = 0;
+  if (jinja_want_int(run, filter, v, &reverse) < 0) return TPO_E_INPUT;
+  *out = reverse != 0;
+  return 0;
+}
+
 /* "a,b": the key is a list of each path's value. */
 static int several_keys(struct jinja_run *run, struct jinja_value item, struct jinja_value paths,
                         bool case_sensitive, struct jinja_value *out)
@@ -94,12 +103,13 @@ static int filter_sort(struct jinja_run *run, const struct jinja_args *args, str
   static const char *const names[] = {"value", "reverse", "case_sensitive", "attribute"};
   struct jinja_value a[4] = {jinja_none(), jinja_bool(false), jinja_bool(false), jinja_none()}, row;
   struct keyed *items;
-  if (jinja_bind(run, "sort", args, names, 4, 1, a) < 0 || jinja_iterate(run, a[0], &row) < 0 ||
-      make_keyed(run, row.list, &items) < 0)
+  bool reverse;
+  if (jinja_bind(run, "sort", args, names, 4, 1, a) < 0 || want_reverse(run, "sort", a[1], &reverse) < 0 ||
+      jinja_iterate(run, a[0], &row) < 0 || make_keyed(run, row.list, &items) < 0)
     return TPO_E_INPUT;
   for (size_t i = 0; i < row.list->n; i++)
     if (several_keys(run, items[i].item, a[3], jinja_truthy(a[2]), &items[i].key) < 0) return TPO_E_INPUT;
-  if (sort(run, &items, row.list->n, jinja_truthy(a[1])) < 0) return TPO_E_INPUT;
+  if (sort(run, &items, row.list->n, reverse) < 0) return TPO_E_INPUT;
   return push_sorted(run, items, row.list->n, out);
 }
 
@@ -118,8 +128,10 @@ static int filter_dictsort(struct jinja_run *run, const struct jinja_args *args,
   struct jinja_value a[4] = {jinja_none(), jinja_bool(false), jinja_none(), jinja_bool(false)}, row;
   struct keyed *items;
   size_t position;
+  bool reverse;
   if (jinja_string_new(run, "key", 3, 0, &a[2]) < 0 ||
-      jinja_bind(run, "dictsort", args, names, 4, 1, a) < 0 || want_by(run, a[2], &position) < 0)
+      jinja_bind(run, "dictsort", args, names, 4, 1, a) < 0 || want_by(run, a[2], &position) < 0 ||
+      want_reverse(run, "dictsort", a[3], &reverse) < 0)
     return TPO_E_INPUT;
   if (a[0].type == JINJA_UNDEFINED) return jinja_fail_undefined(run, a[0]);
   if (a[0].type != JINJA_DICT)
@@ -130,7 +142,7 @@ static int filter_dictsort(struct jinja_run *run, const struct jinja_args *args,
     items[i].key = items[i].item.list->items[position];
     if (ignore_case(run, jinja_truthy(a[1]), &items[i].key) < 0) return TPO_E_INPUT;
   }
-  if (sort(run, &items, row.list->n, jinja_truthy(a[3])) < 0) return TPO_E_INPUT;
+  if (sort(run, &items, row.list->n, reverse) < 0) return TPO_E_INPUT;
   return push_sorted(run, items, row.list->n, out);
 }
 

@@ -37,16 +37,28 @@ static bool begins_word(uint32_t cp)
   return jinja_is_space(cp) || (cp && cp < 128 && strchr("-({[<", (int)cp));
 }
 
+/* Where the word that begins at `at` ends. */
+static size_t word_end(const struct jinja_string *s, size_t at)
+{
+  for (size_t next = at; at < s->len; at = next)
+    if (begins_word(jinja_next(s, &next))) break;
+  return at;
+}
+
+/* As jinja2 does it: what follows a word's first letter becomes lower case as if it stood alone. */
 FILTER(filter_title)
 {
   const struct jinja_string *s;
   struct jinja_builder b = {.run = run};
-  bool inside = false;
   if (text_alone(run, "title", args, &s) < 0) return TPO_E_INPUT;
-  for (size_t at = 0, next = 0; at < s->len; at = next) {
-    uint32_t cp = jinja_next(s, &next);
-    jinja_build_cased(&b, s, at, inside ? JINJA_LOWER : JINJA_UPPER);
-    inside = !begins_word(cp);
+  for (size_t at = 0; at < s->len;) {
+    size_t next = at, end = word_end(s, at);
+    jinja_next(s, &next);
+    jinja_build_cased(&b, s, at, JINJA_UPPER);
+    if (end < next) end = next;
+    struct jinja_string rest = {.bytes = s->bytes + next, .origins = s->origins + next, .len = end - next};
+    for (size_t i = 0; i < rest.len; jinja_next(&rest, &i)) jinja_build_cased(&b, &rest, i, JINJA_LOWER);
+    at = end;
   }
   return jinja_build_end_like(&b, s, out);
 }
@@ -119,32 +131,47 @@ FILTER(filter_format)
   return jinja_percent(run, s, values, out);
 }
 
+/* A row of values that is short enough stays as it is, too; a longer one can't be cut. */
+static int fits(struct jinja_run *run, struct jinja_value v, int64_t most, bool *out)
+{
+  struct jinja_value n;
+  if (jinja_find_filter("length")(run, &(struct jinja_args){.args = &v, .n = 1}, &n) < 0) return TPO_E_INPUT;
+  *out = n.integer <= most;
+  return 0;
+}
+
+static int truncate_text(struct jinja_run *run, const struct jinja_string *s, int64_t length, bool kill_words,
+                         const struct jinja_string *end, struct jinja_value *out)
+{
+  size_t cut = jinja_offset(s, (size_t)(length - (int64_t)jinja_length(end)));
+  const char *space = kill_words ? NULL : memrchr(s->bytes, ' ', cut);
+  struct jinja_builder b = {.run = run};
+  jinja_build_slice(&b, s, 0, space ? (size_t)(space - s->bytes) : cut);
+  jinja_build_string(&b, end);
+  return jinja_build_end_like(&b, s, out);
+}
+
 FILTER(filter_truncate)
 {
   static const char *const names[] = {"s", "length", "killwords", "end", "leeway"};
   struct jinja_value a[5] = {jinja_none(), jinja_int(255), jinja_bool(false), jinja_none(), jinja_none()};
   const struct jinja_string *s, *end;
-  int64_t length, leeway = 5;
-  if (jinja_string_new(run, "...", 3, 0, &a[3]) < 0 || jinja_bind(run, "truncate", args, names, 5, 1, a) < 0)
-    return TPO_E_INPUT;
-  *out = a[0];
-  if (a[0].type == JINJA_UNDEFINED) return 0;
-  if (jinja_want_string(run, "truncate", a[0], &s) < 0 ||
+  int64_t length, leeway = 5, most;
+  bool whole;
+  if (jinja_string_new(run, "...", 3, 0, &a[3]) < 0 ||
+      jinja_bind(run, "truncate", args, names, 5, 1, a) < 0 ||
       jinja_want_string(run, "truncate", a[3], &end) < 0 ||
-      jinja_want_int(run, "truncate", a[1], &length) < 0)
+      jinja_want_int(run, "truncate", a[1], &length) < 0 ||
+      (a[4].type != JINJA_NONE && jinja_want_int(run, "truncate", a[4], &leeway) < 0))
     return TPO_E_INPUT;
-  if (a[4].type != JINJA_NONE && jinja_want_int(run, "truncate", a[4], &leeway) < 0) return TPO_E_INPUT;
-  int64_t end_length = (int64_t)jinja_length(end);
-  if (length < end_length || leeway < 0)
-    return jinja_fail(run, TPO_E_INPUT, "truncate: expected length >= %lld and leeway >= 0",
-                      (long long)end_length);
-  if ((int64_t)jinja_length(s) - leeway <= length) return 0;
-  size_t cut = jinja_offset(s, (size_t)(length - end_length));
-  const char *space = jinja_truthy(a[2]) ? NULL : memrchr(s->bytes, ' ', cut);
-  struct jinja_builder b = {.run = run};
-  jinja_build_slice(&b, s, 0, space ? (size_t)(space - s->bytes) : cut);
-  jinja_build_string(&b, end);
-  return jinja_build_end_like(&b, s, out);
+  if (length < (int64_t)jinja_length(end) || leeway < 0)
+    return jinja_fail(run, TPO_E_INPUT, "truncate: the length must hold the end, and leeway not be negative");
+  if (__builtin_add_overflow(length, leeway, &most)) most = INT64_MAX;
+  if (fits(run, a[0], most, &whole) < 0) return TPO_E_INPUT;
+  *out = a[0];
+  if (whole) return 0;
+  if (jinja_want_string(run, "truncate", a[0], &s) < 0) return TPO_E_INPUT;
+  return truncate_text(run, s, length, jinja_truthy(a[2]), end, out);
 }
 
 FILTER(filter_wordcount)

@@ -107,8 +107,7 @@ static int cycler_next(struct jinja_run *run, const struct jinja_callable *self,
                        const struct jinja_args *args, struct jinja_value *out)
 {
   struct cycler *cycler = self->data;
-  (void)run;
-  (void)args;
+  if (jinja_bind(run, "next", args, NULL, 0, 0, NULL) < 0) return TPO_E_INPUT;
   *out = cycler->items.list->items[cycler->at];
   cycler->at = (cycler->at + 1) % cycler->items.list->n;
   return 0;
@@ -117,8 +116,7 @@ static int cycler_next(struct jinja_run *run, const struct jinja_callable *self,
 static int cycler_reset(struct jinja_run *run, const struct jinja_callable *self,
                         const struct jinja_args *args, struct jinja_value *out)
 {
-  (void)run;
-  (void)args;
+  if (jinja_bind(run, "reset", args, NULL, 0, 0, NULL) < 0) return TPO_E_INPUT;
   ((struct cycler *)self->data)->at = 0;
   *out = jinja_none();
   return 0;
@@ -169,7 +167,7 @@ static int call_joiner(struct jinja_run *run, const struct jinja_callable *self,
                        const struct jinja_args *args, struct jinja_value *out)
 {
   struct joiner *joiner = self->data;
-  (void)args;
+  if (jinja_bind(run, "joiner", args, NULL, 0, 0, NULL) < 0) return TPO_E_INPUT;
   *out = joiner->separator;
   if (joiner->used) return 0;
   joiner->used = true;

@@ -79,10 +79,9 @@ static int split_last_spaces(struct jinja_run *run, const struct jinja_string *s
   if (jinja_list_new(run, JINJA_LIST, 0, out) < 0) return TPO_E_INPUT;
   for (size_t end = strip_right(s, s->len); end > 0;) {
     size_t begin = end;
-    if (max-- == 0) { /* the rest, without white space before it */
-      for (size_t next = begin = 0; next < end; begin = next)
-        if (!jinja_is_space(jinja_next(s, &next))) break;
-      return push(run, s, begin, end, out) < 0 ? TPO_E_INPUT : (turn_around(out->list), 0);
+    if (max-- == 0) { /* the rest keeps the white space before it */
+      if (push(run, s, 0, end, out) < 0) return TPO_E_INPUT;
+      break;
     }
     while (begin > 0) {
       size_t before = jinja_previous(s, begin), next = before;

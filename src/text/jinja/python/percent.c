@@ -115,11 +115,12 @@ static int put_text(struct percent *p, const struct conversion *c, char type, st
 static int put_character(struct percent *p, const struct conversion *c, struct jinja_value v)
 {
   struct jinja_builder text = {.run = p->run};
+  int64_t cp = 0;
   struct jinja_value made;
   if (v.type == JINJA_STRING && jinja_length(v.string) == 1)
     jinja_build_string(&text, v.string);
-  else if (v.type == JINJA_INT && v.integer >= 0 && v.integer < 0x110000 && (v.integer & ~0x7ff) != 0xd800)
-    jinja_build_code_point(&text, (uint32_t)v.integer, 0);
+  else if (jinja_is_integer(v, &cp) && cp >= 0 && cp < 0x110000 && (cp & ~0x7ff) != 0xd800)
+    jinja_build_code_point(&text, (uint32_t)cp, 0);
   else
     return jinja_fail(p->run, TPO_E_INPUT, "%%c requires int or char");
   if (jinja_build_end(&text, &made) < 0) return TPO_E_INPUT;
@@ -139,6 +140,8 @@ static int to_integer(struct percent *p, char type, struct jinja_value *v)
     return 0;
   }
   if (v->type == JINJA_UNDEFINED) return jinja_fail_undefined(p->run, *v);
+  if (v->type == JINJA_FLOAT && type == 'd')
+    return jinja_fail(p->run, TPO_E_UNSUPPORTED, "%%d of a number that needs more than 64 bits");
   return jinja_fail(p->run, TPO_E_INPUT, "%%%c format: a real number is required, not %s", type,
                     jinja_type_name(*v));
 }

@@ -75,12 +75,6 @@ int jinja_split_spaces(struct jinja_run *run, const struct jinja_string *s, int6
       if (rest) next = s->len;
       end = next;
     }
-    while (rest && end > begin) { /* what is left over keeps its inner white space alone */
-      size_t last = jinja_previous(s, end);
-      next = last;
-      if (!jinja_is_space(jinja_next(s, &next))) break;
-      end = last;
-    }
     if (push_part(run, s, begin, end, out) < 0) return TPO_E_INPUT;
     begin = rest ? s->len : skip_spaces(s, end);
   }

@@ -10,7 +10,8 @@
 static int shortest(double x, char digits[24], int *exponent)
 {
   char text[40];
-  for (int precision = 15; precision <= 17; precision++) {
+  /* 15 digits hold any shorter decimal, but for numbers too small to have as many */
+  for (int precision = fabs(x) < 0x1p-1000 ? 1 : 15; precision <= 17; precision++) {
     snprintf(text, sizeof text, "%.*e", precision - 1, x);
     if (strtod(text, NULL) == x) break;
   }
