@@ -15,15 +15,18 @@ struct jinja_loop {
   struct jinja_value seen; /* changed()'s last arguments, a tuple */
 };
 
-static int passes(struct jinja_evaluator *ev, const struct jinja_loop *loop, struct jinja_value item,
+/* Whether item passes the `if`. What was taken apart into several variables goes on as a tuple of them. */
+static int passes(struct jinja_evaluator *ev, const struct jinja_loop *loop, struct jinja_value *item,
                   bool *out)
 {
   struct jinja_value truth;
   struct jinja_scope *before = ev->scope;
   if (!(ev->scope = jinja_scope_new(ev, loop->outer))) return TPO_E_INPUT;
-  int status = jinja_assign(ev, ev->scope, loop->node->a, item);
+  int status = jinja_assign(ev, ev->scope, loop->node->a, *item);
   if (status == 0) status = jinja_evaluate(ev, loop->node->c, &truth);
   if (status == 0) *out = jinja_truthy(truth);
+  if (status == 0 && *out && loop->node->a->kind == JINJA_MAKE_TUPLE)
+    status = jinja_evaluate(ev, loop->node->a, item);
   ev->scope = before;
   return status;
 }
@@ -34,7 +37,7 @@ static int look_ahead(struct jinja_evaluator *ev, struct jinja_loop *loop, size_
   while (loop->node->c && loop->passed.n < wanted && loop->next < loop->source->n) {
     bool good = false;
     struct jinja_value item = loop->source->items[loop->next++];
-    if (jinja_spend(&ev->run, 1) < 0 || passes(ev, loop, item, &good) < 0 ||
+    if (jinja_spend(&ev->run, 1) < 0 || passes(ev, loop, &item, &good) < 0 ||
         (good && jinja_list_push(&ev->run, &loop->passed, item) < 0))
       return TPO_E_INPUT;
   }

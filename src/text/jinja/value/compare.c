@@ -202,7 +202,7 @@ static int row_contains(struct jinja_run *run, struct jinja_list *list, struct j
   size_t i = 0;
   for (*out = false; i < list->n && !*out; i++)
     if (jinja_same(run, list->items[i], item, out) < 0) return TPO_E_INPUT;
-  if (list->kind == JINJA_GENERATOR) list->items += i, list->n -= i;
+  if (list->kind == JINJA_GENERATOR && i > 0) list->items += i, list->n -= i;
   return 0;
 }
 

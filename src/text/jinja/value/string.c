@@ -100,11 +100,12 @@ void jinja_build_value(struct jinja_builder *b, struct jinja_value value)
 
 int jinja_build_end(struct jinja_builder *b, struct jinja_value *out)
 {
+  static const tpo_origin none;
   if (!jinja_build_reserve(b, 0)) return TPO_E_INPUT;
   struct jinja_string *string = jinja_alloc(b->run, sizeof *string);
   if (!string) return TPO_E_INPUT;
   string->bytes = b->bytes ? b->bytes : "";
-  string->origins = b->origins;
+  string->origins = b->origins ? b->origins : &none;
   string->len = b->len;
   if (b->bytes) b->bytes[b->len] = '\0';
   *out = (struct jinja_value){.type = JINJA_STRING, .string = string};
