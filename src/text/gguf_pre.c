@@ -112,7 +112,7 @@ int tpo_gguf_pre_of(const struct tpo_tokenizer *tok, const struct tpo_gguf_pre *
     const struct tpo_gguf_pre *pre = &tpo_gguf_pres[i];
     int otherwise = (pre->nfc != nfc ? OTHER_FORM : 0) |
                     (pre->ignore_merges != tok->bpe.ignore_merges ? OTHER_MERGES : 0);
-    if (cuts_alike(pre, &tok->pre)) found[otherwise] = pre;
+    if (!pre->embeds && cuts_alike(pre, &tok->pre)) found[otherwise] = pre;
   }
   *out = found[0];
   if (!*out && found[OTHER_MERGES]) {

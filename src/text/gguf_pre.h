@@ -17,6 +17,7 @@ struct tpo_gguf_pre {
   const struct tpo_gguf_split *splits; /* up to one without a pattern */
   bool ignore_merges, add_bos;         /* add_bos: where the file has no add_bos_token */
   bool nfc;                            /* texts are brought into Unicode's normal form NFC first */
+  bool embeds;                         /* of models that make no texts: read, never written */
 };
 
 extern const struct tpo_gguf_pre tpo_gguf_pres[];

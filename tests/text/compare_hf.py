@@ -125,6 +125,7 @@ def main():
     parser.add_argument("--texts", type=int, default=2000, help="how many random ones")
     parser.add_argument("--seed", type=int, default=99)
     parser.add_argument("--data", help="folder of evaluation data, whose texts are compared too")
+    parser.add_argument("--every", type=int, default=1, help="of the data's texts only each of so many")
     parser.add_argument("--pipeline", choices=pipelines.PIPELINES, help="for a GGUF")
     parser.add_argument("--folder", help="whose tokenizer.json the tokenizers package reads")
     parser.add_argument("--show", type=int, default=5, help="how many differences to print")
@@ -137,7 +138,7 @@ def main():
     comparison = Comparison(ours, theirs, args.show)
     added = [t.content for t in theirs.get_added_tokens_decoder().values()]
     random_texts = fuzz_texts.fuzzed(args.texts, args.seed, added)
-    shared = fuzz_texts.shared(args.data) if args.data else []
+    shared = fuzz_texts.shared(args.data)[::args.every] if args.data else []
     if "\u2581" in theirs.get_vocab():  # there it is a space; ours encodes the bytes of a text's own, which decode to it
         random_texts, shared = ([t for t in texts if "\u2581" not in t] for texts in (random_texts, shared))
     for texts in (random_texts, shared):
