@@ -108,21 +108,20 @@ static bool is_open(const struct tpo_config *config)
   return open;
 }
 
-static void tell_settled(const struct invocation *in)
+static void tell_settled(const struct invocation *in, const char *why)
 {
-  bool own = strcmp(in->config.thought.name, "think-tags") == 0;
   if (!in->comm || tpo_comm_rank(in->comm) == 0)
-    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since the model's chat template %s",
-            in->config.thought.name, own ? "knows thoughts of its own, in <think>" : "knows no <think>");
+    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since %s", in->config.thought.name, why);
 }
 
 static int settle_thought(struct invocation *in, struct tpo_error *err)
 {
   struct tpo_config *config = &in->config;
   bool of_section = tpo_config_thought_is_open(&config->thought);
-  int status = tpo_policy_settle_thought(config, config->model.path, err);
+  const char *why = "";
+  int status = tpo_policy_settle_thought(config, config->model.path, &why, err);
   if (status < 0) return tpo_fail_prefix(err, "thought: auto");
-  if (of_section) tell_settled(in);
+  if (of_section) tell_settled(in, why);
   return 0;
 }
 
@@ -134,4 +133,20 @@ int check_config(struct invocation *in, unsigned parts, struct tpo_error *err)
   if (status < 0 || !layout || !there || !is_open(&in->config)) return status;
   status = settle_thought(in, err);
   return status < 0 ? status : check_values(in, parts, err);
+}
+
+int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err)
+{
+  struct tpo_config *config = &in->config;
+  struct tpo_error why = {0};
+  bool train_forced = config->thought.train_forced, said = yaml && *yaml;
+  int status = 0;
+  if (said && tpo_config_take_prompts(config, yaml, "its configuration", &why) < 0) {
+    said = false;
+    tpo_log(TPO_LOG_WARN, "%s: %s; what is written from it can't tell the thought layout", path, why.message);
+  }
+  if (!said && !option_is_key_set(in, "thought.name"))
+    status = tpo_config_set_thought(config, "none", path, err);
+  config->thought.train_forced = train_forced;
+  return status;
 }
