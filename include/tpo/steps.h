@@ -53,8 +53,9 @@ TPO_API void tpo_policy_close(struct tpo_policy *policy);
  * and the next are the functions here that a rank calls for itself. */
 TPO_API int tpo_policy_check_thought(const struct tpo_config *config, const char *path,
                                      struct tpo_error *err);
-/* tpo_thought_resolve by the chat template of the model at path. */
-TPO_API int tpo_policy_settle_thought(struct tpo_config *config, const char *path, struct tpo_error *err);
+/* tpo_thought_resolve by the chat template of the model at path, and the reason. */
+TPO_API int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const char **why,
+                                      struct tpo_error *err);
 
 struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;

@@ -127,6 +127,8 @@ TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const s
  * source or, made of pieces, in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
 TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
                                 struct tpo_error *err);
+/* Why it becomes that one: a clause, of static storage. */
+TPO_API int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err);
 /* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, or whose prefill says
  * again what the template says. What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
 TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,

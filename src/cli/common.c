@@ -108,21 +108,20 @@ static bool is_open(const struct tpo_config *config)
   return open;
 }
 
-static void tell_settled(const struct invocation *in)
+static void tell_settled(const struct invocation *in, const char *why)
 {
-  bool own = strcmp(in->config.thought.name, "think-tags") == 0;
   if (!in->comm || tpo_comm_rank(in->comm) == 0)
-    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since the model's chat template %s",
-            in->config.thought.name, own ? "knows thoughts of its own, in <think>" : "knows no <think>");
+    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since %s", in->config.thought.name, why);
 }
 
 static int settle_thought(struct invocation *in, struct tpo_error *err)
 {
   struct tpo_config *config = &in->config;
   bool of_section = tpo_config_thought_is_open(&config->thought);
-  int status = tpo_policy_settle_thought(config, config->model.path, err);
+  const char *why = "";
+  int status = tpo_policy_settle_thought(config, config->model.path, &why, err);
   if (status < 0) return tpo_fail_prefix(err, "thought: auto");
-  if (of_section) tell_settled(in);
+  if (of_section) tell_settled(in, why);
   return 0;
 }
 

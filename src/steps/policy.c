@@ -60,7 +60,8 @@ int tpo_policy_check_thought(const struct tpo_config *config, const char *path, 
   return status;
 }
 
-int tpo_policy_settle_thought(struct tpo_config *config, const char *path, struct tpo_error *err)
+int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const char **why,
+                              struct tpo_error *err)
 {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl = NULL;
@@ -68,6 +69,7 @@ int tpo_policy_settle_thought(struct tpo_config *config, const char *path, struc
   if (status < 0) return status;
   status = tpo_template_open(&tmpl, tokenizer, &config->template_pieces, err);
   if (status == 0) status = tpo_thought_resolve(config, tmpl, err);
+  if (status == 0) status = tpo_thought_reason(tmpl, why, err);
   tpo_template_close(tmpl);
   tpo_tokenizer_close(tokenizer);
   return status;

@@ -133,7 +133,9 @@ def test_a_switch_in_the_users_turn(tpo, prompts, tmp_path):
 
 
 def test_auto_takes_the_models_own_and_says_so(tpo, opens, tiny_model, prompts, tmp_path):
-    for model, layout, why in [(opens, "think-tags", "knows thoughts of its own"), (tiny_model, "generic", "knows no <think>")]:
+    other = with_template(tiny.make(tmp_path / "other"), PLAIN.replace("assistant\\n", "assistant\\n[THINK]"))
+    for model, layout, why in [(opens, "think-tags", "knows thoughts of its own, in <think>"), (tiny_model, "generic", "knows no <think>"),
+                               (other, "generic", "knows thoughts, but not in <think>")]:
         said = tpo("generate", "--model", model, "--prompts", prompts, "--out", tmp_path / "s.h5", "--thought", "auto", *DRAW, ranks=2)
         told = said.stderr.decode()
         assert said.returncode == 0 and told.count(f"thought: auto: the layout is {layout}") == 1 and why in told, told

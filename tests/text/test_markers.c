@@ -136,21 +136,69 @@ static void a_template_that_thinks_for_itself_is_told(void **state)
   close_world(&closes);
 }
 
+static void pieces_take_no_switches(void **state)
+{
+  (void)state;
+  static char args[] = "{\"enable_thinking\":true}";
+  char told[1024];
+  struct world w = open_world("");
+  struct tpo_thought_config switched = tags;
+  switched.template_args = args;
+  assert_int_equal(check(&switched, &w, told), 0);
+  assert_non_null(strstr(told, "thought.template_args switch nothing"));
+  close_world(&w);
+}
+
+static size_t count(const struct tpo_ids *ids, int32_t id)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < ids->n; i++) n += ids->ids[i] == id;
+  return n;
+}
+
+/* The layout's own text may be control tokens, an instruction's never. */
+static void a_prefill_is_the_layouts_own(void **state)
+{
+  (void)state;
+  static char begin[] = "<|im_start|>", asks[] = "<|im_start|> {instruction}";
+  struct world w = open_world("");
+  struct tpo_thought_config prefilled = tags, asking = tags;
+  int32_t id = tpo_tokenizer_find(w.tok, "<|im_start|>");
+  prefilled.prefill = begin;
+  asking.prompt = asks;
+  const struct {
+    const struct tpo_thought_config *thought;
+    size_t n;
+  } cases[] = {{&tags, 2}, {&prefilled, 3}, {&asking, 2}};
+  for (size_t i = 0; i < 3; i++) {
+    struct tpo_ids ids = {0};
+    assert_int_equal(tpo_thought_render(cases[i].thought, w.tmpl, begin, NULL, &ids, NULL, &test_error), 0);
+    assert_int_equal(count(&ids, id), cases[i].n);
+    tpo_ids_free(&ids);
+  }
+  close_world(&w);
+}
+
 static void auto_is_what_the_template_knows(void **state)
 {
   (void)state;
   static const struct {
-    const char *opening, *layout;
-  } cases[] = {{"<think>\n", "think-tags"}, {"<think>\n\n</think>\n\n", "think-tags"}, {"", "generic"}};
+    const char *opening, *layout, *why;
+  } cases[] = {{"<think>\n", "think-tags", "of its own, in <think>"},
+               {"<think>\n\n</think>\n\n", "think-tags", "of its own, in <think>"},
+               {"", "generic", "knows no <think>"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct world w = open_world(cases[i].opening);
     struct tpo_config config;
+    const char *why = NULL;
     tpo_config_default(&config);
     assert_int_equal(tpo_config_set_thought(&config, "auto", "test", &test_error), 0);
     struct tpo_error err = {0};
     assert_int_equal(tpo_thought_check(&config.thought, w.tok, w.tmpl, NULL, &err), TPO_E_USAGE);
     assert_non_null(strstr(err.message, "thought: auto"));
     assert_int_equal(tpo_thought_resolve(&config, w.tmpl, &test_error), 0);
+    assert_int_equal(tpo_thought_reason(w.tmpl, &why, &test_error), 0);
+    assert_non_null(strstr(why, cases[i].why));
     assert_string_equal(config.thought.name, cases[i].layout);
     tpo_config_free(&config);
     close_world(&w);
@@ -260,6 +308,8 @@ int main(void)
       cmocka_unit_test(a_thought_that_the_prompt_opens_is_text_of_the_output),
       cmocka_unit_test(what_ends_the_users_turn_begins_no_output),
       cmocka_unit_test(a_template_that_thinks_for_itself_is_told),
+      cmocka_unit_test(pieces_take_no_switches),
+      cmocka_unit_test(a_prefill_is_the_layouts_own),
       cmocka_unit_test(auto_is_what_the_template_knows),
       cmocka_unit_test(a_marker_that_is_a_control_token_is_that_token),
       cmocka_unit_test(a_marker_of_words_holds_no_control_token),

@@ -182,25 +182,43 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
   return status;
 }
 
-/* In the source of the model's own; of pieces, in what they say behind an instruction. */
-static int knows_tags(const struct tpo_template *tmpl, bool *out, struct tpo_error *err)
+/* What a template says of thoughts: of the model's own, in its source; of pieces, behind an instruction. */
+enum thinking { NO_THINKING, OTHER_THINKING, TAGS };
+
+static int thinking_of(const struct tpo_template *tmpl, enum thinking *out, struct tpo_error *err)
 {
   static const struct tpo_thought_config plain = {0};
   struct ending e = {0};
   if (tmpl->kind == TPO_TEMPLATE_MODEL) {
     const char *source = tmpl->tok->chat_template;
-    *out = strstr(source, OPEN) || strstr(source, CLOSE);
+    bool tags = strstr(source, OPEN) || strstr(source, CLOSE);
+    *out = tags ? TAGS : strcasestr(source, "think") ? OTHER_THINKING : NO_THINKING;
     return TPO_OK;
   }
   int status = render_ending(&plain, tmpl, &e, err);
-  *out = status == TPO_OK && (last_own(&e, OPEN) != SIZE_MAX || last_own(&e, CLOSE) != SIZE_MAX);
+  bool tags = status == TPO_OK && (last_own(&e, OPEN) != SIZE_MAX || last_own(&e, CLOSE) != SIZE_MAX);
+  *out = tags ? TAGS : NO_THINKING;
   tpo_rendered_free(&e.r);
+  return status;
+}
+
+int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err)
+{
+  static const char *const reasons[] = {
+      [NO_THINKING] = "the model's chat template knows no <think>",
+      [OTHER_THINKING] =
+          "the model's chat template knows thoughts, but not in <think>; a layout's file may name its tags",
+      [TAGS] = "the model's chat template knows thoughts of its own, in <think>"};
+  enum thinking thinking = NO_THINKING;
+  int status = thinking_of(tmpl, &thinking, err);
+  *why = reasons[thinking];
   return status;
 }
 
 int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl, struct tpo_error *err)
 {
-  bool tags;
-  int status = knows_tags(tmpl, &tags, err);
-  return status < 0 ? status : tpo_config_settle_thought(config, tags ? "think-tags" : "generic", err);
+  enum thinking thinking;
+  int status = thinking_of(tmpl, &thinking, err);
+  return status < 0 ? status
+                    : tpo_config_settle_thought(config, thinking == TAGS ? "think-tags" : "generic", err);
 }

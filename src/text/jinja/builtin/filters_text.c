@@ -178,7 +178,7 @@ FILTER(filter_wordcount)
 {
   const struct jinja_string *s;
   bool inside = false;
-  if (text_alone(run, "wordcount", args, &s) < 0 || jinja_spend(run, s->len / 64) < 0) return TPO_E_INPUT;
+  if (text_alone(run, "wordcount", args, &s) < 0 || jinja_spend(run, s->len / 8) < 0) return TPO_E_INPUT;
   *out = jinja_int(0);
   for (size_t at = 0; at < s->len;) {
     uint32_t cp = jinja_next(s, &at);
