@@ -15,7 +15,8 @@ function(tpo_group_test target layer name)
   if("${layer}.${name}" MATCHES "^backend[.](cuda|ops)_|^(emulation|model)[.]|[.](cuda_|mpi$)")
     add_dependencies(device_tests ${target})
   endif()
-  if("${layer}.${name}" MATCHES "^emulation[.]|^backend[.](cuda|ops)_|[.]cuda_|^model[.]parity")
+  if("${layer}.${name}" MATCHES "^emulation[.]|^backend[.](cuda|ops)_|^model[.](cuda_|parity)" AND
+     NOT "${layer}.${name}" MATCHES "^backend[.]ops_(attention|window)$")
     add_dependencies(kernel_tests ${target})
   endif()
   if("${layer}.${name}" MATCHES "^backend[.]cuda_")
@@ -47,6 +48,11 @@ foreach(layer IN LISTS TPO_LAYERS)
     tpo_group_test(${target} ${layer} ${name})
   endforeach()
 endforeach()
+
+# What compare_templates.py talks to; no test of its own.
+add_executable(render_jinja EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/text/render_jinja.c)
+target_link_libraries(render_jinja PRIVATE tpo_text tpo_flags)
+set_target_properties(render_jinja PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 
 include(tests/mpi.cmake)
 if(TPO_CUDA_KIND STREQUAL "emulated")

@@ -30,12 +30,15 @@ struct tpo_model_config {        /* model: */
   enum tpo_isa isa;              /* auto: the highest that pays on this CPU */
 };
 
-struct tpo_template_config { /* template: pieces for a chat template that is not recognised; all or none */
+#define TPO_TEMPLATE_DATE "2024-07-26" /* template.date's default: what Llama 3.2 falls back on */
+struct tpo_template_config { /* template: pieces in place of the model's own chat template; all or none */
   char *bos;                 /* text before the first message */
   char *system_prefix, *system_suffix;
   char *user_prefix, *user_suffix;
   char *assistant_prefix, *assistant_suffix;
   char *default_system; /* used when a chat has no system message */
+  char *
+      date; /* "YYYY-MM-DD", for the model's own template where it asks for today's; NULL: the key's default */
   bool dispensable; /* not a key: where there are no pieces, the model may lack a template, too (a plan) */
 };
 
@@ -51,8 +54,8 @@ enum tpo_parse_rule {
   TPO_PARSE_STRICT, /* both markers, in order, each once */
   TPO_PARSE_SEARCH  /* the first thought marker, and the first response marker after it */
 };
-struct tpo_thought_config {  /* thought: filled from `thought: generic|specific|none|FILE.yaml` */
-  char *name;                /* as given */
+struct tpo_thought_config {  /* thought: filled from `thought: auto|a built-in layout|FILE.yaml` */
+  char *name;                /* as given; "auto" until tpo_thought_resolve has settled on a layout */
   char *prompt;              /* user turn; holds {instruction} exactly once */
   char *system;              /* system message, or empty: the chat template's own default */
   char *thought_marker;      /* text that begins the thought, or empty */
@@ -64,6 +67,8 @@ struct tpo_thought_config {  /* thought: filled from `thought: generic|specific|
   bool force;                /* on_budget: force (insert the response marker) | stop */
   /* inserted tokens carry loss in the chosen output (default true); never in the rejected */
   bool train_forced;
+  /* JSON object of variables that the chat template is given beside its own; NULL: none */
+  char *template_args;
 };
 
 struct tpo_sampling_config { /* sampling: */
@@ -237,6 +242,15 @@ TPO_API int tpo_config_set(struct tpo_config *config, const char *assignment, co
 /* Sets thought from a built-in's name or a YAML file. */
 TPO_API int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
                                    struct tpo_error *err);
+/* How prompts were made, from the YAML of another configuration, as files of samples, pairs and checkpoints carry
+ * it: the sections thought and template take the place of config's own. place begins messages. */
+TPO_API int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const char *place,
+                                    struct tpo_error *err);
+/* Whether `thought: auto` stands for a layout that was not settled on yet; it holds that of generic till then. */
+TPO_API bool tpo_config_thought_is_open(const struct tpo_thought_config *thought);
+/* The built-in layout `name` takes the place of thought: auto, in the section, whose keys that were given beside
+ * auto stay, and in watches. */
+TPO_API int tpo_config_settle_thought(struct tpo_config *config, const char *name, struct tpo_error *err);
 /* Values out of range and impossible combinations of the named parts, all of them in *report as above. */
 enum {
   TPO_CHECK_SAMPLING = 1, /* model, template, data, thought, sampling: all that `tpo generate` needs */
@@ -267,7 +281,8 @@ TPO_API int tpo_config_check_room(const struct tpo_thought_config *thought, int 
                                   size_t n_prompt, int context, struct tpo_error *err);
 
 /* Every key with its value; with_origins adds "# default", "# FILE:LINE", "# --set". The YAML that it prints,
- * loaded again, gives the same config. free() the result; NULL when memory is short. */
+ * loaded again, gives the same config; of thought: auto, what is given beside it. free() the result; NULL when
+ * memory is short. */
 TPO_API char *tpo_config_print(const struct tpo_config *config, bool with_origins);
 /* A key's default as the reference page shows it, "" for an empty one; NULL for no default or no such key. */
 TPO_API const char *tpo_config_default_text(const char *key);

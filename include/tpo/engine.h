@@ -71,9 +71,9 @@ struct tpo_output {
    * its last character before the stop string that is no white space; otherwise 0. */
   int n_unjudged;
   enum tpo_finish finish;
-  /* Prefill + what the tokens say, special ones left out; of TPO_FINISH_STOP_STRING what is before that
-   * string. UTF-8 without NUL: any byte that is none (of a code point cut off at the last token) is U+FFFD
-   * here, and the tokens keep the exact bytes. */
+  /* What the layout begins it with (tpo_thought_begun) + what the tokens say, special ones left out but for
+   * markers; of TPO_FINISH_STOP_STRING what is before that string. UTF-8 without NUL: any byte that is none (of a
+   * code point cut off at the last token) is U+FFFD here, and the tokens keep the exact bytes. */
   const char *text;
   struct tpo_parsed parsed; /* where in `text` thought and response lie */
 };
@@ -86,7 +86,7 @@ struct tpo_engine_client {
   int (*next)(void *arg, const struct tpo_request **request, struct tpo_error *err);
   int (*output)(void *arg, const struct tpo_output *output, struct tpo_error *err);
   /* May be NULL. Each token as it is drawn or inserted (streaming, progress): the bytes that it says, none
-   * for a special one. */
+   * for a special one that is no marker. */
   void (*token)(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len);
 };
 

@@ -49,9 +49,13 @@ TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session 
                             const struct tpo_pairs *pairs, struct tpo_error *err);
 TPO_API void tpo_policy_close(struct tpo_policy *policy);
 /* Refuses budgets that can't hold the response marker which is inserted into outputs of the model at path,
- * whose weights are not read. Of the functions here the one that a rank calls for itself. */
-TPO_API int tpo_policy_check_budgets(const struct tpo_config *config, const char *path,
+ * whose weights are not read, and layouts that it can't have (tpo_thought_check), whose oddities are logged. This
+ * and the next are the functions here that a rank calls for itself. */
+TPO_API int tpo_policy_check_thought(const struct tpo_config *config, const char *path,
                                      struct tpo_error *err);
+/* tpo_thought_resolve by the chat template of the model at path, and the reason. */
+TPO_API int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const char **why,
+                                      struct tpo_error *err);
 
 struct tpo_generate_options {
   const struct tpo_sampling_config *sampling;

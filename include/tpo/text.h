@@ -73,34 +73,92 @@ TPO_API int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct 
                                   struct tpo_ids *out, struct tpo_error *err);
 
 struct tpo_message {
-  const char *role, *content; /* role: system, user, assistant */
+  const char *role, *content; /* role: system, user, assistant, or what else the template takes */
 };
 
-/* Recognises the model's own template, in any spelling that means the same (ChatML with or without a default
- * system message as SmolLM2 and Qwen 2.5 have it, Llama 2, Llama 3 and 3.1+, Qwen 3 with its own thinking off,
- * Gemma 2 and 3, Mistral 7B v0.3); an unknown or missing one is refused unless pieces are given. pieces may
- * be all empty; given, they take precedence over the model's template. Where they are dispensable and the model
- * has no template, a chat is its messages' contents and nothing between them. NULL: the configuration's pieces
- * are not this model's (a judge's), and an error doesn't advise to give them. */
+/* A chat to be rendered; all of it is borrowed. */
+struct tpo_chat {
+  const struct tpo_message *messages; /* [n] */
+  size_t n;
+  /* In their place, unless NULL: the JSON text of an array of message objects, which may have more to them
+   * (tool_calls, contents that are lists of parts). */
+  const char *messages_json;
+  const char *tools_json;     /* JSON text of an array of what the model may call; NULL: none */
+  const char *documents_json; /* JSON text of an array of what it may quote; NULL: none */
+  const char
+      *template_args; /* JSON text of an object: more variables of the template, such as {"enable_thinking":
+                               * true}; NULL: none */
+  bool generation_prompt; /* the beginning of the assistant's turn comes last */
+  bool continue_final;    /* the text ends with the last message's content, which the model goes on with */
+};
+
+/* The model's own chat template, which is run as transformers runs it, Jinja with its settings and
+ * enable_thinking false, and reaches nothing but the chat; what can't be run is refused by line and construct, a
+ * missing one is refused unless pieces are given. pieces may be all empty; given, they take precedence over the model's
+ * template. Where they are dispensable and the model has no template, a chat is its messages' contents and nothing
+ * between them. pieces->date goes with any template. NULL: the configuration's pieces are not this model's (a
+ * judge's), and an error doesn't advise to give them. */
 TPO_API int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                               const struct tpo_template_config *pieces, struct tpo_error *err);
 TPO_API void tpo_template_close(struct tpo_template *tmpl);
-/* The rendered chat text, as transformers' apply_chat_template gives it. Where a template (Llama 3.2) asks
- * for today's date, the date that it falls back on is taken: a chat has the same tokens on every day. */
+/* The rendered chat text, as transformers' apply_chat_template gives it. A template that asks for today's date
+ * (Llama 3.2) is told template.date: a chat has the same tokens on every day. Where a template refuses a chat, its own
+ * words are the message. */
 TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_buf *out, struct tpo_error *err);
-/* The same as ids: only the template's own markers become control
- * tokens, contents stay text; exactly one BOS. */
+/* The same as ids: only the template's own text becomes control tokens, contents stay text; BOS is there where the
+ * template puts it. */
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 
+/* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. */
+TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                                     struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
+
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
- * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt; its own system
- * message, if it has one, goes before the thought prompt's. */
+ * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt. Its own system
+ * message, if it has one, stays; that of a layout with a response marker comes behind it, in the same message, and
+ * that of any other layout is left out. */
 TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* The text of the chat template that an exported model gets (free() it): its own, or the configuration's pieces as
+ * one, with which jinja2 and the programs that serve models render the prompts that training sampled from, where they
+ * ask for a generation prompt. NULL where the model's own does so as it is. TPO_E_USAGE where it asks for a thought
+ * already. The layout must have been settled on. */
+TPO_API int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                                 char **out, struct tpo_error *err);
+/* What who serves such a model must know, appended, a sentence a line: which parsers tell its thought from its
+ * response, and in what a server's prompt may still differ. */
+TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought,
+                                     const struct tpo_template *tmpl, struct tpo_buf *out,
+                                     struct tpo_error *err);
+/* Whether it is the text of a template that tpo_thought_template made. */
+TPO_API bool tpo_template_asks_for_thought(const char *source);
+
+/* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
+ * source or, made of pieces, in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
+TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
+                                struct tpo_error *err);
+/* Why it becomes that one: a clause, of static storage. */
+TPO_API int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err);
+/* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, which asks for a
+ * thought where an exported model's template does so already, or whose prefill says again what the template says.
+ * What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
+TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                              const struct tpo_template *tmpl, struct tpo_buf *warning,
+                              struct tpo_error *err);
+/* What an output's text begins with, appended: the end of the prompt from where the template opens a thought with
+ * the layout's marker and says nothing after it (think-tags, where <think> ends the prompt), else the prefill. tmpl may be NULL. */
+TPO_API int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                              struct tpo_buf *out, struct tpo_error *err);
+/* The tokens that a marker is where it is inserted, appended: control tokens by their names. NULL: none. */
+TPO_API int tpo_thought_marker_ids(const char *marker, const struct tpo_tokenizer *tok, struct tpo_ids *out,
+                                   struct tpo_error *err);
+/* The control tokens that markers hold, appended: in outputs of the layout they say their names. */
+TPO_API int tpo_thought_spoken_ids(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                                   struct tpo_ids *out, struct tpo_error *err);
 /* How many tokens the response marker is that may be inserted into an output; 0 where none is. */
 TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
                                       const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
@@ -110,7 +168,7 @@ struct tpo_parsed {
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */
   size_t response_begin, response_end;
 };
-/* text: prefill + output. format_ok: a thought and a response that are not empty, between markers as
+/* text: what tpo_thought_begun tells + output. format_ok: a thought and a response that are not empty, between markers as
  * thought->parse asks: both, in order, each once (strict), or the first thought marker and the first response
  * marker after it, wherever they stand (search). Without a thought marker in the layout, the thought is what
  * stands before the response marker; without either, all of the output is response. Otherwise the offsets are

@@ -19,6 +19,8 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_score, cmd_pai
   {                                                                                                          \
     "--dtype", 0, "bf16|fp32", "model.dtype", "arithmetic of the model"                                      \
   }
+/* The built-in thought layouts that think, and what chooses among them. */
+#define THOUGHT_NAMES "generic, specific, think-tags, paper-generic, paper-specific, system, auto"
 #define OPTION_END                                                                                           \
   {                                                                                                          \
     NULL, 0, NULL, NULL, NULL                                                                                \
@@ -48,8 +50,13 @@ int check_journal(const struct invocation *in, const char *out, bool resume, con
 void drop_journal(const char *folder);
 /* After an interruption: what to do; returns status. */
 int tell_to_resume(int status, struct tpo_error *err);
+/* The command's configuration says of the prompts what that of its input file says (yaml; NULL or empty: nothing), so
+ * that what is written from it does. thought.train_forced stays the command's own. Where nothing is said, and no
+ * layout was given to the command, the layout is none. */
+int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err);
 /* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the
- * first. */
-int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err);
+ * first. Where they draw or train, thought: auto becomes the layout that suits the model, if that is there; rank 0
+ * says which. */
+int check_config(struct invocation *in, unsigned parts, struct tpo_error *err);
 
 #endif

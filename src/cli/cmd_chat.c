@@ -14,7 +14,7 @@ static const struct option options[] = {
     OPTION_MODEL,
     {"--show-thoughts", 0, NULL, NULL, "show the thought before the response"},
     {"--thought", 0, "NAME|FILE", "thought",
-     "thought prompt: generic, specific, a YAML file, or none for a model that keeps to no layout"},
+     "thought layout: " THOUGHT_NAMES ", a YAML file, or none for a model that keeps to no layout"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens an answer at most"},
@@ -31,9 +31,10 @@ struct chat {
   json_t *messages; /* responses only: a thought is not carried into the next turn */
   struct tpo_request request;
   bool requested;
-  struct tpo_buf text; /* of the turn: prefill + what was drawn */
-  size_t shown;        /* bytes of it that were dealt with */
-  bool in_response;
+  struct tpo_buf begun;     /* what the layout begins a turn's text with */
+  struct tpo_buf text;      /* of the turn: that + what was drawn */
+  size_t shown;             /* bytes of it that were dealt with */
+  bool in_response, begins; /* no text of the response was shown yet */
   struct tpo_buf response;
   bool warned; /* that the layout isn't kept */
 };
@@ -74,10 +75,11 @@ static void show_new(struct chat *c, bool final)
     show_to(c, end, c->show_thoughts);
     if (!hit) return;
     c->shown = end + len;
-    c->in_response = true;
+    c->in_response = c->begins = true;
     if (c->show_thoughts) printf("\n----------\n");
-    while (c->shown < c->text.len && strchr(" \n", c->text.data[c->shown])) c->shown++;
   }
+  while (c->begins && c->shown < c->text.len && strchr(" \n", c->text.data[c->shown])) c->shown++;
+  c->begins = c->begins && c->shown == c->text.len;
   show_to(c, c->text.len, true);
 }
 
@@ -146,10 +148,10 @@ static int answer(struct chat *c, const char *line, struct tpo_error *err)
     char id[32];
     snprintf(id, sizeof id, "turn-%zu", json_array_size(c->messages));
     c->request = (struct tpo_request){.id = id, .prompt_ids = ids.ids, .n_prompt = (int)ids.n, .k_count = 1};
-    c->requested = c->in_response = false;
+    c->requested = c->in_response = c->begins = false;
     tpo_buf_clear(&c->text);
     tpo_buf_clear(&c->response);
-    if (c->thought->prefill) tpo_buf_puts(&c->text, c->thought->prefill);
+    tpo_buf_append(&c->text, c->begun.data ? c->begun.data : "", c->begun.len);
     c->shown = c->text.len;
     c->in_response = !c->thought->response_marker || !*c->thought->response_marker;
     struct tpo_engine_client client = {
@@ -200,7 +202,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   c.messages = json_array();
-  status = tpo_comm_agree(s.session.comm, tpo_policy_check_budgets(&in->config, path, err), err);
+  status = tpo_comm_agree(s.session.comm, tpo_policy_check_thought(&in->config, path, err), err);
   if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, NULL, err);
   if (status == 0) {
     struct tpo_engine_options engine_options = {
@@ -208,9 +210,11 @@ static int run(struct invocation *in, struct tpo_error *err)
     status =
         tpo_engine_open(&c.engine, c.policy.model, c.policy.tokenizer, c.policy.tmpl, &engine_options, err);
   }
+  if (status == 0) status = tpo_thought_begun(c.thought, c.policy.tmpl, &c.begun, err);
   if (status == 0) status = talk(&c, err);
   tpo_engine_close(c.engine);
   tpo_policy_close(&c.policy);
+  tpo_buf_free(&c.begun);
   tpo_buf_free(&c.text);
   tpo_buf_free(&c.response);
   json_decref(c.messages);

@@ -18,7 +18,7 @@ static const struct option options[] = {
     {"--skip-bad", 0, "N", "data.skip_bad",
      "bad rows of a file that may be left out, each told with its line"},
     {"--k", 'k', "N", "sampling.k", "samples a prompt"},
-    {"--thought", 0, "NAME|FILE", "thought", "thought prompt: generic, specific, none or a YAML file"},
+    {"--thought", 0, "NAME|FILE", "thought", "thought layout: " THOUGHT_NAMES ", none or a YAML file"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--top-k", 0, "N", "sampling.top_k", "0 is off"},
@@ -75,7 +75,7 @@ static int generate(struct cli_session *s, const struct request *request, struct
   struct tpo_samples samples = {0};
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
-  int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  int status = cli_first_rank(s) ? tpo_policy_check_thought(config, config->model.path, err) : 0;
   if (status == 0) status = prompt_room_read(config, request->prompts, &set, err);
   status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);

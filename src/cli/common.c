@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "store/journal/journal.h"
+#include "tpo/steps.h"
 
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
 {
@@ -85,7 +86,7 @@ int tell_to_resume(int status, struct tpo_error *err)
   return tpo_fail(err, status, "%s: the same command with --resume goes on", strdupa(err->message));
 }
 
-int check_config(const struct invocation *in, unsigned parts, struct tpo_error *err)
+static int check_values(const struct invocation *in, unsigned parts, struct tpo_error *err)
 {
   char *report = NULL;
   int status = tpo_config_check(&in->config, parts, &report, err);
@@ -93,5 +94,59 @@ int check_config(const struct invocation *in, unsigned parts, struct tpo_error *
   if (status < 0 && first && report && strchr(report, '\n') != strrchr(report, '\n'))
     fprintf(stderr, "%s", report);
   free(report);
+  return status;
+}
+
+/* Whether a `thought: auto` is left, in the section or in a watch. */
+static bool is_open(const struct tpo_config *config)
+{
+  bool open = tpo_config_thought_is_open(&config->thought);
+  for (int i = 0; i < config->run.n_watch; i++) {
+    const struct tpo_thought_config own = {.name = config->run.watch[i].thought};
+    open = open || tpo_config_thought_is_open(&own);
+  }
+  return open;
+}
+
+static void tell_settled(const struct invocation *in, const char *why)
+{
+  if (!in->comm || tpo_comm_rank(in->comm) == 0)
+    tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since %s", in->config.thought.name, why);
+}
+
+static int settle_thought(struct invocation *in, struct tpo_error *err)
+{
+  struct tpo_config *config = &in->config;
+  bool of_section = tpo_config_thought_is_open(&config->thought);
+  const char *why = "";
+  int status = tpo_policy_settle_thought(config, config->model.path, &why, err);
+  if (status < 0) return tpo_fail_prefix(err, "thought: auto");
+  if (of_section) tell_settled(in, why);
+  return 0;
+}
+
+int check_config(struct invocation *in, unsigned parts, struct tpo_error *err)
+{
+  const char *model = in->config.model.path;
+  int status = check_values(in, parts, err);
+  bool layout = parts & (TPO_CHECK_SAMPLING | TPO_CHECK_TRAINING), there = model && tpo_file_exists(model);
+  if (status < 0 || !layout || !there || !is_open(&in->config)) return status;
+  status = settle_thought(in, err);
+  return status < 0 ? status : check_values(in, parts, err);
+}
+
+int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err)
+{
+  struct tpo_config *config = &in->config;
+  struct tpo_error why = {0};
+  bool train_forced = config->thought.train_forced, said = yaml && *yaml;
+  int status = 0;
+  if (said && tpo_config_take_prompts(config, yaml, "its configuration", &why) < 0) {
+    said = false;
+    tpo_log(TPO_LOG_WARN, "%s: %s; what is written from it can't tell the thought layout", path, why.message);
+  }
+  if (!said && !option_is_key_set(in, "thought.name"))
+    status = tpo_config_set_thought(config, "none", path, err);
+  config->thought.train_forced = train_forced;
   return status;
 }

@@ -1,9 +1,10 @@
 /* What no single key can tell: combinations that can't work. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/date.h"
 #include "base/file.h"
 #include "config/judge_kinds.h"
-#include "config/keys.h"
+#include "config/layouts.h"
 #include "config/request.h"
 #include "config/watches.h"
 
@@ -82,6 +83,9 @@ static void check_template(struct check *check)
       PROBLEM(check, pieces[i].path,
               "%s is missing: a chat template needs all six prefixes and suffixes (\"\" for none)",
               pieces[i].path);
+  if (t->date && !tpo_is_date(t->date))
+    PROBLEM(check, "template.date", "template.date: expected a date such as 2024-07-26, not \"%.80s\"",
+            t->date);
 }
 
 static void check_markers(struct check *check)
@@ -108,6 +112,18 @@ static void check_markers(struct check *check)
   if (has_response && given(t->prefill) && strstr(t->prefill, t->response_marker))
     PROBLEM(check, "thought.prefill",
             "thought.prefill holds the response marker, which leaves no room for a thought");
+}
+
+static void check_layout(struct check *check)
+{
+  const struct tpo_config *c = check->config;
+  const char *problem = layout_args_problem(c->thought.template_args);
+  if (problem) PROBLEM(check, "thought.template_args", "thought.template_args: %s", problem);
+  if (tpo_config_thought_is_open(&c->thought) && c->origins && c->origins->own_prompt)
+    PROBLEM(
+        check, "thought.prompt",
+        "thought.prompt is given beside thought: auto, whose prompt is the layout's that is settled on; expected "
+        "one or the other");
 }
 
 static void check_budgets(struct check *check)
@@ -326,6 +342,7 @@ static void check_watch_layout(struct check *check, const struct tpo_watch_confi
   if (status == 0) {
     settings.origins = own.origins;
     check_markers(&inner);
+    check_layout(&inner);
     check_budgets(&inner);
     check_stops(&inner);
     status = config_report_end(&inner.report, NULL, &why);
@@ -354,6 +371,7 @@ int tpo_config_check(const struct tpo_config *config, unsigned parts, char **rep
   if (parts & TPO_CHECK_SAMPLING) {
     check_template(&check);
     check_markers(&check);
+    check_layout(&check);
     check_budgets(&check);
     check_stops(&check);
     check_data(&check);

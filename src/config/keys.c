@@ -32,7 +32,7 @@
 const struct config_section config_sections[] = {
     {"model", NULL, "The model to start from and how it is computed with."},
     {"template", NULL,
-     "Pieces of a chat template, for a model whose own template is not recognised. "
+     "Pieces of a chat template, for a model that has none or in place of its own. "
      "Give all six prefixes and suffixes or none."},
     {"data", NULL, "Where the instructions come from."},
     {"thought", "name",
@@ -78,6 +78,10 @@ const struct config_key config_keys[] = {
          "Text after an assistant message."),
     TEXT("template.default_system", template_pieces.default_system, NULL,
          "System message of a chat that brings none; not given: no system message."),
+    TEXT(
+        "template.date", template_pieces.date, TPO_TEMPLATE_DATE,
+        "The date, `YYYY-MM-DD`, that a model's own template is told where it asks for today's (Llama 3.2): it is "
+        "fixed, so that a chat has the same tokens on every day. It is no piece, and goes with any template."),
 
     TEXT("data.train", data.train, NULL,
          "File of training instructions (JSON Lines or tab-separated, plain or gzip). "
@@ -95,16 +99,19 @@ const struct config_key config_keys[] = {
 
     TEXT(
         "thought.name", thought.name, "generic",
-        "`generic`, `specific`, `none`, or a layout's file; a relative path starts at the folder "
-        "of the file that names it. Beside a `prompt`, in a file or given by `--set`, it is a label only, and "
+        "`generic`, `specific`, `think-tags`, `paper-generic`, `paper-specific`, `system`, `none`, or a layout's file; "
+        "a relative path starts at the folder "
+        "of the file that names it. `auto`: `think-tags` where the model's chat template knows such thoughts, else "
+        "`generic`. Beside a `prompt`, in a file or given by `--set`, a name is a label only, and "
         "nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),
     TEXT("thought.system", thought.system, "", "System message. Empty: the chat template's own default."),
     TEXT("thought.thought_marker", thought.thought_marker, "", "Text that begins the thought."),
-    TEXT("thought.response_marker", thought.response_marker, "",
-         "Text that begins the response, which ends where it comes again, as at a stop string. "
-         "Empty: all of the output is the response."),
+    TEXT(
+        "thought.response_marker", thought.response_marker, "",
+        "Text that begins the response, which ends where it comes again, as at a stop string. "
+        "Empty: all of the output is the response. Where it is a control token of the tokenizer, it is that token."),
     TEXT("thought.prefill", thought.prefill, "",
          "Text that the assistant's turn is begun with, so that the model goes on from it."),
     CHOICE(
@@ -126,6 +133,10 @@ const struct config_key config_keys[] = {
           "Whether inserted tokens carry loss in the chosen output. In the rejected one they never do. "
           "Where most markers are inserted, turn it off: "
           "making them likelier is then the easiest way to a margin."),
+    {"thought.template_args", KEY_MAP, AT(thought.template_args), 0, 0, 0, 0, NULL, NULL,
+     "Variables for the model's chat template, such as `{enable_thinking: true}`, `{reasoning_effort: low}`; without "
+     "them it is given `enable_thinking: false`. A mapping takes the place of the layout's own; "
+     "`--set thought.template_args.NAME=VALUE` sets one of them."},
 
     INT("sampling.k", sampling.k, 1, 1024, "8", "Samples of each instruction."),
     REAL("sampling.temperature", sampling.temperature, 0, 100, 0, "0.8",

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/utf8.h"
+#include "config/layouts.h"
 #include "config/map.h"
 #include "config/terms.h"
 #include "config/verdicts.h"
@@ -333,8 +334,7 @@ static void load_layout_file(struct tpo_config *config, const char *path, const 
   if (tpo_read_file(path, MAX_FILE_BYTES, &text, &why) == 0)
     walk_layout(&in, text.data, text.len);
   else
-    config_problem(report, why.code, place, line,
-                   "thought: expected generic, specific, none or a layout's file: %s", why.message);
+    config_problem(report, why.code, place, line, "thought: expected " CONFIG_LAYOUTS ": %s", why.message);
   tpo_buf_free(&text);
 }
 
@@ -342,7 +342,7 @@ bool config_is_builtin_thought(const char *name)
 {
   for (int i = 0; i < config_n_builtins; i++)
     if (strcmp(config_builtins[i].name, name) == 0) return true;
-  return false;
+  return strcmp(name, LAYOUT_AUTO) == 0;
 }
 
 void config_load_thought(struct tpo_config *config, const char *name, const char *dir, const char *place,
@@ -352,7 +352,7 @@ void config_load_thought(struct tpo_config *config, const char *name, const char
     if (config_in_section(key, "thought")) config_reset(config, key);
   if (config->origins) config->origins->own_prompt = false;
   for (int i = 0; i < config_n_builtins; i++) {
-    if (strcmp(config_builtins[i].name, name) != 0) continue;
+    if (strcmp(config_builtins[i].name, layout_standing_for(name)) != 0) continue;
     char label[64];
     snprintf(label, sizeof label, "built-in %s", name);
     struct loader in = {.config = config, .place = label, .origin = label, .layout = true, .report = report};
@@ -362,8 +362,7 @@ void config_load_thought(struct tpo_config *config, const char *name, const char
   char path[4096];
   struct tpo_error why = {0};
   if (name[0] == '\0') {
-    config_problem(report, TPO_E_USAGE, place, line,
-                   "thought: expected generic, specific, none or a layout's file");
+    config_problem(report, TPO_E_USAGE, place, line, "thought: expected " CONFIG_LAYOUTS);
   } else if (name[0] == '/' || !dir) {
     load_layout_file(config, name, place, line, report);
   } else if (tpo_path_join(path, sizeof path, dir, name, &why) < 0) {

@@ -1,6 +1,6 @@
 /* The effective configuration, and the reference page. */
 #include <string.h>
-#include "config/keys.h"
+#include "config/layouts.h"
 
 static void print_key(const struct tpo_config *config, int key, bool with_origins, const char *indent,
                       struct tpo_buf *out)
@@ -22,7 +22,7 @@ char *tpo_config_print(const struct tpo_config *config, bool with_origins)
   for (int section = 0; section < config_n_sections; section++) {
     tpo_buf_printf(&out, "%s:\n", config_sections[section].name);
     for (int key = 0; key < config_n_keys; key++)
-      if (config_in_section(key, config_sections[section].name))
+      if (config_in_section(key, config_sections[section].name) && !layout_leaves_open(config, key))
         print_key(config, key, with_origins, "  ", &out);
   }
   return tpo_buf_take(&out);

@@ -92,8 +92,7 @@ static int read_thought(struct reading *in, const struct tree_node *node, struct
 {
   char path[4096];
   if (node->kind == TREE_SCALAR && tree_is_null(node)) return -1; /* the run's */
-  int line =
-      read_text(in, node, "expected generic, specific, none or a layout's file as thought", &watch->thought);
+  int line = read_text(in, node, "expected " CONFIG_LAYOUTS " as thought", &watch->thought);
   if (line >= 0 || config_is_builtin_thought(watch->thought)) return line;
   const char *dir = in->dir && watch->thought[0] != '/' ? in->dir : NULL;
   if (dir && tpo_path_join(path, sizeof path, dir, watch->thought, NULL) < 0)

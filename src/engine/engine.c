@@ -40,6 +40,14 @@ static int allocate_slots(struct tpo_engine *e, struct tpo_error *err)
   return 0;
 }
 
+static int read_layout(struct tpo_engine *e, const struct tpo_template *tmpl, struct tpo_error *err)
+{
+  if (!e->thought) return 0;
+  int status = tpo_thought_marker_ids(e->thought->response_marker, e->tokenizer, &e->marker_ids, err);
+  if (status == 0) status = tpo_thought_spoken_ids(e->thought, e->tokenizer, &e->spoken_ids, err);
+  return status < 0 ? status : tpo_thought_begun(e->thought, tmpl, &e->begun, err);
+}
+
 int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const struct tpo_tokenizer *tokenizer,
                     const struct tpo_template *tmpl, const struct tpo_engine_options *options,
                     struct tpo_error *err)
@@ -59,9 +67,7 @@ int tpo_engine_open(struct tpo_engine **out, struct tpo_model *model, const stru
   e->section = section;
   copy_settings(e, options);
   int status = tpo_tokenizer_end_ids(tokenizer, tmpl, &e->end_ids, err);
-  if (status == 0 && e->has_marker)
-    status = tpo_tokenizer_encode(tokenizer, e->thought->response_marker, strlen(e->thought->response_marker),
-                                  TPO_ENCODE_CONTINUE, &e->marker_ids, err);
+  if (status == 0) status = read_layout(e, tmpl, err);
   if (status == 0) status = allocate_slots(e, err);
   if (status == 0) status = passes_init(e, err);
   if (status < 0) {
@@ -94,6 +100,8 @@ void tpo_engine_close(struct tpo_engine *e)
   free(e->running);
   tpo_ids_free(&e->end_ids);
   tpo_ids_free(&e->marker_ids);
+  tpo_ids_free(&e->spoken_ids);
+  tpo_buf_free(&e->begun);
   tpo_buf_free(&e->ended_text);
   free(e);
 }

@@ -16,13 +16,13 @@ static void append_valid(struct tpo_buf *out, const char *text, size_t len)
   }
 }
 
-int tokens_behind(const struct tpo_tokenizer *tokenizer, const int32_t *tokens, int n, size_t text_len,
-                  size_t end)
+int tokens_behind(const struct tpo_tokenizer *tokenizer, const struct tpo_ids *spoken, const int32_t *tokens,
+                  int n, size_t text_len, size_t end)
 {
   int behind = 0;
   while (behind < n) {
     size_t len;
-    token_bytes(tokenizer, tokens[n - 1 - behind], &len);
+    token_bytes(tokenizer, spoken, tokens[n - 1 - behind], &len);
     if (text_len < end || (text_len == end && len > 0)) break;
     text_len -= len;
     behind++;
@@ -37,11 +37,12 @@ static int count_unjudged(const struct tpo_engine *e, const struct sequence *s)
   if (s->text_end == SIZE_MAX || s->text_end >= s->text.len) return 0;
   size_t begin = s->phase_text, end = s->text_end;
   tpo_trim(s->text.data, &begin, &end);
-  return tokens_behind(e->tokenizer, s->tokens, s->n_tokens, s->text.len, begin < end ? end : s->phase_text);
+  return tokens_behind(e->tokenizer, &e->spoken_ids, s->tokens, s->n_tokens, s->text.len,
+                       begin < end ? end : s->phase_text);
 }
 
 /* The layout is read from the whole text, not from where the thought's budget was found to end: markers of
- * the prefill, and those that come again, count too. */
+ * the prompt's end, and those that come again, count too. */
 int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
                     struct tpo_error *err)
 {

@@ -61,7 +61,7 @@ int sequence_start(struct tpo_engine *e, struct sequence *s, struct group *g, in
   s->n_tokens = s->phase_tokens = s->n_thought = 0;
   s->phase = e->has_marker ? PHASE_THOUGHT : PHASE_RESPONSE;
   tpo_buf_clear(&s->text);
-  if (e->thought && e->thought->prefill) tpo_buf_puts(&s->text, e->thought->prefill);
+  tpo_buf_append(&s->text, e->begun.data ? e->begun.data : "", e->begun.len);
   s->phase_text = s->text.len;
   if (s->seen) {
     memset(s->seen, 0, ((size_t)e->vocab + 31) / 32 * sizeof *s->seen);
@@ -94,11 +94,19 @@ bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s)
   return !e->thought || e->thought->response_tokens <= 0 || s->phase_tokens + 1 < e->thought->response_tokens;
 }
 
-const char *token_bytes(const struct tpo_tokenizer *tokenizer, int32_t token, size_t *len)
+static bool is_among(const struct tpo_ids *ids, int32_t token)
+{
+  for (size_t i = 0; i < ids->n; i++)
+    if (ids->ids[i] == token) return true;
+  return false;
+}
+
+const char *token_bytes(const struct tpo_tokenizer *tokenizer, const struct tpo_ids *spoken, int32_t token,
+                        size_t *len)
 {
   bool special;
   const char *bytes = tpo_tokenizer_token(tokenizer, token, len, &special);
-  if (bytes && !special) return bytes;
+  if (bytes && (!special || (spoken && is_among(spoken, token)))) return bytes;
   *len = 0;
   return "";
 }
@@ -114,7 +122,7 @@ static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token,
   s->feed[s->n_feed++] = token;
   mark_seen(s, token);
   size_t len;
-  const char *bytes = token_bytes(e->tokenizer, token, &len);
+  const char *bytes = token_bytes(e->tokenizer, &e->spoken_ids, token, &len);
   tpo_buf_append(&s->text, bytes, len);
   if (s->text.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for the text of a sample");
   if (inserted)
@@ -123,13 +131,6 @@ static int append_token(struct tpo_engine *e, struct sequence *s, int32_t token,
     e->stats.sampled_tokens++;
   if (client->token) client->token(client->arg, s->group->request, s->k, bytes, len);
   return 0;
-}
-
-static bool is_end(const struct tpo_engine *e, int32_t token)
-{
-  for (size_t i = 0; i < e->end_ids.n; i++)
-    if (e->end_ids.ids[i] == token) return true;
-  return false;
 }
 
 static void begin_response(struct sequence *s, size_t text_begin)
@@ -231,7 +232,7 @@ int sequence_accept(struct tpo_engine *e, struct sequence *s, int32_t token, flo
   s->position += s->n_feed;
   s->n_feed = 0;
   cache_advance_sample(e, s);
-  bool end = is_end(e, token);
+  bool end = is_among(&e->end_ids, token);
   /* Where the end of the turn comes before any response, the marker takes its place, and the end token is not
    * kept. */
   bool instead = end && s->phase == PHASE_THOUGHT && e->thought->force;

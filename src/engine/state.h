@@ -55,7 +55,7 @@ struct sequence {
   enum phase phase;
   int phase_tokens; /* tokens drawn in this phase */
   int n_thought;
-  struct tpo_buf text; /* prefill + what the tokens say */
+  struct tpo_buf text; /* what the engine's begun has + what the tokens say */
   size_t phase_text;   /* where the present phase's text begins in `text` */
   /* Once it has ended: why, and the bytes of `text` before a stop string, or SIZE_MAX. */
   enum tpo_finish finish;
@@ -87,6 +87,8 @@ struct tpo_engine {
 
   struct tpo_ids end_ids;
   struct tpo_ids marker_ids; /* the response marker as tokens, inserted when a thought's budget ends */
+  struct tpo_ids spoken_ids; /* control tokens that say their names, since markers hold them */
+  struct tpo_buf begun;      /* what each sample's text begins with */
   bool has_marker;
   size_t longest_stop;
 
@@ -141,14 +143,16 @@ struct tpo_sample_params sequence_params(const struct tpo_engine *e, const struc
  * whichever it is. */
 bool sequence_goes_on(const struct tpo_engine *e, const struct sequence *s);
 
-/* The bytes that a token says (borrowed), *len of them; special ones say nothing. */
-const char *token_bytes(const struct tpo_tokenizer *tokenizer, int32_t token, size_t *len);
+/* The bytes that a token says (borrowed), *len of them; special ones say nothing, but for those that are in spoken
+ * (may be NULL), which say their names. */
+const char *token_bytes(const struct tpo_tokenizer *tokenizer, const struct tpo_ids *spoken, int32_t token,
+                        size_t *len);
 
 /* output.c */
 /* How many of the last of n tokens, whose bytes end `text_len` bytes into the text, reach behind byte `end`, or
  * stand behind it without saying anything. */
-int tokens_behind(const struct tpo_tokenizer *tokenizer, const int32_t *tokens, int n, size_t text_len,
-                  size_t end);
+int tokens_behind(const struct tpo_tokenizer *tokenizer, const struct tpo_ids *spoken, const int32_t *tokens,
+                  int n, size_t text_len, size_t end);
 /* What a sequence that has ended gives to the client; the next one's takes the place of the text. */
 int sequence_output(struct tpo_engine *e, const struct sequence *s, struct tpo_output *out,
                     struct tpo_error *err);

@@ -59,6 +59,7 @@ static int hash_thought(const struct tpo_thought_config *thought, char hex[33], 
   snprintf(rest, sizeof rest, "%d %d %d %d", (int)thought->parse, thought->thought_tokens,
            thought->response_tokens, (int)thought->force);
   tpo_hash_add(&hash, rest, strlen(rest));
+  if (thought->template_args) tpo_hash_add(&hash, thought->template_args, strlen(thought->template_args));
   tpo_hash_end(&hash, hex);
   return 0;
 }

@@ -392,7 +392,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status == 0) status = tpo_judge_check(&session->config->judge, err);
   if (status == 0 && loop.first)
-    status = tpo_policy_check_budgets(session->config, session->config->model.path, err);
+    status = tpo_policy_check_thought(session->config, session->config->model.path, err);
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);

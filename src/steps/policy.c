@@ -33,16 +33,46 @@ int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session
   return status;
 }
 
-int tpo_policy_check_budgets(const struct tpo_config *config, const char *path, struct tpo_error *err)
+static int check_thought(const struct tpo_config *config, const struct tpo_tokenizer *tokenizer,
+                         const struct tpo_template *tmpl, struct tpo_error *err)
+{
+  int marker_tokens = 0;
+  struct tpo_buf warning = {0};
+  int status = tpo_thought_marker_tokens(&config->thought, tokenizer, &marker_tokens, err);
+  if (status == 0) status = tpo_config_check_marker(config, marker_tokens, err);
+  if (status == 0) status = tpo_thought_check(&config->thought, tokenizer, tmpl, &warning, err);
+  if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
+  tpo_buf_free(&warning);
+  return status;
+}
+
+int tpo_policy_check_thought(const struct tpo_config *config, const char *path, struct tpo_error *err)
 {
   struct tpo_tokenizer *tokenizer;
-  int marker_tokens = 0;
-  if (!config->thought.force) return 0;
+  struct tpo_template *tmpl = NULL;
+  struct tpo_error later = {0}; /* told where the model is opened */
   int status = tpo_tokenizer_open(&tokenizer, path, err);
   if (status < 0) return status;
-  status = tpo_thought_marker_tokens(&config->thought, tokenizer, &marker_tokens, err);
+  if (tpo_template_open(&tmpl, tokenizer, &config->template_pieces, &later) < 0) tmpl = NULL;
+  status = check_thought(config, tokenizer, tmpl, err);
+  tpo_template_close(tmpl);
   tpo_tokenizer_close(tokenizer);
-  return status < 0 ? status : tpo_config_check_marker(config, marker_tokens, err);
+  return status;
+}
+
+int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const char **why,
+                              struct tpo_error *err)
+{
+  struct tpo_tokenizer *tokenizer;
+  struct tpo_template *tmpl = NULL;
+  int status = tpo_tokenizer_open(&tokenizer, path, err);
+  if (status < 0) return status;
+  status = tpo_template_open(&tmpl, tokenizer, &config->template_pieces, err);
+  if (status == 0) status = tpo_thought_resolve(config, tmpl, err);
+  if (status == 0) status = tpo_thought_reason(tmpl, why, err);
+  tpo_template_close(tmpl);
+  tpo_tokenizer_close(tokenizer);
+  return status;
 }
 
 void tpo_policy_close(struct tpo_policy *policy)

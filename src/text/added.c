@@ -123,13 +123,14 @@ static void take_spaces(const struct tpo_added_token *token, const char *text, s
   }
 }
 
-bool tpo_added_next(const struct tpo_added *added, const char *text, size_t len, size_t from, bool specials,
-                    struct tpo_added_match *match)
+/* from: how far back white space may be taken; limit: where names end at the latest. */
+static bool next_within(const struct tpo_added *added, const char *text, size_t len, size_t from,
+                        size_t begin, size_t limit, bool specials, struct tpo_added_match *match)
 {
   if (added->n_nodes == 0) return false;
-  for (size_t at = from; at < len;) {
+  for (size_t at = begin; at < limit;) {
     const struct tpo_added_token *token = NULL;
-    size_t end = longest(added, text, len, at, &token);
+    size_t end = longest(added, text, limit, at, &token);
     if (end == 0) {
       at++;
       continue;
@@ -145,4 +146,16 @@ bool tpo_added_next(const struct tpo_added *added, const char *text, size_t len,
     return true;
   }
   return false;
+}
+
+bool tpo_added_next(const struct tpo_added *added, const char *text, size_t len, size_t from, bool specials,
+                    struct tpo_added_match *match)
+{
+  return next_within(added, text, len, from, from, len, specials, match);
+}
+
+bool tpo_added_within(const struct tpo_added *added, const char *text, size_t len, size_t from, size_t begin,
+                      size_t end, struct tpo_added_match *match)
+{
+  return next_within(added, text, len, from, begin, end, true, match);
 }

@@ -37,5 +37,9 @@ struct tpo_added_match {
  * specials: special tokens' names match too; otherwise they stay text. */
 bool tpo_added_next(const struct tpo_added *added, const char *text, size_t len, size_t from, bool specials,
                     struct tpo_added_match *match);
+/* The next whose name stands in text[begin..end); white space it takes from all of text[from..len). Special tokens
+ * match. */
+bool tpo_added_within(const struct tpo_added *added, const char *text, size_t len, size_t from, size_t begin,
+                      size_t end, struct tpo_added_match *match);
 
 #endif

@@ -42,6 +42,7 @@ int tokenizer_identify(const struct tpo_tokenizer *tok, char hex[33], struct tpo
   if (!tok->files[TPO_FILE_TOKENIZER].bytes) add_vocabulary(&hash, tok);
   add_text(&hash, tok->gguf_pre);
   add_text(&hash, tok->chat_template);
+  if (tok->tool_template) add_text(&hash, tok->tool_template);
   tpo_hash_add(&hash, ids, sizeof ids);
   add(&hash, tok->prefix.ids, tok->prefix.n * sizeof *tok->prefix.ids);
   add(&hash, tok->suffix.ids, tok->suffix.n * sizeof *tok->suffix.ids);

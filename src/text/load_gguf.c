@@ -1,10 +1,11 @@
-/* The tokenizer that a GGUF carries in its metadata: byte-level BPE ("gpt2") or SentencePiece's BPE
- * ("llama"). */
+/* The tokenizer that a GGUF carries in its metadata: byte-level BPE ("gpt2"), SentencePiece's BPE ("llama"), which has
+ * scores, or the same pieces with merges ("gemma4"). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/utf8.h"
 #include "store/gguf.h"
+#include "text/gguf_pre.h"
 #include "text/tokenizer.h"
 
 #define KEY "tokenizer.ggml."
@@ -74,15 +75,28 @@ static bool is_symbol(const struct tpo_tokenizer *tok, struct tpo_gguf_string s)
   return (size_t)used == s.len || is_byte_name(s);
 }
 
-static int put_token(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t id, int32_t type,
-                     struct tpo_buf *work, struct tpo_error *err)
+/* Phi 3's added tokens take the spaces after them, but for three. No key tells; upstream knows them by the model's
+ * name, too. */
+static bool takes_spaces(const struct tpo_gguf *gguf, struct tpo_gguf_string s)
+{
+  struct tpo_gguf_string architecture = {"", 0}, model = {"", 0};
+  if (tpo_gguf_get_string(gguf, "general.architecture", &architecture, NULL) <= 0 ||
+      tpo_gguf_get_string(gguf, KEY "model", &model, NULL) <= 0)
+    return false;
+  return is(architecture, "phi3") && is(model, "llama") && !is(s, "<unk>") && !is(s, "<s>") &&
+         !is(s, "<|endoftext|>");
+}
+
+static int put_token(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_gguf_string s,
+                     uint64_t id, int32_t type, struct tpo_buf *work, struct tpo_error *err)
 {
   if (!tpo_utf8_valid(s.data, s.len, NULL))
     return tpo_fail(err, TPO_E_INPUT, "%s: token %llu of %stokens is not UTF-8", tok->place,
                     (unsigned long long)id, KEY);
   if (type == GGUF_CONTROL || type == GGUF_UNKNOWN || type == GGUF_USER) {
     if (s.len == 0) return tpo_vocab_put(&tok->vocab, (int64_t)id, "", 0, TPO_TOKEN_LITERAL, tok->place, err);
-    struct tpo_added_token token = {.id = (int32_t)id, .special = type != GGUF_USER};
+    struct tpo_added_token token = {
+        .id = (int32_t)id, .special = type != GGUF_USER, .rstrip = takes_spaces(gguf, s)};
     int status = is_symbol(tok, s) ? put_own(tok, s, id, work, err) : TPO_OK;
     return status < 0 ? status : tpo_tokenizer_add(tok, s.data, s.len, token, err);
   }
@@ -116,7 +130,7 @@ static int load_tokens(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, s
     if (status == TPO_OK && (type < GGUF_NORMAL || type > GGUF_BYTE))
       status = tpo_fail(err, TPO_E_INPUT, "%s: token %llu has the type %d; 1 to 6 were expected", gguf->path,
                         (unsigned long long)id, type);
-    if (status == TPO_OK) status = put_token(tok, s, id, type, &work, err);
+    if (status == TPO_OK) status = put_token(tok, gguf, s, id, type, &work, err);
   }
   tpo_buf_free(&work);
   return status < 0 ? status : tpo_vocab_index(&tok->vocab, tok->place, err);
@@ -124,6 +138,7 @@ static int load_tokens(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, s
 
 static int32_t find_half(const struct tpo_tokenizer *tok, const char *text, size_t len, struct tpo_buf *work)
 {
+  if (!tok->bpe.byte_level) return tpo_vocab_find(&tok->vocab, text, len);
   tpo_buf_clear(work);
   tpo_buf_append(work, text, len);
   int64_t n = work->failed ? -1 : tpo_alphabet_decode(text, len, work->data);
@@ -133,7 +148,7 @@ static int32_t find_half(const struct tpo_tokenizer *tok, const char *text, size
 static int load_merge(struct tpo_tokenizer *tok, struct tpo_gguf_string s, uint64_t rank,
                       struct tpo_buf *work, struct tpo_error *err)
 {
-  const char *space = memchr(s.data, ' ', s.len);
+  const char *space = s.len ? memchr(s.data + 1, ' ', s.len - 1) : NULL;
   if (!space)
     return tpo_fail(err, TPO_E_INPUT, "%s: merge %llu is not of the form \"a b\"", tok->place,
                     (unsigned long long)rank);
@@ -185,20 +200,17 @@ static int load_byte_level(struct tpo_tokenizer *tok, const struct tpo_gguf *ggu
                     "cut into words; convert the model again, or use its Hugging Face folder",
                     gguf->path, KEY);
   const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(name.data, name.len);
-  if (!pre) {
-    char list[256];
-    tpo_gguf_pre_list(list);
-    return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: the pre-tokenizer %spre = \"%.*s\" is not supported; expected %s", gguf->path, KEY,
-                    (int)(name.len < 80 ? name.len : 80), name.data, list);
-  }
+  if (!pre)
+    return tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: the pre-tokenizer %spre = \"%.*s\" is not one of the %zu that are known, so that it can't be "
+        "known how text is cut into words; use the model's Hugging Face folder",
+        gguf->path, KEY, (int)(name.len < 80 ? name.len : 80), name.data, tpo_n_gguf_pres);
   tok->gguf_pre = pre->name;
   tok->bpe.byte_level = true;
   tok->bpe.ignore_merges = pre->ignore_merges;
   *add_bos = pre->add_bos;
-  for (int i = 0; pre->patterns[i] && status >= 0; i++)
-    status = tpo_pretokenizer_add(&tok->pre, pre->patterns[i], strlen(pre->patterns[i]), TPO_SPLIT_ISOLATED,
-                                  false, tok->place, err);
+  status = tpo_gguf_pre_apply(pre, tok, err);
   if (status >= 0) status = load_tokens(tok, gguf, err);
   if (status >= 0) status = load_merges(tok, gguf, err);
   return status;
@@ -261,9 +273,11 @@ static int merges_of_scores(struct tpo_tokenizer *tok, const uint8_t *scores, st
   return status;
 }
 
-static int load_sentencepiece(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
+/* Pieces with visible spaces, and tokens of single bytes for what has no piece. add_space: put before a text, unless
+ * the file tells. */
+static int load_pieces(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool add_space,
+                       struct tpo_error *err)
 {
-  bool add_space = true;
   int status = tpo_gguf_get_bool(gguf, KEY "add_space_prefix", &add_space, err);
   tok->gguf_pre = "";
   tok->visible_space = true;
@@ -272,7 +286,12 @@ static int load_sentencepiece(struct tpo_tokenizer *tok, const struct tpo_gguf *
   if (status >= 0 && add_space)
     status = tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_PREPEND, "", TPO_META, err);
   if (status >= 0) status = tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_REPLACE, " ", TPO_META, err);
-  if (status >= 0) status = load_tokens(tok, gguf, err);
+  return status < 0 ? status : load_tokens(tok, gguf, err);
+}
+
+static int load_sentencepiece(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
+{
+  int status = load_pieces(tok, gguf, true, err);
   if (status < 0) return status;
   const uint8_t *scores;
   status = get_array(gguf, KEY "scores", TPO_GGUF_F32, TPO_GGUF_F32, tok->vocab.n, &scores, err);
@@ -281,6 +300,14 @@ static int load_sentencepiece(struct tpo_tokenizer *tok, const struct tpo_gguf *
     return tpo_fail(err, TPO_E_INPUT, "%s: a tokenizer of the kind \"llama\" needs %sscores", gguf->path,
                     KEY);
   return merges_of_scores(tok, scores, err);
+}
+
+/* llama.cpp cuts such texts at their newlines, and takes a run of them as a token where there is one; the tokenizer
+ * itself merges through them. */
+static int load_merged_pieces(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
+{
+  int status = load_pieces(tok, gguf, false, err);
+  return status < 0 ? status : load_merges(tok, gguf, err);
 }
 
 static int get_id(const struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, const char *key, int32_t *out,
@@ -299,14 +326,16 @@ static int get_id(const struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, 
 static int load_ids(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool add_bos,
                     struct tpo_error *err)
 {
-  int32_t eot = -1, eom = -1;
+  int32_t eot = -1, eom = -1, sep = -1, cls = -1, mask = -1;
   bool add_eos = false;
   struct {
     const char *key;
     int32_t *out;
   } ids[] = {{KEY "bos_token_id", &tok->bos},     {KEY "eos_token_id", &tok->eos},
              {KEY "unknown_token_id", &tok->unk}, {KEY "padding_token_id", &tok->pad},
-             {KEY "eot_token_id", &eot},          {KEY "eom_token_id", &eom}};
+             {KEY "eot_token_id", &eot},          {KEY "eom_token_id", &eom},
+             {KEY "seperator_token_id", &sep}, /* spelled so by llama.cpp */
+             {KEY "cls_token_id", &cls},          {KEY "mask_token_id", &mask}};
   for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
     if (get_id(tok, gguf, ids[i].key, ids[i].out, err) < 0) return TPO_E_INPUT;
   if (tpo_gguf_get_bool(gguf, KEY "add_bos_token", &add_bos, err) < 0) return TPO_E_INPUT;
@@ -319,6 +348,11 @@ static int load_ids(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool
     if (ends[i] >= 0 && (i == 0 || ends[i] != tok->eos))
       status = tpo_ids_append(&tok->ends, &ends[i], 1, err);
   if (!tok->bpe.byte_level) tok->bpe.unk = tok->unk;
+  static const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
+                                      "sep_token", "cls_token", "mask_token"};
+  const int32_t named[] = {tok->bos, tok->eos, tok->unk, tok->pad, sep, cls, mask};
+  for (size_t i = 0; i < sizeof names / sizeof *names && status == TPO_OK; i++)
+    status = tpo_tokenizer_name_token(tok, names[i], named[i], err);
   return status;
 }
 
@@ -351,10 +385,13 @@ int tpo_tokenizer_load_gguf(struct tpo_tokenizer *tok, const char *path, struct 
     status = load_byte_level(tok, &gguf, &add_bos, err);
   else if (status > 0 && is(model, "llama"))
     status = load_sentencepiece(tok, &gguf, err);
+  else if (status > 0 && is(model, "gemma4"))
+    status = load_merged_pieces(tok, &gguf, err);
   else if (status > 0)
-    status = tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: a tokenizer of the kind %smodel = \"%.*s\" is not supported (gpt2 and llama are)",
-                      path, KEY, (int)(model.len < 80 ? model.len : 80), model.data);
+    status = tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: a tokenizer of the kind %smodel = \"%.*s\" is not supported (gpt2, llama and gemma4 are)", path,
+        KEY, (int)(model.len < 80 ? model.len : 80), model.data);
   if (status >= 0) status = load_ids(tok, &gguf, add_bos, err);
   if (status >= 0) status = load_chat_template(tok, &gguf, err);
   tpo_gguf_close(&gguf);

@@ -24,21 +24,30 @@ static void find_all_named(struct tpo_tokenizer *tok, const json_t *object)
   find_named(tok, object, "pad_token", &tok->pad);
 }
 
-/* chat_template: a text, or a list of named ones of which the one named "default" counts. */
+static int keep_text(const struct tpo_tokenizer *tok, const char *text, char **out, struct tpo_error *err)
+{
+  if (!text || *out) return TPO_OK;
+  *out = strdup(text);
+  return *out ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
+}
+
+/* chat_template: a text, or a list of named ones. Of these, "default" counts, and "tool_use" where there are
+ * tools. Templates that are files of their own come first, and then no list is looked into. */
 static int take_template(struct tpo_tokenizer *tok, const json_t *value, struct tpo_error *err)
 {
   size_t i;
   json_t *item;
-  const char *text = json_string_value(value);
+  const char *text = json_string_value(value), *tool_text = NULL;
+  if (tok->chat_template) return TPO_OK;
   json_array_foreach(value, i, item)
   {
     const char *name = json_string_value(json_object_get(item, "name"));
-    if (name && strcmp(name, "default") == 0) text = json_string_value(json_object_get(item, "template"));
+    const char *named = json_string_value(json_object_get(item, "template"));
+    if (name && strcmp(name, "default") == 0) text = named;
+    if (name && strcmp(name, "tool_use") == 0) tool_text = named;
   }
-  if (!text || tok->chat_template) return TPO_OK;
-  tok->chat_template = strdup(text);
-  return tok->chat_template ? TPO_OK
-                            : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
+  int status = keep_text(tok, text, &tok->chat_template, err);
+  return status < 0 ? status : keep_text(tok, tool_text, &tok->tool_template, err);
 }
 
 static bool id_in_use(const struct tpo_tokenizer *tok, int64_t id)
@@ -113,21 +122,21 @@ static int apply_flags(struct tpo_tokenizer *tok, const json_t *config, struct t
   return TPO_OK;
 }
 
-static int load_config(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
+static int load_config(struct tpo_tokenizer *tok, json_t *config, struct tpo_error *err)
 {
   int status = load_more_added(tok, config, err);
   if (status < 0) return status;
   find_all_named(tok, config);
-  status = apply_flags(tok, config, err);
+  status = tpo_tokenizer_load_names(tok, config, err);
+  if (status == TPO_OK) status = apply_flags(tok, config, err);
   if (status == TPO_OK) status = apply_prefix_space(tok, config, err);
   return status < 0 ? status : take_template(tok, json_object_get(config, "chat_template"), err);
 }
 
-static int load_special_map(struct tpo_tokenizer *tok, const json_t *map, struct tpo_error *err)
+static int load_special_map(struct tpo_tokenizer *tok, json_t *map, struct tpo_error *err)
 {
-  (void)err;
   find_all_named(tok, map);
-  return TPO_OK;
+  return tpo_tokenizer_load_names(tok, map, err);
 }
 
 enum {
@@ -159,7 +168,7 @@ static int load_ends(struct tpo_tokenizer *tok, const json_t *value, const char 
   return TPO_OK;
 }
 
-static int load_generation(struct tpo_tokenizer *tok, const json_t *config, struct tpo_error *err)
+static int load_generation(struct tpo_tokenizer *tok, json_t *config, struct tpo_error *err)
 {
   return load_ends(tok, json_object_get(config, "eos_token_id"), "generation_config.json", err);
 }
@@ -213,7 +222,7 @@ int tpo_tokenizer_complete_generation(struct tpo_tokenizer *tok, const char *con
 }
 
 static int load_one(struct tpo_tokenizer *tok, enum tpo_tokenizer_file which,
-                    int (*load)(struct tpo_tokenizer *tok, const json_t *root, struct tpo_error *err),
+                    int (*load)(struct tpo_tokenizer *tok, json_t *root, struct tpo_error *err),
                     struct tpo_error *err)
 {
   const struct tpo_text_file *file = &tok->files[which];

@@ -1,10 +1,11 @@
-/* A tokenizer as the metadata of a GGUF file: byte-level BPE ("gpt2"), which has merges, or SentencePiece's BPE
- * ("llama"), which has scores in their place. */
+/* A tokenizer as the metadata of a GGUF file: byte-level BPE ("gpt2"), which has merges, SentencePiece's BPE ("llama"),
+ * which has scores in their place, or its pieces with other merges than SentencePiece's ("gemma4"). */
 #include "text/to_gguf.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/gguf_pre.h"
 #include "text/tokenizer.h"
 
 #define KEY "tokenizer.ggml."
@@ -169,70 +170,95 @@ static int put_merges(const struct tpo_tokenizer *tok, const struct tpo_merge *m
 }
 
 /* The score of a token follows from the rank of its merges: SentencePiece merges what makes the token of the
- * highest score, so that all ways to make one must come before all ways to make the next. (Added tokens are
- * found before anything is merged.) */
-static int rank_tokens(const struct tpo_tokenizer *tok, const struct tpo_merge *merges, float *scores,
-                       struct tpo_error *err)
+ * highest score, so that all ways to make one must come before all ways to make the next; where they don't, there
+ * are no such scores. (Added tokens are found before anything is merged.) */
+static bool rank_tokens(const struct tpo_tokenizer *tok, const struct tpo_merge *merges, float *scores)
 {
   int32_t last = -1;
   for (size_t i = 0; i < tok->bpe.n; i++) {
     int32_t id = merges[i].id;
-    if (id != last && scores[id] != 0 && tok->vocab.tokens[id].kind == TPO_TOKEN_NORMAL)
-      return tpo_fail(
-          err, TPO_E_UNSUPPORTED,
-          "%s: the merges that make token %d don't follow each other; a tokenizer with byte_fallback "
-          "and merges that are not SentencePiece's can't be told in GGUF",
-          tok->place, id);
+    if (id != last && scores[id] != 0 && tok->vocab.tokens[id].kind == TPO_TOKEN_NORMAL) return false;
     if (scores[id] == 0) scores[id] = -(float)(i + 1);
     last = id;
   }
-  return 0;
+  return true;
 }
 
-static int put_scores(const struct tpo_tokenizer *tok, const struct tpo_merge *merges, int vocab_size,
-                      struct tpo_gguf_writer *w, struct tpo_error *err)
+static void put_scores(const struct tpo_tokenizer *tok, float *scores, int vocab_size,
+                       struct tpo_gguf_writer *w)
 {
-  float *scores = tpo_calloc((size_t)vocab_size + tok->vocab.n, sizeof *scores, err);
-  if (!scores) return TPO_E_MEMORY;
-  int status = rank_tokens(tok, merges, scores, err);
   const float lowest = -(float)(tok->bpe.n + 2);
   tpo_gguf_put_array(w, KEY "scores", TPO_GGUF_F32, (uint64_t)vocab_size);
   for (int32_t id = 0; id < vocab_size; id++) {
     if (type_of(tok, id) == GGUF_NORMAL && scores[id] == 0) scores[id] = lowest;
     tpo_gguf_add_item(w, &scores[id], sizeof scores[id]);
   }
-  free(scores);
-  return status;
 }
 
-static int put_byte_level(const struct tpo_tokenizer *tok, struct tpo_gguf_writer *w, struct tpo_error *err)
+static int put_byte_level(const struct tpo_tokenizer *tok, const struct tpo_merge *merges,
+                          struct tpo_gguf_writer *w, struct tpo_error *err)
 {
-  const struct tpo_gguf_pre *pre = tpo_gguf_pre_of(tok);
-  if (!pre) {
-    char list[256];
-    tpo_gguf_pre_list(list);
+  const struct tpo_gguf_pre *pre;
+  int status = tpo_gguf_pre_of(tok, &pre, err);
+  if (status < 0) return status;
+  if (!pre)
     return tpo_fail(
         err, TPO_E_UNSUPPORTED,
-        "%s: its pre_tokenizer (%zu splits, the last by \"%.60s\") has no name in GGUF; expected the "
-        "splits of one of %s",
+        "%s: its pre_tokenizer (%zu splits, the last by \"%.60s\"; ignore_merges %s) has no name in GGUF; expected the "
+        "splits of one of the %zu that are known",
         tok->place, tok->pre.n_splits,
-        tok->pre.n_splits ? tok->pre.splits[tok->pre.n_splits - 1].pattern : "", list);
-  }
+        tok->pre.n_splits ? tok->pre.splits[tok->pre.n_splits - 1].pattern : "",
+        tok->bpe.ignore_merges ? "true" : "false", tpo_n_gguf_pres);
   put_text(w, KEY "model", "gpt2");
   put_text(w, KEY "pre", pre->name);
-  return 0;
+  return put_merges(tok, merges, w, err);
 }
 
-static int put_kind(const struct tpo_tokenizer *tok, struct tpo_gguf_writer *w, struct tpo_error *err)
+/* Whether a space is put before a text. */
+static bool puts_space(const struct tpo_tokenizer *tok)
 {
-  if (tok->bpe.byte_level) return put_byte_level(tok, w, err);
-  int status = check_splits(tok, err);
   bool space = tok->pre.metaspace && tok->pre.prepend != TPO_PREPEND_NEVER;
   for (size_t i = 0; i < tok->normalizer.n; i++)
     space = space || tok->normalizer.steps[i].kind == TPO_NORMAL_PREPEND;
-  put_text(w, KEY "model", "llama");
-  put_text(w, KEY "pre", "default");
-  tpo_gguf_put_bool(w, KEY "add_space_prefix", space);
+  return space;
+}
+
+static int put_merged_pieces(const struct tpo_tokenizer *tok, const struct tpo_merge *merges,
+                             struct tpo_gguf_writer *w, struct tpo_error *err)
+{
+  if (puts_space(tok))
+    return refuse(
+        tok,
+        "byte_fallback, a space before texts and merges that are not SentencePiece's (those that make a "
+        "token don't follow each other)",
+        err);
+  put_text(w, KEY "model", "gemma4");
+  put_text(w, KEY "pre", "gemma4");
+  tpo_log(
+      TPO_LOG_WARN,
+      "%s: its merges are not SentencePiece's, so that it becomes a tokenizer of the kind \"gemma4\"; llama.cpp "
+      "cuts texts of that kind at newlines, which this tokenizer merges through",
+      tok->place);
+  return put_merges(tok, merges, w, err);
+}
+
+static int put_pieces(const struct tpo_tokenizer *tok, const struct tpo_merge *merges, int vocab_size,
+                      struct tpo_gguf_writer *w, struct tpo_error *err)
+{
+  int status = check_splits(tok, err);
+  if (status < 0) return status;
+  if (!tok->visible_space) return refuse(tok, "byte_fallback and pieces without visible spaces", err);
+  float *scores = tpo_calloc((size_t)vocab_size + tok->vocab.n, sizeof *scores, err);
+  if (!scores) return TPO_E_MEMORY;
+  tpo_gguf_put_bool(w, KEY "add_space_prefix", puts_space(tok));
+  if (rank_tokens(tok, merges, scores)) {
+    put_text(w, KEY "model", "llama");
+    put_text(w, KEY "pre", "default");
+    put_scores(tok, scores, vocab_size, w);
+  } else {
+    status = put_merged_pieces(tok, merges, w, err);
+  }
+  free(scores);
   return status;
 }
 
@@ -264,12 +290,11 @@ int tpo_tokenizer_put_gguf(const struct tpo_tokenizer *tok, int vocab_size, stru
   int status = tpo_tokenizer_check_vocab(tok, vocab_size, err);
   if (status == 0) status = check_normalizer(tok, err);
   if (status == 0) status = check_frame(tok, err);
-  if (status == 0) status = put_kind(tok, w, err);
   if (status == 0) status = put_tokens(tok, vocab_size, w, err);
   struct tpo_merge *merges = status < 0 ? NULL : sorted_merges(tok, err);
   if (!merges) return status < 0 ? status : TPO_E_MEMORY;
   status =
-      tok->bpe.byte_level ? put_merges(tok, merges, w, err) : put_scores(tok, merges, vocab_size, w, err);
+      tok->bpe.byte_level ? put_byte_level(tok, merges, w, err) : put_pieces(tok, merges, vocab_size, w, err);
   free(merges);
   if (status < 0) return status;
   warn(tok);

@@ -111,6 +111,7 @@ static int read_folder(struct tpo_tokenizer *tok, const char *path, struct tpo_e
     if (!tok->files[i].bytes) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory to read it", name);
   }
   int status = complete_generation(tok, path, err);
+  if (status == 0) status = tpo_tokenizer_gather_templates(tok, path, err);
   if (status < 0) return status;
   if (tok->files[TPO_FILE_TOKENIZER].bytes) return tpo_tokenizer_load_files(tok, err);
   return tpo_fail(err, TPO_E_USAGE, "%s: the folder has no tokenizer.json, which the tokenizer is read from",
@@ -154,7 +155,8 @@ int tpo_tokenizer_open(struct tpo_tokenizer **out, const char *path, struct tpo_
   if (!tok) return TPO_E_MEMORY;
   tok->bos = tok->eos = tok->unk = tok->pad = tok->bpe.unk = -1;
   tok->place = strdup(path);
-  int status = tok->place ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory", path);
+  tok->names = json_object();
+  int status = tok->place && tok->names ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory", path);
   if (status == TPO_OK) status = tpo_is_dir(path) ? read_folder(tok, path, err) : load_file(tok, path, err);
   if (status < 0) {
     tpo_tokenizer_close(tok);
@@ -178,7 +180,9 @@ void tpo_tokenizer_close(struct tpo_tokenizer *tok)
   tpo_ids_free(&tok->suffix);
   tpo_ids_free(&tok->ends);
   for (int i = 0; i < TPO_N_FILES; i++) free(tok->files[i].bytes);
+  json_decref(tok->names);
   free(tok->chat_template);
+  free(tok->tool_template);
   free(tok->merges);
   free(tok->place);
   free(tok);

@@ -43,7 +43,9 @@ struct tpo_tokenizer {
   struct tpo_ids prefix, suffix;     /* what TPO_ENCODE_BOS_EOS adds */
   int32_t bos, eos, unk, pad;        /* -1: none */
   struct tpo_ids ends;               /* generation_config's eos_token_id */
-  char *chat_template;               /* owned; NULL: none */
+  json_t *names;       /* an object: what a chat template may ask for, "bos_token": "<s>"; owned */
+  char *chat_template; /* owned; NULL: none */
+  char *tool_template; /* in its place where tools are given; owned; NULL: none */
   struct tpo_text_file files[TPO_N_FILES]; /* as read; of a GGUF: none */
   const char *gguf_pre;     /* of a GGUF: its pre-tokenizer's name (static), "" for SentencePiece */
   struct tpo_merge *merges; /* of a GGUF: [n_merges] by rank, for writing them out */
@@ -59,10 +61,17 @@ int tpo_tokenizer_load_pipeline(struct tpo_tokenizer *tok, const json_t *root, b
 int tpo_tokenizer_load_post(struct tpo_tokenizer *tok, const json_t *post, struct tpo_error *err);
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, chat_template.jinja. */
 int tpo_tokenizer_load_settings(struct tpo_tokenizer *tok, struct tpo_error *err);
+/* Enters the names of tokens that tokenizer_config.json or special_tokens_map.json has (load_names.c). */
+int tpo_tokenizer_load_names(struct tpo_tokenizer *tok, json_t *object, struct tpo_error *err);
+/* Enters that of one token; id: -1 for none. */
+int tpo_tokenizer_name_token(struct tpo_tokenizer *tok, const char *key, int32_t id, struct tpo_error *err);
 /* Where generation_config.json names no end tokens, or is not there: those of the model's config.json become
  * its own, as in transformers, so that a checkpoint carries them. For a folder, before it is loaded. */
 int tpo_tokenizer_complete_generation(struct tpo_tokenizer *tok, const char *config_path,
                                       struct tpo_error *err);
+/* Makes one list of a folder's chat template and the one that it has for tools in a file of its own, if it has. For a
+ * folder, before it is loaded. */
+int tpo_tokenizer_gather_templates(struct tpo_tokenizer *tok, const char *folder, struct tpo_error *err);
 /* Registers an added token under its name, which is its bytes. */
 int tpo_tokenizer_add(struct tpo_tokenizer *tok, const char *name, size_t len, struct tpo_added_token token,
                       struct tpo_error *err);
@@ -79,16 +88,6 @@ bool tpo_tokenizer_is_silent(const struct tpo_tokenizer *tok, int32_t id);
  * and what tokens with visible spaces decode to. */
 int tpo_tokenizer_finish(struct tpo_tokenizer *tok, struct tpo_error *err);
 
-/* Splits of a GGUF's pre-tokenizer by name; NULL: not one of ours. patterns end with NULL. */
-struct tpo_gguf_pre {
-  const char *name;
-  bool ignore_merges, add_bos;
-  const char *patterns[8];
-};
-const struct tpo_gguf_pre *tpo_gguf_pre_find(const char *name, size_t len);
-/* The first whose splits are those of a byte-level tokenizer; NULL: none. */
-const struct tpo_gguf_pre *tpo_gguf_pre_of(const struct tpo_tokenizer *tok);
-void tpo_gguf_pre_list(char out[256]); /* all names, for messages */
 /* Appends a token as a file spells it: in the byte-level alphabet, as <0xXX>, or as it is. */
 void tpo_token_append(const struct tpo_tokenizer *tok, const struct tpo_token *token, struct tpo_buf *out);
 int tpo_gguf_write_file(const struct tpo_tokenizer *tok, enum tpo_tokenizer_file which, struct tpo_buf *out,

@@ -1,6 +1,7 @@
 /* The files that transformers reads, made of a GGUF's tokenizer. */
 #include <string.h>
 #include "base/json.h"
+#include "text/gguf_pre.h"
 #include "text/tokenizer.h"
 
 void tpo_token_append(const struct tpo_tokenizer *tok, const struct tpo_token *token, struct tpo_buf *out)
@@ -30,47 +31,68 @@ static bool is_added(const struct tpo_token *token)
   return token->kind == TPO_TOKEN_CONTROL || token->kind == TPO_TOKEN_USER;
 }
 
+static void write_one_added(const struct tpo_tokenizer *tok, size_t id, struct tpo_buf *out)
+{
+  const struct tpo_token *token = &tok->vocab.tokens[id];
+  struct tpo_buf name = {0};
+  tpo_token_append(tok, token, &name);
+  const struct tpo_added_token *added = tpo_added_find(&tok->specials, name.data ? name.data : "", name.len);
+  tpo_buf_printf(out, "{\"id\":%zu,\"content\":", id);
+  tpo_json_append_string(out, name.data ? name.data : "", name.len);
+  tpo_buf_printf(
+      out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":%s,\"normalized\":false,\"special\":%s}",
+      added && added->rstrip ? "true" : "false", token->kind == TPO_TOKEN_CONTROL ? "true" : "false");
+  if (name.failed) out->failed = true;
+  tpo_buf_free(&name);
+}
+
 static void write_added(const struct tpo_tokenizer *tok, struct tpo_buf *out)
 {
-  const char *separator = "";
+  bool first = true;
   tpo_buf_puts(out, "\"added_tokens\":[");
   for (size_t id = 0; id < tok->vocab.n; id++) {
-    const struct tpo_token *token = &tok->vocab.tokens[id];
-    if (!is_added(token)) continue;
-    tpo_buf_printf(out, "%s{\"id\":%zu,\"content\":", separator, id);
-    add_token_text(tok, token, out);
-    tpo_buf_printf(
-        out, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":%s}",
-        token->kind == TPO_TOKEN_CONTROL ? "true" : "false");
-    separator = ",";
+    if (!is_added(&tok->vocab.tokens[id])) continue;
+    if (!first) tpo_buf_putc(out, ',');
+    write_one_added(tok, id, out);
+    first = false;
   }
   tpo_buf_puts(out, "],");
 }
 
-static void write_pipeline(const struct tpo_tokenizer *tok, struct tpo_buf *out)
+static void write_pieces_pipeline(const struct tpo_tokenizer *tok, struct tpo_buf *out)
 {
-  if (!tok->bpe.byte_level) {
-    tpo_buf_puts(out, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
-    if (tok->strip_space) tpo_buf_puts(out, "{\"type\":\"Prepend\",\"prepend\":\"" TPO_META "\"},");
-    tpo_buf_puts(out, "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" TPO_META "\"}]},"
-                      "\"pre_tokenizer\":null,\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
-                      "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" TPO_META "\"},\"content\":\" \"},"
-                      "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
-    if (tok->strip_space) tpo_buf_puts(out, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
-    tpo_buf_puts(out, "]},");
-    return;
-  }
-  const struct tpo_gguf_pre *pre = tpo_gguf_pre_find(tok->gguf_pre, strlen(tok->gguf_pre));
-  tpo_buf_puts(out, "\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
-  for (int i = 0; pre->patterns[i]; i++) {
+  tpo_buf_puts(out, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+  if (tok->strip_space) tpo_buf_puts(out, "{\"type\":\"Prepend\",\"prepend\":\"" TPO_META "\"},");
+  tpo_buf_puts(out, "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" TPO_META "\"}]},"
+                    "\"pre_tokenizer\":null,\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
+                    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" TPO_META "\"},\"content\":\" \"},"
+                    "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
+  if (tok->strip_space) tpo_buf_puts(out, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
+  tpo_buf_puts(out, "]},");
+}
+
+/* ByteLevel stands before the splits that look at glyphs, else last. */
+static void write_byte_level_pipeline(const struct tpo_gguf_pre *pre, struct tpo_buf *out)
+{
+  static const char *const behaviors[] = {
+      [TPO_SPLIT_ISOLATED] = "Isolated", [TPO_SPLIT_CONTIGUOUS] = "Contiguous"};
+  static const char byte_level[] =
+      "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}";
+  bool placed = false;
+  tpo_buf_printf(out, "\"normalizer\":%s,\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[",
+                 pre->nfc ? "{\"type\":\"NFC\"}" : "null");
+  for (const struct tpo_gguf_split *split = pre->splits; split->pattern; split++) {
+    if (split->glyphs && !placed) tpo_buf_printf(out, "%s,", byte_level);
+    placed |= split->glyphs;
     tpo_buf_puts(out, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
-    tpo_json_append_string(out, pre->patterns[i], strlen(pre->patterns[i]));
-    tpo_buf_puts(out, "},\"behavior\":\"Isolated\",\"invert\":false},");
+    tpo_json_append_string(out, split->pattern, strlen(split->pattern));
+    tpo_buf_printf(out, "},\"behavior\":\"%s\",\"invert\":false}%s", behaviors[split->behavior],
+                   placed && !split[1].pattern ? "" : ",");
   }
-  tpo_buf_puts(
+  tpo_buf_printf(
       out,
-      "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}]},"
-      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},");
+      "%s]},\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},",
+      placed ? "" : byte_level);
 }
 
 static void write_special(const struct tpo_tokenizer *tok, const struct tpo_ids *list, struct tpo_buf *out)
@@ -159,7 +181,10 @@ static void write_tokenizer(const struct tpo_tokenizer *tok, struct tpo_buf *out
 {
   tpo_buf_puts(out, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
   write_added(tok, out);
-  write_pipeline(tok, out);
+  if (tok->bpe.byte_level)
+    write_byte_level_pipeline(tpo_gguf_pre_find(tok->gguf_pre, strlen(tok->gguf_pre)), out);
+  else
+    write_pieces_pipeline(tok, out);
   write_post(tok, out);
   write_model(tok, out);
   tpo_buf_puts(out, "}\n");

@@ -175,10 +175,10 @@ static void what_a_model_lacks_is_told_without_reading_its_weights(void **state)
   refuse(*state, "config.json");
   put_tokenizer(*state);
   refuse(write_model(*state, be, BYTE_TOKENS - 1, 64), "259 tokens, the model's vocabulary only 258");
-  write_file(*state, "tokenizer_config.json", "{\"chat_template\":\"{{ messages }}\"}");
-  refuse(write_model(*state, be, BYTE_TOKENS, 64), "the model's own files must hold one of these");
+  write_file(*state, "tokenizer_config.json", "{\"chat_template\":\"{% include 'x' %}\"}");
+  refuse(write_model(*state, be, BYTE_TOKENS, 64), "the model's own files must hold one that can be run");
   write_file(*state, "tokenizer_config.json", "{}");
-  refuse(write_model(*state, be, BYTE_TOKENS, 64), "the model's own files must hold one of these");
+  refuse(write_model(*state, be, BYTE_TOKENS, 64), "the model's own files must hold one that can be run");
   tpo_backend_close(be);
 }
 

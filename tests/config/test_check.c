@@ -49,6 +49,10 @@ static void every_impossible_combination_is_named_with_its_line(void **state)
        "(1000 + 25) are more than sampling.max_tokens (1024)"},
       {"template: {user_prefix: u}", "template.assistant_suffix is missing"},
       {"template: {bos: b}", "template.user_prefix is missing"},
+      {"template: {date: 2023-02-29}",
+       "template.date: expected a date such as 2024-07-26, not \"2023-02-29\""},
+      {"template: {date: 26 Jul 2024}", "not \"26 Jul 2024\""},
+      {"template: {date: ''}", "template.date: expected a date"},
       {"data: {train: a, validation: a}", "c.yaml:1: data.validation is the same file as data.train"},
       {"pairs: {max_pairs_per_prompt: 3}", "c.yaml:1: pairs.max_pairs_per_prompt has no meaning"},
       {"train: {loss: ipo, label_smoothing: 0.1}",
@@ -160,6 +164,7 @@ static void one_sample_is_enough_where_no_pairs_are_made(void **state)
 {
   (void)state;
   assert_null(check("sampling: {k: 1, temperature: 0}\nrun: {dir: ''}\n", TPO_CHECK_SAMPLING));
+  assert_null(check("template: {date: 2024-02-29}", TPO_CHECK_SAMPLING));
   assert_null(check("template: {system_prefix: a, system_suffix: '', user_prefix: b, user_suffix: c, "
                     "assistant_prefix: d, assistant_suffix: e}",
                     TPO_CHECK_ALL));

@@ -199,7 +199,10 @@ static void all_problems_are_reported_together(void **state)
   assert_contains(report, "c.yaml:3: sampling.k");
   assert_contains(report, "c.yaml:4: sampling.top_p");
   assert_contains(report, "c.yaml:5: sampling.k is given twice");
-  assert_contains(report, "c.yaml:6: thought: expected generic, specific, none or a layout's file");
+  assert_contains(
+      report,
+      "c.yaml:6: thought: expected generic, specific, think-tags, paper-generic, paper-specific, system, none, auto or "
+      "a layout's file");
   assert_contains(err.message, "c.yaml:1: unknown key sead");
   assert_contains(err.message, "5 problems");
   free(report);

@@ -112,13 +112,20 @@ def test_bad_ids(tpo, tiny_model, line, word):
     one_message(tpo.fails("logprobs", "--model", tiny_model, stdin=line + "\n", code=1), word)
 
 
-def test_an_unknown_chat_template_is_refused(tpo, tiny_model, tmp_path):
+@pytest.mark.parametrize("template, words", [
+    ("{% for m in messages %}\n{% include 'turn' %}{% endfor %}", ["line 2", "include"]),
+    ("{% for m in messages %}", ["line 1"]), ("a\n\n{{ 1 / 0 }}", ["line 3", "zero"]),
+    ("\n{% for i in range(100000000) %}{% endfor %}", ["line 2"]), ("{{ raise_exception('only poems, please') }}", ["only poems, please"]),
+    ("{{ messages[0].content.explode() }}", ["line 1", "explode"]),
+    ("{% set ns = namespace(t='x') %}{% for i in range(60) %}{% set ns.t = ns.t + ns.t %}{% endfor %}", ["line 1"]),
+    ("{% macro m() %}\n{{ m() }}{% endmacro %}{{ m() }}", ["line 2"])])
+def test_a_chat_template_that_cant_be_run_is_refused_by_its_line(tpo, tiny_model, tmp_path, template, words):
     folder = changed(tiny_model, tmp_path)
     config = json.loads((folder / "tokenizer_config.json").read_text())
-    config["chat_template"] = "{% for m in messages %}<<{{ m['content'] }}>>{% endfor %}"
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}))
     text = tpo.fails("template", "--model", folder, stdin='[{"role":"user","content":"x"}]', code=1)
-    assert "template" in text
+    one_message(text, str(folder))
+    assert all(word in text for word in words), text
 
 
 def test_a_check_that_nobody_can_verify_is_told_before_sampling(tpo, tiny_model, tmp_path):

@@ -197,8 +197,8 @@ def damage(model, what):
         (model / "model.safetensors").unlink()
     elif what == "no tokenizer":
         tokenizer.unlink()
-    elif what == "unknown template":
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": "{{ messages }}"}))
+    elif what == "bad template":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": "{% include 'x' %}"}))
     elif what == "no template":
         config.write_text("{}")
     elif what == "more tokens":
@@ -209,7 +209,7 @@ def damage(model, what):
 
 @pytest.mark.parametrize("what, part", [
     ("weights cut", "model.safetensors"), ("no weights", "safetensors"), ("no tokenizer", "tokenizer"),
-    ("unknown template", "own files must hold one of these"), ("no template", "own files must hold one of these"),
+    ("bad template", "own files must hold one that can be run"), ("no template", "own files must hold one that can be run"),
     ("more tokens", "901 tokens, the model's vocabulary only"),
 ])
 def test_a_run_refuses_a_broken_judge_before_it_samples(tpo, tiny_model, tmp_path, what, part):

@@ -135,5 +135,5 @@ def test_a_template_adds_to_the_prompts_that_are_planned_and_a_run_needs_it(tpo,
     system = len(re.search("system\n(.*?)<", tiny.CHATML, re.S).group(1))
     more = (sampling(whole)["1"]["prompt tokens"] - sampling(bare)["1"]["prompt tokens"]) / 8
     assert 12 < more < 60 + system, more  # markers, roles and ChatML's own system message
-    (model / "chat_template.jinja").write_text("{{ messages }}")  # one that is there isn't passed over
-    refused("run", config, "--plan-only", *small, words=["none of those known here"])
+    (model / "chat_template.jinja").write_text("{% include 'x' %}")  # one that is there isn't passed over
+    refused("run", config, "--plan-only", *small, words=["line 1", "include"])

@@ -55,13 +55,13 @@ def test_bad_rows_are_left_out_as_far_as_allowed(tpo, tiny_model, tmp_path):
     assert b"p.jsonl:2: " in result.stderr and b"left out (1 of 1 allowed)" in result.stderr
     assert b"4 samples of 2 prompts" in result.stderr
     path.write_text('{"prompt": "a", "chosen": "b"}\n{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
-                    '{"prompt": [{"role": "tool", "content": "a"}], "chosen": "b", "rejected": "c"}\n'
+                    '{"prompt": [{"role": "user", "content": 5}], "chosen": "b", "rejected": "c"}\n'
                     '{"prompt_ids": [1], "chosen_ids": [2, 99999999], "rejected_ids": [3]}\n')
     args = ["dpo", "--model", tiny_model, "--pairs", path, "--out", tmp_path / "c.h5", "--batch", 1]
     assert "p.jsonl:1" in tpo.fails(*args, code=1)
     result = tpo(*args, "--skip-bad", 3, ranks=2)
     assert result.returncode == 0, result.stderr
-    for line, why in ((1, "prompt_ids"), (3, 'the prompt: message 1: the role "tool"'), (4, "chosen_ids[1] is 99999999")):
+    for line, why in ((1, "prompt_ids"), (3, 'prompt[0]: "content" must be'), (4, "chosen_ids[1] is 99999999")):
         assert f"p.jsonl:{line}: {why}".encode() in result.stderr, result.stderr
 
 

@@ -94,7 +94,7 @@ def test_a_bad_line_is_told_by_its_number(tpo, armorm):
     for bad, part in (("{\"ids\": []}", "at least one"), ("{\"ids\": [1.5]}", "ids[0]"), ("{\"ids\": [-1]}", "ids[0]"),
                       ("{\"ids\": 7}", "at least one"), ("{}", "expected {\"messages\""), ("[]", "expected"),
                       ("{\"ids\": [1], \"messages\": []}", "expected"), ("{\"messages\": []}", "messages"),
-                      ("{\"messages\": [{\"role\": \"robot\", \"content\": \"\"}]}", "robot"), ("{", "standard input:3"),
+                      ("{\"messages\": [{\"role\": 7, \"content\": \"\"}]}", "messages[0]"), ("{", "standard input:3"),
                       ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0]"),
                       ("{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}", "which the gate needs"),
                       ("{\"ids\": [1, 2]}", "which the gate needs"), ("{\"ids\": [128257]}", "outside"),

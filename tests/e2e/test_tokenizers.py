@@ -1,7 +1,9 @@
 """Tokenizers as people's files have them, through the command line."""
 import json
+import pathlib
 
 import pytest
+import tokenizers
 
 import gguf
 import tiny
@@ -69,3 +71,56 @@ def test_the_config_says_whether_a_space_is_put_first(tpo, folder):
     assert ids(tpo, folder, "the") == with_space
     change(folder / "tokenizer_config.json", lambda c: c.update(add_prefix_space=1))
     assert "add_prefix_space must be true, false or null" in tpo.fails("tokenize", "--model", folder, stdin="the")
+
+
+FIXTURES = pathlib.Path(__file__).parents[1] / "text" / "fixtures"
+FAMILIES = ["gpt2", "llama2", "llama3", "qwen2", "smollm", "tekken", "qwen35", "o200k", "deepseek_llm", "deepseek_coder",
+            "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3"]
+# Without a byte that a tokenizer would bring into another form: NFC is tested in tests/text.
+TEXT = ("<|user|>\n Don't PANIC: HTTPServer's 1234567 kettles\u2026 21\u00bd cups\r\n\r\n\tif (x) { return -1; } // \u4e2d\u6587\u3001"
+        "\u0939\u093f\u0928\u094d\u0926\u0940 \u041c\u0438\u0440 <|end|> \U0001f468\u200d\U0001f469\u200d\U0001f467 \x00\u200b  <s> </s>end ")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_familys_folder_gives_the_ids_of_hugging_face(tpo, family):
+    theirs = tokenizers.Tokenizer.from_file(str(FIXTURES / family / "tokenizer.json"))
+    assert ids(tpo, FIXTURES / family, TEXT) == theirs.encode(TEXT, add_special_tokens=False).ids
+    with_bos = [int(i) for i in tpo.ok("tokenize", "--model", FIXTURES / family, stdin=TEXT).split()]
+    assert with_bos == theirs.encode(TEXT).ids
+    plain = ids(tpo, FIXTURES / family, TEXT, "--plain")
+    theirs.encode_special_tokens = True
+    assert plain == theirs.encode(TEXT, add_special_tokens=False).ids
+    assert tpo.ok("detokenize", "--model", FIXTURES / family, stdin=" ".join(map(str, plain))) == TEXT
+
+
+def vocabulary(family, **keys):
+    """A GGUF's metadata of a fixture's vocabulary."""
+    content = json.loads((FIXTURES / family / "tokenizer.json").read_text())
+    vocab = {**content["model"]["vocab"], **{a["content"]: a["id"] for a in content["added_tokens"]}}
+    special = {a["id"] for a in content["added_tokens"]}
+    tokens = sorted(vocab, key=vocab.get)
+    meta = {"tokenizer.ggml.tokens": (gguf.ARRAY, (gguf.STRING, tokens)),
+            "tokenizer.ggml.token_type": (gguf.ARRAY, (gguf.I32, [3 if i in special else 1 for i in range(len(tokens))])),
+            "tokenizer.ggml.merges": (gguf.ARRAY, (gguf.STRING, [" ".join(m) for m in content["model"]["merges"]])),
+            "tokenizer.ggml.bos_token_id": (gguf.U32, vocab["<s>"])}
+    meta.update({"tokenizer.ggml." + key: (gguf.STRING, value) for key, value in keys.items()})
+    return gguf.build(meta, [])
+
+
+@pytest.mark.parametrize("family, keys", [
+    ("qwen35", {"model": "gpt2", "pre": "qwen35"}), ("o200k", {"model": "gpt2", "pre": "llama4"}),
+    ("deepseek_coder", {"model": "gpt2", "pre": "deepseek-coder"}), ("deepseek_v3", {"model": "gpt2", "pre": "hunyuan-dense"}),
+    ("falcon", {"model": "gpt2", "pre": "falcon"}), ("gemma", {"model": "gemma4"})])
+def test_a_gguf_gives_the_ids_of_the_folder_that_its_name_stands_for(tpo, tmp_path, family, keys):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(vocabulary(family, **keys))
+    assert ids(tpo, path, TEXT) == ids(tpo, FIXTURES / family, TEXT)
+
+
+def test_a_gguf_that_cant_be_read_is_refused_by_what_it_names(tpo, tmp_path):
+    path = tmp_path / "model.gguf"
+    for keys, says in (({"model": "gpt2", "pre": "qwen99"}, 'tokenizer.ggml.pre = "qwen99" is not one of the'),
+                       ({"model": "bert", "pre": "x"}, '"bert" is not supported (gpt2, llama and gemma4 are)'),
+                       ({"model": "llama"}, "needs tokenizer.ggml.scores")):
+        path.write_bytes(vocabulary("o200k", **keys))
+        assert says in tpo.fails("tokenize", "--model", path, stdin="x")

@@ -7,7 +7,7 @@
 enum { N_FINISHES = TPO_FINISH_CONTEXT + 1, RUNS = 4 };
 
 static struct {
-  int finishes[N_FINISHES], kept, broken, mended, special, inserted, judged, blank_tail;
+  int finishes[N_FINISHES], kept, broken, mended, special, spoken, inserted, judged, blank_tail, opened;
 } seen;
 
 static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
@@ -24,6 +24,13 @@ static void put_mended(struct tpo_buf *out, const char *raw, size_t len)
   }
 }
 
+/* A control token that is a marker says its name. */
+static bool is_marker(const char *name, size_t len)
+{
+  const char *marker = w.thought.response_marker;
+  return marker && strlen(marker) == len && memcmp(marker, name, len) == 0;
+}
+
 /* Prefill and the bytes of the first n tokens, as they are. */
 static void decode(const struct tpo_output *output, int n, struct tpo_buf *raw)
 {
@@ -33,7 +40,9 @@ static void decode(const struct tpo_output *output, int n, struct tpo_buf *raw)
     bool special;
     const char *bytes = tpo_tokenizer_token(w.tok, output->tokens[i], &len, &special);
     assert_non_null(bytes);
-    if (!special) tpo_buf_append(raw, bytes, len);
+    bool spoken = special && is_marker(bytes, len);
+    if (!special || spoken) tpo_buf_append(raw, bytes, len);
+    seen.spoken += spoken;
     seen.special += special;
     seen.inserted += output->inserted[i];
   }
@@ -68,7 +77,7 @@ static void assert_judged(const struct tpo_output *output)
   put_mended(&text, raw.data, raw.len);
   assert_int_equal(text.len, output->parsed.response_end);
   size_t len;
-  token_bytes(w.tok, output->tokens[output->n - output->n_unjudged], &len); /* the first without loss */
+  token_bytes(w.tok, NULL, output->tokens[output->n - output->n_unjudged], &len); /* the first without loss */
   seen.blank_tail += len == 1 && strchr(" \n\t\r", output->text[text.len]) && output->text[text.len];
   seen.judged++;
   tpo_buf_free(&raw);
@@ -149,7 +158,8 @@ static void outputs_are_what_their_tokens_say(void **state)
                  {"a", "Q", NULL},
                  {"a", "b", "a"},
                  {"T:", " ", ""},
-                 {"T\xc3\xa9", "e", "T\xc3\xa9"}};
+                 {"T\xc3\xa9", "e", "T\xc3\xa9"},
+                 {"", "<|im_start|>", NULL}};
   char *stops[] = {(char *)"x", (char *)"7", (char *)"~"};
   for (size_t i = 0; i < 4 * sizeof markers / sizeof markers[0]; i++) {
     set_markers(markers[i / 4].thought, markers[i / 4].response, markers[i / 4].prefill, i % 2);
@@ -173,7 +183,7 @@ static void nothing_was_left_out(void **state)
   for (int i = 0; i < N_FINISHES; i++) assert_true(seen.finishes[i] > 50);
   assert_true(seen.kept > 50 && seen.broken > 50);
   assert_true(seen.mended > 1000 && seen.special > 100 && seen.inserted > 100);
-  assert_true(seen.judged > 50 && seen.blank_tail > 0);
+  assert_true(seen.judged > 50 && seen.blank_tail > 0 && seen.spoken > 100);
 }
 
 /* " banana" and " rain" of seven and five bytes, and a special token, which says nothing. */
@@ -193,10 +203,39 @@ static void a_token_that_straddles_the_end_stands_behind_it(void **state)
                    0);
   assert_int_equal(ids.n, 3);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    assert_int_equal(tokens_behind(tok, ids.ids, cases[i].n, cases[i].n ? 12 : 0, cases[i].end),
+    assert_int_equal(tokens_behind(tok, NULL, ids.ids, cases[i].n, cases[i].n ? 12 : 0, cases[i].end),
                      cases[i].behind);
   tpo_ids_free(&ids);
   tpo_tokenizer_close(tok);
+}
+
+static void begins_opened(const struct tpo_output *output)
+{
+  assert_int_equal(strncmp(output->text, "<think>\n", 8), 0);
+  seen.opened += output->parsed.thought_begin >= 8;
+}
+
+/* A closing marker alone makes a thought of it. */
+static void a_thought_that_the_template_opens_begins_each_text(void **state)
+{
+  (void)state;
+  struct tpo_template *usual = w.tmpl;
+  const struct tpo_template_config pieces = {.system_prefix = (char *)"",
+                                             .system_suffix = (char *)"",
+                                             .user_prefix = (char *)"<|im_start|>",
+                                             .user_suffix = (char *)"<|im_end|>",
+                                             .assistant_prefix = (char *)"<|im_start|><think>\n",
+                                             .assistant_suffix = (char *)"<|im_end|>"};
+  struct tpo_error err = {0};
+  assert_int_equal(tpo_template_open(&w.tmpl, w.tok, &pieces, &err), 0);
+  set_markers("<think>", "k", NULL, true);
+  w.look = begins_opened;
+  seen.opened = 0;
+  struct tpo_samples samples = run_plainly();
+  assert_true(seen.opened > n_prompts);
+  tpo_samples_free(&samples);
+  tpo_template_close(w.tmpl);
+  w.tmpl = usual;
 }
 
 int main(void)
@@ -204,6 +243,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(outputs_are_what_their_tokens_say, reset),
       cmocka_unit_test_setup(nothing_was_left_out, reset),
+      cmocka_unit_test_setup(a_thought_that_the_template_opens_begins_each_text, reset),
       cmocka_unit_test(a_token_that_straddles_the_end_stands_behind_it),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -40,15 +40,18 @@ def small_model():
 
 
 def sentencepiece():
-    """A vocabulary of the other kind: scores and byte tokens instead of merges."""
+    """Vocabularies of the other kinds: byte tokens, and scores instead of merges or merges of pieces."""
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + ["\u2581", "t", "h", "e", "th", "the", "\u2581the"]
     scores = [0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)]
     kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259)
-    put("gguf", "sentencepiece", gguf.build({
-        "tokenizer.ggml.model": (gguf.STRING, "llama"), "tokenizer.ggml.tokens": (gguf.ARRAY, (gguf.STRING, tokens)),
-        "tokenizer.ggml.scores": (gguf.ARRAY, (gguf.F32, scores)),
-        "tokenizer.ggml.token_type": (gguf.ARRAY, (gguf.I32, kinds)),
-        "tokenizer.ggml.bos_token_id": (gguf.U32, 1), "tokenizer.ggml.eos_token_id": (gguf.U32, 2)}, []))
+    meta = {"tokenizer.ggml.model": (gguf.STRING, "llama"), "tokenizer.ggml.tokens": (gguf.ARRAY, (gguf.STRING, tokens)),
+            "tokenizer.ggml.scores": (gguf.ARRAY, (gguf.F32, scores)),
+            "tokenizer.ggml.token_type": (gguf.ARRAY, (gguf.I32, kinds)),
+            "tokenizer.ggml.bos_token_id": (gguf.U32, 1), "tokenizer.ggml.eos_token_id": (gguf.U32, 2)}
+    put("gguf", "sentencepiece", gguf.build(meta, []))
+    meta["tokenizer.ggml.model"] = (gguf.STRING, "gemma4")
+    meta["tokenizer.ggml.merges"] = (gguf.ARRAY, (gguf.STRING, ["t h", "th e", "\u2581 the"]))
+    put("gguf", "pieces", gguf.build(meta, []))
 
 
 def safetensors():
@@ -72,9 +75,10 @@ def texts():
                 read(folder, "tokenizer_config.json"))
     chat = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]).encode()
     for path in sorted((TESTS / "text" / "fixtures" / "chat").glob("*.json")):
-        template = json.loads(path.read_text()).get("template")  # others' own are not in the repository
-        if template:
-            put("template", path.stem, template.encode(), chat, b"Name a colour.")
+        put("template", path.stem, json.loads(path.read_text())["template"].encode(), chat, b"Name a colour.")
+    small = json.loads(read("text", "fixtures", "jinja.json"))
+    for i, case in enumerate(small["cases"]):
+        put("jinja", str(i), case["template"].encode(), json.dumps(small["inputs"]).encode())
 
 
 def configurations():

@@ -159,7 +159,7 @@ static void the_judge_fails_on_what_it_cannot_score_alone(void **state)
       {.id = "2", .instruction = "?", .meta = "{\"messages\":7}", .n_responses = 1, .responses = responses},
       {.id = "3",
        .instruction = "?",
-       .meta = "{\"messages\":[{\"role\":\"robot\",\"content\":\"\"}]}",
+       .meta = "{\"messages\":[{\"role\":\"robot\"}]}",
        .n_responses = 1,
        .responses = responses},
       {.id = "4", .instruction = "Yes or no?", .n_responses = 1, .responses = responses}};
@@ -171,7 +171,7 @@ static void the_judge_fails_on_what_it_cannot_score_alone(void **state)
   assert_string_equal(results[1].detail, "{\"error\":\"not scored: the output has no response\"}");
   assert_contains(results[2].detail, "more than the reward model's context of 256");
   assert_contains(results[4].detail, "messages");
-  assert_contains(results[5].detail, "robot");
+  assert_contains(results[5].detail, "message 1 lacks a role or a content");
   assert_true(results[6].score == results[0].score);
   char *counts = tpo_judge_counts(judge);
   assert_contains(counts, "\"scored\":3");
@@ -209,7 +209,7 @@ static void the_judge_refuses_folders_before_anything_is_computed(void **state)
   snprintf(path, sizeof path, "%s/tokenizer_config.json", (char *)*state);
   assert_int_equal(unlink(path), 0); /* and with it the chat template */
   assert_true(tpo_judge_check(&config, &err) < 0);
-  assert_contains(err.message, "the model's own files must hold one of these");
+  assert_contains(err.message, "the model's own files must hold one that can be run");
   put_reward_folder(*state, "armorm", &(struct change){.drop = "gating.layers.0.bias"});
   assert_true(tpo_judge_check(&config, &err) < 0);
   assert_contains(err.message, "gating.layers.0.bias");

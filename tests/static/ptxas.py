@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What the GPU compiler makes of every kernel, without a GPU: compiles every .cu of cuda/ for each architecture, fails where a
 kernel spills registers or keeps arrays in local memory, and compares bench/gpu/occupancy.md with what it found
-(--write makes it anew). Skipped by name where there is no nvcc."""
+(--write makes it anew). The table carries a digest of all that it depends on: while that is the same, nothing is compiled
+again (--again does). Skipped by name where there is no nvcc."""
 import argparse
 import concurrent.futures
 import hashlib
@@ -15,7 +16,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = ROOT / "bench" / "gpu" / "occupancy.md"
 FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-lineinfo", "-D_GNU_SOURCE", "-Icuda", "-Isrc", "-Iinclude"]
-INCLUDED = ["cuda/**/*.cuh", "src/backend/*.h", "src/base/*.h", "include/tpo/*.h"]
+INCLUDED_FROM = ["cuda", "src", "include"]
+OF_THE_HOST = ["include/tpo/config.h"]  # included, but no kernel knows of what it says
 
 # What a multiprocessor has, from NVIDIA's tables of compute capabilities. Each block takes 1 KiB of shared memory more
 # than it asks for; registers are given out by 256 to a warp, to four warps at a time.
@@ -98,9 +100,27 @@ def short_name(mangled):
     return re.sub(r"\((?:int|bool|unsigned int|tpo_dtype)\)", "", name[:end])
 
 
-def compile_one(nvcc, ptxas, version, shared_text, source, arch, cache):
+def with_headers(source):
+    """The text of a file, and of those of the project's that it includes."""
+    texts, left = {}, [source.resolve()]
+    while left:
+        path = left.pop()
+        if path in texts or path in [ROOT / name for name in OF_THE_HOST]:
+            continue
+        texts[path] = path.read_text()
+        for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', texts[path], re.M):
+            places = [folder / name for folder in [path.parent, *(ROOT / f for f in INCLUDED_FROM)]]
+            left += [place.resolve() for place in places if place.exists()][:1]
+    return "\0".join(texts[path] for path in sorted(texts))
+
+
+def digest(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+
+
+def compile_one(nvcc, ptxas, version, source, arch, cache):
     """PTX and the assembler's report for one file and architecture; kept by a hash of all that they depend on."""
-    what = hashlib.sha256("\0".join([version, arch, *FLAGS, shared_text, source.read_text()]).encode()).hexdigest()[:24]
+    what = digest(version, arch, *FLAGS, with_headers(source))
     ptx, report = cache / f"{source.stem}-{arch}-{what}.ptx", cache / f"{source.stem}-{arch}-{what}.txt"
     if not report.exists():
         run([nvcc, *FLAGS, "-ptx", f"-arch={MACHINES[arch]['compute']}", "-o", str(ptx), str(source.relative_to(ROOT))])
@@ -134,12 +154,12 @@ def read_kernels(source, arch, ptx, report):
     return kernels
 
 
-def evaluate(source, expressions, headers, cache):
+def evaluate(source, expressions, cache):
     """Values of constant expressions in terms of a .cu file's own names, by the host's compiler."""
     text = f'#include "{source.relative_to(ROOT / "cuda")}"\n' + "".join(
         f'extern "C" {{ extern const unsigned long long tpo_value_{i}; const unsigned long long tpo_value_{i} = {e}; }}\n'
         for i, e in enumerate(expressions))
-    what = hashlib.sha256("\0".join([text, headers, source.read_text()]).encode()).hexdigest()[:24]
+    what = digest(text, with_headers(source))
     kept = cache / f"{source.stem}-values-{what}.s"
     if not kept.exists():
         probe = cache / f"{source.stem}-values.cpp"
@@ -150,7 +170,7 @@ def evaluate(source, expressions, headers, cache):
     return [int(found[str(i)]) for i in range(len(expressions))]
 
 
-def find_dynamic(kernels, headers, cache, problems):
+def find_dynamic(kernels, cache, problems):
     """Sets `dynamic` of each kernel to the bytes of dynamic shared memory that it is launched with."""
     wanted = {}
     for (source, name), by_arch in kernels.items():
@@ -164,7 +184,7 @@ def find_dynamic(kernels, headers, cache, problems):
             problems.append(f"cuda/{source}: {name} uses dynamic shared memory; DYNAMIC_SHARED in tests/static/ptxas.py "
                             "lacks its size")
     for source, expressions in wanted.items():
-        values = evaluate(next((ROOT / "cuda").rglob(source)), list(expressions.values()), headers, cache)
+        values = evaluate(next((ROOT / "cuda").rglob(source)), list(expressions.values()), cache)
         for name, value in zip(expressions, values):
             for kernel in kernels[source, name].values():
                 kernel["dynamic"] = value
@@ -206,10 +226,10 @@ def slashed(values):
     return values[0] if len(set(values)) == 1 else " / ".join(values)
 
 
-def table_text(kernels, version):
+def table_text(kernels, version, made_of):
     lines = [
         "# Registers, shared memory and occupancy of the kernels", "",
-        "<!-- Generated by tests/static/ptxas.py --write, which also checks it. -->", "",
+        "<!-- Generated by tests/static/ptxas.py --write, which also checks it.", f"     {made_of} -->", "",
         f"From the compiler's own report ({version}), no GPU needed. Where the architectures differ, the three figures stand",
         f"for {', '.join(MACHINES)}. No kernel spills registers or keeps anything in local memory" +
         ("." if not LOCAL_MEMORY_IS_FINE else ", except those named at the end."), "",
@@ -241,6 +261,7 @@ def table_text(kernels, version):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write bench/gpu/occupancy.md")
+    parser.add_argument("--again", action="store_true", help="compile though nothing has changed since the table was made")
     parser.add_argument("--cache", default=str(ROOT / "build" / "ptxas"), help="folder for what was compiled already")
     parser.add_argument("files", nargs="*", help="only these files (no table then)")
     args = parser.parse_args()
@@ -253,24 +274,27 @@ def main():
     cache = pathlib.Path(args.cache)
     cache.mkdir(parents=True, exist_ok=True)
     sources = [pathlib.Path(f).resolve() for f in args.files] or sorted((ROOT / "cuda").rglob("*.cu"), key=lambda p: p.name)
-    headers = "\0".join(p.read_text() for pattern in INCLUDED for p in sorted(ROOT.glob(pattern)))
+    recorded = TABLE.read_text() if TABLE.exists() else ""
+    made_of = "of " + digest(version, pathlib.Path(__file__).read_text(), *map(with_headers, sources))
+    if f"     {made_of} -->" in recorded and not (args.write or args.again or args.files):
+        print(f"ptxas: neither kernels nor compiler have changed since {TABLE.relative_to(ROOT)} was made")
+        return
     jobs = [(source, arch) for source in sources for arch in MACHINES]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda job: compile_one(nvcc, ptxas, version, headers, *job, cache), jobs))
+        results = list(pool.map(lambda job: compile_one(nvcc, ptxas, version, *job, cache), jobs))
     kernels = {}
     for (source, arch), (ptx, report) in zip(jobs, results):
         for mangled, figures in read_kernels(source, arch, ptx, report).items():
             kernels.setdefault((source.name, short_name(mangled)), {})[arch] = figures
     problems = []
-    find_dynamic(kernels, headers, cache, problems)
+    find_dynamic(kernels, cache, problems)
     check(kernels, problems)
-    text = table_text(kernels, version)
+    text = table_text(kernels, version, made_of)
     if args.files:
         print(text)
     elif args.write and not problems:
         TABLE.write_text(text)
     elif not args.write:
-        recorded = TABLE.read_text() if TABLE.exists() else ""
         if recorded != text and f"({version})" in recorded:
             problems.append(f"{TABLE.relative_to(ROOT)} is out of date: run tests/static/ptxas.py --write")
         elif not recorded:

@@ -12,6 +12,8 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+import fuzz_texts, pipelines
+
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
 CORPUS = [
@@ -96,7 +98,7 @@ def train_fallback(metaspace=None):
     return tok
 
 
-def save(name, tok, config, n, seed, merges_as_strings=False):
+def save(name, tok, config, items, merges_as_strings=False):
     folder = os.path.join(HERE, name)
     os.makedirs(folder, exist_ok=True)
     data = json.loads(tok.to_str())
@@ -108,7 +110,7 @@ def save(name, tok, config, n, seed, merges_as_strings=False):
     with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
         json.dump(config, f)
         f.write("\n")
-    write_vectors(os.path.join(folder, "vectors.jsonl"), tok, texts(n, seed))
+    write_vectors(os.path.join(folder, "vectors.jsonl"), tok, items)
 
 
 def write_vectors(path, tok, items):
@@ -127,7 +129,7 @@ def make_tokenizers():
     tok = train_byte_level(byte_level(GPT2), ["<|endoftext|>"])
     tok.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False)])
     tok.add_tokens([AddedToken("<tool>"), AddedToken("word", single_word=True), AddedToken("<|im", normalized=False)])
-    save("gpt2", tok, {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}, 130, 1)
+    save("gpt2", tok, {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}, texts(130, 1))
 
     tok = train_byte_level(byte_level(LLAMA3), [], ignore_merges=True)
     ids = {}
@@ -138,30 +140,58 @@ def make_tokenizers():
         single="<|begin_of_text|> $A", pair="<|begin_of_text|> $A <|begin_of_text|> $B",
         special_tokens=[("<|begin_of_text|>", ids["<|begin_of_text|>"])])])
     save("llama3", tok, {"bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|end_of_text|>", "lstrip": False}},
-         120, 2)
+         texts(120, 2))
 
     tok = train_byte_level(byte_level(QWEN2), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     tok.normalizer = normalizers.NFC()
-    save("qwen2", tok, {"eos_token": "<|im_end|>"}, 120, 3, merges_as_strings=True)
+    save("qwen2", tok, {"eos_token": "<|im_end|>"}, texts(120, 3), merges_as_strings=True)
 
     tok = train_byte_level(byte_level(None, digits=True), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    save("smollm", tok, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, 115, 4)
+    save("smollm", tok, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, texts(115, 4))
 
     tok = train_byte_level(byte_level([r"[\r\n]", r"\s?\p{L}+", r"\s?[!-/:-~]+", r"\s+$", r"[\x{4e00}-\x{9fa5}]+"], digits=True),
                            ["<eos>"])
-    save("sequence", tok, {"eos_token": "<eos>"}, 115, 5)
+    save("sequence", tok, {"eos_token": "<eos>"}, texts(115, 5))
     tok = train_byte_level(byte_level(TEKKEN), ["<s>", "</s>"], ignore_merges=True)
-    save("tekken", tok, {"bos_token": "<s>", "eos_token": "</s>"}, 110, 6, merges_as_strings=True)
+    save("tekken", tok, {"bos_token": "<s>", "eos_token": "</s>"}, texts(110, 6), merges_as_strings=True)
 
     config = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    save("llama2", train_fallback(), config, 125, 7, merges_as_strings=True)
-    save("metaspace_first", train_fallback(pre_tokenizers.Metaspace("\u2581", "first", False)), config, 110, 8)
-    save("metaspace_split", train_fallback(pre_tokenizers.Metaspace("\u2581", "always", True)), config, 110, 9)
+    save("llama2", train_fallback(), config, texts(125, 7), merges_as_strings=True)
+    save("metaspace_first", train_fallback(pre_tokenizers.Metaspace("\u2581", "first", False)), config, texts(110, 8))
+    save("metaspace_split", train_fallback(pre_tokenizers.Metaspace("\u2581", "always", True)), config, texts(110, 9))
+
+
+FAMILIES = ["qwen35", "o200k", "deepseek_llm", "deepseek_coder", "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3"]
+
+
+def family_model(name):
+    """A small vocabulary for the pipeline of a family: vocab, merges, added tokens."""
+    if name in pipelines.PIECES:
+        model = json.loads(train_fallback().to_str())["model"]
+        names = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
+    else:
+        tok = Tokenizer.from_str(json.dumps(pipelines.tokenizer_json(name, {}, [], [])))
+        tok.train_from_iterator(CORPUS * 3, trainers.BpeTrainer(
+            vocab_size=420, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+        model = json.loads(tok.to_str())["model"]
+        names = ["<s>", "</s>", "<|user|>", "<|end|>"]
+    vocab = model["vocab"]
+    return vocab, model["merges"], [(vocab.get(t, len(vocab) + i), t, True) for i, t in enumerate(names)]
+
+
+def make_families():
+    for seed, name in enumerate(FAMILIES, 20):
+        vocab, merges, added = family_model(name)
+        bos = "<s>" if pipelines.PIPELINES[name].get("bos") else None
+        data = pipelines.tokenizer_json(name, vocab, merges, added, "<unk>", bos)
+        items = ["<s><|user|>\n1234 kettles aren't\u00b2 21\u00bd cups<|end|>\n<|user|> \t\n<|end|>", "e\u0301<|end|> \u0e01\u0e33\u0e34"]
+        items += [t for t in fuzz_texts.fuzzed(400, seed, ["<|user|>", "<|end|>"]) if len(t) < 40 and "\u2581" not in t][:110]
+        save(name, Tokenizer.from_str(json.dumps(data)), {"bos_token": "<s>", "eos_token": "</s>"}, items)
 
 
 TEMPLATES = {
-    # name: (tokenizer folder, family, template in a spelling of our own)
-    "chatml": ("smollm", "chatml", """{# turns between markers #}
+    # name: (tokenizer folder, template of our own)
+    "chatml": ("smollm", """{# turns between markers #}
 {% for message in messages %}
 {% if loop.index0 == 0 and messages[0].role != "system" %}
 {{ "<|im_start|>system\\nYou answer in few words.<|im_end|>\\n" }}
@@ -172,10 +202,10 @@ TEMPLATES = {
 {{ "<|im_start|>assistant\\n" }}
 {%- endif %}
 """),
-    "chatml_bare": ("smollm", "chatml", """{% for message in messages %}{{ '<|im_start|>' }}{{ message['role'] }}{{ '\\n' -}}
+    "chatml_bare": ("smollm", """{% for message in messages %}{{ '<|im_start|>' }}{{ message['role'] }}{{ '\\n' -}}
 {{ message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {# the newline before stays #}{% endif %}"""),
-    "llama2": ("llama2", "llama2", """{% if messages[0].role == "system" %}
+    "llama2": ("llama2", """{% if messages[0].role == "system" %}
   {%- set loop_messages = messages[1:] %}
   {%- set system_message = messages[0].content %}
 {%- else %}
@@ -197,7 +227,7 @@ TEMPLATES = {
     {{- " " + content|trim + " " + eos_token }}
   {%- endif %}
 {%- endfor %}"""),
-    "llama3": ("llama3", "llama3", """{%- set loop_messages = messages -%}
+    "llama3": ("llama3", """{%- set loop_messages = messages -%}
 {%- for message in loop_messages -%}
   {%- set content = "<|start_header_id|>" + message.role + "<|end_header_id|>" + "\\n\\n" + message.content.strip() + "<|eot_id|>" -%}
   {%- if loop.first -%}{%- set content = bos_token + content -%}{%- endif -%}
@@ -205,19 +235,110 @@ TEMPLATES = {
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ "<|start_header_id|>assistant<|end_header_id|>\\n\\n" }}{%- endif -%}"""),
 }
-# Long templates of published models stay out: their fingerprints stand here, and DIR has name.jinja for each.
-UPSTREAM = {
-    "qwen2_5": ("smollm", "chatml", "43302f4340ea2802"), "qwen3_2507": ("smollm", "chatml", "f78c9f7ddcdd24d5"),
-    "qwen3": ("smollm", "qwen3", "da8908010979e84a"), "qwen3_new": ("smollm", "qwen3", "617597e0be378495"),
-    "gemma2": ("llama2", "gemma", "187a3e53393094bd"), "gemma3": ("llama2", "gemma", "328a1c8d417b4940"),
-    "mistral": ("llama2", "mistral", "eefa0108111b10b5"),
+QWEN3 = """{%- set ns = namespace(query=-1) %}
+{%- for message in messages[::-1] %}
+  {%- if ns.query == -1 and message.role == "user" and not (message.content.startswith("<tool_response>") and
+         message.content.endswith("</tool_response>")) %}
+    {%- set ns.query = messages|length - loop.index %}
+  {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+  {{- "<|im_start|>" + message.role + "\\n" }}
+  {%- set parts = message.content.split("</think>") %}
+  {%- if message.role != "assistant" %}
+    {{- message.content }}
+  {%- elif parts|length == 1 and not (loop.last and ns.query != -1 and loop.index0 > ns.query) %}
+    {{- message.content }}
+  {%- else %}
+    {%- set thought = "" if parts|length == 1 else parts[0].rstrip("\\n").split("<think>")[-1].lstrip("\\n") %}
+    {%- set answer = message.content if parts|length == 1 else parts[-1].lstrip("\\n") %}
+    {%- if ns.query != -1 and loop.index0 > ns.query and (loop.last or thought) %}
+      {{- "<think>\\n" + thought + "\\n</think>\\n\\n" }}{{ answer.lstrip("\\n") }}
+    {%- else %}
+      {{- answer }}
+    {%- endif %}
+  {%- endif %}
+  {{- "<|im_end|>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+  {{- "<|im_start|>assistant\\n" }}
+  {%- if enable_thinking is defined and not enable_thinking %}{{- "<think>\\n\\n</think>\\n\\n" }}{%- endif %}
+{%- endif %}"""
+# Made by the published templates; ours take their place where they render these chats the same.
+TEMPLATES |= {
+    "qwen2_5": ("smollm", """{%- if messages[0].role == "system" %}
+  {{- "<|im_start|>system\\n" + messages[0].content + "<|im_end|>\\n" }}
+{%- else %}
+  {{- "<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n" }}
+{%- endif %}
+{%- for message in messages %}
+  {%- if not (loop.first and message.role == "system") %}
+    {{- "<|im_start|>" ~ message.role ~ "\\n" ~ message.content ~ "<|im_end|>" ~ "\\n" }}
+  {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}"""),
+    "qwen3_2507": ("smollm", """{%- for message in messages %}
+  {%- set content = message.content if message.content is string else "" %}
+  {{- "<|im_start|>%s\\n" % message.role }}{{ content }}{{ "<|im_end|>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}"""),
+    "qwen3": ("smollm", QWEN3),
+    "qwen3_new": ("smollm", QWEN3.replace('message.role == "user" and not', 'message.role == "user" and message.content is string and not')
+                  .replace("{%- set parts = message.content.split", "{%- set parts = (message.content if message.content is string else '').split")),
+    "gemma2": ("llama2", """{{ bos_token }}{% if messages[0].role == "system" %}{{ raise_exception("this one has no system turns") }}{% endif %}
+{% for message in messages %}
+  {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- endif %}
+  {{- "<start_of_turn>" + ("model" if message.role == "assistant" else message.role) + "\\n" }}
+  {{- message.content | trim }}{{ "<end_of_turn>\\n" }}
+{%- endfor %}
+{% if add_generation_prompt %}{{ "<start_of_turn>model\\n" }}{% endif %}"""),
+    "gemma3": ("llama2", """{{ bos_token }}
+{%- set first = "" %}
+{%- set turns = messages %}
+{%- if messages[0].role == "system" %}
+  {%- set first = (messages[0].content if messages[0].content is string else messages[0].content[0].text) + "\\n\\n" %}
+  {%- set turns = messages[1:] %}
+{%- endif %}
+{%- for message in turns %}
+  {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- endif %}
+  {{- "<start_of_turn>" ~ {"assistant": "model"}.get(message.role, message.role) ~ "\\n" ~ (first if loop.first else "") }}
+  {%- if message.content is string %}
+    {{- message.content | trim }}
+  {%- elif message.content is iterable %}
+    {%- for part in message.content %}{{ part.text | trim if part.type == "text" }}{% endfor %}
+  {%- endif %}
+  {{- "<end_of_turn>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<start_of_turn>model\\n" }}{%- endif %}"""),
+    "mistral": ("llama2", """{%- if messages[0]["role"] == "system" %}
+  {%- set system = messages[0]["content"] %}
+  {%- set turns = messages[1:] %}
+{%- else %}
+  {%- set turns = messages %}
+{%- endif %}
+{{- bos_token }}
+{%- for message in turns %}
+  {%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}
+    {{- raise_exception("user and assistant must take turns") }}
+  {%- elif message["role"] == "user" %}
+    {{- "[INST] " }}
+    {%- if loop.last and system is defined %}{{- system + "\\n\\n" }}{%- endif %}
+    {{- message["content"] + "[/INST]" }}
+  {%- else %}
+    {{- " " + message["content"] | trim + eos_token }}
+  {%- endif %}
+{%- endfor %}"""),
 }
 THINKING = ["<think>", "</think>", "<think>\nwhy\n</think>\n\n", "<tool_response>", "</tool_response>"]
 CONTENT = ["Hello", "  hi there \n", "\n", "", "   ", "\u3000x\u00a0", "What's 2+2?", "\U0001f642", "line\r\nline", "<<SYS>>",
            "\tq\x1c", "\u00e9", "\n\nstart", "a", "<b>", "[/INST]"]
 
 
-def make_chats(templates):
+def make_chats():
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
 
     def fail(message):
@@ -225,18 +346,12 @@ def make_chats(templates):
 
     env.globals["raise_exception"] = fail
     os.makedirs(os.path.join(HERE, "chat"), exist_ok=True)
-    fixtures = {name: (folder, family, template, {"template": template})
-                for name, (folder, family, template) in TEMPLATES.items()}
-    for name, (folder, family, fingerprint) in UPSTREAM.items() if templates else []:
-        text = open(os.path.join(templates, name + ".jinja"), encoding="utf-8").read()
-        default = {"default_system": "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."} if name == "qwen2_5" else {}
-        fixtures[name] = (folder, family, text, {"fingerprint": fingerprint, **default})
-    for name, (folder, family, template, source) in fixtures.items():
+    for name, (folder, template) in TEMPLATES.items():
         rng = random.Random(name)
         config = json.load(open(os.path.join(HERE, folder, "tokenizer_config.json"), encoding="utf-8"))
         tokens = {k: v["content"] if isinstance(v, dict) else v for k, v in config.items()}
         compiled, cases = env.from_string(template), []
-        content = CONTENT + (THINKING if family == "qwen3" else [])
+        content = CONTENT + (THINKING if name in ("qwen3", "qwen3_new") else [])
         for _ in range(24):
             messages = []
             if rng.random() < 0.4 and name != "gemma2":
@@ -248,7 +363,7 @@ def make_chats(templates):
             text = compiled.render(messages=messages, add_generation_prompt=prompt, enable_thinking=False, **tokens)
             cases.append({"messages": messages, "prompt": prompt, "text": text})
         with open(os.path.join(HERE, "chat", name + ".json"), "w", encoding="utf-8") as f:
-            json.dump({"tokenizer": folder, "family": family, **source, "cases": cases}, f)
+            json.dump({"tokenizer": folder, "template": template, "cases": cases}, f)
             f.write("\n")
 
 
@@ -297,9 +412,9 @@ def make_smollm2(path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smollm2", help="GGUF of SmolLM2, to make its vectors too")
-    parser.add_argument("--templates", help="folder with the published chat templates, to make their chats too")
     args = parser.parse_args()
     make_tokenizers()
-    make_chats(args.templates)
+    make_families()
+    make_chats()
     if args.smollm2:
         make_smollm2(args.smollm2)

@@ -171,7 +171,7 @@ static void add_numbers(struct tpo_buf *b, const char *key, uint32_t type, const
 }
 
 struct gguf_case {
-  const char *model, *pre;
+  const char *model, *pre, *architecture;
   const char *tokens[6];
   const char *merges[3];
   int32_t types[6];
@@ -191,6 +191,7 @@ static void write_gguf(const struct gguf_case *c, const char *dir)
   while (n_merges < 3 && c->merges[n_merges]) n_merges++;
   add_text(&keys, "tokenizer.ggml.model", c->model);
   if (c->pre) add_text(&keys, "tokenizer.ggml.pre", c->pre), n_keys++;
+  if (c->architecture) add_text(&keys, "general.architecture", c->architecture), n_keys++;
   add_texts(&keys, "tokenizer.ggml.tokens", c->tokens, n_tokens);
   if (n_merges) add_texts(&keys, "tokenizer.ggml.merges", c->merges, n_merges), n_keys++;
   if (c->n_types)
@@ -302,6 +303,13 @@ static void gguf_faults_are_named(void **state)
        .n_types = 2,
        .code = TPO_E_INPUT,
        .part = "<0xXX>"},
+      {.model = "gemma4", .tokens = {"a"}, .code = TPO_E_INPUT, .part = "tokenizer.ggml.merges must be"},
+      {.model = "gemma4",
+       .tokens = {"a", "\xc4\xa0"},
+       .merges = {"a b"},
+       .code = TPO_E_INPUT,
+       .part = "names \"b\""},
+      {.model = "gemma4", .tokens = {"a"}, .merges = {" "}, .code = TPO_E_INPUT, .part = "form \"a b\""},
   };
   const char *dir = make_dir();
   char path[512];
@@ -415,6 +423,42 @@ static void a_gguf_names_its_bytes(void **state)
   check_gguf(&c, cases, 2);
 }
 
+/* Merges over pieces with visible spaces, newlines included, and bytes for what has no piece. */
+static void a_gguf_of_pieces_may_have_merges(void **state)
+{
+  (void)state;
+  static const struct gguf_case c = {.model = "gemma4",
+                                     .tokens = {"<0x41>", "\n", "b", "\xe2\x96\x81",
+                                                "\xe2\x96\x81"
+                                                "b",
+                                                "\n\xe2\x96\x81"},
+                                     .merges = {"\n \xe2\x96\x81", "\xe2\x96\x81 b"},
+                                     .types = {6, 1, 1, 1, 1, 1},
+                                     .n_types = 6};
+  static const struct expected_ids cases[] = {
+      {"b b", 0, {2, 4}, 2}, {"b\n b", 0, {2, 5, 2}, 3}, {"\n\nA", 0, {1, 1, 0}, 3}};
+  check_gguf(&c, cases, 3);
+}
+
+static void phi3_takes_the_spaces_after_its_tokens(void **state)
+{
+  (void)state;
+  struct gguf_case c = {.model = "llama",
+                        .architecture = "phi3",
+                        .tokens = {"<unk>", "<s>", "<|user|>", "\xe2\x96\x81", "a", "<0x0A>"},
+                        .types = {2, 3, 3, 1, 1, 6},
+                        .n_types = 6,
+                        .scores = {0},
+                        .n_scores = 6};
+  static const struct expected_ids cases[] = {{"<|user|>\n a", TPO_ENCODE_SPECIAL, {2, 3, 4}, 3},
+                                              {"<s>\na", TPO_ENCODE_SPECIAL, {1, 3, 5, 4}, 4},
+                                              {"<|user|>", TPO_ENCODE_SPECIAL, {2}, 1}};
+  static const struct expected_ids others[] = {{"<|user|>\na", TPO_ENCODE_SPECIAL, {2, 3, 5, 4}, 4}};
+  check_gguf(&c, cases, 3);
+  c.architecture = "llama";
+  check_gguf(&c, others, 1);
+}
+
 /* Bytes of a good tokenizer.json are changed, removed or doubled: it loads or fails with a message. */
 static void mutated_files_never_crash(void **state)
 {
@@ -470,6 +514,8 @@ int main(void)
       cmocka_unit_test(each_part_of_a_gguf_tells_it_from_another),
       cmocka_unit_test(a_gguf_makes_text_of_marked_symbols_too),
       cmocka_unit_test(a_gguf_names_its_bytes),
+      cmocka_unit_test(a_gguf_of_pieces_may_have_merges),
+      cmocka_unit_test(phi3_takes_the_spaces_after_its_tokens),
       cmocka_unit_test(mutated_files_never_crash),
   };
   return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);

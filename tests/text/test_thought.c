@@ -113,6 +113,40 @@ static void a_marker_within_the_other_counts_as_the_longer(void **state)
   expect(&search, "<t>a<t><r>b", true, "a", "b");
 }
 
+/* The model's own tags: what a template opened is the text's beginning. */
+static void tags_parse_as_other_markers_do(void **state)
+{
+  (void)state;
+  static char open_tag[] = "<think>", close_tag[] = "</think>";
+  const struct tpo_thought_config tags = {.thought_marker = open_tag, .response_marker = close_tag};
+  struct tpo_thought_config search = tags;
+  search.parse = TPO_PARSE_SEARCH;
+  static const struct {
+    const char *text;
+    bool strict, search;
+    const char *thought, *response; /* by search */
+  } cases[] = {
+      {"<think>\nhm\n</think>\n\n42", true, true, "hm", "42"},
+      {"<think>\n\n</think>\n\n42", false, false, "", "42"}, /* an empty thought */
+      {"<think>never closed 42", false, false, "never closed 42", ""},
+      {"42", false, false, "", ""},
+      {"hm</think>42", false, false, "hm", "42"}, /* nobody opened it */
+      {"<think>a</think>b</think>c", false, true, "a", "b</think>c"},
+      {"<think>a</think></think>", false, true, "a", "</think>"},
+      {"<think>a<think>b</think>c", false, true, "a<think>b", "c"},
+      {"</think><think>a</think>b", false, true, "a", "b"},
+      {"<think>a</think>", false, false, "a", ""},
+      {"<think>a</think>b<think>c</think>d", false, true, "a", "b<think>c</think>d"},
+      {"<think>a</thin</think>b", true, true, "a</thin", "b"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    size_t len = strlen(cases[i].text);
+    if (tpo_thought_parses(&tags, TPO_PARSE_STRICT, cases[i].text, len) != cases[i].strict)
+      fail_msg("strict: \"%s\"", cases[i].text);
+    expect(&search, cases[i].text, cases[i].search, cases[i].thought, cases[i].response);
+  }
+}
+
 static void offsets_hold_for_any_bytes(void **state)
 {
   (void)state;
@@ -232,6 +266,7 @@ int main(void)
       cmocka_unit_test(a_response_marker_alone_parses_by_either_rule),
       cmocka_unit_test(without_markers_all_is_response),
       cmocka_unit_test(a_marker_within_the_other_counts_as_the_longer),
+      cmocka_unit_test(tags_parse_as_other_markers_do),
       cmocka_unit_test(offsets_hold_for_any_bytes),
       cmocka_unit_test(the_prompt_holds_instruction_and_prefill),
       cmocka_unit_test(a_chat_keeps_its_turns),

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "store/gguf.h"
+#include "text/gguf_pre.h"
 #include "text/tokenizer.h"
 #include "text_test.h"
 
@@ -65,14 +66,18 @@ static void byte_level_tokenizers_come_back(void **state)
   check_fixture("llama3", NULL, false);
   check_fixture("smollm", NULL, false);
   check_fixture("tekken", NULL, false);
-  check_fixture("gpt2", "<mask>", false);     /* takes the spaces beside it */
-  check_fixture("qwen2", "e\xcc\x81", false); /* not in the normal form that its normalizer makes */
+  static const char *const names[] = {"qwen2",       "qwen35", "o200k",     "deepseek_llm", "deepseek_coder",
+                                      "deepseek_v3", "falcon", "command_r", "tiny_aya"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_fixture(names[i], NULL, false);
+  check_fixture("gpt2", "<mask>", false); /* takes the spaces beside it */
 }
 
 static void sentencepiece_tokenizers_come_back(void **state)
 {
   (void)state;
   check_fixture("llama2", NULL, false);
+  check_fixture("gemma", NULL, false);
+  check_fixture("phi3", "<|", false); /* without the architecture it isn't Phi 3's that take spaces */
   check_fixture("metaspace_split", " ", true); /* one space more */
 }
 
@@ -137,19 +142,39 @@ static void put_refused(const char *json, const char *says)
   "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"bc\":4," \
   "\"abc\":5},\"merges\":["
 
+#define SPACES "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" TPO_META "\"}"
+#define UNRANKED "\"a bc\",\"b c\",\"ab c\",\"a b\"]}}"
+
+static void merges_without_scores_come_back(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = from_json("{\"normalizer\":" SPACES "," PIECES UNRANKED);
+  struct tpo_tokenizer *again = through_gguf(tok, tpo_tokenizer_size(tok));
+  const struct expected_ids cases[] = {{"abc", 0, {5}, 1}, {"ab", 0, {3}, 1}, {"bcb", 0, {4, 1}, 2}};
+  check_ids(tok, cases, 3);
+  check_ids(again, cases, 3);
+  tpo_tokenizer_close(again);
+  tpo_tokenizer_close(tok);
+  remove_dir(make_dir());
+}
+
 static void what_has_no_name_in_gguf_is_refused(void **state)
 {
   (void)state;
   put_refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":"
               "{\"Regex\":\"x+\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false,"
               "\"add_prefix_space\":false}]}," BYTES,
-              "(1 splits, the last by \"x+\") has no name in GGUF; expected the splits of one of gpt-2");
+              "(1 splits, the last by \"x+\"; ignore_merges false) has no name in GGUF; expected the splits");
   put_refused("{\"normalizer\":{\"type\":\"NFKC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," BYTES,
               "such a normalizer");
   put_refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[0-9]\"},\"behavior\":"
               "\"Isolated\"}," PIECES "]}}",
               "SentencePiece's kind with the split \"[0-9]\"");
-  put_refused("{" PIECES "\"a bc\",\"b c\",\"ab c\",\"a b\"]}}", "don't follow each other");
+  put_refused(
+      "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" TPO_META
+      "\"}," SPACES "]}," PIECES UNRANKED,
+      "don't follow each other");
+  put_refused("{" PIECES UNRANKED, "without visible spaces");
 }
 
 static void a_vocabulary_that_is_too_small_is_refused(void **state)
@@ -167,24 +192,108 @@ static void a_vocabulary_that_is_too_small_is_refused(void **state)
   remove_dir(make_dir());
 }
 
+static const char *name_of(const struct tpo_tokenizer *tok)
+{
+  const struct tpo_gguf_pre *pre;
+  assert_int_equal(tpo_gguf_pre_of(tok, &pre, &test_error), 0);
+  return pre ? pre->name : "none";
+}
+
 static void the_splits_in_use_have_names(void **state)
 {
   (void)state;
   const struct {
-    const char *fixture, *name;
-  } cases[] = {{"gpt2", "gpt-2"},
-               {"llama3", "llama-bpe"},
-               {"qwen2", "qwen2"},
-               {"smollm", "smollm"},
-               {"tekken", "tekken"}};
+    const char *fixture, *name, *otherwise; /* where ignore_merges is turned round */
+  } cases[] = {{"gpt2", "gpt-2", "gpt-2"},
+               {"llama3", "llama-bpe", "dbrx"},
+               {"qwen2", "qwen2", "qwen2"},
+               {"smollm", "smollm", "smollm"},
+               {"tekken", "tekken", "tekken"},
+               {"qwen35", "qwen35", "qwen35"},
+               {"o200k", "gpt-4o", "gpt-4o"},
+               {"deepseek_llm", "deepseek-llm", "deepseek-llm"},
+               {"deepseek_coder", "deepseek-coder", "deepseek-coder"},
+               {"deepseek_v3", "deepseek-v3", "deepseek-v3"},
+               {"falcon", "falcon", "falcon"},
+               {"command_r", "command-r", "command-r"},
+               {"tiny_aya", "tiny_aya", "tiny_aya"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct tpo_tokenizer *tok = open_fixture(cases[i].fixture);
-    const struct tpo_gguf_pre *pre = tpo_gguf_pre_of(tok);
-    assert_non_null(pre);
-    assert_string_equal(pre->name, cases[i].name);
-    tok->bpe.ignore_merges = !tok->bpe.ignore_merges; /* Llama's splits without it are others' */
-    pre = tpo_gguf_pre_of(tok);
-    assert_true(pre == NULL || strcmp(pre->name, "dbrx") == 0);
+    assert_string_equal(name_of(tok), cases[i].name);
+    tok->bpe.ignore_merges = !tok->bpe.ignore_merges; /* which changes nothing: merging makes all tokens */
+    assert_string_equal(name_of(tok), cases[i].otherwise);
+    tpo_tokenizer_close(tok);
+  }
+}
+
+#define WORDS_OF(normalizer, model)                                                                          \
+  "{\"normalizer\":" normalizer                                                                              \
+  ",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false}," model
+
+/* A name stands for what changes ids, or there is none. */
+static void a_name_is_not_given_for_other_ids(void **state)
+{
+  (void)state;
+  /* no merge makes "ab", so that it matters that merges are ignored */
+#define LONE                                                                                                 \
+  "\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[]}}"
+  const struct {
+    const char *json, *name;
+  } cases[] = {{WORDS_OF("null", BYTES), "gpt-2"},
+               {WORDS_OF("{\"type\":\"NFC\"}", BYTES), "mpt"},
+               {WORDS_OF("null", LONE), "none"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_tokenizer *tok = from_json(cases[i].json);
+    assert_string_equal(name_of(tok), cases[i].name);
+    tpo_tokenizer_close(tok);
+  }
+}
+
+/* Patterns are compared by their characters, however they are spelled. */
+static void spelling_is_no_difference(void **state)
+{
+  (void)state;
+  const struct {
+    const char *first, *name;
+  } cases[] = {{"[\\r\\n]", "deepseek-coder"},
+               {"[\\\\r\\\\n]", "deepseek-coder"},
+               {"[\\u000d\\n]", "deepseek-coder"},
+               {"[\\\\r\\\\t]", "none"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char json[2048];
+    snprintf(json, sizeof json,
+             "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":["
+             "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":\"Isolated\"},"
+             "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s?\\\\p{L}+\"},\"behavior\":\"Isolated\"},"
+             "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s?\\\\p{P}+\"},\"behavior\":\"Isolated\"},"
+             "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\u4e00-\xe9\xbe\xa5\\\\u0800-\\\\x{4e00}"
+             "\xea\xb0\x80-\\ud7ff]+\"},\"behavior\":\"Isolated\"},"
+             "{\"type\":\"Digits\",\"individual_digits\":true},"
+             "{\"type\":\"ByteLevel\",\"use_regex\":false,\"add_prefix_space\":false}]}," BYTES,
+             cases[i].first);
+    struct tpo_tokenizer *tok = from_json(json);
+    assert_string_equal(name_of(tok), cases[i].name);
+    tpo_tokenizer_close(tok);
+  }
+}
+
+/* Every name has splits that compile, and comes out as itself or as one that cuts alike. */
+static void every_name_is_a_tokenizer(void **state)
+{
+  (void)state;
+  assert_true(tpo_n_gguf_pres > 80);
+  for (size_t i = 0; i < tpo_n_gguf_pres; i++) {
+    const struct tpo_gguf_pre *pre = &tpo_gguf_pres[i], *again;
+    struct tpo_tokenizer *tok = from_json(WORDS_OF("null", BYTES));
+    tpo_pretokenizer_free(&tok->pre);
+    tok->bpe.ignore_merges = pre->ignore_merges;
+    if (tpo_gguf_pre_apply(pre, tok, &test_error) < 0) fail_msg("%s: %s", pre->name, test_error.message);
+    assert_ptr_equal(tpo_gguf_pre_find(pre->name, strlen(pre->name)), pre);
+    assert_int_equal(tpo_gguf_pre_of(tok, &again, &test_error), 0);
+    bool same_merges = again && again->ignore_merges == pre->ignore_merges;
+    if (!again || again->splits != pre->splits || again->nfc != pre->nfc || again->embeds ||
+        (!same_merges && !pre->embeds))
+      fail_msg("%s became %s", pre->name, again ? again->name : "none");
     tpo_tokenizer_close(tok);
   }
 }
@@ -196,9 +305,13 @@ int main(void)
       cmocka_unit_test(byte_level_tokenizers_come_back),
       cmocka_unit_test(sentencepiece_tokenizers_come_back),
       cmocka_unit_test(what_gguf_does_not_tell_is_warned_of),
+      cmocka_unit_test(merges_without_scores_come_back),
       cmocka_unit_test(what_has_no_name_in_gguf_is_refused),
       cmocka_unit_test(a_vocabulary_that_is_too_small_is_refused),
       cmocka_unit_test(the_splits_in_use_have_names),
+      cmocka_unit_test(a_name_is_not_given_for_other_ids),
+      cmocka_unit_test(spelling_is_no_difference),
+      cmocka_unit_test(every_name_is_a_tokenizer),
   };
   return cmocka_run_group_tests_name("to_gguf", tests, NULL, NULL);
 }

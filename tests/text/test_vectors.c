@@ -49,6 +49,48 @@ static void metaspace_split_into_words(void **state)
   (void)state, check_fixture("metaspace_split");
 }
 
+/* Small vocabularies with the pipelines that each family publishes (pipelines.py). */
+static void qwen35_with_marks_in_words(void **state)
+{
+  (void)state, check_fixture("qwen35");
+}
+static void o200k_by_case_with_contractions(void **state)
+{
+  (void)state, check_fixture("o200k");
+}
+static void deepseek_llm_by_lists_of_letters(void **state)
+{
+  (void)state, check_fixture("deepseek_llm");
+}
+static void deepseek_coder_by_classes(void **state)
+{
+  (void)state, check_fixture("deepseek_coder");
+}
+static void deepseek_v3_by_scripts(void **state)
+{
+  (void)state, check_fixture("deepseek_v3");
+}
+static void falcon_with_digits_among_glyphs(void **state)
+{
+  (void)state, check_fixture("falcon");
+}
+static void command_r_with_nfc_and_digits(void **state)
+{
+  (void)state, check_fixture("command_r");
+}
+static void tiny_aya_with_digits_from_the_right(void **state)
+{
+  (void)state, check_fixture("tiny_aya");
+}
+static void gemma_without_a_space_before_texts(void **state)
+{
+  (void)state, check_fixture("gemma");
+}
+static void phi3_with_spaces_after_its_tokens(void **state)
+{
+  (void)state, check_fixture("phi3");
+}
+
 static void smollm2_from_gguf(void **state)
 {
   (void)state;
@@ -215,6 +257,16 @@ int main(void)
       cmocka_unit_test(llama2_with_byte_fallback),
       cmocka_unit_test(metaspace_before_the_first_text),
       cmocka_unit_test(metaspace_split_into_words),
+      cmocka_unit_test(qwen35_with_marks_in_words),
+      cmocka_unit_test(o200k_by_case_with_contractions),
+      cmocka_unit_test(deepseek_llm_by_lists_of_letters),
+      cmocka_unit_test(deepseek_coder_by_classes),
+      cmocka_unit_test(deepseek_v3_by_scripts),
+      cmocka_unit_test(falcon_with_digits_among_glyphs),
+      cmocka_unit_test(command_r_with_nfc_and_digits),
+      cmocka_unit_test(tiny_aya_with_digits_from_the_right),
+      cmocka_unit_test(gemma_without_a_space_before_texts),
+      cmocka_unit_test(phi3_with_spaces_after_its_tokens),
       cmocka_unit_test(a_checkpoint_carries_its_tokenizer),
       cmocka_unit_test(smollm2_from_gguf),
       cmocka_unit_test(upstream_gpt2),

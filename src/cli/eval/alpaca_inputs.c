@@ -116,7 +116,7 @@ int alpaca_read_inputs(const struct cli_session *s, const struct alpaca_request 
 {
   const struct tpo_config *config = s->session.config;
   bool first = cli_first_rank(s);
-  int status = r->draws && first ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  int status = r->draws && first ? tpo_policy_check_thought(config, config->model.path, err) : 0;
   if (status == 0 && r->prompts) status = read_prompts(config, r, &parts->prompts, err);
   if (status == 0) status = read_outputs(r, parts, err);
   if (status == 0 && first) status = read_given(r, parts, err);

@@ -49,7 +49,7 @@ int arena_draw(struct cli_session *s, const struct arena_request *request, json_
   struct drawn drawn = {0};
   struct eval_draw draw = eval_draw_of(config);
   draw.journal = request->journal;
-  int status = cli_first_rank(s) ? tpo_policy_check_budgets(config, config->model.path, err) : 0;
+  int status = cli_first_rank(s) ? tpo_policy_check_thought(config, config->model.path, err) : 0;
   if (status == 0) status = prompt_room_read(config, request->prompts, &drawn.questions, err);
   status = tpo_comm_agree(s->session.comm, status, err);
   if (status == 0) status = tpo_policy_open(&drawn.policy, &s->session, config->model.path, NULL, err);

@@ -24,7 +24,7 @@ extern const struct command cmd_eval_table;
 /* How a model's responses are drawn. */
 #define OPTIONS_DRAW                                                                                         \
   {"--thought", 0, "NAME|FILE", "thought",                                                                   \
-   "with --model: thought prompt, generic, specific, none or a YAML file"},                                  \
+   "with --model: thought layout: " THOUGHT_NAMES ", none or a YAML file"},                                  \
       {"--k", 'k', "N", "run.validation_k", "with --model: responses a prompt"},                             \
       {"--temperature", 0, "T", "run.validation_temperature",                                                \
        "with --model: 0 takes the likeliest token always"},                                                  \

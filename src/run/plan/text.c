@@ -183,6 +183,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   tpo_buf_printf(out, "  model    %s, %s parameters, %s\n", c->model.path,
                  tpo_group_digits((double)tpo_arch_param_count(arch), n),
                  c->model.dtype == TPO_DTYPE_BF16 ? "bf16" : "fp32");
+  tpo_buf_printf(out, "  thought  %s\n", c->thought.name && *c->thought.name ? c->thought.name : "unnamed");
   tpo_buf_printf(out, "  outputs  %d of each instruction, of at most %d tokens", c->sampling.k, plan->budget);
   if (plan->marker_tokens > 0) tpo_buf_printf(out, " and %d of an inserted marker", plan->marker_tokens);
   tpo_buf_puts(out, "\n           where it says \"about\", they are taken to have ");
@@ -199,7 +200,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   }
   tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
                  c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
-  if (plan->tmpl->family == TPO_TEMPLATE_NONE)
+  if (plan->tmpl->kind == TPO_TEMPLATE_NONE)
     tpo_buf_printf(
         out,
         "\n  warning: %s has no chat template (in tokenizer_config.json or chat_template.jinja):\n"

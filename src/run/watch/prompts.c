@@ -127,7 +127,7 @@ int watched_read(struct watched *w, struct tpo_error *err)
   const char *model = w->settings.model.path;
   struct tpo_instructions all = {0};
   struct requirements required = {.w = w};
-  int status = tpo_policy_check_budgets(&w->settings, model, err);
+  int status = tpo_policy_check_thought(&w->settings, model, err);
   if (status == 0) status = prompt_room_open(&required.room, &w->settings, model, err);
   if (status == 0) status = watch_kind_read(w, &all, check_item, &required, err);
   prompt_room_close(required.room);

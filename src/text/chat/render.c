@@ -1,370 +1,130 @@
-/* Chats as text, and as ids in which only the template's own markers are control tokens. */
-#include <stdlib.h>
+/* Chats as text, by the model's own template or by pieces, and as ids. */
 #include <string.h>
+#include "text/chat/pieces.h"
 #include "text/chat/space.h"
 #include "text/chat/template.h"
-#include "text/tokenizer.h"
 
-void tpo_rendered_free(struct tpo_rendered *r)
+static int refuse(const char *what, struct tpo_error *err)
 {
-  tpo_buf_free(&r->text);
-  free(r->own);
-  *r = (struct tpo_rendered){0};
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "%s can't be shown: that takes the model's own chat template, which the pieces under `template:` "
+      "have taken the place of",
+      what);
 }
 
-/* Text of the template itself. */
-static void own(struct tpo_rendered *r, const char *text)
+static int check_pieces(const struct tpo_chat *chat, struct tpo_error *err)
 {
-  size_t begin = r->text.len;
-  tpo_buf_puts(&r->text, text);
-  if (r->text.len == begin) return;
-  if (r->n > 0 && r->own[r->n - 1].end == begin) {
-    r->own[r->n - 1].end = r->text.len;
-    return;
+  if (chat->tools_json) return refuse("tools", err);
+  if (chat->documents_json) return refuse("documents", err);
+  return chat->template_args ? refuse("template_args", err) : TPO_OK;
+}
+
+/* By the model's own template, its errors told with where it is. */
+static int run(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+               const struct tpo_chat_inputs *inputs, struct tpo_rendered *out, struct tpo_error *err)
+{
+  const struct tpo_jinja *jinja = chat->tools_json && tmpl->tool_jinja ? tmpl->tool_jinja : tmpl->jinja;
+  return tpo_jinja_render(jinja, inputs->items, inputs->n, tmpl->date, NULL, out, err);
+}
+
+static int render(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                  const struct tpo_chat_inputs *inputs, struct tpo_rendered *out, struct tpo_error *err)
+{
+  if (tmpl->kind == TPO_TEMPLATE_MODEL) return run(tmpl, chat, inputs, out, err);
+  if (tmpl->kind == TPO_TEMPLATE_NONE) return tpo_contents_render(inputs->messages, out, err);
+  int status = check_pieces(chat, err);
+  return status < 0 ? status
+                    : tpo_pieces_render(&tmpl->pieces, inputs->messages, chat->generation_prompt, out, err);
+}
+
+/* The text that is to be gone on with: a message's content, or the last part of it that is text. */
+static const json_t *final_text(const json_t *message)
+{
+  const json_t *content = json_object_get(message, "content");
+  if (!json_is_array(content)) return content;
+  for (size_t i = json_array_size(content); i-- > 0;) {
+    const json_t *text = json_object_get(json_array_get(content, i), "text");
+    if (text) return text;
   }
-  if (tpo_grow(&r->own, &r->capacity, r->n + 1, sizeof *r->own, NULL) < 0)
-    r->failed = true;
-  else
-    r->own[r->n++] = (struct tpo_span){begin, r->text.len};
+  return NULL;
 }
 
-static void content(struct tpo_rendered *r, const char *text)
+/* Ends the text where the last message's content ends in it, as transformers' continue_final_message does. */
+static int cut_behind_final(const json_t *messages, struct tpo_rendered *out, struct tpo_error *err)
 {
-  tpo_buf_puts(&r->text, text);
-}
-
-static void trimmed(struct tpo_rendered *r, const char *text)
-{
-  size_t begin = 0, end = strlen(text);
-  tpo_trim(text, &begin, &end);
-  tpo_buf_append(&r->text, text + begin, end - begin);
-}
-
-static bool has_role(const struct tpo_message *m, const char *role)
-{
-  return strcmp(m->role, role) == 0;
-}
-
-static void render_chatml(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                          bool prompt, struct tpo_rendered *r)
-{
-  if (n > 0 && t->default_system && !has_role(&messages[0], "system")) {
-    own(r, "<|im_start|>system\n");
-    content(r, t->default_system);
-    own(r, "<|im_end|>\n");
+  char name[48];
+  size_t n = json_array_size(messages), end, begin = 0, last;
+  const json_t *final = n > 0 ? final_text(json_array_get(messages, n - 1)) : NULL;
+  const char *text = json_string_value(final);
+  if (!text) return tpo_fail(err, TPO_E_INPUT, "message %zu: it has no text that could be gone on with", n);
+  last = json_string_length(final);
+  tpo_trim(text, &begin, &last);
+  if (begin == last)
+    return tpo_fail(err, TPO_E_INPUT, "message %zu: it is empty, so there is nothing to go on with", n);
+  snprintf(name, sizeof name, "messages[%zu].content", n - 1);
+  size_t shown_begin = 0, shown_end = 0;
+  if (tpo_rendered_end_of(out, name, &end)) {
+    shown_end = end;
+    tpo_trim(out->text.data, &shown_begin, &shown_end);
   }
-  for (size_t i = 0; i < n; i++) {
-    own(r, "<|im_start|>");
-    own(r, messages[i].role);
-    own(r, "\n");
-    content(r, messages[i].content);
-    own(r, "<|im_end|>\n");
-  }
-  if (prompt) own(r, "<|im_start|>assistant\n");
-}
-
-/* The system message stands within the first user turn, which is stripped as a whole. */
-static void first_user_turn(const char *system, const char *text, struct tpo_rendered *r)
-{
-  size_t begin = 0, end = strlen(text);
-  tpo_trim(text, &begin, &end);
-  own(r, "<<SYS>>\n");
-  content(r, system);
-  own(r, begin == end ? "\n<</SYS>>" : "\n<</SYS>>\n\n");
-  tpo_buf_append(&r->text, text, begin == end ? 0 : end);
-}
-
-/* Messages from the first on are the user's and the assistant's in turn. */
-static int check_turns(const struct tpo_message *messages, size_t first, size_t n, struct tpo_error *err)
-{
-  for (size_t i = first; i < n; i++)
-    if (!has_role(&messages[i], (i - first) % 2 == 0 ? "user" : "assistant"))
-      return tpo_fail(err, TPO_E_INPUT,
-                      "message %zu: this chat template wants user and assistant in turn, but it is of %s",
-                      i + 1, messages[i].role);
+  size_t len = last - begin;
+  if (shown_end < len || memcmp(out->text.data + shown_end - len, text + begin, len) != 0)
+    return tpo_fail(
+        err, TPO_E_INPUT,
+        "message %zu: the chat template doesn't show it as it is, so that it can't be gone on with", n);
+  tpo_rendered_cut(out, end);
   return TPO_OK;
 }
 
-static int render_llama2(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                         struct tpo_rendered *r, struct tpo_error *err)
+int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                              struct tpo_rendered *out, struct tpo_error *err)
 {
-  const char *system = n > 0 && has_role(&messages[0], "system") ? messages[0].content : NULL;
-  size_t first = system ? 1 : 0;
-  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
-  for (size_t i = first; i < n; i++) {
-    if ((i - first) % 2 == 0) {
-      own(r, t->bos);
-      own(r, "[INST] ");
-      if (i == first && system)
-        first_user_turn(system, messages[i].content, r);
-      else
-        trimmed(r, messages[i].content);
-      own(r, " [/INST]");
-    } else {
-      own(r, " ");
-      trimmed(r, messages[i].content);
-      own(r, " ");
-      own(r, t->eos);
-    }
-  }
-  return TPO_OK;
-}
-
-static void llama3_turn(const char *role, const char *text, struct tpo_rendered *r)
-{
-  own(r, "<|start_header_id|>");
-  own(r, role);
-  own(r, "<|end_header_id|>\n\n");
-  if (!text) return;
-  trimmed(r, text);
-  own(r, "<|eot_id|>");
-}
-
-/* The date is the one that stands in the template, never today's, though a template may ask for today's where
- * it can: the same chat must give the same tokens on every day, to sampling, training and scoring alike. */
-static void render_llama3(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                          bool prompt, struct tpo_rendered *r)
-{
-  if (t->date) {
-    bool system = n > 0 && has_role(&messages[0], "system");
-    own(r, t->bos);
-    llama3_turn("system", NULL, r);
-    own(r, "Cutting Knowledge Date: ");
-    own(r, t->knowledge);
-    own(r, "\nToday Date: ");
-    own(r, t->date);
-    own(r, "\n\n");
-    if (system) trimmed(r, messages[0].content);
-    own(r, "<|eot_id|>");
-    messages += system;
-    n -= system;
-  } else if (n > 0) {
-    own(r, t->bos);
-  }
-  for (size_t i = 0; i < n; i++) llama3_turn(messages[i].role, messages[i].content, r);
-  if (prompt) llama3_turn("assistant", NULL, r);
-}
-
-/* Whether message i is what the assistant answers to, and no tool's answer. */
-static bool is_query(const struct tpo_message *m)
-{
-  static const char open[] = "<tool_response>", close[] = "</tool_response>";
-  size_t len = strlen(m->content);
-  return has_role(m, "user") && !(strncmp(m->content, open, strlen(open)) == 0 && len >= strlen(close) &&
-                                  strcmp(m->content + len - strlen(close), close) == 0);
-}
-
-static size_t skip_newlines(const char *text, size_t begin, size_t end)
-{
-  while (begin < end && text[begin] == '\n') begin++;
-  return begin;
-}
-
-static size_t drop_newlines(const char *text, size_t begin, size_t end)
-{
-  while (end > begin && text[end - 1] == '\n') end--;
-  return end;
-}
-
-/* An answer of the assistant, from whose text the thought is taken out: shown where it answers the last query
- * and there is one, or it is the last message, which then has an empty one. */
-static void qwen3_answer(const char *text, bool current, bool last, struct tpo_rendered *r)
-{
-  static const char open[] = "<think>", close[] = "</think>";
-  size_t from = 0, to = 0, answer = 0, len = strlen(text);
-  const char *end = strstr(text, close), *at = NULL;
-  if (end) {
-    to = drop_newlines(text, 0, (size_t)(end - text));
-    for (const char *next = text; (next = memmem(next, (size_t)(text + to - next), open, strlen(open)));)
-      at = next = next + strlen(open);
-    if (at) from = (size_t)(at - text);
-    from = skip_newlines(text, from, to);
-    for (const char *next = end; next; next = strstr(next, close))
-      answer = (size_t)((next += strlen(close)) - text);
-    answer = skip_newlines(text, answer, len);
-  }
-  if (current && (last || from < to)) {
-    own(r, "<think>\n");
-    tpo_buf_append(&r->text, text + from, to - from);
-    own(r, "\n</think>\n\n");
-    answer = skip_newlines(text, answer, len);
-  }
-  tpo_buf_append(&r->text, text + answer, len - answer);
-}
-
-/* Thinking is off, as enable_thinking=False has it: the thought that is asked for here is another. */
-static void render_qwen3(const struct tpo_message *messages, size_t n, bool prompt, struct tpo_rendered *r)
-{
-  size_t query = n;
-  while (query > 0 && !is_query(&messages[query - 1])) query--;
-  if (query == 0) query = n;
-  for (size_t i = 0; i < n; i++) {
-    own(r, "<|im_start|>");
-    own(r, messages[i].role);
-    own(r, "\n");
-    if (has_role(&messages[i], "assistant"))
-      qwen3_answer(messages[i].content, i >= query, i + 1 == n, r);
-    else
-      content(r, messages[i].content);
-    own(r, "<|im_end|>\n");
-  }
-  if (prompt) own(r, "<|im_start|>assistant\n<think>\n\n</think>\n\n");
-}
-
-/* The system message stands within the first user turn, or nowhere. */
-static int render_gemma(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                        bool prompt, struct tpo_rendered *r, struct tpo_error *err)
-{
-  size_t first = n > 0 && has_role(&messages[0], "system");
-  if (first && t->no_system)
-    return tpo_fail(err, TPO_E_INPUT, "message 1: this chat template takes no system message");
-  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
-  own(r, t->bos);
-  for (size_t i = first; i < n; i++) {
-    own(r, (i - first) % 2 == 0 ? "<start_of_turn>user\n" : "<start_of_turn>model\n");
-    if (i == 1 && first) {
-      content(r, messages[0].content);
-      content(r, "\n\n");
-    }
-    trimmed(r, messages[i].content);
-    own(r, "<end_of_turn>\n");
-  }
-  if (prompt) own(r, "<start_of_turn>model\n");
-  return TPO_OK;
-}
-
-/* The system message stands within the last user turn, where the chat ends with one. */
-static int render_mistral(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                          struct tpo_rendered *r, struct tpo_error *err)
-{
-  size_t first = n > 0 && has_role(&messages[0], "system");
-  if (check_turns(messages, first, n, err) < 0) return TPO_E_INPUT;
-  own(r, t->bos);
-  for (size_t i = first; i < n; i++) {
-    if ((i - first) % 2 == 0) {
-      own(r, "[INST] ");
-      if (first && i + 1 == n) {
-        content(r, messages[0].content);
-        content(r, "\n\n");
-      }
-      content(r, messages[i].content);
-      own(r, "[/INST]");
-    } else {
-      own(r, " ");
-      trimmed(r, messages[i].content);
-      own(r, t->eos);
-    }
-  }
-  return TPO_OK;
-}
-
-static void render_configured(const struct tpo_template *t, const struct tpo_message *messages, size_t n,
-                              bool prompt, struct tpo_rendered *r)
-{
-  const struct tpo_template_config *p = &t->pieces;
-  own(r, p->bos);
-  if (n > 0 && t->default_system && !has_role(&messages[0], "system")) {
-    own(r, p->system_prefix);
-    content(r, t->default_system);
-    own(r, p->system_suffix);
-  }
-  for (size_t i = 0; i < n; i++) {
-    bool system = has_role(&messages[i], "system"), user = has_role(&messages[i], "user");
-    own(r, system ? p->system_prefix : user ? p->user_prefix : p->assistant_prefix);
-    content(r, messages[i].content);
-    own(r, system ? p->system_suffix : user ? p->user_suffix : p->assistant_suffix);
-  }
-  if (prompt) own(r, p->assistant_prefix);
-}
-
-static int check_messages(const struct tpo_message *messages, size_t n, struct tpo_error *err)
-{
-  for (size_t i = 0; i < n; i++) {
-    const struct tpo_message *m = &messages[i];
-    if (!m->role || !m->content)
-      return tpo_fail(err, TPO_E_INPUT, "message %zu: a role and a content were expected", i + 1);
-    if (!has_role(m, "system") && !has_role(m, "user") && !has_role(m, "assistant"))
-      return tpo_fail(err, TPO_E_INPUT, "message %zu: the role \"%.80s\" is none of system, user, assistant",
-                      i + 1, m->role);
-  }
-  return TPO_OK;
-}
-
-int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                              bool generation_prompt, struct tpo_rendered *out, struct tpo_error *err)
-{
-  int status = check_messages(messages, n, err);
-  if (status < 0) return status;
-  bool prompt = generation_prompt || tmpl->always_prompt;
-  switch (tmpl->family) {
-  case TPO_TEMPLATE_CHATML: render_chatml(tmpl, messages, n, prompt, out); break;
-  case TPO_TEMPLATE_LLAMA2: status = render_llama2(tmpl, messages, n, out, err); break;
-  case TPO_TEMPLATE_LLAMA3: render_llama3(tmpl, messages, n, prompt, out); break;
-  case TPO_TEMPLATE_QWEN3: render_qwen3(messages, n, prompt, out); break;
-  case TPO_TEMPLATE_GEMMA: status = render_gemma(tmpl, messages, n, prompt, out, err); break;
-  case TPO_TEMPLATE_MISTRAL: status = render_mistral(tmpl, messages, n, out, err); break;
-  case TPO_TEMPLATE_CONFIGURED: render_configured(tmpl, messages, n, prompt, out); break;
-  case TPO_TEMPLATE_NONE:
-    for (size_t i = 0; i < n; i++) content(out, messages[i].content);
-    break;
-  }
-  if (status == TPO_OK && (out->failed || out->text.failed))
-    status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
+  if (chat->generation_prompt && chat->continue_final)
+    return tpo_fail(err, TPO_E_USAGE,
+                    "a chat either goes on with its last message or has a new one begun, not both");
+  struct tpo_chat_inputs inputs;
+  int status = tpo_chat_inputs_make(&inputs, tmpl->tok, chat, err);
+  if (status == TPO_OK) status = render(tmpl, chat, &inputs, out, err);
+  if (status == TPO_OK && chat->continue_final) status = cut_behind_final(inputs.messages, out, err);
+  tpo_chat_inputs_free(&inputs);
   return status;
 }
 
-void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out)
+int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out,
+                              struct tpo_error *err)
 {
-  if (!prefill || !*prefill) return;
-  if (tmpl->family == TPO_TEMPLATE_LLAMA2 || tmpl->family == TPO_TEMPLATE_MISTRAL)
-    own(out, " "); /* they put one before every answer */
-  content(out, prefill);
+  if (!prefill || !*prefill) return TPO_OK;
+  int status = tpo_rendered_add(out, tmpl->gap, strlen(tmpl->gap), "the answer's gap", true, err);
+  return status < 0 ? status : tpo_rendered_add(out, prefill, strlen(prefill), "thought.prefill", true, err);
+}
+
+int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                             struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err)
+{
+  struct tpo_rendered r = {0};
+  size_t before = ids ? ids->n : 0;
+  int status = tpo_template_render_spans(tmpl, chat, &r, err);
+  if (status == TPO_OK && ids) status = tpo_template_encode_spans(tmpl, &r, ids, err);
+  if (status == TPO_OK && text) {
+    tpo_buf_append(text, r.text.data ? r.text.data : "", r.text.len);
+    if (text->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
+  }
+  if (status < 0 && ids) ids->n = before;
+  tpo_rendered_free(&r);
+  return status;
 }
 
 int tpo_template_render(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                         bool generation_prompt, struct tpo_buf *out, struct tpo_error *err)
 {
-  struct tpo_rendered r = {0};
-  int status = tpo_template_render_spans(tmpl, messages, n, generation_prompt, &r, err);
-  if (status == TPO_OK) tpo_buf_append(out, r.text.data ? r.text.data : "", r.text.len);
-  if (status == TPO_OK && out->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
-  tpo_rendered_free(&r);
-  return status;
-}
-
-/* Plain text between two control tokens is encoded in one piece, so that ids are those of the whole rendered
- * text. */
-int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
-                              struct tpo_ids *out, struct tpo_error *err)
-{
-  const struct tpo_tokenizer *tok = tmpl->tok;
-  const char *text = r->text.data ? r->text.data : "";
-  size_t before = out->n, from = 0;
-  int status = TPO_OK;
-  for (size_t i = 0; i < r->n && status == TPO_OK; i++) {
-    struct tpo_span span = r->own[i];
-    struct tpo_added_match match;
-    while (status == TPO_OK &&
-           tpo_added_next(&tok->specials, text + span.begin, span.end - span.begin, 0, true, &match)) {
-      size_t begin = span.begin + match.begin;
-      if (begin > from)
-        status = tpo_tokenizer_encode_plain(tok, text + from, begin - from, from == 0, out, err);
-      if (status == TPO_OK) status = tpo_ids_append(out, &match.token->id, 1, err);
-      from = span.begin += match.end;
-    }
-  }
-  if (status == TPO_OK && r->text.len > from)
-    status = tpo_tokenizer_encode_plain(tok, text + from, r->text.len - from, from == 0, out, err);
-  if (status < 0) out->n = before;
-  return status;
+  const struct tpo_chat chat = {.messages = messages, .n = n, .generation_prompt = generation_prompt};
+  return tpo_template_render_chat(tmpl, &chat, out, NULL, err);
 }
 
 int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                         bool generation_prompt, struct tpo_ids *out, struct tpo_error *err)
 {
-  struct tpo_rendered r = {0};
-  int status = tpo_template_render_spans(tmpl, messages, n, generation_prompt, &r, err);
-  if (status == TPO_OK) status = tpo_template_encode_spans(tmpl, &r, out, err);
-  tpo_rendered_free(&r);
-  return status;
+  const struct tpo_chat chat = {.messages = messages, .n = n, .generation_prompt = generation_prompt};
+  return tpo_template_render_chat(tmpl, &chat, NULL, out, err);
 }

@@ -1,110 +1,29 @@
-/* Which chat template a model has: recognised by the hash
- * of its canonical form, or given by configuration. */
+/* Which chat template a model has, or a configuration gives in its place. */
 #include "text/chat/template.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "base/hash.h"
-#include "text/chat/canon.h"
+#include "base/date.h"
 #include "text/tokenizer.h"
 
-struct known {
-  uint64_t hash; /* of the canonical form, see canon.h */
-  enum tpo_template_family family;
-  bool header;        /* Llama 3.1's dated system header */
-  bool always_prompt; /* ends with a generation prompt whether asked for or not */
-  bool no_system;     /* refuses system messages */
-  const char *bos;    /* written out in the template, whatever the tokenizer's is; NULL: the tokenizer's */
-};
-
-static const struct known known[] = {
-    {.hash = 0xa997cff186c77fcd, .family = TPO_TEMPLATE_CHATML}, /* no default system message */
-    /* the same, and add_generation_prompt's default said */
-    {.hash = 0x08d06187ec005cef, .family = TPO_TEMPLATE_CHATML},
-    {.hash = 0x94f59058be7e39a8, .family = TPO_TEMPLATE_CHATML}, /* with one: SmolLM2 and others */
-    {.hash = 0xeafa5de36d8e028b, .family = TPO_TEMPLATE_LLAMA2},
-    {.hash = 0xa0451494e374a7ed,
-     .family = TPO_TEMPLATE_LLAMA2}, /* a branch for system turns, never reached */
-    /* and a default system message, switched off */
-    {.hash = 0x2da4b20f281f1585, .family = TPO_TEMPLATE_LLAMA2},
-    {.hash = 0x6261f3303a7818b7, .family = TPO_TEMPLATE_LLAMA3},
-    {.hash = 0xa9ff6aa7da1fbb72, .family = TPO_TEMPLATE_LLAMA3, .bos = "<|begin_of_text|>"},
-    /* the first release, and reward models made of it */
-    {.hash = 0xb4649a6eb1a904eb, .family = TPO_TEMPLATE_LLAMA3, .always_prompt = true},
-    {.hash = 0x0add54f40dd46a1b, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.1, 3.3 */
-    {.hash = 0x80ee2cad7369a348, .family = TPO_TEMPLATE_LLAMA3, .header = true}, /* 3.2 */
-    {.hash = 0x43302f4340ea2802, .family = TPO_TEMPLATE_CHATML}, /* Qwen 2.5, with a default system message */
-    {.hash = 0xf78c9f7ddcdd24d5, .family = TPO_TEMPLATE_CHATML}, /* Qwen 3 Instruct 2507, which has no mode */
-    {.hash = 0xda8908010979e84a, .family = TPO_TEMPLATE_QWEN3},
-    {.hash = 0x617597e0be378495, .family = TPO_TEMPLATE_QWEN3}, /* later, for contents that are no strings */
-    {.hash = 0x187a3e53393094bd, .family = TPO_TEMPLATE_GEMMA, .no_system = true}, /* 2 */
-    {.hash = 0x328a1c8d417b4940, .family = TPO_TEMPLATE_GEMMA},                    /* 3 */
-    {.hash = 0xeefa0108111b10b5, .family = TPO_TEMPLATE_MISTRAL},                  /* 7B v0.3 */
-};
-
-#define KNOWN_NAMES "ChatML, Llama 2, Llama 3, Qwen 3, Gemma, Mistral"
-
-static const struct known *recognise(uint64_t hash)
-{
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (known[i].hash == hash) return &known[i];
-  return NULL;
-}
-
-bool tpo_template_known(struct tpo_template *t, uint64_t hash)
-{
-  const struct known *k = recognise(hash);
-  if (!k) return false;
-  t->family = k->family;
-  t->always_prompt = k->always_prompt;
-  t->no_system = k->no_system;
-  if (k->bos) t->bos = k->bos;
-  return true;
-}
-
-static const char *name_of(const struct tpo_tokenizer *tok, int32_t id)
-{
-  return id >= 0 && (size_t)id < tok->vocab.n && tok->vocab.tokens[id].bytes ? tok->vocab.tokens[id].bytes
-                                                                             : "";
-}
-
-static const char *keep(struct tpo_template *t, const struct tpo_buf *buf)
-{
-  return tpo_arena_memdup(&t->arena, buf->data ? buf->data : "", buf->len);
-}
-
 /* configurable: the caller reads pieces, so that giving them is a way out. */
+static const char *advice(bool configurable)
+{
+  return configurable ? "give its pieces under `template:` in the configuration"
+                      : "the model's own files must hold one that can be run";
+}
+
 static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, bool configurable,
                       struct tpo_error *err)
 {
-  const char *advice = configurable ? "give its pieces under `template:` in the configuration"
-                                    : "the model's own files must hold one of these";
+  struct tpo_error why = {0};
   if (!tok->chat_template)
-    return tpo_fail(err, TPO_E_UNSUPPORTED,
-                    "%s: the model has no chat template (known here: " KNOWN_NAMES "); %s", tok->place,
-                    advice);
-  struct tpo_canon canon = {0};
-  int status = tpo_canon_make(&canon, tok->chat_template, err);
-  if (status < 0) {
-    tpo_canon_free(&canon);
-    return err ? tpo_fail_prefix(err, "%s", tok->place) : status;
-  }
-  uint64_t hash = tpo_hash64(canon.text.data ? canon.text.data : "", canon.text.len);
-  const struct known *k = recognise(hash);
-  if (tpo_template_known(t, hash)) {
-    if (canon.has_system) t->default_system = keep(t, &canon.system);
-    if (k->header) t->knowledge = keep(t, &canon.knowledge);
-    if (k->header) t->date = keep(t, &canon.date);
-    if ((canon.has_system && !t->default_system) || (k->header && (!t->knowledge || !t->date)))
-      status = tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
-  } else {
-    status = tpo_fail(err, TPO_E_UNSUPPORTED,
-                      "%s: the model's chat template is none of those known here (" KNOWN_NAMES
-                      "; fingerprint %016llx); %s",
-                      tok->place, (unsigned long long)hash, advice);
-  }
-  tpo_canon_free(&canon);
-  return status;
+    return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: the model has no chat template; %s", tok->place,
+                    advice(configurable));
+  int status = tpo_jinja_open(&t->jinja, tok->chat_template, strlen(tok->chat_template), tok->place, &why);
+  if (status == TPO_OK && tok->tool_template)
+    status = tpo_jinja_open(&t->tool_jinja, tok->tool_template, strlen(tok->tool_template), tok->place, &why);
+  return status < 0 ? tpo_fail(err, status, "%s; %s", why.message, advice(configurable)) : TPO_OK;
 }
 
 static bool given(const char *piece)
@@ -138,9 +57,18 @@ static int from_pieces(struct tpo_template *t, const struct tpo_template_config 
     *to[i] = tpo_arena_strdup(&t->arena, from[i] ? from[i] : "");
     if (!*to[i]) return tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
   }
-  t->family = TPO_TEMPLATE_CONFIGURED;
-  if (*t->pieces.default_system) t->default_system = t->pieces.default_system;
+  t->kind = TPO_TEMPLATE_CONFIGURED;
   return TPO_OK;
+}
+
+static int set_date(struct tpo_template *t, const char *date, struct tpo_error *err)
+{
+  if (!date) date = TPO_TEMPLATE_DATE;
+  if (!tpo_is_date(date))
+    return tpo_fail(err, TPO_E_USAGE,
+                    "template.date: expected a date such as " TPO_TEMPLATE_DATE ", not \"%.80s\"", date);
+  t->date = tpo_arena_strdup(&t->arena, date);
+  return t->date ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
 }
 
 int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
@@ -150,15 +78,14 @@ int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok
   struct tpo_template *t = tpo_calloc(1, sizeof *t, err);
   if (!t) return TPO_E_MEMORY;
   t->tok = tok;
-  t->bos = name_of(tok, tok->bos);
-  t->eos = name_of(tok, tok->eos);
-  int status = TPO_OK;
-  if (any_given(pieces))
+  int status = set_date(t, pieces ? pieces->date : NULL, err);
+  if (status == TPO_OK && any_given(pieces))
     status = from_pieces(t, pieces, err);
-  else if (pieces && pieces->dispensable && !tok->chat_template)
-    t->family = TPO_TEMPLATE_NONE;
-  else
+  else if (status == TPO_OK && pieces && pieces->dispensable && !tok->chat_template)
+    t->kind = TPO_TEMPLATE_NONE;
+  else if (status == TPO_OK)
     status = from_model(t, tok, pieces != NULL, err);
+  if (status == TPO_OK) status = tpo_template_probe(t, err);
   if (status < 0) {
     tpo_template_close(t);
     return status;
@@ -170,15 +97,10 @@ int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok
 void tpo_template_close(struct tpo_template *tmpl)
 {
   if (!tmpl) return;
+  tpo_jinja_close(tmpl->jinja);
+  tpo_jinja_close(tmpl->tool_jinja);
   tpo_arena_free(&tmpl->arena);
   free(tmpl);
-}
-
-const char *tpo_template_name(const struct tpo_template *tmpl)
-{
-  static const char *const names[] = {"chatml", "llama2",  "llama3",     "qwen3",
-                                      "gemma",  "mistral", "configured", "none"};
-  return names[tmpl->family];
 }
 
 static int add_once(struct tpo_ids *list, int32_t id, struct tpo_error *err)
@@ -189,24 +111,12 @@ static int add_once(struct tpo_ids *list, int32_t id, struct tpo_error *err)
   return tpo_ids_append(list, &id, 1, err);
 }
 
-/* The token that ends the assistant's turn; -1: EOS does, or text that is no token. */
-static int32_t end_of_turn(const struct tpo_template *t)
-{
-  if (t->family == TPO_TEMPLATE_CHATML || t->family == TPO_TEMPLATE_QWEN3)
-    return tpo_tokenizer_find(t->tok, "<|im_end|>");
-  if (t->family == TPO_TEMPLATE_GEMMA) return tpo_tokenizer_find(t->tok, "<end_of_turn>");
-  if (t->family == TPO_TEMPLATE_LLAMA3) return tpo_tokenizer_find(t->tok, "<|eot_id|>");
-  struct tpo_added_match match;
-  const char *suffix = t->family == TPO_TEMPLATE_CONFIGURED ? t->pieces.assistant_suffix : "";
-  return tpo_added_next(&t->tok->specials, suffix, strlen(suffix), 0, true, &match) ? match.token->id : -1;
-}
-
 int tpo_tokenizer_end_ids(const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
                           struct tpo_ids *out, struct tpo_error *err)
 {
   int status = TPO_OK;
   for (size_t i = 0; i < tok->ends.n && status == TPO_OK; i++) status = add_once(out, tok->ends.ids[i], err);
   if (status == TPO_OK) status = add_once(out, tok->eos, err);
-  if (status == TPO_OK && tmpl) status = add_once(out, end_of_turn(tmpl), err);
+  if (status == TPO_OK && tmpl) status = add_once(out, tmpl->end_of_turn, err);
   return status;
 }

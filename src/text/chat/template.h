@@ -2,56 +2,65 @@
 #ifndef TPO_TEXT_CHAT_TEMPLATE_H
 #define TPO_TEXT_CHAT_TEMPLATE_H
 
+#include <jansson.h>
 #include "base/buf.h"
 #include "base/memory.h"
+#include "text/jinja/jinja.h"
 #include "tpo/text.h"
 
-enum tpo_template_family {
-  TPO_TEMPLATE_CHATML,
-  TPO_TEMPLATE_LLAMA2,
-  TPO_TEMPLATE_LLAMA3,
-  TPO_TEMPLATE_QWEN3,
-  TPO_TEMPLATE_GEMMA,
-  TPO_TEMPLATE_MISTRAL,
-  TPO_TEMPLATE_CONFIGURED,
-  TPO_TEMPLATE_NONE /* contents alone */
-};
-
-struct tpo_template {
-  enum tpo_template_family family;
-  const struct tpo_tokenizer *tok; /* borrowed */
-  struct tpo_arena arena;          /* owns the strings */
-  const char *bos, *eos;           /* the tokens' names, "" for none */
-  const char *default_system;      /* ChatML, configured: when a chat has no system message; NULL: none */
-  const char *knowledge, *date;    /* Llama 3.1: the lines of its header; NULL: an older one without */
-  bool always_prompt; /* the template ends with a generation prompt even when none is asked for */
-  bool no_system;     /* the template refuses system messages */
-  struct tpo_template_config pieces;
-};
-
-/* Rendered text of which it is known which stretches are the template's own. */
 struct tpo_span {
   size_t begin, end;
 };
-struct tpo_rendered {
-  struct tpo_buf text;
-  struct tpo_span *own; /* in order, apart */
-  size_t n, capacity;
-  bool failed;
+
+enum tpo_template_kind {
+  TPO_TEMPLATE_MODEL,      /* the model's own, run by the interpreter */
+  TPO_TEMPLATE_CONFIGURED, /* pieces */
+  TPO_TEMPLATE_NONE        /* contents alone */
 };
-void tpo_rendered_free(struct tpo_rendered *r);
-int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
-                              bool generation_prompt, struct tpo_rendered *out, struct tpo_error *err);
-/* What the assistant's turn is begun with, after the generation prompt. */
-void tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill,
-                               struct tpo_rendered *out);
+
+struct tpo_template {
+  enum tpo_template_kind kind;
+  const struct tpo_tokenizer *tok; /* borrowed */
+  struct tpo_arena arena;          /* owns the strings */
+  struct tpo_jinja *jinja;         /* of the model; NULL: none */
+  struct tpo_jinja *tool_jinja;    /* where tools are given; NULL: the same */
+  const char *date;                /* "YYYY-MM-DD" */
+  int32_t end_of_turn; /* the token that ends the assistant's turn; -1: EOS does, or text that is no token */
+  const char *gap;     /* white space that comes between the generation prompt and an answer that is there */
+  struct tpo_template_config pieces;
+};
+
+int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                              struct tpo_rendered *out, struct tpo_error *err);
+/* What the assistant's turn is begun with, after the generation prompt: a layout's prefill, whose names of control
+ * tokens are those tokens, and before it the template's own gap. */
+int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out,
+                              struct tpo_error *err);
 int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
                               struct tpo_ids *out, struct tpo_error *err);
 
-/* Makes t that of a known template, by the hash of its canonical form. False: none has it. */
-bool tpo_template_known(struct tpo_template *t, uint64_t hash);
+/* Appends text to what is rendered; name: its origin's. */
+int tpo_rendered_add(struct tpo_rendered *r, const char *text, size_t len, const char *name, bool own,
+                     struct tpo_error *err);
+/* Where the text ends that came from the origin of that name; false: none did. */
+bool tpo_rendered_end_of(const struct tpo_rendered *r, const char *name, size_t *end);
+/* The next stretch of own text, whatever lines of the template it came from, at or after run *i, which moves
+ * behind it. */
+bool tpo_rendered_next_own(const struct tpo_rendered *r, size_t *i, size_t *begin, size_t *end);
+void tpo_rendered_cut(struct tpo_rendered *r, size_t end);
 
-/* "chatml", "llama2", "llama3", "qwen3", "gemma", "mistral", "configured", "none" */
-const char *tpo_template_name(const struct tpo_template *tmpl);
+/* Fills end_of_turn and gap by rendering chats. TPO_E_MEMORY is all that can go wrong. */
+int tpo_template_probe(struct tpo_template *tmpl, struct tpo_error *err);
+
+/* What a chat gives to a template, as transformers hands it over. */
+struct tpo_chat_inputs {
+  json_t *messages;              /* an array of objects; borrowed from root */
+  json_t *root;                  /* owns all values */
+  struct tpo_jinja_input *items; /* [n]; messages among them */
+  size_t n;
+};
+int tpo_chat_inputs_make(struct tpo_chat_inputs *out, const struct tpo_tokenizer *tok,
+                         const struct tpo_chat *chat, struct tpo_error *err);
+void tpo_chat_inputs_free(struct tpo_chat_inputs *inputs);
 
 #endif

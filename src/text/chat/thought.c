@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "text/chat/space.h"
-#include "text/chat/template.h"
+#include "text/chat/thought.h"
 
 #define SLOT "{instruction}"
 
@@ -46,29 +46,64 @@ static int read_messages(const json_t *root, struct tpo_message **out, size_t *n
   return TPO_OK;
 }
 
+static bool given(const char *text)
+{
+  return text && *text;
+}
+
+/* Puts the layout's system message before the chat's messages[1..n]; *first becomes where the chat begins. A chat
+ * with a system message keeps it: a layout that has a thought, and so may ask for it there, puts its own behind
+ * that, any other leaves its own out. joined holds what is joined. */
+static int put_system(const struct tpo_thought_config *thought, struct tpo_message *messages, size_t *first,
+                      struct tpo_buf *joined, struct tpo_error *err)
+{
+  bool has_own = strcmp(messages[1].role, "system") == 0;
+  *first = 1;
+  if (!given(thought->system) || (has_own && !given(thought->response_marker))) return TPO_OK;
+  if (!has_own) {
+    *first = 0;
+    messages[0] = (struct tpo_message){"system", thought->system};
+    return TPO_OK;
+  }
+  tpo_buf_printf(joined, "%s\n\n%s", messages[1].content, thought->system);
+  if (joined->failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt");
+  messages[1].content = joined->data;
+  return TPO_OK;
+}
+
+/* Pieces of a configuration have no switches: what they say is said. */
+static bool takes_args(const struct tpo_template *tmpl)
+{
+  return tmpl->kind == TPO_TEMPLATE_MODEL;
+}
+
 /* messages[0] is free for a system message; messages[1..n] are the chat, the last one to be thought about. */
 static int render_chat(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                        struct tpo_message *messages, size_t n, struct tpo_rendered *out,
                        struct tpo_error *err)
 {
-  struct tpo_buf turn = {0};
+  struct tpo_buf turn = {0}, system = {0};
+  size_t first;
   int status = fill_prompt(thought, messages[n].content, &turn, err);
+  if (status == TPO_OK) status = put_system(thought, messages, &first, &system, err);
   if (status == TPO_OK) {
-    bool system = thought->system && *thought->system && strcmp(messages[1].role, "system") != 0;
-    messages[0] = (struct tpo_message){"system", thought->system};
     messages[n].content = turn.data ? turn.data : "";
-    status = tpo_template_render_spans(tmpl, messages + !system, n + system, true, out, err);
+    const struct tpo_chat chat = {.messages = messages + first,
+                                  .n = n + 1 - first,
+                                  .template_args = takes_args(tmpl) ? thought->template_args : NULL,
+                                  .generation_prompt = true};
+    status = tpo_template_render_spans(tmpl, &chat, out, err);
   }
-  if (status == TPO_OK) tpo_template_begin_answer(tmpl, thought->prefill, out);
+  if (status == TPO_OK) status = tpo_template_begin_answer(tmpl, thought->prefill, out, err);
   tpo_buf_free(&turn);
+  tpo_buf_free(&system);
   return status;
 }
 
-int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
-                       const char *instruction, const char *messages_json, struct tpo_ids *ids,
-                       struct tpo_buf *text, struct tpo_error *err)
+int thought_render_spans(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                         const char *instruction, const char *messages_json, struct tpo_rendered *out,
+                         struct tpo_error *err)
 {
-  struct tpo_rendered r = {0};
   struct tpo_message single[2] = {{0}, {"user", instruction}};
   struct tpo_message *messages = single;
   size_t n = 1;
@@ -79,26 +114,24 @@ int tpo_thought_render(const struct tpo_thought_config *thought, const struct tp
     root = tpo_json_parse(messages_json, strlen(messages_json), "messages", err);
     status = root ? read_messages(root, &messages, &n, err) : TPO_E_INPUT;
   }
-  if (status == TPO_OK) status = render_chat(thought, tmpl, messages, n, &r, err);
+  if (status == TPO_OK) status = render_chat(thought, tmpl, messages, n, out, err);
+  if (messages != single) free(messages);
+  json_decref(root);
+  return status;
+}
+
+int tpo_thought_render(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                       const char *instruction, const char *messages_json, struct tpo_ids *ids,
+                       struct tpo_buf *text, struct tpo_error *err)
+{
+  struct tpo_rendered r = {0};
+  int status = thought_render_spans(thought, tmpl, instruction, messages_json, &r, err);
   if (status == TPO_OK && ids) status = tpo_template_encode_spans(tmpl, &r, ids, err);
   if (status == TPO_OK && text) {
     tpo_buf_append(text, r.text.data ? r.text.data : "", r.text.len);
     if (text->failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt");
   }
-  if (messages != single) free(messages);
-  json_decref(root);
   tpo_rendered_free(&r);
-  return status;
-}
-
-int tpo_thought_marker_tokens(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
-                              int *n, struct tpo_error *err)
-{
-  const char *marker = thought->force && thought->response_marker ? thought->response_marker : "";
-  struct tpo_ids ids = {0};
-  int status = tpo_tokenizer_encode(tok, marker, strlen(marker), TPO_ENCODE_CONTINUE, &ids, err);
-  *n = (int)ids.n;
-  tpo_ids_free(&ids);
   return status;
 }
 

@@ -2,7 +2,7 @@
 #ifndef TPO_TEXT_JINJA_AST_H
 #define TPO_TEXT_JINJA_AST_H
 
-#include "text/jinja/value.h"
+#include "text/jinja/value/value.h"
 
 enum jinja_kind {
   /* expressions */
@@ -40,6 +40,7 @@ enum jinja_kind {
   JINJA_WITH,         /* items: targets and values in turn, body */
   JINJA_BREAK,
   JINJA_CONTINUE,
+  JINJA_UNSET, /* items: NAMEs that are undefined until they are set, even where an input has such a name */
   JINJA_SCOPE, /* body: of {% generation %}, which prints it, in a scope of its own */
 };
 
@@ -64,7 +65,12 @@ struct jinja_node {
   struct jinja_nodes items, body, otherwise;
   struct jinja_argument *arguments; /* [n_arguments], in the order in which they stand */
   size_t n_arguments;
+  jinja_function function; /* of a FILTER or TEST; NULL: there is none of that name, which fails when run */
+  unsigned uses;           /* of a MACRO or CALL_BLOCK: what its body reads, enum jinja_uses */
 };
+
+/* What a macro takes besides its parameters where its body reads a variable of that name. */
+enum jinja_uses { JINJA_USES_CALLER = 1, JINJA_USES_KWARGS = 2, JINJA_USES_VARARGS = 4 };
 
 struct tpo_jinja {
   struct tpo_arena arena;     /* all of it */
@@ -73,7 +79,11 @@ struct tpo_jinja {
   char *place;
 };
 
-enum { JINJA_SOURCE_MAX = 1 << 20, JINJA_NESTING_MAX = 200 };
+enum {
+  JINJA_SOURCE_MAX = 1 << 20,
+  JINJA_NESTING_MAX = 200,
+  JINJA_CALL_MAX = 255 /* arguments of a call, parameters of a macro */
+};
 
 /* The template with transformers' settings: trim_blocks, lstrip_blocks, break and continue, {% generation %}. What
  * it can't run (include, import, extends, block, ...), an unknown filter, test or tag: TPO_E_UNSUPPORTED with line

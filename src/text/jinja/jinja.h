@@ -4,8 +4,8 @@
 #define TPO_TEXT_JINJA_JINJA_H
 
 #include <jansson.h>
-#include "text/jinja/origin.h"
-#include "text/jinja/value.h"
+#include "text/jinja/value/origin.h"
+#include "text/jinja/value/value.h"
 
 struct tpo_jinja;
 

@@ -1,10 +1,10 @@
 /* Values of a chat template while it runs: Python's, as far as templates see them. All of a rendering lives in one
  * arena, which is freed as a whole; values are small and copied. */
-#ifndef TPO_TEXT_JINJA_VALUE_H
-#define TPO_TEXT_JINJA_VALUE_H
+#ifndef TPO_TEXT_JINJA_VALUE_VALUE_H
+#define TPO_TEXT_JINJA_VALUE_VALUE_H
 
 #include "base/memory.h"
-#include "text/jinja/origin.h"
+#include "text/jinja/value/origin.h"
 #include "tpo/base.h"
 
 enum jinja_type {
@@ -14,7 +14,7 @@ enum jinja_type {
   JINJA_INT, /* 64 bits; what exceeds them is an error */
   JINJA_FLOAT,
   JINJA_STRING,
-  JINJA_LIST,
+  JINJA_LIST, /* and what else is a row of values to a template: see enum jinja_list_kind */
   JINJA_TUPLE,
   JINJA_DICT,
   JINJA_NAMESPACE, /* a dict whose items `set ns.x = ...` changes */
@@ -27,6 +27,7 @@ struct jinja_string {
   const char *bytes; /* a NUL follows, which is not counted; there may be others */
   const tpo_origin *origins;
   size_t len;
+  bool markup; /* of the filters safe and escape: what is added to it is escaped for HTML */
 };
 
 struct jinja_value {
@@ -40,18 +41,38 @@ struct jinja_value {
     struct jinja_dict *dict; /* DICT, NAMESPACE */
     const struct jinja_callable *callable;
     struct jinja_loop *loop;
-    const char *missing; /* UNDEFINED: what was looked for, for messages; may be NULL */
+    const char *
+        missing; /* UNDEFINED: the name that was looked for, or a sentence (which has a space); may be NULL */
   };
 };
 
+/* What a value of type LIST is. All but the plain one are what Python has instead of a list in that place: they print,
+ * compare and index otherwise. Iterating a generator empties it; it is always true and has no length. */
+enum jinja_list_kind {
+  JINJA_PLAIN_LIST,
+  JINJA_GENERATOR, /* of map, select, reject, unique, batch, slice, reverse, items */
+  JINJA_RANGE,
+  JINJA_KEYS,
+  JINJA_VALUES,
+  JINJA_ITEMS,
+};
 struct jinja_list {
   struct jinja_value *items;
   size_t n, capacity;
+  enum jinja_list_kind kind;
+  const char *const *names; /* of a TUPLE that groupby made: its items' names; else NULL */
+  const int64_t *bounds;    /* of a RANGE: begin, end, step */
+  size_t weight;            /* values in it, counted at every level; 0 for none */
+  unsigned depth;           /* levels of lists and dicts below it */
 };
-/* In the order in which keys were put; found by a linear search, or by hash where there are many: value.c's. */
+/* In the order in which keys were put; found by a linear search, or by hash where there are many: dict.c's. */
 struct jinja_dict {
   struct jinja_value *keys, *values;
   size_t n, capacity;
+  uint32_t *slots; /* [n_slots] index + 1 of a key, 0: free; NULL while there are few keys */
+  size_t n_slots;
+  size_t weight; /* as a list's */
+  unsigned depth;
 };
 
 struct jinja_limits {
@@ -63,7 +84,7 @@ struct jinja_limits {
 extern const struct jinja_limits jinja_default_limits;
 
 /* One rendering. Every function below that fails sets err with a message about the template's line `line`
- * and returns a negative code. */
+ * and returns a negative number; which code it is stands in err. */
 struct jinja_run {
   struct tpo_arena arena;
   struct jinja_limits limits; /* what is left */
@@ -77,6 +98,8 @@ struct jinja_run {
 /* "<place>: chat template, line 12: ..." ; returns code, negative. */
 int jinja_fail(struct jinja_run *run, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* "'x' is undefined" and the like, of an UNDEFINED that was used. */
+int jinja_fail_undefined(struct jinja_run *run, struct jinja_value v);
 /* Takes from what is left; negative with a message naming the limit. */
 int jinja_spend(struct jinja_run *run, size_t steps);
 void *jinja_alloc(struct jinja_run *run, size_t bytes); /* NULL with err set */
@@ -106,6 +129,7 @@ struct jinja_builder {
   size_t len, capacity;
   bool failed; /* run->err is set */
 };
+bool jinja_build_reserve(struct jinja_builder *b, size_t more); /* bytes to come; false: failed */
 void jinja_build_bytes(struct jinja_builder *b, const char *bytes, size_t len, tpo_origin origin);
 void jinja_build_slice(struct jinja_builder *b, const struct jinja_string *from, size_t begin, size_t end);
 void jinja_build_value(struct jinja_builder *b, struct jinja_value value); /* as str() gives it */
@@ -131,7 +155,8 @@ int jinja_item(struct jinja_run *run, struct jinja_value obj, struct jinja_value
 /* obj[begin:end:step]; NULL: not given. Strings by code points, with their origins. */
 int jinja_slice(struct jinja_run *run, struct jinja_value obj, const struct jinja_value *begin,
                 const struct jinja_value *end, const struct jinja_value *step, struct jinja_value *out);
-/* What a for statement goes through, as a list: of a dict its keys, of a string its code points. */
+/* What a for statement goes through, as a list: of a dict its keys, of a string its code points. A list is not copied
+ * (it can't change), but what a generator has left is taken out of it. */
 int jinja_iterate(struct jinja_run *run, struct jinja_value v, struct jinja_value *out);
 
 /* Calls. args[n] positional, then n_named of names[i] = named[i]. */
@@ -151,6 +176,11 @@ struct jinja_callable {
 };
 int jinja_call(struct jinja_run *run, struct jinja_value callee, const struct jinja_args *args,
                struct jinja_value *out); /* what can't be called is an error */
+/* A CALLABLE of a filter-like function, such as jinja_find_global gives. name must stay. */
+int jinja_function_new(struct jinja_run *run, const char *name,
+                       int (*function)(struct jinja_run *run, const struct jinja_args *args,
+                                       struct jinja_value *out),
+                       struct jinja_value *out);
 /* Puts arguments to their names, as Python does: names[] in order, those from n_required on may lack, then out[i]
  * is as it was before. Unknown, doubled and missing ones fail as a TypeError of `function`. */
 int jinja_bind(struct jinja_run *run, const char *function, const struct jinja_args *args,

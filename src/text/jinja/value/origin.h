@@ -1,8 +1,8 @@
 /* Where each byte of a rendered text came from. Only bytes of the template itself (its literal text, its string
  * constants, names of the tokenizer's tokens, roles of the usual names) may become control tokens; what came
  * out of a message, a tool or a setting stays text, however it is cut and joined. */
-#ifndef TPO_TEXT_JINJA_ORIGIN_H
-#define TPO_TEXT_JINJA_ORIGIN_H
+#ifndef TPO_TEXT_JINJA_VALUE_ORIGIN_H
+#define TPO_TEXT_JINJA_VALUE_ORIGIN_H
 
 #include "tpo/base.h"
 
@@ -18,12 +18,16 @@ struct tpo_origin_info {
 struct tpo_origins {
   struct tpo_origin_info *items; /* [n]; items[0] is "computed" */
   size_t n, capacity;
+  uint32_t *slots; /* [n_slots] indices into items by the hash of name and own, 0: free; owned */
+  size_t n_slots;
 };
 
 /* The origin of that name, made where there is none yet. Past 65,535 of them the last is given for all that are
  * alike in `own`. */
 int tpo_origins_add(struct tpo_origins *origins, const char *name, bool own, tpo_origin *out,
                     struct tpo_error *err);
+/* to is empty before, and to be freed after a failure too. */
+int tpo_origins_copy(struct tpo_origins *to, const struct tpo_origins *from, struct tpo_error *err);
 void tpo_origins_free(struct tpo_origins *origins);
 
 #endif

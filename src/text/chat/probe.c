@@ -1,0 +1,118 @@
+/* What a template doesn't say but shows: chats are rendered when it is opened, and looked at. */
+#include <string.h>
+#include "text/chat/space.h"
+#include "text/chat/template.h"
+#include "text/tokenizer.h"
+
+/* A chat that ends with an answer, such as most templates take. */
+static const struct tpo_message probe[] = {
+    {"system", "Be kind."}, {"user", "How are you?"}, {"assistant", "Well."}};
+enum { N_PROBE = sizeof probe / sizeof *probe };
+
+/* Renders the probe's messages from `first` on, with or without its answer. False: the template refuses it; a
+ * failure for lack of memory is told in *status. */
+static bool render(const struct tpo_template *tmpl, size_t first, bool answer, struct tpo_rendered *out,
+                   int *status, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  const struct tpo_chat chat = {
+      .messages = probe + first, .n = N_PROBE - first - !answer, .generation_prompt = !answer};
+  int code = tpo_template_render_spans(tmpl, &chat, out, &why);
+  if (code == TPO_E_MEMORY) *status = tpo_fail(err, code, "%s", why.message);
+  return code == TPO_OK;
+}
+
+static bool is_blank(const struct tpo_token *token)
+{
+  size_t begin = 0, end = token->len;
+  tpo_trim(token->bytes, &begin, &end);
+  return begin == end;
+}
+
+/* Whether the model's files say that it ends a text. */
+static bool ends_texts(const struct tpo_tokenizer *tok, int32_t id)
+{
+  for (size_t i = 0; i < tok->ends.n; i++)
+    if (tok->ends.ids[i] == id) return true;
+  return id == tok->eos;
+}
+
+/* A search for the token that ends an answer. */
+struct search {
+  const struct tpo_tokenizer *tok;
+  int32_t first; /* control token; -1: none yet */
+  size_t behind; /* where that, or what follows it without a gap, ends */
+  int32_t other; /* the first token that is neither a control token nor blank */
+};
+
+/* Takes the next token; true: the search is over. */
+static bool take(struct search *s, const struct tpo_added_match *match)
+{
+  int32_t id = match->token->id;
+  if (!match->token->special) {
+    if (s->other < 0 && !is_blank(&s->tok->vocab.tokens[id])) s->other = id;
+    return s->first >= 0;
+  }
+  if (s->first >= 0 && match->begin != s->behind) return true;
+  if (s->first < 0 || ends_texts(s->tok, id)) s->first = id;
+  s->behind = match->end;
+  return ends_texts(s->tok, id);
+}
+
+/* The first control token in the template's own text after `from`, or one right behind it that is known to end texts
+ * (an answer's end, then its turn's); else the first token that isn't blank. */
+static int32_t find_end(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from)
+{
+  struct search s = {.tok = tmpl->tok, .first = -1, .other = -1};
+  bool found = false;
+  for (size_t i = 0, begin, end; !found && tpo_rendered_next_own(r, &i, &begin, &end);) {
+    struct tpo_added_match match;
+    if (begin < from) begin = from;
+    while (!found &&
+           tpo_added_within(&tmpl->tok->specials, r->text.data, r->text.len, begin, begin, end, &match)) {
+      found = take(&s, &match);
+      begin = match.end;
+    }
+  }
+  return s.first >= 0 ? s.first : s.other;
+}
+
+/* The answer as it stands in a chat begins where the generation prompt ends, or white space later. */
+static int find_gap(struct tpo_template *tmpl, const struct tpo_rendered *answered,
+                    const struct tpo_rendered *asked, size_t answer_end, struct tpo_error *err)
+{
+  size_t len = strlen(probe[N_PROBE - 1].content), from = asked->text.len;
+  if (answer_end < from + len || memcmp(answered->text.data, asked->text.data, from) != 0) return TPO_OK;
+  size_t begin = answer_end - len, first = from, last = begin;
+  tpo_trim(answered->text.data, &first, &last);
+  if (first < last || from == begin) return TPO_OK;
+  tmpl->gap = tpo_arena_memdup(&tmpl->arena, answered->text.data + from, begin - from);
+  return tmpl->gap ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
+}
+
+/* True: the template takes the probe from message `first` on and shows its answer. */
+static bool try_probe(struct tpo_template *tmpl, size_t first, int *status, struct tpo_error *err)
+{
+  char name[48];
+  size_t end = 0;
+  struct tpo_rendered answered = {0}, asked = {0};
+  snprintf(name, sizeof name, "messages[%zu].content", N_PROBE - first - 1);
+  bool shown =
+      render(tmpl, first, true, &answered, status, err) && tpo_rendered_end_of(&answered, name, &end);
+  if (shown) tmpl->end_of_turn = find_end(tmpl, &answered, end);
+  if (shown && render(tmpl, first, false, &asked, status, err))
+    *status = find_gap(tmpl, &answered, &asked, end, err);
+  tpo_rendered_free(&answered);
+  tpo_rendered_free(&asked);
+  return shown || *status < 0;
+}
+
+int tpo_template_probe(struct tpo_template *tmpl, struct tpo_error *err)
+{
+  int status = TPO_OK;
+  tmpl->end_of_turn = -1;
+  tmpl->gap = "";
+  if (tmpl->kind == TPO_TEMPLATE_NONE || try_probe(tmpl, 1, &status, err)) return status;
+  try_probe(tmpl, 0, &status, err);
+  return status;
+}
