@@ -305,10 +305,11 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     tpo_buf_puts(&own, tmpl->tok->chat_template);
   int status = TPO_OK;
   if (tpo_template_asks_for_thought(own.data))
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                      "checkpoint that was exported, or thought: none",
-                      tmpl->tok->place);
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+                 "checkpoint that was exported, or thought: none",
+                 tmpl->tok->place);
   else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
     status = put_all(thought, tmpl, own.data, &text, err);
   else if (configured)
