@@ -285,6 +285,7 @@ static int check(const struct tpo_thought_config *thought, const struct tpo_temp
   struct tpo_tokenizer with = *tmpl->tok;
   struct tpo_template *new;
   with.chat_template = (char *)source;
+  with.tool_template = NULL;
   const struct tpo_template_config date = {.date = (char *)tmpl->date};
   int status = tpo_template_open(&new, &with, &date, err);
   for (size_t i = 0; i < sizeof chats / sizeof *chats && status == TPO_OK; i++)
