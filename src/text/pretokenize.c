@@ -9,21 +9,45 @@
 const char tpo_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+/* Room for a split; NULL with err set. */
+static struct tpo_split *new_split(struct tpo_pretokenizer *pre, enum tpo_split_behavior behavior,
+                                   bool invert, const char *place, struct tpo_error *err)
+{
+  if (pre->n_splits >= 64) {
+    tpo_fail(err, TPO_E_INPUT, "%s: more than 64 splits in pre_tokenizer", place);
+    return NULL;
+  }
+  if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0) return NULL;
+  struct tpo_split *split = &pre->splits[pre->n_splits];
+  *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
+  return split;
+}
+
+static int keep(struct tpo_pretokenizer *pre, const char *pattern, size_t len, const char *place,
+                struct tpo_error *err)
+{
+  struct tpo_split *split = &pre->splits[pre->n_splits++]; /* which frees the regex */
+  split->pattern = strndup(pattern, len);
+  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+}
+
 int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size_t len,
                          enum tpo_split_behavior behavior, bool invert, const char *place,
                          struct tpo_error *err)
 {
-  if (pre->n_splits >= 64)
-    return tpo_fail(err, TPO_E_INPUT, "%s: more than 64 splits in pre_tokenizer", place);
-  if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0)
-    return TPO_E_MEMORY;
-  struct tpo_split *split = &pre->splits[pre->n_splits];
-  *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
+  struct tpo_split *split = new_split(pre, behavior, invert, place, err);
+  if (!split) return err ? err->code : TPO_E_INPUT;
   int status = tpo_regex_compile(&split->regex, pattern, len, place, err);
-  if (status < 0) return status;
-  split->pattern = strndup(pattern, len);
-  pre->n_splits++; /* which frees the regex */
-  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+  return status < 0 ? status : keep(pre, pattern, len, place, err);
+}
+
+int tpo_pretokenizer_add_own(struct tpo_pretokenizer *pre, const char *own, const char *pattern,
+                             enum tpo_split_behavior behavior, const char *place, struct tpo_error *err)
+{
+  struct tpo_split *split = new_split(pre, behavior, false, place, err);
+  if (!split) return err ? err->code : TPO_E_INPUT;
+  int status = tpo_regex_compile_own(&split->regex, own, place, err);
+  return status < 0 ? status : keep(pre, pattern, strlen(pattern), place, err);
 }
 
 void tpo_pretokenizer_free(struct tpo_pretokenizer *pre)

@@ -51,8 +51,8 @@ static void mark_blocks(struct tpo_regex *regex)
       regex->blocks[b / 64] |= (uint64_t)1 << (b % 64);
 }
 
-int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
-                      struct tpo_error *err)
+static int compile_both(struct tpo_regex *regex, const char *pattern, size_t len, bool own, const char *place,
+                        struct tpo_error *err)
 {
   *regex = (struct tpo_regex){0};
   if (len > 65536) return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression of %zu bytes", place, len);
@@ -61,6 +61,7 @@ int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, 
   bool spaces = len == strlen(last_space) && memcmp(pattern, last_space, len) == 0;
   struct tpo_pattern reading = {.text = spaces ? quick_last_space : pattern,
                                 .len = spaces ? strlen(quick_last_space) : len,
+                                .own = own,
                                 .place = place,
                                 .err = err};
   int status = compile(&reading, false, &regex->exact);
@@ -71,6 +72,18 @@ int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, 
   mark_blocks(regex);
   if (status < 0) tpo_regex_free(regex);
   return status;
+}
+
+int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
+                      struct tpo_error *err)
+{
+  return compile_both(regex, pattern, len, false, place, err);
+}
+
+int tpo_regex_compile_own(struct tpo_regex *regex, const char *pattern, const char *place,
+                          struct tpo_error *err)
+{
+  return compile_both(regex, pattern, strlen(pattern), true, place, err);
 }
 
 void tpo_regex_free(struct tpo_regex *regex)

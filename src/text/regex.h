@@ -20,6 +20,9 @@ struct tpo_regex_scratch {
 
 int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
                       struct tpo_error *err);
+/* One of ours, which may name the table's own sets too: \p{(digits)}, \p{(punctuation)}. */
+int tpo_regex_compile_own(struct tpo_regex *regex, const char *pattern, const char *place,
+                          struct tpo_error *err);
 void tpo_regex_free(struct tpo_regex *regex);
 /* Whether the text, valid UTF-8, has a character of regex->differs. */
 bool tpo_regex_differs(const struct tpo_regex *regex, const char *text, size_t len);

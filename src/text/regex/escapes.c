@@ -20,6 +20,8 @@ static int want_views(struct tpo_pattern *pattern, const char *plain)
                                             "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So",
                                             "Z",  "Zs", "Zl", "Zp", "C",  "Cc", "Cf", "Co", "Cn"};
   int status = TPO_OK;
+  if (strcmp(plain, "(digits)") == 0) return tpo_views_want(&pattern->views, "N", pattern->err);
+  if (strcmp(plain, "(punctuation)") == 0) return tpo_views_want(&pattern->views, "P", pattern->err);
   for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
     if (strcasecmp(plain, short_names[i]) == 0)
       return tpo_views_want(&pattern->views, short_names[i], pattern->err);
@@ -48,7 +50,8 @@ static int braced_property(struct tpo_pattern *pattern, struct tpo_set *set)
   }
   name[n] = '\0';
   /* Names with other characters are the table's own. */
-  bool good = c == end && n > 0 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == n;
+  bool good =
+      c == end && n > 0 && (pattern->own || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == n);
   /* Oniguruma's \w, but not its [\w], has the superscripts and fractions of Latin-1. */
   bool narrow = good && pattern->in_set && strcmp(name, "word") == 0;
   int found = narrow ? tpo_set_add_property(set, "[:word:]", 8, pattern->err)

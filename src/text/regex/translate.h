@@ -10,6 +10,7 @@ struct tpo_pattern {
   const char *text; /* valid UTF-8 */
   size_t len, at;
   const char *place;
+  bool own; /* may name the table's own sets, such as \p{(digits)} */
   struct tpo_buf *out;
   struct tpo_views views;
   bool caseless, in_set;
