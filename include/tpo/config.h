@@ -242,6 +242,10 @@ TPO_API int tpo_config_set(struct tpo_config *config, const char *assignment, co
 /* Sets thought from a built-in's name or a YAML file. */
 TPO_API int tpo_config_set_thought(struct tpo_config *config, const char *name_or_path, const char *origin,
                                    struct tpo_error *err);
+/* How prompts were made, from the YAML of another configuration, as files of samples, pairs and checkpoints carry
+ * it: the sections thought and template take the place of config's own. place begins messages. */
+TPO_API int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const char *place,
+                                    struct tpo_error *err);
 /* Whether `thought: auto` stands for a layout that was not settled on yet; it holds that of generic till then. */
 TPO_API bool tpo_config_thought_is_open(const struct tpo_thought_config *thought);
 /* The built-in layout `name` takes the place of thought: auto, in the section, whose keys that were given beside

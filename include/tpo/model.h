@@ -346,8 +346,9 @@ TPO_API int tpo_model_save(struct tpo_model *model, const float *flat, const str
                            struct tpo_checkpoint_writer *writer, struct tpo_error *err);
 /* A Hugging Face folder that transformers loads: config.json, model.safetensors (sharded above 5 GB),
  * tokenizer and generation files. The folder is made; files in it are replaced one by one, the index or
- * weights last. */
-TPO_API int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err);
+ * weights last. chat_template: the text of the one that it gets in place of the model's own ones; NULL: those. */
+TPO_API int tpo_model_export_hf(const char *checkpoint_path, const char *folder, const char *chat_template,
+                                struct tpo_error *err);
 
 /* The type of a GGUF file's matrices; vectors are fp32 in all. Q8_0 has a scale for each 32 numbers of a row;
  * where a row is no multiple of 32, fp16 stands in for it. */
@@ -358,9 +359,9 @@ enum tpo_gguf_matrices {
   TPO_GGUF_MATRICES_Q8_0
 };
 /* A GGUF file that llama.cpp loads, of a model in any form that tpo_model_open takes, with its tokenizer and chat
- * template. What GGUF has no words for is refused by name; warnings tell of what llama.cpp computes otherwise, and
+ * template (chat_template, or its own where that is NULL). What GGUF has no words for is refused by name; warnings tell of what llama.cpp computes otherwise, and
  * of what tpo_model_open won't read again. The file appears whole or not at all. */
 TPO_API int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
-                                  struct tpo_error *err);
+                                  const char *chat_template, struct tpo_error *err);
 
 #endif

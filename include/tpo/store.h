@@ -148,6 +148,8 @@ TPO_API void tpo_checkpoint_writer_close(struct tpo_checkpoint_writer *w);
 struct tpo_checkpoint;
 TPO_API int tpo_checkpoint_open(struct tpo_checkpoint **out, const char *path, struct tpo_error *err);
 TPO_API void tpo_checkpoint_close(struct tpo_checkpoint *c);
+/* The YAML of the configuration that it was made with: 1 found (free(*out)), 0 it tells none, negative error. */
+TPO_API int tpo_checkpoint_config(struct tpo_checkpoint *c, char **out, struct tpo_error *err);
 /* Shape and stored dtype (enum tpo_dtype) of a tensor; 1 found, 0 absent, negative error. */
 TPO_API int tpo_checkpoint_shape(struct tpo_checkpoint *c, const char *group, const char *name, int *dtype,
                                  int *n_dims, int64_t dims[8], struct tpo_error *err);

@@ -123,14 +123,29 @@ TPO_API int tpo_thought_render(const struct tpo_thought_config *thought, const s
                                const char *instruction, const char *messages_json, struct tpo_ids *ids,
                                struct tpo_buf *text, struct tpo_error *err);
 
+/* The text of the chat template that an exported model gets (free() it): its own, or the configuration's pieces as
+ * one, with which jinja2 and the programs that serve models render the prompts that training sampled from, where they
+ * ask for a generation prompt. NULL where the model's own does so as it is. TPO_E_USAGE where it asks for a thought
+ * already. The layout must have been settled on. */
+TPO_API int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                                 char **out, struct tpo_error *err);
+/* What who serves such a model must know, appended, a sentence a line: which parsers tell its thought from its
+ * response, and in what a server's prompt may still differ. */
+TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought,
+                                     const struct tpo_template *tmpl, struct tpo_buf *out,
+                                     struct tpo_error *err);
+/* Whether it is the text of a template that tpo_thought_template made. */
+TPO_API bool tpo_template_asks_for_thought(const char *source);
+
 /* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
  * source or, made of pieces, in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
 TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
                                 struct tpo_error *err);
 /* Why it becomes that one: a clause, of static storage. */
 TPO_API int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err);
-/* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, or whose prefill says
- * again what the template says. What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
+/* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, which asks for a
+ * thought where an exported model's template does so already, or whose prefill says again what the template says.
+ * What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
 TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
                               const struct tpo_template *tmpl, struct tpo_buf *warning,
                               struct tpo_error *err);

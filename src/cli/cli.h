@@ -50,6 +50,10 @@ int check_journal(const struct invocation *in, const char *out, bool resume, con
 void drop_journal(const char *folder);
 /* After an interruption: what to do; returns status. */
 int tell_to_resume(int status, struct tpo_error *err);
+/* The command's configuration says of the prompts what that of its input file says (yaml; NULL or empty: nothing), so
+ * that what is written from it does. thought.train_forced stays the command's own. Where nothing is said, and no
+ * layout was given to the command, the layout is none. */
+int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err);
 /* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the
  * first. Where they draw or train, thought: auto becomes the layout that suits the model, if that is there; rank 0
  * says which. */

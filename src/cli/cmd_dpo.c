@@ -284,12 +284,22 @@ static int as_usage(int status, struct tpo_error *err)
   return TPO_E_USAGE;
 }
 
+/* The checkpoint says how the prompts of its pairs were made; those of JSON Lines are as they stand there. */
+static int describe(struct training *t, char **yaml, struct tpo_error *err)
+{
+  int status = take_prompts(t->in, t->pairs.config, t->pairs_path, err);
+  if (status < 0) return status;
+  *yaml = tpo_config_print(&t->in->config, false);
+  return *yaml ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+}
+
 static int train(struct training *t, struct tpo_error *err)
 {
   struct tpo_dpo *dpo = NULL;
-  char *yaml = tpo_config_print(&t->in->config, false);
-  const struct tpo_dpo_options given = {.out = t->out, .journal = t->journal, .config_yaml = yaml};
+  char *yaml = NULL;
   int status = open_policy(t, err);
+  if (status == 0) status = tpo_comm_agree(t->s->session.comm, describe(t, &yaml, err), err);
+  const struct tpo_dpo_options given = {.out = t->out, .journal = t->journal, .config_yaml = yaml};
   if (status == 0) status = check_metrics_file(t, err);
   if (status == 0) status = have_reference(t, err);
   if (status == 0)

@@ -1,4 +1,4 @@
-/* Commands that read or write files without computing: inspect, export, report, config. */
+/* Commands that read or write files without computing: inspect, report, config. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "tpo/judge.h"
-#include "tpo/model.h"
 #include "tpo/report.h"
 #include "tpo/store.h"
 
@@ -35,53 +34,6 @@ const struct command cmd_inspect = {
     .n_positional_min = 1,
     .n_positional_max = 1,
     .run = run_inspect,
-};
-
-static const struct option export_options[] = {
-    {"--to", 0, "hf|gguf", NULL,
-     "format: a Hugging Face model folder, or a GGUF file for llama.cpp (of a model in any form)"},
-    {"--type", 0, "T", NULL, "of a GGUF file's matrices: bf16 (default), f32, f16 or q8_0"},
-    OPTION_END,
-};
-
-static int export_gguf(struct invocation *in, struct tpo_error *err)
-{
-  static const struct {
-    const char *name;
-    enum tpo_gguf_matrices matrices;
-  } types[] = {{"bf16", TPO_GGUF_MATRICES_BF16},
-               {"f32", TPO_GGUF_MATRICES_F32},
-               {"f16", TPO_GGUF_MATRICES_F16},
-               {"q8_0", TPO_GGUF_MATRICES_Q8_0}};
-  const char *type = option_value(in, "--type");
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (!type || strcmp(type, types[i].name) == 0)
-      return tpo_model_export_gguf(in->positional[0], in->positional[1], types[i].matrices, err);
-  return tpo_fail(err, TPO_E_USAGE, "tpo export: --type is '%s'; expected bf16, f32, f16 or q8_0", type);
-}
-
-static int run_export(struct invocation *in, struct tpo_error *err)
-{
-  const char *to;
-  int status = option_require(in, "--to", &to, err);
-  if (status < 0) return status;
-  if (strcmp(to, "gguf") == 0) return export_gguf(in, err);
-  if (strcmp(to, "hf") != 0)
-    return tpo_fail(err, TPO_E_USAGE, "tpo export: --to is '%s'; expected hf or gguf", to);
-  if (option_value(in, "--type"))
-    return tpo_fail(err, TPO_E_USAGE,
-                    "tpo export: --type is for --to gguf; a folder keeps the weights' own type");
-  return tpo_model_export_hf(in->positional[0], in->positional[1], err);
-}
-
-const struct command cmd_export = {
-    .name = "export",
-    .arguments = "CKPT.h5 DIR|FILE.gguf",
-    .summary = "a Hugging Face model folder or a GGUF file from a checkpoint",
-    .options = export_options,
-    .n_positional_min = 2,
-    .n_positional_max = 2,
-    .run = run_export,
 };
 
 static const struct option report_options[] = {

@@ -29,6 +29,16 @@ static void tell(const struct tpo_pair_statistics *s)
             s->pairs ? "" : "no pair is left: ", s->failures_passed_over);
 }
 
+/* The pairs say how the samples' prompts were made, as far as the samples do. */
+static int describe(struct tpo_pairs *pairs, struct invocation *in, const struct tpo_samples *samples,
+                    const char *path, struct tpo_error *err)
+{
+  int status = take_prompts(in, samples->config, path, err);
+  if (status < 0) return status;
+  pairs->config = tpo_config_print(&in->config, false);
+  return pairs->config ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+}
+
 static int run(struct invocation *in, struct tpo_error *err)
 {
   const char *path, *out;
@@ -48,9 +58,9 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = tpo_select_pairs(&pairs, &samples, &settings, &statistics, err);
   if (status == 0) {
     pairs.statistics = tpo_pair_statistics_json(&statistics);
-    pairs.config = tpo_config_print(&in->config, false);
-    status = tpo_pairs_write(&pairs, out, err);
+    status = describe(&pairs, in, &samples, path, err);
   }
+  if (status == 0) status = tpo_pairs_write(&pairs, out, err);
   if (status == 0) tell(&statistics);
   tpo_samples_free(&samples);
   tpo_pairs_free(&pairs);

@@ -134,3 +134,19 @@ int check_config(struct invocation *in, unsigned parts, struct tpo_error *err)
   status = settle_thought(in, err);
   return status < 0 ? status : check_values(in, parts, err);
 }
+
+int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err)
+{
+  struct tpo_config *config = &in->config;
+  struct tpo_error why = {0};
+  bool train_forced = config->thought.train_forced, said = yaml && *yaml;
+  int status = 0;
+  if (said && tpo_config_take_prompts(config, yaml, "its configuration", &why) < 0) {
+    said = false;
+    tpo_log(TPO_LOG_WARN, "%s: %s; what is written from it can't tell the thought layout", path, why.message);
+  }
+  if (!said && !option_is_key_set(in, "thought.name"))
+    status = tpo_config_set_thought(config, "none", path, err);
+  config->thought.train_forced = train_forced;
+  return status;
+}

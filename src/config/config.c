@@ -41,3 +41,34 @@ void config_set_origin(struct tpo_config *config, int key, const char *origin)
   free(config->origins->of[key]);
   config->origins->of[key] = copy;
 }
+
+/* Where the values of a section came from. */
+static void exchange_origins(struct tpo_config *a, struct tpo_config *b, const char *section)
+{
+  for (int key = 0; key < config_n_keys; key++) {
+    if (!config_in_section(key, section) || !a->origins || !b->origins) continue;
+    char *origin = a->origins->of[key];
+    a->origins->of[key] = b->origins->of[key];
+    b->origins->of[key] = origin;
+  }
+}
+
+int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const char *place,
+                            struct tpo_error *err)
+{
+  struct tpo_config other;
+  tpo_config_default(&other);
+  int status = tpo_config_load_text(&other, yaml, strlen(yaml), place, NULL, err);
+  if (status == 0) {
+    struct tpo_thought_config thought = config->thought;
+    struct tpo_template_config pieces = config->template_pieces;
+    config->thought = other.thought;
+    config->template_pieces = other.template_pieces;
+    other.thought = thought;
+    other.template_pieces = pieces;
+    exchange_origins(config, &other, "thought");
+    exchange_origins(config, &other, "template");
+  }
+  tpo_config_free(&other);
+  return status;
+}

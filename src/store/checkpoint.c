@@ -118,6 +118,15 @@ void tpo_checkpoint_close(struct tpo_checkpoint *c)
   free(c);
 }
 
+int tpo_checkpoint_config(struct tpo_checkpoint *c, char **out, struct tpo_error *err)
+{
+  int found = tpo_h5_get_attribute(&c->file, "/", "config", out, err);
+  if (found <= 0 || **out) return found;
+  free(*out);
+  *out = NULL;
+  return 0;
+}
+
 static int wrong_dtype(const struct tpo_checkpoint *c, const char *path, const char *what,
                        struct tpo_error *err)
 {

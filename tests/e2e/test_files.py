@@ -108,7 +108,7 @@ def test_transformers_loads_an_export(tpo, run, tmp_path):
 @pytest.mark.parametrize("kind, allowed", [("f32", 0), ("bf16", 0.05), ("f16", 0.01), ("q8_0", 0.1), (None, 0.05)])
 def test_a_gguf_file_is_the_checkpoint(tpo, run, tmp_path, kind, allowed):
     checkpoint, file = run / "iter-001" / "checkpoint.h5", tmp_path / "model.gguf"
-    tpo.ok("export", checkpoint, file, "--to", "gguf", *(["--type", kind] if kind else []))
+    tpo.ok("export", checkpoint, file, "--to", "gguf", "--thought", "none", *(["--type", kind] if kind else []))
     assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
     stdin = '{"ids":[5,80,12,33,200,7]}\n{"ids":[1,2]}\n'
     expected, got = (tpo.ok("logprobs", "--model", model, "--dtype", "fp32", stdin=stdin) for model in (checkpoint, file))

@@ -7,7 +7,7 @@ COMMANDS = {
     "run": ["--run-dir", "--resume"], "generate": ["--model", "--prompts", "--out", "--thought", "--jsonl"],
     "judge": ["--samples", "--judge", "--out"], "pairs": ["--samples", "--out", "--length-penalty"],
     "dpo": ["--model", "--pairs", "--out", "--metrics", "--no-shuffle", "--dtype"], "synth": ["--constraints", "--n", "--out"],
-    "report": ["--out"], "chat": ["--model", "--show-thoughts"], "export": ["--to", "--type"], "inspect": [], "config": [],
+    "report": ["--out"], "chat": ["--model", "--show-thoughts"], "export": ["--to", "--type", "--thought"], "inspect": [], "config": [],
     "tokenize": ["--model", "--no-special", "--plain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],

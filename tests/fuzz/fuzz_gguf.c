@@ -50,7 +50,7 @@ static void export_again(const char *path, const struct tpo_arch *arch)
   struct tpo_arch again;
   struct tpo_error err = {0};
   snprintf(file, sizeof file, "%s/again.gguf", fuzz_folder());
-  if (fuzz_refused(tpo_model_export_gguf(path, file, TPO_GGUF_MATRICES_F32, &err), &err)) return;
+  if (fuzz_refused(tpo_model_export_gguf(path, file, TPO_GGUF_MATRICES_F32, NULL, &err), &err)) return;
   int status = tpo_model_check(&again, file, &err);
   CLAIM(status == 0, "%s", err.message);
   CLAIM(again.hidden == arch->hidden && again.head_dim == arch->head_dim && again.context == arch->context);

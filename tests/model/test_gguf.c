@@ -45,7 +45,7 @@ static void files_of_the_package_compute_as_transformers(void **state)
 static void export_to(const char *from, const char *file, enum tpo_gguf_matrices matrices)
 {
   struct tpo_error err = {0};
-  assert_ok(tpo_model_export_gguf(from, file, matrices, &err));
+  assert_ok(tpo_model_export_gguf(from, file, matrices, NULL, &err));
 }
 
 static void a_file_and_an_export_are_the_folders_architecture(void **state)
@@ -343,16 +343,17 @@ static void numbers_that_the_type_does_not_hold_are_refused(void **state)
   struct tpo_error err = {0};
   const struct path out = path_of(*state, "", "/out.gguf");
   struct path from = with_a_number(*state, 1e6f);
-  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F16, &err), &err,
+  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F16, NULL, &err), &err,
          "model.layers.1.self_attn.q_proj.weight holds 1e+06", "which F16 can't hold");
   assert_int_equal(access(out.text, F_OK), -1);
   export_to(from.text, out.text, TPO_GGUF_MATRICES_Q8_0); /* a scale of 7874 */
   export_to(from.text, out.text, TPO_GGUF_MATRICES_BF16);
   from = with_a_number(*state, 1e8f);
-  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_Q8_0, &err), &err, "holds 1e+08",
+  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_Q8_0, NULL, &err), &err, "holds 1e+08",
          "which Q8_0 can't hold");
   from = with_a_number(*state, NAN);
-  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F32, &err), &err, "holds nan", "F32");
+  expect(tpo_model_export_gguf(from.text, out.text, TPO_GGUF_MATRICES_F32, NULL, &err), &err, "holds nan",
+         "F32");
 }
 
 static void an_export_stands_for_a_whole_file(void **state)
@@ -361,14 +362,14 @@ static void an_export_stands_for_a_whole_file(void **state)
   const struct path out = path_of(*state, "", "/out.gguf");
   const char *folder = FIXTURES "default_tied_f32";
   export_to(folder, out.text, TPO_GGUF_MATRICES_F32);
-  expect(tpo_model_export_gguf(out.text, out.text, TPO_GGUF_MATRICES_BF16, &err), &err, "the model itself",
-         "out.gguf");
+  expect(tpo_model_export_gguf(out.text, out.text, TPO_GGUF_MATRICES_BF16, NULL, &err), &err,
+         "the model itself", "out.gguf");
   export_to(out.text, path_of(*state, "", "/again.gguf").text, TPO_GGUF_MATRICES_F32);
   export_to(folder, out.text, TPO_GGUF_MATRICES_BF16); /* replaces it */
-  expect(
-      tpo_model_export_gguf(folder, path_of(*state, "", "/none/out.gguf").text, TPO_GGUF_MATRICES_F32, &err),
-      &err, "there is no folder", "none");
-  expect(tpo_model_export_gguf(folder, *state, TPO_GGUF_MATRICES_F32, &err), &err, "folder", *state);
+  expect(tpo_model_export_gguf(folder, path_of(*state, "", "/none/out.gguf").text, TPO_GGUF_MATRICES_F32,
+                               NULL, &err),
+         &err, "there is no folder", "none");
+  expect(tpo_model_export_gguf(folder, *state, TPO_GGUF_MATRICES_F32, NULL, &err), &err, "folder", *state);
 }
 
 int main(void)

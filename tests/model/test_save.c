@@ -139,7 +139,7 @@ static void an_exported_folder_is_the_same_model(void **state)
   char folder[4200];
   snprintf(folder, sizeof folder, "%s/deep/folder", (char *)*state);
   make_checkpoint(FIXTURES "llama3_untied_bf16", TPO_DTYPE_BF16, in(*state, "model.h5"));
-  assert_ok(tpo_model_export_hf(in(*state, "model.h5"), folder, &err));
+  assert_ok(tpo_model_export_hf(in(*state, "model.h5"), folder, NULL, &err));
   assert_same_logprobs(folder, FIXTURES "llama3_untied_bf16/logprobs.json");
   assert_true(tpo_file_exists(in(folder, "tokenizer.json")));
   assert_true(tpo_file_exists(in(folder, "tokenizer_config.json")));
@@ -156,7 +156,7 @@ static void shards_and_one_file_replace_each_other(void **state)
   make_checkpoint(FIXTURES "default_tied_f32", TPO_DTYPE_FP32, in(*state, "model.h5"));
   for (int round = 0; round < 3; round++) {
     bool sharded = round % 2 == 1;
-    assert_ok(tpo_export_hf_sharded(in(*state, "model.h5"), folder, sharded ? 20000 : 1 << 30, &err));
+    assert_ok(tpo_export_hf_sharded(in(*state, "model.h5"), folder, NULL, sharded ? 20000 : 1 << 30, &err));
     assert_int_equal(tpo_file_exists(in(folder, "model.safetensors.index.json")), sharded);
     assert_int_equal(tpo_file_exists(in(folder, "model.safetensors")), !sharded);
     assert_same_logprobs(folder, FIXTURES "default_tied_f32/logprobs.json");
@@ -177,7 +177,7 @@ static void every_family_is_the_same_model_after_export(void **state)
     after = open_model(be, in(*state, "model.h5"), TPO_DTYPE_BF16);
     assert_same_model(before, after);
     tpo_model_close(after);
-    assert_ok(tpo_model_export_hf(in(*state, "model.h5"), folder, &err));
+    assert_ok(tpo_model_export_hf(in(*state, "model.h5"), folder, NULL, &err));
     after = open_model(be, folder, TPO_DTYPE_BF16);
     assert_same_model(before, after);
     tpo_model_close(after);
@@ -189,7 +189,7 @@ static void every_family_is_the_same_model_after_export(void **state)
 static void what_is_no_checkpoint_is_not_exported(void **state)
 {
   struct tpo_error err = {0};
-  assert_true(tpo_model_export_hf(FIXTURES "llama3_bf16.gguf", in(*state, "out"), &err) < 0);
+  assert_true(tpo_model_export_hf(FIXTURES "llama3_bf16.gguf", in(*state, "out"), NULL, &err) < 0);
   assert_contains(err.message, "llama3_bf16.gguf");
   assert_false(tpo_is_dir(in(*state, "out")));
 }
@@ -219,7 +219,7 @@ static void transformers_loads_an_export_with_equal_logprobs(void **state)
     snprintf(fixture, sizeof fixture, i < 3 ? FIXTURES "%s" : FAMILY_FOLDERS "%s",
              i < 3 ? fixtures[i] : families[i - 3]);
     make_checkpoint(fixture, i == 0 || i == 2 ? TPO_DTYPE_FP32 : TPO_DTYPE_BF16, in(*state, "model.h5"));
-    assert_ok(tpo_export_hf_sharded(in(*state, "model.h5"), folder, i == 2 ? 30000 : 1 << 30, &err));
+    assert_ok(tpo_export_hf_sharded(in(*state, "model.h5"), folder, NULL, i == 2 ? 30000 : 1 << 30, &err));
     length += snprintf(command + length, sizeof command - (size_t)length, " '%s' '%s/logprobs.json'", folder,
                        fixture);
   }

@@ -107,13 +107,15 @@ class Report:
         self.features = collections.Counter()
 
     def compare(self, name, source, inputs, theirs, ours):
-        """One of: same, refused (by both), unsupported (ours names what it has not), different."""
+        """One of: same, refused (by both), unsupported (ours names what it has not), address (theirs prints one), different."""
         if "error" in theirs and "error" in ours:
             raised = theirs["kind"] == "TemplateError"
             if raised and not same_reason(theirs, ours) and ours.get("code") != UNSUPPORTED:
                 return self.differ(name, source, inputs, theirs, ours)
             self.kinds[theirs["kind"], same_reason(theirs, ours)] += 1
             result = "refused"
+        elif re.search(r"<.* at 0x[0-9a-f]+>", theirs.get("text", "")):
+            result = "address"
         elif ours.get("code") == UNSUPPORTED:
             self.features[re.sub(r"^.*?line \d+: ", "", ours["error"])[:60]] += 1
             result = "unsupported"

@@ -142,6 +142,21 @@ static void long_chains_are_read(void **state)
   assert_int_equal(parse_repeated("{{ 1 ", "+ 1 ", "", "~ 1 ", "}}", 20000), TPO_OK);
 }
 
+static void calls_are_bounded(void **state)
+{
+  (void)state;
+  assert_int_equal(parse_repeated("{{ f(", "1,", "", "", ") }}", 255), TPO_OK);
+  assert_int_equal(parse_repeated("{{ f(", "1,", "", "", ") }}", 256), TPO_E_UNSUPPORTED);
+  assert_int_equal(parse_repeated("{{ f(", "a=1,", "", "", ") }}", 2), TPO_E_INPUT);
+  struct tpo_buf text = {0};
+  tpo_buf_puts(&text, "{% macro m(");
+  for (int i = 0; i < 256; i++) tpo_buf_printf(&text, "%sa%d", i ? "," : "", i);
+  tpo_buf_puts(&text, ") %}{% endmacro %}");
+  assert_int_equal(parse(text.data, text.len), TPO_E_INPUT);
+  assert_non_null(strstr(test_error.message, "parameter \"a255\": too many"));
+  tpo_buf_free(&text);
+}
+
 static void size_and_encoding_are_checked(void **state)
 {
   (void)state;
@@ -194,6 +209,7 @@ int main(void)
       cmocka_unit_test(an_unknown_filter_in_an_if_can_wait),
       cmocka_unit_test(nesting_is_bounded),
       cmocka_unit_test(long_chains_are_read),
+      cmocka_unit_test(calls_are_bounded),
       cmocka_unit_test(size_and_encoding_are_checked),
       cmocka_unit_test(nodes_have_the_lines_on_which_they_stand),
   };

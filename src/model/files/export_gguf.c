@@ -11,11 +11,12 @@
 #include "base/ggml_blocks.h"
 #include "base/memory.h"
 #include "model/files/source.h"
+#include "text/set_template.h"
 #include "text/to_gguf.h"
 #include "tpo/store.h"
 
 struct export_job {
-  const char *path, *file;
+  const char *path, *file, *chat_template;
   struct tpo_source source;
   struct tpo_param *params;
   size_t n_params;
@@ -73,7 +74,10 @@ static int open_model(struct export_job *e, struct tpo_error *err)
   if (code == 0) code = e->source.check(&e->source, e->params, e->n_params, err);
   if (code == 0) code = tpo_gguf_check_expressible(&e->source.arch, e->path, err);
   if (code == 0) code = has_tokenizer(e->path, err);
-  if (code == 1) return tpo_tokenizer_open(&e->tokenizer, e->path, err);
+  if (code == 1) code = tpo_tokenizer_open(&e->tokenizer, e->path, err);
+  if (e->tokenizer && e->chat_template)
+    return tpo_tokenizer_set_template(e->tokenizer, e->chat_template, err);
+  if (e->tokenizer) return 0;
   if (code == 0) tpo_log(TPO_LOG_WARN, "%s: there is no tokenizer; the GGUF file has none, either", e->path);
   return code;
 }
@@ -229,9 +233,10 @@ static int put_tensors(struct export_job *e, struct tpo_error *err)
 }
 
 int tpo_model_export_gguf(const char *path, const char *file, enum tpo_gguf_matrices matrices,
-                          struct tpo_error *err)
+                          const char *chat_template, struct tpo_error *err)
 {
-  struct export_job e = {.path = path, .file = file, .matrices = matrix_types[matrices].type};
+  struct export_job e = {
+      .path = path, .file = file, .chat_template = chat_template, .matrices = matrix_types[matrices].type};
   int code = open_model(&e, err);
   if (code == 0) code = tpo_gguf_writer_open(&e.w, file, err);
   if (code == 0) {

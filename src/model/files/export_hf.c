@@ -12,11 +12,13 @@
 #include "base/memory.h"
 #include "model/files/source.h"
 #include "store/safetensors.h"
+#include "text/set_template.h"
 #include "tpo/store.h"
 
 struct export_job {
   struct tpo_checkpoint *file;
   const char *folder;
+  const char *chat_template; /* NULL: the model's own ones */
   struct tpo_param *params;
   size_t n_params;
   enum tpo_dtype *dtypes; // [n_params]
@@ -77,6 +79,17 @@ static int write_in_folder(const struct export_job *e, const char *name, const c
   return code < 0 ? code : tpo_write_file(path, bytes, len, err);
 }
 
+/* Of an earlier export into the same folder: it would contradict this one's. */
+static int remove_file(const struct export_job *e, const char *name, struct tpo_error *err)
+{
+  char path[4096];
+  int code = tpo_path_join(path, sizeof path, e->folder, name, err);
+  if (code == 0 && unlink(path) != 0 && errno != ENOENT)
+    code =
+        tpo_fail(err, TPO_E_IO, "%s: cannot remove what an earlier export left: %s", path, strerror(errno));
+  return code;
+}
+
 /* 1 when the checkpoint has the blob and it was written as the file, 0 when not. */
 static int copy_blob(const struct export_job *e, const char *blob, const char *name, struct tpo_error *err)
 {
@@ -87,6 +100,43 @@ static int copy_blob(const struct export_job *e, const char *blob, const char *n
   int code = write_in_folder(e, name, bytes, len, err);
   free(bytes);
   return code < 0 ? code : 1;
+}
+
+/* The other templates of a model that has several, which its one new template takes the place of. */
+static void tell_left_out(const char *json, size_t len, const char *path)
+{
+  size_t i;
+  json_t *root = tpo_json_parse(json, len, path, NULL), *item;
+  json_array_foreach(json_object_get(root, "chat_template"), i, item)
+  {
+    const char *name = json_string_value(json_object_get(item, "name"));
+    if (name && strcmp(name, "default") != 0)
+      tpo_log(TPO_LOG_WARN,
+              "%s: the model's chat template \"%.80s\" is left out; the new one is for all chats", path,
+              name);
+  }
+  json_decref(root);
+}
+
+/* The new template where it is looked for: in chat_template.jinja, which comes first, and for readers that don't
+ * know that file in tokenizer_config.json. */
+static int write_template(const struct export_job *e, struct tpo_error *err)
+{
+  static const char name[] = "tokenizer_config.json";
+  char *bytes = NULL;
+  size_t len = 0;
+  struct tpo_buf with = {0};
+  int code = tpo_checkpoint_get_blob(e->file, "tokenizer/tokenizer_config.json", &bytes, &len, err);
+  if (code == 1) {
+    tell_left_out(bytes, len, name);
+    code = tpo_tokenizer_config_put_template(bytes, len, e->chat_template, name, &with, err);
+    if (code == 0) code = write_in_folder(e, name, with.data, with.len, err);
+  }
+  if (code == 0)
+    code = write_in_folder(e, "chat_template.jinja", e->chat_template, strlen(e->chat_template), err);
+  tpo_buf_free(&with);
+  free(bytes);
+  return code;
 }
 
 static int write_generation_config(const struct export_job *e, const json_t *config, struct tpo_error *err)
@@ -123,16 +173,28 @@ static int make_generation_config(const struct export_job *e, struct tpo_error *
   return code;
 }
 
+static int copy_text(const struct export_job *e, const char *name, struct tpo_error *err)
+{
+  char blob[64];
+  snprintf(blob, sizeof blob, "tokenizer/%s", name);
+  return copy_blob(e, blob, name, err);
+}
+
+/* The files that a chat template stands in. */
+static int write_settings(const struct export_job *e, struct tpo_error *err)
+{
+  if (e->chat_template) return write_template(e, err);
+  int code = copy_text(e, "tokenizer_config.json", err);
+  if (code >= 0) code = copy_text(e, "chat_template.jinja", err);
+  return code == 0 ? remove_file(e, "chat_template.jinja", err) : code;
+}
+
 static int write_texts(const struct export_job *e, struct tpo_error *err)
 {
-  static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                      "chat_template.jinja", "generation_config.json"};
-  int code = 0;
-  for (size_t i = 0; code >= 0 && i < sizeof files / sizeof *files; i++) {
-    char blob[64];
-    snprintf(blob, sizeof blob, "tokenizer/%s", files[i]);
-    code = copy_blob(e, blob, files[i], err);
-  }
+  int code = copy_text(e, "tokenizer.json", err);
+  if (code >= 0) code = copy_text(e, "special_tokens_map.json", err);
+  if (code >= 0) code = write_settings(e, err);
+  if (code >= 0) code = copy_text(e, "generation_config.json", err);
   if (code == 0) code = make_generation_config(e, err);
   if (code >= 0) code = copy_blob(e, "architecture", "config.json", err);
   return code < 0 ? code : 0;
@@ -195,23 +257,16 @@ static int write_index(const struct export_job *e, struct tpo_error *err)
   return code;
 }
 
-/* Of an earlier export into the same folder: its other way of naming
- * the weights would contradict this one's. */
-static int remove_stale(const struct export_job *e, struct tpo_error *err)
+/* The weights' names in the other way. */
+static int remove_other_names(const struct export_job *e, struct tpo_error *err)
 {
-  char path[4096];
-  const char *name = e->n_shards == 1 ? "model.safetensors.index.json" : "model.safetensors";
-  int code = tpo_path_join(path, sizeof path, e->folder, name, err);
-  if (code == 0 && unlink(path) != 0 && errno != ENOENT)
-    code =
-        tpo_fail(err, TPO_E_IO, "%s: cannot remove what an earlier export left: %s", path, strerror(errno));
-  return code;
+  return remove_file(e, e->n_shards == 1 ? "model.safetensors.index.json" : "model.safetensors", err);
 }
 
-int tpo_export_hf_sharded(const char *checkpoint_path, const char *folder, uint64_t shard_bytes,
-                          struct tpo_error *err)
+int tpo_export_hf_sharded(const char *checkpoint_path, const char *folder, const char *chat_template,
+                          uint64_t shard_bytes, struct tpo_error *err)
 {
-  struct export_job e = {.folder = folder};
+  struct export_job e = {.folder = folder, .chat_template = chat_template};
   int code = check_model(&e, checkpoint_path, err);
   if (code == 0) code = tpo_checkpoint_open(&e.file, checkpoint_path, err);
   if (code == 0) code = tpo_make_dirs(folder, err);
@@ -219,7 +274,7 @@ int tpo_export_hf_sharded(const char *checkpoint_path, const char *folder, uint6
   if (code == 0) code = write_texts(&e, err);
   for (int shard = 0; code == 0 && shard < e.n_shards; shard++) code = write_shard(&e, shard, err);
   if (code == 0 && e.n_shards > 1) code = write_index(&e, err);
-  if (code == 0) code = remove_stale(&e, err);
+  if (code == 0) code = remove_other_names(&e, err);
   if (e.file) tpo_checkpoint_close(e.file);
   free(e.params);
   free(e.dtypes);
@@ -227,7 +282,8 @@ int tpo_export_hf_sharded(const char *checkpoint_path, const char *folder, uint6
   return code;
 }
 
-int tpo_model_export_hf(const char *checkpoint_path, const char *folder, struct tpo_error *err)
+int tpo_model_export_hf(const char *checkpoint_path, const char *folder, const char *chat_template,
+                        struct tpo_error *err)
 {
-  return tpo_export_hf_sharded(checkpoint_path, folder, 5000000000u, err);
+  return tpo_export_hf_sharded(checkpoint_path, folder, chat_template, 5000000000u, err);
 }

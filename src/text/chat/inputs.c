@@ -127,7 +127,9 @@ static int set_arguments(json_t *root, const char *text, struct tpo_error *err)
 static int set_all(struct tpo_chat_inputs *in, const struct tpo_tokenizer *tok, const struct tpo_chat *chat,
                    struct tpo_error *err)
 {
-  if (json_object_update(in->root, tok->names) < 0 ||
+  if (json_object_update(in->root, tok->names) < 0) return no_memory(err);
+  /* an exported model's template knows what the switches were in training */
+  if (!tpo_template_asks_for_thought(tok->chat_template) &&
       json_object_set_new(in->root, "enable_thinking", json_false()) < 0)
     return no_memory(err);
   int status = set_arguments(in->root, chat->template_args, err);

@@ -165,6 +165,21 @@ static int compare(const struct tpo_thought_config *thought, enum tpo_template_k
   return TPO_OK;
 }
 
+/* An exported model's template asks by itself: the layout must not ask once more. */
+static int check_asked_once(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                            struct tpo_error *err)
+{
+  bool asks = given(thought->system) || given(thought->prefill) ||
+              (given(thought->prompt) && strcmp(thought->prompt, "{instruction}") != 0);
+  if (!asks || tmpl->kind != TPO_TEMPLATE_MODEL || !tpo_template_asks_for_thought(tmpl->tok->chat_template))
+    return TPO_OK;
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "%s: its chat template asks for a thought already, as tpo export writes them, and layout \"%s\" would "
+      "ask once more; expected thought: none, a layout of markers alone, or the checkpoint that was exported",
+      tmpl->tok->place, thought->name ? thought->name : "");
+}
+
 int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
                       const struct tpo_template *tmpl, struct tpo_buf *warning, struct tpo_error *err)
 {
@@ -174,6 +189,7 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
                     "thought: auto is not settled on a layout: tpo_thought_resolve does that");
   int status = check_marker("thought.thought_marker", thought->thought_marker, tok, err);
   if (status == TPO_OK) status = check_marker("thought.response_marker", thought->response_marker, tok, err);
+  if (status == TPO_OK && tmpl) status = check_asked_once(thought, tmpl, err);
   if (status == TPO_OK && tmpl) {
     status = render_ending(thought, tmpl, &e, err);
     if (status == TPO_OK) status = compare(thought, tmpl->kind, &e, warning, err);

@@ -79,7 +79,11 @@ struct tpo_jinja {
   char *place;
 };
 
-enum { JINJA_SOURCE_MAX = 1 << 20, JINJA_NESTING_MAX = 200 };
+enum {
+  JINJA_SOURCE_MAX = 1 << 20,
+  JINJA_NESTING_MAX = 200,
+  JINJA_CALL_MAX = 255 /* arguments of a call, parameters of a macro */
+};
 
 /* The template with transformers' settings: trim_blocks, lstrip_blocks, break and continue, {% generation %}. What
  * it can't run (include, import, extends, block, ...), an unknown filter, test or tag: TPO_E_UNSUPPORTED with line

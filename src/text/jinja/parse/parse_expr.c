@@ -330,6 +330,11 @@ static bool add_argument(struct jinja_parser *p, struct jinja_node *node, size_t
                          const struct jinja_argument *argument)
 {
   if (!argument->value) return false;
+  if (node->n_arguments == JINJA_CALL_MAX) {
+    jinja_fail(&p->run, TPO_E_UNSUPPORTED, "more than %d arguments of a call are not supported",
+               JINJA_CALL_MAX);
+    return false;
+  }
   if (!argument_fits(node, argument)) {
     jinja_fail(&p->run, TPO_E_INPUT, "arguments of a call are out of order or doubled");
     return false;

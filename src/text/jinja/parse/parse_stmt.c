@@ -182,7 +182,7 @@ static bool parse_parameters(struct jinja_parser *p, struct jinja_node *node)
     struct jinja_node *parameter = jinja_node_new(p, JINJA_NAME, jinja_peek(p, 0)->line);
     if (!parameter || !(parameter->name = parse_target_name(p))) return false;
     jinja_note_use(p, parameter->name, true);
-    const char *wrong = NULL;
+    const char *wrong = node->items.n == JINJA_CALL_MAX ? "too many of them stand before it" : NULL;
     if (parameter_exists(node, parameter->name)) wrong = "a parameter of this name stands before it";
     if (jinja_skip_op(p, "=")) {
       defaults = true;

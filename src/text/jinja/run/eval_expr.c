@@ -224,11 +224,6 @@ static int item(struct jinja_evaluator *ev, const struct jinja_node *node, struc
   return found ? 0 : jinja_item(&ev->run, object, key, out);
 }
 
-static bool constant(const struct jinja_node *node)
-{
-  return !node || node->kind == JINJA_LITERAL || (node->kind == JINJA_NEGATE && constant(node->a));
-}
-
 static int slice(struct jinja_evaluator *ev, const struct jinja_node *node, struct jinja_value *out)
 {
   const struct jinja_node *nodes[] = {node->b, node->c, node->d};
@@ -237,11 +232,6 @@ static int slice(struct jinja_evaluator *ev, const struct jinja_node *node, stru
   for (int i = 0; i < 3; i++)
     if (nodes[i] && jinja_evaluate(ev, nodes[i], &bounds[i]) < 0) return TPO_E_INPUT;
   ev->run.line = node->line;
-  if (constant(node->a) && object.type != JINJA_STRING && constant(node->b) && constant(node->c) &&
-      constant(node->d)) { /* which jinja2's compiler looks up as an item, and there is none */
-    *out = jinja_undefined(NULL);
-    return 0;
-  }
   return jinja_slice(&ev->run, object, node->b ? &bounds[0] : NULL, node->c ? &bounds[1] : NULL,
                      node->d ? &bounds[2] : NULL, out);
 }

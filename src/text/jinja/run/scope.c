@@ -9,17 +9,25 @@ struct jinja_scope *jinja_scope_new(struct jinja_evaluator *ev, struct jinja_sco
   return scope;
 }
 
-static struct jinja_variable *find(const struct jinja_scope *scope, const char *name)
+/* *out NULL: there is none. Scopes are small; where a template makes a large one, looking through it costs steps. */
+static int find(struct jinja_evaluator *ev, const struct jinja_scope *scope, const char *name,
+                struct jinja_variable **out)
 {
+  *out = NULL;
+  if (jinja_spend(&ev->run, scope->n / 16) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < scope->n; i++)
-    if (scope->items[i].name == name || strcmp(scope->items[i].name, name) == 0) return &scope->items[i];
-  return NULL;
+    if (scope->items[i].name == name || strcmp(scope->items[i].name, name) == 0) {
+      *out = &scope->items[i];
+      break;
+    }
+  return 0;
 }
 
 int jinja_scope_set(struct jinja_evaluator *ev, struct jinja_scope *scope, const char *name,
                     struct jinja_value value)
 {
-  struct jinja_variable *variable = find(scope, name);
+  struct jinja_variable *variable;
+  if (find(ev, scope, name, &variable) < 0) return TPO_E_INPUT;
   if (variable) {
     variable->value = value;
     return 0;
@@ -40,7 +48,8 @@ int jinja_scope_get(struct jinja_evaluator *ev, const char *name, struct jinja_v
 {
   struct jinja_scope *outermost = NULL;
   for (struct jinja_scope *scope = ev->scope; scope; scope = scope->outer) {
-    const struct jinja_variable *variable = find(scope, name);
+    struct jinja_variable *variable;
+    if (find(ev, scope, name, &variable) < 0) return TPO_E_INPUT;
     outermost = scope;
     if (!variable) continue;
     *out = variable->value;
