@@ -81,7 +81,7 @@ const struct config_key config_keys[] = {
     TEXT(
         "template.date", template_pieces.date, TPO_TEMPLATE_DATE,
         "The date, `YYYY-MM-DD`, that a model's own template is told where it asks for today's (Llama 3.2): it is "
-        "fixed, so that a chat has the same tokens on every day. It is no piece, and goes with any template."),
+        "fixed, so that a chat has the same tokens on every day. It is no piece, and goes with any template but a judge's, which is told the default."),
 
     TEXT("data.train", data.train, NULL,
          "File of training instructions (JSON Lines or tab-separated, plain or gzip). "

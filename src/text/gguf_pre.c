@@ -68,16 +68,19 @@ static bool same_pattern(const char *a, const char *b)
   return !*a && !*b;
 }
 
+static bool same_split(const struct tpo_gguf_split *named, const struct tpo_split *split)
+{
+  bool alike = split->behavior == named->behavior && !split->invert;
+  bool rest_removed = named->covers && split->behavior == TPO_SPLIT_REMOVED && split->invert;
+  return (alike || rest_removed) && split->glyphs == named->glyphs &&
+         same_pattern(split->pattern, named->pattern);
+}
+
 static bool cuts_alike(const struct tpo_gguf_pre *pre, const struct tpo_pretokenizer *with)
 {
   size_t n = 0;
-  for (; pre->splits[n].pattern; n++) {
-    if (n == with->n_splits) return false;
-    const struct tpo_split *split = &with->splits[n];
-    if (split->glyphs != pre->splits[n].glyphs || split->invert ||
-        split->behavior != pre->splits[n].behavior || !same_pattern(split->pattern, pre->splits[n].pattern))
-      return false;
-  }
+  for (; pre->splits[n].pattern; n++)
+    if (n == with->n_splits || !same_split(&pre->splits[n], &with->splits[n])) return false;
   return n == with->n_splits;
 }
 

@@ -10,6 +10,7 @@ struct tpo_gguf_split {
   const char *pattern;
   enum tpo_split_behavior behavior;
   bool glyphs; /* looks at ByteLevel's alphabet; such splits come last */
+  bool covers; /* every text is matches alone, so that removing what is none of them cuts alike */
 };
 
 struct tpo_gguf_pre {

@@ -48,17 +48,21 @@
   {                                                                                                          \
     .pattern = (expression), .behavior = TPO_SPLIT_ISOLATED                                                  \
   }
+#define WHOLE(expression)                                                                                    \
+  {                                                                                                          \
+    .pattern = (expression), .behavior = TPO_SPLIT_ISOLATED, .covers = true                                  \
+  }
 /* Splits applied one after the other, each match becoming a piece of its own. */
 #define SPLITS(name, ...) static const struct tpo_gguf_split name[] = {__VA_ARGS__, {0}}
 
-SPLITS(gpt2, ALONE(GPT2));
+SPLITS(gpt2, WHOLE(GPT2));
 SPLITS(digits, ALONE("\\p{N}"), ALONE(GPT2));
-SPLITS(llama3, ALONE(CONTRACTIONS WORDS "\\p{N}{1,3}" REST));
-SPLITS(qwen2, ALONE(CONTRACTIONS WORDS "\\p{N}" REST));
+SPLITS(llama3, WHOLE(CONTRACTIONS WORDS "\\p{N}{1,3}" REST));
+SPLITS(qwen2, WHOLE(CONTRACTIONS WORDS "\\p{N}" REST));
 SPLITS(qwen35,
-       ALONE(CONTRACTIONS "|" NOT_WORD "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" LINES));
-SPLITS(tekken, ALONE(BY_CASE("") "|\\p{N}" CASED_REST));
-SPLITS(gpt4o, ALONE(O200K("\\p{N}{1,3}")));
+       WHOLE(CONTRACTIONS "|" NOT_WORD "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" LINES));
+SPLITS(tekken, WHOLE(BY_CASE("") "|\\p{N}" CASED_REST));
+SPLITS(gpt4o, WHOLE(O200K("\\p{N}{1,3}")));
 SPLITS(deepseek_llm, ALONE("[\\r\\n]"), ALONE("\\s?[" DEEPSEEK_LETTERS "]+"),
        ALONE("\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+"),
        ALONE("\\s+$"), ALONE(DEEPSEEK_ASIAN), ALONE("\\p{N}+"));

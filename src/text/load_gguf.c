@@ -356,16 +356,22 @@ static int load_ids(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, bool
   return status;
 }
 
-static int load_chat_template(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
+static int load_template(const struct tpo_gguf *gguf, const char *key, char **out, struct tpo_error *err)
 {
   struct tpo_gguf_string text;
-  int found = tpo_gguf_get_string(gguf, "tokenizer.chat_template", &text, err);
+  int found = tpo_gguf_get_string(gguf, key, &text, err);
   if (found <= 0) return found;
   if (!tpo_utf8_valid(text.data, text.len, NULL) || memchr(text.data, 0, text.len))
-    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.chat_template is not UTF-8 text", gguf->path);
-  tok->chat_template = strndup(text.data, text.len);
-  return tok->chat_template ? TPO_OK
-                            : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", gguf->path);
+    return tpo_fail(err, TPO_E_INPUT, "%s: %s is not UTF-8 text", gguf->path, key);
+  *out = strndup(text.data, text.len);
+  return *out ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", gguf->path);
+}
+
+static int load_chat_template(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, struct tpo_error *err)
+{
+  int status = load_template(gguf, "tokenizer.chat_template", &tok->chat_template, err);
+  return status < 0 ? status
+                    : load_template(gguf, "tokenizer.chat_template.tool_use", &tok->tool_template, err);
 }
 
 int tpo_tokenizer_load_gguf(struct tpo_tokenizer *tok, const char *path, struct tpo_error *err)

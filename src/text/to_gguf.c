@@ -300,5 +300,6 @@ int tpo_tokenizer_put_gguf(const struct tpo_tokenizer *tok, int vocab_size, stru
   warn(tok);
   put_ids(tok, w);
   if (tok->chat_template) put_text(w, "tokenizer.chat_template", tok->chat_template);
+  if (tok->tool_template) put_text(w, "tokenizer.chat_template.tool_use", tok->tool_template);
   return 0;
 }

@@ -198,6 +198,25 @@ static void write_named(const struct tpo_tokenizer *tok, const char *key, int32_
   tpo_buf_puts(out, ",\n");
 }
 
+static void write_template(const char *name, const char *text, struct tpo_buf *out)
+{
+  if (name) tpo_buf_printf(out, "{\"name\": \"%s\", \"template\": ", name);
+  tpo_json_append_string(out, text, strlen(text));
+  if (name) tpo_buf_putc(out, '}');
+}
+
+/* A text, or a list of two where there is one for tools. */
+static void write_templates(const struct tpo_tokenizer *tok, struct tpo_buf *out)
+{
+  if (!tok->chat_template && !tok->tool_template) return;
+  tpo_buf_puts(out, "  \"chat_template\": ");
+  if (tok->tool_template) tpo_buf_putc(out, '[');
+  if (tok->chat_template) write_template(tok->tool_template ? "default" : NULL, tok->chat_template, out);
+  if (tok->chat_template && tok->tool_template) tpo_buf_puts(out, ", ");
+  if (tok->tool_template) write_template("tool_use", tok->tool_template, out);
+  tpo_buf_puts(out, tok->tool_template ? "],\n" : ",\n");
+}
+
 static void write_config(const struct tpo_tokenizer *tok, struct tpo_buf *out)
 {
   tpo_buf_puts(out, "{\n");
@@ -205,11 +224,7 @@ static void write_config(const struct tpo_tokenizer *tok, struct tpo_buf *out)
   write_named(tok, "eos_token", tok->eos, out);
   write_named(tok, "unk_token", tok->unk, out);
   write_named(tok, "pad_token", tok->pad, out);
-  if (tok->chat_template) {
-    tpo_buf_puts(out, "  \"chat_template\": ");
-    tpo_json_append_string(out, tok->chat_template, strlen(tok->chat_template));
-    tpo_buf_puts(out, ",\n");
-  }
+  write_templates(tok, out);
   tpo_buf_puts(
       out,
       "  \"clean_up_tokenization_spaces\": false,\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");

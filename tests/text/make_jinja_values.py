@@ -21,7 +21,7 @@ OUT = pathlib.Path(__file__).parent / "fixtures" / "jinja_values.json"
 STRINGS = [
     "", "a", "Hello, World", "  two  words \n", "a\nb\r\nc\n\n", "it's", "say \"hi\"", "it's \"q\" \\ \t\x01\u200b\u2028",
     "Straße ǅ été İ ﬁ", "ΑΣ ΣΑΣ'", "日本語", "🙂é", "42", " -3.7 ", "0x1F", "1_000", "²½٣", "a,b,,c", "<a href='x'>b &amp; c</a>",
-    "abcabc", "TITLE Case they're", "{}-{0}", "%s%%",
+    "abcabc", "TITLE Case they're", "well-known--or not", "{}-{0}", "%s%%",
 ]
 SCALARS = [None, True, False, 0, 1, -1, 7, 2**31, 2**63 - 1, 0.0, 0.1, -2.5, 2.5, 1e16, 1e-5, 123456789.123, 1e300, 3.0]
 ROWS = [
@@ -59,7 +59,7 @@ rejectattr('n')|list rejectattr('role','equalto','user')|list replace('a','b') r
 round(method='nope') safe select|list select('odd')|list select('string')|list selectattr('n')|list selectattr('role','in',['user'])|list slice(2)|list slice(3,'x')|list sort sort(true) sort(case_sensitive=true)
 sort(attribute='role') sort(attribute='role,content') string striptags sum sum(start=10) sum(attribute='n') title tojson tojson(indent=2) tojson(ensure_ascii=true)
 tojson(sort_keys=true) tojson(separators=(',',':')) trim trim('a') truncate(5) truncate(5,true) truncate(5,false,'') truncate(5,true,'…',0) truncate(2) unique|list unique(true)|list
-unique(attribute='role')|list upper urlencode wordcount xmlattr xmlattr(false) upper(1) join(nope=1) map('default','x')|list select('divisibleby',2)|list reverse""".split()
+unique(attribute='role')|list upper urlencode wordcount wordwrap wordwrap(5) wordwrap(4,false) wordwrap(5,break_on_hyphens=false) wordwrap(3,wrapstring='|') wordwrap(0) xmlattr xmlattr(false) upper(1) join(nope=1) map('default','x')|list select('divisibleby',2)|list reverse""".split()
 
 TESTS = """defined undefined none string mapping sequence iterable true false boolean integer float number odd even divisibleby(2) lower upper callable
 escaped eq(1) ne('a') lt(2) ge('b') in([1,'a',none]) in('Hello') sameas(none) sameas(true) ==(1.0)""".split()
@@ -71,7 +71,7 @@ ITEMS = ["v[0]", "v[-1]", "v[5]", "v['a']", "v.a", "v.items", "v.k.x[1].y", "v[1
          "cycler(1, v).next()", "joiner(v)() ~ 'x'", "v()", "v|list|length"]
 
 OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "~", "==", "<", "<=", "in"]
-CALLS = ["range(5)", "range(2, 9, 3)", "range(5, 0, -2)|list", "range(3)[1:]", "range(0)", "range(1, 1)|list", "range(10**6)", "range()", "range(1, 2, 0)", "range('a')", "range(3) == range(3)", "range(10)[::2]",
+CALLS = ["'a' % ([1]|select)", "'a' % [1]", "{{'a': 1}.items(): 2}", "{{'a': 1}.values(): 2} is mapping", "{'b': 1}['abc'[1:2]]", "[1, 2, 3][[0][:1]] is undefined", "range(5)", "range(2, 9, 3)", "range(5, 0, -2)|list", "range(3)[1:]", "range(0)", "range(1, 1)|list", "range(10**6)", "range()", "range(1, 2, 0)", "range('a')", "range(3) == range(3)", "range(10)[::2]",
          "dict(a=1)", "dict([('a', 1), ['b', 2]])", "dict([1])", "dict(1)", "namespace()", "namespace(a=1)", "namespace(_a=1)", "namespace({'a': 1}).a", "namespace(a=1).items",
          "raise_exception('no')", "raise_exception()", "(1, 2) < (1, 3)", "[1] == (1,)", "1 == 1.0 == true", "'é' < 'z'", "'a' * 3", "3 * [0]", "-7 // 2", "-7 % 3", "7 // -2", "7.5 // 2", "-7.5 % 2", "2 ** 62", "2 ** 63", "2 ** -1", "0 ** 0", "0 ** -1",
          "9223372036854775807 + 1", "(-9223372036854775807 - 1) // -1", "1e308 * 10", "-(1e308 * 10)", "1e308 * 10 - 1e308 * 10", "0.1 + 0.2", "1 / 3", "100000000000000000000.0", "1e22", "1.5e-7", "5e-324", "1.7976931348623157e308", "2.0 ** 0.5", "10 / 2", "9007199254740993 == 9007199254740992.0",
@@ -128,7 +128,7 @@ def main():
     tables = {
         "methods": table(env, STRINGS, [f"v.{m}" for m in METHODS]),
         "formats": table(env, STRINGS[2:9:5] + [s for s in SCALARS[1:] if s != 1e300] + ROWS[1:8:6], FORMATS, False),
-        "filters": table(env, STRINGS[1:3] + STRINGS[12:20:3] + SCALARS[:6] + SCALARS[10:14] + ROWS, [f"v|{f}" for f in FILTERS]),
+        "filters": table(env, STRINGS[1:3] + STRINGS[12:22:3] + SCALARS[:6] + SCALARS[10:14] + ROWS, [f"v|{f}" for f in FILTERS]),
         "tests": table(env, everything, [f"v is {t}" for t in TESTS if not t.startswith("=")]),
         "items": table(env, STRINGS[2:3] + STRINGS[10:12] + SCALARS[:5] + ROWS[1:], ITEMS),
         "calls": table(env, [None], CALLS),

@@ -68,7 +68,7 @@ class Programs:
         if depth <= 0:
             return self.pick("s", "t", "e", lambda: r.choice(STRINGS), lambda: r.choice(STRINGS), "msgs[1].content", "msgs[0]['role']")
         return self.pick(
-            lambda: f"{S()} ~ {self.any(depth - 1)}", lambda: f"({S()} + {S()})", lambda: f"({S()})[{self.index()}]", lambda: f"({S()}){self.slice()}",
+            lambda: f"{S()} ~ {self.any(depth - 1)}", lambda: f"({S()} + {S()})", lambda: f"({S()})[{self.index()}]", lambda: f"({self.string(0)}){self.slice()}",
             lambda: f"({S()}).{r.choice(STRING_METHODS)}", lambda: f"{self.atom(S())}|{r.choice(STRING_FILTERS)}", lambda: f"({S()}) * {r.choice('0123')}",
             lambda: f"({S()})|{r.choice(STRING_FILTERS)}|{r.choice(STRING_FILTERS)}", lambda: f"({self.list(depth - 1)})|join({S()})",
             lambda: f"({S()} if {self.truth(depth - 1)} else {S()})", lambda: f"({S()} if {self.truth(depth - 1)})",
@@ -80,15 +80,12 @@ class Programs:
     def atom(self, text):
         return text if self.r.random() < 0.3 else f"({text})"
 
-    @staticmethod
-    def sequence(text):
-        """Not a bare constant: where jinja2 prints a slice of one that has none, its optimizer makes it nothing, and elsewhere an error."""
-        return "l" if re.fullmatch(r"[\d._e-]+|(?i:none|true|false)", text) else text
-
     def index(self):
         return self.r.choice(["0", "1", "-1", "2", "9", "'a'", "n", "-2"])
 
     def slice(self):
+        """Of strings and lists alone: what has no slices but is constant, jinja2's optimizer makes nothing where it is printed at once,
+        and an error elsewhere; ours is an error."""
         v = lambda: self.r.choice(["", "", "0", "1", "2", "-1", "-2", "5", "n", "100", "none"])  # noqa: E731
         return f"[{v()}:{v()}]" if self.r.random() < 0.6 else f"[{v()}:{v()}:{self.r.choice(['', '1', '2', '-1', '-2'])}]"
 
@@ -110,7 +107,7 @@ class Programs:
         if depth <= 0:
             return self.pick("l", "ls", "lm", "msgs", "[]", "[1, 2]", "('a', 'b')", "range(3)|list", "range(1, 9, 3)", "d.c", "()", "(1,)", "[[1, 2], [3]]")
         return self.pick(
-            lambda: f"[{', '.join(self.any(depth - 1) for _ in range(r.randint(0, 3)))}]", lambda: f"({L()} + {L()})", lambda: f"({self.sequence(L())}){self.slice()}",
+            lambda: f"[{', '.join(self.any(depth - 1) for _ in range(r.randint(0, 3)))}]", lambda: f"({L()} + {L()})", lambda: f"({self.list(0)}){self.slice()}",
             lambda: f"({L()})|{r.choice(LIST_FILTERS)}", lambda: f"msgs|{r.choice(DICT_LISTS)}", lambda: f"({self.string(depth - 1)}).{r.choice(STRING_LISTS)}",
             lambda: f"({self.dict(depth - 1)}).{r.choice(['items()', 'keys()', 'values()'])}|list", lambda: f"({self.dict(depth - 1)})|{r.choice(['items|list', 'dictsort', 'list', 'dictsort(reverse=true)', 'dictsort(by=%r)' % 'value'])}",
             lambda: f"({self.string(depth - 1)})|list", lambda: f"({L()}) * 2", lambda: f"range({self.index()}, {self.index()})|list", lambda: f"msgs|{r.choice(DICT_LISTS)}",

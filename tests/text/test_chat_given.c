@@ -1,5 +1,6 @@
 /* What a chat template is given beside plain messages, and what is found out about it by rendering. */
 #include "chat_test.h"
+#include "text/set_template.h"
 
 static const struct tpo_message hello[] = {{"user", "Hello"}};
 #define HELLO .messages = hello, .n = 1
@@ -150,6 +151,34 @@ static void a_template_for_tools_may_be_a_file(void **state)
   }
   tpo_tokenizer_close(tok);
   tpo_buf_free(&config);
+}
+
+/* Through a GGUF, and from there to files. */
+static void a_gguf_has_a_template_for_tools_too(void **state)
+{
+  (void)state;
+  struct tpo_tokenizer *tok = with_settings(
+      "qwen2",
+      "{\"eos_token\":\"<|im_end|>\",\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"{{ tools | length }} "
+      "tools\"},{\"name\":\"default\",\"template\":\"no tools{{ eos_token }}\"}]}",
+      NULL);
+  struct tpo_tokenizer *gguf = through_gguf(tok, tpo_tokenizer_size(tok));
+  struct tpo_buf config = {0};
+  assert_int_equal(tpo_tokenizer_each_file(gguf, find_config, &config, &test_error), 0);
+  struct tpo_tokenizer *all[] = {tok, gguf, with_settings("qwen2", config.data, NULL)};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    struct tpo_template *t = open_template(all[i]);
+    check_text(t, &(struct tpo_chat){HELLO}, "no tools<|im_end|>");
+    check_text(t, &(struct tpo_chat){HELLO, .tools_json = "[{}, {}]"}, "2 tools");
+    tpo_template_close(t);
+    assert_int_equal(tpo_tokenizer_set_template(all[i], "another", &test_error), 0);
+    t = open_template(all[i]);
+    check_text(t, &(struct tpo_chat){HELLO, .tools_json = "[{}, {}]"}, "another"); /* in place of both */
+    tpo_template_close(t);
+    tpo_tokenizer_close(all[i]);
+  }
+  tpo_buf_free(&config);
+  remove_dir(make_dir());
 }
 
 static void a_last_message_is_gone_on_with(void **state)
@@ -336,6 +365,7 @@ int main(void)
       cmocka_unit_test(tokens_have_the_names_that_the_files_give_them),
       cmocka_unit_test(tools_take_the_template_that_is_made_for_them),
       cmocka_unit_test(a_template_for_tools_may_be_a_file),
+      cmocka_unit_test(a_gguf_has_a_template_for_tools_too),
       cmocka_unit_test(a_last_message_is_gone_on_with),
       cmocka_unit_test(what_is_not_shown_cant_be_gone_on_with),
       cmocka_unit_test(pieces_have_no_place_for_tools),

@@ -125,6 +125,8 @@ static const struct {
     {"s|truncate(9, true, leeway=0)", NULL, NULL},
     {"s|truncate(6, true, 'p')", NULL, NULL},
     {"'p%sq'|format(s)", NULL, NULL},
+    {"t|wordwrap(3)", NULL, "\n"},
+    {"s|wordwrap(2, wrapstring='-')", NULL, NULL},
     {"nothing|default(s)", NULL, NULL},
     {"nothing|d(s)", NULL, NULL},
     {"s|batch(3)|map('join')|join('-')", NULL, NULL},

@@ -277,6 +277,27 @@ static void spelling_is_no_difference(void **state)
   }
 }
 
+/* Removing what is no match leaves the same pieces where all of a text is matches, and no other. */
+static void what_removes_nothing_has_the_same_name(void **state)
+{
+  (void)state;
+#define REMOVING(pattern)                                                                                              \
+  "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern \
+  "\"},\"behavior\":\"Removed\",\"invert\":true},{\"type\":\"ByteLevel\",\"use_regex\":"
+#define LLAMA3                                                                                                     \
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+" \
+  "[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+  const struct {
+    const char *json, *name;
+  } cases[] = {{REMOVING(LLAMA3) "false,\"add_prefix_space\":false}]}," BYTES, "dbrx"},
+               {REMOVING("\\\\p{N}") "true,\"add_prefix_space\":false}]}," BYTES, "none"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_tokenizer *tok = from_json(cases[i].json);
+    assert_string_equal(name_of(tok), cases[i].name);
+    tpo_tokenizer_close(tok);
+  }
+}
+
 /* Every name has splits that compile, and comes out as itself or as one that cuts alike. */
 static void every_name_is_a_tokenizer(void **state)
 {
@@ -311,6 +332,7 @@ int main(void)
       cmocka_unit_test(the_splits_in_use_have_names),
       cmocka_unit_test(a_name_is_not_given_for_other_ids),
       cmocka_unit_test(spelling_is_no_difference),
+      cmocka_unit_test(what_removes_nothing_has_the_same_name),
       cmocka_unit_test(every_name_is_a_tokenizer),
   };
   return cmocka_run_group_tests_name("to_gguf", tests, NULL, NULL);

@@ -85,9 +85,9 @@ enum {
   JINJA_CALL_MAX = 255 /* arguments of a call, parameters of a macro */
 };
 
-/* The template with transformers' settings: trim_blocks, lstrip_blocks, break and continue, {% generation %}. What
- * it can't run (include, import, extends, block, ...), an unknown filter, test or tag: TPO_E_UNSUPPORTED with line
- * and construct; what is malformed: TPO_E_INPUT with the line. */
+/* The template with transformers' settings: trim_blocks, lstrip_blocks, break and continue, the tag
+ * generation. What it can't run (include, import, extends, block, ...), an unknown filter, test or tag:
+ * TPO_E_UNSUPPORTED with line and construct; what is malformed: TPO_E_INPUT with the line. */
 int jinja_parse(struct tpo_jinja **out, const char *source, size_t len, const char *place,
                 struct tpo_error *err);
 void jinja_free(struct tpo_jinja *jinja);

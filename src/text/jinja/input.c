@@ -56,8 +56,8 @@ static int convert(struct jinja_run *run, const json_t *json, tpo_origin origin,
   }
 }
 
-/* Whether a message's member is one of the words that templates put into their control tokens. Which of these it
- * is, is all that a message can choose. */
+/* Whether a message's member is one of the words that templates put into their control tokens. Which of
+ * these it is, is all that a message can choose. */
 static bool is_usual_role(const char *name, const json_t *value)
 {
   static const char *const roles[] = {

@@ -1,5 +1,5 @@
-/* A model's own chat template, run as Python's jinja2 with transformers' settings runs it. It reaches nothing but its
- * inputs, and is bounded in steps, depth, memory and output. */
+/* A model's own chat template, run as Python's jinja2 with transformers' settings runs it. It reaches
+ * nothing but its inputs, and is bounded in steps, depth, memory and output. */
 #ifndef TPO_TEXT_JINJA_JINJA_H
 #define TPO_TEXT_JINJA_JINJA_H
 
@@ -13,9 +13,9 @@ int tpo_jinja_open(struct tpo_jinja **out, const char *source, size_t len, const
                    struct tpo_error *err);
 void tpo_jinja_close(struct tpo_jinja *jinja);
 
-/* A variable. own: its strings are the template's or tokenizer's own and may become control tokens (bos_token).
- * "messages" gets an origin for each member of each message; a role of the usual names (system, developer, user,
- * assistant, tool, ...) is own, others are text. */
+/* A variable. own: its strings are the template's or tokenizer's own and may become control tokens
+ * (bos_token). "messages" gets an origin for each member of each message; a role of the usual names
+ * (system, developer, user, assistant, tool, ...) is own, others are text. */
 struct tpo_jinja_input {
   const char *name;
   const json_t *value;
@@ -35,8 +35,8 @@ struct tpo_rendered {
 };
 void tpo_rendered_free(struct tpo_rendered *r);
 
-/* date: "YYYY-MM-DD", strftime_now's. limits: NULL for the default ones. raise_exception's text is the message (behind
- * place), with TPO_E_INPUT. out is empty before, and to be freed after a failure too. */
+/* date: "YYYY-MM-DD", strftime_now's. limits: NULL for the default ones. raise_exception's text is the
+ * message (behind place), with TPO_E_INPUT. out is empty before, and to be freed after a failure too. */
 int tpo_jinja_render(const struct tpo_jinja *jinja, const struct tpo_jinja_input *inputs, size_t n,
                      const char *date, const struct jinja_limits *limits, struct tpo_rendered *out,
                      struct tpo_error *err);

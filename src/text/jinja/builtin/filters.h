@@ -18,6 +18,7 @@ jinja_function jinja_find_number_filter(const char *name);   /* filters_number.c
 jinja_function jinja_find_sequence_filter(const char *name); /* filters_sequence.c */
 jinja_function jinja_find_sort_filter(const char *name);     /* filters_sort.c */
 jinja_function jinja_find_select_filter(const char *name);   /* filters_select.c */
+int jinja_filter_wordwrap(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out);
 int jinja_filter_tojson(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out);
 
 /* "a.b.0" as jinja2 looks up what filters get as `attribute`; a default that isn't None stands for what is undefined. */

@@ -53,15 +53,9 @@ static int filter_indent(struct jinja_run *run, const struct jinja_args *args, s
   return jinja_build_end_like(&b, s, out);
 }
 
-static int filter_wordwrap(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out)
-{
-  (void)args;
-  (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "the filter wordwrap");
-}
-
 jinja_function jinja_find_lines_filter(const char *name)
 {
-  static const struct jinja_filter_row rows[] = {{"indent", filter_indent}, {"wordwrap", filter_wordwrap}};
+  static const struct jinja_filter_row rows[] = {{"indent", filter_indent},
+                                                 {"wordwrap", jinja_filter_wordwrap}};
   return JINJA_FIND(rows, name);
 }

@@ -1,5 +1,6 @@
-/* Tokens of a template as jinja2's lexer makes them with trim_blocks and lstrip_blocks: where tags begin and end,
- * which white space around them goes, raw blocks, comments. What stands inside a tag is lex_tag.c's. */
+/* Tokens of a template as jinja2's lexer makes them with trim_blocks and lstrip_blocks: where tags begin
+ * and end, which white space around them goes, raw blocks, comments. What stands inside a tag is
+ * lex_tag.c's. */
 #include "text/jinja/parse/lexer_state.h"
 
 #include <string.h>
@@ -57,7 +58,8 @@ static bool stands_at(const struct jinja_lexer *l, size_t at, const char *what)
   return l->n - at >= len && memcmp(l->s + at, what, len) == 0;
 }
 
-/* What a tag's beginning with this sign leaves of the text [begin, end) before it; strips: of lstrip_blocks. */
+/* What a tag's beginning with this sign leaves of the text [begin, end) before it; strips: of
+ * lstrip_blocks. */
 static size_t text_end(const struct jinja_lexer *l, size_t begin, size_t end, char sign, bool strips)
 {
   if (sign == '-') return strip_end(l, begin, end);

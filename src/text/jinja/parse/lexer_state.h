@@ -19,8 +19,8 @@ int jinja_lex_line(struct jinja_lexer *l, size_t at);
 int jinja_lex_push(struct jinja_lexer *l, enum jinja_token_kind kind, size_t at, const char *text,
                    size_t len);
 size_t jinja_lex_skip_space(const struct jinja_lexer *l, size_t at);
-/* Past the end of a tag (mark: "%}", "}}", "#}") at `at`, its sign and the white space that goes with it; 0: the
- * tag doesn't end there. */
+/* Past the end of a tag (mark: "%}", "}}", "#}") at `at`, its sign and the white space that goes with it;
+ * 0: the tag doesn't end there. */
 size_t jinja_lex_closing(const struct jinja_lexer *l, size_t at, const char *mark);
 
 /* The tokens from l->at to the tag's end, which is *end; mark: where the tag begins. */

@@ -289,7 +289,7 @@ static struct jinja_node *parse_brackets(struct jinja_parser *p, struct jinja_no
     if (all->items.n > 0 && !jinja_expect_op(p, ",")) return NULL;
     struct jinja_node *index = parse_index(p);
     if (!index || !jinja_nodes_push(p, &all->items, index)) return NULL;
-    slices |= index->kind == JINJA_SLICE;
+    slices |= index->kind == JINJA_SLICE && !index->a; /* an index may be a slice of something */
   }
   if (!all || !jinja_expect_op(p, "]")) return NULL;
   if (all->items.n == 1 && slices) {

@@ -67,8 +67,8 @@ struct jinja_node *jinja_parse_expression(struct jinja_parser *p);
 /* The filters after node (NULL: a block's body); first: the name of the first stands here without a "|". */
 struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node *node, bool first);
 
-/* Statements up to one of the tags that `ends` names (NULL-terminated), where it stops behind the "{%"; NULL: up to
- * the template's end. */
+/* Statements up to one of the tags that `ends` names (NULL-terminated), where it stops behind the "{%";
+ * NULL: up to the template's end. */
 bool jinja_parse_body(struct jinja_parser *p, struct jinja_nodes *out, const char *const *ends);
 
 /* Puts an UNSET before every body that needs one, this one and those inside; false: failed. */

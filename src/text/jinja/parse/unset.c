@@ -1,6 +1,6 @@
-/* Variables that a body sets before it reads them. To jinja2 they are the body's own from its beginning, so that what is
- * read of them earlier, by a loop or a macro inside, is undefined even where an input has their name. An UNSET node
- * at the beginning of such a body says so. */
+/* Variables that a body sets before it reads them. To jinja2 they are the body's own from its beginning,
+ * so that what is read of them earlier, by a loop or a macro inside, is undefined even where an input has
+ * their name. An UNSET node at the beginning of such a body says so. */
 #include <string.h>
 #include "text/jinja/parse/parser.h"
 

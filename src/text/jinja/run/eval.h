@@ -4,7 +4,8 @@
 
 #include "text/jinja/ast.h"
 
-/* Variables of a body. What is set goes into the innermost scope; what is read is looked for from it outwards. */
+/* Variables of a body. What is set goes into the innermost scope; what is read is looked for from it
+ * outwards. */
 struct jinja_scope {
   struct jinja_scope *outer; /* NULL: of the inputs */
   struct jinja_variable {

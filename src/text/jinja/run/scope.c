@@ -9,7 +9,8 @@ struct jinja_scope *jinja_scope_new(struct jinja_evaluator *ev, struct jinja_sco
   return scope;
 }
 
-/* *out NULL: there is none. Scopes are small; where a template makes a large one, looking through it costs steps. */
+/* *out NULL: there is none. Scopes are small; where a template makes a large one, looking through it costs
+ * steps. */
 static int find(struct jinja_evaluator *ev, const struct jinja_scope *scope, const char *name,
                 struct jinja_variable **out)
 {
