@@ -81,7 +81,8 @@ def train(tpo, folder, model, layout, *settings):
            "--top-p", 1, "--max-tokens", 60, "--thought", layout, *budgets, *settings, ranks=2)
     tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
     tpo.ok("pairs", "--samples", folder / "scored.h5", "--out", folder / "pairs.h5", "--set", "pairs.mode=all")
-    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2, ranks=2)
+    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2,
+           ranks=2 if layout == "generic" else 0)
     return folder / "checkpoint.h5", prompts_of(folder / "samples.h5")
 
 

@@ -210,7 +210,9 @@ int jinja_percent(struct jinja_run *run, const struct jinja_string *format, stru
     at = end + 1;
     if (mark && convert(&p, &at) < 0) return TPO_E_INPUT;
   }
-  bool mapping = args.type == JINJA_DICT || args.type == JINJA_LIST || args.type == JINJA_UNDEFINED;
+  bool indexed =
+      args.type == JINJA_LIST && (args.list->kind == JINJA_PLAIN_LIST || args.list->kind == JINJA_RANGE);
+  bool mapping = indexed || args.type == JINJA_DICT || args.type == JINJA_UNDEFINED; /* as Python sees it */
   if (p.next < (p.row ? args.list->n : !mapping))
     return jinja_fail(run, TPO_E_INPUT, "not all arguments converted during string formatting");
   return jinja_build_end(&p.out, out);

@@ -68,7 +68,8 @@ int jinja_check_key(struct jinja_run *run, struct jinja_value key)
       if (jinja_check_key(run, key.list->items[i]) < 0) return TPO_E_INPUT;
     return jinja_spend(run, key.list->n);
   }
-  if (key.type == JINJA_DICT || (key.type == JINJA_LIST && key.list->kind == JINJA_PLAIN_LIST))
+  bool set = key.type == JINJA_LIST && (key.list->kind == JINJA_KEYS || key.list->kind == JINJA_ITEMS);
+  if (set || key.type == JINJA_DICT || (key.type == JINJA_LIST && key.list->kind == JINJA_PLAIN_LIST))
     return jinja_fail(run, TPO_E_INPUT, "unhashable type: '%s'", jinja_type_name(key));
   return jinja_spend(run, jinja_weight(key) / 16);
 }
