@@ -1,7 +1,8 @@
-/* The splits behind the names of tokenizer.ggml.pre: those of the tokenizers whose files carry the name, as their makers publish
- * them. llama.cpp, which gives out the names, splits some texts otherwise: "'\u017fs" is no contraction there, letters
- * without case are neither upper nor lower (tekken, gpt-4o and their kin), falcon's digits are cut before bytes have
- * glyphs, and no text is brought into the normal form NFC. "default" has no tokenizer behind it and is as there. */
+/* The splits behind the names of tokenizer.ggml.pre: those of the tokenizers whose files carry the name, as their
+ * makers publish them. llama.cpp, which gives out the names, cuts some texts otherwise: "'\u017f" is no contraction
+ * there, of the letters only ASCII's have a case (tekken, gpt-4o and their kin), falcon's digits are looked for before
+ * bytes have glyphs, and no text is brought into the normal form NFC. "default" has no tokenizer behind it and is as
+ * there. */
 #include "text/gguf_pre.h"
 
 #define SPACES "|\\s+(?!\\S)|\\s+"
