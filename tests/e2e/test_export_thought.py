@@ -75,6 +75,8 @@ def train(tpo, folder, model, layout, *settings):
     budgets = [] if layout == "none" else ["--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16"]
     if layout in BEGUN:
         budgets += ["--set", f"thought.prefill={BEGUN[layout]}"]
+    if str(layout).startswith("paper-"):
+        budgets += ["--set", "thought.on_budget=force"]  # which random weights need, too
     folder.mkdir()
     tiny.write_prompts(folder / "prompts.jsonl", "p", 3)
     tpo.ok("generate", "--model", model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3, "--temperature", 1,
