@@ -18,7 +18,7 @@
 #define BY_CASE(after) NOT_WORD UPPER "*" LOWER "+" after "|" NOT_WORD UPPER "+" LOWER "*" after
 #define CASED_REST "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" LINES
 #define O200K(digits) BY_CASE(CONTRACTIONS "?") "|" digits CASED_REST
-#define BLOOM " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+#define BLOOM " ?[^(\\s|[.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c}])]+"
 #define IDEOGRAPHS "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
 #define DEEPSEEK_ASIAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 #define ASCII_WORDS                                                                                          \
