@@ -2,7 +2,7 @@
 #include "text/added.h"
 
 #include <stdlib.h>
-#include <utf8proc.h>
+#include <string.h>
 #include "base/memory.h"
 #include "base/utf8.h"
 
@@ -27,6 +27,9 @@ int tpo_added_put(struct tpo_added *added, const char *name, size_t len, struct 
                   struct tpo_error *err)
 {
   if (len == 0) return TPO_OK;
+  if (token.single_word && added->word.n == 0 &&
+      tpo_set_add_property(&added->word, "(added word)", strlen("(added word)"), err) < 0)
+    return TPO_E_MEMORY;
   if (added->n_nodes + len > INT32_MAX / 2)
     return tpo_fail(err, TPO_E_INPUT, "the added tokens' names are too long");
   int32_t node;
@@ -62,6 +65,7 @@ void tpo_added_free(struct tpo_added *added)
 {
   free(added->nodes);
   free(added->tokens);
+  tpo_set_free(&added->word);
   *added = (struct tpo_added){0};
 }
 
@@ -90,12 +94,6 @@ static uint32_t code_point_before(const char *text, size_t at)
   return tpo_utf8_decode((const uint8_t *)text + from, at - from, &cp) == (int)(at - from) ? cp : 0xfffd;
 }
 
-static bool is_word(uint32_t cp)
-{
-  utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-  return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) || c == UTF8PROC_CATEGORY_PC;
-}
-
 static bool is_space(uint32_t cp)
 {
   return (cp >= 9 && cp <= 13) || cp == ' ' || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
@@ -103,11 +101,12 @@ static bool is_space(uint32_t cp)
          cp == 0x3000;
 }
 
-static bool stands_alone(const char *text, size_t len, size_t begin, size_t end)
+static bool stands_alone(const struct tpo_set *word, const char *text, size_t len, size_t begin, size_t end)
 {
   uint32_t cp;
-  if (begin > 0 && is_word(code_point_before(text, begin))) return false;
-  return !(end < len && tpo_utf8_decode((const uint8_t *)text + end, len - end, &cp) && is_word(cp));
+  if (begin > 0 && tpo_set_has(word, code_point_before(text, begin))) return false;
+  return !(end < len && tpo_utf8_decode((const uint8_t *)text + end, len - end, &cp) &&
+           tpo_set_has(word, cp));
 }
 
 static void take_spaces(const struct tpo_added_token *token, const char *text, size_t len, size_t from,
@@ -135,7 +134,8 @@ static bool next_within(const struct tpo_added *added, const char *text, size_t 
       at++;
       continue;
     }
-    if ((!specials && token->special) || (token->single_word && !stands_alone(text, len, at, end))) {
+    if ((!specials && token->special) ||
+        (token->single_word && !stands_alone(&added->word, text, len, at, end))) {
       at = end;
       continue;
     }

@@ -2,6 +2,7 @@
 #ifndef TPO_TEXT_ADDED_H
 #define TPO_TEXT_ADDED_H
 
+#include "text/unicode/set.h"
 #include "tpo/base.h"
 
 struct tpo_added_token {
@@ -20,6 +21,7 @@ struct tpo_added {
   size_t n_nodes, nodes_capacity;
   struct tpo_added_token *tokens;
   size_t n_tokens, tokens_capacity;
+  struct tpo_set word; /* beside which a token of single_word is not alone; empty while there is none */
 };
 
 /* A name that is there already gets the new token. */

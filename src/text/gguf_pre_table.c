@@ -1,7 +1,8 @@
-/* The splits behind the names of tokenizer.ggml.pre: those of the tokenizers whose files carry the name, as their makers publish
- * them. llama.cpp, which gives out the names, splits some texts otherwise: "'\u017fs" is no contraction there, letters
- * without case are neither upper nor lower (tekken, gpt-4o and their kin), falcon's digits are cut before bytes have
- * glyphs, and no text is brought into the normal form NFC. "default" has no tokenizer behind it and is as there. */
+/* The splits behind the names of tokenizer.ggml.pre: those of the tokenizers whose files carry the name, as their
+ * makers publish them. llama.cpp, which gives out the names, cuts some texts otherwise: "'\u017f" is no contraction
+ * there, of the letters only ASCII's have a case (tekken, gpt-4o and their kin), falcon's digits are looked for before
+ * bytes have glyphs, and no text is brought into the normal form NFC. "default" has no tokenizer behind it and is as
+ * there. */
 #include "text/gguf_pre.h"
 
 #define SPACES "|\\s+(?!\\S)|\\s+"
@@ -17,7 +18,7 @@
 #define BY_CASE(after) NOT_WORD UPPER "*" LOWER "+" after "|" NOT_WORD UPPER "+" LOWER "*" after
 #define CASED_REST "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" LINES
 #define O200K(digits) BY_CASE(CONTRACTIONS "?") "|" digits CASED_REST
-#define BLOOM " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+#define BLOOM " ?[^(\\s|[.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c}])]+"
 #define IDEOGRAPHS "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
 #define DEEPSEEK_ASIAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 #define ASCII_WORDS                                                                                          \

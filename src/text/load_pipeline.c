@@ -169,16 +169,15 @@ static int load_pre(struct tpo_tokenizer *tok, const json_t *pre, int depth, boo
     bool single = false;
     int status = tpo_json_get_bool(pre, "individual_digits", &single, tok->place, err);
     if (status < 0) return status;
-    return tpo_pretokenizer_add(&tok->pre, "\\p{N}+", single ? 5 : 6, TPO_SPLIT_ISOLATED, false, tok->place,
-                                err);
+    return tpo_pretokenizer_add_own(&tok->pre, single ? "\\p{(digits)}" : "\\p{(digits)}+",
+                                    single ? "\\p{N}" : "\\p{N}+", TPO_SPLIT_ISOLATED, tok->place, err);
   }
   if (strcmp(type, "Punctuation") == 0) {
-    static const char punctuation[] = "[\\p{P}$+<=>^`|~]";
-    enum tpo_split_behavior behavior;
-    int status = behavior_of(tok, pre, &behavior, err);
+    enum tpo_split_behavior behavior = TPO_SPLIT_ISOLATED;
+    int status = json_object_get(pre, "behavior") ? behavior_of(tok, pre, &behavior, err) : TPO_OK;
     if (status < 0) return status;
-    return tpo_pretokenizer_add(&tok->pre, punctuation, strlen(punctuation), behavior, false, tok->place,
-                                err);
+    return tpo_pretokenizer_add_own(&tok->pre, "\\p{(punctuation)}", "[\\p{P}$+<=>^`|~]", behavior,
+                                    tok->place, err);
   }
   if (strcmp(type, "Sequence") != 0 || depth >= MAX_NESTING) return refuse(tok, "a pre_tokenizer", type, err);
   size_t i;

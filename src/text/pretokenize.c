@@ -9,21 +9,45 @@
 const char tpo_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+/* Room for a split; NULL with err set. */
+static struct tpo_split *new_split(struct tpo_pretokenizer *pre, enum tpo_split_behavior behavior,
+                                   bool invert, const char *place, struct tpo_error *err)
+{
+  if (pre->n_splits >= 64) {
+    tpo_fail(err, TPO_E_INPUT, "%s: more than 64 splits in pre_tokenizer", place);
+    return NULL;
+  }
+  if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0) return NULL;
+  struct tpo_split *split = &pre->splits[pre->n_splits];
+  *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
+  return split;
+}
+
+static int keep(struct tpo_pretokenizer *pre, const char *pattern, size_t len, const char *place,
+                struct tpo_error *err)
+{
+  struct tpo_split *split = &pre->splits[pre->n_splits++]; /* which frees the regex */
+  split->pattern = strndup(pattern, len);
+  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+}
+
 int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size_t len,
                          enum tpo_split_behavior behavior, bool invert, const char *place,
                          struct tpo_error *err)
 {
-  if (pre->n_splits >= 64)
-    return tpo_fail(err, TPO_E_INPUT, "%s: more than 64 splits in pre_tokenizer", place);
-  if (tpo_grow(&pre->splits, &pre->capacity, pre->n_splits + 1, sizeof *pre->splits, err) < 0)
-    return TPO_E_MEMORY;
-  struct tpo_split *split = &pre->splits[pre->n_splits];
-  *split = (struct tpo_split){.behavior = behavior, .invert = invert, .glyphs = pre->glyphs};
+  struct tpo_split *split = new_split(pre, behavior, invert, place, err);
+  if (!split) return err ? err->code : TPO_E_INPUT;
   int status = tpo_regex_compile(&split->regex, pattern, len, place, err);
-  if (status < 0) return status;
-  split->pattern = strndup(pattern, len);
-  pre->n_splits++; /* which frees the regex */
-  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+  return status < 0 ? status : keep(pre, pattern, len, place, err);
+}
+
+int tpo_pretokenizer_add_own(struct tpo_pretokenizer *pre, const char *own, const char *pattern,
+                             enum tpo_split_behavior behavior, const char *place, struct tpo_error *err)
+{
+  struct tpo_split *split = new_split(pre, behavior, false, place, err);
+  if (!split) return err ? err->code : TPO_E_INPUT;
+  int status = tpo_regex_compile_own(&split->regex, own, place, err);
+  return status < 0 ? status : keep(pre, pattern, strlen(pattern), place, err);
 }
 
 void tpo_pretokenizer_free(struct tpo_pretokenizer *pre)
@@ -106,36 +130,46 @@ static int arrange(const struct tpo_split *split, const struct tpo_pieces *parts
 
 /* Isolating is what nearly all tokenizers do: no list of parts is needed. */
 static int isolate(const struct tpo_split *split, struct tpo_pre_scratch *scratch, const char *text,
-                   struct tpo_piece piece, struct tpo_error *err)
+                   struct tpo_piece piece, bool exact, struct tpo_error *err)
 {
   size_t from = piece.begin;
   const char *base = text + piece.begin;
-  while (from < piece.end) {
+  for (bool again = false; from < piece.end; again = true) {
     size_t begin, end;
-    int found = tpo_regex_next(&split->regex, &scratch->regex, base, piece.end - piece.begin,
-                               from - piece.begin, &begin, &end, err);
+    int found = tpo_regex_next(&split->regex, &scratch->regex, exact, base, piece.end - piece.begin,
+                               from - piece.begin, again, &begin, &end, err);
     if (found < 0) return found;
     if (!found) return add_piece(&scratch->next, from, piece.end, err);
     if (piece.begin + begin > from && add_piece(&scratch->next, from, piece.begin + begin, err) < 0)
       return TPO_E_MEMORY;
-    if (add_piece(&scratch->next, piece.begin + begin, piece.begin + end, err) < 0) return TPO_E_MEMORY;
+    if (end > begin && add_piece(&scratch->next, piece.begin + begin, piece.begin + end, err) < 0)
+      return TPO_E_MEMORY;
     from = piece.begin + end;
   }
   return TPO_OK;
 }
 
-static int split_piece(const struct tpo_split *split, struct tpo_pre_scratch *scratch, const char *text,
-                       struct tpo_piece piece, struct tpo_error *err)
+/* Empty matches have had their say. */
+static void drop_empty(struct tpo_pieces *pieces, size_t first)
 {
-  if (split->behavior == TPO_SPLIT_ISOLATED) return isolate(split, scratch, text, piece, err);
+  size_t n = first;
+  for (size_t i = first; i < pieces->n; i++)
+    if (pieces->items[i].end > pieces->items[i].begin) pieces->items[n++] = pieces->items[i];
+  pieces->n = n;
+}
+
+static int split_piece(const struct tpo_split *split, struct tpo_pre_scratch *scratch, const char *text,
+                       struct tpo_piece piece, bool exact, struct tpo_error *err)
+{
+  if (split->behavior == TPO_SPLIT_ISOLATED) return isolate(split, scratch, text, piece, exact, err);
   bool *is_match = NULL;
-  size_t capacity = 0, from = piece.begin;
+  size_t capacity = 0, from = piece.begin, first = scratch->next.n;
   int status = TPO_OK;
   scratch->parts.n = 0;
-  while (from < piece.end && status == TPO_OK) {
+  for (bool again = false; from < piece.end && status == TPO_OK; again = true) {
     size_t begin, end;
-    int found = tpo_regex_next(&split->regex, &scratch->regex, text + piece.begin, piece.end - piece.begin,
-                               from - piece.begin, &begin, &end, err);
+    int found = tpo_regex_next(&split->regex, &scratch->regex, exact, text + piece.begin,
+                               piece.end - piece.begin, from - piece.begin, again, &begin, &end, err);
     if (found < 0) status = found;
     if (found < 0) break;
     begin = found ? piece.begin + begin : piece.end;
@@ -146,13 +180,14 @@ static int split_piece(const struct tpo_split *split, struct tpo_pre_scratch *sc
       is_match[scratch->parts.n] = split->invert;
       status = add_piece(&scratch->parts, from, begin, err);
     }
-    if (status == TPO_OK && end > begin) {
+    if (status == TPO_OK && found) {
       is_match[scratch->parts.n] = !split->invert;
       status = add_piece(&scratch->parts, begin, end, err);
     }
     from = end;
   }
   if (status == TPO_OK) status = arrange(split, &scratch->parts, is_match, &scratch->next, err);
+  drop_empty(&scratch->next, first);
   free(is_match);
   return status;
 }
@@ -184,13 +219,14 @@ static const char *change_text(const struct tpo_pretokenizer *pre, const char *t
 
 /* The splits that look at the text, or those that look at its glyphs. */
 static int split_pieces(const struct tpo_pretokenizer *pre, bool glyphs, struct tpo_pre_scratch *scratch,
-                        const char *text, struct tpo_error *err)
+                        const char *text, size_t len, struct tpo_error *err)
 {
   for (size_t s = 0; s < pre->n_splits; s++) {
     if (pre->splits[s].glyphs != glyphs) continue;
+    bool exact = tpo_regex_differs(&pre->splits[s].regex, text, len);
     scratch->next.n = 0;
     for (size_t i = 0; i < scratch->pieces.n; i++) {
-      int status = split_piece(&pre->splits[s], scratch, text, scratch->pieces.items[i], err);
+      int status = split_piece(&pre->splits[s], scratch, text, scratch->pieces.items[i], exact, err);
       if (status < 0) return status;
     }
     struct tpo_pieces swap = scratch->pieces;
@@ -223,7 +259,7 @@ static int split_glyphs(const struct tpo_pretokenizer *pre, struct tpo_pre_scrat
   for (size_t i = 0; i < len; i++) tpo_alphabet_append(&scratch->glyphs, (uint8_t)text[i]);
   if (scratch->glyphs.failed) return tpo_fail(err, TPO_E_MEMORY, "no memory for a text of %zu bytes", len);
   move_pieces(&scratch->pieces, scratch->glyphs.data, false);
-  int status = split_pieces(pre, true, scratch, scratch->glyphs.data, err);
+  int status = split_pieces(pre, true, scratch, scratch->glyphs.data, scratch->glyphs.len, err);
   move_pieces(&scratch->pieces, scratch->glyphs.data, true);
   return status;
 }
@@ -236,7 +272,7 @@ int tpo_pretokenize(const struct tpo_pretokenizer *pre, const char *text, size_t
   scratch->pieces.n = 0;
   if (len == 0) return TPO_OK;
   if (add_piece(&scratch->pieces, 0, len, err) < 0) return TPO_E_MEMORY;
-  int status = split_pieces(pre, false, scratch, *out, err);
+  int status = split_pieces(pre, false, scratch, *out, len, err);
   bool glyphs = pre->n_splits > 0 && pre->splits[pre->n_splits - 1].glyphs;
   return status < 0 || !glyphs ? status : split_glyphs(pre, scratch, *out, len, err);
 }

@@ -46,6 +46,9 @@ struct tpo_pieces {
 int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size_t len,
                          enum tpo_split_behavior behavior, bool invert, const char *place,
                          struct tpo_error *err);
+/* The same for tpo_regex_compile_own; `pattern` is what an ordinary expression says nearest to it. */
+int tpo_pretokenizer_add_own(struct tpo_pretokenizer *pre, const char *own, const char *pattern,
+                             enum tpo_split_behavior behavior, const char *place, struct tpo_error *err);
 void tpo_pretokenizer_free(struct tpo_pretokenizer *pre);
 /* The splits of GPT-2's ByteLevel. */
 extern const char tpo_gpt2_pattern[];

@@ -7,144 +7,109 @@
 #include <string.h>
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "text/regex/translate.h"
 
 enum { JIT_STACK_BYTES = 64 << 20, MATCH_LIMIT = 50 * 1000 * 1000 };
 
-/* Unicode's White_Space, which PCRE2's \s exceeds by U+180E, and what is left when it is taken away. */
-static const char space_set[] =
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-static const char not_space_set[] =
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"
-    "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
+/* A search for \s+$ tries every white space of a long run, and each reads to the run's end. A match begins
+ * where the run (or the search) does, so saying that gives the same matches in linear time. */
+static const char last_space[] = "\\s+$", quick_last_space[] = "(?:\\G|(?<!\\s))\\s+$";
 
-/* What stands for \c inside a set; NULL: PCRE2 reads it alike. */
-static const char *set_of_escape(char c)
+static int compile(struct tpo_pattern *pattern, bool quick, void **code)
 {
-  switch (c) {
-  case 's': return space_set;
-  case 'S': return not_space_set;
-  case 'd': return "\\p{Nd}";
-  case 'D': return "\\P{Nd}";
-  case 'w': return "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
-  case 'h': return "0-9a-fA-F";
-  default: return NULL;
-  }
-}
-
-static int refuse(const char *place, const char *what, const char *pattern, size_t len, struct tpo_error *err)
-{
-  return tpo_fail(err, TPO_E_UNSUPPORTED, "%s: %s is not supported in the regular expression \"%.*s\"", place,
-                  what, (int)(len < 300 ? len : 300), pattern);
-}
-
-/* \uHHHH; returns the characters used after the backslash, 0 when malformed. */
-static size_t translate_u(const char *at, size_t left, struct tpo_buf *out)
-{
-  if (left < 5 || strspn(at + 1, "0123456789abcdefABCDEF") < 4) return 0;
-  tpo_buf_printf(out, "\\x{%.4s}", at + 1);
-  return 5;
-}
-
-/* The escape at pattern[i] (after its backslash). Returns the characters used, or a negative code. */
-static int64_t translate_escape(const char *pattern, size_t len, size_t i, bool in_set, struct tpo_buf *out,
-                                const char *place, struct tpo_error *err)
-{
-  char c = pattern[i];
-  const char *set = set_of_escape(c);
-  if (set) {
-    tpo_buf_printf(out, in_set ? "%s" : "[%s]", set);
-    return 1;
-  }
-  if (c == 'u') {
-    size_t used = translate_u(pattern + i, len - i, out);
-    return used ? (int64_t)used : refuse(place, "this \\u", pattern, len, err);
-  }
-  if (strchr("WHKkgQEXRNyYO", c)) {
-    if (c == 'W' && !in_set) {
-      tpo_buf_printf(out, "[^%s]", set_of_escape('w'));
-      return 1;
-    }
-    char what[] = "\\?";
-    what[1] = c;
-    return refuse(place, what, pattern, len, err);
-  }
-  tpo_buf_putc(out, '\\');
-  tpo_buf_putc(out, c);
-  return 1;
-}
-
-static int translate(const char *pattern, size_t len, struct tpo_buf *out, const char *place,
-                     struct tpo_error *err)
-{
-  /* A search for \s+$ tries every white space of a long run, and each reads to the run's end. A match begins
-   * where the run (or the search) does, so saying that gives the same matches in linear time. */
-  if (len == 4 && memcmp(pattern, "\\s+$", 4) == 0) tpo_buf_puts(out, "(?:\\G|(?<![\\s]))");
-  bool in_set = false, set_just_opened = false;
-  for (size_t i = 0; i < len; i++) {
-    char c = pattern[i];
-    bool first = set_just_opened;
-    set_just_opened = false;
-    if (c == '\\') {
-      if (i + 1 >= len) return refuse(place, "a backslash at the end", pattern, len, err);
-      int64_t used = translate_escape(pattern, len, i + 1, in_set, out, place, err);
-      if (used < 0) return (int)used;
-      i += (size_t)used;
-      continue;
-    }
-    if (!in_set && c == '(' && i + 2 < len && pattern[i + 1] == '?' && pattern[i + 2] == 'm')
-      return refuse(place, "the option m", pattern, len, err);
-    if (in_set) {
-      if (c == '[' && !(i + 1 < len && pattern[i + 1] == ':'))
-        return refuse(place, "a set in a set", pattern, len, err);
-      if (c == '&' && i + 1 < len && pattern[i + 1] == '&')
-        return refuse(place, "&& in a set", pattern, len, err);
-      if (c == '[') {
-        const char *close = memmem(pattern + i, len - i, ":]", 2);
-        if (!close) return refuse(place, "an open [:", pattern, len, err);
-        tpo_buf_append(out, pattern + i, (size_t)(close - pattern) + 2 - i);
-        i = (size_t)(close - pattern) + 1;
-        continue;
-      }
-      if (c == ']' && !first) in_set = false;
-      if (c == '^' && first) set_just_opened = true;
-    } else if (c == '[') {
-      in_set = set_just_opened = true;
-    }
-    tpo_buf_putc(out, c);
-  }
-  return out->failed ? tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a regular expression", place) : TPO_OK;
-}
-
-int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
-                      struct tpo_error *err)
-{
-  if (len > 65536) return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression of %zu bytes", place, len);
-  if (!tpo_utf8_valid(pattern, len, NULL))
-    return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression that is not UTF-8", place);
   struct tpo_buf text = {0};
-  int status = translate(pattern, len, &text, place, err);
+  pattern->views.quick = quick;
+  pattern->at = 0;
+  pattern->out = &text;
+  pattern->named = pattern->caseless = pattern->repeatable = false;
+  int status = tpo_pattern_translate(pattern);
+  if (status == TPO_OK && text.failed)
+    status = tpo_fail(pattern->err, TPO_E_MEMORY, "%s: no memory for a regular expression", pattern->place);
   if (status == TPO_OK) {
-    int code;
+    int fault;
     PCRE2_SIZE offset;
-    regex->code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.len,
-                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &code, &offset, NULL);
-    if (!regex->code) {
+    *code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.len,
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &fault, &offset, NULL);
+    if (!*code) {
       PCRE2_UCHAR message[160] = {0};
-      pcre2_get_error_message(code, message, sizeof message);
-      status = tpo_fail(err, TPO_E_UNSUPPORTED, "%s: the regular expression \"%.*s\" can't be used: %s",
-                        place, (int)(len < 300 ? len : 300), pattern, (const char *)message);
+      pcre2_get_error_message(fault, message, sizeof message);
+      status = tpo_fail(pattern->err, TPO_E_UNSUPPORTED,
+                        "%s: the regular expression \"%.*s\" can't be used: %s", pattern->place,
+                        (int)(pattern->len < 300 ? pattern->len : 300), pattern->text, (const char *)message);
     } else {
-      pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter matches */
+      pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter matches */
     }
   }
   tpo_buf_free(&text);
   return status;
 }
 
+static void mark_blocks(struct tpo_regex *regex)
+{
+  for (size_t i = 0; i < regex->differs.n; i++)
+    for (uint32_t b = regex->differs.items[i].from >> 8; b <= regex->differs.items[i].to >> 8; b++)
+      regex->blocks[b / 64] |= (uint64_t)1 << (b % 64);
+}
+
+static int compile_both(struct tpo_regex *regex, const char *pattern, size_t len, bool own, const char *place,
+                        struct tpo_error *err)
+{
+  *regex = (struct tpo_regex){0};
+  if (len > 65536) return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression of %zu bytes", place, len);
+  if (!tpo_utf8_valid(pattern, len, NULL))
+    return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression that is not UTF-8", place);
+  bool spaces = len == strlen(last_space) && memcmp(pattern, last_space, len) == 0;
+  struct tpo_pattern reading = {.text = spaces ? quick_last_space : pattern,
+                                .len = spaces ? strlen(quick_last_space) : len,
+                                .own = own,
+                                .place = place,
+                                .err = err};
+  int status = compile(&reading, false, &regex->exact);
+  if (status == TPO_OK) status = compile(&reading, true, &regex->quick);
+  regex->differs = reading.views.differs;
+  reading.views.differs = (struct tpo_set){0};
+  tpo_views_free(&reading.views);
+  mark_blocks(regex);
+  if (status < 0) tpo_regex_free(regex);
+  return status;
+}
+
+int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
+                      struct tpo_error *err)
+{
+  return compile_both(regex, pattern, len, false, place, err);
+}
+
+int tpo_regex_compile_own(struct tpo_regex *regex, const char *pattern, const char *place,
+                          struct tpo_error *err)
+{
+  return compile_both(regex, pattern, strlen(pattern), true, place, err);
+}
+
 void tpo_regex_free(struct tpo_regex *regex)
 {
-  pcre2_code_free(regex->code);
-  regex->code = NULL;
+  pcre2_code_free(regex->quick);
+  pcre2_code_free(regex->exact);
+  tpo_set_free(&regex->differs);
+  *regex = (struct tpo_regex){0};
+}
+
+bool tpo_regex_differs(const struct tpo_regex *regex, const char *text, size_t len)
+{
+  if (regex->differs.n == 0) return false;
+  bool short_ones = regex->differs.items[0].from < 0x800;
+  for (size_t i = 0; i < len;) {
+    uint32_t cp;
+    if ((uint8_t)text[i] < (short_ones ? 0x80 : 0xe0)) {
+      i++; /* a byte of a character of one or two */
+      continue;
+    }
+    int used = tpo_utf8_decode((const uint8_t *)text + i, len - i, &cp);
+    i += used ? (size_t)used : 1;
+    if (used && regex->blocks[cp >> 14] >> (cp >> 8 & 63) & 1 && tpo_set_has(&regex->differs, cp))
+      return true;
+  }
+  return false;
 }
 
 static int prepare(struct tpo_regex_scratch *scratch, struct tpo_error *err)
@@ -159,30 +124,37 @@ static int prepare(struct tpo_regex_scratch *scratch, struct tpo_error *err)
   return TPO_OK;
 }
 
-int tpo_regex_next(const struct tpo_regex *regex, struct tpo_regex_scratch *scratch, const char *text,
-                   size_t len, size_t from, size_t *begin, size_t *end, struct tpo_error *err)
+static int match(const pcre2_code *code, struct tpo_regex_scratch *scratch, const char *text, size_t len,
+                 size_t from, struct tpo_error *err)
+{
+  int n =
+      pcre2_match(code, (PCRE2_SPTR)text, len, from, PCRE2_NO_UTF_CHECK, scratch->match, scratch->context);
+  if (n == PCRE2_ERROR_JIT_STACKLIMIT)
+    n = pcre2_match(code, (PCRE2_SPTR)text, len, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, scratch->match,
+                    scratch->context);
+  if (n == PCRE2_ERROR_NOMATCH) return 0;
+  if (n >= 0) return 1;
+  PCRE2_UCHAR message[160] = {0};
+  pcre2_get_error_message(n, message, sizeof message);
+  return tpo_fail(err, TPO_E_INPUT,
+                  "a text of %zu bytes can't be split by the tokenizer's regular expression: %s", len,
+                  (const char *)message);
+}
+
+int tpo_regex_next(const struct tpo_regex *regex, struct tpo_regex_scratch *scratch, bool exact,
+                   const char *text, size_t len, size_t from, bool again, size_t *begin, size_t *end,
+                   struct tpo_error *err)
 {
   if (prepare(scratch, err) < 0) return TPO_E_MEMORY;
-  while (from < len) {
-    uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
-    int n = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options, scratch->match, scratch->context);
-    if (n == PCRE2_ERROR_JIT_STACKLIMIT)
-      n = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options | PCRE2_NO_JIT, scratch->match,
-                      scratch->context);
-    if (n == PCRE2_ERROR_NOMATCH) return 0;
-    if (n < 0) {
-      PCRE2_UCHAR message[160] = {0};
-      pcre2_get_error_message(n, message, sizeof message);
-      return tpo_fail(err, TPO_E_INPUT,
-                      "a text of %zu bytes can't be split by the tokenizer's regular expression: %s", len,
-                      (const char *)message);
-    }
+  size_t last = from;
+  while (from <= len) {
+    int found = match(exact ? regex->exact : regex->quick, scratch, text, len, from, err);
+    if (found <= 0) return found;
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scratch->match);
     *begin = at[0];
     *end = at[1];
-    if (at[1] > at[0]) return 1;
-    from = at[1] + 1;
-    while (from < len && ((uint8_t)text[from] & 0xc0) == 0x80) from++;
+    if (at[1] > at[0] || !again || at[1] != last) return 1;
+    for (from++; from < len && ((uint8_t)text[from] & 0xc0) == 0x80;) from++;
   }
   return 0;
 }

@@ -13,8 +13,14 @@ int tpo_tokenizer_set_template(struct tpo_tokenizer *tok, const char *source, st
 {
   char *copy = strdup(source);
   if (!copy) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat template", tok->place);
+  if (tok->tool_template)
+    tpo_log(TPO_LOG_WARN,
+            "%s: the model's chat template \"tool_use\" is left out; the new one is for all chats",
+            tok->place);
   free(tok->chat_template);
+  free(tok->tool_template);
   tok->chat_template = copy;
+  tok->tool_template = NULL;
   return TPO_OK;
 }
 

@@ -75,13 +75,16 @@ def train(tpo, folder, model, layout, *settings):
     budgets = [] if layout == "none" else ["--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16"]
     if layout in BEGUN:
         budgets += ["--set", f"thought.prefill={BEGUN[layout]}"]
+    if str(layout).startswith("paper-"):
+        budgets += ["--set", "thought.on_budget=force"]  # which random weights need, too
     folder.mkdir()
     tiny.write_prompts(folder / "prompts.jsonl", "p", 3)
     tpo.ok("generate", "--model", model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3, "--temperature", 1,
            "--top-p", 1, "--max-tokens", 60, "--thought", layout, *budgets, *settings, ranks=2)
     tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
     tpo.ok("pairs", "--samples", folder / "scored.h5", "--out", folder / "pairs.h5", "--set", "pairs.mode=all")
-    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2, ranks=2)
+    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2,
+           ranks=2 if layout == "generic" else 0)
     return folder / "checkpoint.h5", prompts_of(folder / "samples.h5")
 
 

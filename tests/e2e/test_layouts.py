@@ -202,8 +202,11 @@ def test_the_papers_markers(tpo, prompts, tmp_path, layout, script, thought):
     row = generate(tpo, model, prompts, "--thought", layout)[0]
     assert row["prompt_text"].endswith("<|im_start|>assistant\n"), "nothing is begun"
     assert (row["format_ok"], row["thought"], row["response"]) == (True, thought, "Yes.")
-    cut = generate(tpo, model, prompts, "--thought", layout, "--set", f"thought.thought_tokens={len(script) - 2}")[0]
-    assert sum(cut["inserted"]) in (0, 1) and cut["text"].count(script[-2]) == 1
+    budget = ["--thought", layout, "--set", f"thought.thought_tokens={len(script) - 2}"]
+    cut = generate(tpo, model, prompts, *budget)[0]
+    assert (cut["format_ok"], cut["finish_reason"], cut["response"]) == (False, "length", "")
+    forced = generate(tpo, model, prompts, *budget, "--set", "thought.on_budget=force")[0]
+    assert sum(forced["inserted"]) == 1 and (forced["thought"], forced["response"]) == (thought, "Yes.")
 
 
 def test_a_chat_hides_the_thought(tpo, tmp_path):

@@ -161,7 +161,8 @@ def make_tokenizers():
     save("metaspace_split", train_fallback(pre_tokenizers.Metaspace("\u2581", "always", True)), config, texts(110, 9))
 
 
-FAMILIES = ["qwen35", "o200k", "deepseek_llm", "deepseek_coder", "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3"]
+FAMILIES = ["qwen35", "o200k", "deepseek_llm", "deepseek_coder", "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3",
+            "bloom"]
 
 
 def family_model(name):

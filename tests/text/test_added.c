@@ -1,5 +1,6 @@
 /* Added tokens that are the model's own tokens too: text goes on to be made of those that it needs. */
 #include "text_test.h"
+#include "text/added.h"
 
 #define BYTE_LEVEL                                                                                           \
   "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"                                   \
@@ -129,6 +130,30 @@ static void merges_go_through_added_tokens(void **state)
   tpo_tokenizer_close(tok);
 }
 
+/* A roman numeral (U+2160), a circled letter, a joiner and a letter of Unicode 16 are of a word, a superscript is
+ * none, as tokenizers 0.23 has it. */
+static void a_single_word_stands_beside_what_is_no_word(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *beside;
+    bool alone;
+  } cases[] = {{"\u2160", false},     {"\u24b6", false}, {"\u0301", false}, {"\u200d", false},
+               {"\U00010d50", false}, {"\u00b2", true},  {"\u00bd", true},  {"\U0001fae8", true}};
+  struct tpo_added added = {0};
+  struct tpo_added_token token = {.id = 7, .single_word = true};
+  assert_int_equal(tpo_added_put(&added, "ab", 2, token, &test_error), 0);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (int after = 0; after < 2; after++) {
+      char text[16];
+      struct tpo_added_match match;
+      snprintf(text, sizeof text, after ? "ab%s" : "%sab", cases[i].beside);
+      bool found = tpo_added_next(&added, text, strlen(text), 0, true, &match);
+      if (found != cases[i].alone) fail_msg("%s", text);
+    }
+  tpo_added_free(&added);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -139,6 +164,7 @@ int main(void)
       cmocka_unit_test(an_added_token_written_as_a_bytes_glyph_is_both),
       cmocka_unit_test(a_special_character_of_sentencepiece_stays_text),
       cmocka_unit_test(merges_go_through_added_tokens),
+      cmocka_unit_test(a_single_word_stands_beside_what_is_no_word),
   };
   return cmocka_run_group_tests_name("added", tests, NULL, NULL);
 }

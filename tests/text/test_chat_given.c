@@ -1,5 +1,6 @@
 /* What a chat template is given beside plain messages, and what is found out about it by rendering. */
 #include "chat_test.h"
+#include "text/set_template.h"
 
 static const struct tpo_message hello[] = {{"user", "Hello"}};
 #define HELLO .messages = hello, .n = 1
@@ -169,6 +170,10 @@ static void a_gguf_has_a_template_for_tools_too(void **state)
     struct tpo_template *t = open_template(all[i]);
     check_text(t, &(struct tpo_chat){HELLO}, "no tools<|im_end|>");
     check_text(t, &(struct tpo_chat){HELLO, .tools_json = "[{}, {}]"}, "2 tools");
+    tpo_template_close(t);
+    assert_int_equal(tpo_tokenizer_set_template(all[i], "another", &test_error), 0);
+    t = open_template(all[i]);
+    check_text(t, &(struct tpo_chat){HELLO, .tools_json = "[{}, {}]"}, "another"); /* in place of both */
     tpo_template_close(t);
     tpo_tokenizer_close(all[i]);
   }

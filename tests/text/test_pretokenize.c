@@ -1,6 +1,7 @@
 /* Steps before and after ByteLevel: those after it see glyphs of bytes, some of them digits and
  * letters where their bytes are none. The ids are those of Hugging Face's tokenizers. */
 #include "text_test.h"
+#include "text/pretokenize.h"
 
 /* U+00B2, a digit to Unicode, is the bytes C2 B2, whose glyphs are U+00C2, a letter, and U+00B2 itself. */
 #define VOCAB                                                                                                \
@@ -70,6 +71,37 @@ static void patterns_after_byte_level_name_glyphs(void **state)
               removed, 3);
 }
 
+/* Rust's is_numeric knows Unicode 17's digits (U+11DE0), which Oniguruma's \\p{N} does not; its punctuation is
+ * older: U+2E52 is none to it. Without a behavior punctuation is isolated. */
+static void digits_and_punctuation_are_those_of_the_package(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *own, *text;
+    size_t pieces;
+  } cases[] = {{"\\p{(digits)}", "x\U00011de0x", 3},
+               {"\\p{N}", "x\U00011de0x", 1},
+               {"\\p{(punctuation)}", "x\u2e52x", 1},
+               {"\\p{P}", "x\u2e52x", 3},
+               {"\\p{(punctuation)}", "x$x\u3002", 4}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_pretokenizer pre = {0};
+    struct tpo_pre_scratch scratch = {0};
+    const char *out;
+    assert_int_equal(
+        tpo_pretokenizer_add_own(&pre, cases[i].own, "", TPO_SPLIT_ISOLATED, "here", &test_error), 0);
+    assert_int_equal(
+        tpo_pretokenize(&pre, cases[i].text, strlen(cases[i].text), true, true, &scratch, &out, &test_error),
+        0);
+    if (scratch.pieces.n != cases[i].pieces)
+      fail_msg("%s: %zu pieces of %s", cases[i].own, scratch.pieces.n, cases[i].text);
+    tpo_pre_scratch_free(&scratch);
+    tpo_pretokenizer_free(&pre);
+  }
+  static const struct expected_ids isolated[] = {{"a.1", 0, {4, 16, 6}, 3}};
+  check_steps(STEPS("{\"type\":\"Punctuation\"}," WORDS), isolated, 1);
+}
+
 static void expect_space(const char *pre, const char *config, bool space)
 {
   const char *dir = make_dir();
@@ -117,6 +149,7 @@ int main(void)
       cmocka_unit_test(digits_before_byte_level_are_the_texts),
       cmocka_unit_test(digits_after_byte_level_are_glyphs),
       cmocka_unit_test(patterns_after_byte_level_name_glyphs),
+      cmocka_unit_test(digits_and_punctuation_are_those_of_the_package),
       cmocka_unit_test(the_space_before_a_text_is_the_configs_to_say),
   };
   return cmocka_run_group_tests_name("pretokenize", tests, NULL, NULL);

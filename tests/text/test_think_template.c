@@ -235,6 +235,19 @@ static void nobody_is_asked_twice(void **state)
   close_world(&own);
 }
 
+/* One that looks at what the new statements set. */
+static void what_comes_out_otherwise_is_refused(void **state)
+{
+  (void)state;
+  struct chat_world own =
+      open_world("smollm", "{{ messages[-1].content }}{% if tpo is defined %}!{% endif %}");
+  char *source;
+  assert_int_equal(tpo_thought_template(&layouts[0], own.tmpl, &source, &test_error), TPO_E_UNSUPPORTED);
+  assert_null(source);
+  assert_non_null(strstr(test_error.message, "can't be made to render the prompts of training"));
+  close_world(&own);
+}
+
 static void expect_told(const char *template, const struct tpo_thought_config *layout, const char *expected)
 {
   struct chat_world w = open_world("smollm", template);
@@ -291,6 +304,7 @@ int main(void)
       cmocka_unit_test(earlier_answers_lose_their_thoughts),
       cmocka_unit_test(a_caller_may_set_the_switches),
       cmocka_unit_test(nobody_is_asked_twice),
+      cmocka_unit_test(what_comes_out_otherwise_is_refused),
       cmocka_unit_test(servers_are_told_of),
       cmocka_unit_test(constants_read_back),
   };

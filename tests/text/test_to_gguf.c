@@ -67,7 +67,7 @@ static void byte_level_tokenizers_come_back(void **state)
   check_fixture("smollm", NULL, false);
   check_fixture("tekken", NULL, false);
   static const char *const names[] = {"qwen2",       "qwen35", "o200k",     "deepseek_llm", "deepseek_coder",
-                                      "deepseek_v3", "falcon", "command_r", "tiny_aya"};
+                                      "deepseek_v3", "falcon", "command_r", "tiny_aya",     "bloom"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_fixture(names[i], NULL, false);
   check_fixture("gpt2", "<mask>", false); /* takes the spaces beside it */
 }

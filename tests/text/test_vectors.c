@@ -82,6 +82,10 @@ static void tiny_aya_with_digits_from_the_right(void **state)
 {
   (void)state, check_fixture("tiny_aya");
 }
+static void bloom_with_a_set_in_a_set(void **state)
+{
+  (void)state, check_fixture("bloom");
+}
 static void gemma_without_a_space_before_texts(void **state)
 {
   (void)state, check_fixture("gemma");
@@ -265,6 +269,7 @@ int main(void)
       cmocka_unit_test(falcon_with_digits_among_glyphs),
       cmocka_unit_test(command_r_with_nfc_and_digits),
       cmocka_unit_test(tiny_aya_with_digits_from_the_right),
+      cmocka_unit_test(bloom_with_a_set_in_a_set),
       cmocka_unit_test(gemma_without_a_space_before_texts),
       cmocka_unit_test(phi3_with_spaces_after_its_tokens),
       cmocka_unit_test(a_checkpoint_carries_its_tokenizer),

@@ -285,6 +285,7 @@ static int check(const struct tpo_thought_config *thought, const struct tpo_temp
   struct tpo_tokenizer with = *tmpl->tok;
   struct tpo_template *new;
   with.chat_template = (char *)source;
+  with.tool_template = NULL;
   const struct tpo_template_config date = {.date = (char *)tmpl->date};
   int status = tpo_template_open(&new, &with, &date, err);
   for (size_t i = 0; i < sizeof chats / sizeof *chats && status == TPO_OK; i++)
@@ -305,10 +306,11 @@ int tpo_thought_template(const struct tpo_thought_config *thought, const struct 
     tpo_buf_puts(&own, tmpl->tok->chat_template);
   int status = TPO_OK;
   if (tpo_template_asks_for_thought(own.data))
-    status = tpo_fail(err, TPO_E_USAGE,
-                      "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                      "checkpoint that was exported, or thought: none",
-                      tmpl->tok->place);
+    status =
+        tpo_fail(err, TPO_E_USAGE,
+                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+                 "checkpoint that was exported, or thought: none",
+                 tmpl->tok->place);
   else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
     status = put_all(thought, tmpl, own.data, &text, err);
   else if (configured)

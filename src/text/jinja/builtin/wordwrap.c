@@ -40,8 +40,10 @@ static int cut(struct wrapping *w, const struct tpo_regex *regex, struct tpo_reg
   size_t begin, end;
   if (!(w->ends = jinja_alloc(w->run, (s->len + 2) * sizeof *w->ends))) return TPO_E_INPUT;
   w->n = 0;
+  bool exact = tpo_regex_differs(regex, s->bytes, s->len);
   for (size_t from = 0; from < s->len; from = end) {
-    int found = tpo_regex_next(regex, scratch, s->bytes, s->len, from, &begin, &end, w->run->err);
+    int found =
+        tpo_regex_next(regex, scratch, exact, s->bytes, s->len, from, from > 0, &begin, &end, w->run->err);
     if (found < 0) return TPO_E_INPUT;
     if (!found) begin = end = s->len;
     add_end(w, begin);

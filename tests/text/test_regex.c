@@ -1,0 +1,162 @@
+/* Regular expressions against those of Hugging Face's tokenizers: properties over all code points, and texts
+ * cut by patterns of each construct (fixtures/regex.json). */
+#include "text_test.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "text/pretokenize.h"
+#include "text/unicode/set.h"
+
+static json_t *fixture(void)
+{
+  struct tpo_error err = {0};
+  json_t *root = tpo_json_load(FIXTURES "/regex.json", 1 << 20, &err);
+  if (!root) fail_msg("%s", err.message);
+  return root;
+}
+
+static void cut(const char *pattern, enum tpo_split_behavior behavior, bool invert, const char *text,
+                size_t len, struct tpo_pre_scratch *scratch)
+{
+  struct tpo_pretokenizer pre = {0};
+  struct tpo_error err = {0};
+  const char *out;
+  if (tpo_pretokenizer_add(&pre, pattern, strlen(pattern), behavior, invert, "here", &err) < 0 ||
+      tpo_pretokenize(&pre, text, len, true, true, scratch, &out, &err) < 0)
+    fail_msg("%s", err.message);
+  assert_ptr_equal(out, text);
+  tpo_pretokenizer_free(&pre);
+}
+
+static void properties_are_those_of_the_package(void **state)
+{
+  (void)state;
+  struct tpo_buf all = {0};
+  for (uint32_t cp = 1; cp <= TPO_LAST_CODE_POINT; cp++)
+    if (cp < 0xd800 || cp > 0xdfff) tpo_utf8_append(&all, cp);
+  json_t *root = fixture(), *item;
+  size_t i;
+  json_array_foreach(json_object_get(root, "sets"), i, item)
+  {
+    const char *pattern = json_string_value(json_object_get(item, "pattern"));
+    struct tpo_pre_scratch scratch = {0};
+    cut(pattern, TPO_SPLIT_REMOVED, true, all.data, all.len, &scratch);
+    uint32_t n = 0, sum = 0, cp;
+    for (size_t k = 0; k < scratch.pieces.n; k++)
+      for (size_t at = scratch.pieces.items[k].begin; at < scratch.pieces.items[k].end; n++) {
+        at += (size_t)tpo_utf8_decode((const uint8_t *)all.data + at, all.len - at, &cp);
+        sum += cp * 2654435761u;
+      }
+    if (n != json_integer_value(json_object_get(item, "n")) ||
+        sum != json_integer_value(json_object_get(item, "sum")))
+      fail_msg("%s matches %u code points", pattern, n);
+    tpo_pre_scratch_free(&scratch);
+  }
+  assert_int_equal(i, 34);
+  json_decref(root);
+  tpo_buf_free(&all);
+}
+
+static void texts_are_cut_as_the_package_does(void **state)
+{
+  (void)state;
+  json_t *root = fixture(), *item;
+  size_t i;
+  struct tpo_pre_scratch scratch = {0};
+  json_array_foreach(json_object_get(root, "splits"), i, item)
+  {
+    const char *pattern = json_string_value(json_object_get(item, "pattern"));
+    const char *text = json_string_value(json_object_get(item, "text"));
+    int behavior = (int)json_integer_value(json_object_get(item, "behavior"));
+    const json_t *pieces = json_object_get(item, "pieces");
+    cut(pattern, (enum tpo_split_behavior)behavior, json_is_true(json_object_get(item, "invert")), text,
+        strlen(text), &scratch);
+    bool same = scratch.pieces.n == json_array_size(pieces);
+    for (size_t k = 0; same && k < scratch.pieces.n; k++) {
+      const char *piece = json_string_value(json_array_get(pieces, k));
+      size_t len = scratch.pieces.items[k].end - scratch.pieces.items[k].begin;
+      same = strlen(piece) == len && memcmp(piece, text + scratch.pieces.items[k].begin, len) == 0;
+    }
+    if (!same) fail_msg("%s (behavior %d) cuts \"%s\" into %zu", pattern, behavior, text, scratch.pieces.n);
+  }
+  assert_int_equal(i, 780);
+  tpo_pre_scratch_free(&scratch);
+  json_decref(root);
+}
+
+static void what_pcre2_reads_otherwise_is_refused_by_name(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *pattern, *part;
+  } cases[] = {{"(?~ab)", "this kind of group"},
+               {"(?s)a", "this kind of group"},
+               {"(?x: a)", "this kind of group"},
+               {"(?P<n>a)", "this kind of group"},
+               {"(?(1)a)", "this kind of group"},
+               {"(*FAIL)", "(*"},
+               {"\\X", "\\X"},
+               {"a\\Kb", "\\K"},
+               {"(?<n>a)\\k<n>", "\\k"},
+               {"(?<n>a)\\1", "reference to a group"},
+               {"\\Qa\\E", "\\Q"},
+               {"\\C-a", "\\C"},
+               {"\\xe9", "this \\x"},
+               {"\\x{110000}", "this \\x"},
+               {"\\x{d800}", "this \\x"},
+               {"\\u12", "this \\u"},
+               {"\\p{Nonesuch}", "the property p{Nonesuch}"},
+               {"\\p{(digits)}", "the property p{(digits)}"},
+               {"\\p{L", "a \\p{ without its }"},
+               {"[a-\\d]", "a range that ends with a class"},
+               {"[a-[b]]", "a range that ends with a set"},
+               {"[\\d-x]", "a range that begins with a class"},
+               {"[z-a]", "a range that ends before it begins"},
+               {"[[:nope:]]", "a [: :] of this name"},
+               {"[a&&]", "an empty set"},
+               {"[]", "an empty set"},
+               {"[a", "a set without its ]"},
+               {"[a\\", "a backslash at the end"},
+               {"a\\", "a backslash at the end"},
+               {"(a", "a group without its )"},
+               {"a)", "a ) without its ("},
+               {"*a", "a quantifier of nothing"},
+               {"(?=a)+", "a quantifier of nothing"},
+               {"a{3,2}", "bounds are turned"},
+               {"(?i)stra", "folds to several"},
+               {"(?i:\\x{df})", "folds to several"},
+               {"(?i)[a[b]]", "a set in a set or && under (?i)"},
+               {"(?i)[\\p{Lu}1]", "upper or lower case"},
+               {"(?<=a+)b", "lookbehind assertion is not fixed length"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_regex regex;
+    struct tpo_error err = {0};
+    int status = tpo_regex_compile(&regex, cases[i].pattern, strlen(cases[i].pattern), "here", &err);
+    if (status != TPO_E_UNSUPPORTED || !strstr(err.message, cases[i].part) ||
+        strncmp(err.message, "here: ", 6) != 0)
+      fail_msg("%s: %d: %s", cases[i].pattern, status, err.message);
+  }
+}
+
+static void deep_nesting_is_refused(void **state)
+{
+  (void)state;
+  struct tpo_error err = {0};
+  for (int kind = 0; kind < 2; kind++) {
+    char pattern[401] = {0};
+    memset(pattern, kind ? '[' : '(', 400);
+    struct tpo_regex regex;
+    assert_int_equal(tpo_regex_compile(&regex, pattern, 400, "here", &err), TPO_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, kind ? "so deep a set in sets" : "so deep a group"));
+  }
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(properties_are_those_of_the_package),
+      cmocka_unit_test(texts_are_cut_as_the_package_does),
+      cmocka_unit_test(what_pcre2_reads_otherwise_is_refused_by_name),
+      cmocka_unit_test(deep_nesting_is_refused),
+  };
+  return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
+}
