@@ -4,16 +4,17 @@
 
 /* Plain text between two control tokens is encoded in one piece, so that ids are those of the whole rendered
  * text. */
-int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
-                              struct tpo_ids *out, struct tpo_error *err)
+int tpo_template_encode_from(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from,
+                             struct tpo_ids *out, struct tpo_error *err)
 {
   const struct tpo_tokenizer *tok = tmpl->tok;
   const char *text = r->text.data ? r->text.data : "";
-  size_t before = out->n, from = 0, begin, end, i = 0;
+  size_t before = out->n, begin, end, i = 0;
   int status = TPO_OK;
   while (status == TPO_OK && tpo_rendered_next_own(r, &i, &begin, &end)) {
     struct tpo_added_match match;
-    if (begin < from) begin = from; /* white space that the token before took with it */
+    if (end <= from) continue;
+    if (begin < from) begin = from; /* also behind white space that the token before took with it */
     while (status == TPO_OK &&
            tpo_added_within(&tok->specials, text, r->text.len, from, begin, end, &match)) {
       if (match.begin > from)
@@ -26,4 +27,10 @@ int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_
     status = tpo_tokenizer_encode_plain(tok, text + from, r->text.len - from, from == 0, out, err);
   if (status < 0) out->n = before;
   return status;
+}
+
+int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
+                              struct tpo_ids *out, struct tpo_error *err)
+{
+  return tpo_template_encode_from(tmpl, r, 0, out, err);
 }
