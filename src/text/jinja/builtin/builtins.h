@@ -1,5 +1,5 @@
-/* What the files of values, methods, filters and tests share. Functions that can fail set run->err and return a
- * negative number, as in value.h. */
+/* What the files of values, methods, filters and tests share. Functions that can fail set run->err and
+ * return a negative number, as in value.h. */
 #ifndef TPO_TEXT_JINJA_BUILTIN_BUILTINS_H
 #define TPO_TEXT_JINJA_BUILTIN_BUILTINS_H
 
@@ -17,7 +17,8 @@ int jinja_undefined_of(struct jinja_run *run, struct jinja_value *out, const cha
     __attribute__((format(printf, 3, 4)));
 int jinja_list_of_kind(struct jinja_run *run, enum jinja_list_kind kind, size_t capacity,
                        struct jinja_value *out);
-/* Values in v at every level and 64 bytes of text, each one: what comparing or copying it all costs at most. */
+/* Values in v at every level and 64 bytes of text, each one: what comparing or copying it all costs at
+ * most. */
 size_t jinja_weight(struct jinja_value v);
 /* Adds an item to a container's weight and depth; too deep a nesting fails. */
 int jinja_add_weight(struct jinja_run *run, struct jinja_value item, size_t *weight, unsigned *depth);

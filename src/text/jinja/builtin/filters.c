@@ -98,21 +98,22 @@ static int filter_pprint(struct jinja_run *run, const struct jinja_args *args, s
   if (jinja_build_end(&b, out) < 0) return TPO_E_INPUT;
   if (jinja_length(out->string) <= 80) return 0;
   return jinja_fail(run, TPO_E_UNSUPPORTED,
-                    "the filter pprint of what doesn't fit on a line of 80 characters");
+                    "the filter pprint of what doesn't fit on a line of 80 characters is not supported");
 }
 
 static int filter_random(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out)
 {
   (void)args;
   (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "the filter random: a prompt must be the same each time");
+  return jinja_fail(run, TPO_E_UNSUPPORTED,
+                    "the filter random is not supported: a prompt must be the same each time");
 }
 
 static int filter_urlize(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out)
 {
   (void)args;
   (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "the filter urlize");
+  return jinja_fail(run, TPO_E_UNSUPPORTED, "the filter urlize is not supported");
 }
 
 jinja_function jinja_find_filter(const char *name)

@@ -21,7 +21,8 @@ jinja_function jinja_find_select_filter(const char *name);   /* filters_select.c
 int jinja_filter_wordwrap(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out);
 int jinja_filter_tojson(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out);
 
-/* "a.b.0" as jinja2 looks up what filters get as `attribute`; a default that isn't None stands for what is undefined. */
+/* "a.b.0" as jinja2 looks up what filters get as `attribute`; a default that isn't None stands for what is
+ * undefined. */
 int jinja_path(struct jinja_run *run, struct jinja_value item, struct jinja_value path,
                struct jinja_value otherwise, struct jinja_value *out);
 /* The value with all dicts in it in the order of their keys, as pprint shows them. */

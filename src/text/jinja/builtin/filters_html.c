@@ -1,4 +1,5 @@
-/* Filters for HTML and addresses, which chat templates have little use for: escape, safe, striptags, urlencode, xmlattr. */
+/* Filters for HTML and addresses, which chat templates have little use for: escape, safe, striptags,
+ * urlencode, xmlattr. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,8 +117,8 @@ FILTER(filter_striptags)
       if (cp)
         jinja_build_code_point(&b, cp, word->origins[at]);
       else if (word->bytes[at] == '&' && looks_like_entity(word, at))
-        return jinja_fail(run, TPO_E_UNSUPPORTED, "striptags of text with the HTML entity %.12s",
-                          word->bytes + at);
+        return jinja_fail(run, TPO_E_UNSUPPORTED,
+                          "striptags of text with the HTML entity %.12s is not supported", word->bytes + at);
       else
         jinja_build_slice(&b, word, at, at + (len = 1));
     }

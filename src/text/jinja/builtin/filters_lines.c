@@ -44,7 +44,8 @@ static int filter_indent(struct jinja_run *run, const struct jinja_args *args, s
       indentation(run, a[1], &indent) < 0 || jinja_split_lines(run, s, false, &lines) < 0)
     return TPO_E_INPUT;
   size_t last = s->len ? jinja_previous(s, s->len) : 0;
-  /* jinja2 adds a line feed before it looks for lines, so that one of nothing follows; one of "\r\n" is no other line */
+  /* jinja2 adds a line feed before it looks for lines, so that one of nothing follows; one of "\r\n" is no
+   * other line */
   bool ends = s->len == 0 || (s->bytes[last] != '\r' && jinja_is_line_end(jinja_next(s, &last)));
   if (ends && (jinja_substring(run, s, 0, 0, &empty) < 0 || jinja_list_push(run, lines.list, empty) < 0))
     return TPO_E_INPUT;

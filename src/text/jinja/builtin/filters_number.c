@@ -119,7 +119,7 @@ static int round_int(struct jinja_run *run, int64_t i, int64_t digits, struct ji
     if (__builtin_mul_overflow(unit, 10, &unit) || unit > INT64_MAX / 20) {
       *out = jinja_int(0);
       if (k > digits + 17 || digits < -18) return 0;
-      return jinja_fail(run, TPO_E_UNSUPPORTED, "round to %lld digits", (long long)digits);
+      return jinja_fail(run, TPO_E_UNSUPPORTED, "round to %lld digits is not supported", (long long)digits);
     }
   int64_t rest = i % unit, down = i - rest;
   if (rest < 0) rest += unit, down -= unit;

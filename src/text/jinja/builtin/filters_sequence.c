@@ -144,7 +144,9 @@ FILTER(filter_batch)
   if (jinja_bind(run, "batch", args, names, 3, 2, a) < 0 || jinja_want_int(run, "batch", a[1], &count) < 0 ||
       jinja_iterate(run, a[0], &row) < 0 || jinja_list_of_kind(run, JINJA_GENERATOR, 0, out) < 0)
     return TPO_E_INPUT;
-  if (count < 1) return jinja_fail(run, TPO_E_UNSUPPORTED, "the filter batch with fewer than one item a row");
+  if (count < 1)
+    return jinja_fail(run, TPO_E_UNSUPPORTED,
+                      "the filter batch with fewer than one item a row is not supported");
   for (size_t begin = 0; begin < row.list->n; begin += (size_t)count) {
     bool whole = row.list->n - begin >= (size_t)count;
     size_t end = whole ? begin + (size_t)count : row.list->n;

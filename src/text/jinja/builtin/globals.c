@@ -1,4 +1,5 @@
-/* What templates can call without an object: range, dict, namespace, cycler, joiner, raise_exception, strftime_now. */
+/* What templates can call without an object: range, dict, namespace, cycler, joiner, raise_exception,
+ * strftime_now. */
 #include <string.h>
 #include "text/jinja/builtin/filters.h"
 
@@ -212,7 +213,7 @@ GLOBAL(global_lipsum)
 {
   (void)args;
   (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "lipsum(): a prompt must be the same each time");
+  return jinja_fail(run, TPO_E_UNSUPPORTED, "lipsum() is not supported: a prompt must be the same each time");
 }
 
 jinja_function jinja_find_global(const char *name)

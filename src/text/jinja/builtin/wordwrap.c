@@ -1,4 +1,5 @@
-/* The filter wordwrap: each line of a text as Python's textwrap breaks it, with the white space inside kept. */
+/* The filter wordwrap: each line of a text as Python's textwrap breaks it, with the white space inside
+ * kept. */
 #include <string.h>
 #include "text/jinja/builtin/filters.h"
 #include "text/regex.h"
@@ -8,8 +9,8 @@
 #define LETTER "[\\p{L}\\p{Nl}\\p{No}_]"
 #define BEFORE_DASHES "[" WORD "!\"'&.,?]"
 
-/* What may stand at the end of a line: white space; dashes between words; a word, or its part up to a hyphen between
- * letters, or up to dashes. */
+/* What may stand at the end of a line: white space; dashes between words; a word, or its part up to a
+ * hyphen between letters, or up to dashes. */
 static const char with_hyphens[] =
     "[" SPACE "]+|(?<=" BEFORE_DASHES ")-{2,}(?=[" WORD "])|[^" SPACE "]+?(?:-(?:(?<=" LETTER LETTER
     "-)|(?<=" LETTER "-" BEFORE_DASHES "-))(?=" LETTER "-?" LETTER ")|(?=[" SPACE "]|\\z)|(?<=" BEFORE_DASHES
@@ -69,7 +70,8 @@ static int64_t columns(const struct wrapping *w, size_t begin, size_t end)
   return (int64_t)jinja_length(&s);
 }
 
-/* Where a chunk that is longer than a line is cut: behind its last hyphen that fits, or where the line is full. */
+/* Where a chunk that is longer than a line is cut: behind its last hyphen that fits, or where the line is
+ * full. */
 static size_t cut_word(const struct wrapping *w, size_t begin, size_t end, int64_t room)
 {
   struct jinja_string s = part(w->line, begin, end);
@@ -87,7 +89,8 @@ static void put_line(struct wrapping *w, size_t begin, size_t end)
   w->begun = true;
 }
 
-/* One line from chunk *i on, of which the bytes before `begin` are written already; gives where the next begins. */
+/* One line from chunk *i on, of which the bytes before `begin` are written already; gives where the next
+ * begins. */
 static size_t fill_line(struct wrapping *w, size_t *i, size_t begin)
 {
   int64_t used = 0;

@@ -130,8 +130,8 @@ static int decimal_value(uint32_t cp)
   return value;
 }
 
-/* The string as ASCII, without white space around it and with underscores between digits left out; NULL: what int() and
- * float() refuse. out holds s->len + 1 bytes. */
+/* The string as ASCII, without white space around it and with underscores between digits left out; NULL:
+ * what int() and float() refuse. out holds s->len + 1 bytes. */
 static const char *plain_number(const struct jinja_string *s, char *out)
 {
   size_t at = 0, end = s->len, n = 0;

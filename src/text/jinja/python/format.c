@@ -112,7 +112,7 @@ int jinja_format_number(struct jinja_run *run, struct jinja_value v, const struc
   *sign = at;
   size_t width = format->zeros_to > (int)at ? (size_t)format->zeros_to - at : 0;
   if (width > JINJA_NUMBER_TEXT / 4)
-    return jinja_fail(run, TPO_E_UNSUPPORTED, "a number padded to %zu digits", width);
+    return jinja_fail(run, TPO_E_UNSUPPORTED, "a number padded to %zu digits is not supported", width);
   bool binary = format->type && strchr("boxX", format->type) != NULL;
   group(digits, format->grouping, binary ? 4 : 3, width, out + at);
   return 0;
@@ -171,13 +171,15 @@ static int parse_spec(struct jinja_run *run, const struct jinja_string *text, st
     at = parse_digits(text, digits, &precision);
     if (at == digits) return jinja_fail(run, TPO_E_INPUT, "format specifier missing precision");
     if (precision > JINJA_PRECISION_MAX)
-      return jinja_fail(run, TPO_E_UNSUPPORTED, "a format's precision of more than %d", JINJA_PRECISION_MAX);
+      return jinja_fail(run, TPO_E_UNSUPPORTED, "a format's precision of more than %d is not supported",
+                        JINJA_PRECISION_MAX);
     spec->number.precision = (int)precision;
   }
   if (at < text->len) spec->number.type = bytes[at++];
   if (at < text->len) return jinja_fail(run, TPO_E_INPUT, "invalid format specifier '%s'", bytes);
   if (spec->width > JINJA_WIDTH_MAX)
-    return jinja_fail(run, TPO_E_UNSUPPORTED, "a format's width of more than %d", JINJA_WIDTH_MAX);
+    return jinja_fail(run, TPO_E_UNSUPPORTED, "a format's width of more than %d is not supported",
+                      JINJA_WIDTH_MAX);
   return 0;
 }
 

@@ -97,7 +97,7 @@ static int method_isidentifier(struct jinja_run *run, const struct jinja_callabl
 {
   (void)args;
   (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "the method %s of strings", self->name);
+  return jinja_fail(run, TPO_E_UNSUPPORTED, "the method %s of strings is not supported", self->name);
 }
 
 jinja_method_function jinja_find_is_method(const char *name)

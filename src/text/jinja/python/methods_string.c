@@ -25,8 +25,8 @@ static int bind(struct jinja_run *run, const struct jinja_callable *self, const 
 static int no_markup(struct jinja_run *run, const struct jinja_callable *self)
 {
   if (!self->self.string->markup) return 0;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "%s() of a string that the filter `safe` or `escape` made",
-                    self->name);
+  return jinja_fail(run, TPO_E_UNSUPPORTED,
+                    "%s() of a string that the filter `safe` or `escape` made is not supported", self->name);
 }
 
 static int convert(struct jinja_run *run, const struct jinja_callable *self, const struct jinja_args *args,
@@ -371,7 +371,7 @@ METHOD(method_refused)
 {
   (void)args;
   (void)out;
-  return jinja_fail(run, TPO_E_UNSUPPORTED, "the method %s of strings", self->name);
+  return jinja_fail(run, TPO_E_UNSUPPORTED, "the method %s of strings is not supported", self->name);
 }
 
 METHOD(method_splitlines)

@@ -62,7 +62,8 @@ static int take_size(struct percent *p, size_t *at, int64_t *out)
       if (*out <= JINJA_WIDTH_MAX) *out = *out * 10 + f->bytes[*at] - '0';
   }
   if (*out <= JINJA_WIDTH_MAX && *out >= -JINJA_WIDTH_MAX) return 0;
-  return jinja_fail(p->run, TPO_E_UNSUPPORTED, "a format's width of more than %d", JINJA_WIDTH_MAX);
+  return jinja_fail(p->run, TPO_E_UNSUPPORTED, "a format's width of more than %d is not supported",
+                    JINJA_WIDTH_MAX);
 }
 
 static int parse_flags(struct percent *p, size_t *at, struct conversion *c)
@@ -82,7 +83,8 @@ static int parse_flags(struct percent *p, size_t *at, struct conversion *c)
   if (take_size(p, at, &c->precision) < 0) return TPO_E_INPUT;
   if (c->precision < 0) c->precision = 0;
   if (c->precision > JINJA_PRECISION_MAX && f->bytes[*at] != 's' && f->bytes[*at] != 'r')
-    return jinja_fail(p->run, TPO_E_UNSUPPORTED, "a format's precision of more than %d", JINJA_PRECISION_MAX);
+    return jinja_fail(p->run, TPO_E_UNSUPPORTED, "a format's precision of more than %d is not supported",
+                      JINJA_PRECISION_MAX);
   return 0;
 }
 
@@ -141,7 +143,8 @@ static int to_integer(struct percent *p, char type, struct jinja_value *v)
   }
   if (v->type == JINJA_UNDEFINED) return jinja_fail_undefined(p->run, *v);
   if (v->type == JINJA_FLOAT && type == 'd')
-    return jinja_fail(p->run, TPO_E_UNSUPPORTED, "%%d of a number that needs more than 64 bits");
+    return jinja_fail(p->run, TPO_E_UNSUPPORTED,
+                      "%%d of a number that needs more than 64 bits is not supported");
   return jinja_fail(p->run, TPO_E_INPUT, "%%%c format: a real number is required, not %s", type,
                     jinja_type_name(*v));
 }
@@ -202,7 +205,8 @@ int jinja_percent(struct jinja_run *run, const struct jinja_string *format, stru
   struct percent p = {
       .run = run, .format = format, .args = args, .row = args.type == JINJA_TUPLE, .out = {.run = run}};
   if (format->markup)
-    return jinja_fail(run, TPO_E_UNSUPPORTED, "%% of a string that the filter `safe` or `escape` made");
+    return jinja_fail(run, TPO_E_UNSUPPORTED,
+                      "%% of a string that the filter `safe` or `escape` made is not supported");
   for (size_t at = 0; at < format->len;) {
     const char *mark = memchr(format->bytes + at, '%', format->len - at);
     size_t end = mark ? (size_t)(mark - format->bytes) : format->len;

@@ -88,7 +88,8 @@ static int field(struct formatting *f, const struct jinja_string *text, struct j
 static int convert(struct formatting *f, char how, struct jinja_value *v)
 {
   if (how == 's') return jinja_str(f->run, *v, v);
-  if (how != 'r') return jinja_fail(f->run, TPO_E_UNSUPPORTED, "the conversion !%c of a format", how);
+  if (how != 'r')
+    return jinja_fail(f->run, TPO_E_UNSUPPORTED, "the conversion !%c of a format is not supported", how);
   struct jinja_builder text = {.run = f->run};
   if (jinja_repr(f->run, *v, &text) < 0) return TPO_E_INPUT;
   return jinja_build_end(&text, v);
@@ -157,7 +158,8 @@ int jinja_str_format(struct jinja_run *run, const struct jinja_string *format, c
   struct formatting f = {.run = run, .args = args};
   struct jinja_builder b = {.run = run};
   if (format->markup)
-    return jinja_fail(run, TPO_E_UNSUPPORTED, "format() of a string that the filter `safe` or `escape` made");
+    return jinja_fail(run, TPO_E_UNSUPPORTED,
+                      "format() of a string that the filter `safe` or `escape` made is not supported");
   if (format_into(&f, format, 0, &b) < 0) return TPO_E_INPUT;
   return jinja_build_end(&b, out);
 }

@@ -37,11 +37,13 @@ static int convert(struct jinja_run *run, const struct tm *tm, const struct jinj
     return 0;
   }
   if (!c || !strchr("aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY%", c) || len >= sizeof directive)
-    return jinja_fail(run, TPO_E_UNSUPPORTED, "strftime_now: the directive %%%c", c ? c : ' ');
+    return jinja_fail(run, TPO_E_UNSUPPORTED, "strftime_now: the directive %%%c is not supported",
+                      c ? c : ' ');
   memcpy(directive, format->bytes + begin, len);
   directive[len] = '\0';
   size_t written = strftime(text, sizeof text, directive, tm);
-  if (written == 0) return jinja_fail(run, TPO_E_UNSUPPORTED, "strftime_now: the directive %s", directive);
+  if (written == 0)
+    return jinja_fail(run, TPO_E_UNSUPPORTED, "strftime_now: the directive %s is not supported", directive);
   jinja_build_bytes(b, text, written, 0);
   return 0;
 }

@@ -3,7 +3,8 @@
 #include <string.h>
 #include "text/jinja/builtin/builtins.h"
 
-/* Methods that would change a value: the sandbox, which these templates were written for, has none of them. */
+/* Methods that would change a value: the sandbox, which these templates were written for, has none of
+ * them. */
 static bool changes(struct jinja_value obj, const char *name)
 {
   static const char *const of_list[] = {"append", "clear",  "pop",    "reverse", "insert",

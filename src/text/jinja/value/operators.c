@@ -1,4 +1,5 @@
-/* Arithmetic of Python's kind: integers of 64 bits, where more is an error, floats, strings, lists and tuples. */
+/* Arithmetic of Python's kind: integers of 64 bits, where more is an error, floats, strings, lists and
+ * tuples. */
 #include <math.h>
 #include <string.h>
 #include "text/jinja/builtin/builtins.h"

@@ -1,4 +1,5 @@
-/* The table of origins: names found by hash, since a chat of thousands of messages has an origin for each member. */
+/* The table of origins: names found by hash, since a chat of thousands of messages has an origin for each
+ * member. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"

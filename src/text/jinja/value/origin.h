@@ -1,13 +1,13 @@
-/* Where each byte of a rendered text came from. Only bytes of the template itself (its literal text, its string
- * constants, names of the tokenizer's tokens, roles of the usual names) may become control tokens; what came
- * out of a message, a tool or a setting stays text, however it is cut and joined. */
+/* Where each byte of a rendered text came from. Only bytes of the template itself (its literal text, its
+ * string constants, names of the tokenizer's tokens, roles of the usual names) may become control tokens;
+ * what came out of a message, a tool or a setting stays text, however it is cut and joined. */
 #ifndef TPO_TEXT_JINJA_VALUE_ORIGIN_H
 #define TPO_TEXT_JINJA_VALUE_ORIGIN_H
 
 #include "tpo/base.h"
 
-/* An index into a struct tpo_origins. 0: computed (a number, a quote put around JSON), which is nobody's text and
- * never a control token. */
+/* An index into a struct tpo_origins. 0: computed (a number, a quote put around JSON), which is nobody's
+ * text and never a control token. */
 typedef uint16_t tpo_origin;
 
 struct tpo_origin_info {
@@ -22,8 +22,8 @@ struct tpo_origins {
   size_t n_slots;
 };
 
-/* The origin of that name, made where there is none yet. Past 65,535 of them the last is given for all that are
- * alike in `own`. */
+/* The origin of that name, made where there is none yet. Past 65,535 of them the last is given for all
+ * that are alike in `own`. */
 int tpo_origins_add(struct tpo_origins *origins, const char *name, bool own, tpo_origin *out,
                     struct tpo_error *err);
 /* to is empty before, and to be freed after a failure too. */

@@ -6,7 +6,8 @@
 #include <utf8proc.h>
 #include "text/jinja/builtin/builtins.h"
 
-/* The shortest digits that read back as x, as d.ddd and its exponent: digits without a point into digits[18]. */
+/* The shortest digits that read back as x, as d.ddd and its exponent: digits without a point into
+ * digits[18]. */
 static int shortest(double x, char digits[24], int *exponent)
 {
   char text[40];
@@ -141,7 +142,7 @@ static int repr_list(struct jinja_builder *b, const struct jinja_list *list, int
   if (list->kind == JINJA_GENERATOR)
     return jinja_fail(
         b->run, TPO_E_UNSUPPORTED,
-        "a generator (of map, select and the like) is printed; its items are, after the filter `list`");
+        "a generator (of map, select and the like) can't be printed; its items can, after the filter `list`");
   if (list->kind == JINJA_RANGE) {
     repr_range(b, list);
     return 0;
@@ -204,7 +205,7 @@ static int repr_at(struct jinja_builder *b, struct jinja_value v, int depth)
   case JINJA_DICT: return repr_dict(b, v.dict, depth + 1);
   case JINJA_CALLABLE:
   case JINJA_LOOP:
-    return jinja_fail(b->run, TPO_E_UNSUPPORTED, "a %s is printed%s%s", jinja_type_name(v),
+    return jinja_fail(b->run, TPO_E_UNSUPPORTED, "a %s can't be printed%s%s", jinja_type_name(v),
                       v.type == JINJA_CALLABLE ? ": " : "", v.type == JINJA_CALLABLE ? v.callable->name : "");
   default: repr_scalar(b, v); return 0;
   }

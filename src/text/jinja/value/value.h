@@ -1,5 +1,5 @@
-/* Values of a chat template while it runs: Python's, as far as templates see them. All of a rendering lives in one
- * arena, which is freed as a whole; values are small and copied. */
+/* Values of a chat template while it runs: Python's, as far as templates see them. All of a rendering
+ * lives in one arena, which is freed as a whole; values are small and copied. */
 #ifndef TPO_TEXT_JINJA_VALUE_VALUE_H
 #define TPO_TEXT_JINJA_VALUE_VALUE_H
 
@@ -46,8 +46,9 @@ struct jinja_value {
   };
 };
 
-/* What a value of type LIST is. All but the plain one are what Python has instead of a list in that place: they print,
- * compare and index otherwise. Iterating a generator empties it; it is always true and has no length. */
+/* What a value of type LIST is. All but the plain one are what Python has instead of a list in that place:
+ * they print, compare and index otherwise. Iterating a generator empties it; it is always true and has no
+ * length. */
 enum jinja_list_kind {
   JINJA_PLAIN_LIST,
   JINJA_GENERATOR, /* of map, select, reject, unique, batch, slice, reverse, items */
@@ -65,7 +66,8 @@ struct jinja_list {
   size_t weight;            /* values in it, counted at every level; 0 for none */
   unsigned depth;           /* levels of lists and dicts below it */
 };
-/* In the order in which keys were put; found by a linear search, or by hash where there are many: dict.c's. */
+/* In the order in which keys were put; found by a linear search, or by hash where there are many:
+ * dict.c's. */
 struct jinja_dict {
   struct jinja_value *keys, *values;
   size_t n, capacity;
@@ -147,7 +149,8 @@ int jinja_binary(struct jinja_run *run, const char *op, struct jinja_value a, st
 int jinja_str(struct jinja_run *run, struct jinja_value v, struct jinja_value *out);  /* a STRING */
 int jinja_repr(struct jinja_run *run, struct jinja_value v, struct jinja_builder *b); /* appended */
 const char *jinja_type_name(struct jinja_value v); /* Python's: "str", "dict", "NoneType", ... */
-/* obj.name of jinja2: an attribute (a method of Python's, bound), else an item of that name, else undefined. */
+/* obj.name of jinja2: an attribute (a method of Python's, bound), else an item of that name, else
+ * undefined. */
 int jinja_attribute(struct jinja_run *run, struct jinja_value obj, const char *name, struct jinja_value *out);
 /* obj[key] of jinja2: an item, else where key is a string the attribute of that name, else undefined. */
 int jinja_item(struct jinja_run *run, struct jinja_value obj, struct jinja_value key,
@@ -155,8 +158,8 @@ int jinja_item(struct jinja_run *run, struct jinja_value obj, struct jinja_value
 /* obj[begin:end:step]; NULL: not given. Strings by code points, with their origins. */
 int jinja_slice(struct jinja_run *run, struct jinja_value obj, const struct jinja_value *begin,
                 const struct jinja_value *end, const struct jinja_value *step, struct jinja_value *out);
-/* What a for statement goes through, as a list: of a dict its keys, of a string its code points. A list is not copied
- * (it can't change), but what a generator has left is taken out of it. */
+/* What a for statement goes through, as a list: of a dict its keys, of a string its code points. A list is
+ * not copied (it can't change), but what a generator has left is taken out of it. */
 int jinja_iterate(struct jinja_run *run, struct jinja_value v, struct jinja_value *out);
 
 /* Calls. args[n] positional, then n_named of names[i] = named[i]. */
@@ -181,8 +184,8 @@ int jinja_function_new(struct jinja_run *run, const char *name,
                        int (*function)(struct jinja_run *run, const struct jinja_args *args,
                                        struct jinja_value *out),
                        struct jinja_value *out);
-/* Puts arguments to their names, as Python does: names[] in order, those from n_required on may lack, then out[i]
- * is as it was before. Unknown, doubled and missing ones fail as a TypeError of `function`. */
+/* Puts arguments to their names, as Python does: names[] in order, those from n_required on may lack, then
+ * out[i] is as it was before. Unknown, doubled and missing ones fail as a TypeError of `function`. */
 int jinja_bind(struct jinja_run *run, const char *function, const struct jinja_args *args,
                const char *const *names, size_t n_names, size_t n_required, struct jinja_value *out);
 
