@@ -54,6 +54,9 @@ TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab
  * id without a token. */
 TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
                                         bool *special);
+/* "control", "added" (recognised always, but says its text), "byte" (stands for one that is no text by itself), "text";
+ * NULL for an id without a token. */
+TPO_API const char *tpo_tokenizer_kind(const struct tpo_tokenizer *tok, int32_t id);
 /* a special/added token's id, or -1 */
 TPO_API int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name);
 TPO_API int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none */
@@ -127,6 +130,25 @@ TPO_API const char *tpo_thought_args(const struct tpo_thought_config *thought,
 TPO_API int tpo_template_encode_answer(const struct tpo_template *tmpl,
                                        const struct tpo_thought_config *thought, const struct tpo_chat *chat,
                                        const char *answer, struct tpo_ids *out, struct tpo_error *err);
+
+/* A stretch of a rendered chat: a control token, or text that came from one place. */
+struct tpo_stretch {
+  const char *text; /* borrowed while it is told; no NUL need follow */
+  size_t len;
+  /* "template line 3", "messages[0].content", "bos_token", "tools", "prefill"...; of a control token that came from
+   * several, the first; "computed": a number or what a filter put in */
+  const char *origin;
+  int32_t token; /* the control token's id; -1: text */
+};
+/* 0, or a negative code with err set, which ends the telling. */
+typedef int (*tpo_stretch_fn)(void *arg, const struct tpo_stretch *stretch, struct tpo_error *err);
+/* Tells fn the stretches of the rendered chat in their order, without a gap. */
+TPO_API int tpo_template_explain(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                                 tpo_stretch_fn fn, void *arg, struct tpo_error *err);
+/* The same of what tpo_thought_render makes of a chat. */
+TPO_API int tpo_thought_explain(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                                const char *messages_json, tpo_stretch_fn fn, void *arg,
+                                struct tpo_error *err);
 
 /* The chat of an instruction under a thought prompt, as ids with the prefill at its end, and as text.
  * messages_json (may be NULL) is a whole chat whose last user message gets the thought prompt. Its own system

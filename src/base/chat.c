@@ -41,13 +41,21 @@ int tpo_chat_check_row(const json_t *row, const char *const *names, size_t n, co
   return 0;
 }
 
-static int check_members(const json_t *message, const char *at, struct tpo_error *err)
+static int refuse_members(const json_t *message, const char *const *names, size_t n, const char *at,
+                          struct tpo_error *err)
 {
-  for (size_t i = 0; i < sizeof meaningful / sizeof *meaningful; i++)
-    if (tpo_json_says_something(json_object_get(message, meaningful[i])))
+  for (size_t i = 0; i < n; i++)
+    if (tpo_json_says_something(json_object_get(message, names[i])))
       return tpo_fail(err, TPO_E_UNSUPPORTED,
                       "%s: \"%s\" is not supported; messages of text with a role and a content are", at,
-                      meaningful[i]);
+                      names[i]);
+  return 0;
+}
+
+static int check_members(const json_t *message, const char *at, struct tpo_error *err)
+{
+  if (refuse_members(message, meaningful, sizeof meaningful / sizeof *meaningful, at, err) < 0)
+    return TPO_E_UNSUPPORTED;
   const json_t *weight = json_object_get(message, "weight");
   if (weight && !json_is_null(weight) && !(json_is_number(weight) && json_number_value(weight) == 1))
     return tpo_fail(err, TPO_E_UNSUPPORTED,
@@ -166,7 +174,39 @@ static int read_message(json_t *chat, const json_t *message, const char *at, str
   return status;
 }
 
-json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, struct tpo_error *err)
+/* A copy with role and content under these names, the content as text. */
+static int read_whole(json_t *chat, const json_t *message, const char *at, struct tpo_error *err)
+{
+  static const char *const unseen[] = {"audio", "image", "images", "video", "videos"};
+  const char *role_key, *content_key = NULL;
+  if (!json_is_object(message)) return tpo_fail(err, TPO_E_INPUT, "%s is not an object {role, content}", at);
+  bool calls = tpo_json_says_something(json_object_get(message, "tool_calls"));
+  bool silent = calls && !tpo_json_says_something(json_object_get(message, "content"));
+  int status = refuse_members(message, unseen, sizeof unseen / sizeof *unseen, at, err);
+  if (status == 0) status = pick(message, "role", "from", at, &role_key, err);
+  if (status == 0 && !silent) status = pick(message, "content", "value", at, &content_key, err);
+  if (status < 0) return status;
+  const char *role = json_string_value(json_object_get(message, role_key));
+  if (!role) return tpo_fail(err, TPO_E_INPUT, "%s: \"%s\" must be a string", at, role_key);
+  struct tpo_buf content = {0};
+  if (!silent) status = read_content(json_object_get(message, content_key), at, content_key, &content, err);
+  json_t *copy = status == 0 ? json_copy((json_t *)message) : NULL;
+  bool failed = !copy || content.failed || json_object_set_new(copy, "role", json_string(role_of(role))) < 0;
+  failed = failed || (!silent && json_object_set_new(copy, "content",
+                                                     json_string(content.data ? content.data : "")) < 0);
+  if (copy && strcmp(role_key, "role") != 0) json_object_del(copy, role_key);
+  if (copy && content_key && strcmp(content_key, "content") != 0) json_object_del(copy, content_key);
+  tpo_buf_free(&content);
+  if (status == 0 && (failed || json_array_append(chat, copy) < 0))
+    status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", at);
+  json_decref(copy);
+  return status;
+}
+
+typedef int (*message_reader)(json_t *chat, const json_t *message, const char *at, struct tpo_error *err);
+
+static json_t *read_chat(message_reader read, const json_t *value, const char *name, const char *place,
+                         struct tpo_error *err)
 {
   size_t n = json_is_array(value) ? json_array_size(value) : 1;
   json_t *chat = json_array();
@@ -177,11 +217,21 @@ json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, 
   for (size_t i = 0; i < n && status == 0; i++) {
     char at[640];
     snprintf(at, sizeof at, "%.500s: %.80s[%zu]", place, name, i);
-    status = read_message(chat, json_is_array(value) ? json_array_get(value, i) : value, at, err);
+    status = read(chat, json_is_array(value) ? json_array_get(value, i) : value, at, err);
   }
   if (status == 0) return chat;
   json_decref(chat);
   return NULL;
+}
+
+json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, struct tpo_error *err)
+{
+  return read_chat(read_message, value, name, place, err);
+}
+
+json_t *tpo_chat_read_whole(const json_t *value, const char *name, const char *place, struct tpo_error *err)
+{
+  return read_chat(read_whole, value, name, place, err);
 }
 
 static const char human[] = "\n\nHuman:", assistant[] = "\n\nAssistant:";

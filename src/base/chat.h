@@ -10,6 +10,10 @@
  * the meaning (tool_calls, an image, a weight, `train: false` of an answer) is refused by its name; other
  * members are left out. Messages of an error begin with "place: name[i]". NULL on error; json_decref() releases. */
 json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, struct tpo_error *err);
+/* The same for a chat that a template renders and nobody trains on: what a message has besides (tool_calls, tool_call_id,
+ * name, reasoning_content, ...) stays, and content may be missing or null beside tool_calls. Images and sounds are refused
+ * all the same. */
+json_t *tpo_chat_read_whole(const json_t *value, const char *name, const char *place, struct tpo_error *err);
 /* Whether the text is a dialogue in one string, "\n\nHuman: ...\n\nAssistant: ..." (Anthropic's HH): begins so. */
 bool tpo_is_dialogue(const char *text);
 /* Such a text in the form above, its turns trimmed of white space; NULL on error. */

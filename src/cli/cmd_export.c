@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "cli/cli.h"
+#include "cli/text.h"
 #include "tpo/model.h"
 #include "tpo/store.h"
 #include "tpo/text.h"
@@ -52,18 +52,6 @@ static void tell(const char *out, struct tpo_buf *lines)
   for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) tpo_log(TPO_LOG_INFO, "%s: %s", out, line);
 }
 
-/* The layout itself, once the model's template is open. */
-static int settle(struct tpo_config *config, const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
-                  struct tpo_error *err)
-{
-  struct tpo_buf warning = {0};
-  int status = tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
-  if (status == 0) status = tpo_thought_check(&config->thought, tok, tmpl, &warning, err);
-  if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
-  tpo_buf_free(&warning);
-  return status;
-}
-
 static int make_template(const struct invocation *in, struct tpo_config *config, char **source,
                          struct tpo_error *err)
 {
@@ -72,7 +60,7 @@ static int make_template(const struct invocation *in, struct tpo_config *config,
   struct tpo_buf lines = {0};
   int status = tpo_tokenizer_open(&tok, in->positional[0], err);
   if (status == 0) status = tpo_template_open(&tmpl, tok, &config->template_pieces, err);
-  if (status == 0) status = settle(config, tok, tmpl, err);
+  if (status == 0) status = settle_thought(config, tok, tmpl, err);
   if (status == 0) status = tpo_thought_template(&config->thought, tmpl, source, err);
   if (status == 0) status = tpo_thought_tell_servers(&config->thought, tmpl, &lines, err);
   if (status == 0 && *source)

@@ -5,12 +5,16 @@
 #include <string.h>
 #include <utf8proc.h>
 #include "base/memory.h"
+#include "base/utf8.h"
 
 int tpo_normalizer_add(struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *what,
                        const char *by, struct tpo_error *err)
 {
   if (norm->n >= 64) return tpo_fail(err, TPO_E_INPUT, "a normalizer of more than 64 steps");
   if (tpo_grow(&norm->steps, &norm->capacity, norm->n + 1, sizeof *norm->steps, err) < 0) return TPO_E_MEMORY;
+  if (kind <= TPO_NORMAL_NFKD && norm->inert.n == 0 &&
+      tpo_set_add_property(&norm->inert, "(inert)", strlen("(inert)"), err) < 0)
+    return TPO_E_MEMORY;
   struct tpo_normal_step step = {.kind = kind, .what = strdup(what), .by = strdup(by)};
   if (!step.what || !step.by) {
     free(step.what);
@@ -30,6 +34,7 @@ void tpo_normalizer_free(struct tpo_normalizer *norm)
     free(norm->steps[i].by);
   }
   free(norm->steps);
+  tpo_set_free(&norm->inert);
   *norm = (struct tpo_normalizer){0};
 }
 
@@ -53,6 +58,22 @@ static int to_form(enum tpo_normal_kind kind, const char *text, size_t len, stru
   tpo_buf_append(out, result, (size_t)n);
   free(result);
   return TPO_OK;
+}
+
+/* Characters that are passed by change nothing around them either. */
+static int to_form_between(const struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *text,
+                           size_t len, struct tpo_buf *out, struct tpo_error *err)
+{
+  size_t from = 0, at = 0;
+  int status = TPO_OK;
+  while (at < len && status == TPO_OK) {
+    size_t begin = at;
+    if (!tpo_set_has(&norm->inert, tpo_utf8_next(text, len, &at))) continue;
+    if (begin > from) status = to_form(kind, text + from, begin - from, out, err);
+    tpo_buf_append(out, text + begin, at - begin);
+    from = at;
+  }
+  return status < 0 || from == len ? status : to_form(kind, text + from, len - from, out, err);
 }
 
 static void replace(const struct tpo_normal_step *step, const char *text, size_t len, struct tpo_buf *out)
@@ -85,7 +106,7 @@ int tpo_normalize(const struct tpo_normalizer *norm, const char **text, size_t *
       replace(step, *text, *len, out);
     } else {
       if (is_ascii(*text, *len)) continue;
-      int status = to_form(step->kind, *text, *len, out, err);
+      int status = to_form_between(norm, step->kind, *text, *len, out, err);
       if (status < 0) return status;
     }
     if (out->failed) return tpo_fail(err, TPO_E_MEMORY, "no memory to normalise a text of %zu bytes", *len);

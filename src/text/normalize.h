@@ -3,6 +3,7 @@
 #define TPO_TEXT_NORMALIZE_H
 
 #include "base/buf.h"
+#include "text/unicode/set.h"
 #include "tpo/base.h"
 
 enum tpo_normal_kind {
@@ -24,6 +25,7 @@ struct tpo_normal_step {
 struct tpo_normalizer {
   struct tpo_normal_step *steps;
   size_t n, capacity;
+  struct tpo_set inert; /* what the package's normal forms, of an older Unicode, pass by; with a form alone */
 };
 
 int tpo_normalizer_add(struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *what,

@@ -227,6 +227,14 @@ const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, siz
   return token->shown;
 }
 
+const char *tpo_tokenizer_kind(const struct tpo_tokenizer *tok, int32_t id)
+{
+  static const char *const names[] = {
+      [TPO_TOKEN_ABSENT] = NULL,  [TPO_TOKEN_NORMAL] = "text", [TPO_TOKEN_CONTROL] = "control",
+      [TPO_TOKEN_USER] = "added", [TPO_TOKEN_BYTE] = "byte",   [TPO_TOKEN_LITERAL] = "text"};
+  return id < 0 || (size_t)id >= tok->vocab.n ? NULL : names[tok->vocab.tokens[id].kind];
+}
+
 int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name)
 {
   const struct tpo_added_token *token = tpo_added_find(&tok->specials, name, strlen(name));

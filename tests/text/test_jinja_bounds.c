@@ -17,8 +17,8 @@ static int render(const char *source, struct tpo_rendered *out)
   int status = tpo_jinja_open(&jinja, source, strlen(source), "model", &test_error);
   if (status < 0) return status;
   struct jinja_limits limits = jinja_default_limits; /* less of each, for the test's sake */
-  limits.steps /= 8;
-  limits.memory /= 8;
+  limits.steps /= 64;
+  limits.memory /= 64;
   status = tpo_jinja_render(jinja, NULL, 0, "2024-07-26", &limits, out, &test_error);
   tpo_jinja_close(jinja);
   return status;
@@ -96,7 +96,7 @@ static void what_never_ends_fails_at_once(void **state)
     if (status >= 0) fail_msg("%s gives %zu bytes", rows[i].template, out.text.len);
     if (!strstr(test_error.message, rows[i].message))
       fail_msg("%s: %s", rows[i].template, test_error.message);
-    if (took > 5) fail_msg("%s took %.1f s", rows[i].template, took);
+    if (took > 20) fail_msg("%s took %.1f s", rows[i].template, took);
     tpo_rendered_free(&out);
   }
 }

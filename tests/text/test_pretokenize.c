@@ -1,6 +1,7 @@
 /* Steps before and after ByteLevel: those after it see glyphs of bytes, some of them digits and
  * letters where their bytes are none. The ids are those of Hugging Face's tokenizers. */
 #include "text_test.h"
+#include "text/normalize.h"
 #include "text/pretokenize.h"
 
 /* U+00B2, a digit to Unicode, is the bytes C2 B2, whose glyphs are U+00C2, a letter, and U+00B2 itself. */
@@ -102,6 +103,23 @@ static void digits_and_punctuation_are_those_of_the_package(void **state)
   check_steps(STEPS("{\"type\":\"Punctuation\"}," WORDS), isolated, 1);
 }
 
+/* U+0898 (Unicode 14) stays where it is, U+10781 isn't decomposed, nor is anything beside them held up. */
+static void normal_forms_pass_new_marks_by(void **state)
+{
+  (void)state;
+  struct tpo_normalizer norm = {0};
+  struct tpo_buf buffers[2] = {{0}};
+  const char *text = "e\u0301\u0898\u0316\U00010781\ufb01e\u0301";
+  size_t len = strlen(text);
+  assert_int_equal(tpo_normalizer_add(&norm, TPO_NORMAL_NFKC, "", "", &test_error), 0);
+  assert_int_equal(tpo_normalize(&norm, &text, &len, true, buffers, &test_error), 0);
+  static const char wanted[] = "\u00e9\u0898\u0316\U00010781fi\u00e9";
+  assert_int_equal(len, strlen(wanted));
+  assert_memory_equal(text, wanted, len);
+  for (int i = 0; i < 2; i++) tpo_buf_free(&buffers[i]);
+  tpo_normalizer_free(&norm);
+}
+
 static void expect_space(const char *pre, const char *config, bool space)
 {
   const char *dir = make_dir();
@@ -150,6 +168,7 @@ int main(void)
       cmocka_unit_test(digits_after_byte_level_are_glyphs),
       cmocka_unit_test(patterns_after_byte_level_name_glyphs),
       cmocka_unit_test(digits_and_punctuation_are_those_of_the_package),
+      cmocka_unit_test(normal_forms_pass_new_marks_by),
       cmocka_unit_test(the_space_before_a_text_is_the_configs_to_say),
   };
   return cmocka_run_group_tests_name("pretokenize", tests, NULL, NULL);
