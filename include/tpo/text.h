@@ -54,7 +54,7 @@ TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab
  * id without a token. */
 TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
                                         bool *special);
-/* "control", "added" (recognised always, but says its text), "byte" (stands for one that is no text by itself), "text";
+/* "control", "added" (recognised always, but says its text), "byte" (bytes that are no text by themselves), "text";
  * NULL for an id without a token. */
 TPO_API const char *tpo_tokenizer_kind(const struct tpo_tokenizer *tok, int32_t id);
 /* a special/added token's id, or -1 */
