@@ -32,6 +32,9 @@ static int render(const char *source, struct tpo_rendered *out)
   "{% set ns = namespace(a=1, b=1) %}{% for i in range(60) %}{% set ns.a = (ns.a, ns.a) %}"                  \
   "{% set ns.b = (ns.b, ns.b) %}{% endfor %}"
 
+/* Twice the same long text, looked at many times by what builds nothing of it. */
+#define LONG(text) "{% set x = " text " %}{% set y = x ~ '' %}{% for i in range(8000) %}"
+
 static void what_never_ends_fails_at_once(void **state)
 {
   (void)state;
@@ -87,6 +90,19 @@ static void what_never_ends_fails_at_once(void **state)
       {"{% set x = 'ab' * 400000 %}{% for i in range(100000) %}{{ x.isalpha() }}{% endfor %}", "steps"},
       {"{% set x = 'ab' * 400000 %}{% for i in range(100000) %}{{ x[1000:1001] }}{% endfor %}", "steps"},
       {"{% set x = range(100000) | list %}{% for i in range(100000) %}{{ -1 in x }}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if x.startswith(y) %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if x.endswith(y) %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if x.startswith('b', 1) %}{% endif %}{% endfor %}", "steps"},
+      {LONG("' ' * 400000") "{% if x.strip() %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if x[400000] %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if x.count('a') %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'ab' * 200000") "{% if x.rfind('aa') > 0 %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if 'b' | truncate(400000, end=x) %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if '{:.1}'.format(x) %}{% endif %}{% endfor %}", "steps"},
+      {LONG("'a' * 400000") "{% if 1[x] %}{% endif %}{% endfor %}", "steps"},
+      {"{% set x = ('a' * 400000, 1) %}{% set d = {0: 0, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0} %}"
+       "{% for i in range(4000) %}{% if d[x] %}{% endif %}{% endfor %}",
+       "steps"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct tpo_rendered out = {0};
@@ -101,8 +117,54 @@ static void what_never_ends_fails_at_once(void **state)
   }
 }
 
+static int render_chat(const char *source, size_t messages, struct tpo_rendered *out)
+{
+  struct tpo_jinja *jinja;
+  json_t *chat = json_array();
+  for (size_t i = 0; i < messages; i++)
+    json_array_append_new(chat, json_pack("{ss,ss}", "role", "user", "content", "some words of a message"));
+  struct tpo_jinja_input input = {.name = "messages", .value = chat};
+  int status = tpo_jinja_open(&jinja, source, strlen(source), "model", &test_error);
+  if (status == 0) status = tpo_jinja_render(jinja, &input, 1, "2024-07-26", NULL, out, &test_error);
+  tpo_jinja_close(jinja);
+  json_decref(chat);
+  return status;
+}
+
+/* Work of 31 million steps, which are quick ones: too much for a short chat, not for a long one. */
+static void a_long_chat_may_take_longer(void **state)
+{
+  (void)state;
+  static const char source[] = "{% set x = 'a' * 400000 %}{% set y = x ~ '' %}{% for i in range(5000) %}"
+                               "{% if x != y %}{% endif %}{% endfor %}";
+  struct tpo_rendered out = {0}, none = {0};
+  assert_int_equal(render_chat(source, 1, &none), TPO_E_INPUT);
+  assert_non_null(strstr(test_error.message, "steps"));
+  tpo_rendered_free(&none);
+  if (render_chat(source, 4000, &out) < 0) fail_msg("%s", test_error.message);
+  tpo_rendered_free(&out);
+}
+
+/* One line cut at each character, and one whose first chunk is long white space that isn't Python's. */
+static void what_is_long_is_wrapped_in_one_pass(void **state)
+{
+  (void)state;
+  static const char *const templates[] = {"{{ ('a' * 1000000) | wordwrap(1) | length }}",
+                                          "{{ ('\u00a0' * 300000 ~ 'b') | wordwrap(1) | length }}",
+                                          "{{ ('-' * 1000000) | wordwrap(1) | length }}"};
+  for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+    struct tpo_rendered out = {0};
+    double start = seconds();
+    if (render_chat(templates[i], 0, &out) < 0) fail_msg("%s: %s", templates[i], test_error.message);
+    if (seconds() - start > 10) fail_msg("%s took %.1f s", templates[i], seconds() - start);
+    tpo_rendered_free(&out);
+  }
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(what_never_ends_fails_at_once)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(what_never_ends_fails_at_once),
+                                     cmocka_unit_test(a_long_chat_may_take_longer),
+                                     cmocka_unit_test(what_is_long_is_wrapped_in_one_pass)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,11 @@ static void what_is_malformed_is_told_with_its_line(void **state)
       {"{% macro m(a=1, b) %}{% endmacro %}", TPO_E_INPUT, 1, "parameter \"b\""},
       {"{% macro m(caller) %}{{ caller }}{% endmacro %}", TPO_E_INPUT, 1, "the parameter \"caller\""},
       {"{% call a %}{% endcall %}", TPO_E_INPUT, 1, "expected a call"},
+      /* what the parser finds first, though there are no tokens of what stands below */
+      {"{% if a\n{{ b }}\n{% endif %}\n{{ 'c", TPO_E_INPUT, 2, "expected \"%}\", got \"{\""},
+      {"{% wrong %}\n{{ 'c", TPO_E_INPUT, 1, "unknown tag \"wrong\""},
+      {"{{ a b }}\n{# c", TPO_E_INPUT, 1, "expected \"}}\", got \"b\""},
+      {"{% if 1 %}\n{# c", TPO_E_INPUT, 2, "a comment without \"#}\""},
   };
   check_refusals(rows, sizeof rows / sizeof *rows);
 }

@@ -7,6 +7,8 @@
 #include "text/jinja/run/eval.h"
 #include "text/jinja/input.h"
 
+enum { STEPS_OF_VALUE = 2000, STEPS_OF_BYTE = 1, MEMORY_OF_VALUE = 1024, MEMORY_OF_BYTE = 32 };
+
 int tpo_jinja_open(struct tpo_jinja **out, const char *source, size_t len, const char *place,
                    struct tpo_error *err)
 {
@@ -24,6 +26,33 @@ void tpo_rendered_free(struct tpo_rendered *r)
   free(r->runs);
   tpo_origins_free(&r->origins);
   *r = (struct tpo_rendered){0};
+}
+
+/* Values, and bytes of their strings and names. */
+static void measure(const json_t *json, size_t *values, size_t *bytes)
+{
+  const char *name;
+  json_t *item;
+  size_t i;
+  ++*values;
+  *bytes += json_string_length(json);
+  json_array_foreach(json, i, item) measure(item, values, bytes);
+  json_object_foreach((json_t *)json, name, item)
+  {
+    *bytes += strlen(name);
+    measure(item, values, bytes);
+  }
+}
+
+/* A long chat may take longer: each of its values lets a template look at some hundred others. */
+static struct jinja_limits limits_of(const struct tpo_jinja_input *inputs, size_t n)
+{
+  struct jinja_limits limits = jinja_default_limits;
+  size_t values = 0, bytes = 0;
+  for (size_t i = 0; i < n; i++) measure(inputs[i].value, &values, &bytes);
+  limits.steps += values * STEPS_OF_VALUE + bytes * STEPS_OF_BYTE;
+  limits.memory += values * MEMORY_OF_VALUE + bytes * MEMORY_OF_BYTE;
+  return limits;
 }
 
 static int set_inputs(struct jinja_evaluator *ev, const struct tpo_jinja_input *inputs, size_t n)
@@ -64,7 +93,7 @@ int tpo_jinja_render(const struct tpo_jinja *jinja, const struct tpo_jinja_input
                      struct tpo_error *err)
 {
   struct tpo_error unheard = {0};
-  struct jinja_evaluator ev = {.run = {.limits = limits ? *limits : jinja_default_limits,
+  struct jinja_evaluator ev = {.run = {.limits = limits ? *limits : limits_of(inputs, n),
                                        .origins = &out->origins,
                                        .place = jinja->place,
                                        .line = 1,

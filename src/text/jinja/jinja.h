@@ -35,7 +35,8 @@ struct tpo_rendered {
 };
 void tpo_rendered_free(struct tpo_rendered *r);
 
-/* date: "YYYY-MM-DD", strftime_now's. limits: NULL for the default ones. raise_exception's text is the
+/* date: "YYYY-MM-DD", strftime_now's. limits: NULL for the default ones, with more
+ * for each value and byte of the inputs. raise_exception's text is the
  * message (behind place), with TPO_E_INPUT. out is empty before, and to be freed after a failure too. */
 int tpo_jinja_render(const struct tpo_jinja *jinja, const struct tpo_jinja_input *inputs, size_t n,
                      const char *date, const struct jinja_limits *limits, struct tpo_rendered *out,

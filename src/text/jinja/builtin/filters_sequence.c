@@ -17,7 +17,7 @@ FILTER(filter_length)
   struct jinja_value v;
   if (value_alone(run, "length", args, &v) < 0) return TPO_E_INPUT;
   bool row = v.type == JINJA_TUPLE || (v.type == JINJA_LIST && v.list->kind != JINJA_GENERATOR);
-  if (v.type == JINJA_STRING && jinja_spend(run, v.string->len / 64) < 0) return TPO_E_INPUT;
+  if (v.type == JINJA_STRING && jinja_spend_bytes(run, v.string->len) < 0) return TPO_E_INPUT;
   if (row)
     *out = jinja_int((int64_t)v.list->n);
   else if (v.type == JINJA_DICT)

@@ -162,7 +162,8 @@ FILTER(filter_truncate)
       jinja_bind(run, "truncate", args, names, 5, 1, a) < 0 ||
       jinja_want_string(run, "truncate", a[3], &end) < 0 ||
       jinja_want_int(run, "truncate", a[1], &length) < 0 ||
-      (a[4].type != JINJA_NONE && jinja_want_int(run, "truncate", a[4], &leeway) < 0))
+      (a[4].type != JINJA_NONE && jinja_want_int(run, "truncate", a[4], &leeway) < 0) ||
+      jinja_spend_bytes(run, end->len) < 0)
     return TPO_E_INPUT;
   if (length < (int64_t)jinja_length(end) || leeway < 0)
     return jinja_fail(run, TPO_E_INPUT, "truncate: the length must hold the end, and leeway not be negative");
@@ -178,7 +179,7 @@ FILTER(filter_wordcount)
 {
   const struct jinja_string *s;
   bool inside = false;
-  if (text_alone(run, "wordcount", args, &s) < 0 || jinja_spend(run, s->len / 8) < 0) return TPO_E_INPUT;
+  if (text_alone(run, "wordcount", args, &s) < 0 || jinja_spend(run, s->len / 4) < 0) return TPO_E_INPUT;
   *out = jinja_int(0);
   for (size_t at = 0; at < s->len;) {
     uint32_t cp = jinja_next(s, &at);

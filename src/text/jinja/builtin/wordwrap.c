@@ -27,6 +27,7 @@ struct wrapping {
   struct jinja_builder *out;
   const struct jinja_string *between; /* lines */
   bool begun;                         /* a line was written */
+  size_t seen;                        /* where what isn't white space was found last, in bytes of the line */
 };
 
 static void add_end(struct wrapping *w, size_t end)
@@ -57,17 +58,24 @@ static struct jinja_string part(const struct jinja_string *s, size_t begin, size
   return (struct jinja_string){.bytes = s->bytes + begin, .origins = s->origins + begin, .len = end - begin};
 }
 
-static bool blank(const struct jinja_string *s)
+/* A chunk that is written in many lines is gone through once. */
+static bool blank(struct wrapping *w, size_t begin, size_t end)
 {
-  for (size_t at = 0; at < s->len;)
-    if (!jinja_is_space(jinja_next(s, &at))) return false;
+  if (w->seen >= begin && w->seen < end) return false;
+  for (size_t at = begin, next = begin; at < end; at = next) {
+    w->seen = at;
+    if (!jinja_is_space(jinja_next(w->line, &next))) return false;
+  }
+  w->seen = SIZE_MAX;
   return true;
 }
 
-static int64_t columns(const struct wrapping *w, size_t begin, size_t end)
+/* Not counted further than `most` + 1. */
+static int64_t columns(const struct wrapping *w, size_t begin, size_t end, int64_t most)
 {
-  struct jinja_string s = part(w->line, begin, end);
-  return (int64_t)jinja_length(&s);
+  int64_t n = 0;
+  for (size_t at = begin; at < end && n <= most; n++) jinja_next(w->line, &at);
+  return n;
 }
 
 /* Where a chunk that is longer than a line is cut: behind its last hyphen that fits, or where the line is
@@ -77,8 +85,9 @@ static size_t cut_word(const struct wrapping *w, size_t begin, size_t end, int64
   struct jinja_string s = part(w->line, begin, end);
   size_t full = jinja_offset(&s, (size_t)room);
   const char *hyphen = w->hyphens && full > 0 ? memrchr(s.bytes, '-', full) : NULL;
-  size_t at = hyphen ? (size_t)(hyphen - s.bytes) : 0;
-  return begin + (at > strspn(s.bytes, "-") ? at + 1 : full); /* something else stands before it */
+  size_t at = hyphen ? (size_t)(hyphen - s.bytes) : 0, dashes = 0;
+  while (dashes < at && s.bytes[dashes] == '-') dashes++;
+  return begin + (dashes < at ? at + 1 : full); /* something else stands before it */
 }
 
 static void put_line(struct wrapping *w, size_t begin, size_t end)
@@ -96,13 +105,13 @@ static size_t fill_line(struct wrapping *w, size_t *i, size_t begin)
   int64_t used = 0;
   size_t end = begin, last = begin; /* last: where the chunk that stands last begins */
   for (; *i < w->n; ++*i) {
-    int64_t more = columns(w, end, w->ends[*i]);
-    if (used + more > w->width) break;
+    int64_t more = columns(w, end, w->ends[*i], w->width - used);
+    if (more > w->width - used) break;
     used += more;
     last = end;
     end = w->ends[*i];
   }
-  if (*i < w->n && columns(w, end, w->ends[*i]) > w->width) {
+  if (*i < w->n && columns(w, end, w->ends[*i], w->width) > w->width) {
     size_t stop = w->ends[*i];
     if (w->break_words) stop = cut_word(w, end, stop, w->width - used);
     if (w->break_words || end == begin) {
@@ -111,8 +120,7 @@ static size_t fill_line(struct wrapping *w, size_t *i, size_t begin)
       end = stop;
     }
   }
-  struct jinja_string tail = part(w->line, last, end);
-  put_line(w, begin, blank(&tail) ? last : end);
+  put_line(w, begin, blank(w, last, end) ? last : end);
   return end;
 }
 
@@ -121,9 +129,9 @@ static int wrap_line(struct wrapping *w, const struct tpo_regex *regex, struct t
   size_t i = 0, at = 0;
   if (jinja_spend(w->run, w->line->len) < 0 || cut(w, regex, scratch) < 0) return TPO_E_INPUT;
   w->begun = false;
+  w->seen = SIZE_MAX;
   while (i < w->n) {
-    struct jinja_string chunk = part(w->line, at, w->ends[i]);
-    if (w->begun && blank(&chunk)) {
+    if (w->begun && blank(w, at, w->ends[i])) {
       at = w->ends[i++]; /* no line but the first begins with white space */
       if (i == w->n) break;
     }

@@ -204,6 +204,10 @@ int jinja_lex(struct jinja_run *run, const char *source, size_t len, struct jinj
   struct jinja_lexer l = {.run = run, .out = out, .line = 1, .line_starting = true};
   int status = normalise(&l, source, len);
   while (status == TPO_OK && l.at < l.n) status = lex_piece(&l);
-  if (status == TPO_OK) status = jinja_lex_push(&l, JINJA_T_END, l.n, "", 0);
+  if (status == TPO_OK) return jinja_lex_push(&l, JINJA_T_END, l.n, "", 0);
+  if (status == TPO_E_MEMORY) return status;
+  int more = tpo_grow(&out->items, &out->capacity, out->n + 1, sizeof *out->items, run->err);
+  if (more < 0) return more;
+  out->items[out->n++] = (struct jinja_token){.kind = JINJA_T_ERROR, .line = run->line, .text = ""};
   return status;
 }

@@ -15,7 +15,8 @@ enum jinja_token_kind {
   JINJA_T_INTEGER,
   JINJA_T_FLOAT,
   JINJA_T_OPERATOR,
-  JINJA_T_END, /* of the template */
+  JINJA_T_END,   /* of the template */
+  JINJA_T_ERROR, /* from here on there are no tokens: jinja_lex has failed */
 };
 
 struct jinja_token {
@@ -34,7 +35,8 @@ struct jinja_tokens {
   size_t n, capacity;
 };
 
-/* All tokens of source, an END last. Brackets are balanced within each tag. */
+/* All tokens of source, an END last. Brackets are balanced within each tag. Where it fails, the tokens before
+ * are there, and an ERROR last unless memory was short. */
 int jinja_lex(struct jinja_run *run, const char *source, size_t len, struct jinja_tokens *out);
 
 #endif

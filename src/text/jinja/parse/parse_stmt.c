@@ -350,6 +350,7 @@ static bool ends_here(const struct jinja_parser *p, const char *const *ends)
 static bool parse_piece(struct jinja_parser *p, const struct jinja_token *token, struct jinja_nodes *out,
                         const char *const *ends)
 {
+  if (token->kind == JINJA_T_ERROR) return jinja_parse_expected(p, "text or a tag") != NULL;
   if (token->kind == JINJA_T_BLOCK_BEGIN) return parse_statement(p, out, ends) && expect_block_end(p);
   if (token->kind == JINJA_T_TEXT) {
     struct jinja_node *text = jinja_node_new(p, JINJA_TEXT, token->line);

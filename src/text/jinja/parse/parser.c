@@ -143,6 +143,23 @@ static int whole(struct jinja_parser *p, struct tpo_jinja *jinja)
                     node->kind == JINJA_FILTER ? "filter" : "test", node->name);
 }
 
+/* The parser goes as far as there are tokens: what it finds before the lexer's complaint is the earlier one,
+ * and often its cause. */
+static int lex_and_parse(struct jinja_parser *p, const char *source, size_t len, struct tpo_jinja *jinja)
+{
+  struct tpo_error lexed = {0}, *err = p->run.err;
+  p->run.err = &lexed;
+  int status = jinja_lex(&p->run, source, len, &p->tokens);
+  p->run.err = err;
+  bool ends = p->tokens.n > 0 && p->tokens.items[p->tokens.n - 1].kind == JINJA_T_ERROR;
+  if (status == TPO_OK || ends) status = whole(p, jinja);
+  if (lexed.code != TPO_OK && (!ends || jinja_peek(p, 0)->kind == JINJA_T_ERROR)) {
+    *err = lexed;
+    return lexed.code;
+  }
+  return status;
+}
+
 static int parse(struct tpo_jinja *jinja, const char *source, size_t len, struct tpo_error *err)
 {
   size_t bad;
@@ -159,8 +176,7 @@ static int parse(struct tpo_jinja *jinja, const char *source, size_t len, struct
                                    .place = jinja->place,
                                    .line = 1,
                                    .err = err ? err : &unheard}};
-  int status = jinja_lex(&p.run, source, len, &p.tokens);
-  if (status == TPO_OK) status = whole(&p, jinja);
+  int status = lex_and_parse(&p, source, len, jinja);
   jinja->arena = p.run.arena;
   free(p.tokens.items);
   return status < 0 ? p.run.err->code : TPO_OK;

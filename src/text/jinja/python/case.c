@@ -213,12 +213,31 @@ void jinja_build_cased(struct jinja_builder *b, const struct jinja_string *s, si
                            origin);
 }
 
+/* What stands in ASCII from `at` on, at once; where it ends. */
+static size_t convert_ascii(struct jinja_builder *b, const struct jinja_string *s, size_t at, bool upper)
+{
+  size_t end = at;
+  while (end < s->len && (uint8_t)s->bytes[end] < 0x80) end++;
+  jinja_build_slice(b, s, at, end);
+  if (b->failed) return end;
+  for (char *c = b->bytes + b->len - (end - at); at < end; at++, c++)
+    if (upper ? *c >= 'a' && *c <= 'z' : *c >= 'A' && *c <= 'Z') *c ^= 0x20;
+  return end;
+}
+
 int jinja_convert_case(struct jinja_run *run, const struct jinja_string *s, enum jinja_case how,
                        struct jinja_value *out)
 {
   struct jinja_builder b = {.run = run};
   jinja_build_reserve(&b, s->len);
-  for (size_t at = 0; at < s->len; jinja_next(s, &at)) jinja_build_cased(&b, s, at, how);
+  for (size_t at = 0; at < s->len && !b.failed;) {
+    if ((uint8_t)s->bytes[at] < 0x80) {
+      at = convert_ascii(&b, s, at, how == JINJA_UPPER || how == JINJA_TITLE);
+    } else {
+      jinja_build_cased(&b, s, at, how);
+      jinja_next(s, &at);
+    }
+  }
   return jinja_build_end_like(&b, s, out);
 }
 

@@ -199,6 +199,7 @@ static int string_with_spec(struct jinja_run *run, const struct jinja_string *s,
   if (spec->align == '=' || spec->number.sign != '-' || spec->number.alternate || spec->number.grouping)
     return jinja_fail(run, TPO_E_INPUT,
                       "a sign, '=', '#' and grouping are not allowed in a string's format specifier");
+  if (jinja_spend_bytes(run, s->len) < 0) return TPO_E_INPUT;
   size_t n = jinja_length(s);
   if (spec->number.precision >= 0 && (size_t)spec->number.precision < n) n = (size_t)spec->number.precision;
   size_t padding = (size_t)spec->width > n ? (size_t)spec->width - n : 0;

@@ -30,7 +30,7 @@ static const struct {
 static int no_arguments(struct jinja_run *run, const struct jinja_callable *self,
                         const struct jinja_args *args)
 {
-  if (args->n + args->n_named == 0) return jinja_spend(run, self->self.string->len / 8);
+  if (args->n + args->n_named == 0) return jinja_spend(run, self->self.string->len / 4);
   return jinja_fail(run, TPO_E_INPUT, "%s() takes no arguments", self->name);
 }
 

@@ -9,7 +9,7 @@ int jinja_find_last(struct jinja_run *run, const char *text, size_t len, const s
   if (part->len > len) return 0;
   for (size_t i = len - part->len + 1; i-- > 0;) {
     if (part->len > 0 && text[i] != part->bytes[0]) continue;
-    if (jinja_spend(run, part->len / 64) < 0) return TPO_E_INPUT;
+    if (jinja_spend(run, 1 + part->len / 64) < 0) return TPO_E_INPUT;
     if (part->len > 0 && memcmp(text + i, part->bytes, part->len) != 0) continue;
     *at = i;
     break;
@@ -105,7 +105,7 @@ static int split(struct jinja_run *run, const struct jinja_callable *self, const
   if (jinja_bind(run, self->name, args, names, 2, 0, a) < 0 ||
       jinja_want_int(run, self->name, a[1], &max) < 0)
     return TPO_E_INPUT;
-  if (jinja_spend(run, s->len / 64) < 0) return TPO_E_INPUT;
+  if (jinja_spend_bytes(run, s->len) < 0) return TPO_E_INPUT;
   if (max < 0) max = -1;
   if (a[0].type == JINJA_NONE)
     return last ? split_last_spaces(run, s, max, out) : jinja_split_spaces(run, s, max, out);
@@ -134,7 +134,7 @@ static int partition(struct jinja_run *run, const struct jinja_callable *self, c
   struct jinja_value sep;
   size_t at, behind;
   if (jinja_bind(run, self->name, args, names, 1, 1, &sep) < 0 ||
-      jinja_want_string(run, self->name, sep, &separator) < 0 || jinja_spend(run, s->len / 64) < 0)
+      jinja_want_string(run, self->name, sep, &separator) < 0 || jinja_spend_bytes(run, s->len) < 0)
     return TPO_E_INPUT;
   if (separator->len == 0) return jinja_fail(run, TPO_E_INPUT, "empty separator");
   if (last && jinja_find_last(run, s->bytes, s->len, separator, &at) < 0) return TPO_E_INPUT;

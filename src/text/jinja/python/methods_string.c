@@ -121,8 +121,14 @@ METHOD(method_rstrip)
 static int range_of(struct jinja_run *run, const struct jinja_string *s, struct jinja_value begin,
                     struct jinja_value end, size_t *first, size_t *last, bool *exists)
 {
-  size_t n = jinja_length(s), from, to;
+  size_t from, to;
   int64_t b = 0;
+  *first = 0;
+  *last = s->len;
+  *exists = true;
+  if (begin.type == JINJA_NONE && end.type == JINJA_NONE) return 0;
+  if (jinja_spend_bytes(run, s->len) < 0) return TPO_E_INPUT;
+  size_t n = jinja_length(s);
   if (jinja_want_range(run, begin, end, n, &from, &to) < 0) return TPO_E_INPUT;
   *exists = !(jinja_is_integer(begin, &b) && b > (int64_t)n) && from <= to;
   *first = jinja_offset(s, from);
@@ -130,11 +136,13 @@ static int range_of(struct jinja_run *run, const struct jinja_string *s, struct 
   return *first > *last ? (*last = *first, 0) : 0;
 }
 
-static bool is_at_edge(const struct jinja_string *s, size_t first, size_t last,
-                       const struct jinja_string *part, bool end)
+static int is_at_edge(struct jinja_run *run, const struct jinja_string *s, size_t first, size_t last,
+                      const struct jinja_string *part, bool end, bool *out)
 {
-  if (part->len > last - first) return false;
-  return part->len == 0 || memcmp(s->bytes + (end ? last - part->len : first), part->bytes, part->len) == 0;
+  *out = part->len <= last - first;
+  if (!*out) return 0;
+  *out = part->len == 0 || memcmp(s->bytes + (end ? last - part->len : first), part->bytes, part->len) == 0;
+  return jinja_spend_bytes(run, part->len);
 }
 
 static int edge(struct jinja_run *run, const struct jinja_callable *self, const struct jinja_args *args,
@@ -152,7 +160,8 @@ static int edge(struct jinja_run *run, const struct jinja_callable *self, const 
   for (size_t i = 0; i < n && !out->truth; i++) {
     const struct jinja_string *part;
     if (jinja_want_string(run, self->name, parts[i], &part) < 0) return TPO_E_INPUT;
-    out->truth = exists && is_at_edge(self->self.string, first, last, part, end);
+    if (exists && is_at_edge(run, self->self.string, first, last, part, end, &out->truth) < 0)
+      return TPO_E_INPUT;
   }
   return 0;
 }
@@ -173,7 +182,9 @@ static int remove_edge(struct jinja_run *run, const struct jinja_callable *self,
   const struct jinja_string *s = self->self.string, *part;
   if (bind(run, self, args, 1, 1, a) < 0 || jinja_want_string(run, self->name, a[0], &part) < 0)
     return TPO_E_INPUT;
-  size_t cut = is_at_edge(s, 0, s->len, part, end) ? part->len : 0;
+  bool there;
+  if (is_at_edge(run, s, 0, s->len, part, end, &there) < 0) return TPO_E_INPUT;
+  size_t cut = there ? part->len : 0;
   return jinja_substring(run, s, end ? 0 : cut, end ? s->len - cut : s->len, out);
 }
 
@@ -196,7 +207,7 @@ static int find(struct jinja_run *run, const struct jinja_callable *self, const 
   bool exists;
   if (bind(run, self, args, 1, 3, a) < 0 || jinja_want_string(run, self->name, a[0], &part) < 0)
     return TPO_E_INPUT;
-  if (jinja_spend(run, s->len / 64) < 0 || range_of(run, s, a[1], a[2], &begin, &end, &exists) < 0)
+  if (jinja_spend_bytes(run, s->len) < 0 || range_of(run, s, a[1], a[2], &begin, &end, &exists) < 0)
     return TPO_E_INPUT;
   *found = -1;
   if (!exists) return 0;
@@ -243,7 +254,7 @@ METHOD(method_count)
   bool exists;
   if (bind(run, self, args, 1, 3, a) < 0 || jinja_want_string(run, self->name, a[0], &part) < 0)
     return TPO_E_INPUT;
-  if (jinja_spend(run, s->len / 64) < 0 || range_of(run, s, a[1], a[2], &begin, &end, &exists) < 0)
+  if (jinja_spend_bytes(run, s->len) < 0 || range_of(run, s, a[1], a[2], &begin, &end, &exists) < 0)
     return TPO_E_INPUT;
   *out = jinja_int(0);
   if (part->len == 0) {
@@ -252,8 +263,10 @@ METHOD(method_count)
     return 0;
   }
   for (; exists && jinja_find_bytes(s->bytes + begin, end - begin, part->bytes, part->len, &at);
-       out->integer++)
+       out->integer++) {
+    if (jinja_spend(run, 1) < 0) return TPO_E_INPUT;
     begin += at + part->len;
+  }
   return 0;
 }
 

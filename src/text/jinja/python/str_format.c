@@ -42,6 +42,7 @@ static int numbered_argument(struct formatting *f, const struct jinja_string *na
 static int argument(struct formatting *f, const struct jinja_string *name, struct jinja_value *out)
 {
   if (name->len == 0 || all_digits(name)) return numbered_argument(f, name, out);
+  if (jinja_spend(f->run, f->args->n_named / 8) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < f->args->n_named; i++)
     if (strlen(f->args->names[i]) == name->len && memcmp(f->args->names[i], name->bytes, name->len) == 0) {
       *out = f->args->named[i];

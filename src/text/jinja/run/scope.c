@@ -15,7 +15,7 @@ static int find(struct jinja_evaluator *ev, const struct jinja_scope *scope, con
                 struct jinja_variable **out)
 {
   *out = NULL;
-  if (jinja_spend(&ev->run, scope->n / 16) < 0) return TPO_E_INPUT;
+  if (jinja_spend(&ev->run, scope->n / 8) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < scope->n; i++)
     if (scope->items[i].name == name || strcmp(scope->items[i].name, name) == 0) {
       *out = &scope->items[i];

@@ -72,6 +72,7 @@ int jinja_attribute(struct jinja_run *run, struct jinja_value obj, const char *n
 static int element(struct jinja_run *run, struct jinja_value obj, int64_t index, bool *found,
                    struct jinja_value *out)
 {
+  if (obj.type == JINJA_STRING && jinja_spend_bytes(run, obj.string->len) < 0) return TPO_E_INPUT;
   size_t n = obj.type == JINJA_STRING ? jinja_length(obj.string) : obj.list->n;
   if (index < 0) index += (int64_t)n;
   *found = index >= 0 && (uint64_t)index < n;
@@ -80,7 +81,6 @@ static int element(struct jinja_run *run, struct jinja_value obj, int64_t index,
     *out = obj.list->items[index];
     return 0;
   }
-  if (jinja_spend(run, obj.string->len / 64) < 0) return TPO_E_INPUT;
   size_t begin = jinja_offset(obj.string, (size_t)index), end = begin;
   jinja_next(obj.string, &end);
   return jinja_substring(run, obj.string, begin, end, out);
@@ -124,6 +124,7 @@ int jinja_item(struct jinja_run *run, struct jinja_value obj, struct jinja_value
   if (obj.type == JINJA_UNDEFINED) return jinja_fail_undefined(run, obj);
   if (own_item(run, obj, key, &found, out) < 0) return TPO_E_INPUT;
   if (found) return 0;
+  if (key.type == JINJA_STRING && jinja_spend_bytes(run, key.string->len) < 0) return TPO_E_INPUT;
   bool name = key.type == JINJA_STRING && strlen(key.string->bytes) == key.string->len;
   if (name && own_attribute(run, obj, key.string->bytes, &found, out) < 0) return TPO_E_INPUT;
   return found ? 0 : no_element(run, obj, key, out);
@@ -182,7 +183,6 @@ static int slice_string(struct jinja_run *run, const struct jinja_string *s, con
                         struct jinja_value *out)
 {
   size_t n = jinja_length(s);
-  if (jinja_spend(run, s->len / 64) < 0) return TPO_E_INPUT;
   if (bounds->step == 1) {
     size_t begin = jinja_offset(s, (size_t)bounds->begin);
     size_t end = bounds->count ? jinja_offset(s, (size_t)bounds->end) : begin;
@@ -227,6 +227,7 @@ int jinja_slice(struct jinja_run *run, struct jinja_value obj, const struct jinj
   struct bounds bounds = {0};
   if (obj.type == JINJA_UNDEFINED) return jinja_fail_undefined(run, obj);
   if (!indexed(obj)) return jinja_fail(run, TPO_E_INPUT, "'%s' object can't be sliced", jinja_type_name(obj));
+  if (obj.type == JINJA_STRING && jinja_spend_bytes(run, obj.string->len) < 0) return TPO_E_INPUT;
   size_t n = obj.type == JINJA_STRING ? jinja_length(obj.string) : obj.list->n;
   if (want_bounds(run, begin, end, step, n, &bounds) < 0) return TPO_E_INPUT;
   return obj.type == JINJA_STRING ? slice_string(run, obj.string, &bounds, out)

@@ -216,7 +216,7 @@ static int contains(struct jinja_run *run, struct jinja_value item, struct jinja
       return jinja_fail(run, TPO_E_INPUT, "'in <string>' requires string as left operand, not %s",
                         jinja_type_name(item));
     *out = jinja_find_bytes(in.string->bytes, in.string->len, item.string->bytes, item.string->len, NULL);
-    return jinja_spend(run, in.string->len / 64);
+    return jinja_spend_bytes(run, in.string->len);
   case JINJA_LIST:
   case JINJA_TUPLE: return row_contains(run, in.list, item, out);
   case JINJA_DICT:

@@ -14,7 +14,7 @@ int jinja_strip(struct jinja_run *run, const struct jinja_string *s, const struc
                 bool left, bool right, struct jinja_value *out)
 {
   size_t begin = 0, end = s->len, next;
-  if (characters && jinja_spend(run, s->len / 64 * (1 + characters->len)) < 0) return TPO_E_INPUT;
+  if (jinja_spend(run, s->len / 64 * (1 + (characters ? characters->len : 0))) < 0) return TPO_E_INPUT;
   while (left && begin < end) {
     next = begin;
     if (!among(characters, jinja_next(s, &next))) break;

@@ -71,7 +71,7 @@ int jinja_check_key(struct jinja_run *run, struct jinja_value key)
   bool set = key.type == JINJA_LIST && (key.list->kind == JINJA_KEYS || key.list->kind == JINJA_ITEMS);
   if (set || key.type == JINJA_DICT || (key.type == JINJA_LIST && key.list->kind == JINJA_PLAIN_LIST))
     return jinja_fail(run, TPO_E_INPUT, "unhashable type: '%s'", jinja_type_name(key));
-  return jinja_spend(run, jinja_weight(key) / 16);
+  return jinja_spend(run, jinja_weight(key));
 }
 
 int jinja_dict_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_value key,

@@ -187,7 +187,7 @@ static int repr_at(struct jinja_builder *b, struct jinja_value v, int depth)
   if (b->failed) return TPO_E_INPUT;
   if (depth > 2 * JINJA_DEPTH_MAX) /* only namespaces, which may hold themselves, get there */
     return jinja_fail(b->run, TPO_E_INPUT, "what is printed is nested too deep");
-  if (jinja_spend(b->run, 1) < 0) return TPO_E_INPUT;
+  if (jinja_spend(b->run, 2) < 0) return TPO_E_INPUT;
   switch (v.type) {
   case JINJA_UNDEFINED: jinja_build_text(b, "Undefined"); return 0;
   case JINJA_STRING:

@@ -35,9 +35,19 @@ bool jinja_build_reserve(struct jinja_builder *b, size_t more)
   return true;
 }
 
+/* Room for one more piece. */
+static bool begin_piece(struct jinja_builder *b, size_t len)
+{
+  if (!jinja_build_reserve(b, len) || len == 0) return false;
+  if (++b->pieces < JINJA_PIECES) return true;
+  b->pieces = 0;
+  b->failed = jinja_spend(b->run, 1) < 0;
+  return !b->failed;
+}
+
 void jinja_build_bytes(struct jinja_builder *b, const char *bytes, size_t len, tpo_origin origin)
 {
-  if (!jinja_build_reserve(b, len) || len == 0) return;
+  if (!begin_piece(b, len)) return;
   memcpy(b->bytes + b->len, bytes, len);
   for (size_t i = 0; i < len; i++) b->origins[b->len + i] = origin;
   b->len += len;
@@ -46,7 +56,7 @@ void jinja_build_bytes(struct jinja_builder *b, const char *bytes, size_t len, t
 void jinja_build_slice(struct jinja_builder *b, const struct jinja_string *from, size_t begin, size_t end)
 {
   size_t len = end - begin;
-  if (!jinja_build_reserve(b, len) || len == 0) return;
+  if (!begin_piece(b, len)) return;
   memcpy(b->bytes + b->len, from->bytes + begin, len);
   memcpy(b->origins + b->len, from->origins + begin, len * sizeof *b->origins);
   b->len += len;
@@ -72,8 +82,14 @@ void jinja_build_times(struct jinja_builder *b, const struct jinja_string *from,
 {
   size_t len;
   if (__builtin_mul_overflow(from->len, times, &len)) len = SIZE_MAX;
-  if (from->len == 0 || !jinja_build_reserve(b, len)) return;
-  for (size_t i = 0; i < times; i++) jinja_build_string(b, from);
+  if (from->len == 0 || times == 0 || !jinja_build_reserve(b, len)) return;
+  size_t begin = b->len, done = from->len;
+  jinja_build_string(b, from);
+  for (size_t more; done < len && !b->failed; done += more) { /* of what stands there, as much again */
+    more = done < len - done ? done : len - done;
+    struct jinja_string again = {.bytes = b->bytes + begin, .origins = b->origins + begin, .len = more};
+    jinja_build_string(b, &again);
+  }
 }
 
 void jinja_build_escaped(struct jinja_builder *b, const struct jinja_string *from)

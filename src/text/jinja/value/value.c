@@ -6,7 +6,7 @@
 
 /* Far above what real templates take: a chat of 1,000 messages with tools takes some 100,000 steps. */
 const struct jinja_limits jinja_default_limits = {
-    .steps = 20 * 1000 * 1000, .depth = 200, .memory = (size_t)512 << 20, .output = (size_t)64 << 20};
+    .steps = 20 * 1000 * 1000, .depth = 200, .memory = (size_t)256 << 20, .output = (size_t)64 << 20};
 
 /* One line of whole characters, as far as what templates put into a message is neither. */
 static void tame(char *text)
@@ -53,6 +53,11 @@ int jinja_spend(struct jinja_run *run, size_t steps)
   return 0;
 }
 
+int jinja_spend_bytes(struct jinja_run *run, size_t bytes)
+{
+  return jinja_spend(run, bytes / 64);
+}
+
 void *jinja_alloc(struct jinja_run *run, size_t bytes)
 {
   size_t taken = bytes + 16; /* of rounding */
@@ -60,7 +65,7 @@ void *jinja_alloc(struct jinja_run *run, size_t bytes)
     jinja_fail(run, TPO_E_INPUT, "the template builds more than the memory that a rendering may take");
     return NULL;
   }
-  if (jinja_spend(run, bytes / 64) < 0) return NULL;
+  if (jinja_spend_bytes(run, bytes) < 0) return NULL;
   run->limits.memory -= taken;
   void *memory = tpo_arena_alloc(&run->arena, bytes);
   if (!memory) jinja_fail(run, TPO_E_MEMORY, "out of memory: %zu bytes were asked for", bytes);

@@ -78,12 +78,12 @@ struct jinja_dict {
 };
 
 struct jinja_limits {
-  size_t steps;  /* nodes evaluated, elements visited, and one more for each 64 bytes built */
+  size_t steps;  /* nodes evaluated, elements visited, bytes built and read by 64, pieces of texts by 8 */
   size_t depth;  /* of nested calls and statements */
   size_t memory; /* bytes of all values together */
   size_t output; /* bytes */
 };
-extern const struct jinja_limits jinja_default_limits;
+extern const struct jinja_limits jinja_default_limits; /* what there is beside what inputs add: jinja.c */
 
 /* One rendering. Every function below that fails sets err with a message about the template's line `line`
  * and returns a negative number; which code it is stands in err. */
@@ -104,6 +104,8 @@ int jinja_fail(struct jinja_run *run, int code, const char *format, ...)
 int jinja_fail_undefined(struct jinja_run *run, struct jinja_value v);
 /* Takes from what is left; negative with a message naming the limit. */
 int jinja_spend(struct jinja_run *run, size_t steps);
+/* The same for bytes that are gone through without a copy: a step for each 64. */
+int jinja_spend_bytes(struct jinja_run *run, size_t bytes);
 void *jinja_alloc(struct jinja_run *run, size_t bytes); /* NULL with err set */
 
 /* Making values. */
@@ -124,12 +126,14 @@ bool jinja_dict_get(const struct jinja_dict *dict, struct jinja_value key, struc
 bool jinja_dict_find(const struct jinja_dict *dict, const char *key, struct jinja_value *out);
 
 /* A text as it is put together. Origins go with the bytes. */
+enum { JINJA_PIECES = 8 };
 struct jinja_builder {
   struct jinja_run *run;
   char *bytes;
   tpo_origin *origins;
   size_t len, capacity;
-  bool failed; /* run->err is set */
+  unsigned pieces; /* put in since they last cost a step: JINJA_PIECES of them cost one */
+  bool failed;     /* run->err is set */
 };
 bool jinja_build_reserve(struct jinja_builder *b, size_t more); /* bytes to come; false: failed */
 void jinja_build_bytes(struct jinja_builder *b, const char *bytes, size_t len, tpo_origin origin);
