@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/thought.h"
 #include "text/tokenizer.h"
 
 #define SLOT "{instruction}"
@@ -78,7 +77,7 @@ static int render_own(const struct tpo_thought_config *thought, const struct tpo
   struct tpo_message messages[2] = {{"system", thought->system}, {"user", turn.data}};
   const struct tpo_chat chat = {.messages = messages + !system,
                                 .n = 1 + system,
-                                .template_args = thought_args(thought, tmpl),
+                                .template_args = tpo_thought_args(thought, tmpl),
                                 .generation_prompt = true};
   if (status == TPO_OK) status = tpo_template_render_chat(tmpl, &chat, out, NULL, err);
   tpo_buf_free(&turn);

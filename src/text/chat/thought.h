@@ -8,7 +8,5 @@
 int thought_render_spans(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                          const char *instruction, const char *messages_json, struct tpo_rendered *out,
                          struct tpo_error *err);
-/* What the layout gives the template's switches. Pieces of a configuration have none: what they say is said. */
-const char *thought_args(const struct tpo_thought_config *thought, const struct tpo_template *tmpl);
 
 #endif
