@@ -144,7 +144,7 @@ def test_numbers_that_do_not_exist_are_not_told_as_numbers(tpo, configure, tmp_p
     words = shlex.split(line.removeprefix("try next"))
     assert words[1:] == ["chat", "--model", str(run_dir / "iter-001" / "checkpoint.h5"), "--show-thoughts"]
     chat = tpo(*words[1:], "--max-tokens", 40, stdin=b"Hello\n")
-    assert chat.returncode == 0 and b"its thought layout is generic, which it was trained with" in chat.stderr
+    assert chat.returncode == 0 and b"its thought layout is letter, which it was trained with" in chat.stderr
 
 
 def test_nothing_scored_has_no_mean(tpo, tiny_model, tmp_path):
