@@ -10,6 +10,10 @@
 const char *layout_standing_for(const char *name);
 /* Whether a key of the section `thought` has its value from a layout that is still open, so that it is no setting. */
 bool layout_leaves_open(const struct tpo_config *config, int key);
+/* Whether the layout's template_args are those of the built-in one of its name, so that nobody gave them. */
+bool layout_args_are_built_in(const struct tpo_thought_config *thought);
+/* Keys of `thought` that config was not given get own's values, and own gets theirs. */
+void layout_fill_in(struct tpo_config *config, struct tpo_config *own);
 /* What is wrong with thought.template_args; NULL: nothing. */
 const char *layout_args_problem(const char *args);
 

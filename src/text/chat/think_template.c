@@ -77,7 +77,7 @@ static int render_own(const struct tpo_thought_config *thought, const struct tpo
   struct tpo_message messages[2] = {{"system", thought->system}, {"user", turn.data}};
   const struct tpo_chat chat = {.messages = messages + !system,
                                 .n = 1 + system,
-                                .template_args = thought->template_args,
+                                .template_args = tpo_thought_args(thought, tmpl),
                                 .generation_prompt = true};
   if (status == TPO_OK) status = tpo_template_render_chat(tmpl, &chat, out, NULL, err);
   tpo_buf_free(&turn);
@@ -244,11 +244,17 @@ static int put_all(const struct tpo_thought_config *thought, const struct tpo_te
   return status;
 }
 
+/* Whether the layout asks for a thought in words. */
+static bool asks(const struct tpo_thought_config *thought)
+{
+  return (given(thought->prompt) && strcmp(thought->prompt, SLOT) != 0) || given(thought->system) ||
+         given(thought->prefill);
+}
+
 /* A layout that has the model asked, as it would be without one. */
 static bool is_plain(const struct tpo_thought_config *thought)
 {
-  return (!given(thought->prompt) || strcmp(thought->prompt, SLOT) == 0) && !given(thought->system) &&
-         !given(thought->prefill) && !given(thought->response_marker) && !given(thought->template_args);
+  return !asks(thought) && !given(thought->response_marker) && !given(thought->template_args);
 }
 
 /* Whether the new template renders the chat as training did. One that the model's own refuses is refused. */
@@ -294,27 +300,36 @@ static int check(const struct tpo_thought_config *thought, const struct tpo_temp
   return status;
 }
 
+/* The text around the model's own template; none where that is right as it is. One that asks already, as tpo export
+ * writes them, is right where it renders training's prompts. */
+static int write_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                          const char *own, struct tpo_buf *out, struct tpo_error *err)
+{
+  bool asked = tpo_template_asks_for_thought(own);
+  struct tpo_error otherwise = {0};
+  if (asked && check(thought, tmpl, own, &otherwise) == TPO_OK) return TPO_OK;
+  if (asked && asks(thought))
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+        "checkpoint that was exported, or thought: none",
+        tmpl->tok->place);
+  if (asked || !is_plain(thought) || strstr(own, "enable_thinking"))
+    return put_all(thought, tmpl, own, out, err);
+  if (tmpl->kind == TPO_TEMPLATE_CONFIGURED) tpo_buf_puts(out, own);
+  return TPO_OK;
+}
+
 int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                          char **out, struct tpo_error *err)
 {
   *out = NULL;
-  bool configured = tmpl->kind == TPO_TEMPLATE_CONFIGURED;
   struct tpo_buf own = {0}, text = {0};
-  if (configured)
+  if (tmpl->kind == TPO_TEMPLATE_CONFIGURED)
     tpo_pieces_template(&tmpl->pieces, &own);
   else
     tpo_buf_puts(&own, tmpl->tok->chat_template);
-  int status = TPO_OK;
-  if (tpo_template_asks_for_thought(own.data))
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                 "checkpoint that was exported, or thought: none",
-                 tmpl->tok->place);
-  else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
-    status = put_all(thought, tmpl, own.data, &text, err);
-  else if (configured)
-    tpo_buf_append(&text, own.data, own.len);
+  int status = own.failed ? TPO_OK : write_template(thought, tmpl, own.data, &text, err);
   if (status == TPO_OK && (own.failed || text.failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
   if (status == TPO_OK && text.len > 0) {
