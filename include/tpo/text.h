@@ -54,7 +54,7 @@ TPO_API int tpo_tokenizer_check_vocab(const struct tpo_tokenizer *tok, int vocab
  * id without a token. */
 TPO_API const char *tpo_tokenizer_token(const struct tpo_tokenizer *tok, int32_t id, size_t *len,
                                         bool *special);
-/* "control", "added" (recognised always, but says its text), "byte" (stands for one that is no text by itself), "text";
+/* "control", "added" (recognised always, but says its text), "byte" (bytes that are no text by themselves), "text";
  * NULL for an id without a token. */
 TPO_API const char *tpo_tokenizer_kind(const struct tpo_tokenizer *tok, int32_t id);
 /* a special/added token's id, or -1 */
@@ -118,6 +118,19 @@ TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tp
 /* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. */
 TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                                      struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
+
+/* The template_args that go with a chat (borrowed; NULL: none): the layout's, where the template is the model's own. The
+ * pieces of a configuration have no switches: what they say is said. thought may be NULL. */
+TPO_API const char *tpo_thought_args(const struct tpo_thought_config *thought,
+                                     const struct tpo_template *tmpl);
+/* An answer as a model would have said it after the chat, which ends with a generation prompt: its text as it stands, through
+ * the token that ends the turn, appended. For answers that the template, once they are part of a chat, shows otherwise (without their
+ * thoughts). The opening of a thought that the prompt says (<think>, or the layout's marker) is not said again; an answer that
+ * neither opens nor closes one gets an empty one there. Refused where the prompt has closed a thought that the answer holds.
+ * The layout's markers in the answer may be control tokens. thought may be NULL. */
+TPO_API int tpo_template_encode_answer(const struct tpo_template *tmpl,
+                                       const struct tpo_thought_config *thought, const struct tpo_chat *chat,
+                                       const char *answer, struct tpo_ids *out, struct tpo_error *err);
 
 /* A stretch of a rendered chat: a control token, or text that came from one place. */
 struct tpo_stretch {

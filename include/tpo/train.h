@@ -148,16 +148,19 @@ TPO_API int tpo_trainer_forget(const char *folder, struct tpo_error *err);
 
 /* Pairs from JSON Lines: prompt_ids, chosen_ids, rejected_ids; or text as public sets have it (tokenizer and
  * tmpl are then needed), where the shared beginning of two chats is the prompt and loss is on the assistant's
- * turns alone. What would change the meaning and isn't read (tool calls, images) is refused by name. A
+ * turns alone. An answer that the template shows otherwise than it was given (without its thought) is put behind the
+ * generation prompt as it stands; one before the last that is shown so is refused. What would change the meaning and isn't read (tool calls, images) is refused by name. A
  * file without a pair is an error. Pairs that nothing can be learned from are read, too: to leave them out is
  * tpo_train_filter_pairs()'s. */
 TPO_API int tpo_train_read_pairs(struct tpo_pairs *pairs, const char *path,
                                  const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
                                  struct tpo_error *err);
 /* The same, but up to skip_bad bad rows are left out, each told by a warning; one more is an error. A row with
- * an id that is not below vocab_size is a bad one, unless vocab_size is 0. */
+ * an id that is not below vocab_size is a bad one, unless vocab_size is 0. Of thought (NULL: none) the template gets
+ * the template_args, and the markers tell an answer's thought; nothing else is asked of the model in these prompts. */
 TPO_API int tpo_train_read_some_pairs(struct tpo_pairs *pairs, const char *path,
                                       const struct tpo_tokenizer *tokenizer, const struct tpo_template *tmpl,
-                                      int vocab_size, int skip_bad, struct tpo_error *err);
+                                      const struct tpo_thought_config *thought, int vocab_size, int skip_bad,
+                                      struct tpo_error *err);
 
 #endif

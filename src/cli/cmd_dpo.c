@@ -20,6 +20,8 @@ static const struct option options[] = {
     {"--out", 'o', "FILE", NULL, "checkpoint, HDF5"},
     {"--skip-bad", 0, "N", "data.skip_bad",
      "bad rows of a file that may be left out, each told with its line"},
+    {"--thought", 0, "NAME|FILE", "thought",
+     "thought layout, for messages of JSON Lines: its thought.template_args go to the model's chat template"},
     {"--max-tokens", 0, "N", "sampling.max_tokens",
      "most tokens of an output when JSON Lines pairs were sampled, for longrope"},
     {"--beta", 0, "B", "train.beta", "strength of the preference loss"},
@@ -73,10 +75,18 @@ static bool is_hdf5(const char *path)
 static int read_pairs(struct training *t, int vocab_size, const struct tpo_error *text_error,
                       struct tpo_error *err)
 {
-  int status = is_hdf5(t->pairs_path)
+  const struct tpo_config *config = t->s->session.config;
+  bool of_ids = is_hdf5(t->pairs_path);
+  if (of_ids && option_value(t->in, "--thought"))
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "tpo dpo: --thought is for messages in JSON Lines; the pairs of %s are ids, whose prompts "
+        "were made under the layout that the file tells",
+        t->pairs_path);
+  int status = of_ids
                    ? tpo_pairs_read(&t->pairs, t->pairs_path, err)
                    : tpo_train_read_some_pairs(&t->pairs, t->pairs_path, t->policy.tokenizer, t->policy.tmpl,
-                                               vocab_size, t->s->session.config->data.skip_bad, err);
+                                               &config->thought, vocab_size, config->data.skip_bad, err);
   if (status < 0 && text_error->code && !t->policy.tmpl) tpo_log(TPO_LOG_WARN, "%s", text_error->message);
   return status;
 }
@@ -390,7 +400,11 @@ const struct command cmd_dpo = {
         "or lists of messages. Without prompt, what the chats of chosen and rejected (also as one string,\n"
         "\"Human: ... Assistant: ...\") begin with is the prompt; beside a prompt, they begin with it or are the\n"
         "answers to it, and a prompt of text repeats what the user says first. Loss is on the assistant's turns\n"
-        "alone. Pairs whose chosen and rejected are identical, that have no response or are too long (but see\n"
+        "alone. An answer that the chat template shows otherwise than it stands there, as without its thought, comes\n"
+        "behind the generation prompt as a model says it: the thought's opening not twice where the prompt ends with it,\n"
+        "an empty thought where the answer has none; one before the last that is shown so is refused. Templates get\n"
+        "enable_thinking: false unless --thought, such as think-tags, or thought.template_args say otherwise.\n"
+        "Pairs whose chosen and rejected are identical, that have no response or are too long (but see\n"
         "--truncate) are left out, each told with its line or row and its id.\n"
         "While training goes on, OUT.journal keeps its state: of each epoch's end, of each --state-minutes, and of the\n"
         "step before a signal; OUT appears when all is done. With --resume the file of --metrics goes on, too.",

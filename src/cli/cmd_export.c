@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cli/text.h"
+#include "config/keys.h"
 #include "tpo/model.h"
 #include "tpo/store.h"
 #include "tpo/text.h"
@@ -100,12 +101,26 @@ static int pass_over(const struct tpo_config *own, struct tpo_error *err)
   return 0;
 }
 
+/* Keys of a layout that is not named would change nothing. */
+static int check_given(const struct invocation *in, struct tpo_error *err)
+{
+  for (int key = 0; key < config_n_keys && !option_is_key_set(in, "thought.name"); key++)
+    if (config_in_section(key, "thought") && option_is_key_set(in, config_keys[key].path))
+      return tpo_fail(
+          err, TPO_E_USAGE,
+          "%s: a layout is exported as a whole; expected --thought NAME|FILE beside it, to which it "
+          "belongs",
+          config_keys[key].path);
+  return 0;
+}
+
 /* The chat template that the model gets; NULL: its own. */
 static int choose_template(struct invocation *in, char **source, struct tpo_error *err)
 {
   bool given = option_is_key_set(in, "thought.name");
   struct tpo_config own;
   *source = NULL;
+  if (check_given(in, err) < 0) return TPO_E_USAGE;
   if (given && strcmp(in->config.thought.name, "none") == 0) return 0;
   tpo_config_default(&own);
   int status = read_own(in->positional[0], &own, err);

@@ -24,80 +24,80 @@ static const struct option options[] = {
 
 static const char place[] = "standard input";
 
-/* Texts of JSON, owned; NULL where there are none. */
+enum { MESSAGES, TOOLS, DOCUMENTS, ARGS, N_MEMBERS };
+static const char *const members[N_MEMBERS] = {"messages", "tools", "documents", "template_args"};
+
+/* Each member as JSON, borrowed from root, and as its text, owned; NULL where there is none. */
 struct request {
-  char *messages, *tools, *documents, *args;
+  json_t *root;
+  const json_t *json[N_MEMBERS];
+  char *text[N_MEMBERS];
 };
 
-static int take(char **out, const json_t *value, struct tpo_error *err)
+/* root becomes an object with messages in the form that templates know. */
+static int bring_into_form(struct request *request, struct tpo_error *err)
 {
-  if (!value || json_is_null(value)) return 0;
-  *out = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-  return *out ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place);
-}
-
-static int take_messages(struct request *request, const json_t *messages, struct tpo_error *err)
-{
+  const json_t *messages =
+      json_is_object(request->root) ? json_object_get(request->root, members[MESSAGES]) : request->root;
   if (!json_is_array(messages) || json_array_size(messages) == 0)
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: expected a JSON array of messages {\"role\", \"content\"}, or an object with such "
                     "\"messages\"",
                     place);
-  json_t *chat = tpo_chat_read_whole(messages, "messages", place, err);
-  int status = chat ? take(&request->messages, chat, err) : err->code;
-  json_decref(chat);
-  return status;
+  json_t *chat = tpo_chat_read_whole(messages, members[MESSAGES], place, err);
+  if (!chat) return err->code;
+  if (json_is_array(request->root)) {
+    json_decref(request->root);
+    request->root = json_object();
+  }
+  return json_object_set_new(request->root, members[MESSAGES], chat) < 0
+             ? tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place)
+             : 0;
 }
 
-/* {"messages", "tools", "documents", "template_args"}: what else an object says would go unheard. */
-static int take_object(struct request *request, const json_t *root, struct tpo_error *err)
+/* What an object says besides would go unheard. */
+static int take_member(struct request *request, const char *key, const json_t *value, struct tpo_error *err)
 {
-  const char *key;
-  json_t *value;
-  int status = take_messages(request, json_object_get(root, "messages"), err);
-  json_object_foreach((json_t *)root, key, value)
-  {
-    char **out = strcmp(key, "tools") == 0           ? &request->tools
-                 : strcmp(key, "documents") == 0     ? &request->documents
-                 : strcmp(key, "template_args") == 0 ? &request->args
-                                                     : NULL;
-    if (status < 0) break;
-    if (out)
-      status = take(out, value, err);
-    else if (strcmp(key, "messages") != 0)
-      status = tpo_fail(err, TPO_E_INPUT,
-                        "%s: \"%.80s\" is none of messages, tools, documents, template_args", place, key);
-  }
-  return status;
+  int i = 0;
+  while (i < N_MEMBERS && strcmp(key, members[i]) != 0) i++;
+  if (i == N_MEMBERS)
+    return tpo_fail(err, TPO_E_INPUT, "%s: \"%.80s\" is none of messages, tools, documents, template_args",
+                    place, key);
+  if (json_is_null(value)) return 0;
+  request->json[i] = value;
+  request->text[i] = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+  return request->text[i] ? 0 : tpo_fail(err, TPO_E_MEMORY, "%s: out of memory", place);
 }
 
 static int read_request(struct request *request, struct tpo_error *err)
 {
   struct tpo_buf input = {0};
-  json_t *root = NULL;
+  const char *key;
+  json_t *value;
   int status = tpo_read_file("-", max_input, &input, err);
-  if (status == 0 && !(root = tpo_json_parse(input.data ? input.data : "", input.len, place, err)))
-    status = TPO_E_INPUT;
+  if (status == 0) request->root = tpo_json_parse(input.data ? input.data : "", input.len, place, err);
+  if (status == 0) status = request->root ? bring_into_form(request, err) : TPO_E_INPUT;
   tpo_buf_free(&input);
-  if (status == 0)
-    status = json_is_object(root) ? take_object(request, root, err) : take_messages(request, root, err);
-  json_decref(root);
+  if (status < 0) return status;
+  json_object_foreach(request->root, key, value)
+  {
+    status = take_member(request, key, value, err);
+    if (status < 0) break;
+  }
   return status;
 }
 
 static void request_free(struct request *request)
 {
-  free(request->messages);
-  free(request->tools);
-  free(request->documents);
-  free(request->args);
+  for (int i = 0; i < N_MEMBERS; i++) free(request->text[i]);
+  json_decref(request->root);
 }
 
 /* What is shown, as it comes: all of the text at the end, or a line a stretch at once. */
 struct showing {
   bool explain;
   struct tpo_buf text; /* or the line */
-  bool has_tools, has_documents, has_calls;
+  json_t *seen;        /* origins that had a stretch, as members */
 };
 
 static int show_line(struct showing *show, const struct tpo_stretch *s)
@@ -113,9 +113,8 @@ static int show_line(struct showing *show, const struct tpo_stretch *s)
 static int show_stretch(void *arg, const struct tpo_stretch *s, struct tpo_error *err)
 {
   struct showing *show = arg;
-  show->has_tools |= strcmp(s->origin, "tools") == 0;
-  show->has_documents |= strcmp(s->origin, "documents") == 0;
-  show->has_calls |= strstr(s->origin, "].tool_calls") != NULL;
+  if (json_object_set_new(show->seen, s->origin, json_true()) < 0)
+    return tpo_fail(err, TPO_E_MEMORY, "out of memory for a chat");
   if (!show->explain) tpo_buf_append(&show->text, s->text, s->len);
   int status = show->explain ? show_line(show, s) : show->text.failed ? TPO_E_MEMORY : 0;
   return status < 0 ? tpo_fail(err, status, "the chat can't be shown: %m") : 0;
@@ -128,25 +127,61 @@ static int show_text(const struct showing *show, struct tpo_error *err)
   return written ? 0 : tpo_fail(err, TPO_E_IO, "writing to standard output failed: %m");
 }
 
+static void add_unseen(const struct showing *show, const json_t *value, const char *origin,
+                       struct tpo_buf *out)
+{
+  bool says = value && !json_is_true(value) && tpo_json_says_something(value);
+  if (says && !json_object_get(show->seen, origin)) tpo_buf_printf(out, "%s%s", out->len ? ", " : "", origin);
+}
+
+/* reasoning has more than one name, and is shown under another than it was given. */
+static bool is_reasoning(const char *name)
+{
+  return strcmp(name, "reasoning_content") == 0 || strcmp(name, "thinking") == 0 ||
+         strcmp(name, "reasoning") == 0;
+}
+
+static void add_unseen_members(const struct showing *show, const json_t *message, size_t i,
+                               struct tpo_buf *out)
+{
+  static const char *const alike[] = {"reasoning_content", "thinking", "reasoning"};
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)message, name, value)
+  {
+    char origin[120];
+    bool seen = false;
+    for (size_t a = 0; is_reasoning(name) && a < 3; a++) {
+      snprintf(origin, sizeof origin, "messages[%zu].%s", i, alike[a]);
+      seen |= json_object_get(show->seen, origin) != NULL;
+    }
+    snprintf(origin, sizeof origin, "messages[%zu].%.60s", i, name);
+    if (!seen && strcmp(name, "role") != 0) add_unseen(show, value, origin, out);
+  }
+}
+
 /* A template may pass over what it was not made for, without a word. */
 static void warn_of_unseen(const struct showing *show, const struct request *request)
 {
-  bool calls = strstr(request->messages, "\"tool_calls\":") != NULL;
-  const char *unseen = request->tools && !show->has_tools           ? "tools"
-                       : request->documents && !show->has_documents ? "documents"
-                       : calls && !show->has_calls                  ? "tool_calls"
-                                                                    : NULL;
-  if (unseen) tpo_log(TPO_LOG_WARN, "the chat template shows nothing of \"%s\"", unseen);
+  struct tpo_buf unseen = {0};
+  size_t i;
+  json_t *message;
+  add_unseen(show, request->json[TOOLS], members[TOOLS], &unseen);
+  add_unseen(show, request->json[DOCUMENTS], members[DOCUMENTS], &unseen);
+  json_array_foreach((json_t *)request->json[MESSAGES], i, message)
+      add_unseen_members(show, message, i, &unseen);
+  if (unseen.len > 0) tpo_log(TPO_LOG_WARN, "the chat template shows nothing of %s", unseen.data);
+  tpo_buf_free(&unseen);
 }
 
 static int show_chat(const struct invocation *in, const struct tpo_template *tmpl,
                      const struct request *request, struct showing *show, struct tpo_error *err)
 {
   bool go_on = option_value(in, "--continue-final-message");
-  const struct tpo_chat chat = {.messages_json = request->messages,
-                                .tools_json = request->tools,
-                                .documents_json = request->documents,
-                                .template_args = request->args,
+  const struct tpo_chat chat = {.messages_json = request->text[MESSAGES],
+                                .tools_json = request->text[TOOLS],
+                                .documents_json = request->text[DOCUMENTS],
+                                .template_args = request->text[ARGS],
                                 .generation_prompt = !go_on && !option_value(in, "--no-generation-prompt"),
                                 .continue_final = go_on};
   int status = tpo_template_explain(tmpl, &chat, show_stretch, show, err);
@@ -160,17 +195,15 @@ static int check_thought(const struct invocation *in, const struct request *requ
   const char *option = option_value(in, "--no-generation-prompt")     ? "--no-generation-prompt"
                        : option_value(in, "--continue-final-message") ? "--continue-final-message"
                                                                       : NULL;
-  const char *member = request->tools       ? "tools"
-                       : request->documents ? "documents"
-                       : request->args      ? "template_args"
-                                            : NULL;
+  int member = TOOLS;
+  while (member < N_MEMBERS && !request->text[member]) member++;
   if (option)
     return tpo_fail(err, TPO_E_USAGE,
                     "%s and --thought exclude each other: a prompt ends where the answer begins", option);
-  if (member)
+  if (member < N_MEMBERS)
     return tpo_fail(err, TPO_E_USAGE,
                     "%s: \"%s\" is no part of what --thought shows: prompts are sampled without%s", place,
-                    member, request->args ? ", and the layout says thought.template_args" : "");
+                    members[member], member == ARGS ? ", and the layout says thought.template_args" : "");
   return 0;
 }
 
@@ -181,7 +214,7 @@ static int show_prompt(struct invocation *in, const struct tpo_tokenizer *tok,
   int status = check_thought(in, request, err);
   if (status == 0) status = settle_on_layout(&in->config, tok, tmpl, err);
   if (status < 0) return status;
-  return tpo_thought_explain(&in->config.thought, tmpl, request->messages, show_stretch, show, err);
+  return tpo_thought_explain(&in->config.thought, tmpl, request->text[MESSAGES], show_stretch, show, err);
 }
 
 static int run(struct invocation *in, struct tpo_error *err)
@@ -189,7 +222,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   struct tpo_tokenizer *tok = NULL;
   struct tpo_template *tmpl = NULL;
   struct request request = {0};
-  struct showing show = {.explain = option_value(in, "--explain")};
+  struct showing show = {.explain = option_value(in, "--explain"), .seen = json_object()};
   int status = open_tokenizer(in, &tok, err);
   if (status == 0) status = tpo_template_open(&tmpl, tok, &in->config.template_pieces, err);
   if (status == 0) status = read_request(&request, err);
@@ -197,6 +230,7 @@ static int run(struct invocation *in, struct tpo_error *err)
     status = option_is_key_set(in, "thought.name") ? show_prompt(in, tok, tmpl, &request, &show, err)
                                                    : show_chat(in, tmpl, &request, &show, err);
   if (status == 0) status = show_text(&show, err);
+  json_decref(show.seen);
   tpo_buf_free(&show.text);
   request_free(&request);
   tpo_template_close(tmpl);

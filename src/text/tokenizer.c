@@ -232,7 +232,10 @@ const char *tpo_tokenizer_kind(const struct tpo_tokenizer *tok, int32_t id)
   static const char *const names[] = {
       [TPO_TOKEN_ABSENT] = NULL,  [TPO_TOKEN_NORMAL] = "text", [TPO_TOKEN_CONTROL] = "control",
       [TPO_TOKEN_USER] = "added", [TPO_TOKEN_BYTE] = "byte",   [TPO_TOKEN_LITERAL] = "text"};
-  return id < 0 || (size_t)id >= tok->vocab.n ? NULL : names[tok->vocab.tokens[id].kind];
+  if (id < 0 || (size_t)id >= tok->vocab.n) return NULL;
+  const struct tpo_token *token = &tok->vocab.tokens[id];
+  bool part = token->kind == TPO_TOKEN_NORMAL && !tpo_utf8_valid(token->bytes, token->len, NULL);
+  return part ? "byte" : names[token->kind];
 }
 
 int32_t tpo_tokenizer_find(const struct tpo_tokenizer *tok, const char *name)

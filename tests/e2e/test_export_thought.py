@@ -285,6 +285,8 @@ def test_what_can_not_be_asked_for(tpo, tiny_model, trained, tmp_path):
     for text, told in ("prompt: [1", "layout.yaml:2: not valid YAML"), ("prompt: no slot", "exactly once"), ("promt: x", "no key `prompt`"), ("", "mapping"):
         (tmp_path / "layout.yaml").write_text(text)
         assert told in tpo.fails("export", checkpoint, tmp_path / "hf", "--to", "hf", "--thought", tmp_path / "layout.yaml", code=2)
+    error = tpo.fails("export", checkpoint, tmp_path / "hf", "--to", "hf", "--set", "thought.prefill=Hm", code=2)
+    assert "thought.prefill: a layout is exported as a whole" in error and "--thought NAME|FILE" in error
     assert not (tmp_path / "hf").exists()
     tpo.ok("export", checkpoint, tmp_path / "model.gguf", "--to", "gguf", "--type", "f32")
     error = tpo.fails("export", tmp_path / "model.gguf", tmp_path / "again.gguf", "--to", "gguf", "--thought", "generic", code=2)

@@ -33,10 +33,15 @@ static void make_questions(size_t n, const char *word, int top_tokens)
   }
 }
 
-/* Requests that the server has had, on all ranks. */
+/* Requests that the server has had, on all ranks, those included that a client which gave up left on their way. */
 static int requests(void)
 {
   int n = server.requests;
+  for (int before = -1; n != before;) {
+    before = n;
+    usleep(50000);
+    n = server.requests;
+  }
   CHECK(tpo_comm_bcast(comm, &n, sizeof n, 0, &err) == 0);
   return n;
 }

@@ -1,78 +1,16 @@
 /* Preference pairs from JSON Lines: ids as they are, text through the tokenizer and the chat template. */
-#include "unit.h"
 #include <math.h>
-#include "base/buf.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "tpo/text.h"
+#include "pairs_text.h"
 #include "tpo/train.h"
 
-static char *folder;
-static struct tpo_tokenizer *tokenizer;
-static struct tpo_template *tmpl;
-
-/* The character that byte-level tokenizers write a byte as. */
-static void append_byte_name(struct tpo_buf *out, int byte)
-{
-  int code = byte;
-  bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-  if (!printable) {
-    code = 256;
-    for (int b = 0; b < byte; b++)
-      if (!((b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae)) code++;
-  }
-  char utf8[3] = {(char)code, 0, 0};
-  if (code >= 0x80) {
-    utf8[0] = (char)(0xc0 | code >> 6);
-    utf8[1] = (char)(0x80 | (code & 0x3f));
-  }
-  tpo_json_append_string(out, utf8, code >= 0x80 ? 2 : 1);
-}
-
-enum { BEGIN = 256, START, END }; /* token ids after the bytes' */
-
-/* A tokenizer with a token a byte, "<s>" before every text, and ChatML's markers. */
+/* ChatML in pieces. */
 static int make_tokenizer(void **state)
 {
   if (make_folder(state) != 0) return -1;
   folder = *state;
-  struct tpo_buf text = {0};
-  tpo_buf_puts(&text, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
-  const char *const special[] = {"<s>", "<|im_start|>", "<|im_end|>"};
-  for (int i = 0; i < 3; i++)
-    tpo_buf_printf(&text,
-                   "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-                   "\"normalized\":false,\"special\":true}",
-                   i ? "," : "", BEGIN + i, special[i]);
-  tpo_buf_puts(
-      &text,
-      "],\"normalizer\":null,"
-      "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
-      "\"post_processor\":{\"type\":\"TemplateProcessing\","
-      "\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],"
-      "\"pair\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],"
-      "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[256],\"tokens\":[\"<s>\"]}}},"
-      "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},"
-      "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
-      "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{");
-  for (int b = 0; b < 256; b++) {
-    if (b) tpo_buf_putc(&text, ',');
-    append_byte_name(&text, b);
-    tpo_buf_printf(&text, ":%d", b);
-  }
-  for (int i = 0; i < 3; i++) tpo_buf_printf(&text, ",\"%s\":%d", special[i], BEGIN + i);
-  tpo_buf_puts(&text, "},\"merges\":[]}}");
-  char path[4200];
-  snprintf(path, sizeof path, "%s/tokenizer.json", folder);
   struct tpo_error err = {0};
-  int status = tpo_write_file(path, text.data, text.len, &err);
-  tpo_buf_clear(&text);
-  tpo_buf_puts(
-      &text,
-      "{\"bos_token\":\"<s>\",\"eos_token\":\"<|im_end|>\",\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
-  snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
-  if (status == 0) status = tpo_write_file(path, text.data, text.len, &err);
-  tpo_buf_free(&text);
+  int status = write_tokenizer(false, &err);
+  if (status == 0) status = write_template(NULL, &err);
   struct tpo_template_config pieces = {.bos = "<s>",
                                        .system_prefix = "<|im_start|>system\n",
                                        .system_suffix = "<|im_end|>\n",
@@ -89,8 +27,7 @@ static int make_tokenizer(void **state)
 
 static int remove_tokenizer(void **state)
 {
-  tpo_template_close(tmpl);
-  tpo_tokenizer_close(tokenizer);
+  close_model();
   return remove_folder(state);
 }
 
@@ -101,15 +38,6 @@ static int read_text(struct tpo_pairs *pairs, const char *text, bool with_tokeni
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
   return tpo_train_read_pairs(pairs, path, with_tokenizer ? tokenizer : NULL, with_tokenizer ? tmpl : NULL,
                               err);
-}
-
-/* The ids written out: bytes as text, control tokens by name. */
-static void assert_ids(const int32_t *ids, int32_t n, const char *expected)
-{
-  struct tpo_buf text = {0};
-  assert_int_equal(tpo_tokenizer_decode(tokenizer, ids, (size_t)n, true, &text, NULL), 0);
-  assert_string_equal(text.data ? text.data : "", expected);
-  tpo_buf_free(&text);
 }
 
 static struct tpo_pairs read_good(const char *text)
@@ -302,16 +230,6 @@ static void ids_may_be_integers_and_a_byte_order_mark_begins_the_file(void **sta
                  "\"id\" must be");
 }
 
-/* The ids that carry loss, written out. */
-static void assert_trained(const int32_t *ids, const uint8_t *mask, int32_t n, const char *expected)
-{
-  int32_t some[400], n_some = 0;
-  assert_true(n <= 400);
-  for (int32_t i = 0; i < n; i++)
-    if (mask[i]) some[n_some++] = ids[i];
-  assert_ids(some, n_some, expected);
-}
-
 static void chats_may_part_before_their_last_turn(void **state)
 {
   (void)state;
@@ -464,10 +382,10 @@ static void what_cannot_be_rendered_or_is_of_another_model_is_a_bad_row(void **s
   struct tpo_error err = {0};
   snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 2, &err), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, NULL, 10, 2, &err), 0);
   assert_int_equal(pairs.n, 1);
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 10, 0, &err), TPO_E_INPUT);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, NULL, 10, 0, &err), TPO_E_INPUT);
   if (!strstr(err.message, "pairs.jsonl:2: rejected_ids[1] is 10, but the model's vocabulary has 10 tokens"))
     fail_msg("%s", err.message);
   tpo_pairs_free(&pairs);
@@ -485,11 +403,12 @@ static void so_many_bad_rows_are_left_out(void **state)
   struct tpo_error err = {0};
   snprintf(path, sizeof path, "%s/pairs.jsonl", folder);
   assert_int_equal(tpo_write_file(path, text, strlen(text), NULL), 0);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 2, &err), 0);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, NULL, 0, 2, &err), 0);
   assert_int_equal(pairs.n, 1);
   assert_string_equal(pairs.rows[0].prompt_id, "line-2");
   tpo_pairs_free(&pairs);
-  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, 0, 1, &err), TPO_E_UNSUPPORTED);
+  assert_int_equal(tpo_train_read_some_pairs(&pairs, path, tokenizer, tmpl, NULL, 0, 1, &err),
+                   TPO_E_UNSUPPORTED);
   assert_non_null(strstr(err.message, "more bad rows than the 1"));
   assert_non_null(strstr(err.message, "pairs.jsonl:3"));
   tpo_pairs_free(&pairs);

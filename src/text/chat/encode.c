@@ -17,13 +17,13 @@ bool tpo_rendered_next_control(const struct tpo_tokenizer *tok, const struct tpo
 
 /* Plain text between two control tokens is encoded in one piece, so that ids are those of the whole rendered
  * text. */
-int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
-                              struct tpo_ids *out, struct tpo_error *err)
+int tpo_template_encode_from(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from,
+                             struct tpo_ids *out, struct tpo_error *err)
 {
   const struct tpo_tokenizer *tok = tmpl->tok;
   const char *text = r->text.data ? r->text.data : "";
-  size_t before = out->n, from = 0;
-  struct tpo_control_search at = {0};
+  size_t before = out->n;
+  struct tpo_control_search at = {.from = from};
   struct tpo_added_match match;
   int status = TPO_OK;
   while (status == TPO_OK && tpo_rendered_next_control(tok, r, &at, &match)) {
@@ -36,4 +36,10 @@ int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_
     status = tpo_tokenizer_encode_plain(tok, text + from, r->text.len - from, from == 0, out, err);
   if (status < 0) out->n = before;
   return status;
+}
+
+int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
+                              struct tpo_ids *out, struct tpo_error *err)
+{
+  return tpo_template_encode_from(tmpl, r, 0, out, err);
 }

@@ -5,7 +5,7 @@
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
 
-/* How far the search has come. Zero-initialise. */
+/* How far the search has come. Zero-initialise, but for `from` where it begins later. */
 struct tpo_control_search {
   size_t run;        /* the next to be looked at */
   size_t begin, end; /* what is left of the own stretch before it */

@@ -41,8 +41,10 @@ static bool ends_texts(const struct tpo_tokenizer *tok, int32_t id)
 struct search {
   const struct tpo_tokenizer *tok;
   int32_t first; /* control token; -1: none yet */
+  size_t first_end;
   size_t behind; /* where that, or what follows it without a gap, ends */
   int32_t other; /* the first token that is neither a control token nor blank */
+  size_t other_end;
 };
 
 /* Takes the next token; true: the search is over. */
@@ -50,18 +52,25 @@ static bool take(struct search *s, const struct tpo_added_match *match)
 {
   int32_t id = match->token->id;
   if (!match->token->special) {
-    if (s->other < 0 && !is_blank(&s->tok->vocab.tokens[id])) s->other = id;
+    if (s->other < 0 && !is_blank(&s->tok->vocab.tokens[id])) {
+      s->other = id;
+      s->other_end = match->end;
+    }
     return s->first >= 0;
   }
   if (s->first >= 0 && match->begin != s->behind) return true;
-  if (s->first < 0 || ends_texts(s->tok, id)) s->first = id;
   s->behind = match->end;
+  if (s->first < 0 || ends_texts(s->tok, id)) {
+    s->first = id;
+    s->first_end = match->end;
+  }
   return ends_texts(s->tok, id);
 }
 
 /* The first control token in the template's own text after `from`, or one right behind it that is known to end texts
  * (an answer's end, then its turn's); else the first token that isn't blank. */
-static int32_t find_end(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from)
+static int find_end(struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from,
+                    struct tpo_error *err)
 {
   struct search s = {.tok = tmpl->tok, .first = -1, .other = -1};
   bool found = false;
@@ -74,7 +83,11 @@ static int32_t find_end(const struct tpo_template *tmpl, const struct tpo_render
       begin = match.end;
     }
   }
-  return s.first >= 0 ? s.first : s.other;
+  tmpl->end_of_turn = s.first >= 0 ? s.first : s.other;
+  if (tmpl->end_of_turn < 0) return TPO_OK;
+  size_t len = (s.first >= 0 ? s.first_end : s.other_end) - from;
+  tmpl->ending = tpo_arena_memdup(&tmpl->arena, r->text.data + from, len);
+  return tmpl->ending ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
 }
 
 /* The answer as it stands in a chat begins where the generation prompt ends, or white space later. */
@@ -99,8 +112,8 @@ static bool try_probe(struct tpo_template *tmpl, size_t first, int *status, stru
   snprintf(name, sizeof name, "messages[%zu].content", N_PROBE - first - 1);
   bool shown =
       render(tmpl, first, true, &answered, status, err) && tpo_rendered_end_of(&answered, name, &end);
-  if (shown) tmpl->end_of_turn = find_end(tmpl, &answered, end);
-  if (shown && render(tmpl, first, false, &asked, status, err))
+  if (shown) *status = find_end(tmpl, &answered, end, err);
+  if (shown && *status == TPO_OK && render(tmpl, first, false, &asked, status, err))
     *status = find_gap(tmpl, &answered, &asked, end, err);
   tpo_rendered_free(&answered);
   tpo_rendered_free(&asked);
@@ -111,6 +124,7 @@ int tpo_template_probe(struct tpo_template *tmpl, struct tpo_error *err)
 {
   int status = TPO_OK;
   tmpl->end_of_turn = -1;
+  tmpl->ending = NULL;
   tmpl->gap = "";
   if (tmpl->kind == TPO_TEMPLATE_NONE || try_probe(tmpl, 1, &status, err)) return status;
   try_probe(tmpl, 0, &status, err);

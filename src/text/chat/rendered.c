@@ -45,6 +45,13 @@ bool tpo_rendered_next_own(const struct tpo_rendered *r, size_t *i, size_t *begi
   return true;
 }
 
+size_t tpo_rendered_own_tail(const struct tpo_rendered *r)
+{
+  size_t i = r->n;
+  while (i > 0 && is_own(r, i - 1)) i--;
+  return i > 0 ? r->runs[i - 1].end : 0;
+}
+
 void tpo_rendered_cut(struct tpo_rendered *r, size_t end)
 {
   if (end >= r->text.len) return;

@@ -32,6 +32,7 @@ struct tpo_template {
   struct tpo_jinja *tool_jinja;    /* where tools are given; NULL: the same */
   const char *date;                /* "YYYY-MM-DD" */
   int32_t end_of_turn; /* the token that ends the assistant's turn; -1: EOS does, or text that is no token */
+  const char *ending;  /* what comes behind an answer, through that token; NULL: none was found */
   const char *gap;     /* white space that comes between the generation prompt and an answer that is there */
   struct tpo_template_config pieces;
 };
@@ -44,6 +45,9 @@ int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefi
                               struct tpo_error *err);
 int tpo_template_encode_spans(const struct tpo_template *tmpl, const struct tpo_rendered *r,
                               struct tpo_ids *out, struct tpo_error *err);
+/* The same of the text from that byte on, which goes on from ids that are there. */
+int tpo_template_encode_from(const struct tpo_template *tmpl, const struct tpo_rendered *r, size_t from,
+                             struct tpo_ids *out, struct tpo_error *err);
 
 /* Appends text to what is rendered; name: its origin's. */
 int tpo_rendered_add(struct tpo_rendered *r, const char *text, size_t len, const char *name, bool own,
@@ -53,9 +57,11 @@ bool tpo_rendered_end_of(const struct tpo_rendered *r, const char *name, size_t 
 /* The next stretch of own text, whatever lines of the template it came from, at or after run *i, which moves
  * behind it. */
 bool tpo_rendered_next_own(const struct tpo_rendered *r, size_t *i, size_t *begin, size_t *end);
+/* Where the own text begins with which what is rendered ends. */
+size_t tpo_rendered_own_tail(const struct tpo_rendered *r);
 void tpo_rendered_cut(struct tpo_rendered *r, size_t end);
 
-/* Fills end_of_turn and gap by rendering chats. TPO_E_MEMORY is all that can go wrong. */
+/* Fills end_of_turn, ending and gap by rendering chats. TPO_E_MEMORY is all that can go wrong. */
 int tpo_template_probe(struct tpo_template *tmpl, struct tpo_error *err);
 
 /* What a chat gives to a template, as transformers hands it over. */

@@ -82,10 +82,9 @@ static int put_system(const struct tpo_thought_config *thought, struct tpo_messa
   return TPO_OK;
 }
 
-/* Pieces of a configuration have no switches: what they say is said. */
-static bool takes_args(const struct tpo_template *tmpl)
+const char *tpo_thought_args(const struct tpo_thought_config *thought, const struct tpo_template *tmpl)
 {
-  return tmpl->kind == TPO_TEMPLATE_MODEL;
+  return thought && tmpl->kind == TPO_TEMPLATE_MODEL ? thought->template_args : NULL;
 }
 
 /* messages[0] is free for a system message; messages[1..n] are the chat, the last one to be thought about. */
@@ -101,7 +100,7 @@ static int render_chat(const struct tpo_thought_config *thought, const struct tp
     messages[n].content = turn.data ? turn.data : "";
     const struct tpo_chat chat = {.messages = messages + first,
                                   .n = n + 1 - first,
-                                  .template_args = takes_args(tmpl) ? thought->template_args : NULL,
+                                  .template_args = tpo_thought_args(thought, tmpl),
                                   .generation_prompt = true};
     status = tpo_template_render_spans(tmpl, &chat, out, err);
   }
