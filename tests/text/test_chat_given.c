@@ -1,6 +1,6 @@
 /* What a chat template is given beside plain messages, and what is found out about it by rendering. */
 #include "chat_test.h"
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 
 static const struct tpo_message hello[] = {{"user", "Hello"}};
 #define HELLO .messages = hello, .n = 1

@@ -2,12 +2,12 @@
  *
  * The file is not parsed and written anew: its numbers would change (a tokenizer's "no limit" is 1e30 written
  * out), and what other programs keep in it is theirs. */
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "text/scan.h"
+#include "text/load/scan.h"
 #include "text/tokenizer.h"
 
 int tpo_tokenizer_set_template(struct tpo_tokenizer *tok, const char *source, struct tpo_error *err)

@@ -1,6 +1,6 @@
 /* Another chat template for a tokenizer that is written out. */
-#ifndef TPO_TEXT_SET_TEMPLATE_H
-#define TPO_TEXT_SET_TEMPLATE_H
+#ifndef TPO_TEXT_LOAD_SET_TEMPLATE_H
+#define TPO_TEXT_LOAD_SET_TEMPLATE_H
 
 #include "tpo/text.h"
 

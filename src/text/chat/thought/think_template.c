@@ -7,12 +7,12 @@
  * without a generation prompt is the model's own template's. Only what jinja2, llama.cpp's engine and
  * minijinja have in common is used, and no loop over a message's content: servers look for one to tell
  * whether a template takes lists of parts. */
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
 
 #define MARK "{#- tpo: asks for the thought that the model was trained to think"

@@ -2,8 +2,8 @@
  *
  * Of a tokenizer.json, the two big parts, model.vocab and model.merges, are read so: a vocabulary of 128k tokens
  * has half a million strings. The rest of the file is left to the JSON library. */
-#ifndef TPO_TEXT_SCAN_H
-#define TPO_TEXT_SCAN_H
+#ifndef TPO_TEXT_LOAD_SCAN_H
+#define TPO_TEXT_LOAD_SCAN_H
 
 #include "base/buf.h"
 #include "tpo/base.h"

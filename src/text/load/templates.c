@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 #include "text/tokenizer.h"
 
 enum { MAX_TEMPLATE_BYTES = 16 << 20 };

@@ -1,6 +1,6 @@
 /* Inside of thought prompts. */
-#ifndef TPO_TEXT_CHAT_THOUGHT_H
-#define TPO_TEXT_CHAT_THOUGHT_H
+#ifndef TPO_TEXT_CHAT_THOUGHT_THOUGHT_H
+#define TPO_TEXT_CHAT_THOUGHT_THOUGHT_H
 
 #include "text/chat/template.h"
 

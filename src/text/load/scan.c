@@ -1,5 +1,5 @@
 /* A scanner of JSON that skips, takes numbers and strings, and cuts two members out. */
-#include "text/scan.h"
+#include "text/load/scan.h"
 
 #include <string.h>
 #include "base/utf8.h"

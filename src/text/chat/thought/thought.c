@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "text/unicode/space.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/thought.h"
 
 int thought_split_prompt(const struct tpo_thought_config *thought, struct thought_piece *before,
                          struct thought_piece *after, struct tpo_error *err)

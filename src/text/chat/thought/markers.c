@@ -2,7 +2,7 @@
  * and what an output's text begins with. */
 #include <string.h>
 #include "text/unicode/space.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
 
 #define OPEN "<think>"
