@@ -127,51 +127,59 @@ static int show_text(const struct showing *show, struct tpo_error *err)
   return written ? 0 : tpo_fail(err, TPO_E_IO, "writing to standard output failed: %m");
 }
 
+struct unseen {
+  struct tpo_buf names;
+  int n;
+};
+
 static void add_unseen(const struct showing *show, const json_t *value, const char *origin,
-                       struct tpo_buf *out)
+                       struct unseen *unseen)
 {
   bool says = value && !json_is_true(value) && tpo_json_says_something(value);
-  if (says && !json_object_get(show->seen, origin)) tpo_buf_printf(out, "%s%s", out->len ? ", " : "", origin);
+  if (!says || json_object_get(show->seen, origin)) return;
+  if (unseen->n++ < 5) tpo_buf_printf(&unseen->names, "%s%s", unseen->n > 1 ? ", " : "", origin);
 }
 
-/* reasoning has more than one name, and is shown under another than it was given. */
-static bool is_reasoning(const char *name)
+static bool is_shown(const struct showing *show, size_t i, const char *name)
 {
-  return strcmp(name, "reasoning_content") == 0 || strcmp(name, "thinking") == 0 ||
-         strcmp(name, "reasoning") == 0;
+  char origin[120];
+  snprintf(origin, sizeof origin, "messages[%zu].%.60s", i, name);
+  return json_object_get(show->seen, origin);
 }
 
-static void add_unseen_members(const struct showing *show, const json_t *message, size_t i,
-                               struct tpo_buf *out)
+/* A template may know it without showing it: names of turns and calls, reasoning under another name than it was given. */
+static bool needs_no_place(const struct showing *show, size_t i, const char *name)
 {
-  static const char *const alike[] = {"reasoning_content", "thinking", "reasoning"};
-  const char *name;
-  json_t *value;
-  json_object_foreach((json_t *)message, name, value)
-  {
-    char origin[120];
-    bool seen = false;
-    for (size_t a = 0; is_reasoning(name) && a < 3; a++) {
-      snprintf(origin, sizeof origin, "messages[%zu].%s", i, alike[a]);
-      seen |= json_object_get(show->seen, origin) != NULL;
-    }
-    snprintf(origin, sizeof origin, "messages[%zu].%.60s", i, name);
-    if (!seen && strcmp(name, "role") != 0) add_unseen(show, value, origin, out);
+  static const char *const reasoning[] = {"reasoning_content", "thinking", "reasoning"};
+  static const char *const quiet[] = {"role", "name", "id", "tool_call_id"};
+  bool alike = false, shown = false;
+  for (size_t k = 0; k < sizeof quiet / sizeof *quiet; k++)
+    if (strcmp(name, quiet[k]) == 0) return true;
+  for (size_t k = 0; k < sizeof reasoning / sizeof *reasoning; k++) {
+    alike |= strcmp(name, reasoning[k]) == 0;
+    shown |= is_shown(show, i, reasoning[k]);
   }
+  return alike && shown;
 }
 
 /* A template may pass over what it was not made for, without a word. */
 static void warn_of_unseen(const struct showing *show, const struct request *request)
 {
-  struct tpo_buf unseen = {0};
+  struct unseen unseen = {0};
+  const char *name;
   size_t i;
-  json_t *message;
+  json_t *message, *value;
+  char origin[120];
   add_unseen(show, request->json[TOOLS], members[TOOLS], &unseen);
   add_unseen(show, request->json[DOCUMENTS], members[DOCUMENTS], &unseen);
-  json_array_foreach((json_t *)request->json[MESSAGES], i, message)
-      add_unseen_members(show, message, i, &unseen);
-  if (unseen.len > 0) tpo_log(TPO_LOG_WARN, "the chat template shows nothing of %s", unseen.data);
-  tpo_buf_free(&unseen);
+  json_array_foreach((json_t *)request->json[MESSAGES], i, message) json_object_foreach(message, name, value)
+  {
+    snprintf(origin, sizeof origin, "messages[%zu].%.60s", i, name);
+    if (!needs_no_place(show, i, name)) add_unseen(show, value, origin, &unseen);
+  }
+  if (unseen.n > 5) tpo_buf_printf(&unseen.names, " and %d more", unseen.n - 5);
+  if (unseen.n > 0) tpo_log(TPO_LOG_WARN, "the chat template shows nothing of %s", unseen.names.data);
+  tpo_buf_free(&unseen.names);
 }
 
 static int show_chat(const struct invocation *in, const struct tpo_template *tmpl,

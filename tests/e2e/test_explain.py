@@ -56,7 +56,9 @@ def test_tools_are_data_for_the_template(tpo, model):
     assert "shows nothing of tools, messages[1].tool_calls\n" in warning(request)
     odd = {"messages": [{"role": "user", "content": "x", "foo": "3", "name": ""}], "tools": [], "documents": [{"title": "t"}]}
     assert "shows nothing of documents, messages[0].foo\n" in warning(odd)
-    assert warning({"messages": [{"role": "user", "content": "x", "tool_calls": []}], "tools": None}) == ""
+    assert warning({"messages": [{"role": "user", "content": "x", "name": "n", "tool_calls": []}], "tools": None}) == ""
+    many = {"messages": [{"role": "user", "content": "x", "foo": "y"}] * 9}
+    assert "messages[4].foo and 4 more\n" in warning(many) and "[5]" not in warning(many)
 
 
 def test_a_prompt_is_shown_as_it_is_sampled_from(tpo, model, tmp_path):
