@@ -80,7 +80,7 @@ def openings(path):
 def test_the_tokenizer_is_read_once_and_once_more_to_choose_a_layout(tpo, opens, prompts, layout, times):
     """A real vocabulary takes a good part of a second each time."""
     with openings(opens / "tokenizer.json") as seen:
-        generate(tpo, opens, prompts, "--thought", layout, max_tokens=4)
+        generate(tpo, opens, prompts, "--thought", layout, max_tokens=20)
     assert len(seen) == times
 
 
