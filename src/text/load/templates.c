@@ -49,7 +49,8 @@ static int write_list(struct tpo_tokenizer *tok, const struct tpo_text_file *too
   if (status == TPO_OK) {
     free(config_file->bytes);
     free(template->bytes);
-    *config_file = (struct tpo_text_file){.len = text.len, .bytes = tpo_buf_take(&text)};
+    config_file->len = text.len;
+    config_file->bytes = tpo_buf_take(&text);
     *template = (struct tpo_text_file){0};
   }
   tpo_buf_free(&text);
