@@ -58,12 +58,32 @@ static void squeeze(const char *text, struct tpo_buf *out)
 }
 
 /* Whether the answer begins with a thought, which is then expected to be what the turn begins with. */
-static bool begins_thought(const struct tpo_pair_reader *reader, const char *squeezed)
+static bool begins_thought(const struct tpo_pair_reader *reader, const char *answer)
 {
   const char *marker = reader->thought ? reader->thought->thought_marker : NULL;
   static const char tag[] = "<think>";
-  return strncmp(squeezed, tag, strlen(tag)) == 0 ||
-         (marker && *marker && strncmp(squeezed, marker, strlen(marker)) == 0);
+  return strncmp(answer, tag, strlen(tag)) == 0 ||
+         (marker && *marker && strncmp(answer, marker, strlen(marker)) == 0);
+}
+
+static bool ends_with(const struct tpo_buf *squeezed, const char *tag)
+{
+  size_t len = tag ? strlen(tag) : 0;
+  return len > 0 && len <= squeezed->len && memcmp(squeezed->data + squeezed->len - len, tag, len) == 0;
+}
+
+/* OTHERWISE: the prompt has closed the thought with which the answer begins. Both may be shown, but no model says that. */
+static int check_room(const struct tpo_pair_reader *reader, const char *prompt, const char *answer,
+                      struct tpo_error *err)
+{
+  struct tpo_buf before = {0};
+  squeeze(prompt, &before);
+  const char *marker = reader->thought ? reader->thought->response_marker : NULL;
+  bool closed = ends_with(&before, "</think>") || ends_with(&before, marker);
+  int status = closed && begins_thought(reader, answer + strspn(answer, " \t\r\n")) ? OTHERWISE : 0;
+  if (before.failed) status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat");
+  tpo_buf_free(&before);
+  return status;
 }
 
 /* 0: the text holds the answer whole, white space aside. */
@@ -123,6 +143,8 @@ static int find_answer(const struct tpo_pair_reader *reader, const struct tpo_pa
   if (status == 0 && !(begins(&whole->ids, &part.ids) && part.text.len < whole->text.len)) status = OTHERWISE;
   if (status == 0)
     status = look_for(reader, chat->messages[i].content, whole->text.data + part.text.len, err);
+  if (status == 0)
+    status = check_room(reader, part.text.data ? part.text.data : "", chat->messages[i].content, err);
   *begin = part.ids.n;
   if (status == 0) status = render(reader, chat, i + 1, false, key, &part, err);
   if (status == 0 && !begins(&whole->ids, &part.ids)) status = OTHERWISE;

@@ -34,6 +34,11 @@ static const char switched[] =
 static const char opened[] = WITHOUT_THOUGHTS("") "{{- '<think>\\n' }}{%- endif %}";
 static const char dropped[] = WITHOUT_THOUGHTS("") "{%- endif %}";
 static const char apart[] = WITHOUT_THOUGHTS(" ") "{%- endif %}";
+/* No thoughts but empty ones. */
+static const char silent[] =
+    "{{- bos_token }}{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' }}"
+    "{%- if m.role == 'assistant' %}{{- '<think>\\n\\n</think>\\n' }}{%- endif %}{{- m.content + '<|im_end|>\\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n\\n</think>\\n' }}{%- endif %}";
 /* Contents as they stand. */
 static const char plain[] =
     "{{- bos_token }}{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
@@ -95,6 +100,11 @@ static void a_switch_says_whether_the_prompt_closes_the_thought(void **state)
   assert_refused("generic", ANSWERS("five", THOUGHT "six"),
                  "pairs.jsonl:1: rejected: the answer holds a thought (<think>), but the chat template has "
                  "closed it in the prompt; thought.template_args has the switches");
+  open_model(silent, false);
+  assert_pair("none", ANSWERS("five", "six"), ASKED("Q") "<think>\n\n</think>\n", "five<|im_end|>",
+              "six<|im_end|>");
+  assert_refused("none", ANSWERS(THOUGHT "five", "six"), "chosen: the answer holds a thought (<think>)");
+  open_model(switched, false);
   assert_refused("none", ANSWERS("Hm.\\n</think>\\nfive", "six"),
                  "chosen: the answer holds a thought (</think>)");
 }
