@@ -1,4 +1,4 @@
-"""An exported model's chat template asks for the thought as training did: rendered by jinja2 and transformers, it gives the prompts that
+"""An exported model's chat template asks for the thought as training did: rendered by jinja2, it gives the prompts that
 were sampled from, byte for byte."""
 import json
 import pathlib
@@ -11,8 +11,6 @@ import tiny
 h5py = pytest.importorskip("h5py")
 jinja2 = pytest.importorskip("jinja2")
 LAYOUTS = sorted(path.stem for path in (pathlib.Path(__file__).resolve().parents[2] / "configs" / "thought").glob("*.yaml"))
-# Thoughts that random weights wouldn't begin, so that no pair could be made.
-BEGUN = {"paper-generic": "Here is my thought process:", "think-tags": "<think>"}
 # What a layout's texts may hold: marks of Jinja, quotes, backslashes, and characters beyond ASCII.
 ODD = r"""
 prompt: "{{ x }} {% if %} {# c #} \\ \" ' \n\t\u2028 \U0001F600 {instruction} }} %} #}\\n"
@@ -71,35 +69,37 @@ TEMPLATES = {
 
 
 def train(tpo, folder, model, layout, *settings):
-    """A checkpoint, by the commands that each do a part, on two ranks."""
-    budgets = [] if layout == "none" else ["--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16"]
-    if layout in BEGUN:
-        budgets += ["--set", f"thought.prefill={BEGUN[layout]}"]
-    if str(layout).startswith("paper-"):
-        budgets += ["--set", "thought.on_budget=force"]  # which random weights need, too
-    folder.mkdir()
+    """A checkpoint, by the commands that each do a part, on two ranks; and the prompts of its samples."""
     tiny.write_prompts(folder / "prompts.jsonl", "p", 3)
     tpo.ok("generate", "--model", model, "--prompts", folder / "prompts.jsonl", "--out", folder / "samples.h5", "--k", 3, "--temperature", 1,
-           "--top-p", 1, "--max-tokens", 60, "--thought", layout, *budgets, *settings, ranks=2)
+           "--top-p", 1, "--max-tokens", 60, "--thought", layout, "--set", "thought.thought_tokens=10", "--set", "thought.response_tokens=16",
+           *settings, ranks=2)
     tpo.ok("judge", "--samples", folder / "samples.h5", "--judge", "rule", "--out", folder / "scored.h5")
     tpo.ok("pairs", "--samples", folder / "scored.h5", "--out", folder / "pairs.h5", "--set", "pairs.mode=all")
-    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2,
-           ranks=2 if layout == "generic" else 0)
+    tpo.ok("dpo", "--model", model, "--pairs", folder / "pairs.h5", "--out", folder / "checkpoint.h5", "--batch", 2, ranks=2)
     return folder / "checkpoint.h5", prompts_of(folder / "samples.h5")
 
 
 @pytest.fixture(scope="module")
 def trained(tpo, tiny_model, tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("trained"), {}
+    """With the layout whose texts are the hardest to carry on."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "odd.yaml").write_text(ODD)
+    return train(tpo, folder, tiny_model, folder / "odd.yaml")
+
+
+@pytest.fixture(scope="module")
+def asked(tpo, tiny_model, tmp_path_factory):
+    """The prompts that are sampled from with a layout."""
+    folder = tmp_path_factory.mktemp("asked")
+    tiny.write_prompts(folder / "prompts.jsonl", "p", 3)
 
     def get(layout):
-        if layout not in made:
-            path = layout
-            if layout == "odd":
-                path = folder / "odd.yaml"
-                path.write_text(ODD)
-            made[layout] = train(tpo, folder / layout, tiny_model, path)
-        return made[layout]
+        samples = folder / f"{layout}.h5"
+        if not samples.exists():
+            tpo.ok("generate", "--model", tiny_model, "--prompts", folder / "prompts.jsonl", "--out", samples, "--k", 1, "--max-tokens", 60,
+                   "--set", "thought.thought_tokens=0", "--thought", layout)
+        return prompts_of(samples)
     return get
 
 
@@ -123,10 +123,13 @@ def gguf_template(path):
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, "odd"])
-def test_an_export_renders_the_prompts_of_training(tpo, trained, tmp_path, layout):
-    checkpoint, prompts = trained(layout)
-    tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf")
-    tpo.ok("export", checkpoint, tmp_path / "model.gguf", "--to", "gguf")
+def test_an_export_renders_the_prompts_of_training(tpo, trained, asked, tmp_path, layout):
+    checkpoint, prompts = trained
+    named = []  # the checkpoint's own
+    if layout != "odd":
+        prompts, named = asked(layout), ["--thought", layout]
+    tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf", *named)
+    tpo.ok("export", checkpoint, tmp_path / "model.gguf", "--to", "gguf", *named)
     source = template_of(tmp_path / "hf")
     assert gguf_template(tmp_path / "model.gguf") == source
     for instruction, prompt in prompts:
@@ -163,18 +166,9 @@ def test_templates_of_other_kinds(tpo, tiny_model, tmp_path, kind):
     assert kind != "switch" or render(source, [user("x")], enable_thinking=True) == render(source, [user("x")]).replace("<think></think>", "")
 
 
-def test_transformers_finds_the_new_template(tpo, trained, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    checkpoint, prompts = trained("odd")
-    tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
-    for instruction, prompt in prompts:
-        assert tokenizer.apply_chat_template([user(instruction)], tokenize=False, add_generation_prompt=True) == prompt
-
-
 def test_chats_of_several_turns(tpo, trained, tmp_path):
     """As training renders them, earlier answers given with their thoughts or without, other members of messages kept."""
-    checkpoint, _ = trained("odd")
+    checkpoint, _ = trained
     tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf")
     source = template_of(tmp_path / "hf")
     chat = [{"role": "system", "content": "Be {{ kind }}."}, user("One?"), {"role": "assistant", "content": "1."}, user("Two?")]
@@ -197,7 +191,7 @@ def test_chats_of_several_turns(tpo, trained, tmp_path):
 
 
 def test_a_chat_that_asks_for_nothing_is_the_models_own(tpo, trained, tmp_path):
-    checkpoint, _ = trained("odd")
+    checkpoint, _ = trained
     tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf")
     source = template_of(tmp_path / "hf")
     for chat in ([user("One?"), {"role": "assistant", "content": "a <R>{{ 1."}], [user("One?")]):
@@ -206,10 +200,10 @@ def test_a_chat_that_asks_for_nothing_is_the_models_own(tpo, trained, tmp_path):
         assert render(source, chat) == render(tiny.CHATML, chat)
 
 
-def test_an_export_can_be_made_again_with_another_layout(tpo, trained, tmp_path):
-    checkpoint, prompts = trained("generic")
+def test_an_export_can_be_made_again_with_another_layout(tpo, trained, asked, tmp_path):
+    checkpoint, prompts = trained
     sources = []
-    for layout, expected in (None, prompts), ("specific", trained("specific")[1]), ("none", None), (None, prompts):
+    for layout, expected in (None, prompts), ("specific", asked("specific")), ("none", None), (None, prompts):
         tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf", *(["--thought", layout] if layout else []))
         sources.append(template_of(tmp_path / "hf"))
         if expected:
@@ -265,22 +259,21 @@ def test_pieces_become_a_template(tpo, tiny_model, tmp_path):
               "assistant_prefix": "A: ", "assistant_suffix": "\n", "default_system": "de {% fault"}
     config = tmp_path / "pieces.yaml"
     config.write_text(json.dumps({"template": pieces}))
-    for layout in ("generic",):
-        checkpoint, prompts = train(tpo, tmp_path / layout, tiny_model, layout, "--config", config)
-        tpo.ok("export", checkpoint, tmp_path / layout / "hf", "--to", "hf")
-        source = template_of(tmp_path / layout / "hf")
-        for instruction, prompt in prompts:
-            assert prompt.startswith("<|endoftext|>S'{{de {% fault\\n\n<|im_start|>U ")
-            assert render(source, [user(instruction)]) == prompt and render(source, [user(parts(instruction))]) == prompt
-        chat = [{"role": "system", "content": "s"}, user("One?"), {"role": "assistant", "content": "1"}]
-        shown = tpo.ok("template", "--model", tiny_model, "--config", config, "--no-generation-prompt", stdin=json.dumps(chat))
-        assert render(source, chat, prompt=False) == shown
-        with pytest.raises(jinja2.exceptions.TemplateError, match="the role tool is none of"):
-            render(source, [{"role": "tool", "content": "x"}])
+    checkpoint, prompts = train(tpo, tmp_path, tiny_model, "generic", "--config", config)
+    tpo.ok("export", checkpoint, tmp_path / "hf", "--to", "hf")
+    source = template_of(tmp_path / "hf")
+    for instruction, prompt in prompts:
+        assert prompt.startswith("<|endoftext|>S'{{de {% fault\\n\n<|im_start|>U ")
+        assert render(source, [user(instruction)]) == prompt and render(source, [user(parts(instruction))]) == prompt
+    chat = [{"role": "system", "content": "s"}, user("One?"), {"role": "assistant", "content": "1"}]
+    shown = tpo.ok("template", "--model", tiny_model, "--config", config, "--no-generation-prompt", stdin=json.dumps(chat))
+    assert render(source, chat, prompt=False) == shown
+    with pytest.raises(jinja2.exceptions.TemplateError, match="the role tool is none of"):
+        render(source, [{"role": "tool", "content": "x"}])
 
 
 def test_what_can_not_be_asked_for(tpo, tiny_model, trained, tmp_path):
-    checkpoint, _ = trained("generic")
+    checkpoint, _ = trained
     assert "generic" in tpo.fails("export", checkpoint, tmp_path / "hf", "--to", "hf", "--thought", "nothing", code=2)
     for text, told in ("prompt: [1", "layout.yaml:2: not valid YAML"), ("prompt: no slot", "exactly once"), ("promt: x", "no key `prompt`"), ("", "mapping"):
         (tmp_path / "layout.yaml").write_text(text)
@@ -304,7 +297,7 @@ def test_what_can_not_be_asked_for(tpo, tiny_model, trained, tmp_path):
 
 def test_the_log_tells_who_reads_the_thought(tpo, trained, tmp_path):
     def told(layout):
-        result = tpo("export", trained("generic")[0], tmp_path / "hf", "--to", "hf", "--thought", layout)
+        result = tpo("export", trained[0], tmp_path / "hf", "--to", "hf", "--thought", layout)
         assert result.returncode == 0, result.stderr
         return result.stderr.decode()
 

@@ -105,6 +105,19 @@ def test_transformers_loads_an_export(tpo, run, tmp_path):
     assert json.loads(line)["logprobs"] == pytest.approx(expected, abs=2e-4)
 
 
+def test_transformers_renders_the_prompts_of_training(tpo, run, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("jinja2")
+    tpo.ok("export", run / "iter-001" / "checkpoint.h5", tmp_path / "hf", "--to", "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    with h5py.File(run / "iter-001" / "samples.h5") as f:
+        rows = set(zip(f["instruction"][:], f["prompt_text"][:]))
+    assert len(rows) == 6
+    for instruction, prompt in rows:
+        chat = [{"role": "user", "content": instruction.decode()}]
+        assert tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == prompt.decode()
+
+
 @pytest.mark.parametrize("kind, allowed", [("f32", 0), ("bf16", 0.05), ("f16", 0.01), ("q8_0", 0.1), (None, 0.05)])
 def test_a_gguf_file_is_the_checkpoint(tpo, run, tmp_path, kind, allowed):
     checkpoint, file = run / "iter-001" / "checkpoint.h5", tmp_path / "model.gguf"

@@ -74,8 +74,7 @@ def test_the_config_says_whether_a_space_is_put_first(tpo, folder):
 
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "text" / "fixtures"
-FAMILIES = ["gpt2", "llama2", "llama3", "qwen2", "smollm", "tekken", "qwen35", "o200k", "deepseek_llm", "deepseek_coder",
-            "deepseek_v3", "falcon", "command_r", "tiny_aya", "gemma", "phi3"]
+FAMILIES = ["llama2", "o200k", "deepseek_v3"]  # one of pieces, two of bytes; tests/text/test_vectors.c has all
 # Without a byte that a tokenizer would bring into another form: NFC is tested in tests/text.
 TEXT = ("<|user|>\n Don't PANIC: HTTPServer's 1234567 kettles\u2026 21\u00bd cups\r\n\r\n\tif (x) { return -1; } // \u4e2d\u6587\u3001"
         "\u0939\u093f\u0928\u094d\u0926\u0940 \u041c\u0438\u0440 <|end|> \U0001f468\u200d\U0001f469\u200d\U0001f467 \x00\u200b  <s> </s>end ")

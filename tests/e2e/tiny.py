@@ -9,10 +9,11 @@ import struct
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = [("t", "h"), ("th", "e"), ("i", "n"), ("e", "r"), ("a", "n"), ("\u0120", "the"), ("o", "n"), ("r", "e"),
           ("\u0120", "a"), ("an", "d"), ("e", "s"), ("o", "u"), ("\u0120", "s"), ("in", "g")]
-CHATML = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
-          "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
-          "{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+# Our own; the system message that it adds is SmolLM2's.
+CHATML = ("{% if messages and messages[0].role != 'system' %}<|im_start|>system\n"
+          "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n{% endif %}"
+          "{% for turn in messages %}{{ '<|im_start|>' + turn.role }}\n{{ turn.content + '<|im_end|>' }}\n{% endfor %}"
+          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
 
 def byte_alphabet():

@@ -3,23 +3,16 @@
  * none of them. */
 #include "base/json.h"
 #include "fuzz/fuzz.h"
-#include "text/jinja/jinja.h"
+#include "text/jinja_test.h"
 
-enum { MAX_INPUTS = 16 };
 /* So that an input takes a second at most. */
 static const struct jinja_limits limits = {
     .steps = 300 * 1000, .depth = 200, .memory = 64 << 20, .output = 1 << 20};
 
 static bool render(const struct tpo_jinja *jinja, const json_t *variables, struct tpo_rendered *out)
 {
-  struct tpo_jinja_input inputs[MAX_INPUTS];
   struct tpo_error err = {0};
-  size_t n = 0;
-  const char *name;
-  json_t *value;
-  json_object_foreach((json_t *)variables, name, value) if (n < MAX_INPUTS) inputs[n++] =
-      (struct tpo_jinja_input){name, value, strcmp(name, "bos_token") == 0};
-  return !fuzz_refused(tpo_jinja_render(jinja, inputs, n, "2024-07-26", &limits, out, &err), &err);
+  return !fuzz_refused(jinja_render(jinja, variables, &limits, out, &err), &err);
 }
 
 /* U+E000 to U+E03F in UTF-8: where the template and what is its own have none, they came of a variable. */
@@ -66,12 +59,25 @@ static void run(const struct tpo_jinja *jinja, const json_t *variables, bool mar
   tpo_rendered_free(&again);
 }
 
-/* The template may write such a character itself, or make it by an escape or a format. */
+static bool contains(struct part text, const char *word)
+{
+  return memmem(text.data, text.len, word, strlen(word)) != NULL;
+}
+
+/* The template may write such a character itself, or make it by an escape, a format or an entity; the tokenizer's tokens
+ * may hold one. */
 static bool may_make_marks(struct part template, const json_t *variables)
 {
-  const char *bos = json_string_value(json_object_get(variables, "bos_token"));
-  return has_marks((const char *)template.data, template.len) || memchr(template.data, '\\', template.len) ||
-         memmem(template.data, template.len, "format", 6) || (bos && has_marks(bos, strlen(bos)));
+  static const char *const ways[] = {"\\u", "\\U", "\\N", "format", "%c", "&#"};
+  struct tpo_jinja_input inputs[JINJA_MAX_INPUTS];
+  bool may = has_marks((const char *)template.data, template.len);
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) may = may || contains(template, ways[i]);
+  for (size_t i = jinja_inputs(variables, inputs); i-- > 0;) {
+    char *text = inputs[i].own ? json_dumps(inputs[i].value, JSON_ENCODE_ANY) : NULL;
+    may = may || (text && has_marks(text, strlen(text)));
+    free(text);
+  }
+  return may;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

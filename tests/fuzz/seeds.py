@@ -79,6 +79,10 @@ def texts():
     small = json.loads(read("text", "fixtures", "jinja.json"))
     for i, case in enumerate(small["cases"]):
         put("jinja", str(i), case["template"].encode(), json.dumps(small["inputs"]).encode())
+    minis = json.loads(read("text", "fixtures", "jinja_miniatures.json"))
+    for name, variables in minis["inputs"].items():
+        for i, template in enumerate(minis["templates"] if name.startswith("private") else []):  # characters that no template has
+            put("jinja", f"{name} {i}", template["template"].encode(), json.dumps(variables, ensure_ascii=False).encode())
 
 
 def configurations():

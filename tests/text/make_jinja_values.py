@@ -5,8 +5,8 @@ every type.
     python tests/text/make_jinja_values.py
 
 Needs jinja2 and transformers. A table is {"values": [...], "forms": [...], "results": [[...]]}: results[v][f] is what the
-template {{ forms[f] }} prints with `v` being values[v] (of "operators": what that expression gives); null where that fails, false where it prints what has no place here: an
-integer of more than 64 bits, a generator (whose address Python prints).
+template {{ forms[f] }} prints with `v` being values[v] (of "operators": what that expression gives); null where that fails as an error of the template, false where it is refused as unsupported, since
+Python prints what has no place here: an integer of more than 64 bits, a generator (whose address Python prints).
 """
 import copy
 import datetime
@@ -111,7 +111,7 @@ def operators(env):
     results = [[outcome(env, "{% set v = " + a + " %}{{ " + f + " }}", "~" not in f) for f in forms] for a in values]
     for a, row in zip(values, results):
         for i, f in enumerate(forms):
-            if "|" in a and f.startswith("v % ") and row[i] is not None:
+            if "|" in a and f.startswith("v % "):
                 row[i] = False  # formats that are markup
     return {"values": values, "forms": forms, "results": results}
 

@@ -198,16 +198,30 @@ CHATS = ["single", "system_turns", "white", "empty", "thought", "reasoning", "co
 
 
 def inputs():
-    """Of the fixed chats those that say something here, in two settings each; and one whose contents are in code points of their own."""
+    """Of the fixed chats those that say something here, in two settings each; and some whose contents are in code points of their own."""
     chosen = {}
     for name, variables in fixed_chats():
         tools, thinking, prompt = variables["tools"], variables.get("enable_thinking"), variables["add_generation_prompt"]
         if name in CHATS and (not tools, thinking, prompt) in ((True, None, True), (False, False, False)):
             chosen[f"{name}, {'no tools' if not tools else 'tools'}"] = variables
-    private = [{"role": "system", "content": "\ue000\ue001 \ue002"}, {"role": "user", "content": "\ue003\n\ue004|\ue005"},
-               {"role": "assistant", "content": "<think>\ue006</think>\n\ue007", "reasoning_content": "\ue008\n"}, {"role": "user", "content": "\ue009"}]
-    chosen["private"] = {"messages": private, "tools": [WEATHER, CLOCK], "add_generation_prompt": True, **TOKENS}
+    for name, messages in private().items():
+        chosen[name] = {"messages": messages, "tools": [WEATHER, CLOCK], "add_generation_prompt": True, **TOKENS}
     return chosen
+
+
+def private():
+    """U+E000 and the following, which are in nothing else: as texts, parts, thoughts, calls and results, in two orders."""
+    user, marks = {"role": "user", "content": "\ue003\n\ue004|\ue005"}, [chr(0xE010 + i) for i in range(16)]
+    call = {"id": marks[0], "type": "function", "function": {"name": marks[1] + "x", "arguments": {marks[2]: f" {marks[3]} ", "n": [1, marks[4]]}}}
+    return {
+        "private": [{"role": "system", "content": "\ue000\ue001 \ue002"}, user,
+                    {"role": "assistant", "content": "<think>\ue006</think>\n\ue007", "reasoning_content": "\ue008\n"}, {"role": "user", "content": "\ue009"}],
+        "private turns": [user, {"role": "assistant", "content": " \ue006\n"}, {"role": "user", "content": "<\ue009 a\ue00a>"}],
+        "private parts": [{"role": "user", "content": [{"type": "text", "text": marks[5] + " "}, {"type": "image"}, {"type": "text", "text": marks[6]}]},
+                          {"role": "assistant", "content": f"a{marks[7]}</think>{marks[8]}", "name": marks[9]}],
+        "private calls": [user, {"role": "assistant", "content": marks[10], "tool_calls": [call]},
+                          {"role": "tool", "name": marks[11], "content": f'{{"{marks[12]}": 1}}'}, {"role": marks[13], "content": marks[14]}],
+    }
 
 
 def main():
@@ -219,7 +233,9 @@ def main():
         for label in variables if len(source) > 100 else ["single, no tools"]:
             answer = jinja.render(variables[label])
             error = {"error": answer["error"] if answer["kind"] == "TemplateError" else ""} if "error" in answer else None
-            cases.append({"inputs": label, **(error or answer)})
+            case = error or answer
+            if all({**case, "inputs": each["inputs"]} != each for each in cases):  # another chat of which the same comes says nothing more
+                cases.append({"inputs": label, **case})
         out.append({"name": name, "template": source, "cases": cases})
     path = pathlib.Path(__file__).resolve().parent / "fixtures" / "jinja_miniatures.json"
     path.write_text(json.dumps({"inputs": variables, "templates": out}, indent=1) + "\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the tokenizer and chat fixtures of tests/text/fixtures with Hugging Face's tokenizers and with Jinja.
 
-    python tests/text/make_vectors.py [--smollm2 MODEL.gguf] [--templates DIR]
+    python tests/text/make_vectors.py [--smollm2 MODEL.gguf]
 
 Small BPE vocabularies are trained on the text below; each folder holds a tokenizer as transformers saves it and
 vectors.jsonl: a line a text, with the ids as encoded with special tokens' names recognised and BOS/EOS added ("ids")
@@ -265,7 +265,8 @@ QWEN3 = """{%- set ns = namespace(query=-1) %}
   {{- "<|im_start|>assistant\\n" }}
   {%- if enable_thinking is defined and not enable_thinking %}{{- "<think>\\n\\n</think>\\n\\n" }}{%- endif %}
 {%- endif %}"""
-# Made by the published templates; ours take their place where they render these chats the same.
+# Our own again, after what published ones do. When these chats were first made, by the published templates, which are not here, ours
+# rendered each of them alike.
 TEMPLATES |= {
     "qwen2_5": ("smollm", """{%- if messages[0].role == "system" %}
   {{- "<|im_start|>system\\n" + messages[0].content + "<|im_end|>\\n" }}

@@ -76,10 +76,9 @@ static void mistral_has_the_system_message_in_the_last_turn(void **state)
 }
 
 static const char llama3_mini[] =
-    "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + "
-    "'<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' %}{% if loop.first %}{% set content = "
-    "BOS + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
+    "{{ BOS }}{% for turn in messages %}<|start_header_id|>{{ turn.role }}<|end_header_id|>\n\n"
+    "{{ turn.content.strip() }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}";
 
 /* Whether the template writes BOS out or names it, it is there once. */
 static void a_template_gives_one_bos(void **state)
@@ -129,9 +128,8 @@ static void todays_date_is_the_configurations(void **state)
 {
   (void)state;
   static const char template[] =
-      "{%- if strftime_now is defined %}{%- set date = strftime_now('%d %b %Y') %}{%- else %}"
-      "{%- set date = '26 Jul 2024' %}{%- endif %}"
-      "{{- bos_token + '<|start_header_id|>system<|end_header_id|>\n\nToday Date: ' + date }}";
+      "{{ bos_token }}<|start_header_id|>system<|end_header_id|>\n\n"
+      "Today Date: {{ strftime_now('%d %b %Y') if strftime_now is defined else 'unknown' }}";
   static const char head[] = "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nToday Date: ";
   const struct tpo_message user = {"user", "Hi"};
   const struct tpo_chat chat = {.messages = &user, .n = 1};

@@ -257,7 +257,7 @@ static void what_is_not_shown_cant_be_gone_on_with(void **state)
                                           "{{ messages[-1].content.split('</think>')[-1] }}"};
   for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
     struct chat_world w = open_world("smollm", templates[i]);
-    if (i != 1) check_refused(w.tmpl, &chat, "message 2: the chat template doesn't show it as it is");
+    check_refused(w.tmpl, &chat, "message 2: the chat template doesn't show it as it is");
     close_world(&w);
   }
   struct chat_world w = open_world("smollm", "{% for m in messages %}{{ m.content }}{% endfor %}");

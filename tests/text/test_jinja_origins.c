@@ -2,7 +2,7 @@
  * that the model is the character itself: what came of a character has its origin, however it is written then. */
 #include "text_test.h"
 #include "base/utf8.h"
-#include "text/jinja/jinja.h"
+#include "text/jinja_test.h"
 
 /* `own` may become control tokens; `data` may not. Each alternates in the strings below. */
 #define OWN "xX\xc3\xa9"
@@ -180,14 +180,11 @@ static const struct tpo_origin_info *info_at(const struct tpo_rendered *out, siz
 static void render(const char *expression, struct tpo_rendered *out)
 {
   struct tpo_buf source = {0};
-  struct tpo_jinja *jinja;
   json_t *own = json_string(OWN), *data = json_string(DATA), *html = json_string("<'");
   struct tpo_jinja_input inputs[] = {{"own", own, true}, {"data", data, false}, {"html", html, false}};
   tpo_buf_printf(&source, "%s{{ %s }}", SET, expression);
-  if (tpo_jinja_open(&jinja, source.data, source.len, "model", &test_error) < 0 ||
-      tpo_jinja_render(jinja, inputs, 3, "2024-07-26", NULL, out, &test_error) < 0)
+  if (jinja_render_source(source.data, source.len, inputs, 3, "2024-07-26", NULL, out, &test_error) < 0)
     fail_msg("%s: %s", expression, test_error.message);
-  tpo_jinja_close(jinja);
   tpo_buf_free(&source);
   json_decref(own);
   json_decref(data);
