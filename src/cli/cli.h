@@ -55,6 +55,12 @@ int tell_to_resume(int status, struct tpo_error *err);
  * that what is written from it does. thought.train_forced stays the command's own. Where nothing is said, and no
  * layout was given to the command, the layout is none. */
 int take_prompts(struct invocation *in, const char *yaml, const char *path, struct tpo_error *err);
+/* How a checkpoint's prompts were made: its sections thought and template take the place of config's, 1. 0: it doesn't
+ * tell, or the model is no checkpoint. */
+int read_own_prompts(const char *path, struct tpo_config *config, struct tpo_error *err);
+/* Where the command was given no layout, that of the checkpoint under config.model.path, if it tells one; keys that
+ * were given stay. */
+int take_own_prompts(struct invocation *in, struct tpo_error *err);
 /* Prints every impossible combination of the settings that `parts` (TPO_CHECK_...) name, and fails with the
  * first. Where they draw or train, thought: auto becomes the layout that suits the model, if that is there; rank 0
  * says which. */

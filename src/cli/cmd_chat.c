@@ -14,7 +14,8 @@ static const struct option options[] = {
     OPTION_MODEL,
     {"--show-thoughts", 0, NULL, NULL, "show the thought before the response"},
     {"--thought", 0, "NAME|FILE", "thought",
-     "thought layout: " THOUGHT_NAMES ", a YAML file, or none for a model that keeps to no layout"},
+     "thought layout: " THOUGHT_NAMES ", a YAML file, or none for a model that keeps to no layout "
+     "(default: the checkpoint's own; else generic)"},
     {"--temperature", 0, "T", "sampling.temperature", "0 takes the likeliest token always"},
     {"--top-p", 0, "P", "sampling.top_p", "nucleus; 1 is off"},
     {"--max-tokens", 0, "N", "sampling.max_tokens", "generated tokens an answer at most"},
@@ -34,7 +35,9 @@ struct chat {
   struct tpo_buf begun;     /* what the layout begins a turn's text with */
   struct tpo_buf text;      /* of the turn: that + what was drawn */
   size_t shown;             /* bytes of it that were dealt with */
-  bool in_response, begins; /* no text of the response was shown yet */
+  size_t response_at;       /* where the response begins, once it does */
+  bool opened;              /* the thought's marker was dealt with, or isn't there */
+  bool in_response, begins; /* nothing of the thought, or of the response, was shown yet */
   struct tpo_buf response;
   bool warned; /* that the layout isn't kept */
 };
@@ -60,27 +63,69 @@ static void show_to(struct chat *c, size_t end, bool visible)
   c->shown = end;
 }
 
-/* Shows what is new, but for an end that could be the beginning of the response's marker. */
+/* Without the white space that a part begins with. */
+static void show_part(struct chat *c, size_t end, bool visible)
+{
+  while (c->begins && c->shown < end && strchr(" \n", c->text.data[c->shown])) c->shown++;
+  c->begins = c->begins && c->shown >= end;
+  show_to(c, end, visible);
+}
+
+/* Passes over the thought's marker at the beginning, whether the prompt or the model said it. */
+static void open_thought(struct chat *c, bool final)
+{
+  const char *marker = c->thought->thought_marker ? c->thought->thought_marker : "";
+  marker += strspn(marker, " \n");
+  size_t len = strlen(marker), at = c->shown;
+  while (at < c->text.len && strchr(" \n", c->text.data[at])) at++;
+  size_t left = c->text.len - at;
+  bool begins = memcmp(c->text.data + at, marker, left < len ? left : len) == 0;
+  if (begins && len > 0 && left >= len) c->shown = at + len;
+  c->opened = !begins || left >= len || final;
+}
+
+/* Where the first `text` begins at `from` or behind, SIZE_MAX: nowhere. */
+static size_t find(const struct chat *c, size_t from, const char *text)
+{
+  const char *hit =
+      from < c->text.len ? memmem(c->text.data + from, c->text.len - from, text, strlen(text)) : NULL;
+  return hit ? (size_t)(hit - c->text.data) : SIZE_MAX;
+}
+
+/* The response ends before a stop string, and the marker is one (tpo_output): how far it is known to go. */
+static size_t response_end(const struct chat *c, bool final)
+{
+  const struct tpo_sampling_config *sampling = &c->s->session.config->sampling;
+  size_t end = SIZE_MAX, longest = 0;
+  for (int i = 0; i <= sampling->n_stop; i++) {
+    const char *stop = i < sampling->n_stop ? sampling->stop[i] : c->thought->response_marker;
+    if (!stop || !*stop) continue;
+    size_t at = find(c, c->response_at, stop);
+    if (at < end) end = at;
+    if (strlen(stop) > longest) longest = strlen(stop);
+  }
+  if (end != SIZE_MAX) return end;
+  size_t open = final || longest == 0 ? 0 : longest - 1;
+  return c->text.len > open ? c->text.len - open : 0;
+}
+
+/* Shows what is new, but for an end that could be the beginning of a marker. */
 static void show_new(struct chat *c, bool final)
 {
   if (!c->text.data) return;
   if (!c->in_response) {
+    if (!c->opened) open_thought(c, final);
+    if (!c->opened) return;
     const char *marker = c->thought->response_marker;
-    size_t len = strlen(marker), end = c->text.len;
-    const char *hit = memmem(c->text.data + c->shown, end - c->shown, marker, len);
-    if (hit)
-      end = (size_t)(hit - c->text.data);
-    else if (!final)
-      end = end > len - 1 ? end - (len - 1) : 0;
-    show_to(c, end, c->show_thoughts);
-    if (!hit) return;
-    c->shown = end + len;
+    size_t len = strlen(marker), hit = find(c, c->shown > c->begun.len ? c->shown : c->begun.len, marker);
+    size_t known = final ? c->text.len : c->text.len > len - 1 ? c->text.len - (len - 1) : 0;
+    show_part(c, hit != SIZE_MAX ? hit : known, c->show_thoughts);
+    if (hit == SIZE_MAX) return;
+    c->shown = c->response_at = hit + len;
     c->in_response = c->begins = true;
     if (c->show_thoughts) printf("\n----------\n");
   }
-  while (c->begins && c->shown < c->text.len && strchr(" \n", c->text.data[c->shown])) c->shown++;
-  c->begins = c->begins && c->shown == c->text.len;
-  show_to(c, c->text.len, true);
+  show_part(c, response_end(c, final), true);
 }
 
 static int next_request(void *arg, const struct tpo_request **request, struct tpo_error *err)
@@ -148,12 +193,13 @@ static int answer(struct chat *c, const char *line, struct tpo_error *err)
     char id[32];
     snprintf(id, sizeof id, "turn-%zu", json_array_size(c->messages));
     c->request = (struct tpo_request){.id = id, .prompt_ids = ids.ids, .n_prompt = (int)ids.n, .k_count = 1};
-    c->requested = c->in_response = c->begins = false;
+    c->requested = c->opened = false;
     tpo_buf_clear(&c->text);
     tpo_buf_clear(&c->response);
     tpo_buf_append(&c->text, c->begun.data ? c->begun.data : "", c->begun.len);
-    c->shown = c->text.len;
     c->in_response = !c->thought->response_marker || !*c->thought->response_marker;
+    c->begins = !c->in_response;
+    c->shown = c->response_at = c->in_response ? c->text.len : 0;
     struct tpo_engine_client client = {
         .arg = c, .next = next_request, .output = take_output, .token = take_token};
     status = tpo_engine_run(c->engine, &client, err);
@@ -198,6 +244,7 @@ static int run(struct invocation *in, struct tpo_error *err)
   const char *path;
   in->config.sampling.slots = 1;
   int status = require_model(in, &path, err);
+  if (status == 0) status = take_own_prompts(in, err);
   if (status == 0) status = check_config(in, TPO_CHECK_SAMPLING, err);
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
@@ -229,5 +276,6 @@ const struct command cmd_chat = {
     .arguments = "",
     .summary = "talk to a model; thoughts stay hidden unless asked for",
     .options = options,
+    .no_default = "--thought",
     .run = run,
 };

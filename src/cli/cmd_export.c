@@ -24,28 +24,6 @@ static const char notes[] =
     "is no checkpoint keeps its own template unless --thought names a layout. Go on training with the checkpoint:\n"
     "a template that asks for a thought already is not asked twice.";
 
-/* How the checkpoint's prompts were made. 0: it doesn't tell, or the model is no checkpoint. */
-static int read_own(const char *path, struct tpo_config *config, struct tpo_error *err)
-{
-  char format[16], *yaml = NULL;
-  struct tpo_checkpoint *checkpoint;
-  struct tpo_error other = {0};
-  if (tpo_store_format(path, format, &other) < 0 || strcmp(format, "checkpoint") != 0) return 0;
-  int status = tpo_checkpoint_open(&checkpoint, path, err);
-  if (status < 0) return status;
-  status = tpo_checkpoint_config(checkpoint, &yaml, err);
-  tpo_checkpoint_close(checkpoint);
-  if (status == 1) {
-    struct tpo_error why = {0};
-    status = tpo_config_take_prompts(config, yaml, "its configuration", &why);
-    status = status < 0 ? tpo_fail(err, why.code, "%s: %s; expected --thought to name the layout instead",
-                                   path, why.message)
-                        : 1;
-  }
-  free(yaml);
-  return status;
-}
-
 /* Sentences about the exported model, one a line. */
 static void tell(const char *out, struct tpo_buf *lines)
 {
@@ -67,6 +45,9 @@ static int make_template(const struct invocation *in, struct tpo_config *config,
   if (status == 0 && *source)
     tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training, thought layout %s",
             in->positional[1], config->thought.name);
+  else if (status == 0)
+    tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training as it is, thought layout %s",
+            in->positional[1], config->thought.name);
   if (status == 0) tell(in->positional[1], &lines);
   tpo_buf_free(&lines);
   tpo_template_close(tmpl);
@@ -77,16 +58,9 @@ static int make_template(const struct invocation *in, struct tpo_config *config,
 /* What the command was given instead of the checkpoint's own changes places with that. */
 static void take_given(struct invocation *in, struct tpo_config *own)
 {
-  struct tpo_thought_config thought = own->thought;
-  struct tpo_template_config pieces = own->template_pieces;
-  if (option_is_key_set(in, "thought.name")) {
-    own->thought = in->config.thought;
-    in->config.thought = thought;
-  }
-  if (option_is_key_set(in, "template.user_prefix")) {
-    own->template_pieces = in->config.template_pieces;
-    in->config.template_pieces = pieces;
-  }
+  bool pieces = option_is_key_set(in, "template.user_prefix");
+  if (option_is_key_set(in, "thought.name")) config_exchange_thought(own, &in->config);
+  if (pieces) config_exchange_template(own, &in->config);
 }
 
 /* What was trained without a layout may have no tokenizer, no chat template, or one that can't be run: pairs of ids
@@ -123,7 +97,7 @@ static int choose_template(struct invocation *in, char **source, struct tpo_erro
   if (check_given(in, err) < 0) return TPO_E_USAGE;
   if (given && strcmp(in->config.thought.name, "none") == 0) return 0;
   tpo_config_default(&own);
-  int status = read_own(in->positional[0], &own, err);
+  int status = read_own_prompts(in->positional[0], &own, err);
   if (status == 0 && !given) {
     tpo_log(TPO_LOG_INFO, "%s: it doesn't tell a thought layout; the model's chat template stays as it is",
             in->positional[0]);

@@ -5,8 +5,10 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "config/layouts.h"
 #include "store/journal/journal.h"
 #include "tpo/steps.h"
+#include "tpo/store.h"
 
 int require_model(const struct invocation *in, const char **path, struct tpo_error *err)
 {
@@ -149,4 +151,42 @@ int take_prompts(struct invocation *in, const char *yaml, const char *path, stru
     status = tpo_config_set_thought(config, "none", path, err);
   config->thought.train_forced = train_forced;
   return status;
+}
+
+int read_own_prompts(const char *path, struct tpo_config *config, struct tpo_error *err)
+{
+  char format[16], *yaml = NULL;
+  struct tpo_checkpoint *checkpoint;
+  struct tpo_error other = {0};
+  if (tpo_store_format(path, format, &other) < 0 || strcmp(format, "checkpoint") != 0) return 0;
+  int status = tpo_checkpoint_open(&checkpoint, path, err);
+  if (status < 0) return status;
+  status = tpo_checkpoint_config(checkpoint, &yaml, err);
+  tpo_checkpoint_close(checkpoint);
+  if (status == 1) {
+    struct tpo_error why = {0};
+    status = tpo_config_take_prompts(config, yaml, "its configuration", &why);
+    status = status < 0 ? tpo_fail(err, why.code, "%s: %s; expected --thought to name the layout instead",
+                                   path, why.message)
+                        : 1;
+  }
+  free(yaml);
+  return status;
+}
+
+int take_own_prompts(struct invocation *in, struct tpo_error *err)
+{
+  struct tpo_config own;
+  const char *model = in->config.model.path;
+  if (option_is_key_set(in, "thought.name")) return 0;
+  tpo_config_default(&own);
+  int status = read_own_prompts(model, &own, err);
+  if (status == 1) {
+    layout_fill_in(&in->config, &own);
+    if (!option_is_key_set(in, "template.user_prefix")) config_exchange_template(&in->config, &own);
+    tpo_log(TPO_LOG_INFO, "%s: its thought layout is %s, which it was trained with; --thought takes another",
+            model, in->config.thought.name);
+  }
+  tpo_config_free(&own);
+  return status < 0 ? status : 0;
 }

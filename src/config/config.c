@@ -53,6 +53,22 @@ static void exchange_origins(struct tpo_config *a, struct tpo_config *b, const c
   }
 }
 
+void config_exchange_thought(struct tpo_config *a, struct tpo_config *b)
+{
+  struct tpo_thought_config thought = a->thought;
+  a->thought = b->thought;
+  b->thought = thought;
+  exchange_origins(a, b, "thought");
+}
+
+void config_exchange_template(struct tpo_config *a, struct tpo_config *b)
+{
+  struct tpo_template_config pieces = a->template_pieces;
+  a->template_pieces = b->template_pieces;
+  b->template_pieces = pieces;
+  exchange_origins(a, b, "template");
+}
+
 int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const char *place,
                             struct tpo_error *err)
 {
@@ -60,14 +76,8 @@ int tpo_config_take_prompts(struct tpo_config *config, const char *yaml, const c
   tpo_config_default(&other);
   int status = tpo_config_load_text(&other, yaml, strlen(yaml), place, NULL, err);
   if (status == 0) {
-    struct tpo_thought_config thought = config->thought;
-    struct tpo_template_config pieces = config->template_pieces;
-    config->thought = other.thought;
-    config->template_pieces = other.template_pieces;
-    other.thought = thought;
-    other.template_pieces = pieces;
-    exchange_origins(config, &other, "thought");
-    exchange_origins(config, &other, "template");
+    config_exchange_thought(config, &other);
+    config_exchange_template(config, &other);
   }
   tpo_config_free(&other);
   return status;

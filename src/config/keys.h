@@ -58,6 +58,9 @@ struct tpo_config_origins {
 };
 const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
 void config_set_origin(struct tpo_config *config, int key, const char *origin);
+/* The sections of that name change places, with where their values came from. */
+void config_exchange_thought(struct tpo_config *a, struct tpo_config *b);
+void config_exchange_template(struct tpo_config *a, struct tpo_config *b);
 
 int config_find_key(const char *path, size_t len); /* -1: none */
 int config_find_section(const char *name, size_t len);

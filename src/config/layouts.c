@@ -84,6 +84,28 @@ const char *layout_args_taken(const json_t *variables)
   return NULL;
 }
 
+void layout_fill_in(struct tpo_config *config, struct tpo_config *own)
+{
+  for (int key = 0; key < config_n_keys; key++) {
+    if (!config_in_section(key, "thought") || strcmp(config_origin(config, key), "default") != 0) continue;
+    swap_values(config, own, key);
+    config_set_origin(config, key, own->origins ? own->origins->of[key] : NULL);
+  }
+}
+
+bool layout_args_are_built_in(const struct tpo_thought_config *thought)
+{
+  struct tpo_config layout;
+  if (!thought->name || !thought->template_args || !config_is_builtin_thought(thought->name)) return false;
+  tpo_config_default(&layout);
+  const char *args = tpo_config_set_thought(&layout, thought->name, "thought", NULL) == 0
+                         ? layout.thought.template_args
+                         : NULL;
+  bool same = args && strcmp(args, thought->template_args) == 0;
+  tpo_config_free(&layout);
+  return same;
+}
+
 const char *layout_args_problem(const char *args)
 {
   if (!args) return NULL;

@@ -17,6 +17,10 @@ const char *layout_standing_for(const char *name);
 bool layout_leaves_open(const struct tpo_config *config, int key);
 /* The first of the chat's own variables that an object of variables sets, which it must not; NULL: none. */
 const char *layout_args_taken(const json_t *variables);
+/* Whether the layout's template_args are those of the built-in one of its name, so that nobody gave them. */
+bool layout_args_are_built_in(const struct tpo_thought_config *thought);
+/* Keys of `thought` that config was not given get own's values, and own gets theirs. */
+void layout_fill_in(struct tpo_config *config, struct tpo_config *own);
 /* What is wrong with thought.template_args; NULL: nothing. */
 const char *layout_args_problem(const char *args);
 

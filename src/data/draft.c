@@ -60,8 +60,8 @@ static bool has_role_line(const char *text)
 static bool has_marker(const char *text, const struct draft_rules *rules)
 {
   static const char *const markers[] = {
-      "[INST]",          "[/INST]",       "<<SYS>>",       "<</SYS>>",        "</s>",
-      "<start_of_turn>", "<end_of_turn>", "{instruction}", "### Instruction", "### Response"};
+      "[INST]",        "[/INST]",       "<<SYS>>",         "<</SYS>>",     "</s>",    "<start_of_turn>",
+      "<end_of_turn>", "{instruction}", "### Instruction", "### Response", "<think>", "</think>"};
   for (size_t i = 0; i < sizeof markers / sizeof *markers; i++)
     if (strstr(text, markers[i])) return true;
   for (size_t i = 0; i < rules->n_markers; i++)

@@ -155,7 +155,9 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
     put_word(&out, program_invocation_name);
     tpo_buf_puts(&out, " chat --model ");
     put_word(&out, checkpoint);
-    tpo_buf_puts(&out, " --show-thoughts\n");
+    const char *marker =
+        loop->config->thought.response_marker; /* chat takes the checkpoint's layout itself */
+    tpo_buf_puts(&out, marker && *marker ? " --show-thoughts\n" : "\n");
   }
   if (status == 0 && out.failed) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status < 0) tpo_buf_free(&out);

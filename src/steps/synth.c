@@ -35,10 +35,12 @@ struct synth {
   const struct tpo_instructions *seeds;
   const struct tpo_synth_options *options;
   struct tpo_sampling_config sampling;
-  struct tpo_thought_config thought; /* none, but the answer is begun with the label of the request */
-  char *label, *stop;                /* "Request 9:", and what begins the one after it */
-  bool first;                        /* this is rank 0 */
-  uint32_t *usable;                  /* [n_usable] seeds that requests show */
+  /* None, and the answer is begun with the label of the request; where the chat template opens a thought all the
+   * same, its tags alone. */
+  struct tpo_thought_config thought;
+  char *label, *stop; /* "Request 9:", and what begins the one after it */
+  bool first;         /* this is rank 0 */
+  uint32_t *usable;   /* [n_usable] seeds that requests show */
   uint32_t n_usable;
   size_t requests; /* sampled so far */
   /* Rank 0 alone, from here on. */
@@ -104,14 +106,37 @@ static int set_sampling(struct synth *s, struct tpo_error *err)
   if (asprintf(&s->stop, "\nRequest %d", s->options->shots + 2) < 0) s->stop = NULL;
   if (asprintf(&s->label, "Request %d:", s->options->shots + 1) < 0) s->label = NULL;
   stops[s->sampling.n_stop++] = s->stop;
-  s->thought.prefill = s->label;
   return s->stop && s->label ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+}
+
+/* A label behind <think> would have the model write requests in its thought. */
+static int set_beginning(struct synth *s, struct tpo_error *err)
+{
+  static char open[] = "<think>", close[] = "</think>";
+  struct tpo_buf begun = {0};
+  s->thought = (struct tpo_thought_config){.thought_marker = open, .response_marker = close};
+  int status = tpo_thought_begun(&s->thought, s->policy->tmpl, &begun, err);
+  if (status == 0 && begun.len == 0) s->thought = (struct tpo_thought_config){.prefill = s->label};
+  if (status == 0 && begun.len > 0 && s->first)
+    tpo_log(TPO_LOG_INFO,
+            "the model's chat template begins a thought: what stands before %s is no instruction", close);
+  tpo_buf_free(&begun);
+  return status;
+}
+
+/* What the answer says behind its thought; free() it. */
+static char *said(const struct synth *s, const struct tpo_sample_row *row)
+{
+  struct tpo_parsed parsed;
+  tpo_thought_parse(&s->thought, row->text, strlen(row->text), &parsed);
+  return strndup(row->text + parsed.response_begin, parsed.response_end - parsed.response_begin);
 }
 
 static int open_synth(struct synth *s, struct tpo_error *err)
 {
   int status = find_usable(s, err);
   if (status == 0) status = set_sampling(s, err);
+  if (status == 0) status = set_beginning(s, err);
   if (status == 0 && s->first) status = collect_markers(s, err);
   if (status == 0 && s->first) status = novelty_create(&s->index, NGRAM_WORDS, err);
   for (size_t i = 0; status == 0 && s->first && i < s->seeds->n; i++)
@@ -208,7 +233,9 @@ static int look_at(struct synth *s, const struct tpo_sample_row *row, char **tex
   double overlap;
   size_t which;
   *fault = DRAFT_CUT;
-  *text = draft_clean(row->text);
+  char *answer = said(s, row);
+  *text = answer ? draft_clean(answer) : NULL;
+  free(answer);
   if (!*text) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (row->finish != TPO_FINISH_STOP && row->finish != TPO_FINISH_STOP_STRING) return 0;
   *fault = draft_check(*text, &s->rules);

@@ -272,6 +272,60 @@ def test_pieces_become_a_template(tpo, tiny_model, tmp_path):
         render(source, [{"role": "tool", "content": "x"}])
 
 
+def checkpoint_of(tpo, model, out, *settings):
+    """One that tells a layout, from pairs that need none."""
+    pairs = out.with_suffix(".jsonl")
+    pairs.write_text(json.dumps({"prompt": "Say it.", "chosen": "the one", "rejected": "and"}) + "\n")
+    tpo.ok("dpo", "--model", model, "--pairs", pairs, "--out", out, "--batch", 1, *settings)
+    return out
+
+
+def test_auto_is_settled_by_the_template(tpo, tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "chat_template.jinja").write_text(TEMPLATES["opened"])
+    checkpoint = checkpoint_of(tpo, model, tmp_path / "c.h5", "--set", "thought=generic")
+    (tmp_path / "run.yaml").write_text("thought: auto\n")
+    for i, given in enumerate((["--thought", "think-tags"], ["--thought", "auto"], ["--config", tmp_path / "run.yaml"])):
+        tpo.ok("export", checkpoint, tmp_path / f"{i}.gguf", "--to", "gguf", *given)
+        assert gguf_template(tmp_path / f"{i}.gguf") == gguf_template(tmp_path / "0.gguf")
+    assert "Notes to myself" not in gguf_template(tmp_path / "0.gguf")
+
+
+def test_pieces_have_no_switches(tpo, tiny_model, tmp_path):
+    config = tmp_path / "pieces.yaml"
+    config.write_text(json.dumps({"template": {"system_prefix": "S ", "system_suffix": "\n", "user_prefix": "U ", "user_suffix": "\n",
+                                               "assistant_prefix": "A: ", "assistant_suffix": "\n"}}))
+    layout = ["--config", config, "--set", "thought=think-tags"]
+    checkpoint = checkpoint_of(tpo, tiny_model, tmp_path / "c.h5", *layout)
+    result = tpo("export", checkpoint, tmp_path / "hf", "--to", "hf")
+    assert result.returncode == 0 and b"switch nothing" not in result.stderr, result.stderr
+    assert render(template_of(tmp_path / "hf"), [user("One?")]) == "U One?\nA: "
+    args = ["--set", "thought.template_args.x=1"]
+    assert b"switch nothing" in tpo("chat", "--model", tiny_model, *layout, *args, stdin=b"").stderr
+
+
+@pytest.mark.parametrize("kind", ["plain", "switch"])
+def test_an_export_that_was_trained_is_exported_as_it_is(tpo, tiny_model, tmp_path, kind):
+    """With the layouts that it may be trained with: what its template doesn't say yet is added."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    if kind == "switch":
+        (model / "chat_template.jinja").write_text(TEMPLATES["switch"])
+    tpo.ok("export", checkpoint_of(tpo, model, tmp_path / "c.h5"), tmp_path / "asks", "--to", "hf", "--thought", "generic")
+    source = template_of(tmp_path / "asks")
+    layout = tmp_path / "markers.yaml"
+    layout.write_text('prompt: "{instruction}"\nthought_marker: "Notes to myself:"\nresponse_marker: "\\nReply for the user:"\n')
+    for i, thought in enumerate(("none", layout)):
+        checkpoint = checkpoint_of(tpo, tmp_path / "asks", tmp_path / f"{i}.h5", "--set", f"thought={thought}")
+        result = tpo("export", checkpoint, tmp_path / f"{i}.gguf", "--to", "gguf")
+        assert result.returncode == 0 and b"warning" not in result.stderr.lower() and b"as it is" in result.stderr, result.stderr
+        assert gguf_template(tmp_path / f"{i}.gguf") == source
+    layout.write_text(layout.read_text() + "template_args: {enable_thinking: true}\n")
+    checkpoint = checkpoint_of(tpo, tmp_path / "asks", tmp_path / "on.h5", "--set", f"thought={layout}")
+    tpo.ok("export", checkpoint, tmp_path / "on.gguf", "--to", "gguf")
+    shown = render(gguf_template(tmp_path / "on.gguf"), [user("One?")])
+    assert shown == render(source, [user("One?")], enable_thinking=True) and (shown != render(source, [user("One?")])) == (kind == "switch")
+
+
 def test_what_can_not_be_asked_for(tpo, tiny_model, trained, tmp_path):
     checkpoint, _ = trained
     assert "generic" in tpo.fails("export", checkpoint, tmp_path / "hf", "--to", "hf", "--thought", "nothing", code=2)

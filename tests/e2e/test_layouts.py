@@ -248,6 +248,51 @@ def test_a_chat_hides_the_thought(tpo, tmp_path):
         assert "Secret." in shown and shown.endswith("----------\nHello\n"), shown
 
 
+def trained(tpo, model, out, *layout):
+    """A checkpoint that tells that layout, and says what the model does."""
+    pairs = out.with_suffix(".jsonl")
+    pairs.write_text(json.dumps({"prompt": "Say it.", "chosen": "the one", "rejected": "and"}) + "\n")
+    tpo.ok("dpo", "--model", model, "--pairs", pairs, "--out", out, "--batch", 1, "--lr", "1e-9", *layout)
+    return out
+
+
+def test_a_chat_shows_no_markers(tpo, tmp_path):
+    """Neither that which ends a response, though its tokens come one by one, nor that which begins a thought, whoever says it."""
+    told = ["a", "</think>", " b", "</thi", "nk>", " c"]
+    for i, script in enumerate([(OPENS, *told), (PLAIN, "<think>", *told), (PLAIN, "\n<th", "ink>\n", *told)]):
+        chat = ["chat", "--model", says(tmp_path / str(i), *script), "--thought", "think-tags", "--max-tokens", 40]
+        assert tpo("chat", *chat[1:], stdin=b"Hi?\n").stdout == b"b\n"
+        assert tpo("chat", *chat[1:], "--show-thoughts", stdin=b"Hi?\n").stdout == b"a\n----------\nb\n"
+    stopped = ["--thought", "none", "--set", "sampling.stop=[nk> c]", "--max-tokens", 40]
+    assert tpo("chat", "--model", tmp_path / "0", *stopped, stdin=b"Hi?\n").stdout == b"a</think> b</thi\n"
+
+
+def test_a_chat_takes_the_layout_that_a_checkpoint_was_trained_with(tpo, tmp_path):
+    model = says(tmp_path / "model", OPENS, "Secret.", "</think>", "Hello")
+    checkpoint = trained(tpo, model, tmp_path / "c.h5", "--set", "thought=think-tags")
+    chat = ["chat", "--model", checkpoint, "--max-tokens", 40]
+    shown = tpo(*chat, "--show-thoughts", "--set", "thought.on_budget=stop", stdin=b"Hi?\n")
+    assert shown.stdout == b"Secret.\n----------\nHello\n" and b"its thought layout is think-tags" in shown.stderr, shown
+    assert tpo(*chat, "--set", "thought.thought_tokens=1", stdin=b"Hi?\n").stdout == b"Hello\n"  # forced, by the layout's on_budget
+    for thought, told in ("none", b"Secret.</think>Hello\n"), ("generic", b""):
+        other = tpo(*chat, "--thought", thought, "--set", "thought.on_budget=stop", stdin=b"Hi?\n")
+        assert other.stdout.strip() == told.strip() and b"its thought layout" not in other.stderr
+    plain = trained(tpo, model, tmp_path / "plain.h5")
+    assert tpo("chat", "--model", plain, "--max-tokens", 40, stdin=b"Hi?\n").stdout == b"Secret.</think>Hello\n"
+
+
+def test_instructions_are_not_looked_for_in_a_thought(tpo, tmp_path):
+    """The chat template begins one though it is told not to."""
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps({"instruction": f"Name {i} towns by the sea."}) + "\n" for i in range(9)))
+    synth = ["synth", "--seeds", tmp_path / "seeds.jsonl", "--out", tmp_path / "new.jsonl", "--n", 1, "--max-requests", 2, "--max-tokens", 60]
+    model = says(tmp_path / "model", OPENS, "Hm, think of one that is good.", "</think>", "\n\nRequest 9: Write a poem on rain.")
+    result = tpo(*synth, "--model", model)
+    assert result.returncode == 0 and b"what stands before </think> is no instruction" in result.stderr, result.stderr
+    assert json.loads((tmp_path / "new.jsonl").read_text())["instruction"] == "Write a poem on rain."
+    endless = says(tmp_path / "endless", OPENS, "Write a poem about rain at sea.")
+    assert "refused: 2 empty" in tpo.fails(*synth, "--model", endless, "--out", tmp_path / "none.jsonl")
+
+
 def test_what_no_layout_may_be(tpo, tiny_model, prompts, tmp_path):
     lacks = with_template(tiny.make(tmp_path / "lacks"), PLAIN)
     tokenizer = json.loads((lacks / "tokenizer.json").read_text())

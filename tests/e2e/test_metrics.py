@@ -143,7 +143,8 @@ def test_numbers_that_do_not_exist_are_not_told_as_numbers(tpo, configure, tmp_p
     line = next(line for line in text.splitlines() if line.startswith("try next"))
     words = shlex.split(line.removeprefix("try next"))
     assert words[1:] == ["chat", "--model", str(run_dir / "iter-001" / "checkpoint.h5"), "--show-thoughts"]
-    tpo.ok(*words[1:], "--max-tokens", 40, stdin="Hello\n")
+    chat = tpo(*words[1:], "--max-tokens", 40, stdin=b"Hello\n")
+    assert chat.returncode == 0 and b"its thought layout is letter, which it was trained with" in chat.stderr
 
 
 def test_nothing_scored_has_no_mean(tpo, tiny_model, tmp_path):

@@ -1,9 +1,10 @@
 /* A layout and a model: whether its tokenizer can make the markers, what its chat template says of thoughts itself,
  * and what an output's text begins with. */
 #include <string.h>
-#include "text/unicode/space.h"
+#include "config/layouts.h"
 #include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
+#include "text/unicode/space.h"
 
 #define OPEN "<think>"
 #define CLOSE "</think>"
@@ -152,7 +153,8 @@ static int compare(const struct tpo_thought_config *thought, enum tpo_template_k
         "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
         "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
         name);
-  else if (given(thought->template_args) && kind == TPO_TEMPLATE_CONFIGURED)
+  else if (given(thought->template_args) && kind == TPO_TEMPLATE_CONFIGURED &&
+           !layout_args_are_built_in(thought))
     tpo_buf_puts(
         warning,
         "thought.template_args switch nothing: they are for the model's own chat template, which the "

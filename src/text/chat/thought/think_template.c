@@ -251,27 +251,36 @@ static int check(const struct tpo_thought_config *thought, const struct tpo_temp
   return status;
 }
 
+/* The text around the model's own template; none where that is right as it is. One that asks already, as tpo export
+ * writes them, is right where it renders training's prompts. */
+static int write_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
+                          const char *own, struct tpo_buf *out, struct tpo_error *err)
+{
+  bool asked = tpo_template_asks_for_thought(own);
+  struct tpo_error otherwise = {0};
+  if (asked && check(thought, tmpl, own, &otherwise) == TPO_OK) return TPO_OK;
+  if (asked && thought_asks(thought))
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
+        "checkpoint that was exported, or thought: none",
+        tmpl->tok->place);
+  if (asked || !is_plain(thought) || strstr(own, "enable_thinking"))
+    return put_all(thought, tmpl, own, out, err);
+  if (tmpl->kind == TPO_TEMPLATE_CONFIGURED) tpo_buf_puts(out, own);
+  return TPO_OK;
+}
+
 int tpo_thought_template(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                          char **out, struct tpo_error *err)
 {
   *out = NULL;
-  bool configured = tmpl->kind == TPO_TEMPLATE_CONFIGURED;
   struct tpo_buf own = {0}, text = {0};
-  if (configured)
+  if (tmpl->kind == TPO_TEMPLATE_CONFIGURED)
     tpo_pieces_template(&tmpl->pieces, &own);
   else
     tpo_buf_puts(&own, tmpl->tok->chat_template);
-  int status = TPO_OK;
-  if (tpo_template_asks_for_thought(own.data))
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
-                 "checkpoint that was exported, or thought: none",
-                 tmpl->tok->place);
-  else if (!is_plain(thought) || strstr(own.data, "enable_thinking"))
-    status = put_all(thought, tmpl, own.data, &text, err);
-  else if (configured)
-    tpo_buf_append(&text, own.data, own.len);
+  int status = own.failed ? TPO_OK : write_template(thought, tmpl, own.data, &text, err);
   if (status == TPO_OK && (own.failed || text.failed))
     status = tpo_fail(err, TPO_E_MEMORY, "no memory for a chat template");
   if (status == TPO_OK && text.len > 0) {
