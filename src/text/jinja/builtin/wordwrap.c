@@ -3,6 +3,7 @@
 #include <string.h>
 #include "text/jinja/builtin/filters.h"
 #include "text/regex.h"
+#include "text/unicode/space.h"
 
 #define SPACE "\\t\\n\\x0b\\x0c\\r "
 #define WORD "\\p{L}\\p{N}_"
@@ -64,7 +65,7 @@ static bool blank(struct wrapping *w, size_t begin, size_t end)
   if (w->seen >= begin && w->seen < end) return false;
   for (size_t at = begin, next = begin; at < end; at = next) {
     w->seen = at;
-    if (!jinja_is_space(jinja_next(w->line, &next))) return false;
+    if (!tpo_is_space(jinja_next(w->line, &next))) return false;
   }
   w->seen = SIZE_MAX;
   return true;
