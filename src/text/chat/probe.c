@@ -1,7 +1,7 @@
 /* What a template doesn't say but shows: chats are rendered when it is opened, and looked at. */
 #include <string.h>
 #include "text/chat/probe.h"
-#include "text/chat/space.h"
+#include "text/unicode/space.h"
 
 /* Such as most templates take. */
 static const struct tpo_message probe[N_PROBE] = {

@@ -54,7 +54,7 @@ static int translate_quantifier(struct tpo_pattern *p)
   bool fixed = false;
   size_t used = c == '{' ? interval(p, &least, &most, &fixed) : 1;
   if (used == 0) return 0;
-  if (!p->repeatable) return tpo_pattern_refuse(p, "a quantifier of nothing");
+  if (!p->repeatable) return tpo_pattern_fault(p, "a quantifier of nothing");
   if (most < least) return tpo_pattern_refuse(p, "a quantifier whose bounds are turned");
   if (p->repeated) group_last(p);
   p->at += used;
@@ -90,7 +90,7 @@ static int translate_options(struct tpo_pattern *p)
   bool on = true, caseless = p->caseless;
   int status = TPO_OK;
   tpo_buf_puts(&options, "(?");
-  for (p->at += 2; p->at < p->len && strchr("im-", p->text[p->at]); p->at++) {
+  for (p->at += 2; p->at < p->len && p->text[p->at] && strchr("im-", p->text[p->at]); p->at++) {
     char c = p->text[p->at];
     if (c == '-') on = false;
     if (c == 'i') caseless = on;
@@ -150,7 +150,7 @@ static int translate_group(struct tpo_pattern *p)
   }
   if (left > 2 && text[2] == '#') {
     const char *end = memchr(text, ')', left);
-    if (!end) return tpo_pattern_refuse(p, "an open (?#");
+    if (!end) return tpo_pattern_fault(p, "an open (?#");
     p->at = (size_t)(end - p->text) + 1;
     return TPO_OK;
   }
@@ -160,7 +160,7 @@ static int translate_group(struct tpo_pattern *p)
 
 static int close_group(struct tpo_pattern *p)
 {
-  if (p->depth == 1) return tpo_pattern_refuse(p, "a ) without its (");
+  if (p->depth == 1) return tpo_pattern_fault(p, "a ) without its (");
   struct tpo_pattern_group *group = &p->groups[--p->depth];
   for (int i = 0; i <= group->more; i++) tpo_buf_putc(p->out, ')');
   p->caseless = group->caseless;
@@ -183,6 +183,7 @@ static int translate_boundary(struct tpo_pattern *p, bool inverted)
   inner.len = 1;
   int status = tpo_pattern_named_set(&inner, &set);
   p->views = inner.views;
+  p->n_sets = inner.n_sets;
   p->at = back + 1;
   if (status > 0) status = tpo_charclass_write(&p->views, &set, false, &word, p->err);
   tpo_buf_putc(&word, '\0');
@@ -224,9 +225,39 @@ static int write_literal(struct tpo_pattern *p, uint32_t cp, uint32_t before)
   return TPO_OK;
 }
 
+/* A set that an escape names (\d, \p{L}); *named: one stood there. */
+static int translate_named_set(struct tpo_pattern *p, bool *named)
+{
+  struct tpo_set set = {0};
+  int found = tpo_pattern_named_set(p, &set);
+  *named = found > 0;
+  if (*named) {
+    begin_atom(p);
+    if (p->caseless) tpo_buf_puts(p->out, "(?-i:");
+    p->views.whole = false;
+    found = tpo_charclass_write(&p->views, &set, false, p->out, p->err);
+    if (p->caseless) tpo_buf_puts(p->out, ")");
+  }
+  tpo_set_free(&set);
+  return found;
+}
+
+/* The group of that digit; any other escape is refused. */
+static int translate_reference(struct tpo_pattern *p, char c)
+{
+  const char what[] = {'\\', c, '\0'};
+  if (c < '1' || c > '9') return tpo_pattern_refuse(p, what);
+  if (p->named || (p->at + 1 < p->len && p->text[p->at + 1] >= '0' && p->text[p->at + 1] <= '9'))
+    return tpo_pattern_refuse(p, "this reference to a group");
+  begin_atom(p);
+  tpo_buf_printf(p->out, "\\g{%c}", c);
+  p->at++;
+  return TPO_OK;
+}
+
 static int translate_escape(struct tpo_pattern *p, uint32_t before, uint32_t *literal)
 {
-  if (++p->at == p->len) return tpo_pattern_refuse(p, "a backslash at the end");
+  if (++p->at == p->len) return tpo_pattern_fault(p, "a backslash at the end");
   char c = p->text[p->at];
   if (c == 'b' || c == 'B') return translate_boundary(p, c == 'B');
   if (c && strchr("AzZG", c)) {
@@ -241,31 +272,13 @@ static int translate_escape(struct tpo_pattern *p, uint32_t before, uint32_t *li
     p->at++;
     return TPO_OK;
   }
-  struct tpo_set set = {0};
-  int found = tpo_pattern_named_set(p, &set);
-  if (found > 0) {
-    begin_atom(p);
-    if (p->caseless) tpo_buf_puts(p->out, "(?-i:");
-    p->views.whole = false;
-    found = tpo_charclass_write(&p->views, &set, false, p->out, p->err);
-    if (p->caseless) tpo_buf_puts(p->out, ")");
-    tpo_set_free(&set);
-    return found;
-  }
-  tpo_set_free(&set);
-  if (found < 0) return found;
+  bool named;
+  int status = translate_named_set(p, &named);
+  if (status < 0 || named) return status;
   if (c == 'X') return tpo_pattern_refuse(p, "\\X");
-  found = tpo_pattern_character(p, literal);
+  int found = tpo_pattern_character(p, literal);
   if (found > 0) return write_literal(p, *literal, before);
-  char what[] = "\\?";
-  what[1] = c;
-  if (found < 0 || c < '1' || c > '9') return found < 0 ? found : tpo_pattern_refuse(p, what);
-  if (p->named || (p->at + 1 < p->len && p->text[p->at + 1] >= '0' && p->text[p->at + 1] <= '9'))
-    return tpo_pattern_refuse(p, "this reference to a group");
-  begin_atom(p);
-  tpo_buf_printf(p->out, "\\g{%c}", c);
-  p->at++;
-  return TPO_OK;
+  return found < 0 ? found : translate_reference(p, c);
 }
 
 /* One thing of the pattern. *literal: the character before, when that is one; then this one. */
@@ -306,9 +319,10 @@ int tpo_pattern_translate(struct tpo_pattern *pattern)
   uint32_t literal = 0;
   int status = TPO_OK;
   pattern->depth = 1; /* the pattern itself */
+  pattern->n_sets = 0;
   pattern->groups[0] = (struct tpo_pattern_group){0};
   while (status == TPO_OK && pattern->at < pattern->len) status = translate_next(pattern, &literal);
-  if (status == TPO_OK && pattern->depth > 1) status = tpo_pattern_refuse(pattern, "a group without its )");
+  if (status == TPO_OK && pattern->depth > 1) status = tpo_pattern_fault(pattern, "a group without its )");
   for (int i = 0; i < pattern->groups[0].more; i++) tpo_buf_putc(pattern->out, ')');
   return status;
 }

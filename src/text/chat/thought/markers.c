@@ -2,17 +2,12 @@
  * and what an output's text begins with. */
 #include <string.h>
 #include "config/layouts.h"
-#include "text/chat/space.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
+#include "text/unicode/space.h"
 
 #define OPEN "<think>"
 #define CLOSE "</think>"
-
-static bool given(const char *text)
-{
-  return text && *text;
-}
 
 int tpo_thought_marker_ids(const char *marker, const struct tpo_tokenizer *tok, struct tpo_ids *out,
                            struct tpo_error *err)
@@ -171,9 +166,8 @@ static int compare(const struct tpo_thought_config *thought, enum tpo_template_k
 static int check_asked_once(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                             struct tpo_error *err)
 {
-  bool asks = given(thought->system) || given(thought->prefill) ||
-              (given(thought->prompt) && strcmp(thought->prompt, "{instruction}") != 0);
-  if (!asks || tmpl->kind != TPO_TEMPLATE_MODEL || !tpo_template_asks_for_thought(tmpl->tok->chat_template))
+  if (!thought_asks(thought) || tmpl->kind != TPO_TEMPLATE_MODEL ||
+      !tpo_template_asks_for_thought(tmpl->tok->chat_template))
     return TPO_OK;
   return tpo_fail(
       err, TPO_E_USAGE,
@@ -197,6 +191,16 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
     if (status == TPO_OK) status = compare(thought, tmpl->kind, &e, warning, err);
   }
   tpo_rendered_free(&e.r);
+  return status;
+}
+
+int tpo_thought_check_and_warn(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                               const struct tpo_template *tmpl, struct tpo_error *err)
+{
+  struct tpo_buf warning = {0};
+  int status = tpo_thought_check(thought, tok, tmpl, &warning, err);
+  if (status == TPO_OK && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
+  tpo_buf_free(&warning);
   return status;
 }
 

@@ -1,7 +1,7 @@
 /* The pieces of a configuration as a Jinja template, and constants in such a text. */
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 void tpo_jinja_quote(struct tpo_buf *out, const char *text, size_t len)
 {
