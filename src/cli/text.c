@@ -26,7 +26,8 @@ int settle_thought(struct tpo_config *config, const struct tpo_tokenizer *tok,
                    const struct tpo_template *tmpl, struct tpo_error *err)
 {
   struct tpo_buf warning = {0};
-  int status = tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
+  int status =
+      tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, NULL, err) : 0;
   if (status == 0) status = tpo_thought_check(&config->thought, tok, tmpl, &warning, err);
   if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
   tpo_buf_free(&warning);

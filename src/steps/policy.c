@@ -68,8 +68,7 @@ int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const
   int status = tpo_tokenizer_open(&tokenizer, path, err);
   if (status < 0) return status;
   status = tpo_template_open(&tmpl, tokenizer, &config->template_pieces, err);
-  if (status == 0) status = tpo_thought_resolve(config, tmpl, err);
-  if (status == 0) status = tpo_thought_reason(tmpl, why, err);
+  if (status == 0) status = tpo_thought_resolve(config, tmpl, why, err);
   tpo_template_close(tmpl);
   tpo_tokenizer_close(tokenizer);
   return status;
