@@ -16,7 +16,7 @@ const struct tpo_gguf_pre *tpo_gguf_pre_find(const char *name, size_t len)
 
 int tpo_gguf_pre_apply(const struct tpo_gguf_pre *pre, struct tpo_tokenizer *tok, struct tpo_error *err)
 {
-  int status = pre->nfc ? tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_NFC, "", "", err) : TPO_OK;
+  int status = pre->nfc ? tpo_normalizer_add_form(&tok->normalizer, TPO_NORMAL_NFC, err) : TPO_OK;
   for (const struct tpo_gguf_split *split = pre->splits; split->pattern && status >= 0; split++) {
     tok->pre.glyphs = split->glyphs;
     status = tpo_pretokenizer_add(&tok->pre, split->pattern, strlen(split->pattern), split->behavior, false,

@@ -284,8 +284,10 @@ static int load_pieces(struct tpo_tokenizer *tok, const struct tpo_gguf *gguf, b
   tok->strip_space = tok->strip_each = add_space;
   tok->bpe.fuse_unk = true;
   if (status >= 0 && add_space)
-    status = tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_PREPEND, "", TPO_META, err);
-  if (status >= 0) status = tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_REPLACE, " ", TPO_META, err);
+    status = tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_PREPEND, "", 0, TPO_META, strlen(TPO_META), err);
+  if (status >= 0)
+    status =
+        tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_REPLACE, " ", 1, TPO_META, strlen(TPO_META), err);
   return status < 0 ? status : load_tokens(tok, gguf, err);
 }
 

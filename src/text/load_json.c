@@ -161,8 +161,9 @@ static int load_flags(struct tpo_tokenizer *tok, const json_t *model, struct tpo
         "%s: tokenizer.json: a BPE model with neither a ByteLevel pre_tokenizer nor byte_fallback loses text and is not supported",
         tok->place);
   if (!unk) return TPO_OK;
-  tok->unk = tpo_vocab_find(&tok->vocab, unk, strlen(unk));
-  const struct tpo_added_token *added = tpo_added_find(&tok->specials, unk, strlen(unk));
+  size_t len = json_string_length(json_object_get(model, "unk_token"));
+  tok->unk = tpo_vocab_find(&tok->vocab, unk, len);
+  const struct tpo_added_token *added = tpo_added_find(&tok->specials, unk, len);
   if (added) tok->unk = added->id;
   if (tok->unk < 0)
     return tpo_fail(err, TPO_E_INPUT,
@@ -178,6 +179,7 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
   struct tpo_added_token token = {0};
   const char *content = NULL;
   int status = tpo_json_get_string(item, "content", &content, tok->place, err);
+  size_t len = json_string_length(json_object_get(item, "content")); /* which may hold NUL */
   if (status == TPO_OK && id < 0) status = tpo_json_get_int(item, "id", 0, limit, &id, tok->place, err);
   if (status == TPO_OK) status = tpo_json_get_bool(item, "special", &token.special, tok->place, err);
   token.normalized = !token.special;
@@ -186,15 +188,15 @@ int tpo_tokenizer_load_added(struct tpo_tokenizer *tok, const json_t *item, int6
   if (status == TPO_OK) status = tpo_json_get_bool(item, "rstrip", &token.rstrip, tok->place, err);
   if (status == TPO_OK) status = tpo_json_get_bool(item, "single_word", &token.single_word, tok->place, err);
   if (status < 0) return status;
-  if (!content || !*content || id < 0 || id > limit)
+  if (len == 0 || id < 0 || id > limit)
     return tpo_fail(err, TPO_E_INPUT, "%s: an added token must have a content and an id of 0..%lld",
                     tok->place, (long long)limit);
   token.id = (int32_t)id;
-  const struct tpo_added_token *other = tpo_added_find(&tok->specials, content, strlen(content));
+  const struct tpo_added_token *other = tpo_added_find(&tok->specials, content, len);
   if (other && other->id != token.id)
     return tpo_fail(err, TPO_E_INPUT, "%s: the added token \"%.80s\" has two ids, %d and %d", tok->place,
                     content, other->id, token.id);
-  return tpo_tokenizer_add(tok, content, strlen(content), token, err);
+  return tpo_tokenizer_add(tok, content, len, token, err);
 }
 
 static int load_root(struct tpo_tokenizer *tok, const json_t *root, const struct tpo_scan_parts *parts,

@@ -8,8 +8,9 @@ enum { MAX_NESTING = 8 };
 
 static const char *type_of(const json_t *object)
 {
-  const char *type = json_string_value(json_object_get(object, "type"));
-  return type ? type : "(without a type)";
+  const json_t *type = json_object_get(object, "type");
+  const char *name = json_string_value(type);
+  return !name ? "(without a type)" : strlen(name) != json_string_length(type) ? "(with a NUL)" : name;
 }
 
 static int refuse(const struct tpo_tokenizer *tok, const char *what, const char *type, struct tpo_error *err)
@@ -18,29 +19,96 @@ static int refuse(const struct tpo_tokenizer *tok, const char *what, const char 
                   what, type);
 }
 
-/* A string that must be there. */
-static int get_text(const struct tpo_tokenizer *tok, const json_t *object, const char *key, const char **out,
-                    struct tpo_error *err)
+/* A string of JSON, which may hold NUL. */
+struct piece {
+  const char *text;
+  size_t len;
+};
+
+static bool is(struct piece piece, const char *text)
 {
-  *out = NULL;
-  int status = tpo_json_get_string(object, key, out, tok->place, err);
-  if (status < 0) return status;
-  if (*out) return TPO_OK;
-  return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: a %.80s lacks the string \"%s\"", tok->place,
-                  type_of(object), key);
+  return piece.len == strlen(text) && memcmp(piece.text, text, piece.len) == 0;
+}
+
+/* A string that must be there in what `type` names. */
+static int get_text(const struct tpo_tokenizer *tok, const json_t *object, const char *type, const char *key,
+                    struct piece *out, struct tpo_error *err)
+{
+  const json_t *value = json_object_get(object, key);
+  *out = (struct piece){json_string_value(value), json_string_length(value)};
+  if (out->text) return TPO_OK;
+  return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: a %.80s lacks the string \"%s\"", tok->place, type,
+                  key);
+}
+
+/* A name that must be there. */
+static int get_name(const struct tpo_tokenizer *tok, const json_t *object, const char *type, const char *key,
+                    const char **out, struct tpo_error *err)
+{
+  struct piece name;
+  int status = get_text(tok, object, type, key, &name, err);
+  *out = name.text;
+  if (status < 0 || strlen(name.text) == name.len) return status;
+  return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: \"%s\" of a %.80s holds a NUL", tok->place, key,
+                  type);
+}
+
+/* Whether the object's list, of objects alone, is there; a Sequence without one is refused. */
+static int check_list(const struct tpo_tokenizer *tok, const json_t *object, const char *key,
+                      struct tpo_error *err)
+{
+  const json_t *list = json_object_get(object, key);
+  bool good = json_is_array(list);
+  for (size_t i = 0; i < json_array_size(list); i++) good = good && json_is_object(json_array_get(list, i));
+  if (good) return TPO_OK;
+  return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: a Sequence must have an array \"%s\" of objects",
+                  tok->place, key);
+}
+
+/* The pattern of a Replace or a Split: {"String": ...} or {"Regex": ...}. */
+static int get_pattern(const struct tpo_tokenizer *tok, const json_t *object, bool *literal,
+                       struct piece *out, struct tpo_error *err)
+{
+  const json_t *pattern = json_object_get(object, "pattern"), *text = json_object_get(pattern, "String");
+  *literal = text != NULL;
+  if (!text) text = json_object_get(pattern, "Regex");
+  *out = (struct piece){json_string_value(text), json_string_length(text)};
+  if (out->text) return TPO_OK;
+  return tpo_fail(err, TPO_E_INPUT,
+                  "%s: tokenizer.json: the \"pattern\" of a %.80s must be an object with a string \"String\" "
+                  "or \"Regex\"",
+                  tok->place, type_of(object));
 }
 
 static int load_replace(struct tpo_tokenizer *tok, const json_t *norm, struct tpo_error *err)
 {
-  const json_t *pattern = json_object_get(norm, "pattern");
-  const char *what, *by;
-  if (!json_object_get(pattern, "String"))
-    return refuse(tok, "a normalizer Replace by a regular expression,", "Regex", err);
-  if (get_text(tok, pattern, "String", &what, err) < 0 || get_text(tok, norm, "content", &by, err) < 0)
-    return TPO_E_INPUT;
-  if (!*what) return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: a Replace of nothing", tok->place);
-  if (strcmp(what, " ") == 0 && strcmp(by, TPO_META) == 0) tok->visible_space = true;
-  return tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_REPLACE, what, by, err);
+  struct piece what, by = {0};
+  bool literal;
+  int status = get_pattern(tok, norm, &literal, &what, err);
+  if (status == TPO_OK && !literal)
+    return tpo_fail(err, TPO_E_UNSUPPORTED,
+                    "%s: tokenizer.json: a normalizer Replace by a regular expression is not supported",
+                    tok->place);
+  if (status == TPO_OK) status = get_text(tok, norm, "Replace", "content", &by, err);
+  if (status < 0) return status;
+  if (what.len == 0)
+    return tpo_fail(err, TPO_E_INPUT, "%s: tokenizer.json: a Replace of nothing", tok->place);
+  if (is(what, " ") && is(by, TPO_META)) tok->visible_space = true;
+  return tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_REPLACE, what.text, what.len, by.text, by.len, err);
+}
+
+static int load_prepend(struct tpo_tokenizer *tok, const json_t *norm, struct tpo_error *err)
+{
+  struct piece by;
+  int status = get_text(tok, norm, "Prepend", "prepend", &by, err);
+  if (status < 0) return status;
+  if (!is(by, TPO_META))
+    return tpo_fail(
+        err, TPO_E_UNSUPPORTED,
+        "%s: tokenizer.json: a normalizer Prepend of \"%.80s\", other than U+2581, is not supported",
+        tok->place, by.text);
+  tok->strip_space = tok->strip_each = true;
+  return tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_PREPEND, "", 0, by.text, by.len, err);
 }
 
 static int load_normalizer(struct tpo_tokenizer *tok, const json_t *norm, int depth, struct tpo_error *err)
@@ -54,17 +122,11 @@ static int load_normalizer(struct tpo_tokenizer *tok, const json_t *norm, int de
   const char *type = type_of(norm);
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
     if (strcmp(type, forms[i].name) == 0)
-      return tpo_normalizer_add(&tok->normalizer, forms[i].kind, "", "", err);
+      return tpo_normalizer_add_form(&tok->normalizer, forms[i].kind, err);
   if (strcmp(type, "Replace") == 0) return load_replace(tok, norm, err);
-  if (strcmp(type, "Prepend") == 0) {
-    const char *by;
-    int status = get_text(tok, norm, "prepend", &by, err);
-    if (status < 0) return status;
-    if (strcmp(by, TPO_META) != 0) return refuse(tok, "a normalizer Prepend of other than U+2581,", by, err);
-    tok->strip_space = tok->strip_each = true;
-    return tpo_normalizer_add(&tok->normalizer, TPO_NORMAL_PREPEND, "", by, err);
-  }
+  if (strcmp(type, "Prepend") == 0) return load_prepend(tok, norm, err);
   if (strcmp(type, "Sequence") != 0 || depth >= MAX_NESTING) return refuse(tok, "a normalizer", type, err);
+  if (check_list(tok, norm, "normalizers", err) < 0) return TPO_E_INPUT;
   size_t i;
   json_t *item;
   json_array_foreach(json_object_get(norm, "normalizers"), i, item)
@@ -81,30 +143,46 @@ static int behavior_of(const struct tpo_tokenizer *tok, const json_t *object, en
   static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
                                       "Contiguous"};
   const char *name;
-  int status = get_text(tok, object, "behavior", &name, err);
+  int status = get_name(tok, object, type_of(object), "behavior", &name, err);
   for (int i = 0; i < 5 && status == TPO_OK; i++) {
     if (strcmp(name, names[i]) != 0) continue;
     *out = (enum tpo_split_behavior)i;
     return TPO_OK;
   }
-  return status < 0 ? status : refuse(tok, "a split behavior", name, err);
+  if (status < 0) return status;
+  return tpo_fail(
+      err, TPO_E_INPUT,
+      "%s: tokenizer.json: the \"behavior\" of a %.80s is \"%.80s\", and must be Removed, Isolated, "
+      "MergedWithPrevious, MergedWithNext or Contiguous",
+      tok->place, type_of(object), name);
+}
+
+/* As a regular expression without NUL: one is written as its number. */
+static void write_pattern(struct piece pattern, bool literal, struct tpo_buf *out)
+{
+  bool escaped = false; /* a backslash stands before c */
+  for (const char *c = pattern.text; c < pattern.text + pattern.len; c++) {
+    bool quote = *c == '\0' ? !escaped : literal && strchr("\\^$.|?*+()[]{}", *c);
+    if (quote) tpo_buf_putc(out, '\\');
+    if (*c)
+      tpo_buf_putc(out, *c);
+    else
+      tpo_buf_puts(out, "x{0}");
+    escaped = !literal && *c == '\\' && !escaped;
+  }
 }
 
 static int load_split(struct tpo_tokenizer *tok, const json_t *pre, struct tpo_error *err)
 {
-  const json_t *pattern = json_object_get(pre, "pattern");
-  bool invert = false, literal = json_object_get(pattern, "String") != NULL;
+  bool invert = false, literal;
   enum tpo_split_behavior behavior;
-  const char *text;
-  int status = behavior_of(tok, pre, &behavior, err);
-  if (status == TPO_OK) status = get_text(tok, pattern, literal ? "String" : "Regex", &text, err);
+  struct piece pattern;
+  int status = get_pattern(tok, pre, &literal, &pattern, err);
+  if (status == TPO_OK) status = behavior_of(tok, pre, &behavior, err);
   if (status == TPO_OK) status = tpo_json_get_bool(pre, "invert", &invert, tok->place, err);
   if (status < 0) return status;
   struct tpo_buf quoted = {0};
-  for (const char *c = text; *c; c++) {
-    if (literal && strchr("\\^$.|?*+()[]{}", *c)) tpo_buf_putc(&quoted, '\\');
-    tpo_buf_putc(&quoted, *c);
-  }
+  write_pattern(pattern, literal, &quoted);
   status = quoted.failed ? tpo_fail(err, TPO_E_MEMORY, "%s: no memory", tok->place)
                          : tpo_pretokenizer_add(&tok->pre, quoted.data ? quoted.data : "", quoted.len,
                                                 behavior, invert, tok->place, err);
@@ -180,6 +258,7 @@ static int load_pre(struct tpo_tokenizer *tok, const json_t *pre, int depth, boo
                                     tok->place, err);
   }
   if (strcmp(type, "Sequence") != 0 || depth >= MAX_NESTING) return refuse(tok, "a pre_tokenizer", type, err);
+  if (check_list(tok, pre, "pretokenizers", err) < 0) return TPO_E_INPUT;
   size_t i;
   json_t *item;
   json_array_foreach(json_object_get(pre, "pretokenizers"), i, item)
@@ -200,6 +279,7 @@ static int check_decoder(const struct tpo_tokenizer *tok, const json_t *decoder,
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(type, known[i]) == 0) return TPO_OK;
   if (strcmp(type, "Sequence") != 0 || depth >= MAX_NESTING) return refuse(tok, "a decoder", type, err);
+  if (check_list(tok, decoder, "decoders", err) < 0) return TPO_E_INPUT;
   size_t i;
   json_t *item;
   json_array_foreach(json_object_get(decoder, "decoders"), i, item)
@@ -252,6 +332,7 @@ int tpo_tokenizer_load_post(struct tpo_tokenizer *tok, const json_t *post, struc
   json_t *item;
   if (strcmp(type, "ByteLevel") == 0) return TPO_OK; /* it only trims offsets */
   if (strcmp(type, "Sequence") == 0) {
+    if (check_list(tok, post, "processors", err) < 0) return TPO_E_INPUT;
     json_array_foreach(json_object_get(post, "processors"), i, item)
     {
       if (strcmp(type_of(item), "Sequence") == 0)
@@ -269,7 +350,7 @@ int tpo_tokenizer_load_post(struct tpo_tokenizer *tok, const json_t *post, struc
     if (json_object_get(item, "Sequence")) after = true;
     if (!special) continue;
     const char *name;
-    int status = get_text(tok, special, "id", &name, err);
+    int status = get_name(tok, special, "SpecialToken", "id", &name, err);
     if (status == TPO_OK) status = load_special(tok, post, name, after ? &tok->suffix : &tok->prefix, err);
     if (status < 0) return status;
   }

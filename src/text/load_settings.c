@@ -10,10 +10,12 @@
 static void find_named(const struct tpo_tokenizer *tok, const json_t *object, const char *key, int32_t *id)
 {
   const json_t *value = json_object_get(object, key);
-  const char *name = json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+  if (json_is_object(value)) value = json_object_get(value, "content");
+  const char *name = json_string_value(value);
+  size_t len = json_string_length(value);
   if (!name || *id >= 0) return;
-  const struct tpo_added_token *added = tpo_added_find(&tok->specials, name, strlen(name));
-  *id = added ? added->id : tpo_vocab_find(&tok->vocab, name, strlen(name));
+  const struct tpo_added_token *added = tpo_added_find(&tok->specials, name, len);
+  *id = added ? added->id : tpo_vocab_find(&tok->vocab, name, len);
 }
 
 static void find_all_named(struct tpo_tokenizer *tok, const json_t *object)
@@ -71,8 +73,10 @@ static int load_more_added(struct tpo_tokenizer *tok, const json_t *config, stru
       return tpo_fail(err, TPO_E_INPUT,
                       "%s: tokenizer_config.json: \"%.40s\" in added_tokens_decoder is not a token id",
                       tok->place, key);
-    const char *content = json_string_value(json_object_get(item, "content"));
-    if (id_in_use(tok, id) || !content || tpo_added_find(&tok->specials, content, strlen(content))) continue;
+    const json_t *content = json_object_get(item, "content");
+    if (id_in_use(tok, id) || !json_is_string(content) ||
+        tpo_added_find(&tok->specials, json_string_value(content), json_string_length(content)))
+      continue;
     int status = tpo_tokenizer_load_added(tok, item, id, limit, err);
     if (status < 0) return status;
     more = true;

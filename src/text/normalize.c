@@ -7,22 +7,37 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 
+static char *copy(const char *text, size_t len)
+{
+  char *out = malloc(len + 1);
+  if (!out) return NULL;
+  memcpy(out, text, len);
+  out[len] = '\0';
+  return out;
+}
+
+int tpo_normalizer_add_form(struct tpo_normalizer *norm, enum tpo_normal_kind kind, struct tpo_error *err)
+{
+  if (norm->inert.n == 0 && tpo_set_add_property(&norm->inert, "(inert)", strlen("(inert)"), err) < 0)
+    return TPO_E_MEMORY;
+  return tpo_normalizer_add(norm, kind, "", 0, "", 0, err);
+}
+
 int tpo_normalizer_add(struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *what,
-                       const char *by, struct tpo_error *err)
+                       size_t what_len, const char *by, size_t by_len, struct tpo_error *err)
 {
   if (norm->n >= 64) return tpo_fail(err, TPO_E_INPUT, "a normalizer of more than 64 steps");
   if (tpo_grow(&norm->steps, &norm->capacity, norm->n + 1, sizeof *norm->steps, err) < 0) return TPO_E_MEMORY;
-  if (kind <= TPO_NORMAL_NFKD && norm->inert.n == 0 &&
-      tpo_set_add_property(&norm->inert, "(inert)", strlen("(inert)"), err) < 0)
-    return TPO_E_MEMORY;
-  struct tpo_normal_step step = {.kind = kind, .what = strdup(what), .by = strdup(by)};
+  struct tpo_normal_step step = {.kind = kind,
+                                 .what = copy(what, what_len),
+                                 .what_len = what_len,
+                                 .by = copy(by, by_len),
+                                 .by_len = by_len};
   if (!step.what || !step.by) {
     free(step.what);
     free(step.by);
     return tpo_fail(err, TPO_E_MEMORY, "no memory for a normalizer");
   }
-  step.what_len = strlen(what);
-  step.by_len = strlen(by);
   norm->steps[norm->n++] = step;
   return TPO_OK;
 }

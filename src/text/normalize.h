@@ -28,8 +28,11 @@ struct tpo_normalizer {
   struct tpo_set inert; /* what the package's normal forms, of an older Unicode, pass by; with a form alone */
 };
 
+/* One of the normal forms. */
+int tpo_normalizer_add_form(struct tpo_normalizer *norm, enum tpo_normal_kind kind, struct tpo_error *err);
+/* PREPEND (`what` is not looked at) or REPLACE. The texts may hold NUL. */
 int tpo_normalizer_add(struct tpo_normalizer *norm, enum tpo_normal_kind kind, const char *what,
-                       const char *by, struct tpo_error *err);
+                       size_t what_len, const char *by, size_t by_len, struct tpo_error *err);
 void tpo_normalizer_free(struct tpo_normalizer *norm);
 
 /* *text becomes the normalised text: itself, or bytes held by one of the two buffers. begins: see

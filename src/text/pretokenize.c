@@ -9,6 +9,8 @@
 const char tpo_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+enum { MAX_SETS = 512 }; /* of all splits: what opening a tokenizer may cost */
+
 /* Room for a split; NULL with err set. */
 static struct tpo_split *new_split(struct tpo_pretokenizer *pre, enum tpo_split_behavior behavior,
                                    bool invert, const char *place, struct tpo_error *err)
@@ -28,7 +30,12 @@ static int keep(struct tpo_pretokenizer *pre, const char *pattern, size_t len, c
 {
   struct tpo_split *split = &pre->splits[pre->n_splits++]; /* which frees the regex */
   split->pattern = strndup(pattern, len);
-  return split->pattern ? TPO_OK : tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+  if (!split->pattern) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for a split", place);
+  int n_sets = 0;
+  for (size_t i = 0; i < pre->n_splits; i++) n_sets += pre->splits[i].regex.n_sets;
+  if (n_sets <= MAX_SETS) return TPO_OK;
+  return tpo_fail(err, TPO_E_INPUT, "%s: more than %d sets and classes of characters in pre_tokenizer", place,
+                  MAX_SETS);
 }
 
 int tpo_pretokenizer_add(struct tpo_pretokenizer *pre, const char *pattern, size_t len,

@@ -15,31 +15,44 @@ enum { JIT_STACK_BYTES = 64 << 20, MATCH_LIMIT = 50 * 1000 * 1000 };
  * where the run (or the search) does, so saying that gives the same matches in linear time. */
 static const char last_space[] = "\\s+$", quick_last_space[] = "(?:\\G|(?<!\\s))\\s+$";
 
-static int compile(struct tpo_pattern *pattern, bool quick, void **code)
+static int translate(struct tpo_pattern *pattern, bool quick, struct tpo_buf *text)
 {
-  struct tpo_buf text = {0};
+  tpo_buf_clear(text);
   pattern->views.quick = quick;
   pattern->at = 0;
-  pattern->out = &text;
+  pattern->out = text;
   pattern->named = pattern->caseless = pattern->repeatable = false;
   int status = tpo_pattern_translate(pattern);
-  if (status == TPO_OK && text.failed)
+  if (status == TPO_OK && text->failed)
     status = tpo_fail(pattern->err, TPO_E_MEMORY, "%s: no memory for a regular expression", pattern->place);
-  if (status == TPO_OK) {
-    int fault;
-    PCRE2_SIZE offset;
-    *code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.len,
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &fault, &offset, NULL);
-    if (!*code) {
-      PCRE2_UCHAR message[160] = {0};
-      pcre2_get_error_message(fault, message, sizeof message);
-      status = tpo_fail(pattern->err, TPO_E_UNSUPPORTED,
-                        "%s: the regular expression \"%.*s\" can't be used: %s", pattern->place,
-                        (int)(pattern->len < 300 ? pattern->len : 300), pattern->text, (const char *)message);
-    } else {
-      pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter matches */
-    }
+  return status;
+}
+
+static int compile(const struct tpo_pattern *pattern, const struct tpo_buf *text, void **code)
+{
+  int fault;
+  PCRE2_SIZE offset;
+  *code = pcre2_compile((PCRE2_SPTR)(text->data ? text->data : ""), text->len,
+                        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &fault, &offset, NULL);
+  if (*code) {
+    pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter matches */
+    return TPO_OK;
   }
+  PCRE2_UCHAR message[160] = {0};
+  pcre2_get_error_message(fault, message, sizeof message);
+  return tpo_fail(pattern->err, TPO_E_UNSUPPORTED, "%s: the regular expression \"%.*s\" can't be used: %s",
+                  pattern->place, (int)(pattern->len < 300 ? pattern->len : 300), pattern->text,
+                  (const char *)message);
+}
+
+/* Reading the pattern a first time shows in which characters PCRE2's properties differ, if in any. */
+static int compile_programs(struct tpo_pattern *pattern, struct tpo_regex *regex)
+{
+  struct tpo_buf text = {0};
+  int status = translate(pattern, false, &text);
+  if (status == TPO_OK && pattern->views.differs.n > 0) status = compile(pattern, &text, &regex->exact);
+  if (status == TPO_OK && pattern->views.n > 0) status = translate(pattern, true, &text);
+  if (status == TPO_OK) status = compile(pattern, &text, &regex->quick);
   tpo_buf_free(&text);
   return status;
 }
@@ -51,8 +64,8 @@ static void mark_blocks(struct tpo_regex *regex)
       regex->blocks[b / 64] |= (uint64_t)1 << (b % 64);
 }
 
-static int compile_both(struct tpo_regex *regex, const char *pattern, size_t len, bool own, const char *place,
-                        struct tpo_error *err)
+static int compile_pattern(struct tpo_regex *regex, const char *pattern, size_t len, bool own,
+                           const char *place, struct tpo_error *err)
 {
   *regex = (struct tpo_regex){0};
   if (len > 65536) return tpo_fail(err, TPO_E_INPUT, "%s: a regular expression of %zu bytes", place, len);
@@ -64,8 +77,8 @@ static int compile_both(struct tpo_regex *regex, const char *pattern, size_t len
                                 .own = own,
                                 .place = place,
                                 .err = err};
-  int status = compile(&reading, false, &regex->exact);
-  if (status == TPO_OK) status = compile(&reading, true, &regex->quick);
+  int status = compile_programs(&reading, regex);
+  regex->n_sets = reading.n_sets;
   regex->differs = reading.views.differs;
   reading.views.differs = (struct tpo_set){0};
   tpo_views_free(&reading.views);
@@ -77,13 +90,13 @@ static int compile_both(struct tpo_regex *regex, const char *pattern, size_t len
 int tpo_regex_compile(struct tpo_regex *regex, const char *pattern, size_t len, const char *place,
                       struct tpo_error *err)
 {
-  return compile_both(regex, pattern, len, false, place, err);
+  return compile_pattern(regex, pattern, len, false, place, err);
 }
 
 int tpo_regex_compile_own(struct tpo_regex *regex, const char *pattern, const char *place,
                           struct tpo_error *err)
 {
-  return compile_both(regex, pattern, strlen(pattern), true, place, err);
+  return compile_pattern(regex, pattern, strlen(pattern), true, place, err);
 }
 
 void tpo_regex_free(struct tpo_regex *regex)

@@ -8,8 +8,8 @@
 #include "tpo/base.h"
 
 struct tpo_regex {
-  void *quick,
-      *exact; /* for texts without and with characters of `differs`; exact is NULL when none has them */
+  void *quick, *exact; /* for texts without and with characters of `differs`; without those exact is NULL */
+  int n_sets;          /* sets of characters that the pattern names, which is what opening it costs */
   struct tpo_set differs;
   uint64_t blocks[TPO_LAST_CODE_POINT / 256 / 64 + 1]; /* a bit for 256 code points of which some differ */
 };

@@ -27,9 +27,9 @@ static int check_normalizer(const struct tpo_tokenizer *tok, struct tpo_error *e
 {
   for (size_t i = 0; i < tok->normalizer.n; i++) {
     const struct tpo_normal_step *step = &tok->normalizer.steps[i];
-    bool spaces =
-        step->kind == TPO_NORMAL_PREPEND ||
-        (step->kind == TPO_NORMAL_REPLACE && strcmp(step->what, " ") == 0 && strcmp(step->by, TPO_META) == 0);
+    bool spaces = step->kind == TPO_NORMAL_PREPEND ||
+                  (step->kind == TPO_NORMAL_REPLACE && step->what_len == 1 && step->what[0] == ' ' &&
+                   step->by_len == strlen(TPO_META) && memcmp(step->by, TPO_META, step->by_len) == 0);
     if (tok->bpe.byte_level ? step->kind != TPO_NORMAL_NFC : !spaces)
       return refuse(tok, "such a normalizer", err);
   }

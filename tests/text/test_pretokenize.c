@@ -111,7 +111,7 @@ static void normal_forms_pass_new_marks_by(void **state)
   struct tpo_buf buffers[2] = {{0}};
   const char *text = "e\u0301\u0898\u0316\U00010781\ufb01e\u0301";
   size_t len = strlen(text);
-  assert_int_equal(tpo_normalizer_add(&norm, TPO_NORMAL_NFKC, "", "", &test_error), 0);
+  assert_int_equal(tpo_normalizer_add_form(&norm, TPO_NORMAL_NFKC, &test_error), 0);
   assert_int_equal(tpo_normalize(&norm, &text, &len, true, buffers, &test_error), 0);
   static const char wanted[] = "\u00e9\u0898\u0316\U00010781fi\u00e9";
   assert_int_equal(len, strlen(wanted));
@@ -161,6 +161,49 @@ static void the_space_before_a_text_is_the_configs_to_say(void **state)
   expect_space("{\"type\":\"Sequence\",\"pretokenizers\":[" WORDS "]}", yes, false);
 }
 
+#define NUL(steps)                                                                                            \
+  "{" steps ",\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"\u0100\":0,"      \
+  "\"a\":1,\"b\":2,\"c\":3,\"X\":4,\"aX\":5,\"ab\":6,\"a\u0100\":7,\"\u0100b\":8,\"\u0100X\":9,\"\\\\\":10}," \
+  "\"merges\":[\"a X\",\"a b\",\"a \u0100\",\"\u0100 b\",\"\u0100 X\"]}}"
+#define NUL_SPLIT(kind, pattern)                                                                             \
+  NUL("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"" kind \
+      "\":\"" pattern "\"},\"behavior\":\"Isolated\",\"invert\":false}," BYTES "]}")
+#define NUL_REPLACE(what, by)                                                                                \
+  NUL("\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"" what "\"},\"content\":\"" by         \
+      "\"},\"pre_tokenizer\":" BYTES)
+
+static void a_nul_is_a_character(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *json, *text;
+    size_t len;
+    int32_t ids[6], n;
+  } cases[] = {
+      {NUL_SPLIT("Regex", "a\\u0000b"), "aX", 2, {5}, 1},
+      {NUL_SPLIT("Regex", "a\\u0000b"), "aa\0bX", 5, {1, 7, 2, 4}, 4},
+      {NUL_SPLIT("Regex", "\\\\\\u0000"), "a\0b", 3, {1, 0, 2}, 3},
+      {NUL_SPLIT("Regex", "\\\\\\\\\\u0000"), "a\0b\\\0b", 6, {7, 2, 10, 0, 2}, 5},
+      {NUL_SPLIT("Regex", "[\\u0000-a]"), "ab\0X", 4, {1, 2, 0, 4}, 4},
+      {NUL_SPLIT("String", "\\u0000"), "a\0b", 3, {1, 0, 2}, 3},
+      {NUL_SPLIT("String", "\\\\\\u0000"), "a\0b\\\0b", 6, {7, 2, 10, 0, 2}, 5},
+      {NUL_REPLACE("a\\u0000", "b"), "aXa\0X", 5, {5, 2, 4}, 3},
+      {NUL_REPLACE("a", "b\\u0000c"), "aX", 2, {2, 0, 3, 4}, 4},
+      {NUL("\"added_tokens\":[{\"id\":11,\"content\":\"\\u0000\",\"special\":false,\"normalized\":false}],"
+           "\"pre_tokenizer\":" BYTES),
+       "a\0X",
+       3,
+       {1, 11, 4},
+       3},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_tokenizer *tok = from_json(cases[i].json);
+    struct tpo_ids ids = {.ids = (int32_t *)cases[i].ids, .n = (size_t)cases[i].n};
+    if (differs(tok, cases[i].text, cases[i].len, TPO_ENCODE_SPECIAL, &ids)) fail_msg("%s", cases[i].json);
+    tpo_tokenizer_close(tok);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -170,6 +213,7 @@ int main(void)
       cmocka_unit_test(digits_and_punctuation_are_those_of_the_package),
       cmocka_unit_test(normal_forms_pass_new_marks_by),
       cmocka_unit_test(the_space_before_a_text_is_the_configs_to_say),
+      cmocka_unit_test(a_nul_is_a_character),
   };
   return cmocka_run_group_tests_name("pretokenize", tests, NULL, NULL);
 }

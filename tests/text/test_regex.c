@@ -122,21 +122,9 @@ static void what_pcre2_reads_otherwise_is_refused_by_name(void **state)
                {"\\u12", "this \\u"},
                {"\\p{Nonesuch}", "the property p{Nonesuch}"},
                {"\\p{(digits)}", "the property p{(digits)}"},
-               {"\\p{L", "a \\p{ without its }"},
-               {"[a-\\d]", "a range that ends with a class"},
                {"[a-[b]]", "a range that ends with a set"},
-               {"[\\d-x]", "a range that begins with a class"},
-               {"[z-a]", "a range that ends before it begins"},
                {"[[:nope:]]", "a [: :] of this name"},
-               {"[a&&]", "an empty set"},
-               {"[]", "an empty set"},
-               {"[a", "a set without its ]"},
-               {"[a\\", "a backslash at the end"},
-               {"a\\", "a backslash at the end"},
-               {"(a", "a group without its )"},
-               {"a)", "a ) without its ("},
-               {"*a", "a quantifier of nothing"},
-               {"(?=a)+", "a quantifier of nothing"},
+               {"[a&&]", "a side of && that is empty"},
                {"a{3,2}", "bounds are turned"},
                {"(?i)stra", "folds to several"},
                {"(?i:\\x{df})", "folds to several"},
@@ -148,8 +136,100 @@ static void what_pcre2_reads_otherwise_is_refused_by_name(void **state)
     struct tpo_error err = {0};
     int status = tpo_regex_compile(&regex, cases[i].pattern, strlen(cases[i].pattern), "here", &err);
     if (status != TPO_E_UNSUPPORTED || !strstr(err.message, cases[i].part) ||
+        !strstr(err.message, cases[i].part[0] == 'l' ? "can't be used" : "is not supported in") ||
         strncmp(err.message, "here: ", 6) != 0)
       fail_msg("%s: %d: %s", cases[i].pattern, status, err.message);
+  }
+}
+
+static void faults_are_named(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *pattern, *part;
+  } cases[] = {{"\\p{L", "a \\p{ without its }"},
+               {"[a-\\d]", "a range that ends with a class"},
+               {"[\\d-x]", "a range that begins with a class"},
+               {"[z-a]", "a range that ends before it begins"},
+               {"[]", "an empty set"},
+               {"[a", "a set without its ]"},
+               {"[a\\", "a backslash at the end"},
+               {"a\\", "a backslash at the end"},
+               {"(a", "a group without its )"},
+               {"a)", "a ) without its ("},
+               {"*a", "a quantifier of nothing"},
+               {"(?=a)+", "a quantifier of nothing"},
+               {"a(?#b", "an open (?#"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_regex regex;
+    struct tpo_error err = {0};
+    char expected[160];
+    snprintf(expected, sizeof expected, "here: the regular expression \"%s\" has %s", cases[i].pattern,
+             cases[i].part);
+    assert_int_equal(tpo_regex_compile(&regex, cases[i].pattern, strlen(cases[i].pattern), "here", &err),
+                     TPO_E_INPUT);
+    assert_string_equal(err.message, expected);
+  }
+}
+
+/* Sets cost milliseconds each, so their number is what bounds the time that opening a tokenizer takes. */
+static void sets_are_counted(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *open, *item, *close;
+    int most;
+  } kinds[] = {{"[", "\\p{L}", "]", 255}, {"", "\\h", "", 256}, {"[", "[:alpha:]", "]", 255},
+               {"[", "[^a]", "]", 255},   {"", "[a]", "", 256}, {"", "a\\D", "", 256}};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    for (int more = 0; more < 2; more++) {
+      struct tpo_buf pattern = {0};
+      struct tpo_error err = {0};
+      struct tpo_regex regex;
+      tpo_buf_puts(&pattern, kinds[i].open);
+      for (int n = 0; n < kinds[i].most + more; n++) tpo_buf_puts(&pattern, kinds[i].item);
+      tpo_buf_puts(&pattern, kinds[i].close);
+      int status = tpo_regex_compile(&regex, pattern.data, pattern.len, "here", &err);
+      if (status != (more ? TPO_E_INPUT : TPO_OK) || (more && !strstr(err.message, "more than 256 sets")))
+        fail_msg("%d %s: %d: %s", kinds[i].most + more, kinds[i].item, status, err.message);
+      assert_int_equal(regex.n_sets, more ? 0 : 256);
+      tpo_regex_free(&regex);
+      tpo_buf_free(&pattern);
+    }
+}
+
+static void all_splits_share_a_number_of_sets(void **state)
+{
+  (void)state;
+  struct tpo_pretokenizer pre = {0};
+  struct tpo_error err = {0};
+  char pattern[16 * 2 + 1] = {0};
+  for (int i = 0; i < 16; i++) memcpy(pattern + 2 * i, "\\d", 2);
+  for (int i = 0; i < 33; i++) {
+    int status = tpo_pretokenizer_add(&pre, pattern, 32, TPO_SPLIT_ISOLATED, false, "here", &err);
+    assert_int_equal(status, i < 32 ? TPO_OK : TPO_E_INPUT);
+  }
+  assert_string_equal(err.message, "here: more than 512 sets and classes of characters in pre_tokenizer");
+  tpo_pretokenizer_free(&pre);
+}
+
+static void a_second_program_is_made_where_texts_need_it(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *pattern;
+    bool both;
+  } cases[] = {{"[\\r\\n]+|[0-9]{3}", false}, {"\\s+(?!\\S)|a(?=b)", false}, {"\\p{L}+", true}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct tpo_regex regex;
+    struct tpo_error err = {0};
+    assert_int_equal(tpo_regex_compile(&regex, cases[i].pattern, strlen(cases[i].pattern), "here", &err),
+                     TPO_OK);
+    assert_non_null(regex.quick);
+    /* a PCRE2 of the table's own Unicode needs none at all */
+    assert_true(regex.exact ? cases[i].both : !cases[i].both || regex.differs.n == 0);
+    assert_int_equal(regex.exact != NULL, regex.differs.n > 0);
+    tpo_regex_free(&regex);
   }
 }
 
@@ -172,6 +252,10 @@ int main(void)
       cmocka_unit_test(properties_are_those_of_the_package),
       cmocka_unit_test(texts_are_cut_as_the_package_does),
       cmocka_unit_test(what_pcre2_reads_otherwise_is_refused_by_name),
+      cmocka_unit_test(faults_are_named),
+      cmocka_unit_test(sets_are_counted),
+      cmocka_unit_test(all_splits_share_a_number_of_sets),
+      cmocka_unit_test(a_second_program_is_made_where_texts_need_it),
       cmocka_unit_test(deep_nesting_is_refused),
   };
   return cmocka_run_group_tests_name("regex", tests, NULL, NULL);

@@ -37,6 +37,7 @@ static int read_posix(struct tpo_pattern *pattern, struct tpo_set *set)
                    text + (inverted ? 3 : 2));
   int found = tpo_set_add_property(set, name, (size_t)n, pattern->err);
   if (found == 0) return tpo_pattern_refuse(pattern, "a [: :] of this name");
+  if (tpo_pattern_count_set(pattern) < 0) return TPO_E_INPUT;
   int status = found < 0 ? found : tpo_views_want(&pattern->views, "L", pattern->err);
   if (status == TPO_OK && inverted) status = tpo_set_invert(set, pattern->err);
   pattern->at += (size_t)(end + 2 - text);
@@ -67,7 +68,7 @@ static int read_inner(struct tpo_pattern *pattern, struct reading *r, int depth)
     if (found == TPO_OK && inverted) found = tpo_set_invert(&inner, pattern->err);
     if (found == TPO_OK) found = 1;
   }
-  tpo_set_tidy(&r->side);
+  if (found > 0) tpo_set_tidy(&r->side);
   if (found > 0 && tpo_set_unite(&r->side, &inner, pattern->err) < 0) found = TPO_E_MEMORY;
   tpo_set_free(&inner);
   return found;
@@ -80,7 +81,7 @@ static int read_character(struct tpo_pattern *pattern, uint32_t *cp)
         (size_t)tpo_utf8_decode((const uint8_t *)pattern->text + pattern->at, pattern->len - pattern->at, cp);
     return TPO_OK;
   }
-  if (++pattern->at == pattern->len) return tpo_pattern_refuse(pattern, "a backslash at the end");
+  if (++pattern->at == pattern->len) return tpo_pattern_fault(pattern, "a backslash at the end");
   if (ahead(pattern, "b")) {
     *cp = '\b';
     pattern->at++;
@@ -92,7 +93,7 @@ static int read_character(struct tpo_pattern *pattern, uint32_t *cp)
 
 static int end_side(struct tpo_pattern *pattern, struct reading *r)
 {
-  if (!r->any) return tpo_pattern_refuse(pattern, "an empty set");
+  if (!r->any) return tpo_pattern_refuse(pattern, "a side of && that is empty");
   int status = TPO_OK;
   tpo_set_tidy(&r->side);
   if (r->has_before) { /* both: what neither lacks */
@@ -123,11 +124,11 @@ static int read_range(struct tpo_pattern *pattern, struct reading *r)
       status = tpo_pattern_named_set(pattern, &no_set);
       pattern->at = back;
       tpo_set_free(&no_set);
-      if (status > 0) return tpo_pattern_refuse(pattern, "a range that ends with a class");
+      if (status > 0) return tpo_pattern_fault(pattern, "a range that ends with a class");
     }
     if (status == TPO_OK) status = pattern->at < pattern->len ? read_character(pattern, &to) : TPO_OK;
     if (status == TPO_OK && to < from)
-      return tpo_pattern_refuse(pattern, "a range that ends before it begins");
+      return tpo_pattern_fault(pattern, "a range that ends before it begins");
   }
   if (status == TPO_OK) status = tpo_set_add(&r->side, from, to, pattern->err);
   return status;
@@ -145,7 +146,7 @@ static int read_item(struct tpo_pattern *pattern, struct reading *r, int depth)
     found = read_range(pattern, r);
   else if (found > 0 && ahead(pattern, "-") && !ahead(pattern, "-]") && !ahead(pattern, "-&&")) {
     if (pattern->text[pattern->at - 1] != ']')
-      return tpo_pattern_refuse(pattern, "a range that begins with a class");
+      return tpo_pattern_fault(pattern, "a range that begins with a class");
   }
   r->any = true;
   return found < 0 ? found : TPO_OK;
@@ -155,15 +156,16 @@ static int read_set(struct tpo_pattern *pattern, struct tpo_set *set, bool *inve
                     int depth)
 {
   if (depth > MAX_NESTING) return tpo_pattern_refuse(pattern, "so deep a set in sets");
+  if (tpo_pattern_count_set(pattern) < 0) return TPO_E_INPUT;
   *inverted = ahead(pattern, "^");
   pattern->at += *inverted;
   int status = TPO_OK;
   for (bool first = true; status == TPO_OK; first = false) {
-    if (pattern->at == pattern->len) status = tpo_pattern_refuse(pattern, "a set without its ]");
+    if (pattern->at == pattern->len) status = tpo_pattern_fault(pattern, "a set without its ]");
     if (status < 0 || (!first && ahead(pattern, "]"))) break;
     status = first && ahead(pattern, "]") &&
                      !memchr(pattern->text + pattern->at + 1, ']', pattern->len - pattern->at - 1)
-                 ? tpo_pattern_refuse(pattern, "an empty set")
+                 ? tpo_pattern_fault(pattern, "an empty set")
                  : read_item(pattern, r, depth);
   }
   pattern->at++;

@@ -11,6 +11,20 @@ int tpo_pattern_refuse(struct tpo_pattern *pattern, const char *what)
                   (int)(pattern->len < 300 ? pattern->len : 300), pattern->text);
 }
 
+int tpo_pattern_fault(struct tpo_pattern *pattern, const char *what)
+{
+  return tpo_fail(pattern->err, TPO_E_INPUT, "%s: the regular expression \"%.*s\" has %s", pattern->place,
+                  (int)(pattern->len < 300 ? pattern->len : 300), pattern->text, what);
+}
+
+int tpo_pattern_count_set(struct tpo_pattern *pattern)
+{
+  if (pattern->n_sets++ < TPO_MAX_SETS) return TPO_OK;
+  return tpo_fail(pattern->err, TPO_E_INPUT,
+                  "%s: a regular expression with more than %d sets and classes of characters, \"%.*s\"",
+                  pattern->place, TPO_MAX_SETS, (int)(pattern->len < 80 ? pattern->len : 80), pattern->text);
+}
+
 /* PCRE2's properties that may shorten a class of this one. */
 static int want_views(struct tpo_pattern *pattern, const char *plain)
 {
@@ -20,6 +34,8 @@ static int want_views(struct tpo_pattern *pattern, const char *plain)
                                             "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So",
                                             "Z",  "Zs", "Zl", "Zp", "C",  "Cc", "Cf", "Co", "Cn"};
   int status = TPO_OK;
+  if (strcmp(plain, "\\s") == 0 || strcmp(plain, "\\h") == 0) return TPO_OK; /* a few ranges */
+  if (strcmp(plain, "\\d") == 0) return tpo_views_want(&pattern->views, "Nd", pattern->err);
   if (strcmp(plain, "(digits)") == 0) return tpo_views_want(&pattern->views, "N", pattern->err);
   if (strcmp(plain, "(punctuation)") == 0) return tpo_views_want(&pattern->views, "P", pattern->err);
   for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
@@ -38,7 +54,8 @@ static int braced_property(struct tpo_pattern *pattern, struct tpo_set *set)
   char name[40];
   size_t n = 0;
   bool inverted = text[0] == 'P';
-  if (!end) return tpo_pattern_refuse(pattern, "a \\p{ without its }");
+  if (tpo_pattern_count_set(pattern) < 0) return TPO_E_INPUT;
+  if (!end) return tpo_pattern_fault(pattern, "a \\p{ without its }");
   const char *c = text + 2;
   if (c < end && *c == '^') {
     inverted = !inverted;
@@ -77,6 +94,7 @@ int tpo_pattern_named_set(struct tpo_pattern *pattern, struct tpo_set *set)
   if (c == '\0' || !strchr("sSdDwWhH", c)) return 0;
   char name[] = "\\?";
   name[1] = (char)(c | 32);
+  if (tpo_pattern_count_set(pattern) < 0) return TPO_E_INPUT;
   pattern->at++;
   bool narrow = pattern->in_set && name[1] == 'w';
   int status = tpo_set_add_property(set, narrow ? "[:word:]" : name, narrow ? 8 : 2, pattern->err);

@@ -54,7 +54,7 @@ static int translate_quantifier(struct tpo_pattern *p)
   bool fixed = false;
   size_t used = c == '{' ? interval(p, &least, &most, &fixed) : 1;
   if (used == 0) return 0;
-  if (!p->repeatable) return tpo_pattern_refuse(p, "a quantifier of nothing");
+  if (!p->repeatable) return tpo_pattern_fault(p, "a quantifier of nothing");
   if (most < least) return tpo_pattern_refuse(p, "a quantifier whose bounds are turned");
   if (p->repeated) group_last(p);
   p->at += used;
@@ -90,7 +90,7 @@ static int translate_options(struct tpo_pattern *p)
   bool on = true, caseless = p->caseless;
   int status = TPO_OK;
   tpo_buf_puts(&options, "(?");
-  for (p->at += 2; p->at < p->len && strchr("im-", p->text[p->at]); p->at++) {
+  for (p->at += 2; p->at < p->len && p->text[p->at] && strchr("im-", p->text[p->at]); p->at++) {
     char c = p->text[p->at];
     if (c == '-') on = false;
     if (c == 'i') caseless = on;
@@ -150,7 +150,7 @@ static int translate_group(struct tpo_pattern *p)
   }
   if (left > 2 && text[2] == '#') {
     const char *end = memchr(text, ')', left);
-    if (!end) return tpo_pattern_refuse(p, "an open (?#");
+    if (!end) return tpo_pattern_fault(p, "an open (?#");
     p->at = (size_t)(end - p->text) + 1;
     return TPO_OK;
   }
@@ -160,7 +160,7 @@ static int translate_group(struct tpo_pattern *p)
 
 static int close_group(struct tpo_pattern *p)
 {
-  if (p->depth == 1) return tpo_pattern_refuse(p, "a ) without its (");
+  if (p->depth == 1) return tpo_pattern_fault(p, "a ) without its (");
   struct tpo_pattern_group *group = &p->groups[--p->depth];
   for (int i = 0; i <= group->more; i++) tpo_buf_putc(p->out, ')');
   p->caseless = group->caseless;
@@ -183,6 +183,7 @@ static int translate_boundary(struct tpo_pattern *p, bool inverted)
   inner.len = 1;
   int status = tpo_pattern_named_set(&inner, &set);
   p->views = inner.views;
+  p->n_sets = inner.n_sets;
   p->at = back + 1;
   if (status > 0) status = tpo_charclass_write(&p->views, &set, false, &word, p->err);
   tpo_buf_putc(&word, '\0');
@@ -226,7 +227,7 @@ static int write_literal(struct tpo_pattern *p, uint32_t cp, uint32_t before)
 
 static int translate_escape(struct tpo_pattern *p, uint32_t before, uint32_t *literal)
 {
-  if (++p->at == p->len) return tpo_pattern_refuse(p, "a backslash at the end");
+  if (++p->at == p->len) return tpo_pattern_fault(p, "a backslash at the end");
   char c = p->text[p->at];
   if (c == 'b' || c == 'B') return translate_boundary(p, c == 'B');
   if (c && strchr("AzZG", c)) {
@@ -306,9 +307,10 @@ int tpo_pattern_translate(struct tpo_pattern *pattern)
   uint32_t literal = 0;
   int status = TPO_OK;
   pattern->depth = 1; /* the pattern itself */
+  pattern->n_sets = 0;
   pattern->groups[0] = (struct tpo_pattern_group){0};
   while (status == TPO_OK && pattern->at < pattern->len) status = translate_next(pattern, &literal);
-  if (status == TPO_OK && pattern->depth > 1) status = tpo_pattern_refuse(pattern, "a group without its )");
+  if (status == TPO_OK && pattern->depth > 1) status = tpo_pattern_fault(pattern, "a group without its )");
   for (int i = 0; i < pattern->groups[0].more; i++) tpo_buf_putc(pattern->out, ')');
   return status;
 }

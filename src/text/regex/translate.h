@@ -4,7 +4,10 @@
 
 #include "text/regex/charclass.h"
 
-enum { TPO_MAX_GROUPS = 64 };
+enum {
+  TPO_MAX_GROUPS = 64,
+  TPO_MAX_SETS = 256 /* in a pattern: each takes milliseconds to work out and to write */
+};
 
 struct tpo_pattern {
   const char *text; /* valid UTF-8 */
@@ -14,6 +17,7 @@ struct tpo_pattern {
   struct tpo_buf *out;
   struct tpo_views views;
   bool caseless, in_set;
+  int n_sets;      /* in brackets or named by an escape, so far */
   bool named;      /* has named groups */
   bool repeatable; /* out ends with something that can be repeated, which begins at atom */
   bool repeated;   /* and which is repeated already */
@@ -31,6 +35,9 @@ int tpo_pattern_translate(struct tpo_pattern *pattern);
 
 /* What the files of this folder share. */
 int tpo_pattern_refuse(struct tpo_pattern *pattern, const char *what);
+/* For what Oniguruma refuses, too. */
+int tpo_pattern_fault(struct tpo_pattern *pattern, const char *what);
+int tpo_pattern_count_set(struct tpo_pattern *pattern);
 /* The bracket at pattern->at is open; reads to its end and writes the set. */
 int tpo_pattern_set(struct tpo_pattern *pattern);
 /* A set that an escape names (\w, \p{...}), at the letter: 1 when it is one, 0 when not, or negative. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes table.c: the Unicode properties of the package tokenizers, by asking it about every code point.
 
-    python src/text/unicode/make_table.py          (tokenizers 0.23.3 and regex, for the names of scripts)
+    python src/text/unicode/make_table.py          (tokenizers 0.23.3, unicodedata2, and regex for the names of scripts)
 
 Its parts know different versions of Unicode: regular expressions (Oniguruma) 16.0, Digits (Rust) 17.0, Punctuation and
 the normal forms much older ones. A set is stored as general categories, code points besides and code points without.
