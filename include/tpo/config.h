@@ -54,9 +54,12 @@ enum tpo_parse_rule {
   TPO_PARSE_STRICT, /* both markers, in order, each once */
   TPO_PARSE_SEARCH  /* the first thought marker, and the first response marker after it */
 };
+/* What stands for the instruction in a layout's prompt. */
+#define TPO_THOUGHT_SLOT "{instruction}"
+
 struct tpo_thought_config {  /* thought: filled from `thought: auto|a built-in layout|FILE.yaml` */
   char *name;                /* as given; "auto" until tpo_thought_resolve has settled on a layout */
-  char *prompt;              /* user turn; holds {instruction} exactly once */
+  char *prompt;              /* user turn; holds TPO_THOUGHT_SLOT exactly once */
   char *system;              /* system message, or empty: the chat template's own default */
   char *thought_marker;      /* text that begins the thought, or empty */
   char *response_marker;     /* text that begins the response; empty: all of the output is response */

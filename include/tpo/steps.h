@@ -47,11 +47,16 @@ struct tpo_policy {
 /* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices; NULL: nothing. */
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                             const struct tpo_pairs *pairs, struct tpo_error *err);
+/* The same in two steps: text and template, by which much can be checked before weights are read, then the model. A
+ * rank calls the first for itself, as it does the two functions below; ranks agree in between. */
+TPO_API int tpo_policy_open_text(struct tpo_policy *policy, const struct tpo_config *config, const char *path,
+                                 struct tpo_error *err);
+TPO_API int tpo_policy_open_model(struct tpo_policy *policy, const struct tpo_session *session,
+                                  const struct tpo_pairs *pairs, struct tpo_error *err);
 TPO_API void tpo_policy_close(struct tpo_policy *policy);
-/* Refuses budgets that can't hold the response marker which is inserted into outputs of the model at path,
- * whose weights are not read, and layouts that it can't have (tpo_thought_check), whose oddities are logged. This
- * and the next are the functions here that a rank calls for itself. */
-TPO_API int tpo_policy_check_thought(const struct tpo_config *config, const char *path,
+/* Refuses budgets that can't hold the response marker which is inserted into outputs, and layouts that the model
+ * can't have (tpo_thought_check), whose oddities are logged. The policy's text is open, its model need not be. */
+TPO_API int tpo_policy_check_thought(const struct tpo_policy *policy, const struct tpo_config *config,
                                      struct tpo_error *err);
 /* tpo_thought_resolve by the chat template of the model at path, and the reason. */
 TPO_API int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const char **why,

@@ -63,7 +63,8 @@ TPO_API int32_t tpo_tokenizer_bos(const struct tpo_tokenizer *tok); /* -1: none 
 TPO_API int32_t tpo_tokenizer_eos(const struct tpo_tokenizer *tok);
 /* The tokenizer's and template's files, for a checkpoint to carry: calls fn(name, bytes, len) for
  * tokenizer.json, tokenizer_config.json, generation_config.json, special_tokens_map.json, chat_template.jinja
- * as far as there are any. Of a GGUF, an equivalent tokenizer.json and tokenizer_config.json are made, that
+ * as far as there are any. A folder's template for tools, additional_chat_templates/tool_use.jinja, and the
+ * chat_template.jinja beside it are in tokenizer_config.json then, as a list. Of a GGUF, an equivalent tokenizer.json and tokenizer_config.json are made, that
  * transformers loads too. */
 TPO_API int tpo_tokenizer_each_file(const struct tpo_tokenizer *tok,
                                     int (*fn)(void *arg, const char *name, const char *bytes, size_t len,
@@ -185,6 +186,10 @@ TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_temp
 TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
                               const struct tpo_template *tmpl, struct tpo_buf *warning,
                               struct tpo_error *err);
+/* The same, and what is odd is logged as a warning. */
+TPO_API int tpo_thought_check_and_warn(const struct tpo_thought_config *thought,
+                                       const struct tpo_tokenizer *tok, const struct tpo_template *tmpl,
+                                       struct tpo_error *err);
 /* What an output's text begins with, appended: the end of the prompt from where the template opens a thought with
  * the layout's marker and says nothing after it (think-tags, where <think> ends the prompt), else the prefill. tmpl may be NULL. */
 TPO_API int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,

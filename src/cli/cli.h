@@ -3,6 +3,7 @@
 #define TPO_CLI_CLI_H
 
 #include "cli/options.h"
+#include "config/layouts.h"
 #include "tpo/base.h"
 #include "tpo/comm.h"
 
@@ -20,7 +21,7 @@ extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_score, cmd_pai
     "--dtype", 0, "bf16|fp32", "model.dtype", "arithmetic of the model"                                      \
   }
 /* The built-in thought layouts that think, and what chooses among them. */
-#define THOUGHT_NAMES "generic, specific, think-tags, paper-generic, paper-specific, system, auto"
+#define THOUGHT_NAMES LAYOUTS_THINKING ", " LAYOUT_AUTO
 #define OPTION_END                                                                                           \
   {                                                                                                          \
     NULL, 0, NULL, NULL, NULL                                                                                \

@@ -249,8 +249,10 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (status == 0) status = cli_session_open(&s, in, err);
   if (status < 0) return status;
   c.messages = json_array();
-  status = tpo_comm_agree(s.session.comm, tpo_policy_check_thought(&in->config, path, err), err);
-  if (status == 0) status = tpo_policy_open(&c.policy, &s.session, path, NULL, err);
+  status = tpo_policy_open_text(&c.policy, &in->config, path, err);
+  if (status == 0) status = tpo_policy_check_thought(&c.policy, &in->config, err);
+  status = tpo_comm_agree(s.session.comm, status, err);
+  if (status == 0) status = tpo_policy_open_model(&c.policy, &s.session, NULL, err);
   if (status == 0) {
     struct tpo_engine_options engine_options = {
         .sampling = &in->config.sampling, .thought = c.thought, .seed = in->config.seed};

@@ -39,7 +39,7 @@ static int make_template(const struct invocation *in, struct tpo_config *config,
   struct tpo_buf lines = {0};
   int status = tpo_tokenizer_open(&tok, in->positional[0], err);
   if (status == 0) status = tpo_template_open(&tmpl, tok, &config->template_pieces, err);
-  if (status == 0) status = settle_thought(config, tok, tmpl, err);
+  if (status == 0) status = settle_on_layout(config, tok, tmpl, err);
   if (status == 0) status = tpo_thought_template(&config->thought, tmpl, source, err);
   if (status == 0) status = tpo_thought_tell_servers(&config->thought, tmpl, &lines, err);
   if (status == 0 && *source)

@@ -75,10 +75,11 @@ static int generate(struct cli_session *s, const struct request *request, struct
   struct tpo_samples samples = {0};
   struct tpo_generate_stats stats = {0};
   struct tpo_policy policy = {0};
-  int status = cli_first_rank(s) ? tpo_policy_check_thought(config, config->model.path, err) : 0;
-  if (status == 0) status = prompt_room_read(config, request->prompts, &set, err);
+  int status = tpo_policy_open_text(&policy, config, config->model.path, err);
+  if (status == 0 && cli_first_rank(s)) status = tpo_policy_check_thought(&policy, config, err);
+  if (status == 0) status = prompt_room_read(config, &policy, request->prompts, &set, err);
   status = tpo_comm_agree(s->session.comm, status, err);
-  if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
+  if (status == 0) status = tpo_policy_open_model(&policy, &s->session, NULL, err);
   if (status == 0)
     status =
         tpo_generate(&s->session, &policy, &set,

@@ -220,7 +220,7 @@ static int show_prompt(struct invocation *in, const struct tpo_tokenizer *tok,
                        struct tpo_error *err)
 {
   int status = check_thought(in, request, err);
-  if (status == 0) status = settle_thought(&in->config, tok, tmpl, err);
+  if (status == 0) status = settle_on_layout(&in->config, tok, tmpl, err);
   if (status < 0) return status;
   return tpo_thought_explain(&in->config.thought, tmpl, request->text[MESSAGES], show_stretch, show, err);
 }

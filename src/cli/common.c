@@ -116,7 +116,7 @@ static void tell_settled(const struct invocation *in, const char *why)
     tpo_log(TPO_LOG_INFO, "thought: auto: the layout is %s, since %s", in->config.thought.name, why);
 }
 
-static int settle_thought(struct invocation *in, struct tpo_error *err)
+static int settle_by_model(struct invocation *in, struct tpo_error *err)
 {
   struct tpo_config *config = &in->config;
   bool of_section = tpo_config_thought_is_open(&config->thought);
@@ -133,7 +133,7 @@ int check_config(struct invocation *in, unsigned parts, struct tpo_error *err)
   int status = check_values(in, parts, err);
   bool layout = parts & (TPO_CHECK_SAMPLING | TPO_CHECK_TRAINING), there = model && tpo_file_exists(model);
   if (status < 0 || !layout || !there || !is_open(&in->config)) return status;
-  status = settle_thought(in, err);
+  status = settle_by_model(in, err);
   return status < 0 ? status : check_values(in, parts, err);
 }
 

@@ -22,14 +22,10 @@ int open_tokenizer(const struct invocation *in, struct tpo_tokenizer **tok, stru
   return status < 0 ? status : tpo_tokenizer_open(tok, path, err);
 }
 
-int settle_thought(struct tpo_config *config, const struct tpo_tokenizer *tok,
-                   const struct tpo_template *tmpl, struct tpo_error *err)
+int settle_on_layout(struct tpo_config *config, const struct tpo_tokenizer *tok,
+                     const struct tpo_template *tmpl, struct tpo_error *err)
 {
-  struct tpo_buf warning = {0};
   int status =
       tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, NULL, err) : 0;
-  if (status == 0) status = tpo_thought_check(&config->thought, tok, tmpl, &warning, err);
-  if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
-  tpo_buf_free(&warning);
-  return status;
+  return status < 0 ? status : tpo_thought_check_and_warn(&config->thought, tok, tmpl, err);
 }

@@ -12,7 +12,7 @@ int open_tokenizer(const struct invocation *in, struct tpo_tokenizer **tok, stru
 
 /* The layout of a configuration, once the model's template is open: `auto` becomes one, what the template can't do is
  * refused, what is odd is logged. */
-int settle_thought(struct tpo_config *config, const struct tpo_tokenizer *tok,
-                   const struct tpo_template *tmpl, struct tpo_error *err);
+int settle_on_layout(struct tpo_config *config, const struct tpo_tokenizer *tok,
+                     const struct tpo_template *tmpl, struct tpo_error *err);
 
 #endif

@@ -92,10 +92,10 @@ static void check_markers(struct check *check)
 {
   const struct tpo_thought_config *t = &check->config->thought;
   bool has_response = given(t->response_marker), has_thought = given(t->thought_marker);
-  int places = t->prompt ? occurrences(t->prompt, "{instruction}") : 0;
+  int places = t->prompt ? occurrences(t->prompt, TPO_THOUGHT_SLOT) : 0;
   if (places != 1)
-    PROBLEM(check, "thought.prompt", "thought.prompt must hold {instruction} exactly once, not %d times",
-            places);
+    PROBLEM(check, "thought.prompt",
+            "thought.prompt must hold " TPO_THOUGHT_SLOT " exactly once, not %d times", places);
   if (has_response && is_blank(t->response_marker))
     PROBLEM(check, "thought.response_marker",
             "thought.response_marker is blank, so any output would hold it");

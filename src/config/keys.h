@@ -120,9 +120,6 @@ void config_problem(struct config_report *report, int code, const char *place, i
  * to err; returns 0 when there were none. */
 int config_report_end(struct config_report *report, char **out, struct tpo_error *err);
 
-/* What `thought: NAME` may be, for messages. */
-#define CONFIG_LAYOUTS                                                                                       \
-  "generic, specific, think-tags, paper-generic, paper-specific, system, none, auto or a layout's file"
 /* Whether it is the name of a built-in layout, or auto. */
 bool config_is_builtin_thought(const char *name);
 /* `thought: NAME`: resets the section, then reads the built-in or the file. dir (may be NULL) is where a

@@ -77,6 +77,14 @@ int tpo_config_settle_thought(struct tpo_config *config, const char *name, struc
   return status;
 }
 
+const char *layout_args_taken(const json_t *variables)
+{
+  static const char *const taken[] = {"messages", "tools", "documents", "add_generation_prompt"};
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (json_object_get(variables, taken[i])) return taken[i];
+  return NULL;
+}
+
 void layout_fill_in(struct tpo_config *config, struct tpo_config *own)
 {
   for (int key = 0; key < config_n_keys; key++) {
@@ -133,14 +141,13 @@ const char *layout_args_problem(const char *args)
 {
   if (!args) return NULL;
   json_t *variables = tpo_json_parse(args, strlen(args), "", NULL);
-  const char *problem = NULL;
+  const char *problem = NULL, *taken = layout_args_taken(variables);
   if (!json_is_object(variables))
     problem = "expected a mapping of the template's variables";
-  else if (json_object_get(variables, "messages") || json_object_get(variables, "tools") ||
-           json_object_get(variables, "documents"))
-    problem = "messages, tools and documents are of the chat itself and can't be given";
-  else if (json_object_get(variables, "add_generation_prompt"))
+  else if (taken && strcmp(taken, "add_generation_prompt") == 0)
     problem = "add_generation_prompt can't be given: a prompt always ends where the answer begins";
+  else if (taken)
+    problem = "messages, tools and documents are of the chat itself and can't be given";
   else
     problem = names_problem(variables);
   json_decref(variables);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "config/layouts.h"
 
 /* Where an entry is read from, and what is wrong with it. */
 struct reading {

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
 #include "engine/state.h"
-#include "text/chat/space.h"
+#include "text/unicode/space.h"
 
 /* Bytes that are no UTF-8 (a code point cut off at the last token), and a NUL, become U+FFFD. */
 static void append_valid(struct tpo_buf *out, const char *text, size_t len)

@@ -58,7 +58,7 @@ static int read_source(struct loop *loop, const struct instruction_file *source,
                        struct tpo_instructions *all, struct tpo_error *err)
 {
   struct requirements required = {.loop = loop};
-  int status = prompt_room_open(&required.room, loop->config, loop->config->model.path, err);
+  int status = prompt_room_open(&required.room, loop->config, NULL, err);
   if (status == 0)
     status = tpo_instructions_read_checked(all, source->file, loop->config->data.skip_bad, check_item,
                                            &required, err);

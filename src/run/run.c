@@ -377,6 +377,15 @@ static int write_report(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
+static int check_thought(const struct tpo_config *config, struct tpo_error *err)
+{
+  struct tpo_policy policy;
+  int status = tpo_policy_open_text(&policy, config, config->model.path, err);
+  if (status == 0) status = tpo_policy_check_thought(&policy, config, err);
+  tpo_policy_close(&policy);
+  return status;
+}
+
 int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, char **summary,
             struct tpo_error *err)
 {
@@ -391,8 +400,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   loop.config_yaml = tpo_config_print(session->config, false);
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
   if (status == 0) status = tpo_judge_check(&session->config->judge, err);
-  if (status == 0 && loop.first)
-    status = tpo_policy_check_thought(session->config, session->config->model.path, err);
+  if (status == 0 && loop.first) status = check_thought(session->config, err);
   if (status == 0 && loop.first)
     status = resume ? take_up(&loop, hash, allow_changes, err) : start_fresh(&loop, hash, err);
   status = tpo_comm_agree(session->comm, status, err);

@@ -10,8 +10,8 @@
 struct prompt_room {
   const struct tpo_config *config;
   struct tpo_arch arch;
-  struct tpo_tokenizer *tokenizer;
-  struct tpo_template *tmpl;
+  struct tpo_policy own; /* empty where it was given one */
+  const struct tpo_policy *policy;
   int marker_tokens; /* of the response marker that may be inserted */
   size_t safe_bytes; /* a prompt of so many has room, whatever its tokens are */
 };
@@ -28,18 +28,18 @@ static size_t safe_bytes(const struct prompt_room *room)
   return taken < (size_t)room->arch.context ? (size_t)room->arch.context - taken : 0;
 }
 
-int prompt_room_open(struct prompt_room **out, const struct tpo_config *config, const char *model,
-                     struct tpo_error *err)
+int prompt_room_open(struct prompt_room **out, const struct tpo_config *config,
+                     const struct tpo_policy *policy, struct tpo_error *err)
 {
   struct prompt_room *room = tpo_calloc(1, sizeof *room, err);
   *out = room;
   if (!room) return TPO_E_MEMORY;
   room->config = config;
-  int status = tpo_arch_read(&room->arch, model, err);
-  if (status == 0) status = tpo_tokenizer_open(&room->tokenizer, model, err);
-  if (status == 0) status = tpo_template_open(&room->tmpl, room->tokenizer, &config->template_pieces, err);
+  room->policy = policy ? policy : &room->own;
+  int status = tpo_arch_read(&room->arch, config->model.path, err);
+  if (status == 0 && !policy) status = tpo_policy_open_text(&room->own, config, config->model.path, err);
   if (status == 0)
-    status = tpo_thought_marker_tokens(&config->thought, room->tokenizer, &room->marker_tokens, err);
+    status = tpo_thought_marker_tokens(&config->thought, room->policy->tokenizer, &room->marker_tokens, err);
   if (status == 0) {
     room->safe_bytes = safe_bytes(room);
     return 0;
@@ -52,8 +52,7 @@ int prompt_room_open(struct prompt_room **out, const struct tpo_config *config, 
 void prompt_room_close(struct prompt_room *room)
 {
   if (!room) return;
-  tpo_template_close(room->tmpl);
-  tpo_tokenizer_close(room->tokenizer);
+  tpo_policy_close(&room->own);
   free(room);
 }
 
@@ -65,8 +64,8 @@ int prompt_room_check(void *arg, const struct tpo_instruction *item, struct tpo_
   size_t bytes =
       (item->instruction ? strlen(item->instruction) : 0) + (item->messages ? strlen(item->messages) : 0);
   if (bytes <= room->safe_bytes) return 0;
-  int status = tpo_thought_render(&room->config->thought, room->tmpl, item->instruction, item->messages, &ids,
-                                  &text, err);
+  int status = tpo_thought_render(&room->config->thought, room->policy->tmpl, item->instruction,
+                                  item->messages, &ids, &text, err);
   if (status == 0)
     status = tpo_config_check_room(&room->config->thought, room->config->sampling.max_tokens,
                                    room->marker_tokens, ids.n, room->arch.context, err);
@@ -75,11 +74,11 @@ int prompt_room_check(void *arg, const struct tpo_instruction *item, struct tpo_
   return status;
 }
 
-int prompt_room_read(const struct tpo_config *config, const char *path, struct tpo_instructions *set,
-                     struct tpo_error *err)
+int prompt_room_read(const struct tpo_config *config, const struct tpo_policy *policy, const char *path,
+                     struct tpo_instructions *set, struct tpo_error *err)
 {
   struct prompt_room *room;
-  int status = prompt_room_open(&room, config, config->model.path, err);
+  int status = prompt_room_open(&room, config, policy, err);
   if (status == 0)
     status = tpo_instructions_read_checked(set, path, config->data.skip_bad, prompt_room_check, room, err);
   prompt_room_close(room);

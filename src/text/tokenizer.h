@@ -55,13 +55,13 @@ struct tpo_tokenizer {
 /* Every loader fills an empty tokenizer; the caller closes it when that fails. */
 int tpo_tokenizer_load_files(struct tpo_tokenizer *tok, struct tpo_error *err); /* from tok->files */
 int tpo_tokenizer_load_gguf(struct tpo_tokenizer *tok, const char *path, struct tpo_error *err);
-/* tokenizer.json's normalizer, pre_tokenizer, decoder and post_processor (load_pipeline.c). */
+/* tokenizer.json's normalizer, pre_tokenizer, decoder and post_processor (load/pipeline.c). */
 int tpo_tokenizer_load_pipeline(struct tpo_tokenizer *tok, const json_t *root, bool *byte_level,
                                 struct tpo_error *err);
 int tpo_tokenizer_load_post(struct tpo_tokenizer *tok, const json_t *post, struct tpo_error *err);
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, chat_template.jinja. */
 int tpo_tokenizer_load_settings(struct tpo_tokenizer *tok, struct tpo_error *err);
-/* Enters the names of tokens that tokenizer_config.json or special_tokens_map.json has (load_names.c). */
+/* Enters the names of tokens that tokenizer_config.json or special_tokens_map.json has (load/names.c). */
 int tpo_tokenizer_load_names(struct tpo_tokenizer *tok, json_t *object, struct tpo_error *err);
 /* Enters that of one token; id: -1 for none. */
 int tpo_tokenizer_name_token(struct tpo_tokenizer *tok, const char *key, int32_t id, struct tpo_error *err);

@@ -1,6 +1,10 @@
 """Thinking by the model's own means, and the layouts that ask for it in words: what the prompt holds, where the output's text begins,
 how budgets end it, and what a template or tokenizer refuses."""
+import contextlib
+import ctypes
 import json
+import os
+import struct
 
 import pytest
 
@@ -53,6 +57,31 @@ def generate(tpo, model, prompts, *more, ranks=0, k=1, max_tokens=40):
     out = prompts.parent / "generated.h5"
     tpo.ok("generate", "--model", model, "--prompts", prompts, "--out", out, "--k", k, "--max-tokens", max_tokens, *more, ranks=ranks)
     return rows_of(out)
+
+
+@contextlib.contextmanager
+def openings(path):
+    """A list that holds, afterwards, an entry for each time that the file was opened."""
+    IN_OPEN, IN_CLOSE = 0x20, 0x18
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    assert watch >= 0 and libc.inotify_add_watch(watch, os.fsencode(path), IN_OPEN | IN_CLOSE) >= 0, os.strerror(ctypes.get_errno())
+    seen = []
+    try:
+        yield seen
+        with contextlib.suppress(BlockingIOError):
+            while events := os.read(watch, 4096):
+                seen += [path for _, mask, _, _ in struct.iter_unpack("iIII", events) if mask & IN_OPEN]
+    finally:
+        os.close(watch)
+
+
+@pytest.mark.parametrize("layout, times", [("think-tags", 1), ("auto", 2)])
+def test_the_tokenizer_is_read_once_and_once_more_to_choose_a_layout(tpo, opens, prompts, layout, times):
+    """A real vocabulary takes a good part of a second each time."""
+    with openings(opens / "tokenizer.json") as seen:
+        generate(tpo, opens, prompts, "--thought", layout, max_tokens=20)
+    assert len(seen) == times
 
 
 def test_what_the_template_opened_is_trained_and_goes_on_thinking(tpo, opens, prompts, tmp_path):

@@ -1,6 +1,6 @@
 /* Layouts beside models' own chat templates: what `thought: auto` becomes, what is warned of and what is refused. */
 #include "chat_test.h"
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 #define TURNS                                                                                                \
   "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<a>"

@@ -1,6 +1,6 @@
 /* What a chat template is given beside plain messages, and what is found out about it by rendering. */
 #include "chat_test.h"
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 
 static const struct tpo_message hello[] = {{"user", "Hello"}};
 #define HELLO .messages = hello, .n = 1
@@ -151,6 +151,36 @@ static void a_template_for_tools_may_be_a_file(void **state)
   }
   tpo_tokenizer_close(tok);
   tpo_buf_free(&config);
+}
+
+/* What else is in the file stays as it is written, and a key with escapes is the key. */
+static void a_list_changes_nothing_else(void **state)
+{
+  (void)state;
+  static const char tools[] = "\"2\"", before[] = "{\"n\": 1.50, \"chat\\u005ftemplate\" : ",
+                    behind[] = ",\n \"model_max_length\": 1000000000000000019884624838656, "
+                               "\"x\": {\"chat_template\": \"\\u0031}\"}}\n";
+  char folder[256], path[512];
+  struct tpo_buf given = {0}, config = {0}, expected = {0};
+  snprintf(folder, sizeof folder, "%s/additional_chat_templates", make_dir());
+  assert_int_equal(tpo_make_dirs(folder, &test_error), 0);
+  put_file(folder, "tool_use.jinja", tools, strlen(tools));
+  tpo_buf_printf(&given, "%s\"1\"%s", before, behind);
+  struct tpo_tokenizer *tok = with_settings("smollm", given.data, NULL);
+  snprintf(path, sizeof path, "%s/tool_use.jinja", folder);
+  unlink(path);
+  rmdir(folder);
+  rmdir(make_dir());
+  tpo_buf_printf(&expected,
+                 "%s[{\"name\": \"default\", \"template\": \"1\"}, {\"name\": \"tool_use\", "
+                 "\"template\": \"\\\"2\\\"\"}]%s",
+                 before, behind);
+  assert_int_equal(tpo_tokenizer_each_file(tok, find_config, &config, &test_error), 0);
+  assert_string_equal(config.data, expected.data);
+  tpo_tokenizer_close(tok);
+  tpo_buf_free(&given);
+  tpo_buf_free(&config);
+  tpo_buf_free(&expected);
 }
 
 /* Through a GGUF, and from there to files. */
@@ -365,6 +395,7 @@ int main(void)
       cmocka_unit_test(tokens_have_the_names_that_the_files_give_them),
       cmocka_unit_test(tools_take_the_template_that_is_made_for_them),
       cmocka_unit_test(a_template_for_tools_may_be_a_file),
+      cmocka_unit_test(a_list_changes_nothing_else),
       cmocka_unit_test(a_gguf_has_a_template_for_tools_too),
       cmocka_unit_test(a_last_message_is_gone_on_with),
       cmocka_unit_test(what_is_not_shown_cant_be_gone_on_with),

@@ -1,6 +1,6 @@
 /* A chat template put into a tokenizer_config.json, all else of which stays as it is. */
 #include "text_test.h"
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 
 static void expect_put(const char *json, const char *expected)
 {

@@ -1,6 +1,6 @@
 /* Chat templates of exported models: run by the interpreter, they give the prompts that training sampled from. */
 #include "chat_test.h"
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 /* Our own miniatures of how models' templates are made. */
 static const char chatml[] =

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "store/gguf.h"
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 #include "text/tokenizer.h"
 #include "text_test.h"
 

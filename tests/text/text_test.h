@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "text/to_gguf.h"
+#include "text/gguf/to_gguf.h"
 #include "tpo/text.h"
 
 #define FIXTURES TPO_SOURCE_DIR "/tests/text/fixtures"

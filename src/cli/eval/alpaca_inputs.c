@@ -7,17 +7,27 @@
 #include "eval/provenance.h"
 #include "steps/room.h"
 
-/* A prompt that is too long for the model is a bad row. */
-static int read_prompts(const struct tpo_config *config, const struct alpaca_request *r,
+/* A prompt that is too long for the model is a bad row. first: the rank that checks the layout. */
+static int read_to_draw(const struct tpo_config *config, const struct alpaca_request *r, bool first,
                         struct tpo_instructions *set, struct tpo_error *err)
 {
   struct prompt_room *room = NULL;
-  if (!r->draws) return alpaca_prompts_read(set, r->prompts, config->data.skip_bad, NULL, NULL, err);
-  int status = prompt_room_open(&room, config, config->model.path, err);
-  if (status == 0)
+  struct tpo_policy policy;
+  int status = tpo_policy_open_text(&policy, config, config->model.path, err);
+  if (status == 0 && first) status = tpo_policy_check_thought(&policy, config, err);
+  if (status == 0) status = prompt_room_open(&room, config, &policy, err);
+  if (status == 0 && r->prompts)
     status = alpaca_prompts_read(set, r->prompts, config->data.skip_bad, prompt_room_check, room, err);
   prompt_room_close(room);
+  tpo_policy_close(&policy);
   return status;
+}
+
+static int read_prompts(const struct tpo_config *config, const struct alpaca_request *r, bool first,
+                        struct tpo_instructions *set, struct tpo_error *err)
+{
+  if (r->draws) return read_to_draw(config, r, first, set, err);
+  return r->prompts ? alpaca_prompts_read(set, r->prompts, config->data.skip_bad, NULL, NULL, err) : 0;
 }
 
 /* The baseline has an output for each of the prompts. */
@@ -116,8 +126,7 @@ int alpaca_read_inputs(const struct cli_session *s, const struct alpaca_request 
 {
   const struct tpo_config *config = s->session.config;
   bool first = cli_first_rank(s);
-  int status = r->draws && first ? tpo_policy_check_thought(config, config->model.path, err) : 0;
-  if (status == 0 && r->prompts) status = read_prompts(config, r, &parts->prompts, err);
+  int status = read_prompts(config, r, first, &parts->prompts, err);
   if (status == 0) status = read_outputs(r, parts, err);
   if (status == 0 && first) status = read_given(r, parts, err);
   if (status == 0 && first) status = check_leaderboards(r, err);

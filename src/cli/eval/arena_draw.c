@@ -49,10 +49,11 @@ int arena_draw(struct cli_session *s, const struct arena_request *request, json_
   struct drawn drawn = {0};
   struct eval_draw draw = eval_draw_of(config);
   draw.journal = request->journal;
-  int status = cli_first_rank(s) ? tpo_policy_check_thought(config, config->model.path, err) : 0;
-  if (status == 0) status = prompt_room_read(config, request->prompts, &drawn.questions, err);
+  int status = tpo_policy_open_text(&drawn.policy, config, config->model.path, err);
+  if (status == 0 && cli_first_rank(s)) status = tpo_policy_check_thought(&drawn.policy, config, err);
+  if (status == 0) status = prompt_room_read(config, &drawn.policy, request->prompts, &drawn.questions, err);
   status = tpo_comm_agree(s->session.comm, status, err);
-  if (status == 0) status = tpo_policy_open(&drawn.policy, &s->session, config->model.path, NULL, err);
+  if (status == 0) status = tpo_policy_open_model(&drawn.policy, &s->session, NULL, err);
   if (status == 0)
     status =
         eval_answer(&s->session, &drawn.policy, &drawn.questions, &draw, &drawn.samples, &drawn.counts, err);

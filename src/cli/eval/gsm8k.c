@@ -88,7 +88,7 @@ static int read_request(struct invocation *in, struct gsm8k *e, struct tpo_error
 static int check_room(const struct gsm8k *e, const struct tpo_config *config, struct tpo_error *err)
 {
   struct prompt_room *room;
-  int status = prompt_room_open(&room, config, config->model.path, err);
+  int status = prompt_room_open(&room, config, NULL, err);
   for (size_t i = 0; i < e->instructions.n && status == 0; i++)
     if ((status = prompt_room_check(room, &e->instructions.items[i], err)) < 0)
       tpo_fail_prefix(err, "%s: question %s", e->request.prompts, e->instructions.items[i].id);

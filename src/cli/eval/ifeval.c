@@ -52,7 +52,7 @@ static int read_prompts(struct ifeval *e, const struct tpo_config *config, struc
 {
   struct first first = {.limit = e->request.limit};
   bool asks = !e->request.option;
-  int status = asks ? prompt_room_open(&first.room, config, config->model.path, err) : 0;
+  int status = asks ? prompt_room_open(&first.room, config, NULL, err) : 0;
   if (status == 0)
     status = tpo_instructions_read_checked(&e->prompts, e->request.prompts, 0, check_first, &first, err);
   prompt_room_close(first.room);

@@ -102,9 +102,10 @@ int responses_draw(struct cli_session *s, const struct responses *r,
   struct tpo_policy policy = {0};
   struct eval_draw draw = eval_draw_of(config);
   draw.journal = *r->journal ? r->journal : NULL;
-  int status = cli_first_rank(s) ? tpo_policy_check_thought(config, config->model.path, err) : 0;
+  int status = tpo_policy_open_text(&policy, config, config->model.path, err);
+  if (status == 0 && cli_first_rank(s)) status = tpo_policy_check_thought(&policy, config, err);
   status = tpo_comm_agree(s->session.comm, status, err);
-  if (status == 0) status = tpo_policy_open(&policy, &s->session, config->model.path, NULL, err);
+  if (status == 0) status = tpo_policy_open_model(&policy, &s->session, NULL, err);
   if (status == 0)
     status = eval_answer(&s->session, &policy, instructions, &draw, &drawn->samples, &drawn->counts, err);
   progress_end(&s->bar);

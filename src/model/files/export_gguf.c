@@ -11,8 +11,8 @@
 #include "base/ggml_blocks.h"
 #include "base/memory.h"
 #include "model/files/source.h"
-#include "text/set_template.h"
-#include "text/to_gguf.h"
+#include "text/load/set_template.h"
+#include "text/gguf/to_gguf.h"
 #include "tpo/store.h"
 
 struct export_job {

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "model/files/source.h"
 #include "store/safetensors.h"
-#include "text/set_template.h"
+#include "text/load/set_template.h"
 #include "tpo/store.h"
 
 struct export_job {

@@ -141,15 +141,6 @@ static int plan_instructions(struct plan *plan, struct loop *loop, int iteration
   return status;
 }
 
-static int check_layout(struct plan *plan, struct tpo_error *err)
-{
-  struct tpo_buf warning = {0};
-  int status = tpo_thought_check(&plan->config->thought, plan->tokenizer, plan->tmpl, &warning, err);
-  if (status == 0 && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
-  tpo_buf_free(&warning);
-  return status;
-}
-
 static int open_texts(struct plan *plan, struct tpo_error *err)
 {
   const char *path = plan->config->model.path;
@@ -163,7 +154,8 @@ static int open_texts(struct plan *plan, struct tpo_error *err)
   if (status == 0)
     status = tpo_thought_marker_tokens(&plan->config->thought, plan->tokenizer, &plan->marker_tokens, err);
   if (status == 0) status = tpo_config_check_marker(plan->config, plan->marker_tokens, err);
-  return status < 0 ? status : check_layout(plan, err);
+  return status < 0 ? status
+                    : tpo_thought_check_and_warn(&plan->config->thought, plan->tokenizer, plan->tmpl, err);
 }
 
 int plan_validations(const struct plan *plan, int iteration)

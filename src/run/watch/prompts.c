@@ -124,13 +124,15 @@ int watched_hash(const struct watched *w, const char *prompts, char hex[33], str
 
 int watched_read(struct watched *w, struct tpo_error *err)
 {
-  const char *model = w->settings.model.path;
+  struct tpo_policy policy;
   struct tpo_instructions all = {0};
   struct requirements required = {.w = w};
-  int status = tpo_policy_check_thought(&w->settings, model, err);
-  if (status == 0) status = prompt_room_open(&required.room, &w->settings, model, err);
+  int status = tpo_policy_open_text(&policy, &w->settings, w->settings.model.path, err);
+  if (status == 0) status = tpo_policy_check_thought(&policy, &w->settings, err);
+  if (status == 0) status = prompt_room_open(&required.room, &w->settings, &policy, err);
   if (status == 0) status = watch_kind_read(w, &all, check_item, &required, err);
   prompt_room_close(required.room);
+  tpo_policy_close(&policy);
   if (status == 0 && (size_t)w->entry->limit > all.n)
     tpo_log(TPO_LOG_WARN, "run.watch, %s: %s has %zu instructions, fewer than its limit of %d; all are taken",
             w->entry->name, w->entry->prompts, all.n, w->entry->limit);

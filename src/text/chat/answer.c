@@ -1,17 +1,12 @@
 /* An answer put behind the generation prompt as a model would have said it there: what training takes for the tokens of an
  * answer that the template, once it is part of a chat, shows otherwise. */
 #include <string.h>
-#include "text/chat/space.h"
 #include "text/chat/template.h"
+#include "text/unicode/space.h"
 
 struct tags {
   const char *open, *close;
 };
-
-static bool given(const char *text)
-{
-  return text && *text;
-}
 
 /* The tags that a thought may have here: those that most models know, and the layout's. */
 static size_t list_tags(const struct tpo_thought_config *thought, struct tags out[2])

@@ -1,6 +1,6 @@
 /* A rendered chat told stretch by stretch: where each came from, and which are control tokens. */
 #include "text/chat/encode.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/thought.h"
 
 struct telling {
   const struct tpo_rendered *r;

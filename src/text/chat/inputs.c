@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
+#include "config/layouts.h"
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
 
@@ -111,14 +112,12 @@ static int set_list(json_t *root, const char *name, const char *text, struct tpo
 
 static int set_arguments(json_t *root, const char *text, struct tpo_error *err)
 {
-  static const char *const taken[] = {"messages", "tools", "documents", "add_generation_prompt"};
   if (!text) return TPO_OK;
   json_t *arguments = parse(text, "template_args", true, err);
   if (!arguments) return err ? err->code : TPO_E_INPUT;
+  const char *taken = layout_args_taken(arguments);
   int status = TPO_OK;
-  for (size_t i = 0; i < sizeof taken / sizeof *taken && status == TPO_OK; i++)
-    if (json_object_get(arguments, taken[i]))
-      status = tpo_fail(err, TPO_E_USAGE, "template_args: \"%s\" is what the chat itself says", taken[i]);
+  if (taken) status = tpo_fail(err, TPO_E_USAGE, "template_args: \"%s\" is what the chat itself says", taken);
   if (status == TPO_OK && json_object_update(root, arguments) < 0) status = no_memory(err);
   json_decref(arguments);
   return status;

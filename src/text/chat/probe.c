@@ -1,6 +1,6 @@
 /* What a template doesn't say but shows: chats are rendered when it is opened, and looked at. */
 #include <string.h>
-#include "text/chat/space.h"
+#include "text/unicode/space.h"
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
 

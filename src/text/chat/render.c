@@ -1,7 +1,7 @@
 /* Chats as text, by the model's own template or by pieces, and as ids. */
 #include <string.h>
 #include "text/chat/pieces.h"
-#include "text/chat/space.h"
+#include "text/unicode/space.h"
 #include "text/chat/template.h"
 
 static int refuse(const char *what, struct tpo_error *err)
@@ -20,7 +20,7 @@ static int check_pieces(const struct tpo_chat *chat, struct tpo_error *err)
   return chat->template_args ? refuse("template_args", err) : TPO_OK;
 }
 
-/* By the model's own template, its errors told with where it is. */
+/* By the model's own template, or the one that it has for tools. */
 static int run(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                const struct tpo_chat_inputs *inputs, struct tpo_rendered *out, struct tpo_error *err)
 {

@@ -26,11 +26,6 @@ static int from_model(struct tpo_template *t, const struct tpo_tokenizer *tok, b
   return status < 0 ? tpo_fail(err, status, "%s; %s", why.message, advice(configurable)) : TPO_OK;
 }
 
-static bool given(const char *piece)
-{
-  return piece && *piece;
-}
-
 static bool any_given(const struct tpo_template_config *p)
 {
   return p && (given(p->bos) || given(p->system_prefix) || given(p->system_suffix) || given(p->user_prefix) ||

@@ -8,6 +8,12 @@
 #include "text/jinja/jinja.h"
 #include "tpo/text.h"
 
+/* Text that is there and not empty. */
+static inline bool given(const char *text)
+{
+  return text && *text;
+}
+
 struct tpo_span {
   size_t begin, end;
 };

@@ -225,6 +225,36 @@ static int write_literal(struct tpo_pattern *p, uint32_t cp, uint32_t before)
   return TPO_OK;
 }
 
+/* A set that an escape names (\d, \p{L}); *named: one stood there. */
+static int translate_named_set(struct tpo_pattern *p, bool *named)
+{
+  struct tpo_set set = {0};
+  int found = tpo_pattern_named_set(p, &set);
+  *named = found > 0;
+  if (*named) {
+    begin_atom(p);
+    if (p->caseless) tpo_buf_puts(p->out, "(?-i:");
+    p->views.whole = false;
+    found = tpo_charclass_write(&p->views, &set, false, p->out, p->err);
+    if (p->caseless) tpo_buf_puts(p->out, ")");
+  }
+  tpo_set_free(&set);
+  return found;
+}
+
+/* The group of that digit; any other escape is refused. */
+static int translate_reference(struct tpo_pattern *p, char c)
+{
+  const char what[] = {'\\', c, '\0'};
+  if (c < '1' || c > '9') return tpo_pattern_refuse(p, what);
+  if (p->named || (p->at + 1 < p->len && p->text[p->at + 1] >= '0' && p->text[p->at + 1] <= '9'))
+    return tpo_pattern_refuse(p, "this reference to a group");
+  begin_atom(p);
+  tpo_buf_printf(p->out, "\\g{%c}", c);
+  p->at++;
+  return TPO_OK;
+}
+
 static int translate_escape(struct tpo_pattern *p, uint32_t before, uint32_t *literal)
 {
   if (++p->at == p->len) return tpo_pattern_fault(p, "a backslash at the end");
@@ -242,31 +272,13 @@ static int translate_escape(struct tpo_pattern *p, uint32_t before, uint32_t *li
     p->at++;
     return TPO_OK;
   }
-  struct tpo_set set = {0};
-  int found = tpo_pattern_named_set(p, &set);
-  if (found > 0) {
-    begin_atom(p);
-    if (p->caseless) tpo_buf_puts(p->out, "(?-i:");
-    p->views.whole = false;
-    found = tpo_charclass_write(&p->views, &set, false, p->out, p->err);
-    if (p->caseless) tpo_buf_puts(p->out, ")");
-    tpo_set_free(&set);
-    return found;
-  }
-  tpo_set_free(&set);
-  if (found < 0) return found;
+  bool named;
+  int status = translate_named_set(p, &named);
+  if (status < 0 || named) return status;
   if (c == 'X') return tpo_pattern_refuse(p, "\\X");
-  found = tpo_pattern_character(p, literal);
+  int found = tpo_pattern_character(p, literal);
   if (found > 0) return write_literal(p, *literal, before);
-  char what[] = "\\?";
-  what[1] = c;
-  if (found < 0 || c < '1' || c > '9') return found < 0 ? found : tpo_pattern_refuse(p, what);
-  if (p->named || (p->at + 1 < p->len && p->text[p->at + 1] >= '0' && p->text[p->at + 1] <= '9'))
-    return tpo_pattern_refuse(p, "this reference to a group");
-  begin_atom(p);
-  tpo_buf_printf(p->out, "\\g{%c}", c);
-  p->at++;
-  return TPO_OK;
+  return found < 0 ? found : translate_reference(p, c);
 }
 
 /* One thing of the pattern. *literal: the character before, when that is one; then this one. */

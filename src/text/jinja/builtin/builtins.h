@@ -59,7 +59,6 @@ bool jinja_printable(uint32_t cp);
 enum jinja_case { JINJA_LOWER, JINJA_UPPER, JINJA_TITLE, JINJA_FOLD };
 /* The code point at `at` of s, mapped, with its origin; a final sigma is seen where it stands. */
 void jinja_build_cased(struct jinja_builder *b, const struct jinja_string *s, size_t at, enum jinja_case how);
-bool jinja_is_space(uint32_t cp);
 bool jinja_is_line_end(uint32_t cp);
 bool jinja_is_upper(uint32_t cp), jinja_is_lower(uint32_t cp), jinja_is_title(uint32_t cp);
 bool jinja_is_letter(uint32_t cp), jinja_is_decimal(uint32_t cp), jinja_is_digit(uint32_t cp);

@@ -1,6 +1,7 @@
 /* Filters of strings that are methods of Python's, or nearly. */
 #include <string.h>
 #include "text/jinja/builtin/filters.h"
+#include "text/unicode/space.h"
 
 #define FILTER(name)                                                                                         \
   static int name(struct jinja_run *run, const struct jinja_args *args, struct jinja_value *out)
@@ -34,7 +35,7 @@ FILTER(filter_capitalize)
 
 static bool begins_word(uint32_t cp)
 {
-  return jinja_is_space(cp) || (cp && cp < 128 && strchr("-({[<", (int)cp));
+  return tpo_is_space(cp) || (cp && cp < 128 && strchr("-({[<", (int)cp));
 }
 
 /* Where the word that begins at `at` ends. */

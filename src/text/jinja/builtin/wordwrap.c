@@ -3,6 +3,7 @@
 #include <string.h>
 #include "text/jinja/builtin/filters.h"
 #include "text/regex.h"
+#include "text/unicode/space.h"
 
 #define SPACE "\\t\\n\\x0b\\x0c\\r "
 #define WORD "\\p{L}\\p{N}_"
@@ -60,7 +61,7 @@ static struct jinja_string part(const struct jinja_string *s, size_t begin, size
 static bool blank(const struct jinja_string *s)
 {
   for (size_t at = 0; at < s->len;)
-    if (!jinja_is_space(jinja_next(s, &at))) return false;
+    if (!tpo_is_space(jinja_next(s, &at))) return false;
   return true;
 }
 

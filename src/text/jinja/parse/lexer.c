@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "text/unicode/space.h"
 
 int jinja_lex_line(struct jinja_lexer *l, size_t at)
 {
@@ -28,10 +29,7 @@ static size_t space_at(const struct jinja_lexer *l, size_t at)
 {
   uint32_t cp;
   int used = tpo_utf8_decode((const uint8_t *)l->s + at, l->n - at, &cp);
-  bool space = (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x20) || cp == 0x85 || cp == 0xa0 ||
-               cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 ||
-               cp == 0x202f || cp == 0x205f || cp == 0x3000;
-  return used > 0 && space ? (size_t)used : 0;
+  return used > 0 && tpo_is_space(cp) ? (size_t)used : 0;
 }
 
 size_t jinja_lex_skip_space(const struct jinja_lexer *l, size_t at)

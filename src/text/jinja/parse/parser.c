@@ -37,7 +37,7 @@ void jinja_advance(struct jinja_parser *p)
   p->run.line = jinja_peek(p, 0)->line;
 }
 
-bool jinja_at(const struct jinja_parser *p, enum jinja_token_kind kind, const char *text)
+static bool at(const struct jinja_parser *p, enum jinja_token_kind kind, const char *text)
 {
   const struct jinja_token *token = jinja_peek(p, 0);
   return token->kind == kind && strcmp(token->text, text) == 0;
@@ -45,11 +45,11 @@ bool jinja_at(const struct jinja_parser *p, enum jinja_token_kind kind, const ch
 
 bool jinja_at_op(const struct jinja_parser *p, const char *op)
 {
-  return jinja_at(p, JINJA_T_OPERATOR, op);
+  return at(p, JINJA_T_OPERATOR, op);
 }
 bool jinja_at_name(const struct jinja_parser *p, const char *name)
 {
-  return jinja_at(p, JINJA_T_NAME, name);
+  return at(p, JINJA_T_NAME, name);
 }
 
 bool jinja_skip_op(struct jinja_parser *p, const char *op)

@@ -38,7 +38,6 @@ bool jinja_parse_enter(struct jinja_parser *p);
 
 const struct jinja_token *jinja_peek(const struct jinja_parser *p, size_t ahead);
 void jinja_advance(struct jinja_parser *p);
-bool jinja_at(const struct jinja_parser *p, enum jinja_token_kind kind, const char *text);
 bool jinja_at_op(const struct jinja_parser *p, const char *op);
 bool jinja_at_name(const struct jinja_parser *p, const char *name);
 /* Past the token if it stands there. */

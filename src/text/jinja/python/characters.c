@@ -3,6 +3,7 @@
 #include <string.h>
 #include <utf8proc.h>
 #include "text/jinja/builtin/builtins.h"
+#include "text/unicode/space.h"
 
 struct range {
   uint32_t first, last;
@@ -70,12 +71,6 @@ static utf8proc_category_t category(uint32_t cp)
   return utf8proc_category((utf8proc_int32_t)cp);
 }
 
-bool jinja_is_space(uint32_t cp)
-{
-  if (cp < 0x80) return (cp >= 9 && cp <= 13) || (cp >= 28 && cp <= 32);
-  return cp == 0x85 || cp == 0x2028 || cp == 0x2029 || category(cp) == UTF8PROC_CATEGORY_ZS;
-}
-
 bool jinja_is_line_end(uint32_t cp)
 {
   return (cp >= 10 && cp <= 13) || (cp >= 28 && cp <= 30) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
@@ -137,17 +132,17 @@ static const char *plain_number(const struct jinja_string *s, char *out)
   size_t at = 0, end = s->len, n = 0;
   while (end > 0) {
     size_t begin = jinja_previous(s, end), next = begin;
-    if (!jinja_is_space(jinja_next(s, &next))) break;
+    if (!tpo_is_space(jinja_next(s, &next))) break;
     end = begin;
   }
   bool started = false;
   while (at < end) {
     uint32_t cp = jinja_next(s, &at);
-    if (!started && jinja_is_space(cp)) continue;
+    if (!started && tpo_is_space(cp)) continue;
     started = true;
     if (cp >= 0x80 && !jinja_is_decimal(cp)) return NULL;
     out[n++] = cp < 0x80 ? (char)cp : (char)('0' + decimal_value(cp));
-    if (cp == 0 || jinja_is_space(cp)) return NULL;
+    if (cp == 0 || tpo_is_space(cp)) return NULL;
   }
   out[n] = '\0';
   return n > 0 ? out : NULL;

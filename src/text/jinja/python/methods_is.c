@@ -1,6 +1,7 @@
 /* Methods that ask what a string consists of: isdigit and its like. */
 #include <string.h>
 #include "text/jinja/builtin/builtins.h"
+#include "text/unicode/space.h"
 
 static bool is_alnum(uint32_t cp)
 {
@@ -24,7 +25,7 @@ static const struct {
     {"isdigit", jinja_is_digit, false},
     {"isnumeric", jinja_is_numeric, false},
     {"isprintable", jinja_printable, true},
-    {"isspace", jinja_is_space, false},
+    {"isspace", tpo_is_space, false},
 };
 
 static int no_arguments(struct jinja_run *run, const struct jinja_callable *self,

@@ -1,6 +1,7 @@
 /* Methods that cut strings at a separator: split, rsplit, partition, rpartition. */
 #include <string.h>
 #include "text/jinja/builtin/builtins.h"
+#include "text/unicode/space.h"
 
 int jinja_find_last(struct jinja_run *run, const char *text, size_t len, const struct jinja_string *part,
                     size_t *at)
@@ -67,7 +68,7 @@ static size_t strip_right(const struct jinja_string *s, size_t end)
 {
   while (end > 0) {
     size_t begin = jinja_previous(s, end), next = begin;
-    if (!jinja_is_space(jinja_next(s, &next))) break;
+    if (!tpo_is_space(jinja_next(s, &next))) break;
     end = begin;
   }
   return end;
@@ -85,7 +86,7 @@ static int split_last_spaces(struct jinja_run *run, const struct jinja_string *s
     }
     while (begin > 0) {
       size_t before = jinja_previous(s, begin), next = before;
-      if (jinja_is_space(jinja_next(s, &next))) break;
+      if (tpo_is_space(jinja_next(s, &next))) break;
       begin = before;
     }
     if (push(run, s, begin, end, out) < 0) return TPO_E_INPUT;

@@ -7,7 +7,8 @@ static int check_output(struct jinja_evaluator *ev)
   return jinja_fail(&ev->run, TPO_E_INPUT, "the template prints more than %zu bytes", ev->run.limits.output);
 }
 
-int jinja_print(struct jinja_evaluator *ev, struct jinja_value value)
+/* As str() gives it. */
+static int print(struct jinja_evaluator *ev, struct jinja_value value)
 {
   jinja_build_value(ev->out, value);
   return ev->out->failed ? TPO_E_INPUT : check_output(ev);
@@ -54,7 +55,7 @@ static int in_new_scope(struct jinja_evaluator *ev, const struct jinja_nodes *bo
 static int output(struct jinja_evaluator *ev, const struct jinja_node *node)
 {
   struct jinja_value value;
-  return jinja_evaluate(ev, node->a, &value) < 0 ? TPO_E_INPUT : jinja_print(ev, value);
+  return jinja_evaluate(ev, node->a, &value) < 0 ? TPO_E_INPUT : print(ev, value);
 }
 
 /* if, elif, ...: each elif stands alone in what is otherwise done. */
@@ -96,7 +97,7 @@ static int filter_block(struct jinja_evaluator *ev, const struct jinja_node *nod
   if (value.type != JINJA_STRING) /* unlike what {{ }} prints, it doesn't go through str() */
     return jinja_fail(&ev->run, TPO_E_INPUT, "expected str instance, %s found, as what a filter block makes",
                       jinja_type_name(value));
-  return jinja_print(ev, value);
+  return print(ev, value);
 }
 
 static int define_macro(struct jinja_evaluator *ev, const struct jinja_node *node)
@@ -111,7 +112,7 @@ static int call_block(struct jinja_evaluator *ev, const struct jinja_node *node)
   struct jinja_value caller, value;
   if (jinja_macro_new(ev, node, &caller) < 0 || jinja_call_node(ev, node->a, &caller, &value) < 0)
     return TPO_E_INPUT;
-  return jinja_print(ev, value);
+  return print(ev, value);
 }
 
 /* The values see what is outside. */
@@ -142,7 +143,7 @@ static int unset(struct jinja_evaluator *ev, const struct jinja_node *node)
 static int execute(struct jinja_evaluator *ev, const struct jinja_node *node)
 {
   switch (node->kind) {
-  case JINJA_TEXT: return jinja_print(ev, node->value);
+  case JINJA_TEXT: return print(ev, node->value);
   case JINJA_OUTPUT: return output(ev, node);
   case JINJA_FOR: return jinja_loop_run(ev, node);
   case JINJA_IF: return choose(ev, node);

@@ -45,13 +45,7 @@ int jinja_execute(struct jinja_evaluator *ev, const struct jinja_nodes *body);
 /* What body prints, in scope, as a string; not made where it doesn't go on. */
 int jinja_capture(struct jinja_evaluator *ev, const struct jinja_nodes *body, struct jinja_scope *scope,
                   struct jinja_value *out);
-/* As str() gives it. */
-int jinja_print(struct jinja_evaluator *ev, struct jinja_value value);
 
-/* A call's arguments, `first` before them unless NULL and caller after them by its name unless NULL. */
-int jinja_arguments(struct jinja_evaluator *ev, const struct jinja_node *node,
-                    const struct jinja_value *first, const struct jinja_value *caller,
-                    struct jinja_args *out);
 int jinja_call_node(struct jinja_evaluator *ev, const struct jinja_node *node,
                     const struct jinja_value *caller, struct jinja_value *out);
 

@@ -145,8 +145,10 @@ static int add_all(struct jinja_evaluator *ev, struct jinja_list *to, struct jin
   return 0;
 }
 
-int jinja_arguments(struct jinja_evaluator *ev, const struct jinja_node *node,
-                    const struct jinja_value *first, const struct jinja_value *caller, struct jinja_args *out)
+/* A call's arguments, `first` before them unless NULL and caller after them by its name unless NULL. */
+static int gather_arguments(struct jinja_evaluator *ev, const struct jinja_node *node,
+                            const struct jinja_value *first, const struct jinja_value *caller,
+                            struct jinja_args *out)
 {
   struct jinja_list given = {0};
   struct named named = {0};
@@ -171,7 +173,7 @@ int jinja_call_node(struct jinja_evaluator *ev, const struct jinja_node *node,
 {
   struct jinja_value callee;
   struct jinja_args args;
-  if (jinja_evaluate(ev, node->a, &callee) < 0 || jinja_arguments(ev, node, NULL, caller, &args) < 0)
+  if (jinja_evaluate(ev, node->a, &callee) < 0 || gather_arguments(ev, node, NULL, caller, &args) < 0)
     return TPO_E_INPUT;
   ev->run.line = node->line;
   if (callee.type == JINJA_LOOP) return jinja_loop_call(ev, callee.loop, &args, out);
@@ -187,7 +189,7 @@ static int apply(struct jinja_evaluator *ev, const struct jinja_node *node, stru
     return jinja_fail(&ev->run, TPO_E_UNSUPPORTED, "there is no %s named \"%.80s\"",
                       node->kind == JINJA_FILTER ? "filter" : "test", node->name);
   if ((node->a && jinja_evaluate(ev, node->a, &value) < 0) ||
-      jinja_arguments(ev, node, &value, NULL, &args) < 0)
+      gather_arguments(ev, node, &value, NULL, &args) < 0)
     return TPO_E_INPUT;
   ev->run.line = node->line;
   return node->function(&ev->run, &args, out);

@@ -1,10 +1,11 @@
 /* Strings cut up and put together: strip, split, lines, join, replace, padding. */
 #include <string.h>
 #include "text/jinja/builtin/builtins.h"
+#include "text/unicode/space.h"
 
 static bool among(const struct jinja_string *characters, uint32_t cp)
 {
-  if (!characters) return jinja_is_space(cp);
+  if (!characters) return tpo_is_space(cp);
   for (size_t at = 0; at < characters->len;)
     if (jinja_next(characters, &at) == cp) return true;
   return false;
@@ -58,7 +59,7 @@ static size_t skip_spaces(const struct jinja_string *s, size_t at)
 {
   while (at < s->len) {
     size_t next = at;
-    if (!jinja_is_space(jinja_next(s, &next))) break;
+    if (!tpo_is_space(jinja_next(s, &next))) break;
     at = next;
   }
   return at;
@@ -71,7 +72,7 @@ int jinja_split_spaces(struct jinja_run *run, const struct jinja_string *s, int6
   for (size_t begin = skip_spaces(s, 0); begin < s->len;) {
     size_t end = begin, next = begin;
     bool rest = max >= 0 && (int64_t)out->list->n == max;
-    while (next < s->len && (rest || !jinja_is_space(jinja_next(s, &next)))) {
+    while (next < s->len && (rest || !tpo_is_space(jinja_next(s, &next)))) {
       if (rest) next = s->len;
       end = next;
     }

@@ -3,7 +3,7 @@
  * there, of the letters only ASCII's have a case (tekken, gpt-4o and their kin), falcon's digits are looked for before
  * bytes have glyphs, and no text is brought into the normal form NFC. "default" has no tokenizer behind it and is as
  * there. */
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 
 #define SPACES "|\\s+(?!\\S)|\\s+"
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"

@@ -7,26 +7,16 @@
  * without a generation prompt is the model's own template's. Only what jinja2, llama.cpp's engine and
  * minijinja have in common is used, and no loop over a message's content: servers look for one to tell
  * whether a template takes lists of parts. */
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
+#include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
 
-#define SLOT "{instruction}"
 #define MARK "{#- tpo: asks for the thought that the model was trained to think"
-
-struct piece {
-  const char *text;
-  size_t len;
-};
-
-static bool given(const char *text)
-{
-  return text && *text;
-}
 
 bool tpo_template_asks_for_thought(const char *source)
 {
@@ -42,56 +32,23 @@ void tpo_template_asked_marker(const char *source, struct tpo_buf *out)
   if (at) tpo_jinja_unquote(out, at + strlen(EARLIER));
 }
 
-static void quote(struct tpo_buf *out, struct piece piece)
+static void quote(struct tpo_buf *out, struct thought_piece piece)
 {
   tpo_jinja_quote(out, piece.text, piece.len);
 }
 
-static struct piece whole(const char *text)
+static struct thought_piece whole(const char *text)
 {
-  return (struct piece){text, strlen(text)};
-}
-
-/* What the layout puts before and behind the instruction. */
-static int split_prompt(const struct tpo_thought_config *thought, struct piece *before, struct piece *after,
-                        struct tpo_error *err)
-{
-  const char *prompt = given(thought->prompt) ? thought->prompt : SLOT, *slot = strstr(prompt, SLOT);
-  if (!slot || strstr(slot + 1, SLOT))
-    return tpo_fail(err, TPO_E_USAGE, "thought: the prompt must hold " SLOT " exactly once");
-  *before = (struct piece){prompt, (size_t)(slot - prompt)};
-  *after = whole(slot + strlen(SLOT));
-  return TPO_OK;
-}
-
-/* The user's turn of a prompt, wrapped. */
-static int wrap(const struct tpo_thought_config *thought, const char *instruction, struct tpo_buf *turn,
-                struct tpo_error *err)
-{
-  struct piece before = {0}, after = {0};
-  int status = split_prompt(thought, &before, &after, err);
-  if (status < 0) return status;
-  tpo_buf_append(turn, before.text, before.len);
-  tpo_buf_puts(turn, instruction);
-  tpo_buf_append(turn, after.text, after.len);
-  return turn->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt") : TPO_OK;
+  return (struct thought_piece){text, strlen(text)};
 }
 
 /* The same prompt as the model's own template has it by itself. */
 static int render_own(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                       const char *instruction, struct tpo_buf *out, struct tpo_error *err)
 {
-  struct tpo_buf turn = {0};
-  bool system = given(thought->system);
-  int status = wrap(thought, instruction, &turn, err);
-  struct tpo_message messages[2] = {{"system", thought->system}, {"user", turn.data}};
-  const struct tpo_chat chat = {.messages = messages + !system,
-                                .n = 1 + system,
-                                .template_args = tpo_thought_args(thought, tmpl),
-                                .generation_prompt = true};
-  if (status == TPO_OK) status = tpo_template_render_chat(tmpl, &chat, out, NULL, err);
-  tpo_buf_free(&turn);
-  return status;
+  struct tpo_thought_config unbegun = *thought; /* borrows */
+  unbegun.prefill = NULL;
+  return tpo_thought_render(&unbegun, tmpl, instruction, NULL, NULL, out, err);
 }
 
 /* The end of a prompt of training that is not the model's own template's: white space that it puts before an
@@ -161,7 +118,8 @@ static void put_system(const struct tpo_thought_config *thought, struct tpo_buf 
 }
 
 /* Text around a message's: a string's, or as further parts of a list. */
-static void put_around(const char *condition, struct piece before, struct piece after, struct tpo_buf *out)
+static void put_around(const char *condition, struct thought_piece before, struct thought_piece after,
+                       struct tpo_buf *out)
 {
   if (before.len + after.len == 0) return;
   tpo_buf_printf(out, "{%%- if %s %%}\n{%%- if text is string %%}{%% set text = ", condition);
@@ -179,7 +137,7 @@ static void put_around(const char *condition, struct piece before, struct piece 
 static void put_response(const struct tpo_thought_config *thought, struct tpo_buf *out)
 {
   if (!given(thought->response_marker)) return;
-  struct piece marker = whole(thought->response_marker);
+  struct thought_piece marker = whole(thought->response_marker);
   tpo_buf_puts(out, EARLIER);
   quote(out, marker);
   tpo_buf_puts(out, " in text %}{% set text = text.split(");
@@ -204,8 +162,8 @@ static void put_system_behind(const struct tpo_thought_config *thought, struct t
 /* As tpo_thought_render has it. Lists of text parts become strings, as training's chats have. */
 static int put_rewriting(const struct tpo_thought_config *thought, struct tpo_buf *out, struct tpo_error *err)
 {
-  struct piece before = {0}, after = {0};
-  int status = split_prompt(thought, &before, &after, err);
+  struct thought_piece before = {0}, after = {0};
+  int status = thought_split_prompt(thought, &before, &after, err);
   if (status < 0) return status;
   put_system(thought, out);
   tpo_buf_puts(out, "{%- for message in messages %}\n"
@@ -267,17 +225,10 @@ static int put_all(const struct tpo_thought_config *thought, const struct tpo_te
   return status;
 }
 
-/* Whether the layout asks for a thought in words. */
-static bool asks(const struct tpo_thought_config *thought)
-{
-  return (given(thought->prompt) && strcmp(thought->prompt, SLOT) != 0) || given(thought->system) ||
-         given(thought->prefill);
-}
-
 /* A layout that has the model asked, as it would be without one. */
 static bool is_plain(const struct tpo_thought_config *thought)
 {
-  return !asks(thought) && !given(thought->response_marker) && !given(thought->template_args);
+  return !thought_asks(thought) && !given(thought->response_marker) && !given(thought->template_args);
 }
 
 /* Whether the new template renders the chat as training did. One that the model's own refuses is refused. */
@@ -331,7 +282,7 @@ static int write_template(const struct tpo_thought_config *thought, const struct
   bool asked = tpo_template_asks_for_thought(own);
   struct tpo_error otherwise = {0};
   if (asked && check(thought, tmpl, own, &otherwise) == TPO_OK) return TPO_OK;
-  if (asked && asks(thought))
+  if (asked && thought_asks(thought))
     return tpo_fail(
         err, TPO_E_USAGE,
         "%s: its chat template asks for a thought already, as tpo export writes them; expected the "

@@ -1,11 +1,11 @@
 /* A tokenizer as the metadata of a GGUF file: byte-level BPE ("gpt2"), which has merges, SentencePiece's BPE ("llama"),
  * which has scores in their place, or its pieces with other merges than SentencePiece's ("gemma4"). */
-#include "text/to_gguf.h"
+#include "text/gguf/to_gguf.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 #include "text/tokenizer.h"
 
 #define KEY "tokenizer.ggml."

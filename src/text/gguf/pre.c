@@ -1,5 +1,5 @@
 /* Finds the name of tokenizer.ggml.pre for a tokenizer, and the tokenizer's splits for a name. */
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 
 #include <stdlib.h>
 #include <string.h>

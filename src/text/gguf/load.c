@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/utf8.h"
 #include "store/gguf.h"
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 #include "text/tokenizer.h"
 
 #define KEY "tokenizer.ggml."

@@ -1,6 +1,6 @@
 /* Text of a Jinja template that is put together here, to be written out with a model. */
-#ifndef TPO_TEXT_CHAT_THINK_TEMPLATE_H
-#define TPO_TEXT_CHAT_THINK_TEMPLATE_H
+#ifndef TPO_TEXT_CHAT_THOUGHT_THINK_TEMPLATE_H
+#define TPO_TEXT_CHAT_THOUGHT_THINK_TEMPLATE_H
 
 #include <jansson.h>
 #include "base/buf.h"

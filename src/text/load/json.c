@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "text/scan.h"
+#include "text/load/scan.h"
 #include "text/tokenizer.h"
 
 /* A token of the model's vocabulary as bytes. */

@@ -1,5 +1,5 @@
 /* A scanner of JSON that skips, takes numbers and strings, and cuts two members out. */
-#include "text/scan.h"
+#include "text/load/scan.h"
 
 #include <string.h>
 #include "base/utf8.h"
@@ -141,6 +141,30 @@ static bool each_key(struct tpo_scan *s,
   } while (good && tpo_scan_take(s, ','));
   tpo_buf_free(&buf);
   return good && tpo_scan_take(s, '}');
+}
+
+struct finder {
+  const char *key;
+  struct tpo_scan *value;
+};
+
+static bool in_object(struct tpo_scan *s, const char *key, size_t len, void *arg)
+{
+  const struct finder *finder = arg;
+  bool found = len == strlen(finder->key) && memcmp(key, finder->key, len) == 0;
+  skip_space(s);
+  const char *from = s->at;
+  if (!skip_value(s)) return false;
+  if (found) *finder->value = (struct tpo_scan){from, s->at};
+  return true;
+}
+
+bool tpo_scan_member(const char *text, size_t len, const char *key, struct tpo_scan *value)
+{
+  struct tpo_scan s = {text, text + len};
+  struct finder finder = {key, value};
+  *value = (struct tpo_scan){0};
+  return each_key(&s, in_object, &finder);
 }
 
 struct splitter {

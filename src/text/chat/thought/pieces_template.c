@@ -1,7 +1,7 @@
 /* The pieces of a configuration as a Jinja template, and constants in such a text. */
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/think_template.h"
+#include "text/chat/thought/think_template.h"
 
 /* Pairs of a byte and its name behind a backslash. */
 static const char named[] = "\\\\''\nn\rr\tt";

@@ -1,5 +1,5 @@
-#ifndef TPO_TEXT_TO_GGUF_H
-#define TPO_TEXT_TO_GGUF_H
+#ifndef TPO_TEXT_GGUF_TO_GGUF_H
+#define TPO_TEXT_GGUF_TO_GGUF_H
 
 #include "store/gguf_write.h"
 #include "tpo/text.h"

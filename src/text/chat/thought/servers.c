@@ -9,11 +9,6 @@
 #include "text/chat/template.h"
 #include "text/tokenizer.h"
 
-static bool given(const char *text)
-{
-  return text && *text;
-}
-
 static bool is_one_of(const char *text, const char *a, const char *b)
 {
   return text && (strcmp(text, a) == 0 || strcmp(text, b) == 0);

@@ -1,7 +1,7 @@
 /* The files that transformers reads, made of a GGUF's tokenizer. */
 #include <string.h>
 #include "base/json.h"
-#include "text/gguf_pre.h"
+#include "text/gguf/pre.h"
 #include "text/tokenizer.h"
 
 void tpo_token_append(const struct tpo_tokenizer *tok, const struct tpo_token *token, struct tpo_buf *out)

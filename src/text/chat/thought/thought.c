@@ -2,22 +2,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
-#include "text/chat/space.h"
-#include "text/chat/thought.h"
+#include "text/unicode/space.h"
+#include "text/chat/thought/thought.h"
 
-#define SLOT "{instruction}"
+int thought_split_prompt(const struct tpo_thought_config *thought, struct thought_piece *before,
+                         struct thought_piece *after, struct tpo_error *err)
+{
+  const char *prompt = given(thought->prompt) ? thought->prompt : TPO_THOUGHT_SLOT,
+             *slot = strstr(prompt, TPO_THOUGHT_SLOT);
+  if (!slot || strstr(slot + 1, TPO_THOUGHT_SLOT))
+    return tpo_fail(err, TPO_E_USAGE, "thought: the prompt must hold " TPO_THOUGHT_SLOT " exactly once");
+  const char *behind = slot + strlen(TPO_THOUGHT_SLOT);
+  *before = (struct thought_piece){prompt, (size_t)(slot - prompt)};
+  *after = (struct thought_piece){behind, strlen(behind)};
+  return TPO_OK;
+}
+
+bool thought_asks(const struct tpo_thought_config *thought)
+{
+  return given(thought->system) || given(thought->prefill) ||
+         (given(thought->prompt) && strcmp(thought->prompt, TPO_THOUGHT_SLOT) != 0);
+}
 
 /* The user turn: the prompt with the instruction in its place, which is itself not looked into. */
 static int fill_prompt(const struct tpo_thought_config *thought, const char *instruction, struct tpo_buf *out,
                        struct tpo_error *err)
 {
-  const char *prompt = thought->prompt && *thought->prompt ? thought->prompt : SLOT;
-  const char *slot = strstr(prompt, SLOT);
-  if (!slot || strstr(slot + 1, SLOT))
-    return tpo_fail(err, TPO_E_USAGE, "thought: the prompt must hold " SLOT " exactly once");
-  tpo_buf_append(out, prompt, (size_t)(slot - prompt));
+  struct thought_piece before = {0}, after = {0};
+  int status = thought_split_prompt(thought, &before, &after, err);
+  if (status < 0) return status;
+  tpo_buf_append(out, before.text, before.len);
   tpo_buf_puts(out, instruction);
-  tpo_buf_puts(out, slot + strlen(SLOT));
+  tpo_buf_append(out, after.text, after.len);
   return out->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a prompt") : TPO_OK;
 }
 
@@ -44,11 +60,6 @@ static int read_messages(const json_t *root, struct tpo_message **out, size_t *n
     return tpo_fail(err, TPO_E_INPUT, "messages: the last message must be of the user, not of %.80s",
                     out[0][*n].role);
   return TPO_OK;
-}
-
-static bool given(const char *text)
-{
-  return text && *text;
 }
 
 /* Puts the layout's system message before the chat's messages[1..n]; *first becomes where the chat begins. A chat

@@ -3,18 +3,13 @@
 #include <string.h>
 #include "base/json.h"
 #include "config/layouts.h"
-#include "text/chat/space.h"
-#include "text/chat/think_template.h"
-#include "text/chat/thought.h"
+#include "text/chat/thought/think_template.h"
+#include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
+#include "text/unicode/space.h"
 
 #define OPEN "<think>"
 #define CLOSE "</think>"
-
-static bool given(const char *text)
-{
-  return text && *text;
-}
 
 int tpo_thought_marker_ids(const char *marker, const struct tpo_tokenizer *tok, struct tpo_ids *out,
                            struct tpo_error *err)
@@ -150,13 +145,6 @@ static enum thinking said_of(const struct tpo_template *tmpl)
   return strcasestr(source, "think") ? OTHER_THINKING : NO_THINKING;
 }
 
-/* Whether the layout itself asks for a thought, in words or by a beginning. */
-static bool asks(const struct tpo_thought_config *thought)
-{
-  return given(thought->system) || given(thought->prefill) ||
-         (given(thought->prompt) && strcmp(thought->prompt, "{instruction}") != 0);
-}
-
 /* A thought that the template begins, beside a layout that doesn't begin its own with that tag. */
 static void warn_of_opened(const struct tpo_thought_config *thought, struct tpo_buf *warning)
 {
@@ -193,7 +181,7 @@ static int compare(const struct tpo_thought_config *thought, const struct tpo_te
         "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
         "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
         name);
-  else if (tags && !asks(thought) && tmpl->kind == TPO_TEMPLATE_MODEL && said_of(tmpl) != TAGS)
+  else if (tags && !thought_asks(thought) && tmpl->kind == TPO_TEMPLATE_MODEL && said_of(tmpl) != TAGS)
     tpo_buf_printf(warning,
                    "the model's chat template knows no " OPEN ", and the thought layout \"%s\" doesn't ask "
                    "for one: a thought comes only where the model has learnt to think by itself",
@@ -241,7 +229,7 @@ static int check_asked_once(const struct tpo_thought_config *thought, const stru
   if (tmpl->kind != TPO_TEMPLATE_MODEL || !tpo_template_asks_for_thought(tmpl->tok->chat_template))
     return TPO_OK;
   int status = asked_marker(tmpl, &marker, err);
-  if (status == TPO_OK && asks(thought))
+  if (status == TPO_OK && thought_asks(thought))
     status = fail_asked(tmpl, "would ask once more", thought->name, &marker, err);
   else if (status == TPO_OK && marker.len > 0 && given(thought->response_marker) &&
            strcmp(thought->response_marker, marker.data) != 0)
@@ -265,6 +253,16 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
     if (status == TPO_OK) status = compare(thought, tmpl, &e, warning, err);
   }
   tpo_rendered_free(&e.r);
+  return status;
+}
+
+int tpo_thought_check_and_warn(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
+                               const struct tpo_template *tmpl, struct tpo_error *err)
+{
+  struct tpo_buf warning = {0};
+  int status = tpo_thought_check(thought, tok, tmpl, &warning, err);
+  if (status == TPO_OK && warning.len > 0) tpo_log(TPO_LOG_WARN, "%s", warning.data);
+  tpo_buf_free(&warning);
   return status;
 }
 

@@ -4,16 +4,29 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "text/load/set_template.h"
 #include "text/tokenizer.h"
 
 enum { MAX_TEMPLATE_BYTES = 16 << 20 };
 
-static int add_named(json_t *list, const char *name, const struct tpo_text_file *file)
+static void put_named(struct tpo_buf *list, const char *name, const char *text, size_t len)
 {
-  json_t *entry = json_object();
-  json_object_set_new(entry, "name", json_string(name));
-  json_object_set_new(entry, "template", json_stringn(file->bytes, file->len));
-  return json_array_append_new(list, entry);
+  tpo_buf_printf(list, "%s{\"name\": \"%s\", \"template\": ", list->len > 1 ? ", " : "", name);
+  tpo_json_append_string(list, text, len);
+  tpo_buf_putc(list, '}');
+}
+
+/* As JSON text; own: what tokenizer_config.json has, or NULL. */
+static void put_list(struct tpo_buf *list, const struct tpo_text_file *template, const json_t *own,
+                     const struct tpo_text_file *tool)
+{
+  tpo_buf_putc(list, '[');
+  if (template->bytes)
+    put_named(list, "default", template->bytes, template->len);
+  else if (json_is_string(own))
+    put_named(list, "default", json_string_value(own), json_string_length(own));
+  put_named(list, "tool_use", tool->bytes, tool->len);
+  tpo_buf_putc(list, ']');
 }
 
 /* tokenizer_config.json with a list of both templates, which is what transformers read before it knew files of their
@@ -22,27 +35,26 @@ static int write_list(struct tpo_tokenizer *tok, const struct tpo_text_file *too
 {
   struct tpo_text_file *config_file = &tok->files[TPO_FILE_TOKENIZER_CONFIG];
   struct tpo_text_file *template = &tok->files[TPO_FILE_CHAT_TEMPLATE];
-  /* what is wrong with the file is told when it is loaded */
-  json_t *config =
-      config_file->bytes ? tpo_json_parse(config_file->bytes, config_file->len, "", NULL) : json_object();
-  json_t *list = json_array(), *own = json_object_get(config, "chat_template");
-  if (template->bytes)
-    add_named(list, "default", template);
-  else if (json_is_string(own))
-    json_array_append_new(list, json_pack("{s:s, s:O}", "name", "default", "template", own));
-  add_named(list, "tool_use", tool);
-  bool fits = json_is_object(config);
-  if (fits) json_object_set(config, "chat_template", list);
-  char *text = fits ? tpo_json_dump(config) : NULL;
-  json_decref(list);
+  const char *json = config_file->bytes ? config_file->bytes : "{}";
+  size_t len = config_file->bytes ? config_file->len : strlen(json);
+  struct tpo_buf list = {0}, text = {0};
+  json_t *config = tpo_json_parse(json, len, "", NULL);
+  bool fits = json_is_object(config); /* what is wrong with the file is told when it is loaded */
+  if (fits) put_list(&list, template, json_object_get(config, "chat_template"), tool);
   json_decref(config);
   if (!fits) return TPO_OK;
-  if (!text) return tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat templates", tok->place);
-  free(config_file->bytes);
-  free(template->bytes);
-  *config_file = (struct tpo_text_file){.bytes = text, .len = strlen(text)};
-  *template = (struct tpo_text_file){0};
-  return TPO_OK;
+  int status = list.failed ? tpo_fail(err, TPO_E_MEMORY, "%s: no memory for the chat templates", tok->place)
+                           : tpo_tokenizer_config_put(json, len, list.data, list.len, tok->place, &text, err);
+  tpo_buf_free(&list);
+  if (status == TPO_OK) {
+    free(config_file->bytes);
+    free(template->bytes);
+    config_file->len = text.len;
+    config_file->bytes = tpo_buf_take(&text);
+    *template = (struct tpo_text_file){0};
+  }
+  tpo_buf_free(&text);
+  return status;
 }
 
 int tpo_tokenizer_gather_templates(struct tpo_tokenizer *tok, const char *folder, struct tpo_error *err)
