@@ -100,8 +100,9 @@ struct tpo_chat {
  * enable_thinking false, and reaches nothing but the chat; what can't be run is refused by line and construct, a
  * missing one is refused unless pieces are given. pieces may be all empty; given, they take precedence over the model's
  * template. Where they are dispensable and the model has no template, a chat is its messages' contents and nothing
- * between them. pieces->date goes with any template. NULL: the configuration's pieces are not this model's (a
- * judge's), and an error doesn't advise to give them. */
+ * between them. A template that shows contents only where they are lists of parts, and none that is a string, gets
+ * every string as a list of one text part. pieces->date goes with any template. NULL: the configuration's pieces are
+ * not this model's (a judge's), and an error doesn't advise to give them. */
 TPO_API int tpo_template_open(struct tpo_template **out, const struct tpo_tokenizer *tok,
                               const struct tpo_template_config *pieces, struct tpo_error *err);
 TPO_API void tpo_template_close(struct tpo_template *tmpl);
@@ -115,7 +116,8 @@ TPO_API int tpo_template_render(const struct tpo_template *tmpl, const struct tp
 TPO_API int tpo_template_encode(const struct tpo_template *tmpl, const struct tpo_message *messages, size_t n,
                                 bool generation_prompt, struct tpo_ids *out, struct tpo_error *err);
 
-/* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. */
+/* Either of a chat, or both at once: text and ids may be NULL. Where it fails, neither has changed. With a generation
+ * prompt, a chat is refused that ends with a message of the user of which the template shows nothing. */
 TPO_API int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                                      struct tpo_buf *text, struct tpo_ids *ids, struct tpo_error *err);
 

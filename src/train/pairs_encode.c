@@ -152,6 +152,8 @@ static int find_answer(const struct tpo_pair_reader *reader, const struct tpo_pa
   if (status == 0)
     status = look_for_markers(reader, chat->messages[i].content, whole->ids.ids + *begin, *end - *begin, err);
   while (status == 0 && *end > *begin && !tpo_pair_is_end(reader, whole->ids.ids[*end - 1])) --*end;
+  bool last = i + 1 == chat->n; /* whose end may come only with another turn, or, as it is said, after it */
+  if (status == 0 && *end <= *begin && last) status = OTHERWISE;
   if (status == 0 && *end <= *begin)
     status = tpo_fail(err, TPO_E_UNSUPPORTED,
                       "%s: %s: the chat template ends the assistant's turn without a token for it",

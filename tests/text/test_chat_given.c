@@ -355,6 +355,120 @@ static void ends_of_turns_and_gaps_are_found_by_rendering(void **state)
               ""); /* in two parts */
 }
 
+/* Templates that read a content's parts alone get them, as servers see to it. */
+static void strings_become_parts_where_those_alone_are_shown(void **state)
+{
+  (void)state;
+#define PARTS "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}"
+  static const char *const templates[] = {
+      TURNS "<|im_start|>{{ m.role }}\n" PARTS "<|im_end|>" END PROMPT("<|im_start|>assistant\n"),
+      TURNS "<|im_start|>{{ m.role }}\n{{ m.content[0].text + '' }}<|im_end|>" END PROMPT(
+          "<|im_start|>assistant\n"),
+      TURNS "<|im_start|>{{ m.role }}\n{{ m.content if m.role == 'user' and m.content is string else "
+            "m.content[0].text }}<|im_end|>" END PROMPT("<|im_start|>assistant\n")};
+  static const char shown[] = "<|im_start|>user\nHello<|im_end|><|im_start|>assistant\n";
+  for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+    struct chat_world w = open_world("smollm", templates[i]);
+    assert_true(w.tmpl->parts);
+    assert_int_equal(w.tmpl->end_of_turn, tpo_tokenizer_find(w.tok, "<|im_end|>"));
+    check_text(w.tmpl, &(struct tpo_chat){HELLO, .generation_prompt = true}, shown);
+    check_text(w.tmpl,
+               &(struct tpo_chat){.messages_json = "[{\"role\":\"user\",\"content\":\"Hello\"}]",
+                                  .generation_prompt = true},
+               shown);
+    check_text(w.tmpl, &(struct tpo_chat){HELLO, .continue_final = true}, "<|im_start|>user\nHello");
+    close_world(&w);
+  }
+  /* both are read, or what is no text of either would be: then a string stays one */
+  static const char *const strings[] = {
+      TURNS "{% if m.content is string %}{{ m.content }}{% else %}" PARTS "{% endif %}" END,
+      TURNS "{{ m.content }}" END, "{{ messages[-1].content | trim }}",
+      TURNS "{{ '' if m.content is string else m.content }}" END, TURNS "{{ m.role }}" END};
+  for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
+    struct chat_world w = open_world("smollm", strings[i]);
+    assert_false(w.tmpl->parts);
+    close_world(&w);
+  }
+}
+
+static void a_prompt_without_what_the_user_says_is_refused(void **state)
+{
+  (void)state;
+  static const char why[] = "message 1: the chat template shows nothing of its content";
+  struct chat_world w = open_world("smollm", TURNS "{{ m.role }}\n" END PROMPT("assistant\n"));
+  const struct tpo_chat prompt = {HELLO, .generation_prompt = true};
+  check_refused(w.tmpl, &prompt, why);
+  check_text(w.tmpl, &(struct tpo_chat){HELLO}, "user\n");
+  const struct tpo_message silent = {"user", " \n"};
+  check_text(w.tmpl, &(struct tpo_chat){.messages = &silent, .n = 1, .generation_prompt = true},
+             "user\nassistant\n");
+  const struct tpo_thought_config thought = {.prompt = "{instruction}"};
+  struct tpo_buf text = {0}, warning = {0};
+  assert_int_equal(tpo_thought_render(&thought, w.tmpl, "Hi", NULL, NULL, &text, &test_error),
+                   TPO_E_UNSUPPORTED);
+  assert_non_null(strstr(test_error.message, why));
+  assert_int_equal(tpo_thought_check(&thought, w.tok, w.tmpl, &warning, &test_error), TPO_E_UNSUPPORTED);
+  tpo_buf_free(&text);
+  tpo_buf_free(&warning);
+  close_world(&w);
+}
+
+/* More messages than there are origins. */
+static void the_last_of_many_messages_is_gone_on_with(void **state)
+{
+  (void)state;
+  enum { MANY = 66666 };
+  struct tpo_message *messages = calloc(MANY, sizeof *messages);
+  struct tpo_buf text = {0};
+  assert_non_null(messages);
+  for (size_t i = 0; i < MANY; i++) messages[i] = hello[0];
+  messages[MANY - 1] = (struct tpo_message){"assistant", "Well,"};
+  struct chat_world w =
+      open_world("smollm", "{{ messages[0].content }}<|im_end|>{{ messages[-1].content }}!");
+  const struct tpo_chat chat = {.messages = messages, .n = MANY, .continue_final = true};
+  if (tpo_template_render_chat(w.tmpl, &chat, &text, NULL, &test_error) < 0)
+    fail_msg("%s", test_error.message);
+  assert_string_equal(text.data, "Hello<|im_end|>Well,");
+  tpo_buf_free(&text);
+  free(messages);
+  close_world(&w);
+}
+
+/* Only where another turn follows is the token written that ends the last. */
+static void ends_that_come_with_the_next_turn_are_found(void **state)
+{
+  (void)state;
+#define BETWEEN "{% if not loop.first %}<|eot_id|>\n{% endif %}"
+#define HEAD "<|start_header_id|>{{ m.role }}<|end_header_id|>"
+  check_probe("llama3",
+              TURNS BETWEEN HEAD "{{ m.content }}" END PROMPT("<|eot_id|>\n"
+                                                              "<|start_header_id|>"),
+              "<|eot_id|>", "");
+  /* no token but the end */
+  check_probe("llama3",
+              TURNS "{% if not loop.first %} <|eot_id|> {% endif %}{{ m.role }}: {{ m.content }}" END,
+              "<|eot_id|>", "");
+  /* a system message that is there unasked ends like a turn */
+  check_probe(
+      "llama3",
+      "{% if messages[0].role != 'system' %}<|begin_of_text|>Be kind.<|eot_id|>\n{% endif %}" TURNS
+      "{{ {'system': '<|begin_of_text|>', 'user': '<|start_header_id|>', 'assistant': '<|end_header_id|>'}[m.role] ~ m.content }}"
+      "{% if not loop.last or m.role != 'assistant' %}<|eot_id|>\n{% endif %}" END PROMPT(
+          "<|end_header_id|>"),
+      "<|eot_id|>", "");
+  /* what begins a turn ends none */
+  check_probe("llama3", TURNS HEAD "{{ m.content }}\n" END PROMPT("<|start_header_id|>assistant"), NULL, "");
+  check_probe("llama3", TURNS HEAD "{{ m.content }}\n" END PROMPT("<|begin_of_text|>assistant"), NULL, "");
+  check_probe("llama3",
+              TURNS "{{ '<|start_header_id|>' if loop.first else '<|start_header_id|><|end_header_id|>' }}"
+                    "{{ m.content }}" END,
+              NULL, "");
+  check_probe("llama3",
+              TURNS "{{ {'system': '<|begin_of_text|>', 'user': '<|start_header_id|>', 'assistant': "
+                    "'<|end_header_id|>'}[m.role] ~ m.content }}" END PROMPT("<|end_header_id|>"),
+              NULL, "");
+}
+
 static void a_prefill_stands_behind_the_gap(void **state)
 {
   (void)state;
@@ -401,6 +515,10 @@ int main(void)
       cmocka_unit_test(what_is_not_shown_cant_be_gone_on_with),
       cmocka_unit_test(pieces_have_no_place_for_tools),
       cmocka_unit_test(ends_of_turns_and_gaps_are_found_by_rendering),
+      cmocka_unit_test(ends_that_come_with_the_next_turn_are_found),
+      cmocka_unit_test(strings_become_parts_where_those_alone_are_shown),
+      cmocka_unit_test(a_prompt_without_what_the_user_says_is_refused),
+      cmocka_unit_test(the_last_of_many_messages_is_gone_on_with),
       cmocka_unit_test(a_prefill_stands_behind_the_gap),
       cmocka_unit_test(a_token_strips_what_stands_beside_it),
   };

@@ -231,32 +231,43 @@ static void every_function_keeps_origins(void **state)
   assert_int_equal(bad, 0);
 }
 
-/* A table that is full gives what comes then an origin that is as good, never one that may become control tokens. */
-static void too_many_origins_share_the_last(void **state)
+static tpo_origin add_origin(struct tpo_origins *origins, const char *format, int i, bool own)
+{
+  tpo_origin origin;
+  char name[32];
+  snprintf(name, sizeof name, format, i);
+  assert_int_equal(tpo_origins_add(origins, name, own, &origin, &test_error), 0);
+  assert_int_equal(origins->items[origin].own, own);
+  return origin;
+}
+
+/* A table that is full gives data none of their own, which may never become control tokens, and what is own the last
+ * that is. */
+static void a_full_table_of_origins_keeps_data_and_own_apart(void **state)
 {
   (void)state;
-  struct tpo_origins origins = {0};
-  tpo_origin origin, last, again;
-  char name[32];
-  assert_int_equal(tpo_origins_add(&origins, "own", true, &origin, &test_error), 0);
-  assert_int_equal(origin, 1);
-  for (int i = 0; i < 70000; i++) {
-    snprintf(name, sizeof name, "messages[%d].content", i);
-    assert_int_equal(tpo_origins_add(&origins, name, false, &last, &test_error), 0);
-    assert_false(origins.items[last].own);
-  }
+  struct tpo_origins origins = {0}, copy = {0};
+  tpo_origin last = 0, seventh;
+  for (int i = 0; i < 70000; i++) last = add_origin(&origins, "messages[%d].content", i, false);
+  assert_int_equal(last, 0);
+  assert_int_equal(origins.n, 65535);
+  seventh = add_origin(&origins, "messages[%d].content", 7, false);
+  assert_string_equal(origins.items[seventh].name, "messages[7].content");
+  last = add_origin(&origins, "line %d", 1, true);
+  assert_string_equal(origins.items[last].name, "line 1"); /* room was left */
   assert_int_equal(origins.n, 65536);
-  assert_int_equal(last, 65535);
-  assert_int_equal(tpo_origins_add(&origins, "another", true, &origin, &test_error), 0);
-  assert_true(origins.items[origin].own);
-  assert_int_equal(tpo_origins_add(&origins, "messages[7].content", false, &origin, &test_error), 0);
-  assert_string_equal(origins.items[origin].name, "messages[7].content");
-  struct tpo_origins copy = {0};
+  assert_int_equal(add_origin(&origins, "line %d", 2, true), last);
   assert_int_equal(tpo_origins_copy(&copy, &origins, &test_error), 0);
   assert_int_equal(copy.n, origins.n);
-  assert_int_equal(tpo_origins_add(&copy, "messages[7].content", false, &again, &test_error), 0);
-  assert_int_equal(again, origin);
+  assert_int_equal(add_origin(&copy, "messages[%d].content", 7, false), seventh);
   tpo_origins_free(&copy);
+  tpo_origins_free(&origins);
+  /* lines of a template leave room for a chat */
+  for (int i = 0; i < 100000; i++) last = add_origin(&origins, "line %d", i, true);
+  assert_int_equal(origins.n, 32769);
+  assert_string_equal(origins.items[last].name, "line 32767");
+  last = add_origin(&origins, "messages[%d].content", 1, false);
+  assert_string_equal(origins.items[last].name, "messages[1].content");
   tpo_origins_free(&origins);
 }
 
@@ -264,7 +275,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_function_keeps_origins),
-      cmocka_unit_test(too_many_origins_share_the_last),
+      cmocka_unit_test(a_full_table_of_origins_keeps_data_and_own_apart),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

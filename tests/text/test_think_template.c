@@ -25,7 +25,11 @@ static const char switched[] =
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% if mood is defined %}{{ mood | tojson }}{% endif %}{% endif %}";
 static const char opened[] = "\n{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
                              "{% if add_generation_prompt %}<assistant><think>\n{% endif %}\n\n";
-static const char *const templates[] = {chatml, within, no_system, switched, opened};
+/* Reads parts, as models do that see images. */
+static const char parts[] =
+    "{% for m in messages %}<{{ m.role }}>{% for part in m.content %}{{ part.text }}{% endfor %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}";
+static const char *const templates[] = {chatml, within, no_system, switched, opened, parts};
 
 static char odd_prompt[] =
     "{{ x }} {% if %} {# c #} \\ \" ' \n\t\r \xe2\x80\xa8 \xf0\x9f\x98\x80 {instruction} }} %} #}\\n",

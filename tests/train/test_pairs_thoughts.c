@@ -206,6 +206,18 @@ static int count(const int32_t *ids, int32_t n, int32_t id)
 }
 
 /* What a sampled output has; in a question, and beyond a thought's two tags, they are text. */
+/* A template that ends an answer only before another turn: a model must learn to end it all the same. */
+static void an_end_that_comes_with_the_next_turn_is_trained_on(void **state)
+{
+  (void)state;
+  static const char between[] =
+      "{{- bos_token }}{%- for m in messages %}{{- ('' if loop.first else '<|im_end|>\\n') ~ '<|im_start|>' + "
+      "m.role + '\\n' + m.content }}{%- endfor %}{%- if add_generation_prompt %}"
+      "{{- '<|im_end|>\\n<|im_start|>assistant\\n' }}{%- endif %}";
+  open_model(between, false);
+  assert_pair("none", ANSWERS("five", "six"), ASKED("Q"), "five<|im_end|>", "six<|im_end|>");
+}
+
 static void a_layouts_tags_may_be_control_tokens(void **state)
 {
   (void)state;
@@ -254,6 +266,7 @@ int main(void)
       cmocka_unit_test(earlier_answers_are_history_without_thoughts),
       cmocka_unit_test(an_answer_that_later_messages_change_is_refused),
       cmocka_unit_test(chats_that_part_at_the_users_turn_share_what_both_begin_with),
+      cmocka_unit_test(an_end_that_comes_with_the_next_turn_is_trained_on),
       cmocka_unit_test(a_layouts_tags_may_be_control_tokens),
   };
   return cmocka_run_group_tests(tests, make, remove_all);

@@ -123,8 +123,30 @@ static int set_arguments(json_t *root, const char *text, struct tpo_error *err)
   return status;
 }
 
+/* Contents that are strings become lists of one part. */
+static int part_contents(json_t *messages, struct tpo_error *err)
+{
+  size_t i;
+  json_t *message;
+  json_array_foreach(messages, i, message)
+  {
+    json_t *content = json_object_get(message, "content");
+    if (!json_is_string(content)) continue;
+    json_t *list = json_pack("[{s:s, s:O}]", "type", "text", "text", content);
+    if (!list || json_object_set_new(message, "content", list) < 0) return no_memory(err);
+  }
+  return TPO_OK;
+}
+
+static int set_messages(json_t *messages, const struct tpo_chat *chat, bool parts, struct tpo_error *err)
+{
+  int status = chat->messages_json ? messages_of_json(chat->messages_json, messages, err)
+                                   : messages_of_list(chat, messages, err);
+  return status == TPO_OK && parts ? part_contents(messages, err) : status;
+}
+
 static int set_all(struct tpo_chat_inputs *in, const struct tpo_tokenizer *tok, const struct tpo_chat *chat,
-                   struct tpo_error *err)
+                   bool parts, struct tpo_error *err)
 {
   if (json_object_update(in->root, tok->names) < 0) return no_memory(err);
   /* an exported model's template knows what the switches were in training */
@@ -139,17 +161,16 @@ static int set_all(struct tpo_chat_inputs *in, const struct tpo_tokenizer *tok, 
   if (json_object_set_new(in->root, "messages", in->messages) < 0 ||
       json_object_set_new(in->root, "add_generation_prompt", json_boolean(chat->generation_prompt)) < 0)
     return no_memory(err);
-  return chat->messages_json ? messages_of_json(chat->messages_json, in->messages, err)
-                             : messages_of_list(chat, in->messages, err);
+  return set_messages(in->messages, chat, parts, err);
 }
 
 int tpo_chat_inputs_make(struct tpo_chat_inputs *out, const struct tpo_tokenizer *tok,
-                         const struct tpo_chat *chat, struct tpo_error *err)
+                         const struct tpo_chat *chat, bool parts, struct tpo_error *err)
 {
   const char *name;
   json_t *value;
   *out = (struct tpo_chat_inputs){.root = json_object()};
-  int status = out->root ? set_all(out, tok, chat, err) : no_memory(err);
+  int status = out->root ? set_all(out, tok, chat, parts, err) : no_memory(err);
   if (status < 0) return status;
   out->items = tpo_calloc(json_object_size(out->root), sizeof *out->items, err);
   if (!out->items) return TPO_E_MEMORY;

@@ -77,18 +77,49 @@ static int cut_behind_final(const json_t *messages, struct tpo_rendered *out, st
   return TPO_OK;
 }
 
-int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
-                              struct tpo_rendered *out, struct tpo_error *err)
+/* A prompt without what the user says would be sampled from and trained on all the same. */
+static int check_shown(const json_t *messages, const struct tpo_rendered *r, struct tpo_error *err)
+{
+  char name[48];
+  size_t n = json_array_size(messages), begin = 0, end;
+  const json_t *last = n > 0 ? json_array_get(messages, n - 1) : NULL, *said = final_text(last);
+  const char *role = json_string_value(json_object_get(last, "role")), *text = json_string_value(said);
+  if (!role || strcmp(role, "user") != 0 || !text) return TPO_OK;
+  end = json_string_length(said);
+  tpo_trim(text, &begin, &end);
+  snprintf(name, sizeof name, "messages[%zu].content", n - 1);
+  if (begin == end || tpo_rendered_end_of(r, name, &end)) return TPO_OK;
+  return tpo_fail(err, TPO_E_UNSUPPORTED,
+                  "message %zu: the chat template shows nothing of its content, neither as a string nor as a "
+                  "list of parts, so that a model could not answer it",
+                  n);
+}
+
+static int render_chat(const struct tpo_template *tmpl, const struct tpo_chat *chat, bool prompt,
+                       struct tpo_rendered *out, struct tpo_error *err)
 {
   if (chat->generation_prompt && chat->continue_final)
     return tpo_fail(err, TPO_E_USAGE,
                     "a chat either goes on with its last message or has a new one begun, not both");
   struct tpo_chat_inputs inputs;
-  int status = tpo_chat_inputs_make(&inputs, tmpl->tok, chat, err);
+  int status = tpo_chat_inputs_make(&inputs, tmpl->tok, chat, tmpl->parts, err);
   if (status == TPO_OK) status = render(tmpl, chat, &inputs, out, err);
   if (status == TPO_OK && chat->continue_final) status = cut_behind_final(inputs.messages, out, err);
+  if (status == TPO_OK && prompt) status = check_shown(inputs.messages, out, err);
   tpo_chat_inputs_free(&inputs);
   return status;
+}
+
+int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                              struct tpo_rendered *out, struct tpo_error *err)
+{
+  return render_chat(tmpl, chat, false, out, err);
+}
+
+int tpo_template_render_prompt(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                               struct tpo_rendered *out, struct tpo_error *err)
+{
+  return render_chat(tmpl, chat, true, out, err);
 }
 
 int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out,
@@ -104,7 +135,7 @@ int tpo_template_render_chat(const struct tpo_template *tmpl, const struct tpo_c
 {
   struct tpo_rendered r = {0};
   size_t before = ids ? ids->n : 0;
-  int status = tpo_template_render_spans(tmpl, chat, &r, err);
+  int status = render_chat(tmpl, chat, chat->generation_prompt, &r, err);
   if (status == TPO_OK && ids) status = tpo_template_encode_spans(tmpl, &r, ids, err);
   if (status == TPO_OK && text) {
     tpo_buf_append(text, r.text.data ? r.text.data : "", r.text.len);

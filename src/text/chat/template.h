@@ -31,6 +31,7 @@ struct tpo_template {
   struct tpo_jinja *jinja;         /* of the model; NULL: none */
   struct tpo_jinja *tool_jinja;    /* where tools are given; NULL: the same */
   const char *date;                /* "YYYY-MM-DD" */
+  bool parts; /* contents are handed over as lists of parts: the template shows none that is a string */
   int32_t end_of_turn; /* the token that ends the assistant's turn; -1: EOS does, or text that is no token */
   const char *ending;  /* what comes behind an answer, through that token; NULL: none was found */
   const char *gap;     /* white space that comes between the generation prompt and an answer that is there */
@@ -39,6 +40,10 @@ struct tpo_template {
 
 int tpo_template_render_spans(const struct tpo_template *tmpl, const struct tpo_chat *chat,
                               struct tpo_rendered *out, struct tpo_error *err);
+/* The same of a prompt that a model is to answer: refused where nothing is shown of the user's message that it ends
+ * with. */
+int tpo_template_render_prompt(const struct tpo_template *tmpl, const struct tpo_chat *chat,
+                               struct tpo_rendered *out, struct tpo_error *err);
 /* What the assistant's turn is begun with, after the generation prompt: a layout's prefill, whose names of control
  * tokens are those tokens, and before it the template's own gap. */
 int tpo_template_begin_answer(const struct tpo_template *tmpl, const char *prefill, struct tpo_rendered *out,
@@ -61,7 +66,7 @@ bool tpo_rendered_next_own(const struct tpo_rendered *r, size_t *i, size_t *begi
 size_t tpo_rendered_own_tail(const struct tpo_rendered *r);
 void tpo_rendered_cut(struct tpo_rendered *r, size_t end);
 
-/* Fills end_of_turn, ending and gap by rendering chats. TPO_E_MEMORY is all that can go wrong. */
+/* Fills parts, end_of_turn, ending and gap by rendering chats. TPO_E_MEMORY is all that can go wrong. */
 int tpo_template_probe(struct tpo_template *tmpl, struct tpo_error *err);
 
 /* What a chat gives to a template, as transformers hands it over. */
@@ -71,8 +76,9 @@ struct tpo_chat_inputs {
   struct tpo_jinja_input *items; /* [n]; messages among them */
   size_t n;
 };
+/* parts: contents that are strings become lists of one part, as servers hand them to templates that read lists. */
 int tpo_chat_inputs_make(struct tpo_chat_inputs *out, const struct tpo_tokenizer *tok,
-                         const struct tpo_chat *chat, struct tpo_error *err);
+                         const struct tpo_chat *chat, bool parts, struct tpo_error *err);
 void tpo_chat_inputs_free(struct tpo_chat_inputs *inputs);
 
 #endif

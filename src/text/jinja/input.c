@@ -93,12 +93,22 @@ static int convert_message(struct jinja_run *run, const json_t *json, size_t i, 
   return 0;
 }
 
+/* A chat of more messages than there are origins must still have one for the content that it ends with. */
+static int name_last_content(struct jinja_run *run, size_t n)
+{
+  char place[120];
+  tpo_origin ignored;
+  if (n == 0) return 0;
+  snprintf(place, sizeof place, "messages[%zu].content", n - 1);
+  return tpo_origins_add(run->origins, place, false, &ignored, run->err);
+}
+
 static int convert_messages(struct jinja_run *run, const json_t *json, tpo_origin origin,
                             struct jinja_value *out)
 {
   size_t n = json_array_size(json);
   struct jinja_value list, item;
-  if (jinja_list_new(run, JINJA_LIST, n, &list) < 0) return TPO_E_INPUT;
+  if (jinja_list_new(run, JINJA_LIST, n, &list) < 0 || name_last_content(run, n) < 0) return TPO_E_INPUT;
   for (size_t i = 0; i < n; i++)
     if (convert_message(run, json_array_get(json, i), i, origin, &item) < 0 ||
         jinja_list_push(run, list.list, item) < 0)

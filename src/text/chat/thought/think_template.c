@@ -108,13 +108,14 @@ static int put_defaults(const struct tpo_thought_config *thought, const char *so
   return TPO_OK;
 }
 
-static void put_system(const struct tpo_thought_config *thought, struct tpo_buf *out)
+static void put_system(const struct tpo_thought_config *thought, bool parts, struct tpo_buf *out)
 {
   if (!given(thought->system)) return;
   tpo_buf_puts(out, "{%- if messages[0]['role'] != 'system' %}"
                     "{% set tpo.messages = [{'role': 'system', 'content': ");
+  if (parts) tpo_buf_puts(out, "[{'type': 'text', 'text': ");
   quote(out, whole(thought->system));
-  tpo_buf_puts(out, "}] %}{% endif %}\n");
+  tpo_buf_puts(out, parts ? "}]}] %}{% endif %}\n" : "}] %}{% endif %}\n");
 }
 
 /* Text around a message's: a string's, or as further parts of a list. */
@@ -159,13 +160,15 @@ static void put_system_behind(const struct tpo_thought_config *thought, struct t
   tpo_buf_free(&text);
 }
 
-/* As tpo_thought_render has it. Lists of text parts become strings, as training's chats have. */
-static int put_rewriting(const struct tpo_thought_config *thought, struct tpo_buf *out, struct tpo_error *err)
+/* As tpo_thought_render has it. Lists of text parts become strings, as training's chats have, and for a template that
+ * reads lists alone, strings one part. */
+static int put_rewriting(const struct tpo_thought_config *thought, bool parts, struct tpo_buf *out,
+                         struct tpo_error *err)
 {
   struct thought_piece before = {0}, after = {0};
   int status = thought_split_prompt(thought, &before, &after, err);
   if (status < 0) return status;
-  put_system(thought, out);
+  put_system(thought, parts, out);
   tpo_buf_puts(out, "{%- for message in messages %}\n"
                     "{%- set text = message['content'] %}\n"
                     "{%- if text and text is not string and text is iterable and "
@@ -174,6 +177,9 @@ static int put_rewriting(const struct tpo_thought_config *thought, struct tpo_bu
   put_response(thought, out);
   put_system_behind(thought, out);
   put_around("loop.index0 == tpo.last", before, after, out);
+  if (parts)
+    tpo_buf_puts(out,
+                 "{%- if text is string %}{% set text = [{'type': 'text', 'text': text}] %}{% endif %}\n");
   tpo_buf_puts(
       out,
       "{%- set tpo.messages = tpo.messages + [dict(message, content=text) if text is defined else message] %}\n"
@@ -213,7 +219,7 @@ static int put_all(const struct tpo_thought_config *thought, const struct tpo_te
                     "{% set tpo.last = loop.index0 %}{% endif %}{% endfor %}\n"
                     "{%- if tpo.last >= 0 %}\n");
   if (status == TPO_OK) status = put_defaults(thought, own, out, err);
-  if (status == TPO_OK) status = put_rewriting(thought, out, err);
+  if (status == TPO_OK) status = put_rewriting(thought, tmpl->parts, out, err);
   tpo_buf_puts(out, "{%- endif %}\n{%- endif %}\n"); /* the newline behind the last tag is taken away again */
   tpo_buf_append(out, own, length_of_source(own));
   if (tail.len > 0) {

@@ -102,7 +102,7 @@ static int render_chat(const struct tpo_thought_config *thought, const struct tp
                                   .n = n + 1 - first,
                                   .template_args = tpo_thought_args(thought, tmpl),
                                   .generation_prompt = true};
-    status = tpo_template_render_spans(tmpl, &chat, out, err);
+    status = tpo_template_render_prompt(tmpl, &chat, out, err);
   }
   if (status == TPO_OK) status = tpo_template_begin_answer(tmpl, thought->prefill, out, err);
   tpo_buf_free(&turn);

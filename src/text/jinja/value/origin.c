@@ -43,20 +43,21 @@ static int append(struct tpo_origins *origins, const char *name, bool own, struc
     return TPO_E_MEMORY;
   char *copy = strdup(name);
   if (!copy) return tpo_fail(err, TPO_E_MEMORY, "out of memory for the name of an origin of text");
+  if (own) {
+    origins->last_own = (tpo_origin)origins->n;
+    origins->n_own++;
+  }
   origins->items[origins->n++] = (struct tpo_origin_info){.name = copy, .own = own};
   return 0;
 }
 
-/* Where the table is full: the last of that kind. One of each kind is left room for. */
-static int add_last(struct tpo_origins *origins, bool own, tpo_origin *out, struct tpo_error *err)
+/* Whether one more of its kind has room. Half of the table is for what is own (a template's lines come first,
+ * and there may be as many), the rest for data, but for the last place, which waits for an own one. */
+static bool has_room(const struct tpo_origins *origins, bool own)
 {
-  for (size_t i = origins->n; i-- > 1;)
-    if (origins->items[i].own == own) {
-      *out = (tpo_origin)i;
-      return 0;
-    }
-  return tpo_fail(err, TPO_E_UNSUPPORTED,
-                  "a chat template and its inputs have more than 65535 origins of text");
+  enum { MOST = UINT16_MAX + 1 };
+  if (own) return origins->n < MOST && origins->n_own < MOST / 2;
+  return origins->n < MOST - 1;
 }
 
 int tpo_origins_add(struct tpo_origins *origins, const char *name, bool own, tpo_origin *out,
@@ -66,7 +67,10 @@ int tpo_origins_add(struct tpo_origins *origins, const char *name, bool own, tpo
   if (grow_slots(origins, err) < 0) return TPO_E_MEMORY;
   uint32_t *slot = find_slot(origins, name, own);
   if (*slot == 0) {
-    if (origins->n > UINT16_MAX) return add_last(origins, own, out, err);
+    if (!has_room(origins, own)) {
+      *out = own ? origins->last_own : 0;
+      return 0;
+    }
     if (append(origins, name, own, err) < 0) return TPO_E_MEMORY;
     *slot = (uint32_t)(origins->n - 1);
   }

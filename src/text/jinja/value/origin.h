@@ -18,12 +18,14 @@ struct tpo_origin_info {
 struct tpo_origins {
   struct tpo_origin_info *items; /* [n]; items[0] is "computed" */
   size_t n, capacity;
-  uint32_t *slots; /* [n_slots] indices into items by the hash of name and own, 0: free; owned */
+  size_t n_own;        /* how many of them may become control tokens */
+  tpo_origin last_own; /* the last of these */
+  uint32_t *slots;     /* [n_slots] indices into items by the hash of name and own, 0: free; owned */
   size_t n_slots;
 };
 
-/* The origin of that name, made where there is none yet. Past 65,535 of them the last is given for all
- * that are alike in `own`. */
+/* The origin of that name, made where there is none yet. The table holds 65,536, half of them own at most: where
+ * there is no room, what is own gets the last own one, and data is "computed", so that it never becomes own. */
 int tpo_origins_add(struct tpo_origins *origins, const char *name, bool own, tpo_origin *out,
                     struct tpo_error *err);
 /* to is empty before, and to be freed after a failure too. */
