@@ -36,7 +36,8 @@ struct tpo_sample_row {
   int32_t k;
   const char *text;    /* prefill, or the prompt's opened thought + generated text, special tokens left out */
   const char *thought; /* "" when there is none */
-  const char *response; /* "" when the format failed */
+  const char
+      *response; /* "" where none is told for sure; there without format_ok where the thought is empty */
   bool format_ok;
   enum tpo_finish finish;
   const int32_t *prompt_ids; /* [n_prompt] prefill included */

@@ -176,13 +176,14 @@ TPO_API int tpo_thought_tell_servers(const struct tpo_thought_config *thought,
 TPO_API bool tpo_template_asks_for_thought(const char *source);
 
 /* thought: auto, of the section and of watches, becomes think-tags where the model's template knows <think>, in its
- * source or, made of pieces, in what it renders, else generic; keys given beside it stay. Any other layout is left as it is. */
-TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl,
+ * source or, made of pieces, in what it renders, and a prompt under think-tags doesn't end the thought already; else
+ * generic; keys given beside it stay. Any other layout is left as it is. *why (may be NULL): the reason, a clause of
+ * static storage. TPO_E_USAGE where an exported model's template asks for a thought that think-tags doesn't read. */
+TPO_API int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl, const char **why,
                                 struct tpo_error *err);
-/* Why it becomes that one: a clause, of static storage. */
-TPO_API int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err);
 /* Refuses a layout whose markers the tokenizer can't make, whose prompt the template refuses, which asks for a
- * thought where an exported model's template does so already, or whose prefill says again what the template says.
+ * thought where an exported model's template does so already or looks for another than that, or whose prefill says
+ * again what the template says.
  * What is odd but possible is told in *warning, a sentence. tmpl may be NULL. */
 TPO_API int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
                               const struct tpo_template *tmpl, struct tpo_buf *warning,
@@ -206,14 +207,15 @@ TPO_API int tpo_thought_marker_tokens(const struct tpo_thought_config *thought,
                                       const struct tpo_tokenizer *tok, int *n, struct tpo_error *err);
 
 struct tpo_parsed {
-  bool format_ok;
+  bool format_ok, response_ok;
   size_t thought_begin, thought_end; /* byte offsets into the text, trimmed of surrounding white space */
   size_t response_begin, response_end;
 };
 /* text: what tpo_thought_begun tells + output. format_ok: a thought and a response that are not empty, between markers as
  * thought->parse asks: both, in order, each once (strict), or the first thought marker and the first response
  * marker after it, wherever they stand (search). Without a thought marker in the layout, the thought is what
- * stands before the response marker; without either, all of the output is response. Otherwise the offsets are
+ * stands before the response marker; without either, all of the output is response. response_ok: so, but for a thought
+ * that may be empty: the response is told for sure, and counts where none but it is wanted. Otherwise the offsets are
  * what could be told; always thought before response, within the text, and on code points of valid UTF-8.
  * Never fails; any bytes are accepted. */
 TPO_API void tpo_thought_parse(const struct tpo_thought_config *thought, const char *text, size_t len,

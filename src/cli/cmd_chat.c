@@ -170,7 +170,7 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
   show_new(c, true);
   putchar('\n');
   tpo_buf_clear(&c->response);
-  if (parsed->format_ok)
+  if (parsed->response_ok)
     tpo_buf_append(&c->response, output->text + parsed->response_begin,
                    parsed->response_end - parsed->response_begin);
   else if (c->thought->response_marker && *c->thought->response_marker)

@@ -25,6 +25,7 @@ int open_tokenizer(const struct invocation *in, struct tpo_tokenizer **tok, stru
 int settle_on_layout(struct tpo_config *config, const struct tpo_tokenizer *tok,
                      const struct tpo_template *tmpl, struct tpo_error *err)
 {
-  int status = tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, err) : 0;
+  int status =
+      tpo_config_thought_is_open(&config->thought) ? tpo_thought_resolve(config, tmpl, NULL, err) : 0;
   return status < 0 ? status : tpo_thought_check_and_warn(&config->thought, tok, tmpl, err);
 }

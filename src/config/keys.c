@@ -101,8 +101,8 @@ const struct config_key config_keys[] = {
         "thought.name", thought.name, "generic",
         "`generic`, `specific`, `think-tags`, `paper-generic`, `paper-specific`, `system`, `none`, or a layout's file; "
         "a relative path starts at the folder "
-        "of the file that names it. `auto`: `think-tags` where the model's chat template knows such thoughts, else "
-        "`generic`. Beside a `prompt`, in a file or given by `--set`, a name is a label only, and "
+        "of the file that names it. `auto`: `think-tags` where the model's chat template knows such thoughts and doesn't "
+        "end them in the prompt, else `generic`. Beside a `prompt`, in a file or given by `--set`, a name is a label only, and "
         "nothing is read."),
     TEXT("thought.prompt", thought.prompt, NULL,
          "The user message; `{instruction}`, exactly once in it, is replaced by the instruction."),

@@ -1,6 +1,7 @@
 /* Layouts by name, `auto` among them, and what they give the chat template. */
 #include "config/layouts.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -106,6 +107,36 @@ bool layout_args_are_built_in(const struct tpo_thought_config *thought)
   return same;
 }
 
+static bool is_word(const char *name)
+{
+  bool word = *name && !isdigit((unsigned char)*name);
+  for (const char *c = name; *c && word; c++) word = *c == '_' || isalnum((unsigned char)*c);
+  return word;
+}
+
+/* Whether a template can ask for it: Jinja's own words name no variable. */
+static bool is_variable(const char *name)
+{
+  static const char *const words[] = {"and", "or",   "not",  "in",    "is",    "if",   "elif", "else",
+                                      "for", "true", "True", "false", "False", "none", "None"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcmp(name, words[i]) == 0) return false;
+  return is_word(name);
+}
+
+static const char *names_problem(json_t *variables)
+{
+  const char *name;
+  json_t *value;
+  json_object_foreach(variables, name, value)
+  {
+    if (!is_variable(name))
+      return "a name is no template's variable; expected letters, digits and _, no digit first, and no word of Jinja's "
+             "own such as for";
+  }
+  return NULL;
+}
+
 const char *layout_args_problem(const char *args)
 {
   if (!args) return NULL;
@@ -117,6 +148,8 @@ const char *layout_args_problem(const char *args)
     problem = "add_generation_prompt can't be given: a prompt always ends where the answer begins";
   else if (taken)
     problem = "messages, tools and documents are of the chat itself and can't be given";
+  else
+    problem = names_problem(variables);
   json_decref(variables);
   return problem;
 }

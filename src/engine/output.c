@@ -91,7 +91,7 @@ int tpo_engine_make_row(const struct tpo_output *output, const struct tpo_instru
                                .k = output->k,
                                .text = output->text,
                                .thought = thought,
-                               .response = parsed->format_ok ? response : "",
+                               .response = parsed->response_ok ? response : "",
                                .format_ok = parsed->format_ok,
                                .finish = output->finish,
                                .prompt_ids = output->request->prompt_ids,

@@ -88,7 +88,7 @@ static void add_outputs(struct group *group, const struct tpo_samples *samples, 
     const struct tpo_sample_row *row = &samples->rows[i];
     group->format_rate += row->format_ok;
     group->response_tokens += row->n_tokens - row->n_thought_tokens;
-    group->response_chars += (double)tpo_utf8_count(row->response, strlen(row->response));
+    if (row->format_ok) group->response_chars += (double)tpo_utf8_count(row->response, strlen(row->response));
   }
   *outputs += (double)(end - first);
 }

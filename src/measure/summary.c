@@ -21,7 +21,7 @@ static void add_prompt(const struct tpo_samples *samples, size_t first, size_t e
     t->format += row->format_ok;
     t->thought_tokens += row->n_thought_tokens;
     t->response_tokens += row->n_tokens - row->n_thought_tokens;
-    t->chars += (double)tpo_utf8_count(row->response, strlen(row->response));
+    if (row->format_ok) t->chars += (double)tpo_utf8_count(row->response, strlen(row->response));
     if (!row->scored) {
       out->failures += samples->is_scored && row->format_ok;
       continue;

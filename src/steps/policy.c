@@ -74,8 +74,7 @@ int tpo_policy_settle_thought(struct tpo_config *config, const char *path, const
 {
   struct tpo_policy policy;
   int status = tpo_policy_open_text(&policy, config, path, err);
-  if (status == 0) status = tpo_thought_resolve(config, policy.tmpl, err);
-  if (status == 0) status = tpo_thought_reason(policy.tmpl, why, err);
+  if (status == 0) status = tpo_thought_resolve(config, policy.tmpl, why, err);
   tpo_policy_close(&policy);
   return status;
 }

@@ -318,6 +318,12 @@ static void impossible_layouts_are_refused(void **state)
        "c.yaml:1: thought.template_args: messages, tools and documents are"},
       {"thought: {name: think-tags, template_args: {add_generation_prompt: false}}",
        "thought.template_args: add_generation_prompt can't be given"},
+      {"thought: {name: think-tags, template_args: {for: 1}}",
+       "thought.template_args: a name is no template's variable"},
+      {"thought: {name: think-tags, template_args: {1x: 1}}",
+       "thought.template_args: a name is no template's variable"},
+      {"thought: {name: think-tags, template_args: {a b: 1}}",
+       "thought.template_args: a name is no template's variable"},
       {"thought: {name: think-tags, prefill: 'x</think>'}", "thought.prefill holds the response marker"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

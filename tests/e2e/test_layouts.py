@@ -142,6 +142,27 @@ def test_outputs_that_are_no_layout(tpo, prompts, tmp_path):
     assert (row["format_ok"], row["thought"]) == (True, "a"), "tags in an instruction are text"
 
 
+def test_a_response_counts_without_a_thought(tpo, prompts, tmp_path):
+    model = says(tmp_path / "m", SWITCH, "<think>", "\n\n", "</think>", "\n\n\n", "#### 5", special=["<think>", "</think>"])
+    row = generate(tpo, model, prompts, "--thought", "think-tags")[0]
+    assert (row["format_ok"], row["thought"], row["response"]) == (False, "", "#### 5")
+    (tmp_path / "q.jsonl").write_text(json.dumps({"question": "What is 2+3?", "answer": "2+3=5\n#### 5"}) + "\n")
+    tpo.ok("eval", "gsm8k", "--model", model, "--prompts", tmp_path / "q.jsonl", "--prompting", "thought", "--thought", "think-tags", "--max-tokens", 40,
+           "--save", tmp_path / "kept")
+    result = json.loads((tmp_path / "kept" / "gsm8k-thought.json").read_text())
+    assert (result["accuracy"], result["unparsed"]) == (1, 1), result
+    said = tpo("chat", "--model", model, "--thought", "think-tags", "--max-tokens", 40, stdin=b"Hi?\nAgain?\n")
+    assert said.stdout.decode() == "#### 5\n#### 5\n" and "did not keep to" not in said.stderr.decode(), said
+
+
+def test_tags_around_the_response(tpo, prompts, tmp_path):
+    model = says(tmp_path / "m", OPENS, "Hm.", "</think>", "\n\n", "<response>", "Five!", "</response>")
+    layout = tmp_path / "layout.yaml"
+    layout.write_text("prompt: '{instruction}'\nthought_marker: <think>\nresponse_marker: <response>\n")
+    row = generate(tpo, model, prompts, "--thought", layout, "--set", "sampling.stop=</response>")[0]
+    assert (row["format_ok"], row["thought"], row["response"]) == (True, "Hm.</think>", "Five!"), row
+
+
 def test_the_response_ends_where_the_tag_comes_again(tpo, prompts, tmp_path):
     layout = tmp_path / "layout.yaml"
     model = says(tmp_path / "m", OPENS, "a", "</think>", "b", "</", "think>c")
@@ -205,6 +226,21 @@ def test_a_layout_beside_a_template_that_thinks_is_warned_of(tpo, opens, prompts
     said = tpo("generate", "--model", switched, "--prompts", prompts, "--out", tmp_path / "t.h5", "--thought", "think-tags", "--set",
                "thought.template_args.enable_thinking=false").stderr.decode()
     assert said.count("ends the thought in the prompt") == 1, said
+    said = tpo("generate", "--model", opens, "--prompts", prompts, "--out", tmp_path / "u.h5", "--thought", "none", *DRAW[:6]).stderr.decode()
+    assert "takes all of an output for the response" in said and "asks for another" not in said, said
+
+
+def test_what_an_exported_model_asks_for(tpo, prompts, tmp_path):
+    model = says(tmp_path / "m", SWITCH, "Notes.", "\nReply for the user:", "Hello")
+    trained = tmp_path / "exported.gguf"
+    tpo.ok("export", model, trained, "--to", "gguf", "--thought", "generic")
+    for layout in ("auto", "think-tags", "generic"):
+        text = tpo.fails("generate", "--model", trained, "--prompts", prompts, "--out", tmp_path / "s.h5", "--thought", layout)
+        advised = '{prompt: "{instruction}", response_marker: "\\nReply for the user:"}'
+        assert f"expected thought: none, a layout's file that holds {advised}, or the checkpoint" in text, text
+    (tmp_path / "layout.yaml").write_text(advised)
+    row = generate(tpo, trained, prompts, "--thought", tmp_path / "layout.yaml")[0]
+    assert (row["format_ok"], row["thought"], row["response"]) == (True, "Notes.", "Hello"), row
 
 
 def test_a_thought_asked_for_in_the_system_message(tpo, prompts, tmp_path):

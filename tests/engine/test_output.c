@@ -60,6 +60,7 @@ static bool begins_with_a_stop(const char *text)
 static void assert_parts(const struct tpo_parsed *a, const struct tpo_parsed *b)
 {
   assert_int_equal(a->format_ok, b->format_ok);
+  assert_int_equal(a->response_ok, b->response_ok);
   assert_int_equal(a->thought_begin, b->thought_begin);
   assert_int_equal(a->thought_end, b->thought_end);
   assert_int_equal(a->response_begin, b->response_begin);
@@ -122,7 +123,8 @@ static void check_rows(const struct tpo_samples *samples)
     tpo_thought_parse(&w.thought, row->text, strlen(row->text), &p);
     assert_int_equal(row->format_ok, p.format_ok);
     assert_range(row->thought, row->text, p.thought_begin, p.thought_end);
-    assert_range(row->response, row->text, p.response_begin, p.format_ok ? p.response_end : p.response_begin);
+    assert_range(row->response, row->text, p.response_begin,
+                 p.response_ok ? p.response_end : p.response_begin);
   }
 }
 

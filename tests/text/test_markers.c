@@ -109,7 +109,8 @@ static void a_template_that_thinks_for_itself_is_told(void **state)
   (void)state;
   static char again[] = "<think>\nwell,";
   char told[1024];
-  struct tpo_thought_config twice = tags, none = {.name = (char *)"none", .prompt = slot};
+  struct tpo_thought_config twice = tags, none = {.name = (char *)"none", .prompt = slot},
+                            ends = {.prompt = slot, .response_marker = close_tag};
   struct world opens = open_world("<think>\n"), plain = open_world(""),
                closes = open_world("<think>\n\n</think>\n\n");
   twice.prefill = again;
@@ -125,7 +126,9 @@ static void a_template_that_thinks_for_itself_is_told(void **state)
   assert_non_null(strstr(told, "begins a thought of its own with <think>"));
   assert_non_null(strstr(told, "thought: think-tags takes the model's"));
   assert_int_equal(check(&none, &opens, told), 0);
-  assert_non_null(strstr(told, "the thought layout \"none\""));
+  assert_non_null(strstr(told, "the thought layout \"none\" takes all of an output for the response"));
+  assert_int_equal(check(&ends, &opens, told), 0); /* reads the model's */
+  assert_string_equal(told, "");
   assert_int_equal(check(&tags, &closes, told), 0);
   assert_non_null(strstr(told, "ends the thought in the prompt"));
   assert_int_equal(check(&twice, &opens, told), TPO_E_USAGE);
@@ -185,7 +188,7 @@ static void auto_is_what_the_template_knows(void **state)
   static const struct {
     const char *opening, *layout, *why;
   } cases[] = {{"<think>\n", "think-tags", "of its own, in <think>"},
-               {"<think>\n\n</think>\n\n", "think-tags", "of its own, in <think>"},
+               {"<think>\n\n</think>\n\n", "generic", "ends the thought in the prompt"},
                {"", "generic", "knows no <think>"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct world w = open_world(cases[i].opening);
@@ -196,8 +199,7 @@ static void auto_is_what_the_template_knows(void **state)
     struct tpo_error err = {0};
     assert_int_equal(tpo_thought_check(&config.thought, w.tok, w.tmpl, NULL, &err), TPO_E_USAGE);
     assert_non_null(strstr(err.message, "thought: auto"));
-    assert_int_equal(tpo_thought_resolve(&config, w.tmpl, &test_error), 0);
-    assert_int_equal(tpo_thought_reason(w.tmpl, &why, &test_error), 0);
+    assert_int_equal(tpo_thought_resolve(&config, w.tmpl, &why, &test_error), 0);
     assert_non_null(strstr(why, cases[i].why));
     assert_string_equal(config.thought.name, cases[i].layout);
     tpo_config_free(&config);

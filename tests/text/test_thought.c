@@ -44,6 +44,40 @@ static void a_wrong_layout_is_no_format(void **state)
   expect(&two, "x\nAnswer: c Think: d", false, "x", "c Think: d");
 }
 
+/* Where none but the response is wanted, a thought that is empty is none that lacks. */
+static void a_response_is_told_without_a_thought(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text;
+    bool strict, search;
+  } cases[] = {
+      {"Think: \n\nAnswer: c", true, true},
+      {"Think:\nAnswer: c", true, true},
+      {"Think: a\nAnswer: b", true, true},
+      {"Think:\nAnswer: c\nAnswer: d", false, true},
+      {"Think:\nAnswer: \n", false, false},
+      {"Think: a", false, false},
+      {"x\nAnswer: c", false, false},
+      {"c", false, false},
+      {"", false, false},
+  };
+  struct tpo_thought_config layout = two;
+  struct tpo_parsed p;
+  for (int rule = TPO_PARSE_STRICT; rule <= TPO_PARSE_SEARCH; rule++) {
+    layout.parse = (enum tpo_parse_rule)rule;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      tpo_thought_parse(&layout, cases[i].text, strlen(cases[i].text), &p);
+      assert_int_equal(p.response_ok, rule == TPO_PARSE_STRICT ? cases[i].strict : cases[i].search);
+      assert_true(p.response_ok || !p.format_ok);
+    }
+  }
+  tpo_thought_parse(&none, " c", 2, &p);
+  assert_true(p.response_ok && p.format_ok);
+  tpo_thought_parse(&none, " ", 1, &p);
+  assert_false(p.response_ok || p.format_ok);
+}
+
 static void search_takes_the_first_markers_in_order(void **state)
 {
   (void)state;
@@ -262,6 +296,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(both_parts_are_found_and_trimmed),
       cmocka_unit_test(a_wrong_layout_is_no_format),
+      cmocka_unit_test(a_response_is_told_without_a_thought),
       cmocka_unit_test(search_takes_the_first_markers_in_order),
       cmocka_unit_test(a_response_marker_alone_parses_by_either_rule),
       cmocka_unit_test(without_markers_all_is_response),

@@ -158,9 +158,9 @@ static int answer_id(const char *model, const struct tpo_sample_row *row, char o
 
 static json_t *choice(const struct tpo_sample_row *row, size_t index)
 {
-  int tokens = row->format_ok ? tpo_sample_response_tokens(row) : 0;
-  return json_pack("{s:I, s:[{s:s, s:i}]}", "index", (json_int_t)index, "turns", "content",
-                   row->format_ok ? row->response : "", "token_len", tokens);
+  int tokens = *row->response ? tpo_sample_response_tokens(row) : 0;
+  return json_pack("{s:I, s:[{s:s, s:i}]}", "index", (json_int_t)index, "turns", "content", row->response,
+                   "token_len", tokens);
 }
 
 /* rows [n]: one question's. */
@@ -194,7 +194,7 @@ int arena_answers_write(const struct tpo_samples *samples, const char *model, co
   double tokens = 0;
   for (size_t i = 0, end; i < samples->n && status == 0; i = end, n++) {
     end = tpo_samples_prompt_end(samples, i);
-    tokens += samples->rows[i].format_ok ? tpo_sample_response_tokens(&samples->rows[i]) : 0;
+    tokens += *samples->rows[i].response ? tpo_sample_response_tokens(&samples->rows[i]) : 0;
     status = append_record(&out, &samples->rows[i], end - i, model, err);
   }
   *mean = n ? tokens / (double)n : NAN;

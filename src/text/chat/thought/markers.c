@@ -1,7 +1,9 @@
 /* A layout and a model: whether its tokenizer can make the markers, what its chat template says of thoughts itself,
  * and what an output's text begins with. */
 #include <string.h>
+#include "base/json.h"
 #include "config/layouts.h"
+#include "text/chat/thought/think_template.h"
 #include "text/chat/thought/thought.h"
 #include "text/tokenizer.h"
 #include "text/unicode/space.h"
@@ -131,8 +133,37 @@ int tpo_thought_begun(const struct tpo_thought_config *thought, const struct tpo
   return status;
 }
 
+/* What a template says of thoughts. */
+enum thinking { NO_THINKING, OTHER_THINKING, ENDED, TAGS };
+
+/* The source of a model's own template, without the mark of exported ones, which speaks of thoughts too. */
+static enum thinking said_of(const struct tpo_template *tmpl)
+{
+  const char *source = tmpl->tok->chat_template;
+  if (tpo_template_asks_for_thought(source)) source = strstr(source, "#}");
+  if (strstr(source, OPEN) || strstr(source, CLOSE)) return TAGS;
+  return strcasestr(source, "think") ? OTHER_THINKING : NO_THINKING;
+}
+
+/* A thought that the template begins, beside a layout that doesn't begin its own with that tag. */
+static void warn_of_opened(const struct tpo_thought_config *thought, struct tpo_buf *warning)
+{
+  const char *name = thought->name ? thought->name : "";
+  if (!given(thought->response_marker))
+    tpo_buf_printf(warning,
+                   "the model's chat template begins a thought with " OPEN ", and the thought layout \"%s\" "
+                   "takes all of an output for the response; where a layout can be chosen, think-tags tells "
+                   "the two apart",
+                   name);
+  else if (given(thought->thought_marker) || strcmp(thought->response_marker, CLOSE) != 0)
+    tpo_buf_printf(warning,
+                   "the model's chat template begins a thought of its own with " OPEN ", and the thought "
+                   "layout \"%s\" asks for another; thought: think-tags takes the model's",
+                   name);
+}
+
 /* What the template says of thoughts, held against the layout. */
-static int compare(const struct tpo_thought_config *thought, enum tpo_template_kind kind,
+static int compare(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                    const struct ending *e, struct tpo_buf *warning, struct tpo_error *err)
 {
   const char *name = thought->name ? thought->name : "";
@@ -143,17 +174,19 @@ static int compare(const struct tpo_thought_config *thought, enum tpo_template_k
                     "thought.prefill holds " OPEN ", which the model's chat template says already; "
                     "expected a layout without it, as think-tags");
   if (opened && !tags)
-    tpo_buf_printf(warning,
-                   "the model's chat template begins a thought of its own with " OPEN ", and the thought "
-                   "layout \"%s\" asks for another; thought: think-tags takes the model's",
-                   name);
+    warn_of_opened(thought, warning);
   else if (tags && !opened && last_own(e, CLOSE) != SIZE_MAX)
     tpo_buf_printf(
         warning,
         "the model's chat template ends the thought in the prompt, with " CLOSE ", so that no output of the "
         "thought layout \"%s\" holds one; thought.template_args has the switches that the template knows",
         name);
-  else if (given(thought->template_args) && kind == TPO_TEMPLATE_CONFIGURED &&
+  else if (tags && !thought_asks(thought) && tmpl->kind == TPO_TEMPLATE_MODEL && said_of(tmpl) != TAGS)
+    tpo_buf_printf(warning,
+                   "the model's chat template knows no " OPEN ", and the thought layout \"%s\" doesn't ask "
+                   "for one: a thought comes only where the model has learnt to think by itself",
+                   name);
+  else if (given(thought->template_args) && tmpl->kind == TPO_TEMPLATE_CONFIGURED &&
            !layout_args_are_built_in(thought))
     tpo_buf_puts(
         warning,
@@ -162,18 +195,47 @@ static int compare(const struct tpo_thought_config *thought, enum tpo_template_k
   return TPO_OK;
 }
 
-/* An exported model's template asks by itself: the layout must not ask once more. */
+/* Refuses, telling which layout reads what an exported model's template asks for. */
+static int fail_asked(const struct tpo_template *tmpl, const char *problem, const char *name,
+                      const struct tpo_buf *marker, struct tpo_error *err)
+{
+  struct tpo_buf advice = {0};
+  if (marker->len > 0) {
+    tpo_buf_puts(&advice, "a layout's file that holds {prompt: \"{instruction}\", response_marker: ");
+    tpo_json_append_string(&advice, marker->data, marker->len);
+    tpo_buf_puts(&advice, "}, ");
+  }
+  int status =
+      tpo_fail(err, TPO_E_USAGE,
+               "%s: its chat template asks for a thought already, as tpo export writes them, and "
+               "layout \"%s\" %s; expected thought: none, %sor the checkpoint that was exported",
+               tmpl->tok->place, name ? name : "", problem, advice.data && !advice.failed ? advice.data : "");
+  tpo_buf_free(&advice);
+  return status;
+}
+
+/* The marker that an exported model's template asks to be put before the response. */
+static int asked_marker(const struct tpo_template *tmpl, struct tpo_buf *out, struct tpo_error *err)
+{
+  tpo_template_asked_marker(tmpl->tok->chat_template, out);
+  return out->failed ? tpo_fail(err, TPO_E_MEMORY, "no memory for a marker") : TPO_OK;
+}
+
+/* An exported model's template asks by itself: the layout must not ask once more, nor look for another thought. */
 static int check_asked_once(const struct tpo_thought_config *thought, const struct tpo_template *tmpl,
                             struct tpo_error *err)
 {
-  if (!thought_asks(thought) || tmpl->kind != TPO_TEMPLATE_MODEL ||
-      !tpo_template_asks_for_thought(tmpl->tok->chat_template))
+  struct tpo_buf marker = {0};
+  if (tmpl->kind != TPO_TEMPLATE_MODEL || !tpo_template_asks_for_thought(tmpl->tok->chat_template))
     return TPO_OK;
-  return tpo_fail(
-      err, TPO_E_USAGE,
-      "%s: its chat template asks for a thought already, as tpo export writes them, and layout \"%s\" would "
-      "ask once more; expected thought: none, a layout of markers alone, or the checkpoint that was exported",
-      tmpl->tok->place, thought->name ? thought->name : "");
+  int status = asked_marker(tmpl, &marker, err);
+  if (status == TPO_OK && thought_asks(thought))
+    status = fail_asked(tmpl, "would ask once more", thought->name, &marker, err);
+  else if (status == TPO_OK && marker.len > 0 && given(thought->response_marker) &&
+           strcmp(thought->response_marker, marker.data) != 0)
+    status = fail_asked(tmpl, "looks for another", thought->name, &marker, err);
+  tpo_buf_free(&marker);
+  return status;
 }
 
 int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo_tokenizer *tok,
@@ -188,7 +250,7 @@ int tpo_thought_check(const struct tpo_thought_config *thought, const struct tpo
   if (status == TPO_OK && tmpl) status = check_asked_once(thought, tmpl, err);
   if (status == TPO_OK && tmpl) {
     status = render_ending(thought, tmpl, &e, err);
-    if (status == TPO_OK) status = compare(thought, tmpl->kind, &e, warning, err);
+    if (status == TPO_OK) status = compare(thought, tmpl, &e, warning, err);
   }
   tpo_rendered_free(&e.r);
   return status;
@@ -204,43 +266,67 @@ int tpo_thought_check_and_warn(const struct tpo_thought_config *thought, const s
   return status;
 }
 
-/* What a template says of thoughts: of the model's own, in its source; of pieces, behind an instruction. */
-enum thinking { NO_THINKING, OTHER_THINKING, TAGS };
-
-static int thinking_of(const struct tpo_template *tmpl, enum thinking *out, struct tpo_error *err)
+/* Of a prompt under think-tags, with these switches if any are given, what is said behind the instruction. */
+static int shown_by(const struct tpo_template *tmpl, const char *args, enum thinking *out,
+                    struct tpo_error *err)
 {
-  static const struct tpo_thought_config plain = {0};
+  struct tpo_config config;
   struct ending e = {0};
-  if (tmpl->kind == TPO_TEMPLATE_MODEL) {
-    const char *source = tmpl->tok->chat_template;
-    bool tags = strstr(source, OPEN) || strstr(source, CLOSE);
-    *out = tags ? TAGS : strcasestr(source, "think") ? OTHER_THINKING : NO_THINKING;
-    return TPO_OK;
-  }
-  int status = render_ending(&plain, tmpl, &e, err);
-  bool tags = status == TPO_OK && (last_own(&e, OPEN) != SIZE_MAX || last_own(&e, CLOSE) != SIZE_MAX);
-  *out = tags ? TAGS : NO_THINKING;
+  tpo_config_default(&config);
+  int status = tpo_config_set_thought(&config, "think-tags", "thought: auto", err);
+  struct tpo_thought_config layout = config.thought;
+  if (given(args)) layout.template_args = (char *)args;
+  if (status == TPO_OK) status = render_ending(&layout, tmpl, &e, err);
+  *out = NO_THINKING;
+  if (status == TPO_OK && last_own(&e, CLOSE) != SIZE_MAX) *out = ENDED;
+  if (status == TPO_OK &&
+      (opened_at(&e, OPEN) != SIZE_MAX || (*out == NO_THINKING && last_own(&e, OPEN) != SIZE_MAX)))
+    *out = TAGS;
   tpo_rendered_free(&e.r);
+  tpo_config_free(&config);
   return status;
 }
 
-int tpo_thought_reason(const struct tpo_template *tmpl, const char **why, struct tpo_error *err)
+/* Of the model's own, its source tells, unless a prompt shows that the thought is over; of pieces, the prompt. */
+static int thinking_of(const struct tpo_template *tmpl, const char *args, enum thinking *out,
+                       struct tpo_error *err)
+{
+  enum thinking shown;
+  bool own = tmpl->kind == TPO_TEMPLATE_MODEL;
+  *out = own ? said_of(tmpl) : NO_THINKING;
+  if (own && *out != TAGS) return TPO_OK;
+  int status = shown_by(tmpl, args, &shown, err);
+  if (!own || shown == ENDED) *out = shown;
+  return status;
+}
+
+/* An exported model's template asks for one thought: think-tags reads that or none of the two does. */
+static int check_asked_tags(const struct tpo_template *tmpl, struct tpo_error *err)
+{
+  struct tpo_buf marker = {0};
+  if (tmpl->kind != TPO_TEMPLATE_MODEL) return TPO_OK;
+  int status = asked_marker(tmpl, &marker, err);
+  if (status == TPO_OK && marker.len > 0 && strcmp(marker.data, CLOSE) != 0)
+    status = fail_asked(tmpl, "has none that reads it", "auto", &marker, err);
+  tpo_buf_free(&marker);
+  return status;
+}
+
+int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl, const char **why,
+                        struct tpo_error *err)
 {
   static const char *const reasons[] = {
       [NO_THINKING] = "the model's chat template knows no <think>",
       [OTHER_THINKING] =
           "the model's chat template knows thoughts, but not in <think>; a layout's file may name its tags",
+      [ENDED] = "the model's chat template ends the thought in the prompt, with </think>",
       [TAGS] = "the model's chat template knows thoughts of its own, in <think>"};
   enum thinking thinking = NO_THINKING;
-  int status = thinking_of(tmpl, &thinking, err);
-  *why = reasons[thinking];
-  return status;
-}
-
-int tpo_thought_resolve(struct tpo_config *config, const struct tpo_template *tmpl, struct tpo_error *err)
-{
-  enum thinking thinking;
-  int status = thinking_of(tmpl, &thinking, err);
-  return status < 0 ? status
-                    : tpo_config_settle_thought(config, thinking == TAGS ? "think-tags" : "generic", err);
+  /* beside auto, which has none, these are given ones */
+  const char *args = tpo_config_thought_is_open(&config->thought) ? config->thought.template_args : NULL;
+  int status = check_asked_tags(tmpl, err);
+  if (status == TPO_OK) status = thinking_of(tmpl, args, &thinking, err);
+  if (status < 0) return status;
+  if (why) *why = reasons[thinking];
+  return tpo_config_settle_thought(config, thinking == TAGS ? "think-tags" : "generic", err);
 }

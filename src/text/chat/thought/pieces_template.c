@@ -3,9 +3,11 @@
 #include "base/json.h"
 #include "text/chat/thought/think_template.h"
 
+/* Pairs of a byte and its name behind a backslash. */
+static const char named[] = "\\\\''\nn\rr\tt";
+
 void tpo_jinja_quote(struct tpo_buf *out, const char *text, size_t len)
 {
-  static const char named[] = "\\\\''\nn\rr\tt";
   tpo_buf_putc(out, '\'');
   for (size_t i = 0; i < len; i++) {
     const char *escape = named;
@@ -18,6 +20,21 @@ void tpo_jinja_quote(struct tpo_buf *out, const char *text, size_t len)
     }
   }
   tpo_buf_putc(out, '\'');
+}
+
+void tpo_jinja_unquote(struct tpo_buf *out, const char *quoted)
+{
+  for (const char *c = quoted + 1; *c && *c != '\''; c++) {
+    const char *escape = named;
+    if (*c != '\\') {
+      tpo_buf_putc(out, *c);
+      continue;
+    }
+    c++;
+    while (*escape && escape[1] != *c) escape += 2;
+    if (!*escape) return;
+    tpo_buf_putc(out, *escape);
+  }
 }
 
 static void put_items(struct tpo_buf *out, const json_t *value)

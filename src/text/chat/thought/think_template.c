@@ -9,6 +9,7 @@
  * whether a template takes lists of parts. */
 #include "text/chat/thought/think_template.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -20,6 +21,15 @@
 bool tpo_template_asks_for_thought(const char *source)
 {
   return source && strncmp(source, MARK, strlen(MARK)) == 0;
+}
+
+/* Before a quoted response marker, where earlier answers lose their thoughts. */
+#define EARLIER "{%- if message['role'] == 'assistant' and loop.index0 < tpo.last and text is string and "
+
+void tpo_template_asked_marker(const char *source, struct tpo_buf *out)
+{
+  const char *at = tpo_template_asks_for_thought(source) ? strstr(source, EARLIER) : NULL;
+  if (at) tpo_jinja_unquote(out, at + strlen(EARLIER));
 }
 
 static void quote(struct tpo_buf *out, struct thought_piece piece)
@@ -59,10 +69,24 @@ static int find_tail(const struct tpo_thought_config *thought, const struct tpo_
   return status;
 }
 
+static bool is_word(char c)
+{
+  return c == '_' || isalnum((unsigned char)c);
+}
+
+/* Whether the name stands in the source as a whole, not within a longer one. */
+static bool names(const char *source, const char *name)
+{
+  size_t len = strlen(name);
+  for (const char *at = source; (at = strstr(at, name)); at++)
+    if ((at == source || !is_word(at[-1])) && !is_word(at[len])) return true;
+  return false;
+}
+
 /* A switch that the template looks at, as training set it, unless the caller sets it. */
 static void put_default(const char *source, const char *name, const json_t *value, struct tpo_buf *out)
 {
-  if (!strstr(source, name)) return;
+  if (!names(source, name)) return;
   tpo_buf_printf(out, "{%%- if %s is not defined %%}{%% set %s = ", name, name);
   tpo_jinja_constant(out, value);
   tpo_buf_puts(out, " %}{% endif %}\n");
@@ -115,8 +139,7 @@ static void put_response(const struct tpo_thought_config *thought, struct tpo_bu
 {
   if (!given(thought->response_marker)) return;
   struct thought_piece marker = whole(thought->response_marker);
-  tpo_buf_puts(out,
-               "{%- if message['role'] == 'assistant' and loop.index0 < tpo.last and text is string and ");
+  tpo_buf_puts(out, EARLIER);
   quote(out, marker);
   tpo_buf_puts(out, " in text %}{% set text = text.split(");
   quote(out, marker);
@@ -271,7 +294,7 @@ static int write_template(const struct tpo_thought_config *thought, const struct
         "%s: its chat template asks for a thought already, as tpo export writes them; expected the "
         "checkpoint that was exported, or thought: none",
         tmpl->tok->place);
-  if (asked || !is_plain(thought) || strstr(own, "enable_thinking"))
+  if (asked || !is_plain(thought) || names(own, "enable_thinking"))
     return put_all(thought, tmpl, own, out, err);
   if (tmpl->kind == TPO_TEMPLATE_CONFIGURED) tpo_buf_puts(out, own);
   return TPO_OK;

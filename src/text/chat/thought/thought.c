@@ -181,6 +181,13 @@ static void find_markers(const struct tpo_thought_config *thought, const char *t
   }
 }
 
+/* The offsets being known. marked: the markers stand as the layout wants them. */
+static void settle(struct tpo_parsed *out, bool marked)
+{
+  out->response_ok = marked && out->response_begin < out->response_end;
+  out->format_ok = out->response_ok && out->thought_begin < out->thought_end;
+}
+
 /* False, and nothing is told, where there are no such markers. */
 static bool parse_search(const struct tpo_thought_config *thought, const struct markers *m, const char *text,
                          size_t len, struct tpo_parsed *out)
@@ -194,7 +201,7 @@ static bool parse_search(const struct tpo_thought_config *thought, const struct 
                              .response_end = len};
   tpo_trim(text, &out->thought_begin, &out->thought_end);
   tpo_trim(text, &out->response_begin, &out->response_end);
-  out->format_ok = out->thought_begin < out->thought_end && out->response_begin < out->response_end;
+  settle(out, true);
   return true;
 }
 
@@ -207,7 +214,7 @@ void tpo_thought_parse(const struct tpo_thought_config *thought, const char *tex
     out->response_begin = 0;
     tpo_trim(text, &out->response_begin, &out->response_end);
     out->thought_begin = out->thought_end = out->response_begin;
-    out->format_ok = out->response_begin < out->response_end;
+    out->format_ok = out->response_ok = out->response_begin < out->response_end;
     return;
   }
   find_markers(thought, text, len, &m);
@@ -223,8 +230,7 @@ void tpo_thought_parse(const struct tpo_thought_config *thought, const char *tex
   }
   tpo_trim(text, &out->thought_begin, &out->thought_end);
   tpo_trim(text, &out->response_begin, &out->response_end);
-  out->format_ok = in_order && m.n_response == 1 && m.n_thought == (wants_thought ? 1 : 0) &&
-                   out->thought_begin < out->thought_end && out->response_begin < out->response_end;
+  settle(out, in_order && m.n_response == 1 && m.n_thought == (wants_thought ? 1 : 0));
 }
 
 bool tpo_thought_parses(const struct tpo_thought_config *thought, enum tpo_parse_rule rule, const char *text,
