@@ -265,8 +265,8 @@ static int check(const struct tpo_thought_config *thought, const struct tpo_temp
 {
   static const char *const chats[] = {
       "[{\"role\":\"user\",\"content\":\"One?\"}]",
-      "[{\"role\":\"user\",\"content\":\"One?\"},{\"role\":\"assistant\",\"content\":\"1.\"},"
-      "{\"role\":\"user\",\"content\":\"Two?\"}]",
+      ("[{\"role\":\"user\",\"content\":\"One?\"},{\"role\":\"assistant\",\"content\":\"1.\"},"
+       "{\"role\":\"user\",\"content\":\"Two?\"}]"),
       "[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"One?\"}]"};
   struct tpo_tokenizer with = *tmpl->tok;
   struct tpo_template *new;
