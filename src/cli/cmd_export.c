@@ -88,20 +88,19 @@ static int check_given(const struct invocation *in, struct tpo_error *err)
   return 0;
 }
 
-/* The chat template that the model gets; NULL: its own. */
-static int choose_template(struct invocation *in, char **source, struct tpo_error *err)
+/* The chat template that the model gets; NULL: its own. *untold: the model doesn't say how it was asked. */
+static int choose_template(struct invocation *in, char **source, bool *untold, struct tpo_error *err)
 {
   bool given = option_is_key_set(in, "thought.name");
   struct tpo_config own;
   *source = NULL;
+  *untold = false;
   if (check_given(in, err) < 0) return TPO_E_USAGE;
   if (given && strcmp(in->config.thought.name, "none") == 0) return 0;
   tpo_config_default(&own);
   int status = read_own_prompts(in->positional[0], &own, err);
-  if (status == 0 && !given) {
-    tpo_log(TPO_LOG_INFO, "%s: it doesn't tell a thought layout; the model's chat template stays as it is",
-            in->positional[0]);
-  } else if (status >= 0) {
+  *untold = status == 0 && !given;
+  if (status >= 0 && !*untold) {
     take_given(in, &own);
     status = make_template(in, &own, source, err);
     if (status < 0 && !given) status = pass_over(&own, err);
@@ -139,10 +138,14 @@ static int run(struct invocation *in, struct tpo_error *err)
   if (hf && option_value(in, "--type"))
     return tpo_fail(err, TPO_E_USAGE,
                     "tpo export: --type is for --to gguf; a folder keeps the weights' own type");
-  status = choose_template(in, &chat_template, err);
+  bool untold;
+  status = choose_template(in, &chat_template, &untold, err);
   if (status == 0)
     status = hf ? tpo_model_export_hf(in->positional[0], in->positional[1], chat_template, err)
                 : export_gguf(in, chat_template, err);
+  if (status == 0 && untold)
+    tpo_log(TPO_LOG_INFO, "%s: it doesn't tell a thought layout; the model's chat template stays as it is",
+            in->positional[0]);
   free(chat_template);
   return status;
 }
