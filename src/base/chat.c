@@ -2,6 +2,8 @@
 #include <string.h>
 #include "base/chat.h"
 
+const char *const tpo_reasoning_names[TPO_REASONING_NAMES] = {"reasoning_content", "thinking", "reasoning"};
+
 /* Members of a message that bear on what it means or on how it is trained, none of which is read. */
 static const char *const meaningful[] = {"tool_calls",
                                          "tool_call_id",

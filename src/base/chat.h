@@ -14,6 +14,9 @@ json_t *tpo_chat_read(const json_t *value, const char *name, const char *place, 
  * name, reasoning_content, ...) stays, and content may be missing or null beside tool_calls. Images and sounds are refused
  * all the same. */
 json_t *tpo_chat_read_whole(const json_t *value, const char *name, const char *place, struct tpo_error *err);
+/* What a message's own reasoning has been called, the most usual first. */
+enum { TPO_REASONING_NAMES = 3 };
+extern const char *const tpo_reasoning_names[TPO_REASONING_NAMES];
 /* Whether the text is a dialogue in one string, "\n\nHuman: ...\n\nAssistant: ..." (Anthropic's HH): begins so. */
 bool tpo_is_dialogue(const char *text);
 /* Such a text in the form above, its turns trimmed of white space; NULL on error. */

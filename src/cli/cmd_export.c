@@ -6,7 +6,6 @@
 #include "cli/text.h"
 #include "config/keys.h"
 #include "tpo/model.h"
-#include "tpo/store.h"
 #include "tpo/text.h"
 
 static const struct option options[] = {
@@ -42,12 +41,9 @@ static int make_template(const struct invocation *in, struct tpo_config *config,
   if (status == 0) status = settle_on_layout(config, tok, tmpl, err);
   if (status == 0) status = tpo_thought_template(&config->thought, tmpl, source, err);
   if (status == 0) status = tpo_thought_tell_servers(&config->thought, tmpl, &lines, err);
-  if (status == 0 && *source)
-    tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training, thought layout %s",
-            in->positional[1], config->thought.name);
-  else if (status == 0)
-    tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training as it is, thought layout %s",
-            in->positional[1], config->thought.name);
+  if (status == 0)
+    tpo_log(TPO_LOG_INFO, "%s: its chat template renders the prompts of training%s, thought layout %s",
+            in->positional[1], *source ? "" : " as it is", config->thought.name);
   if (status == 0) tell(in->positional[1], &lines);
   tpo_buf_free(&lines);
   tpo_template_close(tmpl);

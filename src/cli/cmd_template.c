@@ -150,14 +150,13 @@ static bool is_shown(const struct showing *show, size_t i, const char *name)
 /* A template may know it without showing it: names of turns and calls, reasoning under another name than it was given. */
 static bool needs_no_place(const struct showing *show, size_t i, const char *name)
 {
-  static const char *const reasoning[] = {"reasoning_content", "thinking", "reasoning"};
   static const char *const quiet[] = {"role", "name", "id", "tool_call_id"};
   bool alike = false, shown = false;
   for (size_t k = 0; k < sizeof quiet / sizeof *quiet; k++)
     if (strcmp(name, quiet[k]) == 0) return true;
-  for (size_t k = 0; k < sizeof reasoning / sizeof *reasoning; k++) {
-    alike |= strcmp(name, reasoning[k]) == 0;
-    shown |= is_shown(show, i, reasoning[k]);
+  for (int k = 0; k < TPO_REASONING_NAMES; k++) {
+    alike |= strcmp(name, tpo_reasoning_names[k]) == 0;
+    shown |= is_shown(show, i, tpo_reasoning_names[k]);
   }
   return alike && shown;
 }

@@ -2,6 +2,7 @@
  * shape in which transformers' apply_chat_template hands them over. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/chat.h"
 #include "base/json.h"
 #include "config/layouts.h"
 #include "text/chat/template.h"
@@ -38,10 +39,9 @@ static int messages_of_list(const struct tpo_chat *chat, json_t *messages, struc
 /* A model's reasoning has had several names: a template finds it under those that templates read. */
 static int name_reasoning(json_t *message, struct tpo_error *err)
 {
-  static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
   json_t *reasoning = NULL;
-  for (size_t i = 0; i < sizeof names / sizeof *names && !reasoning; i++)
-    reasoning = json_object_get(message, names[i]);
+  for (int i = 0; i < TPO_REASONING_NAMES && !reasoning; i++)
+    reasoning = json_object_get(message, tpo_reasoning_names[i]);
   if (!reasoning) return TPO_OK;
   json_incref(reasoning);
   int status = json_object_set(message, "reasoning_content", reasoning);
