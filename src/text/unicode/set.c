@@ -47,8 +47,9 @@ int tpo_set_unite(struct tpo_set *set, const struct tpo_set *other, struct tpo_e
     return TPO_E_MEMORY;
   for (size_t i = 0, j = 0; i < set->n || j < other->n;) {
     bool first = j == other->n || (i < set->n && set->items[i].from <= other->items[j].from);
-    struct tpo_range next = first ? set->items[i++] : other->items[j++], *last = &out.items[out.n - 1];
-    if (out.n == 0 || next.from > last->to + 1)
+    struct tpo_range next = first ? set->items[i++] : other->items[j++];
+    struct tpo_range *last = out.n > 0 ? &out.items[out.n - 1] : NULL;
+    if (last == NULL || next.from > last->to + 1)
       out.items[out.n++] = next;
     else if (next.to > last->to)
       last->to = next.to;
