@@ -181,7 +181,11 @@ struct tpo_train_config {                  /* train: */
   double state_minutes; /* between two states kept inside an epoch, 30; 0: none there */
 };
 
-enum tpo_reference { TPO_REFERENCE_PREVIOUS, TPO_REFERENCE_SEED };
+enum tpo_reference {
+  TPO_REFERENCE_PREVIOUS, /* the model that the iteration starts from; in steps: that of the last checkpoint */
+  TPO_REFERENCE_START,    /* the one that the run started from */
+  TPO_REFERENCE_EVERY     /* in steps: the one after the last step whose number so many divide */
+};
 enum tpo_watch_kind {
   TPO_WATCH_GSM8K,  /* maths questions with a number as their answer: 1 where the response ends with it */
   TPO_WATCH_IFEVAL, /* instructions with checks: 1 where the response follows all of them */
@@ -196,11 +200,16 @@ struct tpo_watch_config { /* an entry of run.watch */
   double temperature; /* 0 = greedy */
   int k;              /* samples of each instruction */
 };
-struct tpo_run_config {           /* run: */
-  char *dir;                      /* run folder */
-  int iterations;                 /* 4 */
-  enum tpo_reference reference;   /* previous | seed: which model is the DPO reference */
-  int validation_k;               /* samples a validation prompt, default 1 */
+struct tpo_run_config {         /* run: */
+  char *dir;                    /* run folder */
+  int iterations;               /* 4 */
+  int sync_steps;               /* optimizer steps that a policy's samples serve; 0: an iteration's */
+  int steps;                    /* optimizer steps in all; with sync_steps alone */
+  int checkpoint_steps;         /* steps between two validations and checkpoints; 0: those at the end alone */
+  int rho_window;               /* prompts that pairs.length_penalty: auto looks at there */
+  enum tpo_reference reference; /* previous | start | every:N: which model is the DPO reference */
+  int reference_every;          /* N, else 0 */
+  int validation_k;             /* samples a validation prompt, default 1 */
   double validation_temperature;  /* 0 = greedy */
   int validation_resample;        /* further draws for a validation output that does not parse */
   char *baseline;                 /* run folder to compare with on the validation instructions; NULL: none */
@@ -212,6 +221,23 @@ struct tpo_run_config {           /* run: */
   int deadline;       /* seconds a rank may be silent in a collective step before the run ends, 1800 */
   int start_deadline; /* seconds until all ranks are together, 60; 0: no limit */
 };
+enum { TPO_MOST_ITERATIONS = 10000, TPO_MOST_PROMPTS = 100000000 };
+/* Whether samples are drawn anew within an iteration (run.sync_steps). */
+static inline bool tpo_run_in_steps(const struct tpo_run_config *run)
+{
+  return run->sync_steps > 0;
+}
+/* Steps between two checkpoints, and how many such stretches the run has: its iterations. */
+static inline int tpo_run_interval(const struct tpo_run_config *run)
+{
+  return run->checkpoint_steps > 0 ? run->checkpoint_steps : run->steps;
+}
+static inline int tpo_run_iterations(const struct tpo_run_config *run)
+{
+  if (!tpo_run_in_steps(run) || run->steps < 1) return run->iterations;
+  int n = (run->steps - 1) / tpo_run_interval(run) + 1;
+  return n < TPO_MOST_ITERATIONS ? n : TPO_MOST_ITERATIONS; /* more are refused (tpo_config_check) */
+}
 
 struct tpo_config {
   uint64_t seed; /* seed: 0 */
@@ -226,6 +252,14 @@ struct tpo_config {
   struct tpo_run_config run;
   struct tpo_config_origins *origins; /* where each value came from; opaque */
 };
+
+/* Of a whole iteration; its last stretch of steps may be shorter (tpo_run_in_steps). */
+static inline int tpo_config_prompts_per_iteration(const struct tpo_config *config)
+{
+  int64_t n = (int64_t)tpo_run_interval(&config->run) * config->train.batch;
+  if (!tpo_run_in_steps(&config->run) || n < 1) return config->data.prompts_per_iteration;
+  return n < TPO_MOST_PROMPTS ? (int)n : TPO_MOST_PROMPTS;
+}
 
 TPO_API void tpo_config_default(struct tpo_config *config);
 TPO_API void tpo_config_free(struct tpo_config *config);

@@ -62,6 +62,9 @@ TPO_API bool tpo_judge_needs_model(const struct tpo_judge_config *config);
  * and "comparisons" (both positions counted), all 0 where there was nothing to compare with; that of a route has
  * them within, and a sum, of which a term compares, in that term. */
 TPO_API bool tpo_judge_compares(const struct tpo_judge_config *config);
+/* Whether all of its judges wait for others (http, command) or have next to nothing to do (rule), without the
+ * backend: such a judge may score in a thread of its own while the backend computes. */
+TPO_API bool tpo_judge_waits(const struct tpo_judge_config *config);
 /* Whether it keeps what it was told in env.cache_dir. */
 TPO_API bool tpo_judge_keeps_answers(const struct tpo_judge_config *config);
 /* Whether its scores come from several judges, whose scales differ: tpo_score_samples brings them to one. */

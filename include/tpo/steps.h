@@ -119,6 +119,32 @@ TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samp
                               const struct tpo_score_options *options, size_t *failures,
                               struct tpo_error *err);
 
+/* tpo_generate and tpo_score_samples in one, to the same result: where the judge waits more than it computes
+ * (tpo_judge_waits), each rank has prompts judged by a thread of its own as soon as all their samples are there, while
+ * others are sampled; else all are judged behind. */
+struct tpo_judged_options {
+  struct tpo_generate_options generate;
+  struct tpo_score_options score;
+  /* May be NULL. From the rank's own thread, for a prompt that it has sampled and judged, rows [n] of it with their
+   * scores (borrowed): perhaps never, where others judged it. */
+  int (*judged)(void *arg, const struct tpo_sample_row *rows, size_t n, struct tpo_error *err);
+  /* May be NULL. As the engine's `between`, and while the judge alone is waited for. 1: it did something; 0: there was
+   * nothing to do. */
+  int (*between)(void *arg, struct tpo_error *err);
+  void *arg;
+};
+struct tpo_judged_stats { /* on all ranks; seconds are the slowest rank's */
+  struct tpo_generate_stats generate;
+  size_t failures;       /* responses without a score; rank 0 */
+  double sample_seconds; /* until the last sample was there */
+  double judge_seconds;  /* of judging behind that */
+  double wait_seconds;   /* within those, that a rank had nothing to do */
+};
+TPO_API int tpo_generate_judged(const struct tpo_session *session, const struct tpo_policy *policy,
+                                const struct tpo_instructions *instructions,
+                                const struct tpo_judged_options *options, struct tpo_samples *samples,
+                                struct tpo_judged_stats *stats, struct tpo_error *err);
+
 /* For judges that only compare (tpo_judge_compares): rank 0's samples get as scores the share of comparisons
  * that they won, a tie counting half, against the responses of the same prompt and number in `before`, both
  * positions. Who has no response loses against one, and two without are even. failures: samples without a
@@ -190,6 +216,43 @@ TPO_API void tpo_dpo_close(struct tpo_dpo *dpo);
  * that a step of a run may have kept there, of training or other. On one rank. */
 TPO_API bool tpo_dpo_kept(const char *journal, int64_t *steps);
 TPO_API int tpo_dpo_forget(const char *journal, struct tpo_error *err);
+
+/* Training on pairs that come while it goes on (run.sync_steps): one optimizer and one learning-rate schedule over
+ * config.run.steps steps, with a state in the journal's folder to go on from, as above. policy was opened with its
+ * master weights and computes with the new ones after each step, without a file.
+ *
+ *   tpo_online_open(&online, &session, &policy, &options, &err);
+ *   while (tpo_online_done(online) < config.run.steps) {
+ *     ... sample, judge, pair ...
+ *     tpo_online_step(online, &pairs, &metrics, &err);
+ *     tpo_online_pause(online); // before anything else needs memory
+ *   }
+ *   tpo_online_save(online, "checkpoint.h5", &err); */
+struct tpo_online;
+struct tpo_online_options {
+  const char *journal;     /* folder of the state; all ranks must see it */
+  bool drop_others;        /* a state of other training goes, with a warning; false: it is TPO_E_STATE */
+  const char *config_yaml; /* for checkpoints */
+};
+/* Goes on from the state in the folder where there is one. */
+TPO_API int tpo_online_open(struct tpo_online **out, const struct tpo_session *session,
+                            struct tpo_policy *policy, const struct tpo_online_options *options,
+                            struct tpo_error *err);
+TPO_API int64_t tpo_online_done(const struct tpo_online *online);    /* steps, skipped ones too */
+TPO_API int64_t tpo_online_mark_of(const struct tpo_online *online); /* of the state taken up; -1: none was */
+TPO_API void tpo_online_mark(struct tpo_online *online, int64_t mark); /* as tpo_dpo_mark */
+/* The next step, on all of these pairs, the same on all ranks with their references; none: it is skipped, but
+ * counted, and *metrics has NaN and zeros. Keeps the state first where that is due (train.state_minutes). */
+TPO_API int tpo_online_step(struct tpo_online *online, const struct tpo_pairs *pairs,
+                            struct tpo_train_metrics *metrics, struct tpo_error *err);
+TPO_API void tpo_online_pause(struct tpo_online *online);
+/* The state as it is now, to the folder. */
+TPO_API int tpo_online_keep(struct tpo_online *online, struct tpo_error *err);
+/* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says. */
+TPO_API int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err);
+/* As tpo_dpo_stop. */
+TPO_API int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err);
+TPO_API void tpo_online_close(struct tpo_online *online);
 
 /* New instructions from a model: each request shows it `shots` of the seeds, drawn and ordered by (seed,
  * request), and asks for one more of their kind; answers are cleaned, and refused where they are cut off,

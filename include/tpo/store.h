@@ -54,6 +54,7 @@ struct tpo_sample_row {
   bool scored;    /* false: no score (an unscored file, or a judge's failure) */
   double score;
   const char *score_detail; /* JSON object; "{}" when none */
+  int32_t step; /* of training, from 1, that it was drawn for; 0: for an iteration's (run.sync_steps: 0) */
 };
 
 /* Tokens of the response: those after the one that completes the response marker (all of them where there is
@@ -107,6 +108,7 @@ struct tpo_pair_row {
   const uint8_t *chosen_mask, *rejected_mask;      /* [n_chosen], [n_rejected] */
   double chosen_ref_logprob, rejected_ref_logprob; /* sums over masked tokens; NaN until computed */
   int64_t place; /* in the file that it was read from: line, from 1, or row, from 0 */
+  int32_t step;  /* that it was made for, as that of a sample */
 };
 enum tpo_pairs_origin {
   TPO_PAIRS_MADE,  /* here: they have no place */

@@ -119,6 +119,17 @@ TPO_API int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t 
  * fail: tpo_comm_agree before the next one. */
 TPO_API int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int epoch,
                              struct tpo_train_metrics *metrics, struct tpo_error *err);
+/* A step on all of `pairs` (one at least) as one global batch, beside any epoch, for pairs that come while training
+ * goes on: its learning rate is that of step `at` of n_steps, 0-based; metrics->step is `at`. What it counts as the
+ * state's step are such updates (AdamW's). All ranks; what it takes stays until the pause. */
+TPO_API int tpo_trainer_update(struct tpo_trainer *t, const struct tpo_pairs *pairs, int64_t at,
+                               int64_t n_steps, struct tpo_train_metrics *metrics, struct tpo_error *err);
+/* Gives back what only steps need, gradient and activations, for sampling and judging in between. */
+TPO_API void tpo_trainer_pause(struct tpo_trainer *t);
+/* Reference log-probabilities of all of `pairs` by this rank alone, bit for bit those of
+ * tpo_train_reference_logprobs; ref_model is left as it is. */
+TPO_API int tpo_train_own_logprobs(struct tpo_model *reference, const struct tpo_train_config *config,
+                                   struct tpo_pairs *pairs, struct tpo_error *err);
 /* Whole state, enough to go on exactly, on any number of ranks: model, optimizer, step, epoch, position. Rank
  * 0 writes. extra is a JSON object merged into /state (best validation score, ...), may be NULL.
  * with_optimizer false: weights only, with their fp32 masters when the model is bf16. */

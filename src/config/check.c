@@ -317,6 +317,72 @@ static void check_request(struct check *check)
   if (problem) PROBLEM(check, "judge.request", "judge.request: %s", problem);
 }
 
+/* A key was set, to another value than follows from the others. */
+static bool contradicts(const struct check *check, const char *path, int value, int follows)
+{
+  int key = config_find_key(path, strlen(path));
+  return config_is_set(check->config, key) && value != follows;
+}
+
+static void check_multiple(struct check *check, const char *path, int n)
+{
+  if (n % check->config->run.sync_steps != 0)
+    PROBLEM(check, path,
+            "%s is %d, which run.sync_steps, %d, doesn't divide: between, no new samples are drawn", path, n,
+            check->config->run.sync_steps);
+}
+
+/* Samples are drawn anew within an iteration. */
+static void check_steps(struct check *check)
+{
+  const struct tpo_config *c = check->config;
+  const struct tpo_run_config *r = &c->run;
+  if (r->steps < 1)
+    PROBLEM(check, "run.steps",
+            "run.steps is %d: with run.sync_steps the steps of the whole run are expected", r->steps);
+  else if (r->sync_steps > r->steps)
+    PROBLEM(check, "run.sync_steps", "run.sync_steps is %d, more than the %d steps of the run (run.steps)",
+            r->sync_steps, r->steps);
+  if (r->steps > 0 && (r->steps - 1) / tpo_run_interval(r) >= TPO_MOST_ITERATIONS)
+    PROBLEM(check, "run.checkpoint_steps",
+            "run.checkpoint_steps is %d: %d steps would have more than %d checkpoints", r->checkpoint_steps,
+            r->steps, TPO_MOST_ITERATIONS);
+  if (contradicts(check, "run.iterations", r->iterations, tpo_run_iterations(r)))
+    PROBLEM(
+        check, "run.iterations",
+        "run.iterations is %d beside run.steps: with run.sync_steps, run.steps alone says how long the run is",
+        r->iterations);
+  if (contradicts(check, "data.prompts_per_iteration", c->data.prompts_per_iteration,
+                  tpo_config_prompts_per_iteration(c)))
+    PROBLEM(check, "data.prompts_per_iteration",
+            "data.prompts_per_iteration is %d: with run.sync_steps each step takes train.batch prompts",
+            c->data.prompts_per_iteration);
+  if (r->checkpoint_steps > 0) check_multiple(check, "run.checkpoint_steps", r->checkpoint_steps);
+  if (r->reference == TPO_REFERENCE_EVERY) check_multiple(check, "run.reference", r->reference_every);
+  if (c->train.epochs > 1)
+    PROBLEM(check, "train.epochs", "train.epochs is %d: with run.sync_steps each pair is trained on once",
+            c->train.epochs);
+  if (c->pairs.mode != TPO_PAIRS_BEST_WORST)
+    PROBLEM(check, "pairs.mode", "pairs.mode: with run.sync_steps a prompt makes one pair, best-worst");
+}
+
+/* A key that only steps have is set without them. */
+static void check_no_steps(struct check *check)
+{
+  const struct tpo_run_config *r = &check->config->run;
+  if (r->steps > 0)
+    PROBLEM(check, "run.steps",
+            "run.steps is %d, but run.sync_steps is 0: iterations are counted by run.iterations", r->steps);
+  if (r->checkpoint_steps > 0)
+    PROBLEM(check, "run.checkpoint_steps",
+            "run.checkpoint_steps is %d, but run.sync_steps is 0: the end of each iteration is a checkpoint",
+            r->checkpoint_steps);
+  if (r->reference == TPO_REFERENCE_EVERY)
+    PROBLEM(check, "run.reference",
+            "run.reference is every:%d, but run.sync_steps is 0: expected previous or start",
+            r->reference_every);
+}
+
 static void check_run(struct check *check)
 {
   const struct tpo_run_config *r = &check->config->run;
@@ -326,9 +392,13 @@ static void check_run(struct check *check)
             "run.validation_k is %d, but run.validation_temperature is 0, "
             "so the samples of an instruction would be equal",
             r->validation_k);
-  if (r->validate_each_epoch && check->config->data.validation_prompts == 0)
+  if (r->validate_each_epoch && !tpo_run_in_steps(r) && check->config->data.validation_prompts == 0)
     PROBLEM(check, "data.validation_prompts",
             "data.validation_prompts is 0, but run.validate_each_epoch needs validation instructions");
+  if (tpo_run_in_steps(r))
+    check_steps(check);
+  else
+    check_no_steps(check);
 }
 
 /* What is wrong with a layout of a watch's own, with the places of its file. */

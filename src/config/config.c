@@ -33,6 +33,11 @@ const char *config_origin(const struct tpo_config *config, int key)
   return origin ? origin : "default";
 }
 
+bool config_is_set(const struct tpo_config *config, int key)
+{
+  return config->origins && config->origins->of[key];
+}
+
 void config_set_origin(struct tpo_config *config, int key, const char *origin)
 {
   if (!config->origins) return;

@@ -342,12 +342,25 @@ const struct config_key config_keys[] = {
         "0 keeps it only then."),
 
     TEXT("run.dir", run.dir, "runs/tpo", "The run folder, made when it is not there."),
-    INT("run.iterations", run.iterations, 1, 10000, "4",
+    INT("run.iterations", run.iterations, 1, TPO_MOST_ITERATIONS, "4",
         "Iterations of sampling, judging, pairing and training. "
         "A finished run goes on for more with `--resume`."),
-    CHOICE("run.reference", run.reference, "previous|seed", "previous",
-           "The reference of the preference loss: "
-           "the model that an iteration starts from, or the one that the run started from."),
+    INT("run.sync_steps", run.sync_steps, 0, 1000000, "0",
+        "Optimizer steps that the samples of a policy serve. 0: an iteration's, as in the paper. s: before each s of "
+        "`run.steps` steps, s x `train.batch` fresh prompts are sampled with the weights of that moment, judged and "
+        "paired (one pair a prompt); optimizer and learning rate go on through all of them. 1 is on-policy."),
+    INT("run.steps", run.steps, 0, 100000000, "0",
+        "Optimizer steps of the whole run where `run.sync_steps` is above 0; `run.iterations` is not given then."),
+    INT("run.checkpoint_steps", run.checkpoint_steps, 0, 100000000, "0",
+        "Steps after which the model is validated, watched and saved and the report written, where `run.sync_steps` is "
+        "above 0, which must divide it: such a stretch is what is called an iteration elsewhere. 0: at the end alone."),
+    INT("run.rho_window", run.rho_window, 1, 100000000, "256",
+        "Prompts, the last ones before, whose samples `pairs.length_penalty: auto` looks at where `run.sync_steps` is "
+        "above 0; the penalty then moves by one step of its grid at a time, from 0."),
+    {"run.reference", KEY_REFERENCE, AT(run.reference), AT(run.reference_every), 0, 0, 0, "previous", NULL,
+     "The reference of the preference loss: the model that an iteration starts from (`previous`; with `run.sync_steps` "
+     "that of the last checkpoint), the one that the run started from (`start`, also called `seed`), or, with "
+     "`run.sync_steps`, which must divide N, the one after the last N-th step (`every:N`)."},
     INT("run.validation_k", run.validation_k, 1, 1024, "1", "Samples of each validation instruction."),
     REAL("run.validation_temperature", run.validation_temperature, 0, 100, 0, "0",
          "Temperature for validation; 0 takes the likeliest token always."),

@@ -17,6 +17,7 @@ enum key_type {
   KEY_TERMS,       /* struct tpo_judge_term *, with its int count at `second` */
   KEY_WATCHES,     /* struct tpo_watch_config *, with its int count at `second` */
   KEY_AUTO,        /* double, or the word auto, which sets the bool at `second` */
+  KEY_REFERENCE,   /* enum tpo_reference, with the int of every:N at `second` */
   KEY_MAP,         /* char *, JSON of an object (config/map.h), NULL when not given */
   KEY_VERDICTS,    /* struct tpo_verdicts (config/verdicts.h) */
 };
@@ -57,6 +58,7 @@ struct tpo_config_origins {
   bool own_prompt; /* thought.prompt was given by itself, not by a layout */
 };
 const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
+bool config_is_set(const struct tpo_config *config, int key); /* not left at its default */
 void config_set_origin(struct tpo_config *config, int key, const char *origin);
 /* The sections of that name change places, with where their values came from. */
 void config_exchange_thought(struct tpo_config *a, struct tpo_config *b);

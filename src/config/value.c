@@ -109,6 +109,22 @@ static bool store_list(struct tpo_config *config, int key, const struct config_v
   return true;
 }
 
+/* "start", "seed", "previous" or "every:N". */
+static bool parse_reference(const struct config_value *value, enum tpo_reference *reference, int *every)
+{
+  static const char prefix[] = "every:";
+  size_t skipped = sizeof prefix - 1;
+  int choice = choice_of("previous|start|seed", value->text, value->len);
+  struct config_value number = {.text = value->text + skipped, .len = value->len - skipped, .plain = true};
+  int64_t n = 0;
+  if (choice < 0 && (value->len <= skipped || memcmp(value->text, prefix, skipped) != 0 ||
+                     !parse_int(&number, &n) || n < 1 || n > INT32_MAX))
+    return false;
+  *reference = choice < 0 ? TPO_REFERENCE_EVERY : choice == 0 ? TPO_REFERENCE_PREVIOUS : TPO_REFERENCE_START;
+  *every = (int)n;
+  return true;
+}
+
 /* True when stored; false leaves the field as it was. */
 static bool store_scalar(struct tpo_config *config, const struct config_key *key,
                          const struct config_value *value)
@@ -133,6 +149,7 @@ static bool store_scalar(struct tpo_config *config, const struct config_key *key
     *(bool *)field(config, key->second) = false;
     *(double *)at = real;
     return true;
+  case KEY_REFERENCE: return parse_reference(value, at, field(config, key->second));
   case KEY_DOUBLE:
     if (!config_parse_number(value, &real) || !within(key, real)) return false;
     *(double *)at = real;
@@ -196,7 +213,7 @@ int config_store(struct tpo_config *config, int key, const struct config_value *
     *(char **)field(config, info->offset) = copy;
     return 0;
   }
-  bool is_word = info->type == KEY_CHOICE || info->type == KEY_CHOICE_BOOL;
+  bool is_word = info->type == KEY_CHOICE || info->type == KEY_CHOICE_BOOL || info->type == KEY_REFERENCE;
   if (value->missing || !(value->plain || is_word) || !store_scalar(config, info, value))
     return wrong_value(key, value, problem);
   return 0;
@@ -258,6 +275,9 @@ void config_describe(int index, struct tpo_buf *out)
     describe_range(key, out);
     break;
   case KEY_BOOL: tpo_buf_puts(out, "true or false"); break;
+  case KEY_REFERENCE:
+    tpo_buf_puts(out, "previous, start (or seed) or every:N with a number of steps from 1 on");
+    break;
   case KEY_TEXT: tpo_buf_puts(out, "text"); break;
   case KEY_LIST: tpo_buf_puts(out, "text or a list of texts"); break;
   case KEY_MAP: tpo_buf_puts(out, CONFIG_MAP_TOLD); break;
@@ -319,13 +339,33 @@ bool config_is_given(const struct tpo_config *config, int index)
   return text && *text;
 }
 
+static void append_reference(const struct tpo_config *config, const struct config_key *key,
+                             struct tpo_buf *out)
+{
+  enum tpo_reference reference;
+  memcpy(&reference, field(config, key->offset), sizeof reference);
+  if (reference == TPO_REFERENCE_EVERY)
+    tpo_buf_printf(out, "every:%d", *(const int *)field(config, key->second));
+  else
+    tpo_buf_puts(out, reference == TPO_REFERENCE_START ? "start" : "previous");
+}
+
+/* What follows from others where samples are drawn within an iteration is told as it is then. */
+static int whole_number(const struct tpo_config *config, const void *at)
+{
+  if (at == &config->run.iterations) return tpo_run_iterations(&config->run);
+  if (at == &config->data.prompts_per_iteration) return tpo_config_prompts_per_iteration(config);
+  return *(const int *)at;
+}
+
 void config_append_value(const struct tpo_config *config, int index, struct tpo_buf *out)
 {
   const struct config_key *key = &config_keys[index];
   const void *at = field(config, key->offset);
   int choice;
   switch (key->type) {
-  case KEY_INT: tpo_buf_printf(out, "%d", *(const int *)at); break;
+  case KEY_INT: tpo_buf_printf(out, "%d", whole_number(config, at)); break;
+  case KEY_REFERENCE: append_reference(config, key, out); break;
   case KEY_UINT64: tpo_buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)at); break;
   case KEY_AUTO:
     if (*(const bool *)field(config, key->second))

@@ -93,7 +93,7 @@ void part_headline(struct tpo_buf *out, const struct report *report)
     fact(out, "thought", config->thought.name ? last_part(config->thought.name) : NULL);
     if (config->judge.kind)
       fact(out, "judge", strndupa(config->judge.kind, config_judge_told(config->judge.kind)));
-    count_fact(out, "iterations planned", config->run.iterations);
+    count_fact(out, "iterations planned", tpo_run_iterations(&config->run));
   }
   fact(out, "started", json_string_value(json_object_get(m, "created")));
   count_fact(out, "ranks", report_number(m, "ranks"));

@@ -63,7 +63,7 @@ static bool read_win_rate(const struct loop *loop, const struct tpo_buf *line, s
   bool found = json_unpack(object, "{s:s, s:i, s:s, s:i, s:i, s:F}", "event", &event, "iteration", &iteration,
                            "against", &against, "baseline_iteration", &won->iteration, "n", &n, "win_rate",
                            &won->rate.rate) == 0 &&
-               strcmp(event, "win_rate") == 0 && iteration == loop->config->run.iterations;
+               strcmp(event, "win_rate") == 0 && iteration == tpo_run_iterations(&loop->config->run);
   if (found) json_unpack(object, "{s:F}", "standard_error", &won->rate.standard_error);
   won->previous = strcmp(against, "previous") == 0;
   won->rate.n = (size_t)n;
@@ -89,7 +89,7 @@ static int read_win_rates(const struct loop *loop, struct tpo_buf *out, struct t
 /* The win rates of the last iteration. */
 static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
-  if (loop->won_by != loop->config->run.iterations) return read_win_rates(loop, out, err);
+  if (loop->won_by != tpo_run_iterations(&loop->config->run)) return read_win_rates(loop, out, err);
   for (int i = 0; i < loop->n_won; i++) tell_win_rate(out, &loop->won[i]);
   return 0;
 }
@@ -101,7 +101,7 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
   struct tpo_sample_summary b, a;
   double unparsed, difference, se, mean_before, mean_after;
   int status = loop_validated(loop, 0, &before, err);
-  if (status == 0) status = loop_validated(loop, loop->config->run.iterations, &after, err);
+  if (status == 0) status = loop_validated(loop, tpo_run_iterations(&loop->config->run), &after, err);
   if (status == 0) status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) {
     tpo_summarize(before, &b);
@@ -145,7 +145,7 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
 {
   char report[4096], checkpoint[4096];
   struct tpo_buf out = {0};
-  int status = loop_path(loop, loop->config->run.iterations, "checkpoint.h5", checkpoint, err);
+  int status = loop_path(loop, tpo_run_iterations(&loop->config->run), "checkpoint.h5", checkpoint, err);
   if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
   if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
   if (status == 0) status = loop_watch_text(loop, &out, err);

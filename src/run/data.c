@@ -22,9 +22,10 @@ static struct instruction_file source_of(const struct loop *loop, bool validatio
   const struct tpo_data_config *data = &loop->config->data;
   const char *file = validation ? data->validation : data->train;
   size_t each = (size_t)(validation ? data->validation_prompts : data->prompts_per_iteration);
-  return (struct instruction_file){.file = file && *file ? file : NULL,
-                                   .each = each,
-                                   .needed = validation ? each : each * (size_t)loop->config->run.iterations};
+  return (struct instruction_file){
+      .file = file && *file ? file : NULL,
+      .each = each,
+      .needed = validation ? each : each * (size_t)tpo_run_iterations(&loop->config->run)};
 }
 
 static int too_few(const struct loop *loop, const struct instruction_file *source, bool validation, size_t n,
@@ -36,7 +37,7 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
   return tpo_fail(err, TPO_E_USAGE,
                   "%s has %zu instructions; "
                   "fresh ones for %d iterations of %zu need %zu (data.prompts_per_iteration, run.iterations)",
-                  source->file, n, loop->config->run.iterations, source->each, source->needed);
+                  source->file, n, tpo_run_iterations(&loop->config->run), source->each, source->needed);
 }
 
 struct requirements {

@@ -152,7 +152,7 @@ static int both_passes(struct loop *loop, const struct outputs *o, struct tpo_er
 {
   char policy[4096], seed[4096];
   bool wanted = loop->config->run.kl_outputs > 0,
-       seed_open = loop->config->run.reference == TPO_REFERENCE_SEED;
+       seed_open = loop->config->run.reference == TPO_REFERENCE_START;
   int status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_policy_path(loop, 1, seed, err);
   if (status == 0 && loop->iteration == 1) {

@@ -168,7 +168,7 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
   loop->iteration = 0;
   int status = validates ? run_step(loop, &start_step, err) : 0;
   if (status == 0) status = run_watches(loop, err);
-  for (loop->iteration = 1; status == 0 && loop->iteration <= loop->config->run.iterations;
+  for (loop->iteration = 1; status == 0 && loop->iteration <= tpo_run_iterations(&loop->config->run);
        loop->iteration++) {
     if (loop->first) {
       char dir[4096];

@@ -74,7 +74,7 @@ static void values_reach_their_fields(void **state)
   assert_true(c.train.learning_rate == 2e-6 && !c.train.shuffle);
   assert_int_equal(c.train.schedule, TPO_SCHEDULE_LINEAR);
   assert_int_equal(c.train.loss, TPO_LOSS_IPO);
-  assert_int_equal(c.run.reference, TPO_REFERENCE_SEED);
+  assert_int_equal(c.run.reference, TPO_REFERENCE_START);
   assert_string_equal(c.run.dir, "a b");
   assert_string_equal(c.template_pieces.bos, "");
   assert_null(c.template_pieces.user_prefix);

@@ -30,7 +30,7 @@ static double blocks(double tokens)
 static double longest_trained(const struct plan *plan)
 {
   double longest = 0;
-  for (int i = 0; i < plan->config->run.iterations; i++)
+  for (int i = 0; i < tpo_run_iterations(&plan->config->run); i++)
     longest = fmax(longest, (double)plan->train[i].longest);
   return longest;
 }
@@ -45,7 +45,7 @@ static double sequence(const struct plan *plan, double prompt)
 static struct tpo_train_extent extent(const struct plan *plan)
 {
   double pairs = 0;
-  for (int i = 0; i < plan->config->run.iterations; i++)
+  for (int i = 0; i < tpo_run_iterations(&plan->config->run); i++)
     pairs = fmax(pairs, plan_pairs(plan, &plan->train[i]));
   return (struct tpo_train_extent){.pairs = (size_t)fmin(pairs, 1e15),
                                    .outputs = (size_t)plan->config->run.kl_outputs,

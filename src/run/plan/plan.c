@@ -190,7 +190,7 @@ double plan_steps(const struct plan *plan, const struct plan_set *set)
 
 static int gather(struct plan *plan, struct tpo_error *err)
 {
-  int n = plan->config->run.iterations;
+  int n = tpo_run_iterations(&plan->config->run);
   struct loop loop = {.config = plan->config, .first = true}; /* what a run would choose from */
   plan->train = tpo_calloc((size_t)n, sizeof *plan->train, err);
   int status = plan->train ? open_texts(plan, err) : TPO_E_MEMORY;

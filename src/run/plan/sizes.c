@@ -121,7 +121,7 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
   double watch = plan_watch_bytes(plan, most), watching = plan_watch_journal_bytes(plan, most);
   *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml) + watch;
   *peak = *end + watching;
-  for (int i = 0; i < plan->config->run.iterations; i++) {
+  for (int i = 0; i < tpo_run_iterations(&plan->config->run); i++) {
     plan_file_sizes(plan, &plan->train[i], most, &files);
     *end += files.prompts + files.samples + files.scored + files.pairs;
     double drawn = drawn_bytes(plan, &files, most); /* after each epoch, and after training */

@@ -39,7 +39,7 @@ static void print_iterations(const struct plan *plan, struct tpo_buf *out)
   char name[24];
   tpo_buf_puts(out, "\nSampling and training\n");
   header(out, names, N);
-  for (int i = 0; i < plan->config->run.iterations; i++) {
+  for (int i = 0; i < tpo_run_iterations(&plan->config->run); i++) {
     const struct plan_set *set = &plan->train[i];
     double k = plan->config->sampling.k;
     const double values[N] = {(double)set->n,        set->prompt_tokens,   (double)set->n * k,
@@ -71,7 +71,7 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
                  tpo_group_digits((double)set->n, n), tpo_group_digits(set->prompt_tokens, tokens),
                  run->validation_k, run->validation_k == 1 ? "" : "s", run->validation_resample);
   header(out, names, N);
-  for (int i = 0; i <= plan->config->run.iterations; i++) {
+  for (int i = 0; i <= tpo_run_iterations(&plan->config->run); i++) {
     double v = plan_validations(plan, i), again = 1 + run->validation_resample;
     double calls = plan->compares ? plan_comparisons(plan, i) * set->versus : v * set->calls;
     const double values[N] = {v,
@@ -93,7 +93,7 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
   double validations = 0, comparisons = 0;
   char all[40], train[40], validation[40];
   struct tpo_error problem = {0};
-  for (int i = 0; i <= plan->config->run.iterations; i++) {
+  for (int i = 0; i <= tpo_run_iterations(&plan->config->run); i++) {
     validations += plan_validations(plan, i);
     comparisons += plan_comparisons(plan, i);
   }
@@ -179,7 +179,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   const struct tpo_arch *arch = &plan->arch;
   char n[40];
   tpo_buf_printf(out, "Plan of %s: %d iteration%s. Nothing was computed or written.\n\n", c->run.dir,
-                 c->run.iterations, c->run.iterations == 1 ? "" : "s");
+                 tpo_run_iterations(&c->run), tpo_run_iterations(&c->run) == 1 ? "" : "s");
   tpo_buf_printf(out, "  model    %s, %s parameters, %s\n", c->model.path,
                  tpo_group_digits((double)tpo_arch_param_count(arch), n),
                  c->model.dtype == TPO_DTYPE_BF16 ? "bf16" : "fp32");
@@ -192,7 +192,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
   else
     tpo_buf_puts(out, "half of that (--expect-tokens N: another number)\n");
   double tokens = 0;
-  for (int i = 0; i < c->run.iterations; i++) {
+  for (int i = 0; i < tpo_run_iterations(&c->run); i++) {
     const struct plan_set *set = &plan->train[i];
     double of_each = set->n ? plan_pairs(plan, set) / (double)set->n : 0;
     tokens += 2 * of_each * (set->prompt_tokens + set->most + (double)set->n * plan->marker_tokens) *

@@ -80,7 +80,7 @@ double plan_watch_journal_bytes(const struct plan *plan, bool most)
 
 void plan_print_watches(const struct plan *plan, struct tpo_buf *out)
 {
-  int n = plan->config->run.n_watch, models = 1 + plan->config->run.iterations;
+  int n = plan->config->run.n_watch, models = 1 + tpo_run_iterations(&plan->config->run);
   double again = 1 + plan->config->run.validation_resample;
   char text[5][40];
   if (n == 0) return;

@@ -211,7 +211,7 @@ static int tell_start(struct loop *loop, struct watched *w, struct tpo_buf *out,
   const char *format = w->entry->kind == TPO_WATCH_RULE ? "%.3f" : "%.1f %%";
   int status = watch_path(loop, 0, w, ".h5", path, err), decimals = w->entry->kind == TPO_WATCH_RULE ? 3 : 1;
   if (status == 0) status = tpo_samples_read(&start, path, err);
-  if (status == 0) status = watch_path(loop, loop->config->run.iterations, w, ".h5", path, err);
+  if (status == 0) status = watch_path(loop, tpo_run_iterations(&loop->config->run), w, ".h5", path, err);
   if (status == 0) status = tpo_samples_read(&end, path, err);
   if (status == 0) status = reckon(w, &start, &end, &f, err);
   tpo_samples_free(&start);
@@ -233,7 +233,7 @@ static bool is_measured(const struct loop *loop, const struct watched *w)
   char step[WATCH_STEP];
   watch_step_name(w, "", step);
   return manifest_has(&loop->manifest, 0, step) &&
-         manifest_has(&loop->manifest, loop->config->run.iterations, step);
+         manifest_has(&loop->manifest, tpo_run_iterations(&loop->config->run), step);
 }
 
 int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
