@@ -89,9 +89,9 @@ static void pairs_of_hdf5_are_told_by_row(void **state)
   static const int32_t ids[] = {7, 8, 9};
   static const uint8_t first[] = {1, 0}, last[] = {0, 1};
   const struct tpo_pair_row rows[] = {
-      {"a", 4, 5, 1, 0, 1, ids, ids, ids + 1, 2, 2, 2, NULL, NULL, NAN, NAN, 0},
-      {"same", 6, 7, 1, 0, 1, ids, ids + 1, ids + 1, 2, 2, 2, NULL, NULL, NAN, NAN, 0},
-      {"marked", 8, 9, 1, 0, 1, ids, ids + 1, ids + 1, 2, 2, 2, first, last, NAN, NAN, 0}};
+      {"a", 4, 5, 1, 0, 1, ids, ids, ids + 1, 2, 2, 2, NULL, NULL, NAN, NAN, 0, 0},
+      {"same", 6, 7, 1, 0, 1, ids, ids + 1, ids + 1, 2, 2, 2, NULL, NULL, NAN, NAN, 0, 0},
+      {"marked", 8, 9, 1, 0, 1, ids, ids + 1, ids + 1, 2, 2, 2, first, last, NAN, NAN, 0, 0}};
   struct tpo_pairs made = {0}, pairs;
   struct tpo_train_config config = {0};
   struct tpo_train_filtered filtered;
