@@ -127,7 +127,7 @@ struct tpo_judged_options {
   struct tpo_generate_options generate;
   struct tpo_score_options score;
   /* May be NULL. From the rank's own thread, for a prompt that it has sampled and judged, rows [n] of it with their
-   * scores (borrowed): perhaps never, where others judged it. */
+   * scores (borrowed): never where it is judged behind, or others judged it. */
   int (*judged)(void *arg, const struct tpo_sample_row *rows, size_t n, struct tpo_error *err);
   /* May be NULL. As the engine's `between`, and while the judge alone is waited for. 1: it did something; 0: there was
    * nothing to do. */
