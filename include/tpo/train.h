@@ -150,7 +150,8 @@ TPO_API int tpo_trainer_keep(struct tpo_trainer *t, const char *folder, const ch
 TPO_API int tpo_trainer_take_up(struct tpo_trainer *t, const char *folder, const char *work, char **state,
                                 struct tpo_error *err);
 /* What training depends on beside its settings, for the two above: lines of model and pairs, before the first
- * step; free() it. On this rank alone. */
+ * step; free() it. pairs NULL: of the model alone, for updates, whose pairs nobody knows yet; the caller may add
+ * lines. On this rank alone. */
 TPO_API int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char **work,
                              struct tpo_error *err);
 /* Whether a state is there, after how many steps; and removing all of them. On this rank alone. */
