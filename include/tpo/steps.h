@@ -44,7 +44,8 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
-/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices; NULL: nothing. */
+/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices (none: they come
+ * later, and memory must suffice for any); NULL: nothing. */
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                             const struct tpo_pairs *pairs, struct tpo_error *err);
 /* The same in two steps: text and template, by which much can be checked before weights are read, then the model. A

@@ -50,6 +50,7 @@ struct tpo_train_memory {
   int tokens;      /* of a step's pass at most: train.micro_batch_tokens, or all that a rank has of a batch */
   size_t weights;  /* as the model computes with them */
   size_t shard;    /* this rank's master weights and moments */
+  size_t master;   /* of that, the master weights, which are there while no training goes on, too */
   size_t gradient; /* fp32, of all parameters */
   size_t activations; /* of so many tokens, computing the states of all layers twice */
   size_t layer;       /* what is taken besides for each layer whose states are kept, but for the last */
