@@ -44,7 +44,8 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
-/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices; NULL: nothing. */
+/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices (none: they come
+ * later, and memory must suffice for any); NULL: nothing. */
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                             const struct tpo_pairs *pairs, struct tpo_error *err);
 /* The same in two steps: text and template, by which much can be checked before weights are read, then the model. A
@@ -126,7 +127,7 @@ struct tpo_judged_options {
   struct tpo_generate_options generate;
   struct tpo_score_options score;
   /* May be NULL. From the rank's own thread, for a prompt that it has sampled and judged, rows [n] of it with their
-   * scores (borrowed): perhaps never, where others judged it. */
+   * scores (borrowed): never where it is judged behind, or others judged it. */
   int (*judged)(void *arg, const struct tpo_sample_row *rows, size_t n, struct tpo_error *err);
   /* May be NULL. As the engine's `between`, and while the judge alone is waited for. 1: it did something; 0: there was
    * nothing to do. */

@@ -84,6 +84,11 @@ bool tpo_judge_needs_model(const struct tpo_judge_config *config)
   return kind && kind->needs_model && kind->needs_model(config);
 }
 
+bool tpo_judge_waits(const struct tpo_judge_config *config)
+{
+  return kind_of(config) && !tpo_judge_needs_model(config);
+}
+
 bool tpo_judge_compares(const struct tpo_judge_config *config)
 {
   const struct judge_kind *kind = kind_of(config);

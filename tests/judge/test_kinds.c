@@ -73,6 +73,30 @@ static void a_rule_judges_detail_grows_with_the_checks(void **state)
   assert_true(tpo_judge_cost(&config, &item, 1, 0).detail_bytes == 75 + 2 * 55);
 }
 
+/* Each of a route's or sum's judges counts. */
+static void a_judge_waits_where_none_computes_with_a_model(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *kind;
+    bool waits;
+  } cases[] = {{"rule", true},      {"command:cat", true}, {"http:http://h/v1", true}, {"https://h/v1", true},
+               {"reward:m", false}, {"pairwise:m", false}, {"no such", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char route[64], *routes[] = {(char *)"checks -> rule", route};
+    struct tpo_judge_term terms[] = {{.kind = (char *)"command:true", .weight = 1},
+                                     {.kind = (char *)cases[i].kind, .weight = 2}};
+    struct tpo_judge_config alone = {.kind = (char *)cases[i].kind},
+                            routed = {.kind = (char *)"route", .routes = routes, .n_routes = 2},
+                            sum = {.kind = (char *)"sum", .terms = terms, .n_terms = 2};
+    snprintf(route, sizeof route, "* -> %s", cases[i].kind);
+    assert_int_equal(tpo_judge_waits(&alone), cases[i].waits);
+    if (config_judge_kind(cases[i].kind, &(const char *){NULL}) < 0) continue;
+    assert_int_equal(tpo_judge_waits(&routed), cases[i].waits);
+    assert_int_equal(tpo_judge_waits(&sum), cases[i].waits);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -80,6 +104,7 @@ int main(void)
       cmocka_unit_test(a_name_is_what_stands_before_the_colon),
       cmocka_unit_test(a_kind_tells_what_it_costs),
       cmocka_unit_test(a_rule_judges_detail_grows_with_the_checks),
+      cmocka_unit_test(a_judge_waits_where_none_computes_with_a_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
