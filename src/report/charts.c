@@ -18,7 +18,7 @@ static void score_chart(struct tpo_buf *out, const struct report *report)
     const struct report_iteration *it = &report->iterations[i];
     if (it->n_scores == 0) continue;
     rows[n] = (struct chart_row){.values = it->scores, .n = it->n_scores};
-    snprintf(rows[n++].label, sizeof rows->label, "%lld", (long long)report_position(report, it->number));
+    snprintf(rows[n++].label, sizeof rows->label, "%d", report_position(report, it->number));
   }
   if (n)
     chart_histograms(out, "Scores of the samples", "judge score",

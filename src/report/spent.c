@@ -20,8 +20,8 @@ static struct chart_stack spent_on(const struct report *report, const struct rep
   if (it->number == 0)
     snprintf(row.label, sizeof row.label, "start");
   else
-    snprintf(row.label, sizeof row.label, "%s %lld", report_unit(report, false),
-             (long long)report_position(report, it->number));
+    snprintf(row.label, sizeof row.label, "%s %d", report_unit(report, false),
+             report_position(report, it->number));
   for (int s = 0; s < VALIDATE; s++)
     row.values[s] = or_none(report_seconds(report, it, (enum report_spent)s));
   row.values[VALIDATE] = or_none(it->seconds[PHASE_VALIDATE]) + or_none(it->seconds[PHASE_WATCH]);
