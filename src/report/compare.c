@@ -84,8 +84,8 @@ static void put_item(struct tpo_buf *out, const struct report *report, const str
       if (it->number == 0)
         snprintf(title, sizeof title, "Start model");
       else
-        snprintf(title, sizeof title, "%s %lld", report_unit(report, true),
-                 (long long)report_position(report, it->number));
+        snprintf(title, sizeof title, "%s %d", report_unit(report, true),
+                 report_position(report, it->number));
       sample_card(out, &it->validation.rows[r], title, 0, 0);
       shown++;
     }

@@ -209,8 +209,8 @@ static void put_change_head(struct tpo_buf *out, const struct report *report, co
   tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th><th scope=\"col\">instructions</th>", sort->head);
   if (c->start) tpo_buf_puts(out, "<th scope=\"col\">start model</th>");
   if (trained)
-    tpo_buf_printf(out, "<th scope=\"col\">%s %lld</th>", report_unit(report, false),
-                   (long long)report_position(report, c->last->number));
+    tpo_buf_printf(out, "<th scope=\"col\">%s %d</th>", report_unit(report, false),
+                   report_position(report, c->last->number));
   if (trained && c->start) tpo_buf_puts(out, "<th scope=\"col\">paired difference</th>");
   if (trained && c->start && !sort->percent)
     tpo_buf_puts(out, "<th scope=\"col\">won against the start, % (95 %)</th>");
@@ -288,8 +288,7 @@ static void put_over_iterations(struct tpo_buf *out, const struct report *report
   tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th>", sort->head);
   for (size_t i = 0; i < report->n_iterations; i++)
     if (report_breakdown(&report->iterations[i], "groups", of, sort->by))
-      tpo_buf_printf(out, "<th scope=\"col\">%lld</th>",
-                     (long long)report_position(report, report->iterations[i].number));
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report_position(report, report->iterations[i].number));
   tpo_buf_puts(out, "</tr></thead>\n<tbody>\n");
   for (size_t r = 0; r < rows.n; r++) {
     put_name(out, &rows.list[r], sort, NULL);

@@ -7,7 +7,7 @@
 
 bool report_in_steps(const struct report *report);
 /* The iteration's number, or its last step. 0: the start model's. */
-int64_t report_position(const struct report *report, int iteration);
+int report_position(const struct report *report, int iteration);
 /* "iteration" or "step"; first letter large: "Iteration", "Step". */
 const char *report_unit(const struct report *report, bool large);
 /* Of the iteration: "iteration 3" or "steps 201 to 300". */

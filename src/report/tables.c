@@ -220,8 +220,7 @@ static void put_comparison(struct tpo_buf *out, const struct report *report,
   tpo_buf_puts(out, " held-back instructions");
   tpo_buf_puts(out, same ? ", before training and" : " before training and on ");
   if (!same) html_number(out, n_after, 0);
-  tpo_buf_printf(out, " after %s %lld. ", report_unit(report, false),
-                 (long long)report_position(report, after->number));
+  tpo_buf_printf(out, " after %s %d. ", report_unit(report, false), report_position(report, after->number));
   if (out_before > 0 || out_after > 0) {
     tpo_buf_puts(out, "Left out because the judge failed on a response: ");
     html_number(out, out_before, 0);

@@ -56,8 +56,7 @@ static void put_table(struct tpo_buf *out, const struct report *report, const ch
                  title, report_unit(report, false));
   for (size_t i = 0; i < report->n_iterations; i++)
     if (report_breakdown(&report->iterations[i], "thoughts", of, NULL))
-      tpo_buf_printf(out, "<th scope=\"col\">%lld</th>",
-                     (long long)report_position(report, report->iterations[i].number));
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report_position(report, report->iterations[i].number));
   tpo_buf_puts(out, "</tr></thead>\n<tbody>\n");
   put_row(out, report, of, "thoughts", "thoughts", false);
   for (int k = 0; k <= N_THOUGHT_KINDS; k++) put_row(out, report, of, kind_name(k), kind_name(k), true);

@@ -184,6 +184,8 @@ int step_judge(struct loop *loop, struct tpo_error *err);
 int step_pairs(struct loop *loop, struct tpo_error *err);
 int step_dpo(struct loop *loop, struct tpo_error *err);
 
+/* Of the closing text, what a run in steps took (rank 0). */
+int loop_cost_text(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err);
 /* The text that ends a run, on rank 0; free() it. NULL with err on failure. */
 char *loop_closing_text(struct loop *loop, struct tpo_error *err);
 

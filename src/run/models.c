@@ -24,8 +24,9 @@ int loop_plan_models(struct loop *loop, struct tpo_error *err)
   status = tpo_comm_allreduce_max_f64(loop->session->comm, &closes, 1, err);
   loop->compares = keeping.compares;
   loop->keeps_other = keeping.again && closes == 0;
+  bool costly = closes > 0 && tpo_run_in_steps(&loop->config->run);
   if (keeping.again && loop->first)
-    tpo_log(TPO_LOG_DEBUG, "the model that the policy is compared with %s",
+    tpo_log(costly ? TPO_LOG_WARN : TPO_LOG_DEBUG, "the model that the policy is compared with %s",
             closes > 0 ? "is read for each use, since memory has no room for it beside training"
                        : "stays open");
   return status;

@@ -1,10 +1,12 @@
 """`tpo run --plan-only` of a run in steps (run.sync_steps)."""
+import json
 import re
 
 import pytest
 
+import families
 import tiny
-from test_plan import calls, files, plan, sampling, validation
+from test_plan import UNITS, calls, files, plan, sampling, validation, write_hollow
 
 CONFIG = """
 seed: 5
@@ -88,3 +90,31 @@ def test_files_and_disk(tpo, config):
                          "steps.journal"}
     assert told["scored.h5"][0] < told["steps.journal"][0] < 2 * (told["scored.h5"][0] + told["pairs.h5"][0])
     assert re.search(r"^  training\.state ", text, re.M)
+    assert "training.state/reference-" not in text
+    text = plan(tpo, config, *with_keys("run.reference=every:2"))
+    assert re.search(r"^  training\.state/reference-\*\.h5 ", text, re.M)
+    assert "training.state/reference-" not in plan(tpo, config, *with_keys("run.reference=every:4"))  # a checkpoint's
+
+
+def memory(text, what):
+    number, unit = re.search(rf"^  {what}: ([\d.]+) (\w+)", text, re.M).groups()
+    return float(number) * UNITS[unit]
+
+
+def test_a_judges_model_stays_beside_sampling_and_training(tpo, config, tmp_path):
+    judge = families.make_reward(tmp_path / "judge", "qwen3")
+    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
+    (judge / "config.json").write_text(json.dumps(settings))
+    shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
+    weights = 4 * write_hollow(judge / "model.safetensors", shapes)
+    without, with_judge = plan(tpo, config), plan(tpo, config, *with_keys(f"judge.kind=reward:{judge}"))
+    assert "The judge's weights stay from segment to segment" in with_judge
+    for what in ("training", "sampling"):
+        assert memory(with_judge, what) - memory(without, what) == pytest.approx(weights, rel=0.03), what
+
+
+def test_another_model_than_the_policy_is_told(tpo, config):
+    """One that segments are compared with when the weights have gone on."""
+    told = "another model that the policy is compared with"
+    assert told in plan(tpo, config) and told in plan(tpo, config, *with_keys("run.reference=start"))
+    assert told not in plan(tpo, config, *with_keys("run.reference=every:2", "run.kl_outputs=0"))

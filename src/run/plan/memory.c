@@ -95,14 +95,6 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
     m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));
 }
 
-/* Judges' models are open while responses are judged, beside the policy and what training keeps meanwhile;
- * no step of training, and no sampling, runs meanwhile. */
-static void judging_memory(const struct plan *plan, struct memory *m)
-{
-  m->judges = run_judges_bytes(plan->config, &m->judges_known);
-  m->judging = (double)m->held + m->judges;
-}
-
 static size_t other_bytes(const struct memory *m)
 {
   return m->other.kept ? m->other.bytes : 0;
@@ -121,8 +113,13 @@ static void gather(const struct plan *plan, struct memory *m)
   sampling_memory(plan, m);
   m->within_training = tpo_run_in_steps(&c->run) || (c->run.validate_each_epoch && plan->validation.n > 0);
   m->held = t->weights + t->program + (m->within_training ? t->shard + t->exchange : t->master) + other;
-  m->all = (double)m->held + m->cache + m->passes;
-  judging_memory(plan, m);
+  /* Judges' models are open while responses are judged, when no step and no sampling goes on; in a run in steps they
+   * stay for the next segment. */
+  m->judges = run_judges_bytes(c, &m->judges_known);
+  double staying = tpo_run_in_steps(&c->run) ? m->judges : 0;
+  m->total += (size_t)staying;
+  m->all = (double)m->held + staying + m->cache + m->passes;
+  m->judging = (double)m->held + m->judges;
   m->most = fmax(fmax((double)m->total, m->all), m->judging);
 }
 
@@ -179,9 +176,12 @@ static void print_judging(const struct plan *plan, const struct memory *m, struc
   tpo_buf_printf(
       out,
       "  judging: %s and more: weights %s, the judge's %s, and %s;\n    its cache and passes take of what is "
-      "then free. It is closed while sampling and training go on.\n",
+      "then free. %s\n",
       tpo_size_text(m->judging, all), tpo_size_text((double)m->training.weights, w),
-      m->judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m));
+      m->judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m),
+      tpo_run_in_steps(&plan->config->run)
+          ? "The judge's weights stay from segment to segment and count in\n    sampling and training, too."
+          : "It is closed while sampling and training go on.");
 }
 
 /* Ranks on a host share its memory, of which training leaves a tenth to others. */

@@ -99,6 +99,7 @@ void plan_print_steps(const struct plan *plan, struct tpo_buf *out);
  * keeps: states of training, weights of a reference. */
 double plan_steps_journal(const struct plan *plan, const struct plan_set *set, bool most);
 double plan_steps_kept(const struct plan *plan);
+bool plan_steps_keeps_reference(const struct plan *plan); /* beside the state of training */
 
 /* memory.c */
 void plan_print_memory(const struct plan *plan, struct tpo_buf *out);

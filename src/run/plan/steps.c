@@ -94,14 +94,15 @@ double plan_steps_journal(const struct plan *plan, const struct plan_set *set, b
   return files.scored + files.pairs + (set->n ? files.scored * segment / (double)set->n : 0);
 }
 
-/* A state goes once the next one is whole. Weights that are the reference's have a file of their own where they are
- * not those of a checkpoint. */
+/* A state goes once the next one is whole, and so does a reference of which no checkpoint has the weights. */
 double plan_steps_kept(const struct plan *plan)
 {
+  return 2 * plan->state + (plan_steps_keeps_reference(plan) ? 2 * plan->checkpoint : 0);
+}
+
+bool plan_steps_keeps_reference(const struct plan *plan)
+{
   const struct tpo_run_config *run = &plan->config->run;
-  double weights =
-      (double)tpo_arch_param_count(&plan->arch) * (plan->config->model.dtype == TPO_DTYPE_BF16 ? 2 : 4);
-  bool own = run->reference == TPO_REFERENCE_EVERY && run->reference_every < run->steps &&
-             (run->checkpoint_steps == 0 || run->reference_every % run->checkpoint_steps != 0);
-  return 2 * plan->state + (own ? 2 * weights : 0);
+  return run->reference == TPO_REFERENCE_EVERY && run->reference_every < run->steps &&
+         run->reference_every % tpo_run_interval(run) != 0;
 }
