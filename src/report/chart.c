@@ -379,7 +379,7 @@ void chart_histograms(struct tpo_buf *out, const char *title, const char *x_labe
     put_row(out, &rows[chart_spread(i, shown, n_rows)], &x, TOP + (double)(i + 1) * pitch,
             (pitch - 10) / largest);
   tpo_buf_printf(out,
-                 "</svg>\n<p class=\"note\">The tallest bar holds %.0f %% of its %s's samples; "
+                 "</svg>\n<p class=\"note\">The tallest bar holds %.0f %% of the samples of its %s; "
                  "the dot marks the mean.</p>\n</figure>\n",
                  100 * largest, unit);
 }

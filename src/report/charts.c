@@ -34,7 +34,7 @@ struct step_chart {
   bool zero;
 };
 
-/* x: [n_steps] over the whole run; y: room for two columns. */
+/* x: [n_steps] 1, 2, ... over the whole run; y: room for two columns. */
 static void step_chart(struct tpo_buf *out, const struct report *report, const struct step_chart *which,
                        const struct chart_divider *dividers, size_t n_dividers, const double *x, double *y)
 {
@@ -55,13 +55,6 @@ static void step_chart(struct tpo_buf *out, const struct report *report, const s
                                    .dividers = dividers,
                                    .n_dividers = n_dividers,
                                    .zero = which->zero});
-}
-
-/* The number of the i-th step, from 0, of the run: its own in a run in steps, where no iteration begins anew. */
-static double step_number(const struct report *report, size_t i)
-{
-  double own = report->steps[i].values[FIELD_STEP];
-  return report_in_steps(report) && isfinite(own) ? own : (double)(i + 1);
 }
 
 static void step_charts(struct tpo_buf *out, const struct report *report)
@@ -85,8 +78,8 @@ static void step_charts(struct tpo_buf *out, const struct report *report)
   struct chart_divider *dividers = tpo_calloc(report->n_iterations, sizeof *dividers, NULL);
   if (x && dividers) {
     for (size_t i = 0; i < n; i++) {
-      x[i] = step_number(report, i);
-      if (report_in_steps(report) ||
+      x[i] = (double)(i + 1);
+      if (report_in_steps(report) || /* where no iteration begins anew */
           (i > 0 && report->steps[i].iteration == report->steps[i - 1].iteration) ||
           n_dividers >= report->n_iterations)
         continue;

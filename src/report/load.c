@@ -22,7 +22,7 @@ static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample
                                                   "pairs",    "dpo",     "steps",  "watch-"};
 static const char *const field_names[N_FIELDS] = {
     "loss",      "accuracy", "margin", "chosen_logprob", "rejected_logprob",
-    "grad_norm", "lr",       "tokens", "seconds",        "step"};
+    "grad_norm", "lr",       "tokens", "seconds"};
 
 void report_note(struct report *report, const struct tpo_error *problem)
 {

@@ -43,7 +43,6 @@ enum report_field {
   FIELD_LR,
   FIELD_TOKENS,
   FIELD_SECONDS,
-  FIELD_STEP, /* its number, from 1 */
   N_FIELDS
 };
 /* Of a segment: the steps that the samples of one policy serve, in a run in steps. */

@@ -7,7 +7,7 @@
 #include "report/position.h"
 #include "report/segments.h"
 
-enum { VALIDATE = SPENT_WAIT, N_NAMES }; /* waiting is within the others */
+enum { VALIDATE = SPENT_WAIT, OTHER, N_NAMES }; /* waiting is within the others */
 
 static double or_none(double seconds)
 {
@@ -24,7 +24,10 @@ static struct chart_stack spent_on(const struct report *report, const struct rep
              report_position(report, it->number));
   for (int s = 0; s < VALIDATE; s++)
     row.values[s] = or_none(report_seconds(report, it, (enum report_spent)s));
+  double told = 0;
+  for (int s = 0; s < VALIDATE; s++) told += row.values[s];
   row.values[VALIDATE] = or_none(it->seconds[PHASE_VALIDATE]) + or_none(it->seconds[PHASE_WATCH]);
+  row.values[OTHER] = or_none(it->seconds[PHASE_PROMPTS]) + fmax(0, or_none(it->seconds[PHASE_STEPS]) - told);
   return row;
 }
 
@@ -37,7 +40,8 @@ static double sum_of(const struct chart_stack *row)
 
 void time_chart(struct tpo_buf *out, const struct report *report)
 {
-  static const char *const names[N_NAMES] = {"sample", "judge", "reference", "train", "validate and watch"};
+  static const char *const names[N_NAMES] = {"sample", "judge", "reference", "train", "validate and watch",
+                                             "other"};
   struct chart_stack *rows = tpo_calloc(report->n_iterations, sizeof *rows, NULL);
   double largest = 0;
   size_t n = 0;
@@ -59,7 +63,8 @@ void time_chart(struct tpo_buf *out, const struct report *report)
                unit > 60  ? "hours"
                : unit > 1 ? "minutes"
                           : "seconds",
-               "The reference’s log-probabilities are counted with choosing the pairs.", names, N_NAMES, rows,
-               n);
+               "The reference’s log-probabilities are counted with choosing the pairs; other: instructions, "
+               "distances and what is written.",
+               names, N_NAMES, rows, n);
   free(rows);
 }

@@ -48,8 +48,8 @@ def test_the_page_tells_steps(tpo, files, tmp_path):
         shutil.copy(files / name, iteration / name)
     (tmp_path / "config.yaml").write_text("train: {batch: 2}\nrun: {sync_steps: 2, steps: 4}\n")
     seconds = {"sample": 2, "judge": 1, "reference": 0.5, "train": 3, "wait": 0.25}
-    events = [{"event": "step", "iteration": 1, "step": 1, "loss": 0.69, "pairs": 2, "prompts": 2, "rho": 0},
-              {"event": "step", "iteration": 1, "step": 2, "skipped": True, "pairs": 0, "prompts": 2, "rho": 0}]
+    events = [{"event": "step", "iteration": 1, "step": 0, "loss": 0.69, "pairs": 2, "prompts": 2, "rho": 0},
+              {"event": "step", "iteration": 1, "step": 1, "skipped": True, "pairs": 0, "prompts": 2, "rho": 0}]
     events += [{"event": "segment", "iteration": 1, "first_step": first, "steps": 2, "prompts": 4, "samples": 12, "pairs": 3,
                 "rho": 0.05, "mean_score": 0.5, "response_tokens": 8, "thought_tokens": 0, "seconds": seconds} for first in (1, 3)]
     events += [{"event": "validate", "iteration": i, "n": 4, "mean_score": 0.5 + 0.012 * i, "difference": 0.012 * i,
