@@ -100,12 +100,10 @@ static size_t other_bytes(const struct memory *m)
   return m->other.kept ? m->other.bytes : 0;
 }
 
-/* In a run in steps, references are computed while others are sampled. */
+/* In a run in steps, references are computed while others are sampled, where their model stays open or is the policy. */
 static double reference_meanwhile(const struct plan *plan, const struct memory *m)
 {
-  if (!tpo_run_in_steps(&plan->config->run)) return 0;
-  double weights = m->other.compares && !m->other.kept ? (double)m->other.bytes : 0;
-  return weights + (double)m->training.activations;
+  return tpo_run_in_steps(&plan->config->run) ? (double)m->training.activations : 0;
 }
 
 static void gather(const struct plan *plan, struct memory *m)
