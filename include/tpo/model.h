@@ -176,6 +176,8 @@ struct tpo_batch {
  * than the context are errors. */
 TPO_API int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, float *logprob,
                                struct tpo_error *err);
+/* Gives back what it keeps for the next call. */
+TPO_API void tpo_model_rest(struct tpo_model *model);
 
 /* What a forward pass leaves in the backend's memory: the wanted log-probabilities one after another, and
  * room for the loss's derivatives by them. Until the next pass over the same activations. */

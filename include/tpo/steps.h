@@ -44,7 +44,8 @@ struct tpo_policy {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
 };
-/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices; NULL: nothing. */
+/* pairs: what it is to be trained on, and so opened with its master weights, where memory suffices (none: they come
+ * later, and memory must suffice for any); NULL: nothing. */
 TPO_API int tpo_policy_open(struct tpo_policy *policy, const struct tpo_session *session, const char *path,
                             const struct tpo_pairs *pairs, struct tpo_error *err);
 /* The same in two steps: text and template, by which much can be checked before weights are read, then the model. A
@@ -220,7 +221,9 @@ TPO_API int tpo_dpo_forget(const char *journal, struct tpo_error *err);
 
 /* Training on pairs that come while it goes on (run.sync_steps): one optimizer and one learning-rate schedule over
  * config.run.steps steps, with a state in the journal's folder to go on from, as above. policy was opened with its
- * master weights and computes with the new ones after each step, without a file.
+ * master weights and computes with the new ones after each step, without a file. It is opened as the model that
+ * training began from, also where a state is there: that brings the weights. Whatever else is to stay in memory
+ * beside it is opened before: training plans with what is free then.
  *
  *   tpo_online_open(&online, &session, &policy, &options, &err);
  *   while (tpo_online_done(online) < config.run.steps) {
@@ -235,7 +238,8 @@ struct tpo_online_options {
   bool drop_others;        /* a state of other training goes, with a warning; false: it is TPO_E_STATE */
   const char *config_yaml; /* for checkpoints */
 };
-/* Goes on from the state in the folder where there is one. */
+/* Goes on from the state in the folder where there is one; one that is damaged goes, with a warning. Other training
+ * is also one with another run.steps. */
 TPO_API int tpo_online_open(struct tpo_online **out, const struct tpo_session *session,
                             struct tpo_policy *policy, const struct tpo_online_options *options,
                             struct tpo_error *err);
@@ -243,13 +247,15 @@ TPO_API int64_t tpo_online_done(const struct tpo_online *online);    /* steps, s
 TPO_API int64_t tpo_online_mark_of(const struct tpo_online *online); /* of the state taken up; -1: none was */
 TPO_API void tpo_online_mark(struct tpo_online *online, int64_t mark); /* as tpo_dpo_mark */
 /* The next step, on all of these pairs, the same on all ranks with their references; none: it is skipped, but
- * counted, and *metrics has NaN and zeros. Keeps the state first where that is due (train.state_minutes). */
+ * counted, and *metrics has NaN and zeros. Keeps the state first where that is due (train.state_minutes). 0, or an
+ * error; after TPO_E_INTERRUPTED, as after one that pairs are to blame for, all is as before the step. */
 TPO_API int tpo_online_step(struct tpo_online *online, const struct tpo_pairs *pairs,
                             struct tpo_train_metrics *metrics, struct tpo_error *err);
 TPO_API void tpo_online_pause(struct tpo_online *online);
-/* The state as it is now, to the folder. */
+/* The state as it is now, to the folder; a warning where there is no room. */
 TPO_API int tpo_online_keep(struct tpo_online *online, struct tpo_error *err);
-/* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says. */
+/* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says; its /state has
+ * steps_done besides. */
 TPO_API int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err);
 /* As tpo_dpo_stop. */
 TPO_API int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err);

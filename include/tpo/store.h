@@ -88,7 +88,7 @@ TPO_API int tpo_samples_sort(struct tpo_samples *samples, const char *const *pro
  * are not UTF-8 become U+FFFD; tokens keep all. */
 TPO_API int tpo_samples_write(const struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* samples is overwritten. All of these readers check types, lengths, offsets and ranges, and say what they
- * expected. A file of before n_unjudged_tokens was kept has 0 of them. */
+ * expected. A file of before n_unjudged_tokens was kept has 0 of them, one without steps rows of none. */
 TPO_API int tpo_samples_read(struct tpo_samples *samples, const char *path, struct tpo_error *err);
 /* JSON Lines, the fields of cli.md. */
 TPO_API int tpo_samples_write_jsonl(const struct tpo_samples *samples, FILE *out, struct tpo_error *err);

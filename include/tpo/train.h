@@ -50,6 +50,7 @@ struct tpo_train_memory {
   int tokens;      /* of a step's pass at most: train.micro_batch_tokens, or all that a rank has of a batch */
   size_t weights;  /* as the model computes with them */
   size_t shard;    /* this rank's master weights and moments */
+  size_t master;   /* of that, the master weights, which are there while no training goes on, too */
   size_t gradient; /* fp32, of all parameters */
   size_t activations; /* of so many tokens, computing the states of all layers twice */
   size_t layer;       /* what is taken besides for each layer whose states are kept, but for the last */
@@ -150,7 +151,8 @@ TPO_API int tpo_trainer_keep(struct tpo_trainer *t, const char *folder, const ch
 TPO_API int tpo_trainer_take_up(struct tpo_trainer *t, const char *folder, const char *work, char **state,
                                 struct tpo_error *err);
 /* What training depends on beside its settings, for the two above: lines of model and pairs, before the first
- * step; free() it. On this rank alone. */
+ * step; free() it. pairs NULL: of the model alone, for updates, whose pairs nobody knows yet; the caller may add
+ * lines. On this rank alone. */
 TPO_API int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char **work,
                              struct tpo_error *err);
 /* Whether a state is there, after how many steps; and removing all of them. On this rank alone. */

@@ -332,21 +332,38 @@ static void check_multiple(struct check *check, const char *path, int n)
             check->config->run.sync_steps);
 }
 
-/* Samples are drawn anew within an iteration. */
-static void check_steps(struct check *check)
+/* How many steps there are, between samplings and between checkpoints. */
+static void check_lengths(struct check *check)
 {
-  const struct tpo_config *c = check->config;
-  const struct tpo_run_config *r = &c->run;
+  const struct tpo_run_config *r = &check->config->run;
   if (r->steps < 1)
     PROBLEM(check, "run.steps",
             "run.steps is %d: with run.sync_steps the steps of the whole run are expected", r->steps);
   else if (r->sync_steps > r->steps)
     PROBLEM(check, "run.sync_steps", "run.sync_steps is %d, more than the %d steps of the run (run.steps)",
             r->sync_steps, r->steps);
+  else if (r->checkpoint_steps > r->steps)
+    PROBLEM(check, "run.checkpoint_steps",
+            "run.checkpoint_steps is %d, more than the %d steps of the run (run.steps)", r->checkpoint_steps,
+            r->steps);
+  if ((int64_t)r->steps * check->config->train.batch > TPO_MOST_PROMPTS)
+    PROBLEM(check, "run.steps",
+            "run.steps is %d: of train.batch, %d, they would take more than %d instructions", r->steps,
+            check->config->train.batch, TPO_MOST_PROMPTS);
   if (r->steps > 0 && (r->steps - 1) / tpo_run_interval(r) >= TPO_MOST_ITERATIONS)
     PROBLEM(check, "run.checkpoint_steps",
             "run.checkpoint_steps is %d: %d steps would have more than %d checkpoints", r->checkpoint_steps,
             r->steps, TPO_MOST_ITERATIONS);
+  if (r->checkpoint_steps > 0) check_multiple(check, "run.checkpoint_steps", r->checkpoint_steps);
+  if (r->reference == TPO_REFERENCE_EVERY) check_multiple(check, "run.reference", r->reference_every);
+}
+
+/* Samples are drawn anew within an iteration: what that leaves no choice of. */
+static void check_steps(struct check *check)
+{
+  const struct tpo_config *c = check->config;
+  const struct tpo_run_config *r = &c->run;
+  check_lengths(check);
   if (contradicts(check, "run.iterations", r->iterations, tpo_run_iterations(r)))
     PROBLEM(
         check, "run.iterations",
@@ -357,8 +374,6 @@ static void check_steps(struct check *check)
     PROBLEM(check, "data.prompts_per_iteration",
             "data.prompts_per_iteration is %d: with run.sync_steps each step takes train.batch prompts",
             c->data.prompts_per_iteration);
-  if (r->checkpoint_steps > 0) check_multiple(check, "run.checkpoint_steps", r->checkpoint_steps);
-  if (r->reference == TPO_REFERENCE_EVERY) check_multiple(check, "run.reference", r->reference_every);
   if (c->train.epochs > 1)
     PROBLEM(check, "train.epochs", "train.epochs is %d: with run.sync_steps each pair is trained on once",
             c->train.epochs);
@@ -377,6 +392,11 @@ static void check_no_steps(struct check *check)
     PROBLEM(check, "run.checkpoint_steps",
             "run.checkpoint_steps is %d, but run.sync_steps is 0: the end of each iteration is a checkpoint",
             r->checkpoint_steps);
+  if (contradicts(check, "run.rho_window", r->rho_window, 256))
+    PROBLEM(
+        check, "run.rho_window",
+        "run.rho_window is %d, but run.sync_steps is 0: the length penalty goes by an iteration's samples",
+        r->rho_window);
   if (r->reference == TPO_REFERENCE_EVERY)
     PROBLEM(check, "run.reference",
             "run.reference is every:%d, but run.sync_steps is 0: expected previous or start",

@@ -2,6 +2,15 @@
 #include <string.h>
 #include "config/layouts.h"
 
+/* What is not given of a run in steps follows from them. */
+static const char *origin_of(const struct tpo_config *config, int key)
+{
+  bool follows = tpo_run_in_steps(&config->run) && !config_is_set(config, key) &&
+                 (key == config_find_key("run.iterations", strlen("run.iterations")) ||
+                  key == config_find_key("data.prompts_per_iteration", strlen("data.prompts_per_iteration")));
+  return follows ? "from run.steps" : config_origin(config, key);
+}
+
 static void print_key(const struct tpo_config *config, int key, bool with_origins, const char *indent,
                       struct tpo_buf *out)
 {
@@ -9,7 +18,7 @@ static void print_key(const struct tpo_config *config, int key, bool with_origin
   config_append_value(config, key, out);
   if (with_origins) {
     tpo_buf_puts(out, "  # ");
-    for (const char *c = config_origin(config, key); *c; c++) tpo_buf_putc(out, *c == '\n' ? ' ' : *c);
+    for (const char *c = origin_of(config, key); *c; c++) tpo_buf_putc(out, *c == '\n' ? ' ' : *c);
   }
   tpo_buf_putc(out, '\n');
 }
@@ -66,8 +75,8 @@ static void append_table(struct tpo_buf *out, const char *section)
 /* Where the instructions of configs/llama3-8b-*.yaml come from. */
 static const char instructions_recipe[] =
     "\n## Instructions for the paper's runs\n\n"
-    "`llama3-8b-*.yaml`, and those of other models beside them, read `data/instructions.jsonl` (4 iterations of 5000) "
-    "and `data/validation.jsonl` (1500), "
+    "`llama3-8b-*.yaml`, and those of other models beside them, read `data/instructions.jsonl` (4 iterations of 5000; "
+    "600 steps of 32 for `llama3-8b-semi-online.yaml`) and `data/validation.jsonl` (1500), "
     "which this makes of UltraFeedback's instructions, as the paper's later runs had them. The data set is "
     "[openbmb/UltraFeedback](https://huggingface.co/datasets/openbmb/UltraFeedback): six JSON Lines files, 63,967 rows, "
     "all of them its one split, `train`. Of each row the field `instruction` is taken, nothing else. "

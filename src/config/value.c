@@ -37,6 +37,8 @@ bool config_in_range(const struct tpo_config *config, int index)
     /* fall through */
   case KEY_INT:
   case KEY_DOUBLE: return within(key, number_in(config, key));
+  case KEY_REFERENCE:
+    return (config->run.reference == TPO_REFERENCE_EVERY) == (config->run.reference_every > 0);
   default: return true;
   }
 }

@@ -69,14 +69,17 @@ static void write_task(struct tpo_buf *text, const char *form, const char *topic
   tpo_buf_puts(text, blank + 2);
 }
 
-/* Adds up to two constraints that can be met together with the first. */
-static int add_extras(struct synth_choice *choice, struct tpo_rng *rng, struct tpo_error *err)
+/* Adds up to two constraints that can be met together with the first. Where that one asks for no substance,
+ * the second does in two of three instructions, so that a response isn't best when it is short. */
+static int add_extras(struct synth_choice *choice, size_t first, struct tpo_rng *rng, struct tpo_error *err)
 {
   uint32_t draw = tpo_rng_below(rng, 20);
-  int wanted = draw < 9 ? 1 : draw < 16 ? 2 : 3; /* 45 %, 35 %, 20 % */
-  for (int tries = 0; tries < 24 && choice->n < wanted; tries++) {
+  int wanted = draw < 5 ? 1 : draw < 13 ? 2 : 3; /* 25 %, 40 %, 35 % */
+  bool substance = !synth_slot_asks_for_substance(first) && tpo_rng_below(rng, 3) > 0;
+  for (int tries = 0; tries < 48 && choice->n < wanted; tries++) {
     size_t slot = tpo_rng_below(rng, (uint32_t)synth_n_slots);
     if (!synth_slot_can_be_extra(slot)) continue;
+    if (substance && choice->n == 1 && tries < 24 && !synth_slot_asks_for_substance(slot)) continue;
     int status = synth_choice_add(choice, slot, rng, err);
     if (status < 0) return status;
   }
@@ -141,7 +144,7 @@ static int compose(struct tpo_instructions *set, const struct triples *all, uint
   struct tpo_buf text = {0};
   char id[40], *meta = NULL;
   int status = synth_choice_add(&choice, slot, &rng, err);
-  if (status >= 0) status = add_extras(&choice, &rng, err);
+  if (status >= 0) status = add_extras(&choice, slot, &rng, err);
   if (status >= 0) {
     snprintf(id, sizeof id, "synth-%s-%06u", split == TPO_COMPOSE_TRAIN ? "train" : "validation", index);
     if (write_text(&text, &choice, form, topic, &rng) < 0 || !(meta = write_meta(&choice, topic)))

@@ -33,6 +33,8 @@ extern const size_t synth_n_slots;
 bool synth_slot_fits_form(size_t slot, const struct synth_form *form);
 /* Only some slots may stand beside others; a slot that copies the request must be an instruction's first. */
 bool synth_slot_can_be_extra(size_t slot);
+/* At least so many words, sentences, sections, keywords and the like. */
+bool synth_slot_asks_for_substance(size_t slot);
 
 enum { SYNTH_MAX_CONSTRAINTS = 3 };
 /* The constraints chosen so far for one instruction. */

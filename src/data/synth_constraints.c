@@ -48,6 +48,9 @@ enum {
   VOCABULARY = BIT(KEYWORDS) | BIT(KEYWORD_OFTEN) | BIT(FORBIDDEN) | BIT(LETTER_MIN) | BIT(LETTER_MAX),
   ENGLISH_TEXT = BIT(POSTSCRIPT) | BIT(END) | BIT(KEYWORDS) | BIT(KEYWORD_OFTEN) | BIT(FORBIDDEN) |
                  BIT(FIRST_WORD) | BIT(SECTIONS) | BIT(YES_NO) | BIT(REPEAT),
+  /* Met by saying something, and the more easily the more is said. */
+  SUBSTANCE = BIT(WORDS_MIN) | BIT(SENTENCES_MIN) | BIT(SECTIONS) | BIT(PLACEHOLDERS) | BIT(KEYWORDS) |
+              BIT(KEYWORD_OFTEN) | BIT(LETTER_MIN),
 };
 
 /* conflicts[t]: the types that t does not stand beside; read in both directions. */
@@ -109,7 +112,7 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
         {"Put your points into a list of exactly {n} lines that each start with \"* \".",
          "Reply with {n} bullet points, no more and no fewer, each on a line that opens with an asterisk.",
          "Make it a markdown list that has {n} items, all marked with \"- \"."},
-    [HIGHLIGHTS] = {"Put asterisks around the key parts, *like this*, {n} times or more.",
+    [HIGHLIGHTS] = {"Put asterisks around the key parts, *like this*, {n} or more times.",
                     "Mark {n} or more important phrases with asterisks, as in *marked phrase*.",
                     "Set off passages in markdown italics (*passage*), {n} or more of them."},
     [SECTIONS] = {"Divide the text into {n} sections and head them {w} 1, {w} 2 and so on.",
@@ -175,64 +178,64 @@ static const char *const phrasings[N_TYPES][MAX_PHRASINGS] = {
 
 struct slot {
   unsigned char type;
-  short value;        /* of the argument; the phrasing's number where the type has none */
-  unsigned char part; /* a second argument */
+  short value;        /* of the argument; the first of the slot's phrasings where the type has none */
+  unsigned char part; /* a second argument; the step from one of these phrasings to the next */
 };
 #define S3(t, a, b, c)                                                                                       \
   {t, a, 0}, {t, b, 0},                                                                                      \
   {                                                                                                          \
     t, c, 0                                                                                                  \
   }
+/* How many slots a type has is its weight. What asks for more text (at least so many words, sentences,
+ * keywords, sections) outweighs what saying little meets by itself (limits, no commas, small letters alone):
+ * else a model learns from the checks to be brief before anything else. */
 static const struct slot slots[] = {
-    S3(WORDS_MAX, 30, 40, 50),
-    S3(WORDS_MAX, 60, 80, 100),
-    {WORDS_MAX, 120, 0},
-    S3(WORDS_MIN, 20, 30, 40),
-    S3(WORDS_MIN, 50, 60, 80),
-    S3(SENTENCES_MAX, 3, 4, 5),
-    S3(SENTENCES_MAX, 6, 7, 8),
+    S3(WORDS_MAX, 30, 50, 80),
+    S3(WORDS_MIN, 20, 25, 30),
+    S3(WORDS_MIN, 40, 50, 60),
+    {SENTENCES_MAX, 4, 0},
+    {SENTENCES_MAX, 6, 0},
     S3(SENTENCES_MIN, 2, 3, 4),
     {SENTENCES_MIN, 5, 0},
-    S3(PARAGRAPHS, 2, 3, 4),
+    {SENTENCES_MIN, 6, 0},
+    {PARAGRAPHS, 2, 0},
+    {PARAGRAPHS, 3, 0},
     {FIRST_WORD, 2, 1},
     {FIRST_WORD, 2, 2},
-    {FIRST_WORD, 3, 2},
     S3(BULLETS, 2, 3, 4),
-    {BULLETS, 5, 0},
     S3(HIGHLIGHTS, 1, 2, 3),
     {SECTIONS, 2, 0},
     {SECTIONS, 3, 0},
-    S3(JSON, 0, 1, 2),
-    {JSON, 3, 0},
-    S3(TITLE, 0, 1, 2),
-    {TITLE, 3, 0},
+    {JSON, 0, 2},
+    {JSON, 1, 2},
+    {TITLE, 0, 2},
+    {TITLE, 1, 2},
     S3(PLACEHOLDERS, 1, 2, 3),
+    {PLACEHOLDERS, 4, 0},
     {POSTSCRIPT, 0, 0},
     {POSTSCRIPT, 1, 0},
-    S3(YES_NO, 0, 1, 2),
-    {YES_NO, 3, 0},
-    S3(TWO, 0, 1, 2),
-    {REPEAT, 0, 0},
-    {REPEAT, 1, 0},
+    {YES_NO, 0, 2},
+    {YES_NO, 1, 2},
+    {TWO, 0, 2},
+    {TWO, 1, 2},
+    {REPEAT, 0, 1},
     S3(END, 0, 1, 2),
     S3(END, 3, 4, 5),
-    S3(QUOTE, 0, 1, 2),
-    {QUOTE, 3, 0},
+    {QUOTE, 0, 2},
+    {QUOTE, 1, 2},
     S3(CAPITAL_WORDS, 1, 2, 3),
-    S3(CAPITALS, 0, 1, 2),
-    S3(LOWERCASE, 0, 1, 2),
-    {LOWERCASE, 3, 0},
-    S3(NO_COMMA, 0, 1, 2),
-    {NO_COMMA, 3, 0},
-    {NO_COMMA, 4, 0},
+    {CAPITALS, 0, 1},
+    {LOWERCASE, 0, 1},
+    {NO_COMMA, 0, 2},
+    {NO_COMMA, 1, 2},
     S3(KEYWORDS, 1, 2, 3),
     {KEYWORD_OFTEN, 2, 0},
     {KEYWORD_OFTEN, 3, 0},
-    S3(FORBIDDEN, 1, 2, 3),
+    {FORBIDDEN, 1, 0},
+    {FORBIDDEN, 2, 0},
     {LETTER_MIN, 5, 0},
     {LETTER_MIN, 8, 0},
-    {LETTER_MAX, 3, 0},
-    {LETTER_MAX, 5, 0},
+    {LETTER_MAX, 4, 0},
     S3(LANGUAGE, 0, 1, 2),
 };
 const size_t synth_n_slots = sizeof slots / sizeof *slots;
@@ -268,6 +271,11 @@ bool synth_slot_fits_form(size_t slot, const struct synth_form *form)
 bool synth_slot_can_be_extra(size_t slot)
 {
   return slots[slot].type != REPEAT && slots[slot].type != YES_NO;
+}
+
+bool synth_slot_asks_for_substance(size_t slot)
+{
+  return (BIT(slots[slot].type) & SUBSTANCE) != 0;
 }
 
 static void write_number(char out[16], int n, struct tpo_rng *rng)
@@ -467,7 +475,8 @@ int synth_choice_add(struct synth_choice *choice, size_t index, struct tpo_rng *
   const char *plain = plain_type(slot->type);
   if (plain) {
     made.check = json_pack("{s:s}", "type", plain);
-    phrasing = (uint32_t)slot->value;
+    uint32_t n = (n_phrasings - (uint32_t)slot->value + slot->part - 1) / slot->part;
+    phrasing = (uint32_t)slot->value + slot->part * tpo_rng_below(rng, n);
   } else {
     phrasing = tpo_rng_below(rng, n_phrasings);
     if (BIT(slot->type) & VOCABULARY)

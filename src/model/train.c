@@ -142,8 +142,7 @@ int tpo_model_logprobs(struct tpo_model *model, const struct tpo_batch *batch, f
   return code < 0 ? code : forward(model->evaluation, batch, logprob, err);
 }
 
-/* Training has no use for it, and needs the room; evaluation makes it anew. */
-static void release_evaluation(struct tpo_model *model)
+void tpo_model_rest(struct tpo_model *model)
 {
   tpo_activations_free(model->evaluation);
   model->evaluation = NULL;
@@ -153,7 +152,7 @@ int tpo_model_forward(struct tpo_model *model, const struct tpo_batch *batch, st
                       float *logprob, struct tpo_error *err)
 {
   int code = check_batch(model, batch, err);
-  release_evaluation(model);
+  tpo_model_rest(model); /* training has no use for that, and needs the room */
   if (code == 0) code = tpo_activations_ensure(acts, model, batch->n_tokens, true, err);
   return code < 0 ? code : forward(*acts, batch, logprob, err);
 }

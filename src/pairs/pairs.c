@@ -124,6 +124,7 @@ static int add_pair(struct tpo_pairs *pairs, const struct tpo_samples *samples, 
       .rejected_mask = rejected_mask,
       .chosen_ref_logprob = NAN,
       .rejected_ref_logprob = NAN,
+      .step = chosen->step,
   };
   int status = chosen_mask && rejected_mask ? tpo_pairs_add(pairs, &row, err) : TPO_E_MEMORY;
   free(chosen_mask);

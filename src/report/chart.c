@@ -345,13 +345,12 @@ static bool survey(const struct chart_row *rows, size_t n_rows, struct axis *x, 
   return true;
 }
 
-/* Which row is shown at place `i` of `shown`: the first, the last, and evenly between. */
-static size_t spread(size_t i, size_t shown, size_t n)
+size_t chart_spread(size_t i, size_t shown, size_t n)
 {
   return shown < 2 ? 0 : i * (n - 1) / (shown - 1);
 }
 
-void chart_histograms(struct tpo_buf *out, const char *title, const char *x_label,
+void chart_histograms(struct tpo_buf *out, const char *title, const char *x_label, const char *unit,
                       const struct chart_row *rows, size_t n_rows)
 {
   struct axis x;
@@ -366,7 +365,7 @@ void chart_histograms(struct tpo_buf *out, const char *title, const char *x_labe
   char label[48];
   tpo_buf_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, height);
   html_attribute(out, title);
-  tpo_buf_puts(out, ", a histogram for each iteration, the mean marked.\">\n");
+  tpo_buf_printf(out, ", a histogram for each %s, the mean marked.\">\n", unit);
   for (int i = 0; i < x.n_ticks; i++) {
     double at = axis_at(&x, axis_tick(&x, i));
     axis_label(&x, axis_tick(&x, i), label);
@@ -374,11 +373,13 @@ void chart_histograms(struct tpo_buf *out, const char *title, const char *x_labe
     tpo_buf_printf(out, "<text class=\"t\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", at,
                    height - BOTTOM + 22, label);
   }
-  put_axis_names(out, x_label, "share of samples, by iteration", height);
+  snprintf(label, sizeof label, "share of samples, by %s", unit);
+  put_axis_names(out, x_label, label, height);
   for (size_t i = 0; i < shown; i++)
-    put_row(out, &rows[spread(i, shown, n_rows)], &x, TOP + (double)(i + 1) * pitch, (pitch - 10) / largest);
+    put_row(out, &rows[chart_spread(i, shown, n_rows)], &x, TOP + (double)(i + 1) * pitch,
+            (pitch - 10) / largest);
   tpo_buf_printf(out,
-                 "</svg>\n<p class=\"note\">The tallest bar holds %.0f %% of its iteration's samples; "
+                 "</svg>\n<p class=\"note\">The tallest bar holds %.0f %% of the samples of its %s; "
                  "the dot marks the mean.</p>\n</figure>\n",
-                 100 * largest);
+                 100 * largest, unit);
 }

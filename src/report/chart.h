@@ -36,9 +36,20 @@ struct chart_row {
   const double *values; /* [n] */
   size_t n;
 };
+/* Of n rows, which is the i-th of those that are shown: all, or some that lie evenly, with the first and the last. */
+size_t chart_spread(size_t i, size_t shown, size_t n);
 /* Histograms one below another over the same axis, each with its mean marked; bars are shares of the row's
- * values. */
-void chart_histograms(struct tpo_buf *out, const char *title, const char *x_label,
+ * values. unit: what a row is of. */
+void chart_histograms(struct tpo_buf *out, const char *title, const char *x_label, const char *unit,
                       const struct chart_row *rows, size_t n_rows);
+
+struct chart_stack {
+  char label[24];
+  double values[6]; /* of the names, 0 or more; NaN: none */
+};
+/* Bars one below another over an axis from 0, each its values end to end. names: [n_names], at most 6. Nothing where
+ * no row has a value above 0. */
+void chart_stacks(struct tpo_buf *out, const char *title, const char *x_label, const char *note,
+                  const char *const *names, size_t n_names, const struct chart_stack *rows, size_t n_rows);
 
 #endif

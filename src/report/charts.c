@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include "base/memory.h"
 #include "report/chart.h"
-#include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 static void score_chart(struct tpo_buf *out, const struct report *report)
 {
@@ -18,9 +18,11 @@ static void score_chart(struct tpo_buf *out, const struct report *report)
     const struct report_iteration *it = &report->iterations[i];
     if (it->n_scores == 0) continue;
     rows[n] = (struct chart_row){.values = it->scores, .n = it->n_scores};
-    snprintf(rows[n++].label, sizeof rows->label, "%d", it->number);
+    snprintf(rows[n++].label, sizeof rows->label, "%d", report_position(report, it->number));
   }
-  if (n) chart_histograms(out, "Scores of the samples", "judge score", rows, n);
+  if (n)
+    chart_histograms(out, "Scores of the samples", "judge score",
+                     report_in_steps(report) ? "stretch of steps" : "iteration", rows, n);
   free(rows);
 }
 
@@ -39,7 +41,10 @@ static void step_chart(struct tpo_buf *out, const struct report *report, const s
   struct chart_series series[2];
   for (int f = 0; f < which->n_fields; f++) {
     double *column = y + (size_t)f * report->n_steps;
-    for (size_t i = 0; i < report->n_steps; i++) column[i] = report->steps[i].values[which->fields[f]];
+    for (size_t i = 0; i < report->n_steps; i++) {
+      const struct report_step *step = &report->steps[i];
+      column[i] = step->skipped ? NAN : step->values[which->fields[f]];
+    }
     series[f] = (struct chart_series){.name = which->names[f], .x = x, .y = column, .n = report->n_steps};
   }
   chart_lines(out, &(struct chart){.title = which->title,
@@ -74,7 +79,8 @@ static void step_charts(struct tpo_buf *out, const struct report *report)
   if (x && dividers) {
     for (size_t i = 0; i < n; i++) {
       x[i] = (double)(i + 1);
-      if ((i > 0 && report->steps[i].iteration == report->steps[i - 1].iteration) ||
+      if (report_in_steps(report) || /* where no iteration begins anew */
+          (i > 0 && report->steps[i].iteration == report->steps[i - 1].iteration) ||
           n_dividers >= report->n_iterations)
         continue;
       dividers[n_dividers].x = i == 0 ? 1 : (double)i + 0.5;
@@ -93,7 +99,9 @@ void part_charts(struct tpo_buf *out, const struct report *report)
   if (report->n_iterations == 0) return;
   tpo_buf_puts(out, "<section id=\"charts\">\n<h2>Charts</h2>\n<div class=\"charts\">\n");
   trend_charts(out, report);
+  time_chart(out, report);
   score_chart(out, report);
+  segment_charts(out, report);
   step_charts(out, report);
   tpo_buf_puts(out, "</div>\n</section>\n");
 }

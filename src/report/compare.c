@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 enum { MOST_SHOWN = 50, MOST_BY_CHANGE = 30, MOST_ANSWERS = 24, MOST_BYTES = 16 << 20, EXCERPT = 150 };
 
@@ -83,7 +84,8 @@ static void put_item(struct tpo_buf *out, const struct report *report, const str
       if (it->number == 0)
         snprintf(title, sizeof title, "Start model");
       else
-        snprintf(title, sizeof title, "Iteration %d", it->number);
+        snprintf(title, sizeof title, "%s %d", report_unit(report, true),
+                 report_position(report, it->number));
       sample_card(out, &it->validation.rows[r], title, 0, 0);
       shown++;
     }
@@ -109,11 +111,13 @@ static void put_items(struct tpo_buf *out, const struct report *report, const st
         shown, n, n - shown);
 }
 
-static void put_heading(struct tpo_buf *out, bool unparsed, double score)
+static void put_heading(struct tpo_buf *out, const struct report *report, bool unparsed, double score)
 {
-  tpo_buf_puts(
-      out, "<section id=\"validation\">\n<h2>Validation answers</h2>\n<p>The same held-back instructions, "
-           "answered by the start model and after each iteration.");
+  tpo_buf_printf(
+      out,
+      "<section id=\"validation\">\n<h2>Validation answers</h2>\n<p>The same held-back instructions, "
+      "answered by the start model and after each %s.",
+      report_in_steps(report) ? "validated step" : "iteration");
   if (unparsed) {
     tpo_buf_puts(out, " In the change of an instruction’s mean score, an output that does not parse counts ");
     html_number(out, score, 2);
@@ -147,7 +151,7 @@ void part_validation(struct tpo_buf *out, const struct report *report)
       items[n].change = score_of(last, id, unparsed) - report_prompt_score(first, row, unparsed);
     n++;
   }
-  put_heading(out, first != last && (has_unparsed(first) || has_unparsed(last)), unparsed);
+  put_heading(out, report, first != last && (has_unparsed(first) || has_unparsed(last)), unparsed);
   put_items(out, report, first, items, n);
   tpo_buf_puts(out, "</section>\n");
   free(items);

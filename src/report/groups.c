@@ -8,6 +8,7 @@
 #include "report/html.h"
 #include "report/names.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 enum {
   MOST_ROWS = 128,
@@ -201,12 +202,15 @@ static struct change change_of(const struct report *report, const struct sort *s
   return c;
 }
 
-static void put_change_head(struct tpo_buf *out, const struct change *c, const struct sort *sort)
+static void put_change_head(struct tpo_buf *out, const struct report *report, const struct change *c,
+                            const struct sort *sort)
 {
   bool trained = c->now != c->start;
   tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th><th scope=\"col\">instructions</th>", sort->head);
   if (c->start) tpo_buf_puts(out, "<th scope=\"col\">start model</th>");
-  if (trained) tpo_buf_printf(out, "<th scope=\"col\">iteration %d</th>", c->last->number);
+  if (trained)
+    tpo_buf_printf(out, "<th scope=\"col\">%s %d</th>", report_unit(report, false),
+                   report_position(report, c->last->number));
   if (trained && c->start) tpo_buf_puts(out, "<th scope=\"col\">paired difference</th>");
   if (trained && c->start && !sort->percent)
     tpo_buf_puts(out, "<th scope=\"col\">won against the start, % (95 %)</th>");
@@ -265,7 +269,7 @@ static void put_change(struct tpo_buf *out, const struct report *report, const s
       " some do by chance.</p>\n",
       sort->note, LEAST_COMPARED);
   begin_table(out);
-  put_change_head(out, &c, sort);
+  put_change_head(out, report, &c, sort);
   tpo_buf_puts(out, "</thead>\n<tbody>\n");
   for (size_t r = 0; r < rows.n; r++) put_change_row(out, &c, &rows.list[r], sort);
   end_table(out);
@@ -279,12 +283,12 @@ static void put_over_iterations(struct tpo_buf *out, const struct report *report
   struct rows rows;
   find_rows(&rows, report, of, sort, out);
   if (rows.n == 0) return;
-  tpo_buf_printf(out, "<details><summary>%s, over the iterations</summary>\n", title);
+  tpo_buf_printf(out, "<details><summary>%s, over the %ss</summary>\n", title, report_unit(report, false));
   begin_table(out);
   tpo_buf_printf(out, "<tr><th scope=\"col\">%s</th>", sort->head);
   for (size_t i = 0; i < report->n_iterations; i++)
     if (report_breakdown(&report->iterations[i], "groups", of, sort->by))
-      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report_position(report, report->iterations[i].number));
   tpo_buf_puts(out, "</tr></thead>\n<tbody>\n");
   for (size_t r = 0; r < rows.n; r++) {
     put_name(out, &rows.list[r], sort, NULL);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
+#include "report/segments.h"
 
 struct context {
   const struct report *report;
@@ -49,7 +51,7 @@ static size_t step_ends(const struct context *c, enum report_field field, double
   size_t n = 0;
   for (size_t i = 0; i < c->report->n_steps; i++) {
     const struct report_step *step = &c->report->steps[i];
-    if (step->iteration != c->it->number) continue;
+    if (step->iteration != c->it->number || step->skipped) continue;
     if (n++ == 0) *first = step->values[field];
     *last = step->values[field];
   }
@@ -81,12 +83,23 @@ static bool put_accuracy(struct tpo_buf *out, const struct context *c)
   return put_ends(out, c, FIELD_ACCURACY, 2);
 }
 
-static bool put_steps(struct tpo_buf *out, const struct context *c)
+static bool put_step_count(struct tpo_buf *out, const struct context *c, bool skipped)
 {
-  double first, last;
-  size_t n = step_ends(c, FIELD_LOSS, &first, &last);
+  size_t n = 0;
+  for (size_t i = 0; i < c->report->n_steps; i++)
+    n += c->report->steps[i].iteration == c->it->number && (!skipped || c->report->steps[i].skipped);
   if (n) html_number(out, (double)n, 0);
   return n > 0;
+}
+
+static bool put_steps(struct tpo_buf *out, const struct context *c)
+{
+  return put_step_count(out, c, false);
+}
+
+static bool put_skipped(struct tpo_buf *out, const struct context *c)
+{
+  return put_step_count(out, c, true);
 }
 
 static bool put_training_rate(struct tpo_buf *out, const struct context *c)
@@ -215,6 +228,35 @@ static bool put_kl_output(struct tpo_buf *out, const struct context *c)
   return true;
 }
 
+/* What was spent for the model up to here, in samples or in their tokens. */
+static bool put_drawn(struct tpo_buf *out, const struct context *c, bool tokens)
+{
+  double drawn = report_drawn(c->report, c->it->number, tokens);
+  if (c->it->number == 0 || !isfinite(drawn)) return false;
+  html_number(out, drawn, 0);
+  return true;
+}
+
+static bool put_drawn_samples(struct tpo_buf *out, const struct context *c)
+{
+  return put_drawn(out, c, false);
+}
+
+static bool put_drawn_tokens(struct tpo_buf *out, const struct context *c)
+{
+  return put_drawn(out, c, true);
+}
+
+static bool put_gain(struct tpo_buf *out, const struct context *c)
+{
+  double thousands = report_drawn(c->report, c->it->number, false) / 1000,
+         difference = report_event_number(c->it, EVENT_VALIDATE, "difference");
+  if (c->it->number == 0 || !isfinite(difference) || !(thousands > 0)) return false;
+  html_signed(out, difference / thousands, 4);
+  html_error(out, report_event_number(c->it, EVENT_VALIDATE, "difference_se") / thousands, 4);
+  return true;
+}
+
 static bool put_phase(struct tpo_buf *out, const struct context *c, enum report_phase phase)
 {
   if (!isfinite(c->it->seconds[phase])) return false;
@@ -222,24 +264,42 @@ static bool put_phase(struct tpo_buf *out, const struct context *c, enum report_
   return true;
 }
 
+/* The sum over the segments of a run in steps. */
+static bool put_spent(struct tpo_buf *out, const struct context *c, enum report_spent spent)
+{
+  double seconds = report_seconds(c->report, c->it, spent);
+  if (isfinite(seconds)) html_duration(out, seconds);
+  return isfinite(seconds);
+}
+
 static bool put_sample_time(struct tpo_buf *out, const struct context *c)
 {
-  return put_phase(out, c, PHASE_SAMPLE);
+  return put_spent(out, c, SPENT_SAMPLE);
 }
 
 static bool put_judge_time(struct tpo_buf *out, const struct context *c)
 {
-  return put_phase(out, c, PHASE_JUDGE);
+  return put_spent(out, c, SPENT_JUDGE);
 }
 
 static bool put_pairs_time(struct tpo_buf *out, const struct context *c)
 {
-  return put_phase(out, c, PHASE_PAIRS);
+  return put_spent(out, c, SPENT_REFERENCE);
 }
 
 static bool put_dpo_time(struct tpo_buf *out, const struct context *c)
 {
-  return put_phase(out, c, PHASE_DPO);
+  return put_spent(out, c, SPENT_TRAIN);
+}
+
+static bool put_wait_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_spent(out, c, SPENT_WAIT);
+}
+
+static bool put_steps_time(struct tpo_buf *out, const struct context *c)
+{
+  return put_phase(out, c, PHASE_STEPS);
 }
 
 static bool put_validate_time(struct tpo_buf *out, const struct context *c)
@@ -268,8 +328,10 @@ static const struct row rows[] = {
     {"Validation", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("score", "mean judge score on the held-back instructions", put_validation),
     OWN_ROW("difference from start", "paired by instruction, ± its standard error", put_difference),
-    OWN_ROW("win rate, iteration before",
-            "share of instructions won against it, ties half, ± its standard error", put_win_previous),
+    OWN_ROW("win rate, model before",
+            "share of instructions won against the model that was validated before it, ties half, ± its "
+            "standard error",
+            put_win_previous),
     OWN_ROW("win rate, baseline", "the same against the run of run.baseline", put_win_baseline),
     PERCENT_ROW("format kept", "outputs with a thought and a response", EVENT_VALIDATE, "format_rate"),
     NUMBER_ROW("drawn again", "outputs that did not parse", EVENT_VALIDATE, "resampled", 0),
@@ -347,6 +409,7 @@ static const struct row rows[] = {
                "identical", 0),
     NUMBER_ROW("prompts cut", "to their last tokens, to fit (train.truncate)", EVENT_LEFT_OUT, "cut", 0),
     OWN_ROW("steps", NULL, put_steps),
+    OWN_ROW("steps skipped", "none of the step's prompts gave a pair", put_skipped),
     OWN_ROW("loss, first → last", "before each update; ln 2 = 0.6931 at the start of DPO", put_loss),
     OWN_ROW("margin, first → last", "β times how far chosen moved ahead of rejected", put_margin),
     OWN_ROW("accuracy, first → last", "share of pairs with a positive margin", put_accuracy),
@@ -355,18 +418,25 @@ static const struct row rows[] = {
     OWN_ROW("tokens/s", "trained, all ranks together", put_training_rate),
     {"Distance from the start model", NULL, 0, NULL, 0, OWN, NULL},
     NUMBER_ROW("KL a token, k1",
-               "mean log-ratio of this iteration's sampling model "
+               "mean log-ratio of the model that sampled "
                "to the start model over sampled tokens, in nats",
                EVENT_KL, "per_token", 5),
     NUMBER_ROW("KL a token, k3", "an estimate of the same that is never negative", EVENT_KL, "k3_per_token",
                5),
     OWN_ROW("KL an output", "mean over outputs of the log-ratio's sum, ± its standard error, in nats",
             put_kl_output),
+    {"Cost", NULL, 0, NULL, 0, OWN, NULL},
+    OWN_ROW("samples drawn", "for training, from the start up to here", put_drawn_samples),
+    OWN_ROW("tokens drawn", "of those samples", put_drawn_tokens),
+    OWN_ROW("gain for 1000 samples",
+            "difference from start over thousands of samples drawn, ± its standard error", put_gain),
     {"Time", NULL, 0, NULL, 0, OWN, NULL},
     OWN_ROW("sample", NULL, put_sample_time),
     OWN_ROW("judge", NULL, put_judge_time),
     OWN_ROW("pairs", "with reference log-probabilities", put_pairs_time),
     OWN_ROW("train", NULL, put_dpo_time),
+    OWN_ROW("waiting", "within these: a rank had nothing to do", put_wait_time),
+    OWN_ROW("steps, all in all", "these together, with what is kept and written beside them", put_steps_time),
     OWN_ROW("validate", NULL, put_validate_time),
     OWN_ROW("watch", NULL, put_watch_time),
 };
@@ -434,15 +504,14 @@ static void put_glossary(struct tpo_buf *out)
 void part_table(struct tpo_buf *out, const struct report *report)
 {
   if (report->n_iterations == 0) return;
-  tpo_buf_puts(out, "<section id=\"iterations\">\n<h2>Iterations</h2>\n"
-                    "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of iterations\">"
-                    "<table class=\"iterations\">\n<thead><tr>"
-                    "<th scope=\"col\"><span class=\"sr\">quantity</span></th>");
+  tpo_buf_printf(out,
+                 "<section id=\"iterations\">\n<h2>%ss</h2>\n"
+                 "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of %ss\">"
+                 "<table class=\"iterations\">\n<thead><tr>"
+                 "<th scope=\"col\"><span class=\"sr\">quantity</span></th>",
+                 report_unit(report, true), report_unit(report, false));
   for (size_t i = 0; i < report->n_iterations; i++)
-    if (report->iterations[i].number == 0)
-      tpo_buf_puts(out, "<th scope=\"col\">start</th>");
-    else
-      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+    put_column_head(out, report, report->iterations[i].number);
   tpo_buf_puts(out, "</tr></thead>\n");
   for (size_t r = 0; r < N_ROWS;) {
     size_t before = out->len;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/html.h"
+#include "report/segments.h"
 
 enum { MOST_ITERATIONS = 1000, MOST_NUMBER = 99999, MOST_STEPS = 10000000 };
 
@@ -18,7 +19,7 @@ static const struct {
                       {"validate", NULL},      {"selected", NULL},    {"win_rate", "previous"},
                       {"win_rate", "baseline"}};
 static const char *const phase_names[N_PHASES] = {"validate", "prompts", "sample", "judge",
-                                                  "pairs",    "dpo",     "watch-"};
+                                                  "pairs",    "dpo",     "steps",  "watch-"};
 static const char *const field_names[N_FIELDS] = {
     "loss",      "accuracy", "margin", "chosen_logprob", "rejected_logprob",
     "grad_norm", "lr",       "tokens", "seconds"};
@@ -136,9 +137,11 @@ static bool take_event(struct report *report, json_t *event)
       return false;
     struct report_step *step = &report->steps[report->n_steps++];
     step->iteration = it->number;
+    step->skipped = json_is_true(json_object_get(event, "skipped"));
     for (int f = 0; f < N_FIELDS; f++) step->values[f] = report_number(event, field_names[f]);
     return true;
   }
+  if (strcmp(name, "segment") == 0) return take_segment(report, it->number, event);
   if (strcmp(name, "epoch") == 0) return append_event(&it->epochs, event);
   if (is_breakdown(name)) return append_event(&it->breakdowns, event);
   if (strcmp(name, "watch") == 0) return append_event(&it->watch, event);
@@ -317,6 +320,7 @@ void report_free(struct report *report)
   }
   free(report->iterations);
   free(report->steps);
+  free(report->segments);
   free(report->config_text);
   json_decref(report->manifest);
   tpo_config_free(&report->config);

@@ -28,6 +28,7 @@ enum report_phase {
   PHASE_JUDGE,
   PHASE_PAIRS,
   PHASE_DPO,
+  PHASE_STEPS, /* of a run in steps: all of an interval's sampling, judging, pairing and training */
   PHASE_WATCH, /* of all that is watched */
   N_PHASES
 };
@@ -44,10 +45,33 @@ enum report_field {
   FIELD_SECONDS,
   N_FIELDS
 };
+/* Of a segment: the steps that the samples of one policy serve, in a run in steps. */
+enum report_segment_field {
+  SEGMENT_FIRST_STEP,
+  SEGMENT_STEPS,
+  SEGMENT_SCORE,
+  SEGMENT_FORMAT,
+  SEGMENT_THOUGHT,
+  SEGMENT_RESPONSE,
+  SEGMENT_PROMPTS,
+  SEGMENT_PAIRS,
+  SEGMENT_SAMPLES,
+  SEGMENT_TOKENS,
+  SEGMENT_RHO,
+  N_SEGMENT_FIELDS
+};
+/* Where its time went. */
+enum report_spent { SPENT_SAMPLE, SPENT_JUDGE, SPENT_REFERENCE, SPENT_TRAIN, SPENT_WAIT, N_SPENT };
 
 struct report_step {
   int iteration;
+  bool skipped;            /* it had no pair */
   double values[N_FIELDS]; /* NaN where missing */
+};
+
+struct report_segment {
+  int iteration;
+  double values[N_SEGMENT_FIELDS], seconds[N_SPENT]; /* NaN where missing */
 };
 
 struct report_iteration {
@@ -73,6 +97,8 @@ struct report {
   size_t n_iterations, iterations_capacity;
   struct report_step *steps; /* [n_steps] in order */
   size_t n_steps, steps_capacity;
+  struct report_segment *segments; /* [n_segments] in order */
+  size_t n_segments, segments_capacity;
   struct tpo_buf notes; /* <li> elements: what could not be read */
 };
 

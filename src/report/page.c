@@ -5,6 +5,7 @@
 #include "report/html.h"
 #include "report/page.h"
 #include "report/parts.h"
+#include "report/position.h"
 #include "tpo/report.h"
 
 /* hex digits of 32 bytes as base64, as a content security policy names a script by its hash. */
@@ -34,17 +35,17 @@ static void put_head(struct tpo_buf *out)
   tpo_buf_puts(out, "</style>\n</head>\n<body>\n");
 }
 
-static void put_navigation(struct tpo_buf *out, const struct tpo_buf *body)
+static void put_navigation(struct tpo_buf *out, const struct report *report, const struct tpo_buf *body)
 {
-  static const char *const parts[][2] = {{"iterations", "Iterations"},
-                                         {"watch", "Watch"},
-                                         {"charts", "Charts"},
-                                         {"groups", "By kind of instruction"},
-                                         {"thoughts", "Kinds of thought"},
-                                         {"samples", "Samples"},
-                                         {"validation", "Validation answers"},
-                                         {"notes", "Not shown"},
-                                         {"configuration", "Configuration"}};
+  const char *const parts[][2] = {{"iterations", report_in_steps(report) ? "Steps" : "Iterations"},
+                                  {"watch", "Watch"},
+                                  {"charts", "Charts"},
+                                  {"groups", "By kind of instruction"},
+                                  {"thoughts", "Kinds of thought"},
+                                  {"samples", "Samples"},
+                                  {"validation", "Validation answers"},
+                                  {"notes", "Not shown"},
+                                  {"configuration", "Configuration"}};
   tpo_buf_puts(out, "<nav class=\"top\" aria-label=\"Parts of this page\">\n");
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
     char opening[64];
@@ -71,7 +72,7 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
     part_configuration(&body, report);
     put_head(out);
     part_headline(out, report);
-    put_navigation(out, &body);
+    put_navigation(out, report, &body);
     tpo_buf_puts(out, "<main>\n");
     tpo_buf_append(out, body.data, body.len);
     tpo_buf_printf(out,

@@ -12,15 +12,20 @@
     return element;
   };
   const iterations = groups.map((group) => group.dataset.iteration);
-  const iteration = make("select", {}, make("option", { value: "", textContent: "all" }),
-    ...iterations.map((n) => make("option", { value: n, textContent: n })));
+  const choice = (values, names) => make("select", {}, make("option", { value: "", textContent: "all" }),
+    ...values.map((value, i) => make("option", { value, textContent: names[i] })));
+  const steps = [...new Set(prompts.map((prompt) => prompt.dataset.step).filter(Boolean))];
+  const headings = groups.map((group) => group.querySelector("h3").textContent);
+  const iteration = choice(iterations, steps.length ? headings : iterations);
+  const step = choice(steps, steps);
   const only = make("select", {}, make("option", { value: "", textContent: "all prompts" }),
     make("option", { value: "pairs", textContent: "with a pair" }),
     make("option", { value: "none", textContent: "without a pair" }),
     make("option", { value: "failures", textContent: "with a format failure" }));
   const search = make("input", { type: "search", placeholder: "words in prompts, thoughts, responses" });
-  form.append(make("label", {}, "Iteration ", iteration), make("label", {}, "Show ", only),
-    make("label", {}, "Search ", search));
+  form.append(make("label", {}, steps.length ? "Stretch " : "Iteration ", iteration));
+  if (steps.length) form.append(make("label", {}, "Step ", step));
+  form.append(make("label", {}, "Show ", only), make("label", {}, "Search ", search));
   form.hidden = false;
 
   const texts = new Map();
@@ -41,7 +46,8 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const prompt of prompts) {
-      const fits = (!iteration.value || prompt.dataset.iteration === iteration.value) && kinds[only.value](prompt) &&
+      const fits = (!iteration.value || prompt.dataset.iteration === iteration.value) &&
+        (!step.value || prompt.dataset.step === step.value) && kinds[only.value](prompt) &&
         words.every((word) => textOf(prompt).includes(word));
       prompt.hidden = !fits;
       shown += fits;

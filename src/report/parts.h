@@ -8,7 +8,9 @@ void part_headline(struct tpo_buf *out, const struct report *report);
 void part_result(struct tpo_buf *out, const struct report *report);
 void part_table(struct tpo_buf *out, const struct report *report);
 void part_charts(struct tpo_buf *out, const struct report *report);
-void trend_charts(struct tpo_buf *out, const struct report *report); /* part_charts: over the iterations */
+void trend_charts(struct tpo_buf *out, const struct report *report);   /* part_charts: over the iterations */
+void segment_charts(struct tpo_buf *out, const struct report *report); /* part_charts: of a run in steps */
+void time_chart(struct tpo_buf *out, const struct report *report);     /* part_charts: where the time went */
 void part_groups(struct tpo_buf *out, const struct report *report);
 void part_thoughts(struct tpo_buf *out, const struct report *report);
 void part_watch(struct tpo_buf *out, const struct report *report);

@@ -1,10 +1,12 @@
 /* What the run was, what came of it, and the table of its iterations. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "config/judge_kinds.h"
 #include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 static const char *last_part(const char *path)
 {
@@ -67,14 +69,26 @@ static void progress(struct tpo_buf *out, const struct report *report)
   tpo_buf_puts(out, "<span class=\"badge warn\">not finished</span> ");
   const char *step = json_string_value(json_object_get(last, "step"));
   double iteration = report_number(last, "iteration");
-  if (!step || !isfinite(iteration)) {
-    tpo_buf_puts(out, "no step has been finished yet");
+  if (!step || !(iteration >= 0 && iteration <= INT_MAX)) {
+    tpo_buf_puts(out,
+                 report_in_steps(report) ? "nothing has been finished yet" : "no step has been finished yet");
     return;
   }
-  tpo_buf_puts(out, "last finished step: ");
+  tpo_buf_puts(out, report_in_steps(report) ? "last finished: " : "last finished step: ");
   html_text(out, step);
-  tpo_buf_puts(out, iteration == 0 ? " of the start model" : " of iteration ");
-  if (iteration != 0) html_number(out, iteration, 0);
+  tpo_buf_puts(out, iteration == 0 ? " of the start model" : " of ");
+  if (iteration != 0) put_stretch(out, report, (int)iteration, false);
+}
+
+/* How much of it was for nothing, where that is so. */
+static void skipped_steps(struct tpo_buf *out, const struct report *report)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < report->n_steps; i++) n += report->steps[i].skipped;
+  if (n)
+    tpo_buf_printf(
+        out, "<p class=\"note\">%zu of %zu training steps %s skipped: no prompt of theirs gave a pair.</p>\n",
+        n, report->n_steps, n == 1 ? "was" : "were");
 }
 
 void part_headline(struct tpo_buf *out, const struct report *report)
@@ -93,7 +107,11 @@ void part_headline(struct tpo_buf *out, const struct report *report)
     fact(out, "thought", config->thought.name ? last_part(config->thought.name) : NULL);
     if (config->judge.kind)
       fact(out, "judge", strndupa(config->judge.kind, config_judge_told(config->judge.kind)));
-    count_fact(out, "iterations planned", tpo_run_iterations(&config->run));
+    if (report_in_steps(report)) {
+      count_fact(out, "steps planned", config->run.steps);
+      count_fact(out, "steps between samplings", config->run.sync_steps);
+    } else
+      count_fact(out, "iterations planned", tpo_run_iterations(&config->run));
   }
   fact(out, "started", json_string_value(json_object_get(m, "created")));
   count_fact(out, "ranks", report_number(m, "ranks"));
@@ -159,13 +177,20 @@ static void compare_table(struct tpo_buf *out, const struct report_iteration *be
   tpo_buf_puts(out, "</tbody></table></div>\n");
 }
 
-static void win_rate(struct tpo_buf *out, const struct report_iteration *it, enum report_event event,
-                     const char *against)
+static void win_rate(struct tpo_buf *out, const struct report *report, const struct report_iteration *it,
+                     enum report_event event)
 {
-  double rate = report_event_number(it, event, "win_rate");
+  double rate = report_event_number(it, event, "win_rate"),
+         other = report_event_number(it, event, "baseline_iteration");
   if (!isfinite(rate)) return;
-  tpo_buf_printf(out, " Its responses win against %s ", against);
-  html_number(out, report_event_number(it, event, "baseline_iteration"), 0);
+  tpo_buf_puts(out, " Its responses win against ");
+  if (event == EVENT_WIN_BASELINE) { /* which counts in its own way */
+    tpo_buf_puts(out, "the baseline’s of iteration ");
+    html_number(out, other, 0);
+  } else {
+    tpo_buf_printf(out, "those of %s ", report_unit(report, false));
+    html_number(out, other >= 0 && other <= INT_MAX ? (double)report_position(report, (int)other) : NAN, 0);
+  }
   tpo_buf_puts(out, " on <strong>");
   html_percent(out, rate, 1);
   tpo_buf_puts(out, "</strong>");
@@ -183,8 +208,8 @@ static double left_out(const struct report_iteration *it)
 }
 
 /* What the means are over, and the paired difference. */
-static void put_comparison(struct tpo_buf *out, const struct report_iteration *before,
-                           const struct report_iteration *after)
+static void put_comparison(struct tpo_buf *out, const struct report *report,
+                           const struct report_iteration *before, const struct report_iteration *after)
 {
   double out_before = left_out(before), out_after = left_out(after);
   double n_before = report_event_number(before, EVENT_VALIDATE, "n") - out_before;
@@ -195,7 +220,7 @@ static void put_comparison(struct tpo_buf *out, const struct report_iteration *b
   tpo_buf_puts(out, " held-back instructions");
   tpo_buf_puts(out, same ? ", before training and" : " before training and on ");
   if (!same) html_number(out, n_after, 0);
-  tpo_buf_printf(out, " after iteration %d. ", after->number);
+  tpo_buf_printf(out, " after %s %d. ", report_unit(report, false), report_position(report, after->number));
   if (out_before > 0 || out_after > 0) {
     tpo_buf_puts(out, "Left out because the judge failed on a response: ");
     html_number(out, out_before, 0);
@@ -230,15 +255,16 @@ void part_result(struct tpo_buf *out, const struct report *report)
   tpo_buf_puts(out, "</span> → <strong>");
   html_number(out, report_validation(after), 3);
   tpo_buf_puts(out, "</strong></p>\n<p class=\"lead\">");
-  put_comparison(out, before, after);
+  put_comparison(out, report, before, after);
   verdict(out, report_event_number(after, EVENT_VALIDATE, "difference"),
           report_event_number(after, EVENT_VALIDATE, "difference_se"));
   if (report->has_config && report->config.train.epochs > 1 && report->config.run.validate_each_epoch)
     tpo_buf_puts(out,
                  " The kept epochs were chosen on these same instructions, which flatters “after” a little.");
-  win_rate(out, after, EVENT_WIN_PREVIOUS, "those of iteration");
-  win_rate(out, after, EVENT_WIN_BASELINE, "the baseline’s of iteration");
+  win_rate(out, report, after, EVENT_WIN_PREVIOUS);
+  win_rate(out, report, after, EVENT_WIN_BASELINE);
   tpo_buf_puts(out, "</p>\n");
+  skipped_steps(out, report);
   compare_table(out, before, after);
   tpo_buf_puts(out, "</section>\n");
 }

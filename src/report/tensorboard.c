@@ -1,5 +1,6 @@
 /* Event files for TensorBoard: records of a length, a message and their checksums, one record an event of
- * metrics.jsonl. Training steps are numbered through the run; everything else stands at its iteration. */
+ * metrics.jsonl. Training steps are numbered through the run; everything else stands at its iteration, or, in a run
+ * that draws samples between steps, at the step that was done last; a segment of it at the first of its steps. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -31,7 +32,16 @@ static const struct scalar scalars[] = {
     {"step", "grad_norm", "train/grad_norm", NULL},
     {"step", "chosen_logprob", "train/chosen_logprob", NULL},
     {"step", "rejected_logprob", "train/rejected_logprob", NULL},
+    {"step", "rho", "train/rho", NULL},
+    {"step", "pairs", "train/pairs", NULL},
     {"epoch", "score", "train/validation_score", NULL},
+    {"segment", "mean_score", "steps/score", NULL},
+    {"segment", "format_rate", "steps/format_rate", NULL},
+    {"segment", "thought_tokens", "steps/thought_tokens", NULL},
+    {"segment", "response_tokens", "steps/response_tokens", NULL},
+    {"segment", "samples", "steps/samples", NULL},
+    {"segment", "pairs", "steps/pairs", NULL},
+    {"segment", "rho", "steps/rho", NULL},
     {"sample", "format_rate", "iteration/format_rate", NULL},
     {"sample", "mean_thought_tokens", "iteration/thought_tokens", NULL},
     {"sample", "thought_tokens_25", "iteration/thought_tokens_25", NULL},
@@ -80,6 +90,7 @@ struct writer {
   struct tags tags; /* of the line that is read */
   double time;      /* of the last event that told it; seconds since 1970 */
   int64_t step;     /* training steps so far */
+  bool in_steps;    /* the run draws samples between them */
 };
 
 /* A checksum of something that may hold checksums is turned, as the format asks. */
@@ -129,6 +140,23 @@ static int take_watched(struct tags *tags, const json_t *line, struct tpo_error 
   return status;
 }
 
+/* Where the time of a segment's steps went. */
+static int take_seconds(struct tags *tags, const json_t *line, struct tpo_error *err)
+{
+  static const char *const spent[][2] = {{"sample", "steps/seconds_sample"},
+                                         {"judge", "steps/seconds_judge"},
+                                         {"reference", "steps/seconds_reference"},
+                                         {"train", "steps/seconds_train"},
+                                         {"wait", "steps/seconds_wait"}};
+  const json_t *seconds = json_object_get(line, "seconds");
+  int status = 0;
+  for (size_t i = 0; i < sizeof spent / sizeof *spent && status == 0; i++) {
+    const json_t *number = json_object_get(seconds, spent[i][0]);
+    if (json_is_number(number)) status = tags_add(tags, spent[i][1], json_number_value(number), err);
+  }
+  return status;
+}
+
 /* The scalars that a line of metrics.jsonl holds. Numbers that are null are left out. */
 static int take_scalars(struct tags *tags, const json_t *line, const char *name, struct tpo_error *err)
 {
@@ -145,6 +173,7 @@ static int take_scalars(struct tags *tags, const json_t *line, const char *name,
   if (status == 0 && (strcmp(name, "groups") == 0 || strcmp(name, "group_wins") == 0))
     status = tags_of_groups(tags, line, err);
   if (status == 0 && strcmp(name, "thoughts") == 0) status = tags_of_thoughts(tags, line, err);
+  if (status == 0 && strcmp(name, "segment") == 0) status = take_seconds(tags, line, err);
   if (status == 0 && strcmp(name, "watch") == 0) status = take_watched(tags, line, err);
   return status;
 }
@@ -177,6 +206,15 @@ static int append_scalars(struct tpo_buf *out, const struct tags *tags, double t
   return status;
 }
 
+/* Where on TensorBoard's axis a line stands. */
+static int64_t place_of(const struct writer *w, const char *name, const json_t *line, int64_t iteration)
+{
+  const json_t *first = json_object_get(line, "first_step");
+  if (strcmp(name, "segment") == 0 && json_is_integer(first)) return json_integer_value(first);
+  bool of_training = strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0;
+  return of_training || w->in_steps ? w->step : iteration;
+}
+
 static int append_line(struct writer *w, const json_t *line, struct tpo_error *err)
 {
   const char *name = json_string_value(json_object_get(line, "event"));
@@ -184,11 +222,11 @@ static int append_line(struct writer *w, const json_t *line, struct tpo_error *e
   if (!name || !json_is_integer(iteration)) return 0;
   if (json_is_number(time)) w->time = json_number_value(time);
   int status = w->out.len == 0 ? append_version(w, err) : 0;
-  bool of_training = strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0;
   w->step += strcmp(name, "step") == 0;
+  w->in_steps |= strcmp(name, "segment") == 0;
   if (status == 0) status = take_scalars(&w->tags, line, name, err);
   if (status < 0 || w->tags.n == 0) return status;
-  return append_scalars(&w->out, &w->tags, w->time, of_training ? w->step : json_integer_value(iteration),
+  return append_scalars(&w->out, &w->tags, w->time, place_of(w, name, line, json_integer_value(iteration)),
                         err);
 }
 

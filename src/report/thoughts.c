@@ -5,6 +5,7 @@
 #include "measure/thoughts.h"
 #include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 enum { MOST_EXAMPLE = 300 };
 
@@ -51,11 +52,11 @@ static void put_table(struct tpo_buf *out, const struct report *report, const ch
 {
   tpo_buf_printf(out,
                  "<h3>%s</h3>\n<div class=\"scroll\"><table class=\"compare\">\n<thead><tr>"
-                 "<th scope=\"col\">iteration</th>",
-                 title);
+                 "<th scope=\"col\">%s</th>",
+                 title, report_unit(report, false));
   for (size_t i = 0; i < report->n_iterations; i++)
     if (report_breakdown(&report->iterations[i], "thoughts", of, NULL))
-      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
+      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report_position(report, report->iterations[i].number));
   tpo_buf_puts(out, "</tr></thead>\n<tbody>\n");
   put_row(out, report, of, "thoughts", "thoughts", false);
   for (int k = 0; k <= N_THOUGHT_KINDS; k++) put_row(out, report, of, kind_name(k), kind_name(k), true);
@@ -69,10 +70,10 @@ static void put_examples(struct tpo_buf *out, const struct report *report, const
   int iteration = 0;
   const json_t *examples = json_object_get(last_of(report, of, &iteration), "examples");
   if (json_object_size(examples) == 0) return;
-  tpo_buf_printf(out,
-                 "<details><summary>A sentence of each kind, from the %s of iteration %d</summary>\n"
-                 "<dl class=\"glossary\">\n",
-                 strcmp(of, "sample") == 0 ? "samples" : "validation", iteration);
+  tpo_buf_printf(out, "<details><summary>A sentence of each kind, from the %s of ",
+                 strcmp(of, "sample") == 0 ? "samples" : "validation");
+  put_stretch(out, report, iteration, false);
+  tpo_buf_puts(out, "</summary>\n<dl class=\"glossary\">\n");
   for (int k = 0; k <= N_THOUGHT_KINDS; k++) {
     const char *example = json_string_value(json_object_get(examples, kind_name(k)));
     if (!example) continue;

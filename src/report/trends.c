@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "report/chart.h"
 #include "report/parts.h"
+#include "report/position.h"
+#include "report/segments.h"
 
 enum { MOST_SERIES = 4 };
 
@@ -20,7 +22,8 @@ struct trend {
   double scale;                            /* of values and errors; 0: 1 */
   double bars;                             /* standard errors that an error bar is long */
   bool zero;
-  bool from_start; /* iteration 0 alone, compared with itself, is no point */
+  bool from_start;   /* iteration 0 alone, compared with itself, is no point */
+  bool over_samples; /* x: how many were drawn for training until then */
 };
 
 static const struct trend trends[] = {
@@ -37,10 +40,18 @@ static const struct trend trends[] = {
      .bars = 2,
      .zero = true,
      .from_start = true},
+    {.title = "Gain for samples drawn",
+     .y_label = "paired difference from the start",
+     .note = "Bars: ± 2 standard errors. Runs that draw their samples in other ways compare along this axis.",
+     .series = {{"difference", EVENT_VALIDATE, "difference", "difference_se"}},
+     .bars = 2,
+     .zero = true,
+     .from_start = true,
+     .over_samples = true},
     {.title = "Win rate on validation",
      .y_label = "% of instructions won, ties half",
      .note = "Bars: ± 1 standard error over instructions. 50 % is even.",
-     .series = {{"against the iteration before", EVENT_WIN_PREVIOUS, "win_rate", "standard_error"},
+     .series = {{"against the model before", EVENT_WIN_PREVIOUS, "win_rate", "standard_error"},
                 {"against the baseline", EVENT_WIN_BASELINE, "win_rate", "standard_error"}},
      .scale = 100,
      .bars = 1},
@@ -123,7 +134,9 @@ static struct chart_series points_of(const struct report *report, const struct t
     const struct report_iteration *it = &report->iterations[i];
     double y = series->key ? report_event_number(it, series->event, series->key) : report_validation(it);
     if (!isfinite(y)) continue;
-    x[n] = it->number;
+    x[n] = trend->over_samples ? report_drawn(report, it->number, false)
+                               : (double)report_position(report, it->number);
+    if (!isfinite(x[n])) continue;
     x[most + n] = scale * y;
     if (series->error) x[2 * most + n] = scale * trend->bars * error_of(it, series);
     n++;
@@ -149,7 +162,8 @@ void trend_charts(struct tpo_buf *out, const struct report *report)
     }
     if (points)
       chart_lines(out, &(struct chart){.title = trend->title,
-                                       .x_label = "iteration",
+                                       .x_label = trend->over_samples ? "samples drawn for training"
+                                                                      : report_unit(report, false),
                                        .y_label = trend->y_label,
                                        .note = trend->note,
                                        .series = series,

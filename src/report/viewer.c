@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "report/html.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 enum {
   MOST_PROMPTS = 50,   /* shown of an iteration */
@@ -21,6 +22,7 @@ enum {
 struct prompt {
   size_t first, end; /* rows */
   int pairs;
+  int32_t step;  /* that it was drawn for; 0: an iteration's */
   double margin; /* the largest of its pairs; -inf without one: a format failure has no margin */
   uint64_t key;
 };
@@ -77,6 +79,7 @@ static int index_set(struct set *set, struct tpo_error *err)
         (struct prompt){.first = first,
                         .end = end,
                         .margin = -INFINITY,
+                        .step = set->samples.rows[first].step,
                         .key = tpo_hash64_str(set->samples.rows[first].prompt_id)};
   }
   for (size_t i = 0; i < set->pairs.n; i++) {
@@ -138,16 +141,28 @@ static int by_key(const void *a, const void *b)
   return (x->first > y->first) - (x->first < y->first);
 }
 
-/* Puts those to show first; returns how many. */
+static int by_step(const void *a, const void *b)
+{
+  const struct prompt *x = a, *y = b;
+  if (x->step != y->step) return x->step < y->step ? -1 : 1;
+  return by_margin(a, b);
+}
+
+/* Puts those to show first, in the order of their steps where they have any; returns how many. */
 static size_t choose(struct set *set, size_t most)
 {
   size_t n = set->n_prompts;
   qsort(set->prompts, n, sizeof *set->prompts, by_margin);
-  if (n <= most) return n;
-  size_t leading = most * MOST_BY_MARGIN / MOST_PROMPTS;
-  qsort(set->prompts + leading, n - leading, sizeof *set->prompts, by_key);
-  qsort(set->prompts + leading, most - leading, sizeof *set->prompts, by_margin);
-  return most;
+  if (n > most) {
+    size_t leading = most * MOST_BY_MARGIN / MOST_PROMPTS;
+    qsort(set->prompts + leading, n - leading, sizeof *set->prompts, by_key);
+    qsort(set->prompts + leading, most - leading, sizeof *set->prompts, by_margin);
+    n = most;
+  }
+  bool in_steps = false;
+  for (size_t i = 0; i < n; i++) in_steps |= set->prompts[i].step > 0;
+  if (in_steps) qsort(set->prompts, n, sizeof *set->prompts, by_step);
+  return n;
 }
 
 /* Best and worst score of the rows [first, end); false without any. */
@@ -168,7 +183,9 @@ static void put_summary(struct tpo_buf *out, const struct set *set, const struct
                         size_t failures)
 {
   double worst, best;
-  tpo_buf_puts(out, "<summary><span class=\"ask\">");
+  tpo_buf_puts(out, "<summary>");
+  if (prompt->step > 0) tpo_buf_printf(out, "<span class=\"badge quiet\">step %d</span> ", prompt->step);
+  tpo_buf_puts(out, "<span class=\"ask\">");
   html_excerpt(out, set->samples.rows[prompt->first].instruction, EXCERPT);
   tpo_buf_puts(out, "</span> <span class=\"gist\">");
   if (score_range(set, prompt, &worst, &best)) {
@@ -202,8 +219,10 @@ static void put_prompt(struct tpo_buf *out, const struct set *set, const struct 
   char title[32];
   for (size_t i = prompt->first; i < prompt->end; i++) failures += !set->samples.rows[i].format_ok;
   tpo_buf_printf(out,
-                 "<details class=\"prompt\" data-iteration=\"%d\" data-pairs=\"%d\" data-failures=\"%zu\">\n",
+                 "<details class=\"prompt\" data-iteration=\"%d\" data-pairs=\"%d\" data-failures=\"%zu\"",
                  iteration, prompt->pairs, failures);
+  if (prompt->step > 0) tpo_buf_printf(out, " data-step=\"%d\"", prompt->step);
+  tpo_buf_puts(out, ">\n");
   put_summary(out, set, prompt, failures);
   prompt_body(out, &set->samples.rows[prompt->first]);
   tpo_buf_puts(out, "<div class=\"samples\">\n");
@@ -216,18 +235,20 @@ static void put_prompt(struct tpo_buf *out, const struct set *set, const struct 
   tpo_buf_puts(out, "</div>\n</details>\n");
 }
 
-static void put_set(struct tpo_buf *out, struct set *set, int iteration, size_t most, size_t most_bytes)
+static void put_set(struct tpo_buf *out, const struct report *report, struct set *set, int iteration,
+                    size_t most, size_t most_bytes)
 {
   size_t begin = out->len, shown = 0, chosen = choose(set, most);
-  tpo_buf_printf(out, "<section class=\"group\" data-iteration=\"%d\">\n<h3>Iteration %d</h3>\n", iteration,
-                 iteration);
+  tpo_buf_printf(out, "<section class=\"group\" data-iteration=\"%d\">\n<h3>", iteration);
+  put_stretch(out, report, iteration, true);
+  tpo_buf_puts(out, "</h3>\n");
   while (shown < chosen && out->len - begin < most_bytes)
     put_prompt(out, set, &set->prompts[shown++], iteration);
   if (shown < set->n_prompts)
     tpo_buf_printf(
         out,
         "<p class=\"note\">%zu of %zu prompts: those with the largest margins and a sample of the others; "
-        "%zu are left out here and stand in the iteration's files.</p>\n",
+        "%zu are left out here and stand in the run's files.</p>\n",
         shown, set->n_prompts, set->n_prompts - shown);
   tpo_buf_puts(out, "</section>\n");
 }
@@ -247,7 +268,8 @@ int part_samples(struct tpo_buf *out, struct report *report, struct tpo_error *e
     struct set set = {0};
     int status = read_set(&set, report, &report->iterations[i], err);
     if (status > 0) status = take_scores(&report->iterations[i], &set.samples, err);
-    if (status == 0 && set.n_prompts) put_set(out, &set, report->iterations[i].number, most, MOST_BYTES / n);
+    if (status == 0 && set.n_prompts)
+      put_set(out, report, &set, report->iterations[i].number, most, MOST_BYTES / n);
     set_free(&set);
     if (status < 0) return status;
   }

@@ -10,6 +10,7 @@
 #include "report/html.h"
 #include "report/names.h"
 #include "report/parts.h"
+#include "report/position.h"
 
 enum { MOST_WATCHES = 64, MOST_SERIES = 4 };
 
@@ -146,7 +147,7 @@ static struct chart_series points_of(const struct report *report, const char *na
     const json_t *event = event_of(&report->iterations[i], name);
     double y = report_number(event, "difference");
     if (!isfinite(y)) continue;
-    x[n] = report->iterations[i].number;
+    x[n] = (double)report_position(report, report->iterations[i].number);
     x[most + n] = y;
     x[2 * most + n++] = 2 * report_number(event, "difference_se");
   }
@@ -165,7 +166,7 @@ static void put_charts(struct tpo_buf *out, const struct report *report, const s
     }
     chart_lines(out,
                 &(struct chart){.title = "Paired difference from the start model",
-                                .x_label = "iteration",
+                                .x_label = report_unit(report, false),
                                 .y_label = "difference in accuracy or score",
                                 .note = "Bars: ± 2 standard errors. A bar that crosses zero is within noise.",
                                 .series = series,
@@ -191,12 +192,8 @@ void part_watch(struct tpo_buf *out, const struct report *report)
                  "<div class=\"scroll\"><table class=\"iterations\">\n<thead><tr><th scope=\"col\">watch</th>"
                  "<th scope=\"col\">kind</th><th scope=\"col\">instructions</th>",
                  LEAST_COMPARED);
-  for (size_t i = 0; i < report->n_iterations; i++) {
-    if (report->iterations[i].number == 0)
-      tpo_buf_puts(out, "<th scope=\"col\">start</th>");
-    else
-      tpo_buf_printf(out, "<th scope=\"col\">%d</th>", report->iterations[i].number);
-  }
+  for (size_t i = 0; i < report->n_iterations; i++)
+    put_column_head(out, report, report->iterations[i].number);
   tpo_buf_puts(out, "<th scope=\"col\">difference</th></tr></thead>\n<tbody>\n");
   for (size_t i = 0; i < names.n; i++) {
     put_row(out, report, names.list[i].text);

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "config/last_step.h"
 #include "run/loop.h"
 #include "run/watch/watch.h"
 #include "tpo/measure.h"
@@ -42,12 +43,16 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
   tpo_buf_printf(out, "  %-24s %10s %10s\n", name, a, b);
 }
 
-static void tell_win_rate(struct tpo_buf *out, const struct won *won)
+static void tell_win_rate(const struct loop *loop, struct tpo_buf *out, const struct won *won)
 {
+  const struct tpo_run_config *run = &loop->config->run;
   if (!isfinite(won->rate.rate)) return;
-  tpo_buf_printf(out, "  won against %s iteration %d: %.1f %% of %zu instructions, ties half",
-                 won->previous ? "this run's" : "the baseline's", won->iteration, 100 * won->rate.rate,
-                 won->rate.n);
+  if (won->previous && tpo_run_in_steps(run))
+    tpo_buf_printf(out, "  won against this run's step %d", config_last_step(run, won->iteration));
+  else
+    tpo_buf_printf(out, "  won against %s iteration %d", won->previous ? "this run's" : "the baseline's",
+                   won->iteration);
+  tpo_buf_printf(out, ": %.1f %% of %zu instructions, ties half", 100 * won->rate.rate, won->rate.n);
   if (isfinite(won->rate.standard_error))
     tpo_buf_printf(out, " (standard error %.1f)", 100 * won->rate.standard_error);
   tpo_buf_putc(out, '\n');
@@ -81,7 +86,7 @@ static int read_win_rates(const struct loop *loop, struct tpo_buf *out, struct t
   if (status == 0) status = tpo_lines_open(&lines, path, err);
   if (status < 0) return status;
   while ((more = tpo_lines_next(&lines, err)) == 1)
-    if (read_win_rate(loop, &lines.line, &won)) tell_win_rate(out, &won);
+    if (read_win_rate(loop, &lines.line, &won)) tell_win_rate(loop, out, &won);
   tpo_lines_close(&lines);
   return more;
 }
@@ -90,7 +95,7 @@ static int read_win_rates(const struct loop *loop, struct tpo_buf *out, struct t
 static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   if (loop->won_by != tpo_run_iterations(&loop->config->run)) return read_win_rates(loop, out, err);
-  for (int i = 0; i < loop->n_won; i++) tell_win_rate(out, &loop->won[i]);
+  for (int i = 0; i < loop->n_won; i++) tell_win_rate(loop, out, &loop->won[i]);
   return 0;
 }
 
@@ -148,6 +153,7 @@ char *loop_closing_text(struct loop *loop, struct tpo_error *err)
   int status = loop_path(loop, tpo_run_iterations(&loop->config->run), "checkpoint.h5", checkpoint, err);
   if (status == 0) status = loop_path(loop, -1, "report.html", report, err);
   if (status == 0 && loop->config->data.validation_prompts > 0) status = comparison(loop, &out, err);
+  if (status == 0 && tpo_run_in_steps(&loop->config->run)) status = loop_cost_text(loop, &out, err);
   if (status == 0) status = loop_watch_text(loop, &out, err);
   if (status == 0) {
     tpo_buf_printf(&out, "\nreport       %s\ncheckpoint   %s\n", report, checkpoint);

@@ -13,19 +13,19 @@
 
 struct instruction_file {
   const char *file; /* NULL: instructions are composed */
-  size_t each;      /* instructions that are taken at a time */
+  size_t each;      /* instructions that are taken at a time, but for the last one of a run in steps */
   size_t needed;    /* in all */
 };
 
 static struct instruction_file source_of(const struct loop *loop, bool validation)
 {
   const struct tpo_data_config *data = &loop->config->data;
+  const struct tpo_run_config *run = &loop->config->run;
   const char *file = validation ? data->validation : data->train;
-  size_t each = (size_t)(validation ? data->validation_prompts : data->prompts_per_iteration);
-  return (struct instruction_file){
-      .file = file && *file ? file : NULL,
-      .each = each,
-      .needed = validation ? each : each * (size_t)tpo_run_iterations(&loop->config->run)};
+  int n = validation ? data->validation_prompts : tpo_config_prompts_per_iteration(loop->config);
+  size_t each = (size_t)n, needed = validation ? each : each * (size_t)tpo_run_iterations(run);
+  if (!validation && tpo_run_in_steps(run)) needed = (size_t)run->steps * (size_t)loop->config->train.batch;
+  return (struct instruction_file){.file = file && *file ? file : NULL, .each = each, .needed = needed};
 }
 
 static int too_few(const struct loop *loop, const struct instruction_file *source, bool validation, size_t n,
@@ -34,6 +34,11 @@ static int too_few(const struct loop *loop, const struct instruction_file *sourc
   if (validation)
     return tpo_fail(err, TPO_E_USAGE, "%s has %zu instructions; data.validation_prompts wants %zu",
                     source->file, n, source->needed);
+  if (tpo_run_in_steps(&loop->config->run))
+    return tpo_fail(
+        err, TPO_E_USAGE,
+        "%s has %zu instructions; fresh ones for %d steps of %d need %zu (run.steps, train.batch)",
+        source->file, n, loop->config->run.steps, loop->config->train.batch, source->needed);
   return tpo_fail(err, TPO_E_USAGE,
                   "%s has %zu instructions; "
                   "fresh ones for %d iterations of %zu need %zu (data.prompts_per_iteration, run.iterations)",
@@ -101,15 +106,15 @@ int loop_choose_instructions(struct loop *loop, struct tpo_instructions *out, st
   bool validation = loop->iteration == 0;
   const struct instruction_file source = source_of(loop, validation);
   size_t first = validation ? 0 : (size_t)(loop->iteration - 1) * source.each;
+  size_t n = first + source.each < source.needed ? source.each : source.needed - first;
   if (!source.file)
     return tpo_compose_instructions(out, loop->config->seed,
-                                    validation ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, first,
-                                    source.each, err);
+                                    validation ? TPO_COMPOSE_VALIDATION : TPO_COMPOSE_TRAIN, first, n, err);
   struct tpo_instructions all = {0};
   const struct tpo_instructions *chosen = &loop->chosen[validation];
   int status = chosen->n == 0 ? read_and_choose(loop, validation, &all, err) : 0;
   tpo_instructions_free(&all);
-  for (size_t i = first; i < first + source.each && status == 0; i++)
+  for (size_t i = first; i < first + n && status == 0; i++)
     status = tpo_instructions_add(out, &chosen->items[i], err);
   return status;
 }

@@ -77,8 +77,8 @@ static int prepare(const struct loop *loop, struct outputs *o, struct tpo_error 
 
 /* One forward pass over outputs [first, end) that are this rank's, n_tokens of them with their prompts;
  * log-probabilities of what was generated to out, one output after another. */
-static int forward(struct loop *loop, const struct outputs *o, size_t first, size_t end, int n_tokens,
-                   float *out, struct tpo_error *err)
+static int forward(struct tpo_model *model, const struct loop *loop, const struct outputs *o, size_t first,
+                   size_t end, int n_tokens, float *out, struct tpo_error *err)
 {
   int32_t *ids = tpo_calloc((size_t)n_tokens, sizeof *ids, err);
   int32_t *cu_seqlens = tpo_calloc(end - first + 1, sizeof *cu_seqlens, err);
@@ -95,11 +95,11 @@ static int forward(struct loop *loop, const struct outputs *o, size_t first, siz
     memcpy(ids + batch.n_tokens, row->token_ids, (size_t)row->n_tokens * sizeof *ids);
     memset(wanted + batch.n_tokens - 1, 1, (size_t)row->n_tokens);
     batch.n_tokens += row->n_tokens;
-    longest[batch.n_seqs] = tpo_arch_longest(tpo_model_arch(loop->policy.model), row->n_prompt,
-                                             o->set->output_tokens, row->n_prompt + row->n_tokens);
+    longest[batch.n_seqs] = tpo_arch_longest(tpo_model_arch(model), row->n_prompt, o->set->output_tokens,
+                                             row->n_prompt + row->n_tokens);
     cu_seqlens[++batch.n_seqs] = batch.n_tokens;
   }
-  if (status == 0 && batch.n_seqs > 0) status = tpo_model_logprobs(loop->policy.model, &batch, logprob, err);
+  if (status == 0 && batch.n_seqs > 0) status = tpo_model_logprobs(model, &batch, logprob, err);
   for (int i = 0; i < batch.n_tokens && status == 0; i++)
     if (wanted[i]) *out++ = logprob[i];
   free(ids);
@@ -120,10 +120,11 @@ static void tell_outputs(const struct loop *loop, const struct outputs *o, size_
 }
 
 /* The model of `path` over this rank's outputs, packed as the trainer packs. */
-static int pass(struct loop *loop, const struct outputs *o, const char *path, bool keep_master, float *out,
+static int pass(struct loop *loop, const struct outputs *o, const char *path, float *out,
                 struct tpo_error *err)
 {
-  int status = loop_open_policy(loop, path, keep_master, err);
+  struct tpo_model *model;
+  int status = loop_reference_model(loop, path, &model, err);
   if (status < 0) return status;
   tell_outputs(loop, o, 0);
   for (size_t first = 0, end; first < o->set->n && status == 0; first = end) {
@@ -137,33 +138,27 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, bo
       tokens += more;
       generated += row->n_tokens;
     }
-    if (status == 0) status = forward(loop, o, first, end, (int)tokens, out, err);
+    if (status == 0) status = forward(model, loop, o, first, end, (int)tokens, out, err);
     out += generated;
     if (status == 0 && end < o->set->n) tell_outputs(loop, o, end);
   }
+  tpo_model_rest(model);
   status = loop_agree(loop, status, err);
   if (status == 0) tell_outputs(loop, o, o->set->n);
   return status;
 }
 
-/* Both models' log-probabilities; that model goes first which is open. A policy that is opened after the
- * start model is opened as training will have it. */
+/* Both models' log-probabilities. */
 static int both_passes(struct loop *loop, const struct outputs *o, struct tpo_error *err)
 {
   char policy[4096], seed[4096];
-  bool wanted = loop->config->run.kl_outputs > 0,
-       seed_open = loop->config->run.reference == TPO_REFERENCE_START;
   int status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_policy_path(loop, 1, seed, err);
-  if (status == 0 && loop->iteration == 1) {
-    status = pass(loop, o, policy, false, o->policy, err);
-    memcpy(o->seed, o->policy, o->n_tokens * sizeof *o->seed);
-    return status;
-  }
-  if (status == 0 && wanted && seed_open) status = pass(loop, o, seed, false, o->seed, err);
-  if (status == 0) status = pass(loop, o, policy, seed_open, o->policy, err);
-  if (status == 0 && wanted && !seed_open) status = pass(loop, o, seed, false, o->seed, err);
-  return status;
+  if (status == 0) status = pass(loop, o, policy, o->policy, err);
+  if (status < 0 || loop->config->run.kl_outputs == 0) return status;
+  if (loop->iteration > 1) return pass(loop, o, seed, o->seed, err);
+  memcpy(o->seed, o->policy, o->n_tokens * sizeof *o->seed);
+  return 0;
 }
 
 static void measure(const struct loop *loop, const struct outputs *o, struct measured *out)

@@ -66,7 +66,7 @@ static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stat
 
 int step_sample(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096], journal[4096];
+  char journal[4096];
   struct tpo_generate_stats stats = {0};
   const struct tpo_generate_options options = {.sampling = &loop->config->sampling,
                                                .thought = &loop->config->thought,
@@ -74,10 +74,9 @@ int step_sample(struct loop *loop, struct tpo_error *err)
                                                .what = "sampling",
                                                .journal = journal,
                                                .drop_other = true};
-  int status = loop_policy_path(loop, loop->iteration, policy, err);
-  if (status == 0) status = loop_path(loop, loop->iteration, "samples.h5" LOOP_JOURNAL, journal, err);
+  int status = loop_path(loop, loop->iteration, "samples.h5" LOOP_JOURNAL, journal, err);
   if (status == 0) status = loop_have_prompts(loop, err);
-  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0) status = loop_use_policy(loop, loop->iteration, err);
   if (status == 0)
     status =
         tpo_generate(loop->session, &loop->policy, &loop->prompts, &options, &loop->samples, &stats, err);
@@ -180,23 +179,24 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
 /* Of the pairs that can be trained on. */
 static int reference_logprobs(struct loop *loop, struct tpo_error *err)
 {
-  char model[4096], journal[4096];
+  char path[4096], journal[4096];
+  struct tpo_model *model;
   bool previous = loop->config->run.reference == TPO_REFERENCE_PREVIOUS;
   struct tpo_pairs *pairs = &loop->pairs;
   char name[40];
   struct tpo_train_filtered filtered;
-  int status = loop_policy_path(loop, previous ? loop->iteration : 1, model, err);
+  int status = loop_policy_path(loop, previous ? loop->iteration : 1, path, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "pairs.h5" LOOP_JOURNAL, journal, err);
-  if (status == 0) status = loop_open_policy(loop, model, false, err);
+  if (status == 0) status = loop_use_policy(loop, loop->iteration, err);
+  if (status == 0) status = loop_reference_model(loop, path, &model, err);
   if (status < 0) return status;
   snprintf(name, sizeof name, "iteration %d", loop->iteration);
-  status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(loop->policy.model)->context,
-                                  name, &filtered, err);
+  status = tpo_train_filter_pairs(pairs, &loop->config->train, tpo_model_arch(model)->context, name,
+                                  &filtered, err);
   if (status == 0) status = loop_event(loop, "left_out", event_left_out(&filtered), err);
   status = loop_agree(loop, status, err);
   if (status == 0)
-    status =
-        tpo_reference_logprobs(loop->session, loop->policy.model, pairs, journal, loop->allow_changes, err);
+    status = tpo_reference_logprobs(loop->session, model, pairs, journal, loop->allow_changes, err);
   return status;
 }
 
@@ -219,6 +219,7 @@ int step_pairs(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = reference_logprobs(loop, err);
   if (status == 0) status = loop_agree(loop, loop->first ? keep_pairs(loop, err) : 0, err);
   if (status == 0) status = loop_measure_distances(loop, &outputs, err);
+  loop_rest_models(loop, loop->iteration < tpo_run_iterations(&loop->config->run));
   tpo_samples_free(&outputs);
   return status;
 }
@@ -291,21 +292,32 @@ static int train_epochs(struct loop *loop, struct tpo_dpo *dpo, struct tpo_error
   return status;
 }
 
+/* The weights that training leaves in place are those of its checkpoint, unless an earlier epoch's are the best or
+ * nothing was left to train. */
+static bool leaves_best(const struct tpo_dpo *dpo, int epochs_before, int epochs)
+{
+  return epochs_before < epochs && tpo_dpo_progress(dpo)->best_epoch == epochs;
+}
+
 int step_dpo(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096], out[4096], journal[4096];
+  char out[4096], journal[4096];
   struct tpo_dpo *dpo = NULL;
+  bool in_place = false;
   const struct tpo_dpo_options options = {
       .out = out, .journal = journal, .drop_others = loop->allow_changes, .config_yaml = loop->config_yaml};
   int status = loop_path(loop, loop->iteration, "checkpoint.h5", out, err);
   if (status == 0) status = loop_path(loop, loop->iteration, "checkpoint.h5" LOOP_JOURNAL, journal, err);
-  if (status == 0) status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_have_pairs(loop, err);
-  if (status == 0) status = loop_open_policy(loop, policy, true, err);
+  if (status == 0) status = loop_use_policy(loop, loop->iteration, err);
   if (status == 0) status = tpo_dpo_open(&dpo, loop->session, &loop->policy, &loop->pairs, &options, err);
-  if (status == 0) status = loop_agree(loop, train_epochs(loop, dpo, err), err);
+  if (status == 0) {
+    int before = tpo_dpo_progress(dpo)->epochs_done;
+    status = loop_agree(loop, train_epochs(loop, dpo, err), err);
+    in_place = leaves_best(dpo, before, loop->config->train.epochs);
+  }
   tpo_dpo_close(dpo);
-  tpo_policy_close(&loop->policy); /* its weights are no longer those of its path */
+  if (status == 0) status = loop_weights_are(loop, in_place ? out : NULL, err);
   tpo_pairs_free(&loop->pairs);
   return loop_agree(loop, status, err);
 }

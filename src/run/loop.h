@@ -39,8 +39,12 @@ struct loop {
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */
   struct owner *owner;      /* rank 0 */
-  struct tpo_policy policy; /* open while policy.path is set */
-  bool policy_has_master;
+
+  struct tpo_policy policy; /* open, with its master weights, while policy.path is set */
+  bool policy_changed;      /* its weights are no longer those of its path */
+  struct tpo_policy other;  /* a model that the policy is compared with: its weights alone, to compute with */
+  bool compares;            /* there is such a model at some time */
+  bool keeps_other; /* it stays open from its first use on, since there is memory for it beside all else */
   int iteration;
 
   /* What the start or a step hands on to the steps that come after it; a run that is taken up between them
@@ -69,8 +73,21 @@ int loop_path(const struct loop *loop, int iteration, const char *name, char out
               struct tpo_error *err);
 /* The model that iteration samples with: the start model for 1, else the checkpoint of the one before. */
 int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err);
-/* Opens that model unless it is the one that is open. */
-int loop_open_policy(struct loop *loop, const char *path, bool keep_master, struct tpo_error *err);
+/* Before any model is open: whether another one than the policy's can stay in memory. All ranks, as below. */
+int loop_plan_models(struct loop *loop, struct tpo_error *err);
+/* loop->policy has that model's weights, with their masters; they are read unless they are in place. */
+int loop_use_policy(struct loop *loop, int iteration, struct tpo_error *err);
+/* The same for the model of `path`. */
+int loop_use_weights(struct loop *loop, const char *path, struct tpo_error *err);
+/* After training: the policy's weights and masters are now those of the file `path`, or (NULL) no file's. */
+int loop_weights_are(struct loop *loop, const char *path, struct tpo_error *err);
+/* The model of `path` to compute log-probabilities with: the policy itself where it has these weights, else another one,
+ * which is read unless it is open still. Borrowed until the next call with another path, or until the policy changes. */
+int loop_reference_model(struct loop *loop, const char *path, struct tpo_model **out, struct tpo_error *err);
+/* Once log-probabilities are computed: gives their memory back, and that of the other model, unless it is needed again
+ * and there is memory for it. */
+void loop_rest_models(struct loop *loop, bool again);
+void loop_close_models(struct loop *loop);
 /* Appends an event to metrics.jsonl (rank 0). Takes event; "event" and "iteration" come first in it. */
 int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err);
 
@@ -148,7 +165,7 @@ int loop_check_baseline(const struct loop *loop, struct tpo_error *err);
 int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], struct tpo_error *err);
 /* The few outputs of rank 0's loop->samples that distances are measured on, to all ranks. */
 int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, struct tpo_error *err);
-/* The events logprob_gap and kl, from those. All ranks; leaves another model open. */
+/* The events logprob_gap and kl, from those. All ranks. */
 int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err);
 /* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
@@ -167,6 +184,8 @@ int step_judge(struct loop *loop, struct tpo_error *err);
 int step_pairs(struct loop *loop, struct tpo_error *err);
 int step_dpo(struct loop *loop, struct tpo_error *err);
 
+/* Of the closing text, what a run in steps took (rank 0). */
+int loop_cost_text(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err);
 /* The text that ends a run, on rank 0; free() it. NULL with err on failure. */
 char *loop_closing_text(struct loop *loop, struct tpo_error *err);
 

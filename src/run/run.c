@@ -43,23 +43,6 @@ int loop_path(const struct loop *loop, int iteration, const char *name, char out
   return tpo_path_join(out, 4096, loop->config->run.dir, inner, err);
 }
 
-int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err)
-{
-  if (iteration > 1) return loop_path(loop, iteration - 1, "checkpoint.h5", out, err);
-  if (strlen(loop->config->model.path) >= 4096) return tpo_fail(err, TPO_E_USAGE, "model.path is too long");
-  strcpy(out, loop->config->model.path);
-  return 0;
-}
-
-int loop_open_policy(struct loop *loop, const char *path, bool keep_master, struct tpo_error *err)
-{
-  if (loop->policy.path && strcmp(loop->policy.path, path) == 0 && loop->policy_has_master == keep_master)
-    return 0;
-  tpo_policy_close(&loop->policy);
-  loop->policy_has_master = keep_master;
-  return tpo_policy_open(&loop->policy, loop->session, path, keep_master ? &loop->pairs : NULL, err);
-}
-
 int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err)
 {
   if (!loop->first) {
@@ -351,20 +334,28 @@ static int settle(struct loop *loop, bool resume, const char *hash, struct tpo_e
   return status < 0 ? status : manifest_set(&loop->manifest, "config_hash", json_string(hash), err);
 }
 
-/* The model that the run started from is the one that it goes on with. */
+/* The model that the run started from is the one that it goes on with. Rank 0. */
+static int compare_model(struct loop *loop, struct tpo_model *start, struct tpo_error *err)
+{
+  const char *hash = tpo_model_hash(start), *known = manifest_string(&loop->manifest, "model_hash");
+  if (!hash) return tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  if (*known && strcmp(known, hash) != 0)
+    return tpo_fail(err, TPO_E_STATE, "%s: this run was started with another model (hash %s, here %s)",
+                    loop->config->run.dir, known, hash);
+  return *known ? 0 : manifest_set(&loop->manifest, "model_hash", json_string(hash), err);
+}
+
+/* The start model is opened as the policy, unless a later one is there already to go on with. */
 static int check_model(struct loop *loop, struct tpo_error *err)
 {
-  int status = loop_open_policy(loop, loop->config->model.path, false, err);
-  if (status < 0 || !loop->first) return tpo_comm_agree(loop->session->comm, status, err);
-  const char *hash = tpo_model_hash(loop->policy.model),
-             *known = manifest_string(&loop->manifest, "model_hash");
-  if (!hash)
-    status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
-  else if (*known && strcmp(known, hash) != 0)
-    status = tpo_fail(err, TPO_E_STATE, "%s: this run was started with another model (hash %s, here %s)",
-                      loop->config->run.dir, known, hash);
-  else if (!*known)
-    status = manifest_set(&loop->manifest, "model_hash", json_string(hash), err);
+  bool trained = false, paired = false;
+  struct tpo_model *start;
+  int status = is_done(loop, 1, "dpo", &trained, err);
+  if (status == 0) status = is_done(loop, tpo_run_iterations(&loop->config->run), "pairs", &paired, err);
+  if (status == 0 && !trained) status = loop_use_policy(loop, 1, err);
+  if (status == 0) status = loop_reference_model(loop, loop->config->model.path, &start, err);
+  if (status == 0 && loop->first) status = compare_model(loop, start, err);
+  loop_rest_models(loop, loop->compares && !paired);
   return tpo_comm_agree(loop->session->comm, status, err);
 }
 
@@ -409,6 +400,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = loop_open_watched(&loop, err);
   if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);
+  if (status == 0) status = loop_plan_models(&loop, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = loop_agree(&loop, settle(&loop, resume, hash, err), err);
   if (status == 0) status = run_iterations(&loop, err);
@@ -419,7 +411,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
     if (status == 0 && !*summary) status = TPO_E_IO;
   }
   status = tpo_comm_agree(session->comm, status, err);
-  tpo_policy_close(&loop.policy);
+  loop_close_models(&loop);
   loop_drop_all(&loop);
   loop_close_watched(&loop);
   owner_release(loop.owner);

@@ -135,7 +135,7 @@ static void tell_score(const struct loop *loop, double score, double difference,
 static int validation_event(struct loop *loop, const struct tpo_samples *samples,
                             const struct tpo_redraw_counts *counts, struct tpo_error *err)
 {
-  const struct tpo_samples *before;
+  const struct tpo_samples *before = NULL;
   struct tpo_sample_summary s;
   struct sample_dynamics dynamics;
   double unparsed, difference, se, mean_before, mean_now;
@@ -169,14 +169,12 @@ static int keep_validation(struct loop *loop, struct tpo_samples *samples,
 
 int step_validate(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096];
   struct validated now = {.iteration = loop->iteration};
   struct validated *kept = loop->iteration == 0 ? &loop->start : &now;
   struct tpo_redraw_counts counts;
   int status = loop->iteration == 0 && loop->first ? write_validation_prompts(loop, err) : 0;
-  if (status == 0) status = loop_policy_path(loop, loop->iteration + 1, policy, err);
   status = loop_agree(loop, status, err);
-  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0) status = loop_use_policy(loop, loop->iteration + 1, err);
   if (status == 0) status = loop_sample_validation(loop, &kept->samples, &counts, err);
   if (status == 0 && loop->first) status = keep_validation(loop, &kept->samples, &counts, err);
   status = loop_agree(loop, status, err);

@@ -1,19 +1,16 @@
 /* Training over all epochs, with the best one kept, and a state to go on from after an interruption. */
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "steps/dpo_files.h"
-#include "store/journal/journal.h"
-#include "tpo/steps.h"
+#include "steps/kept_training.h"
 
 struct tpo_dpo {
   const struct tpo_session *session; /* borrowed, as all that follows but the trainer */
@@ -22,13 +19,9 @@ struct tpo_dpo {
   struct tpo_dpo_options options;
   struct tpo_trainer *trainer;
   struct tpo_dpo_progress progress;
-  const char *folder; /* the journal's */
-  int lock;           /* rank 0's, by which no other training has the folder; -1: none */
-  char *work;         /* what its states are of */
-  int64_t mark;       /* for the next state */
-  double kept;        /* when the last state was kept, on the clock; at first: when training was opened */
-  int64_t kept_steps; /* of the state that stands in the folder; -1: none */
-  int kept_epochs;
+  struct kept_training kept; /* in the journal's folder */
+  int kept_epochs;           /* of the state that stands there */
+  int64_t mark;              /* for the next state */
 };
 
 /* What is known here beside the trainer, kept in the state's JSON. */
@@ -64,7 +57,7 @@ static int read_progress(const char *text, const char *place, struct tpo_dpo_pro
 
 static int best_path(const struct tpo_dpo *dpo, char out[4096], struct tpo_error *err)
 {
-  return dpo_best_path(out, dpo->folder, dpo->progress.best_epoch, err);
+  return dpo_best_path(out, dpo->options.journal, dpo->progress.best_epoch, err);
 }
 
 static int progress_text(struct tpo_dpo *dpo, int64_t mark, char **text, struct tpo_error *err)
@@ -91,36 +84,23 @@ static int save_best(struct tpo_dpo *dpo, struct tpo_error *err)
 /* The state as it is now; checkpoints that it doesn't speak of go. */
 static int keep_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  struct tpo_comm *comm = dpo->session->comm;
   char *extra = NULL;
   bool more = dpo->progress.epochs_done < dpo->session->config->train.epochs;
-  double begin = tpo_seconds();
   int status = progress_text(dpo, dpo->mark, &extra, err);
-  tpo_comm_set_patient(comm, true);
-  if (status == 0) status = tpo_trainer_keep(dpo->trainer, dpo->folder, dpo->work, extra, more, err);
-  tpo_comm_set_patient(comm, false);
+  if (status == 0) status = kept_training_keep(&dpo->kept, extra, more, dpo->progress.steps, err);
   free(extra);
-  dpo->kept = tpo_seconds();
   if (status < 0) return status;
-  dpo->progress.state_seconds = dpo->kept - begin;
-  dpo->kept_steps = dpo->progress.steps;
+  dpo->progress.state_seconds = dpo->kept.seconds;
   dpo->kept_epochs = dpo->progress.epochs_done;
-  if (tpo_comm_rank(comm) == 0) dpo_drop_files(dpo->folder, dpo->progress.best_epoch);
+  if (tpo_comm_rank(dpo->session->comm) == 0) dpo_drop_files(dpo->options.journal, dpo->progress.best_epoch);
   return 0;
 }
 
-/* Training can go on where there is no room for a second state, with less to go on from. */
 static int keep_or_warn(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   struct tpo_error why = {0};
   int status = keep_state(dpo, &why);
-  if (status == TPO_E_IO) {
-    if (tpo_comm_rank(dpo->session->comm) == 0)
-      tpo_log(TPO_LOG_WARN, "the state of training after %lld steps is not kept: %s",
-              (long long)dpo->progress.steps, why.message);
-    return 0;
-  }
-  return status < 0 ? tpo_fail(err, status, "%s", why.message) : 0;
+  return kept_training_warn(&dpo->kept, status, &why, dpo->progress.steps, err);
 }
 
 /* The best epoch's checkpoint is where the state says, or all was done and `out` has it. */
@@ -133,63 +113,38 @@ static int check_best(const struct tpo_dpo *dpo, struct tpo_error *err)
   if (status < 0 || tpo_file_exists(path)) return status;
   if (p->epochs_done == dpo->session->config->train.epochs && tpo_file_exists(dpo->options.out)) return 0;
   return tpo_fail(err, TPO_E_STATE, "%s is missing, which the state beside it needs; removing %s begins anew",
-                  path, dpo->folder);
-}
-
-/* Of a state that can't be gone on from. Rank 0. */
-static int drop_state(const struct tpo_dpo *dpo, const char *why, struct tpo_error *err)
-{
-  if (tpo_comm_rank(dpo->session->comm) != 0) return 0;
-  tpo_log(TPO_LOG_WARN, "%s; training begins anew", why);
-  return tpo_trainer_forget(dpo->folder, err);
+                  path, dpo->options.journal);
 }
 
 /* Goes on from the state in the folder when there is one. */
 static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   struct tpo_comm *comm = dpo->session->comm;
-  struct tpo_error why = {0};
   char *text = NULL;
-  int found = tpo_trainer_take_up(dpo->trainer, dpo->folder, dpo->work, &text, &why);
-  bool drops = found == TPO_E_INPUT || (found == TPO_E_STATE && dpo->options.drop_others);
-  if (drops) return tpo_comm_agree(comm, drop_state(dpo, why.message, err), err);
-  int status = found < 0 ? tpo_fail(err, found, "%s", why.message) : 0;
-  if (found == 1) {
-    status = read_progress(text, dpo->folder, &dpo->progress, err);
-    dpo->mark = dpo->progress.mark;
-    dpo->kept_steps = dpo->progress.steps;
-    dpo->kept_epochs = dpo->progress.epochs_done;
-    if (status == 0) status = tpo_comm_rank(comm) == 0 ? check_best(dpo, err) : 0;
-  }
+  int found = kept_training_take_up(&dpo->kept, dpo->options.drop_others, &text, err);
+  if (found != 1) return found;
+  int status = read_progress(text, dpo->options.journal, &dpo->progress, err);
+  dpo->mark = dpo->progress.mark;
+  dpo->kept.steps = dpo->progress.steps;
+  dpo->kept_epochs = dpo->progress.epochs_done;
+  if (status == 0) status = tpo_comm_rank(comm) == 0 ? check_best(dpo, err) : 0;
   free(text);
-  return tpo_comm_agree(comm, status, err);
-}
-
-/* Found out before training, not at its first state. */
-static int make_folder(struct tpo_dpo *dpo, struct tpo_error *err)
-{
-  struct tpo_comm *comm = dpo->session->comm;
-  int status = journal_refuse_link(dpo->folder, err);
-  if (status == 0 && tpo_comm_rank(comm) == 0) status = tpo_make_dirs(dpo->folder, err);
-  if (status == 0 && tpo_comm_rank(comm) == 0) status = journal_lock(dpo->folder, &dpo->lock, err);
-  status = tpo_comm_agree(comm, status, err);
-  if (status == 0 && !tpo_is_dir(dpo->folder))
-    status =
-        tpo_fail(err, TPO_E_USAGE,
-                 "%s: the folder that rank 0 made is not there; it must be on a file system that all ranks "
-                 "see",
-                 dpo->folder);
   return tpo_comm_agree(comm, status, err);
 }
 
 static int open_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  int status = tpo_trainer_work(dpo->trainer, dpo->pairs, &dpo->work, err);
+  char *work = NULL;
+  int status = tpo_trainer_work(dpo->trainer, dpo->pairs, &work, err);
   status = tpo_comm_agree(dpo->session->comm, status, err);
-  if (status == 0) status = make_folder(dpo, err);
+  if (status < 0) {
+    free(work);
+    return status;
+  }
+  status = kept_training_open(&dpo->kept, dpo->session, dpo->trainer, work, dpo->options.journal, err);
   if (status == 0) status = take_up_state(dpo, err);
   if (status == 0 && tpo_comm_rank(dpo->session->comm) == 0)
-    dpo_drop_files(dpo->folder, dpo->progress.best_epoch);
+    dpo_drop_files(dpo->options.journal, dpo->progress.best_epoch);
   return status;
 }
 
@@ -221,11 +176,7 @@ int tpo_dpo_open(struct tpo_dpo **out, const struct tpo_session *session, struct
                             .policy = policy,
                             .pairs = pairs,
                             .options = *options,
-                            .folder = options->journal,
-                            .lock = -1,
                             .mark = -1,
-                            .kept = tpo_seconds(),
-                            .kept_steps = -1,
                             .progress = {.mark = -1, .best_score = NAN}};
     struct tpo_train_extent extent = tpo_train_extent(pairs);
     status = tpo_trainer_open(&dpo->trainer, policy->model, session->comm, &session->config->train,
@@ -245,9 +196,7 @@ void tpo_dpo_close(struct tpo_dpo *dpo)
 {
   if (!dpo) return;
   tpo_trainer_close(dpo->trainer);
-  if (dpo->lock >= 0) close(dpo->lock);
-  if (dpo->session && tpo_comm_rank(dpo->session->comm) == 0) rmdir(dpo->folder); /* where nothing is in it */
-  free(dpo->work);
+  kept_training_close(&dpo->kept);
   free(dpo);
 }
 
@@ -261,15 +210,11 @@ void tpo_dpo_mark(struct tpo_dpo *dpo, int64_t mark)
   dpo->mark = mark;
 }
 
-/* By rank 0's clock. */
 static int keep_when_due(struct tpo_dpo *dpo, struct tpo_error *err)
 {
-  const struct tpo_dpo_progress *p = &dpo->progress;
-  double minutes = dpo->session->config->train.state_minutes;
-  if (minutes == 0 || p->steps == 0) return 0;
-  double due = tpo_comm_rank(dpo->session->comm) == 0 && tpo_seconds() - dpo->kept >= 60 * minutes;
-  int status = tpo_comm_allreduce_max_f64(dpo->session->comm, &due, 1, err);
-  return status == 0 && due > 0 ? keep_or_warn(dpo, err) : status;
+  bool due;
+  int status = kept_training_due(&dpo->kept, dpo->progress.steps, &due, err);
+  return status == 0 && due ? keep_or_warn(dpo, err) : status;
 }
 
 int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct tpo_error *err)
@@ -289,21 +234,13 @@ int tpo_dpo_step(struct tpo_dpo *dpo, struct tpo_train_metrics *metrics, struct 
 static int keep_and_tell(struct tpo_dpo *dpo, int status, struct tpo_error *err)
 {
   const struct tpo_dpo_progress *p = &dpo->progress;
-  struct tpo_error failed = *err, why = {0};
-  char kept[4400] = "";
-  bool is_new = p->steps != (dpo->kept_steps < 0 ? 0 : dpo->kept_steps) || p->epochs_done != dpo->kept_epochs;
+  struct tpo_error why = {0};
+  int64_t kept = dpo->kept.steps < 0 ? 0 : dpo->kept.steps;
+  bool is_new = p->steps != kept || p->epochs_done != dpo->kept_epochs;
   int keeping = is_new ? keep_state(dpo, &why) : 0;
-  int64_t steps =
+  int64_t total =
       tpo_trainer_steps_per_epoch(dpo->trainer, dpo->pairs->n) * dpo->session->config->train.epochs;
-  if (dpo->kept_steps >= 0)
-    snprintf(kept, sizeof kept, "; %lld of %lld steps are kept in %s", (long long)dpo->kept_steps,
-             (long long)steps, dpo->folder);
-  if (keeping < 0)
-    tpo_fail(err, status, "%s; the state after %lld steps can't be kept: %s%s", failed.message,
-             (long long)p->steps, why.message, kept);
-  else
-    tpo_fail(err, status, "%s%s", failed.message, kept);
-  return tpo_comm_agree(dpo->session->comm, status, err);
+  return kept_training_tell(&dpo->kept, status, keeping, &why, p->steps, total, err);
 }
 
 int tpo_dpo_end_epoch(struct tpo_dpo *dpo, double score, int64_t mark, struct tpo_error *err)

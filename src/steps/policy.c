@@ -16,7 +16,7 @@ int tpo_policy_open_text(struct tpo_policy *policy, const struct tpo_config *con
   return status;
 }
 
-/* What this rank's share of the model takes is there. */
+/* What this rank's share of the model takes is there; where pairs are not known, what any would. */
 static int check_memory(const struct tpo_policy *policy, const struct tpo_session *session,
                         const struct tpo_pairs *pairs, struct tpo_error *err)
 {
@@ -24,6 +24,7 @@ static int check_memory(const struct tpo_policy *policy, const struct tpo_sessio
   int status = tpo_arch_read(&arch, policy->path, err);
   if (status < 0) return status;
   struct tpo_train_extent extent = tpo_train_extent(pairs);
+  if (pairs->n == 0) extent = (struct tpo_train_extent){.pairs = 1, .pair_tokens = 2};
   return tpo_train_check_memory(&arch, session->config->model.dtype, &session->config->train, &extent,
                                 session->backend, session->comm, err);
 }
@@ -39,6 +40,7 @@ static int open_model(struct tpo_policy *policy, const struct tpo_session *sessi
                                       .shard_size = tpo_comm_size(session->comm)};
   if (status == 0 && pairs) status = check_memory(policy, session, pairs, err);
   if (status == 0) status = tpo_model_open(&policy->model, policy->path, &options, err);
+  if (status == 0) tpo_log(TPO_LOG_DEBUG, "weights of %s read", policy->path);
   if (status == 0)
     status = tpo_tokenizer_check_vocab(policy->tokenizer, tpo_model_arch(policy->model)->vocab_size, err);
   status = tpo_comm_agree(session->comm, status, err);

@@ -23,6 +23,7 @@ static const struct tpo_h5_column columns[] = {
     {"rejected_mask", TPO_H5_RAGGED, TPO_H5_U8, AT(rejected_mask)},
     {"chosen_ref_logprob", TPO_H5_VALUES, TPO_H5_F64, AT(chosen_ref_logprob)},
     {"rejected_ref_logprob", TPO_H5_VALUES, TPO_H5_F64, AT(rejected_ref_logprob)},
+    {"step", TPO_H5_SPARSE, TPO_H5_I32, AT(step)},
 };
 #undef AT
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
@@ -112,6 +113,7 @@ static int check_row(const struct tpo_pair_row *row, const char *path, size_t i,
 {
   const char *what = NULL;
   if (row->chosen_row < -1 || row->rejected_row < -1) what = "chosen and rejected must be row numbers, or -1";
+  if (row->step < 0) what = "its step is below 0";
   if (!are_ids(row->prompt_ids, row->n_prompt)) what = "prompt_token_ids has an id below 0";
   if (!are_ids(row->chosen_ids, row->n_chosen)) what = "chosen_token_ids has an id below 0";
   if (!are_ids(row->rejected_ids, row->n_rejected)) what = "rejected_token_ids has an id below 0";

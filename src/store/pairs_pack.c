@@ -1,17 +1,23 @@
 /* Pairs as bytes: ref_model and output_tokens, then of each row its numbers, tokens, masks and id, in this machine's byte
- * order. */
+ * order. They are sent between ranks and kept in a journal, whose format they are part of: another layout needs
+ * another MAGIC. */
 #include "store/pairs_pack.h"
 
 #include <string.h>
 
 enum {
   N_PARTS = 6,
+  MAGIC = 0x50524d31,
   ALIGNMENT = 8 /* where each row and each part of one begins */
 };
 
+/* No holes, so that equal pairs give equal bytes. */
 struct packed_row {
-  struct tpo_pair_row row; /* its pointers mean nothing here */
-  uint64_t id_bytes;       /* NUL included */
+  uint32_t magic;
+  int32_t chosen_row, rejected_row, n_prompt, n_chosen, n_rejected, step, unused;
+  double chosen_score, rejected_score, margin, chosen_ref_logprob, rejected_ref_logprob;
+  int64_t place;
+  uint64_t id_bytes; /* NUL included */
 };
 
 struct part {
@@ -32,15 +38,48 @@ static void append(struct tpo_buf *out, const void *bytes, size_t n)
 }
 
 /* Sizes in the order that the parts are sent in; masks are there for every token (tpo_pairs_add). */
-static void list_parts(const struct packed_row *packed, struct part parts[N_PARTS])
+static void list_parts(const struct tpo_pair_row *row, size_t id_bytes, struct part parts[N_PARTS])
 {
-  const struct tpo_pair_row *row = &packed->row;
   parts[0] = (struct part){row->prompt_ids, (size_t)row->n_prompt * sizeof *row->prompt_ids};
   parts[1] = (struct part){row->chosen_ids, (size_t)row->n_chosen * sizeof *row->chosen_ids};
   parts[2] = (struct part){row->rejected_ids, (size_t)row->n_rejected * sizeof *row->rejected_ids};
   parts[3] = (struct part){row->chosen_mask, (size_t)row->n_chosen};
   parts[4] = (struct part){row->rejected_mask, (size_t)row->n_rejected};
-  parts[5] = (struct part){row->prompt_id, packed->id_bytes};
+  parts[5] = (struct part){row->prompt_id, id_bytes};
+}
+
+static struct packed_row pack_numbers(const struct tpo_pair_row *row)
+{
+  return (struct packed_row){.magic = MAGIC,
+                             .chosen_row = row->chosen_row,
+                             .rejected_row = row->rejected_row,
+                             .n_prompt = row->n_prompt,
+                             .n_chosen = row->n_chosen,
+                             .n_rejected = row->n_rejected,
+                             .step = row->step,
+                             .chosen_score = row->chosen_score,
+                             .rejected_score = row->rejected_score,
+                             .margin = row->margin,
+                             .chosen_ref_logprob = row->chosen_ref_logprob,
+                             .rejected_ref_logprob = row->rejected_ref_logprob,
+                             .place = row->place,
+                             .id_bytes = strlen(row->prompt_id) + 1};
+}
+
+static struct tpo_pair_row unpack_numbers(const struct packed_row *packed)
+{
+  return (struct tpo_pair_row){.chosen_row = packed->chosen_row,
+                               .rejected_row = packed->rejected_row,
+                               .n_prompt = packed->n_prompt,
+                               .n_chosen = packed->n_chosen,
+                               .n_rejected = packed->n_rejected,
+                               .step = packed->step,
+                               .chosen_score = packed->chosen_score,
+                               .rejected_score = packed->rejected_score,
+                               .margin = packed->margin,
+                               .chosen_ref_logprob = packed->chosen_ref_logprob,
+                               .rejected_ref_logprob = packed->rejected_ref_logprob,
+                               .place = packed->place};
 }
 
 int pairs_pack(const struct tpo_pairs *pairs, struct tpo_buf *out, struct tpo_error *err)
@@ -49,9 +88,8 @@ int pairs_pack(const struct tpo_pairs *pairs, struct tpo_buf *out, struct tpo_er
   append(out, &pairs->output_tokens, sizeof pairs->output_tokens);
   for (size_t i = 0; i < pairs->n; i++) {
     struct part parts[N_PARTS];
-    const struct packed_row packed = {.row = pairs->rows[i],
-                                      .id_bytes = strlen(pairs->rows[i].prompt_id) + 1};
-    list_parts(&packed, parts);
+    const struct packed_row packed = pack_numbers(&pairs->rows[i]);
+    list_parts(&pairs->rows[i], packed.id_bytes, parts);
     append(out, &packed, sizeof packed);
     for (int p = 0; p < N_PARTS; p++) append(out, parts[p].bytes, parts[p].n);
   }
@@ -74,11 +112,13 @@ static bool take_row(const char **at, const char *end, struct tpo_pair_row *row)
   const void *head = take(at, end, sizeof packed);
   if (!head) return false;
   memcpy(&packed, head, sizeof packed);
-  if (packed.row.n_prompt < 0 || packed.row.n_chosen < 0 || packed.row.n_rejected < 0) return false;
-  list_parts(&packed, parts);
+  if (packed.magic != MAGIC || packed.n_prompt < 0 || packed.n_chosen < 0 || packed.n_rejected < 0 ||
+      packed.step < 0)
+    return false;
+  *row = unpack_numbers(&packed);
+  list_parts(row, packed.id_bytes, parts);
   for (int p = 0; p < N_PARTS; p++)
     if (!(parts[p].bytes = take(at, end, parts[p].n))) return false;
-  *row = packed.row;
   row->prompt_ids = parts[0].bytes;
   row->chosen_ids = parts[1].bytes;
   row->rejected_ids = parts[2].bytes;

@@ -193,6 +193,7 @@ static void put_json(struct tpo_buf *line, const struct tpo_sample_row *row, boo
   tpo_buf_puts(line, "{\"id\":");
   tpo_json_append_string(line, row->prompt_id, strlen(row->prompt_id));
   tpo_buf_printf(line, ",\"k\":%d", row->k);
+  if (row->step > 0) tpo_buf_printf(line, ",\"step\":%d", row->step);
   put_field(line, "text", row->text);
   put_field(line, "thought", row->thought);
   put_field(line, "response", row->response);

@@ -35,6 +35,7 @@ static const struct tpo_h5_column columns[] = {
     {"n_thought_tokens", TPO_H5_VALUES, TPO_H5_I32, AT(n_thought_tokens)},
     {"n_unjudged_tokens", TPO_H5_NEWER, TPO_H5_I32, AT(n_unjudged_tokens)},
     {"logprob", TPO_H5_VALUES, TPO_H5_F64, AT(logprob)},
+    {"step", TPO_H5_SPARSE, TPO_H5_I32, AT(step)},
     /* Scored files only, from here on. */
     {"scored", TPO_H5_VALUES, TPO_H5_U8, offsetof(struct file_row, scored)},
     {"score", TPO_H5_VALUES, TPO_H5_F64, AT(score)},
@@ -83,6 +84,7 @@ static int check_order(const struct tpo_samples *samples, const char *path, stru
 static int check_row(const struct tpo_sample_row *row, const char *path, size_t i, struct tpo_error *err)
 {
   if (row->k < 0) return bad_row(path, i, "its k is below 0", err);
+  if (row->step < 0) return bad_row(path, i, "its step is below 0", err);
   if (row->n_thought_tokens < 0 || row->n_thought_tokens > row->n_tokens)
     return bad_row(path, i, "n_thought_tokens must be from 0 to its number of tokens", err);
   if (row->n_unjudged_tokens < 0 || row->n_unjudged_tokens > row->n_tokens)

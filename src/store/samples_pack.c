@@ -6,13 +6,13 @@
 #include "base/memory.h"
 #include "tpo/store.h"
 
-enum { N_TEXTS = 8, MAGIC = 0x53504d32 };
+enum { N_TEXTS = 8, MAGIC = 0x53504d33 };
 
 struct packed {
   uint32_t magic;
   uint32_t text_bytes[N_TEXTS]; /* without NUL */
-  int32_t k, n_prompt, n_tokens, n_thought_tokens, n_unjudged_tokens, finish;
-  uint8_t format_ok, scored, unused[2]; /* no hole in the struct, so its bytes are all set */
+  int32_t k, n_prompt, n_tokens, n_thought_tokens, n_unjudged_tokens, finish, step;
+  uint8_t format_ok, scored, unused[6]; /* no hole in the struct, so its bytes are all set */
   double logprob, score;
 };
 
@@ -38,6 +38,7 @@ int tpo_sample_pack(const struct tpo_sample_row *row, struct tpo_buf *buf, struc
                         .n_thought_tokens = row->n_thought_tokens,
                         .n_unjudged_tokens = row->n_unjudged_tokens,
                         .finish = (int32_t)row->finish,
+                        .step = row->step,
                         .format_ok = row->format_ok,
                         .scored = row->scored,
                         .logprob = row->logprob,
@@ -89,7 +90,7 @@ static bool unpack_row(struct input *in, struct tpo_sample_row *row)
   in->at += sizeof head;
   in->left -= sizeof head;
   if (head.magic != MAGIC || head.n_prompt < 0 || head.n_tokens < 0 || head.finish < TPO_FINISH_STOP ||
-      head.finish > TPO_FINISH_CONTEXT || head.format_ok > 1 || head.scored > 1)
+      head.finish > TPO_FINISH_CONTEXT || head.step < 0 || head.format_ok > 1 || head.scored > 1)
     return false;
   for (int i = 0; i < N_TEXTS; i++) texts[i] = take(in, head.text_bytes[i]);
   uint64_t prompt = (uint64_t)head.n_prompt, tokens = (uint64_t)head.n_tokens;
@@ -104,6 +105,7 @@ static bool unpack_row(struct input *in, struct tpo_sample_row *row)
                                  .k = head.k,
                                  .format_ok = head.format_ok,
                                  .finish = (enum tpo_finish)head.finish,
+                                 .step = head.step,
                                  .n_prompt = head.n_prompt,
                                  .n_tokens = head.n_tokens,
                                  .n_thought_tokens = head.n_thought_tokens,

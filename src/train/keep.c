@@ -92,12 +92,14 @@ int tpo_trainer_work(struct tpo_trainer *t, const struct tpo_pairs *pairs, char 
   char hash[33];
   struct tpo_buf text = {0};
   const char *model = tpo_model_hash(t->model);
-  int status = train_pairs_hash(pairs, true, hash, err);
+  int status = pairs ? train_pairs_hash(pairs, true, hash, err) : 0;
   if (status < 0) return status;
-  tpo_buf_printf(&text, "work: training\nmodel.dtype: %s\nmodel: %s\nreference model: %s\npairs: %s\n",
-                 tpo_model_dtype(t->model) == TPO_DTYPE_BF16 ? "bf16" : "fp32", model ? model : "",
-                 pairs->ref_model, hash);
-  train_tell_rotation(t->model, pairs, &text);
+  tpo_buf_printf(&text, "work: training%s\nmodel.dtype: %s\nmodel: %s\n", pairs ? "" : " by updates",
+                 tpo_model_dtype(t->model) == TPO_DTYPE_BF16 ? "bf16" : "fp32", model ? model : "");
+  if (pairs) {
+    tpo_buf_printf(&text, "reference model: %s\npairs: %s\n", pairs->ref_model, hash);
+    train_tell_rotation(t->model, pairs, &text);
+  }
   if (text.failed || !model) status = tpo_fail(err, TPO_E_MEMORY, "no memory for the state of training");
   if (status == 0)
     *work = text.data;

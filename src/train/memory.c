@@ -65,6 +65,7 @@ void train_memory_of(struct tpo_train_memory *plan, const struct tpo_arch *arch,
   *plan = (struct tpo_train_memory){.tokens = passes.training, .layers = arch->layers, .kept = arch->layers};
   plan->weights = n * element;
   plan->shard = largest * (3 * sizeof(float) + (bf16 ? sizeof(uint16_t) : 0));
+  plan->master = largest * sizeof(float);
   plan->gradient = n * sizeof(float);
   plan->activations = tpo_activations_bytes(arch, activation, passes.training, true, &plan->layer);
   /* The reference's are there until the first step's forward, when the gradient has been set to 0. */

@@ -97,6 +97,14 @@ int train_outcomes(struct tpo_model *model, struct tpo_comm *comm, const struct 
   return compute_outcomes(model, comm, config, pairs, outcomes, NULL, watch, err);
 }
 
+static void set_reference(struct tpo_pairs *pairs, const struct pair_outcome *outcomes)
+{
+  for (size_t i = 0; i < pairs->n; i++) {
+    pairs->rows[i].chosen_ref_logprob = outcomes[i].chosen;
+    pairs->rows[i].rejected_ref_logprob = outcomes[i].rejected;
+  }
+}
+
 int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *comm,
                                  const struct tpo_train_config *config, struct tpo_pairs *pairs,
                                  const struct tpo_train_keeper *keeper, const struct tpo_watch *watch,
@@ -106,12 +114,25 @@ int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *c
   int status = tpo_comm_agree(comm, outcomes ? 0 : TPO_E_MEMORY, err);
   if (status == 0) status = compute_outcomes(reference, comm, config, pairs, outcomes, keeper, watch, err);
   if (status == 0) {
-    for (size_t i = 0; i < pairs->n; i++) {
-      pairs->rows[i].chosen_ref_logprob = outcomes[i].chosen;
-      pairs->rows[i].rejected_ref_logprob = outcomes[i].rejected;
-    }
+    set_reference(pairs, outcomes);
     snprintf(pairs->ref_model, sizeof pairs->ref_model, "%s", tpo_model_hash(reference));
   }
+  free(outcomes);
+  return status;
+}
+
+int tpo_train_own_logprobs(struct tpo_model *reference, const struct tpo_train_config *config,
+                           struct tpo_pairs *pairs, struct tpo_error *err)
+{
+  struct pair_outcome *outcomes = tpo_calloc(pairs->n, sizeof *outcomes, err);
+  struct share all = {.rows = tpo_calloc(pairs->n, sizeof *all.rows, err)};
+  int status = outcomes && all.rows ? 0 : TPO_E_MEMORY;
+  if (status == 0) {
+    all.n = choose_rows(pairs, NULL, false, all.rows, outcomes);
+    status = own_outcomes(reference, config, pairs, &all, outcomes, NULL, NULL, err);
+  }
+  if (status == 0) set_reference(pairs, outcomes);
+  share_free(&all);
   free(outcomes);
   return status;
 }

@@ -45,6 +45,7 @@ struct tpo_trainer {
   size_t n_ordered;
   bool is_reference;   /* the model was, before its first step, what the pairs' reference is of */
   int64_t step;        /* updates made */
+  int64_t number;      /* of the step under way, as it is told: `step`, but where steps are skipped */
   int epoch;           /* the epoch that goes on next */
   int64_t position;    /* global batches of it that are done */
   char pairs_hash[33]; /* of the pairs trained on; "" before the first */
@@ -165,9 +166,9 @@ int train_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, const u
 /* Waits for the sums of the ranks' gradients (this rank's shard holds them afterwards); *norm is that of the
  * whole gradient. */
 int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err);
-/* One whole step on a global batch. Weights and state are untouched when it fails. */
+/* One whole step on a global batch, told as this number. Weights and state are untouched when it fails. */
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-               double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
+               int64_t number, double lr, struct tpo_train_metrics *metrics, struct tpo_error *err);
 /* A line of what a model's work depends on besides, where it chooses rotary factors by the pairs' output_tokens. */
 void train_tell_rotation(const struct tpo_model *model, const struct tpo_pairs *pairs, struct tpo_buf *out);
 /* Over what training depends on: tokens, masks and reference log-probabilities, or without these. */

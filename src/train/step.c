@@ -15,7 +15,7 @@ static int not_finite(const struct tpo_trainer *t, const struct tpo_pairs *pairs
   return tpo_fail(err, TPO_E_NUMERIC,
                   "step %lld, pair %u (\"%.100s\"): the %s is not finite (log-probabilities: "
                   "chosen %g, rejected %g, reference %g and %g); the weights are as before the step",
-                  (long long)t->step, row, pair->prompt_id ? pair->prompt_id : "", what, found->chosen,
+                  (long long)t->number, row, pair->prompt_id ? pair->prompt_id : "", what, found->chosen,
                   found->rejected, pair->chosen_ref_logprob, pair->rejected_ref_logprob);
 }
 
@@ -97,7 +97,7 @@ int train_reduce(struct tpo_trainer *t, double *norm, struct tpo_error *err)
   if (status < 0) return status;
   tpo_log(TPO_LOG_DEBUG,
           "step %lld: %d sums of gradients, %.4f s waited for after backward, %.4f s within it",
-          (long long)t->step, t->reduction.buckets, tpo_seconds() - start, t->reduction.within);
+          (long long)t->number, t->reduction.buckets, tpo_seconds() - start, t->reduction.within);
   double squares = tpo_ops(t->backend)->sum_squares(t->backend, t->grad + t->shard_first, t->shard_count);
   status = tpo_comm_allreduce_sum_f64(t->comm, &squares, 1, err);
   *norm = sqrt(squares);
@@ -127,7 +127,7 @@ static int blame_gradient(struct tpo_trainer *t, const struct tpo_pairs *pairs, 
   return tpo_fail(err, TPO_E_NUMERIC,
                   "step %lld: the sum of the gradients of %zu pairs is not finite, "
                   "though each pair's own is; the weights are as before the step",
-                  (long long)t->step, n);
+                  (long long)t->number, n);
 }
 
 static int update_weights(struct tpo_trainer *t, double lr, double norm, struct tpo_error *err)
@@ -170,15 +170,16 @@ static void fill_metrics(const struct tpo_pairs *pairs, const uint32_t *rows, si
 }
 
 int train_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, const uint32_t *rows, size_t n,
-               double lr, struct tpo_train_metrics *metrics, struct tpo_error *err)
+               int64_t number, double lr, struct tpo_train_metrics *metrics, struct tpo_error *err)
 {
   double start = tpo_seconds();
   struct pair_outcome *outcomes = tpo_calloc(n, sizeof *outcomes, err);
   int status = outcomes ? 0 : TPO_E_MEMORY;
+  t->number = number;
   if (status == 0) status = tpo_stopped(NULL, err);
   status = tpo_comm_agree(t->comm, status, err);
   if (status == 0) status = train_gradient(t, pairs, rows, n, outcomes, err);
-  *metrics = (struct tpo_train_metrics){.step = t->step, .lr = lr};
+  *metrics = (struct tpo_train_metrics){.step = number, .lr = lr};
   if (status == 0) fill_metrics(pairs, rows, n, outcomes, metrics);
   free(outcomes);
   if (status == 0) status = train_reduce(t, &metrics->grad_norm, err);

@@ -1,4 +1,4 @@
-/* The trainer's life: memory, epochs, validation. */
+/* The trainer's life: memory, epochs, updates beside them, validation. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +32,9 @@ static int allocate_gradient(struct tpo_trainer *t, struct tpo_error *err)
   return status;
 }
 
-/* What comes between epochs, sampling and a judge's model, needs room too. */
-static void release_between_epochs(struct tpo_trainer *t)
+/* What comes between epochs, sampling and a judge's model, needs room too. An epoch that is going on makes its
+ * order anew. */
+void tpo_trainer_pause(struct tpo_trainer *t)
 {
   free(t->order);
   t->order = NULL;
@@ -119,8 +120,7 @@ int64_t tpo_trainer_steps_per_epoch(const struct tpo_trainer *t, size_t n_pairs)
   return (int64_t)(n_pairs / (size_t)t->config.batch + (n_pairs % (size_t)t->config.batch != 0));
 }
 
-/* The pairs are fit to be trained on, and those that the state was made with. */
-static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, struct tpo_error *err)
+static int check_fit(const struct tpo_pairs *pairs, struct tpo_error *err)
 {
   if (pairs->n == 0) return tpo_fail(err, TPO_E_INPUT, "there are no pairs to train on");
   if (pairs->n > UINT32_MAX / 2)
@@ -135,8 +135,15 @@ static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
                       "pair %zu (\"%.100s\") has an output without a token that carries loss", i,
                       row->prompt_id);
   }
+  return 0;
+}
+
+/* The pairs are fit to be trained on, and those that the state was made with. */
+static int check_pairs(struct tpo_trainer *t, const struct tpo_pairs *pairs, struct tpo_error *err)
+{
   char hash[33];
-  int status = train_pairs_hash(pairs, true, hash, err);
+  int status = check_fit(pairs, err);
+  if (status == 0) status = train_pairs_hash(pairs, true, hash, err);
   if (status < 0) return status;
   if (t->pairs_hash[0] && (t->epoch > 0 || t->position > 0) && strcmp(t->pairs_hash, hash) != 0)
     return tpo_fail(
@@ -159,12 +166,25 @@ static void check_first_step(const struct tpo_trainer *t, const struct tpo_pairs
             pairs->ref_model, metrics->margin / t->config.beta);
 }
 
-static uint32_t *epoch_order(const struct tpo_trainer *t, size_t n, int epoch, struct tpo_error *err)
+/* For that check: while the weights are those that the hash is of. */
+static void note_reference(struct tpo_trainer *t, const struct tpo_pairs *pairs)
+{
+  if (t->step > 0) return;
+  const char *hash = tpo_model_hash(t->model);
+  t->is_reference = hash && strcmp(pairs->ref_model, hash) == 0;
+}
+
+static uint32_t *in_order(size_t n, struct tpo_error *err)
 {
   uint32_t *order = tpo_calloc(n, sizeof *order, err);
-  if (!order) return NULL;
-  for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
-  if (t->config.shuffle) {
+  for (size_t i = 0; order && i < n; i++) order[i] = (uint32_t)i;
+  return order;
+}
+
+static uint32_t *epoch_order(const struct tpo_trainer *t, size_t n, int epoch, struct tpo_error *err)
+{
+  uint32_t *order = in_order(n, err);
+  if (order && t->config.shuffle) {
     struct tpo_rng rng;
     tpo_rng_init(&rng, t->seed, TPO_STREAM_SHUFFLE, (uint64_t)epoch, 0);
     tpo_rng_shuffle_u32(&rng, order, (uint32_t)n);
@@ -178,17 +198,14 @@ static int begin_epoch(struct tpo_trainer *t, const struct tpo_pairs *pairs, str
   if (status == 0) status = allocate_gradient(t, err);
   if (status == 0 && !(t->order = epoch_order(t, pairs->n, t->epoch, err))) status = TPO_E_MEMORY;
   t->n_ordered = pairs->n;
-  if (status == 0 && t->step == 0) { /* while the weights are those that the hash is of */
-    const char *hash = tpo_model_hash(t->model);
-    t->is_reference = hash && strcmp(pairs->ref_model, hash) == 0;
-  }
+  if (status == 0) note_reference(t, pairs);
   return tpo_comm_agree(t->comm, status, err);
 }
 
 static int end_epoch(struct tpo_trainer *t, struct tpo_error *err)
 {
   int status = tpo_comm_agree(t->comm, tpo_stopped(NULL, err), err);
-  release_between_epochs(t);
+  tpo_trainer_pause(t);
   if (status < 0) return status;
   t->epoch++;
   t->position = 0;
@@ -202,7 +219,7 @@ static int run_batch(struct tpo_trainer *t, const struct tpo_pairs *pairs, struc
   size_t batch = (size_t)t->config.batch, at = (size_t)t->position * batch;
   size_t n = pairs->n - at < batch ? pairs->n - at : batch;
   double lr = tpo_train_lr(&t->config, t->step, per_epoch * t->config.epochs);
-  int status = train_step(t, pairs, t->order + at, n, lr, metrics, err);
+  int status = train_step(t, pairs, t->order + at, n, t->step, lr, metrics, err);
   if (status < 0) return status;
   t->position++;
   metrics->epoch = t->epoch + (double)t->position / (double)per_epoch;
@@ -215,7 +232,7 @@ int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int e
 {
   if (epoch < t->epoch) return 0; /* a resumed run's earlier epochs are done */
   if (epoch > t->epoch) {
-    release_between_epochs(t);
+    tpo_trainer_pause(t);
     t->epoch = epoch;
     t->position = 0;
   }
@@ -225,7 +242,26 @@ int tpo_trainer_step(struct tpo_trainer *t, const struct tpo_pairs *pairs, int e
                       t->n_ordered, pairs->n);
   if (status == 0 && t->position >= tpo_trainer_steps_per_epoch(t, pairs->n)) return end_epoch(t, err);
   if (status == 0) status = run_batch(t, pairs, metrics, err);
-  if (status < 0) release_between_epochs(t);
+  if (status < 0) tpo_trainer_pause(t);
+  return status;
+}
+
+int tpo_trainer_update(struct tpo_trainer *t, const struct tpo_pairs *pairs, int64_t at, int64_t n_steps,
+                       struct tpo_train_metrics *metrics, struct tpo_error *err)
+{
+  uint32_t *rows = NULL;
+  double lr = tpo_train_lr(&t->config, at, n_steps);
+  int status = check_fit(pairs, err);
+  if (status == 0) status = allocate_gradient(t, err);
+  if (status == 0 && !(rows = in_order(pairs->n, err))) status = TPO_E_MEMORY;
+  if (status == 0) note_reference(t, pairs);
+  status = tpo_comm_agree(t->comm, status, err);
+  if (status == 0) status = train_step(t, pairs, rows, pairs->n, at, lr, metrics, err);
+  free(rows);
+  if (status < 0)
+    tpo_trainer_pause(t);
+  else if (t->step == 1)
+    check_first_step(t, pairs, metrics);
   return status;
 }
 

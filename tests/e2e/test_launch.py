@@ -15,7 +15,7 @@ MPIRUN = sorted((ROOT / "launch").glob("mpirun-*.sh"))
 SCRIPTS = SBATCH + MPIRUN + [ROOT / "launch" / "quickstart", ROOT / "launch" / "fetch-smollm2"]
 SOURCED = [ROOT / "launch" / "lib.sh", ROOT / "launch" / "slurm" / "job.sh"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-PAPER = sorted((ROOT / "configs").glob("llama3-8b-*.yaml"))
+PAPER = sorted(set((ROOT / "configs").glob("llama3-8b-*.yaml")) - {ROOT / "configs" / "llama3-8b-semi-online.yaml"})
 CONFIG = """
 seed: 5
 model: {{path: {model}, dtype: fp32}}
@@ -54,6 +54,15 @@ def test_paper_configuration_has_the_papers_values(tpo, path):
                  "iterations: 4", "epochs: 10", "validate_each_epoch: true", "length_penalty: auto", "mode: best-worst",
                  "on_budget: stop", "max_failure_share: 0.1"]:
         assert f"  {line}  #" in effective, line
+
+
+def test_semi_online_configuration_has_the_published_values(tpo):
+    """Of the recipe, and what follows from its steps."""
+    effective = tpo.ok("config", ROOT / "configs" / "llama3-8b-semi-online.yaml")
+    for line in ["beta: 0.01", "learning_rate: 1e-06", "batch: 32", "sync_steps: 10", "reference: start", "loss: dpo",
+                 "mode: best-worst", "k: 8", "name: generic", "iterations: 4", "prompts_per_iteration: 4800"]:
+        assert f"  {line}  #" in effective, line
+    assert "  iterations: 4  # from run.steps\n" in effective and "  prompts_per_iteration: 4800  # from run.steps\n" in effective
 
 
 def settings(tpo, name):

@@ -16,6 +16,11 @@ PUBLISHED = {
     "Meta-Llama-3-8B-Instruct": (8_030_261_248, "llama", dict(
         vocab_size=128256, hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
         intermediate_size=14336, max_position_embeddings=8192, rope_theta=500000.0, tie_word_embeddings=False, head_dim=None)),
+    "Llama-3.1-8B-Instruct": (8_030_261_248, "llama", dict(
+        vocab_size=128256, hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
+        intermediate_size=14336, max_position_embeddings=131072, rope_theta=500000.0, tie_word_embeddings=False, head_dim=None,
+        rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                          original_max_position_embeddings=8192))),
     "Qwen3-8B": (8_190_735_360, "qwen3", dict(
         vocab_size=151936, hidden_size=4096, num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8,
         intermediate_size=12288, max_position_embeddings=40960, head_dim=128, max_window_layers=36, rms_norm_eps=1e-6)),
@@ -114,13 +119,15 @@ def test_the_configurations_can_be_planned_from_two_files(tpo, tmp_path, path):
     model = folder_of(tmp_path, wanted)
     tiny.write_prompts(tmp_path / "p.jsonl", "p", 40)
     tiny.write_prompts(tmp_path / "v.jsonl", "v", 5)
+    steps = "sync_steps" in path.read_text()
+    few = ("train.batch=1", "run.steps=40", "run.checkpoint_steps=10") if steps else ("data.prompts_per_iteration=10",)
     text = plan(tpo, path, "--backend", "cpu", *[x for key in (
         f"model.path={model}", f"data.train={tmp_path / 'p.jsonl'}", f"data.validation={tmp_path / 'v.jsonl'}",
-        "data.prompts_per_iteration=10", "data.validation_prompts=5", f"run.dir={tmp_path / 'run'}") for x in ("--set", key)])
+        *few, "data.validation_prompts=5", f"run.dir={tmp_path / 'run'}") for x in ("--set", key)])
     assert sorted(x.name for x in model.iterdir()) == ["config.json", "tokenizer.json"]
     assert "has no chat template (in tokenizer_config.json or chat_template.jinja)" in " ".join(text.split())
     assert sampling(text)["total"]["samples"] == 4 * 10 * 8
-    assert sampling(text)["1"]["at most"] == 10 * 8 * 2048
+    assert sampling(text)["10" if steps else "1"]["at most"] == 10 * 8 * 2048
 
 
 def test_a_template_adds_to_the_prompts_that_are_planned_and_a_run_needs_it(tpo, tmp_path):

@@ -13,6 +13,7 @@ static void same_row(const struct tpo_sample_row *a, const struct tpo_sample_row
   CLAIM(strcmp(a->response, b->response) == 0 && strcmp(a->meta, b->meta) == 0, "%s", a->response);
   CLAIM(a->format_ok == b->format_ok && a->finish == b->finish && a->n_thought_tokens == b->n_thought_tokens);
   CLAIM(a->n_unjudged_tokens == b->n_unjudged_tokens, "%d", a->n_unjudged_tokens);
+  CLAIM(a->step == b->step && a->step >= 0, "%d and %d", a->step, b->step);
   CLAIM(a->n_prompt == b->n_prompt && a->n_tokens == b->n_tokens && a->n_prompt >= 0 && a->n_tokens >= 0);
   size_t n = (size_t)a->n_tokens, prompt = (size_t)a->n_prompt;
   CLAIM(!prompt || memcmp(a->prompt_ids, b->prompt_ids, prompt * sizeof *a->prompt_ids) == 0);

@@ -34,6 +34,7 @@ static inline void fuzz_same_pair(const struct tpo_pair_row *a, const struct tpo
   fuzz_same_number(a->margin, b->margin);
   fuzz_same_number(a->chosen_ref_logprob, b->chosen_ref_logprob);
   fuzz_same_number(a->rejected_ref_logprob, b->rejected_ref_logprob);
+  CLAIM(a->step == b->step && a->step >= 0, "%d and %d", a->step, b->step);
   CLAIM(a->chosen_row == b->chosen_row && a->rejected_row == b->rejected_row);
 }
 

@@ -89,6 +89,8 @@ static void write_samples(void)
   CHECK(tpo_samples_write(&samples, path_of("samples", "scored"), &err));
   CHECK(tpo_samples_write(&samples, path_of("samples", "chunks"), &err));
   rewrite(path_of("samples", "chunks"));
+  for (size_t i = 0; i < samples.n; i++) samples.rows[i].step = 1 + (int32_t)(i / 3);
+  CHECK(tpo_samples_write(&samples, path_of("samples", "steps"), &err));
   samples.n = 1;
   CHECK(tpo_samples_write(&samples, path_of("samples", "one"), &err));
   tpo_samples_free(&samples);
@@ -101,6 +103,8 @@ static void write_pairs(void)
   CHECK(tpo_pairs_write(&pairs, path_of("pairs", "three"), &err));
   CHECK(tpo_pairs_write(&pairs, path_of("pairs", "chunks"), &err));
   rewrite(path_of("pairs", "chunks"));
+  for (size_t i = 0; i < pairs.n; i++) pairs.rows[i].step = 1 + (int32_t)i;
+  CHECK(tpo_pairs_write(&pairs, path_of("pairs", "steps"), &err));
   pairs.n = 0;
   CHECK(tpo_pairs_write(&pairs, path_of("pairs", "none"), &err));
   tpo_pairs_free(&pairs);

@@ -91,6 +91,16 @@ static void assert_close(double x, double y)
   if (!(fabs(x - y) <= 1e-12)) fail_msg("%.17g is not %.17g", x, y);
 }
 
+static void a_pair_is_of_its_samples_step(void **state)
+{
+  (void)state;
+  add("a", 2, 5)->step = 7, add("a", 4, 5)->step = 7;
+  add("b", 2, 5)->step = 8, add("b", 4, 5)->step = 8;
+  run();
+  assert_int_equal(pairs.n, 2);
+  for (int i = 0; i < 2; i++) assert_int_equal(pairs.rows[i].step, 7 + i);
+}
+
 static void best_and_worst_score_make_the_pair(void **state)
 {
   (void)state;
@@ -503,6 +513,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       TEST(best_and_worst_score_make_the_pair),
+      TEST(a_pair_is_of_its_samples_step),
       TEST(length_control_subtracts_rho_times_z_of_length),
       TEST(length_control_can_change_the_choice),
       TEST(length_control_can_count_tokens),

@@ -18,6 +18,7 @@ struct folder_options {
   int iterations, prompts, k;
   struct texts texts;
   bool unfinished; /* stops after the samples of the last iteration */
+  int batch;       /* prompts of a training step, which the samples then tell; 0: they are an iteration's */
 };
 
 static inline void put_file(const char *dir, const char *name, const char *text)
@@ -93,6 +94,8 @@ static inline void put_samples(const char *dir, int iteration, const char *name,
   struct tpo_samples samples = {.is_scored = scored};
   for (int p = 0; p < o->prompts; p++)
     for (int i = 0; i < k; i++) add_row(&samples, &o->texts, p, i, k, scored);
+  for (size_t i = 0; o->batch > 0 && i < samples.n && strcmp(name, "validation.h5") != 0; i++)
+    samples.rows[i].step = 1 + ((iteration - 1) * o->prompts + (int)i / k) / o->batch;
   in_iteration(path, dir, iteration, name);
   if (tpo_samples_write(&samples, path, &err) < 0) fail_msg("%s", err.message);
   tpo_samples_free(&samples);

@@ -168,7 +168,7 @@ static void histograms_have_a_row_each(void **state)
   struct tpo_buf out = {0};
   const double a[] = {0, 0.5, 1, NAN, 1}, b[] = {0.25};
   struct chart_row rows[12] = {{"1", a, 5}, {"2", b, 1}, {"3", NULL, 0}};
-  chart_histograms(&out, "Scores", "score", rows, 3);
+  chart_histograms(&out, "Scores", "score", "iteration", rows, 3);
   assert_well_formed(out.data);
   assert_contains(out.data, ">mean 0.625 of 4<");
   assert_contains(out.data, ">mean 0.25 of 1<");
@@ -178,12 +178,12 @@ static void histograms_have_a_row_each(void **state)
     rows[i] = (struct chart_row){.values = b, .n = 1};
     snprintf(rows[i].label, sizeof rows[i].label, "%d", i + 1);
   }
-  chart_histograms(&out, "Scores", "score", rows, 12);
+  chart_histograms(&out, "Scores", "score", "iteration", rows, 12);
   assert_int_equal(count(out.data, "<circle"), 9);
   assert_contains(out.data, ">1</text>");
   assert_contains(out.data, ">12</text>");
   tpo_buf_clear(&out);
-  chart_histograms(&out, "Scores", "score", rows, 0);
+  chart_histograms(&out, "Scores", "score", "iteration", rows, 0);
   assert_contains(out.data, "No values yet");
   tpo_buf_free(&out);
 }

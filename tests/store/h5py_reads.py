@@ -29,6 +29,12 @@ def ragged(file, offsets, values, n):
     return [flat[at[i]:at[i + 1]] for i in range(n)]
 
 
+def check_steps(file, n):
+    if "step" in file:  # of a run that samples between steps
+        steps = file["step"]
+        assert steps.dtype == np.int32 and steps.shape == (n,) and (steps[()] >= 0).all() and steps[()].any()
+
+
 def check_samples(file, is_scored):
     n = len(file["prompt_id"])
     columns = {name: texts(file[name]) for name in TEXT}
@@ -46,6 +52,7 @@ def check_samples(file, is_scored):
         assert 0 <= file["n_thought_tokens"][i] <= len(tokens[i])
         assert 0 <= file["n_unjudged_tokens"][i] <= len(tokens[i])
     assert file["logprob"].dtype == np.float64
+    check_steps(file, n)
     assert ("score" in file) == is_scored
     if is_scored:
         details = texts(file["score_detail"])
@@ -57,6 +64,7 @@ def check_samples(file, is_scored):
 
 def check_pairs(file):
     n = len(texts(file["prompt_id"]))
+    check_steps(file, n)
     for name in ("chosen", "rejected", "chosen_score", "rejected_score", "margin"):
         assert file[name].shape == (n,), name
     ragged(file, "prompt_token_offset", "prompt_token_ids", n)

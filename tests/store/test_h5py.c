@@ -14,6 +14,8 @@ static void h5py_reads_every_kind_of_file(void **state)
   assert_int_equal(tpo_samples_write(&samples, in_folder("samples.h5"), NULL), 0);
   samples.is_scored = true;
   assert_int_equal(tpo_samples_write(&samples, in_folder("scored.h5"), NULL), 0);
+  samples.rows[5].step = 2;
+  assert_int_equal(tpo_samples_write(&samples, in_folder("steps.h5"), NULL), 0);
   tpo_samples_free(&samples);
   assert_int_equal(tpo_samples_write(&samples, in_folder("empty.h5"), NULL), 0);
   make_pairs(&pairs);

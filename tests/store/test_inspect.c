@@ -62,6 +62,35 @@ static void pairs_are_shown_with_margins_and_statistics(void **state)
                "3.0000  b");
 }
 
+static void rows_of_steps_are_shown_under_theirs(void **state)
+{
+  (void)state;
+  struct tpo_samples samples;
+  struct tpo_pairs pairs;
+  struct tpo_error err = {0};
+  make_samples(&samples);
+  assert_int_equal(tpo_samples_write(&samples, in_folder("none.h5"), NULL), 0);
+  for (size_t i = 0; i < samples.n; i++) samples.rows[i].step = i < 3 ? 39 : 40;
+  assert_int_equal(tpo_samples_write(&samples, in_folder("s.h5"), NULL), 0);
+  tpo_samples_free(&samples);
+  assert_shows(in_folder("s.h5"), -1, "  steps    39 to 40\n",
+               "\nstep 39\n\nprompt first: ", "\nstep 40\n\nprompt second: ");
+  make_pairs(&pairs);
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("none-p.h5"), NULL), 0);
+  for (int i = 0; i < 3; i++) pairs.rows[i].step = 40 + i;
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("p.h5"), NULL), 0);
+  tpo_pairs_free(&pairs);
+  assert_shows(in_folder("p.h5"), -1, "  steps    40 to 42\n", "  pair     step     row     score",
+               "\n      2      42       2");
+  static const char *const without[] = {"none.h5", "none-p.h5"};
+  for (int i = 0; i < 2; i++) {
+    char *text = inspect(in_folder(without[i]), -1, &err);
+    assert_non_null(text);
+    if (strstr(text, "step")) fail_msg("%s", text);
+    free(text);
+  }
+}
+
 /* Pairs whose rejected output failed to parse have no margin; a file may tell of no selection. */
 static void what_has_no_score_is_shown_as_none(void **state)
 {
@@ -220,6 +249,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(samples_are_shown_by_prompt_with_thought_response_and_score),
       IN_FOLDER(pairs_are_shown_with_margins_and_statistics),
+      IN_FOLDER(rows_of_steps_are_shown_under_theirs),
       IN_FOLDER(what_has_no_score_is_shown_as_none),
       IN_FOLDER(a_checkpoint_is_shown_with_state_shapes_and_norms),
       cmocka_unit_test(containers_are_shown_with_metadata_and_tensors),

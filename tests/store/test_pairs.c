@@ -23,6 +23,7 @@ static void assert_same_rows(const struct tpo_pairs *back, const struct tpo_pair
     assert_int_equal(a->rejected_row, b->rejected_row);
     assert_true(a->chosen_score == b->chosen_score && a->rejected_score == b->rejected_score);
     assert_true(a->margin == b->margin);
+    assert_int_equal(a->step, b->step);
     assert_int_equal(a->n_prompt, b->n_prompt);
     assert_int_equal(a->n_chosen, b->n_chosen);
     assert_int_equal(a->n_rejected, b->n_rejected);
@@ -58,6 +59,7 @@ static void packed_pairs_unpack_to_the_same_and_cut_ones_are_refused(void **stat
   struct tpo_error err = {0};
   struct tpo_buf bytes = {0};
   make_pairs(&pairs);
+  for (int i = 0; i < 3; i++) pairs.rows[i].step = 4 + i;
   assert_int_equal(pairs_pack(&pairs, &bytes, &err), 0);
   assert_int_equal(pairs_unpack(&back, bytes.data, bytes.len, &err), 0);
   assert_same_rows(&back, &pairs);
@@ -70,6 +72,10 @@ static void packed_pairs_unpack_to_the_same_and_cut_ones_are_refused(void **stat
   }
   assert_int_equal(pairs_unpack(&back, bytes.data, bytes.len - 1, &err), TPO_E_INPUT);
   assert_non_null(strstr(err.message, "cut or damaged"));
+  tpo_buf_clear(&bytes);
+  pairs.rows[1].step = -1;
+  assert_int_equal(pairs_pack(&pairs, &bytes, &err), 0);
+  assert_int_equal(pairs_unpack(&back, bytes.data, bytes.len, &err), TPO_E_INPUT);
   tpo_buf_free(&bytes);
   tpo_pairs_free(&pairs);
 }
@@ -96,6 +102,27 @@ static void equal_pairs_give_equal_bytes_and_verify(void **state)
   if (tpo_store_verify(in_folder("a.h5"), &err) < 0) fail_msg("%s", err.message);
 }
 
+static void steps_are_in_a_file_only_where_a_pair_has_one(void **state)
+{
+  (void)state;
+  struct tpo_pairs pairs, back;
+  struct tpo_error err = {0};
+  char path[512];
+  snprintf(path, sizeof path, "%s", in_folder("p.h5"));
+  make_pairs(&pairs);
+  for (int some = 0; some < 2; some++) {
+    pairs.rows[2].step = some ? 9 : 0;
+    assert_int_equal(tpo_pairs_write(&pairs, path, &err), 0);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    assert_int_equal(H5Lexists(file, "step", H5P_DEFAULT) > 0, some);
+    H5Fclose(file);
+    assert_int_equal(tpo_pairs_read(&back, path, &err), 0);
+    assert_same_rows(&back, &pairs);
+    tpo_pairs_free(&back);
+  }
+  tpo_pairs_free(&pairs);
+}
+
 static void refused_with(const char *name, hid_t type, int64_t count, const void *data, const char *why)
 {
   struct tpo_pairs pairs;
@@ -114,7 +141,13 @@ static void contradictory_datasets_are_refused(void **state)
   const int32_t negative[9] = {-2, 1};
   const uint8_t mask[] = {0, 1, 2, 1};
   const int64_t offsets[] = {0, 2, 2, 5};
-  write_pairs("good.h5");
+  struct tpo_pairs pairs;
+  make_pairs(&pairs);
+  pairs.rows[2].step = 6;
+  assert_int_equal(tpo_pairs_write(&pairs, in_folder("good.h5"), NULL), 0);
+  tpo_pairs_free(&pairs);
+  refused_with("step", H5T_STD_I32LE, 3, negative, "pair 0: its step is below 0");
+  refused_with("step", H5T_STD_I32LE, 2, negative, "'step' has 2 elements, expected 3");
   refused_with("margin", H5T_IEEE_F64LE, -1, NULL, "no dataset 'margin'");
   refused_with("chosen", H5T_STD_I32LE, 3, negative, "row numbers");
   refused_with("prompt_token_ids", H5T_STD_I32LE, 9, negative, "prompt_token_ids");
@@ -175,6 +208,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       IN_FOLDER(pairs_are_read_back_as_written),
       cmocka_unit_test(packed_pairs_unpack_to_the_same_and_cut_ones_are_refused),
+      IN_FOLDER(steps_are_in_a_file_only_where_a_pair_has_one),
       cmocka_unit_test(without_a_mask_every_token_carries_loss),
       IN_FOLDER(equal_pairs_give_equal_bytes_and_verify),
       IN_FOLDER(contradictory_datasets_are_refused),

@@ -27,6 +27,7 @@ static void assert_same_row(const struct tpo_sample_row *a, const struct tpo_sam
   assert_memory_equal(a->inserted, b->inserted, (size_t)a->n_tokens);
   assert_int_equal(a->n_thought_tokens, b->n_thought_tokens);
   assert_int_equal(a->n_unjudged_tokens, b->n_unjudged_tokens);
+  assert_int_equal(a->step, b->step);
   assert_true(a->logprob == b->logprob);
 }
 
@@ -180,12 +181,14 @@ static void contradictory_datasets_are_refused(void **state)
   struct tpo_samples samples;
   make_samples(&samples);
   samples.is_scored = true;
+  for (size_t i = 0; i < samples.n; i++) samples.rows[i].step = 1;
   write_ok(&samples, in_folder("good.h5"));
   tpo_samples_free(&samples);
   const int32_t k[] = {0, 1, 1, 0, 1, 2}, ids[27] = {[5] = -1};
   const int32_t thoughts[] = {9, 0, 0, 0, 0, 0};
   const int64_t from_one[] = {1, 5, 9, 11, 14, 16, 18}, falling[] = {0, 5, 3, 9, 11, 14, 18};
   const int64_t wide[] = {0, INT64_MIN, INT64_MAX, 9, 11, 14, 18}, longer[] = {0, 2, 5, 9, 11, 14, 19};
+  const int32_t steps[] = {1, 1, 1, 1, 1, -1};
   const uint8_t flags[] = {0, 1, 2, 0, 0, 0};
   const double scores[] = {(double)INFINITY, 0, 0, 0, 0, 0};
   const char *const reasons[] = {"stop", "stop", "tired", "stop", "stop", "stop"};
@@ -210,6 +213,9 @@ static void contradictory_datasets_are_refused(void **state)
   refused_with("n_thought_tokens", H5T_STD_I32LE, 6, thoughts, "n_thought_tokens");
   refused_with("n_unjudged_tokens", H5T_STD_I32LE, 6, thoughts, "n_unjudged_tokens");
   refused_with("n_unjudged_tokens", H5T_STD_I32LE, 5, k, "has 5 elements, expected 6");
+  refused_with("step", H5T_STD_I32LE, 6, steps, "sample 5: its step is below 0");
+  refused_with("step", H5T_STD_I32LE, 5, steps, "'step' has 5 elements, expected 6");
+  refused_with("step", H5T_STD_I64LE, 6, wide, "'step' has type int64, expected int32");
   refused_with("format_ok", H5T_STD_U8LE, 6, flags, "format_ok");
   refused_with("scored", H5T_STD_U8LE, 6, flags, "scored");
   refused_with("score", H5T_IEEE_F64LE, 6, scores, "finite");
@@ -230,6 +236,46 @@ static void a_file_of_before_unjudged_tokens_is_read(void **state)
   read_ok(&samples, path);
   assert_int_equal(samples.n, 6);
   for (size_t i = 0; i < samples.n; i++) assert_int_equal(samples.rows[i].n_unjudged_tokens, 0);
+  tpo_samples_free(&samples);
+}
+
+static bool has_dataset(const char *path, const char *name)
+{
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(file >= 0);
+  bool found = H5Lexists(file, name, H5P_DEFAULT) > 0;
+  H5Fclose(file);
+  return found;
+}
+
+static void steps_are_in_a_file_only_where_a_row_has_one_and_are_hashed(void **state)
+{
+  (void)state;
+  struct tpo_samples samples, back;
+  struct tpo_error err = {0};
+  char none[33], some[33], others[33];
+  make_samples(&samples);
+  write_ok(&samples, in_folder("none.h5"));
+  assert_false(has_dataset(in_folder("none.h5"), "step"));
+  assert_int_equal(tpo_store_content_hash(in_folder("none.h5"), none, &err), 0);
+  for (int scored = 0; scored < 2; scored++) {
+    samples.is_scored = scored;
+    samples.rows[5].step = 7; /* the others are no step's */
+    write_ok(&samples, in_folder("some.h5"));
+    assert_true(has_dataset(in_folder("some.h5"), "step"));
+    read_ok(&back, in_folder("some.h5"));
+    for (size_t i = 0; i < back.n; i++) assert_int_equal(back.rows[i].step, i == 5 ? 7 : 0);
+    tpo_samples_free(&back);
+    assert_int_equal(tpo_store_content_hash(in_folder("some.h5"), some, &err), 0);
+    samples.rows[5].step = 8;
+    write_ok(&samples, in_folder("others.h5"));
+    assert_int_equal(tpo_store_content_hash(in_folder("others.h5"), others, &err), 0);
+    assert_string_not_equal(some, others);
+    assert_string_not_equal(some, none);
+  }
+  samples.rows[5].step = -1;
+  assert_refused(tpo_samples_write(&samples, in_folder("bad.h5"), &err), err,
+                 "sample 5: its step is below 0");
   tpo_samples_free(&samples);
 }
 
@@ -506,6 +552,7 @@ static void packed_rows_unpack_to_the_same_and_cut_ones_are_refused(void **state
   struct tpo_samples samples, back = {0};
   struct tpo_buf buf = {0};
   make_samples(&samples);
+  for (size_t i = 0; i < samples.n; i++) samples.rows[i].step = (int32_t)i;
   for (size_t i = 0; i < samples.n; i++) assert_int_equal(tpo_sample_pack(&samples.rows[i], &buf, NULL), 0);
   assert_int_equal(tpo_samples_unpack(&back, buf.data, buf.len, NULL), 0);
   assert_int_equal(back.n, samples.n);
@@ -524,6 +571,10 @@ static void packed_rows_unpack_to_the_same_and_cut_ones_are_refused(void **state
     tpo_samples_free(&part);
   }
   assert_int_equal(ends, samples.n - 1);
+  samples.rows[0].step = -1;
+  tpo_buf_clear(&buf);
+  assert_int_equal(tpo_sample_pack(&samples.rows[0], &buf, NULL), 0);
+  assert_int_equal(tpo_samples_unpack(&back, buf.data, buf.len, NULL), TPO_E_INPUT);
   tpo_buf_free(&buf);
   tpo_samples_free(&samples);
   tpo_samples_free(&back);
@@ -541,6 +592,7 @@ static void json_lines_hold_the_documented_fields(void **state)
   size_t len = 0, lines = 0;
   make_samples(&samples);
   samples.is_scored = true;
+  samples.rows[1].step = 12;
   FILE *out = open_memstream(&text, &len);
   assert_non_null(out);
   assert_int_equal(tpo_samples_write_jsonl(&samples, out, &err), 0);
@@ -555,6 +607,8 @@ static void json_lines_hold_the_documented_fields(void **state)
     assert_int_equal(json_integer_value(json_object_get(object, "n_tokens")), row->n_tokens);
     assert_true(json_real_value(json_object_get(object, "logprob")) == row->logprob);
     assert_int_equal(json_is_null(json_object_get(object, "score")), !row->scored);
+    assert_int_equal(json_integer_value(json_object_get(object, "step")), row->step);
+    assert_int_equal(json_object_get(object, "step") != NULL, row->step > 0);
     assert_string_equal(json_string_value(json_object_get(object, "text")), as_stored(row->text));
     json_decref(object);
   }
@@ -596,6 +650,7 @@ int main(void)
       IN_FOLDER(verify_finds_one_changed_number_or_letter),
       IN_FOLDER(contradictory_datasets_are_refused),
       IN_FOLDER(a_file_of_before_unjudged_tokens_is_read),
+      IN_FOLDER(steps_are_in_a_file_only_where_a_row_has_one_and_are_hashed),
       IN_FOLDER(wrong_files_are_refused_by_name),
       IN_FOLDER(links_out_of_the_file_are_refused),
       IN_FOLDER(a_file_cut_anywhere_is_refused_with_its_name),

@@ -2,8 +2,8 @@
 #include <math.h>
 
 #include "base/digits.h"
-#include "config/judge_kinds.h"
 #include "model/model.h"
+#include "run/keeping.h"
 #include "run/plan/plan.h"
 #include "tpo/judge.h"
 
@@ -11,9 +11,11 @@ enum { BLOCK_TOKENS = 16, PREFILL = 512 }; /* the engine's own, where nobody say
 
 struct memory {
   struct tpo_train_memory training;
+  struct keeping other;      /* of a model that the policy is compared with */
   size_t total;              /* of training */
+  size_t held;               /* of it, what stays while others are at work: sampling, judging */
   double cache, passes, all; /* of sampling */
-  bool within_training;      /* validation samples between epochs, beside what training keeps */
+  bool within_training;      /* sampling goes on beside what training keeps, between its epochs or steps */
   double longest;            /* tokens of the longest sequence */
   double judges, judging;    /* weights of judges' models; all that is there beside their caches and passes */
   bool judges_known;         /* of all of them, as far as there are any */
@@ -93,34 +95,9 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
     m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));
 }
 
-/* Parameters of a judge's model; 0: what is there doesn't tell, as tpo_judge_check says elsewhere. */
-static double judge_parameters(const struct tpo_judge_config *judge)
+static size_t other_bytes(const struct memory *m)
 {
-  struct tpo_arch arch;
-  const char *folder = NULL;
-  struct tpo_error ignored = {0};
-  bool scores = config_judge_kind(judge->kind, &folder) == JUDGE_KIND_REWARD;
-  if (!folder) return 0;
-  int status = scores ? tpo_reward_check(&arch, folder, judge->head, &ignored)
-                      : tpo_arch_read(&arch, folder, &ignored);
-  return status < 0 ? 0 : (double)tpo_arch_param_count(&arch);
-}
-
-/* Judges' models are open while responses are judged, beside the policy and what training keeps between epochs;
- * no step of training, and no sampling, runs meanwhile. */
-static void judging_memory(const struct plan *plan, struct memory *m)
-{
-  const struct tpo_train_memory *t = &m->training;
-  double element = plan->config->model.dtype == TPO_DTYPE_BF16 ? 2 : 4;
-  m->judges_known = true;
-  for (int j = 0; j < plan->routes.n_judges; j++) {
-    if (!tpo_judge_needs_model(&plan->routes.judges[j])) continue;
-    double n = judge_parameters(&plan->routes.judges[j]);
-    m->judges += n * element;
-    if (n == 0) m->judges_known = false;
-  }
-  m->judging =
-      (double)(t->weights + t->program + (m->within_training ? t->shard + t->exchange : 0)) + m->judges;
+  return m->other.kept ? m->other.bytes : 0;
 }
 
 static void gather(const struct plan *plan, struct memory *m)
@@ -130,20 +107,39 @@ static void gather(const struct plan *plan, struct memory *m)
   struct tpo_train_memory *t = &m->training;
   m->extent = extent(plan);
   tpo_train_memory(t, &plan->arch, c->model.dtype, &c->train, &m->extent, s->backend, s->comm);
-  m->total = tpo_train_memory_total(t);
+  run_keeping(&m->other, s, &plan->arch);
+  size_t other = other_bytes(m);
+  m->total = tpo_train_memory_total(t) + other;
   sampling_memory(plan, m);
-  m->within_training = c->run.validate_each_epoch && plan->validation.n > 0;
-  m->all = (double)(t->weights + t->program + (m->within_training ? t->shard + t->exchange : 0)) + m->cache +
-           m->passes;
-  judging_memory(plan, m);
+  m->within_training = tpo_run_in_steps(&c->run) || (c->run.validate_each_epoch && plan->validation.n > 0);
+  m->held = t->weights + t->program + (m->within_training ? t->shard + t->exchange : t->master) + other;
+  /* Judges' models are open while responses are judged, when no step and no sampling goes on; in a run in steps they
+   * stay for the next segment. */
+  m->judges = run_judges_bytes(c, &m->judges_known);
+  double staying = tpo_run_in_steps(&c->run) ? m->judges : 0;
+  m->total += (size_t)staying;
+  m->all = (double)m->held + staying + m->cache + m->passes;
+  m->judging = (double)m->held + m->judges;
   m->most = fmax(fmax((double)m->total, m->all), m->judging);
+}
+
+/* What else of the run is there while something is sampled or judged. */
+static const char *held_text(const struct plan *plan, const struct memory *m)
+{
+  bool steps = tpo_run_in_steps(&plan->config->run);
+  if (!m->within_training)
+    return m->other.kept ? "the master weights and the other model's" : "the master weights";
+  if (m->other.kept)
+    return steps ? "what training keeps between steps, and the other model's weights"
+                 : "what training keeps between epochs, and the other model's weights";
+  return steps ? "what training keeps between steps" : "what training keeps between epochs";
 }
 
 static void print_training(const struct memory *m, struct tpo_buf *out)
 {
   const struct tpo_train_memory *t = &m->training;
   char total[40], w[40], sh[40], g[40], act[40], rest[40];
-  double activations = (double)(m->total - tpo_train_memory_least(t) + t->activations);
+  double activations = (double)(tpo_train_memory_total(t) - tpo_train_memory_least(t) + t->activations);
   tpo_buf_printf(
       out,
       "  training: %s: weights %s, master weights and moments %s, gradient %s, activations of %d\n  tokens %s",
@@ -152,10 +148,24 @@ static void print_training(const struct memory *m, struct tpo_buf *out)
       tpo_size_text(activations, act));
   tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s\n", t->kept, t->layers,
                  t->kept < t->layers ? ", which is what is free now" : "",
-                 tpo_size_text((double)(t->scratch + t->exchange + t->program), rest));
+                 tpo_size_text((double)(t->scratch + t->exchange + t->program + other_bytes(m)), rest));
   if (t->kept > 0)
     tpo_buf_printf(out, "    Where less is free, down to %s, states are computed twice.\n",
-                   tpo_size_text((double)tpo_train_memory_least(t), total));
+                   tpo_size_text((double)(tpo_train_memory_least(t) + other_bytes(m)), total));
+}
+
+/* A reference, or the start model that the KL is measured to. */
+static void print_other(const struct memory *m, struct tpo_buf *out)
+{
+  char bytes[40];
+  if (!m->other.compares) return;
+  tpo_buf_printf(
+      out,
+      "  another model that the policy is compared with (run.reference, run.kl_outputs): weights %s, %s\n",
+      tpo_size_text((double)m->other.bytes, bytes),
+      m->other.kept    ? "which stay in\n    memory from their first use on and are counted here"
+      : m->other.again ? "read for each\n    use: beside training there is no room to keep them"
+                       : "read once,\n    while nothing is trained");
 }
 
 static void print_judging(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
@@ -165,11 +175,13 @@ static void print_judging(const struct plan *plan, const struct memory *m, struc
   tpo_size_text(m->judges, judges);
   tpo_buf_printf(
       out,
-      "  judging: %s and more: weights %s, the judge's %s%s;\n    its cache and passes take of what is "
-      "then free. It is closed while sampling and training go on.\n",
+      "  judging: %s and more: weights %s, the judge's %s, and %s;\n    its cache and passes take of what is "
+      "then free. %s\n",
       tpo_size_text(m->judging, all), tpo_size_text((double)m->training.weights, w),
-      m->judges_known ? judges : "(not known: its model can't be read)",
-      m->within_training ? ", and what training keeps between epochs" : "");
+      m->judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m),
+      tpo_run_in_steps(&plan->config->run)
+          ? "The judge's weights stay from segment to segment and count in\n    sampling and training, too."
+          : "It is closed while sampling and training go on.");
 }
 
 /* Ranks on a host share its memory, of which training leaves a tenth to others. */
@@ -196,12 +208,13 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
     tpo_buf_printf(out, ", %s of it the program's own", tpo_size_text((double)m.training.program, program));
   tpo_buf_putc(out, '\n');
   print_training(&m, out);
+  print_other(&m, out);
   tpo_buf_printf(out,
                  "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
-                 "tokens), passes %s%s\n",
+                 "tokens), passes %s, and %s\n",
                  tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
                  tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
-                 m.within_training ? ", and what training keeps between epochs" : "");
+                 held_text(plan, &m));
   print_judging(plan, &m, out);
   print_job(plan, &m, out);
   if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, &m.extent, s->backend, s->comm,

@@ -185,6 +185,7 @@ double plan_pairs(const struct plan *plan, const struct plan_set *set)
 double plan_steps(const struct plan *plan, const struct plan_set *set)
 {
   const struct tpo_train_config *train = &plan->config->train;
+  if (tpo_run_in_steps(&plan->config->run)) return (double)set->n / train->batch;
   return ceil(plan_pairs(plan, set) / train->batch) * train->epochs;
 }
 

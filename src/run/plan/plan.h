@@ -90,6 +90,17 @@ int plan_comparisons(const struct plan *plan, int iteration);
 double plan_pairs(const struct plan *plan, const struct plan_set *set);
 double plan_steps(const struct plan *plan, const struct plan_set *set);
 
+/* steps.c: of a run in steps (run.sync_steps) */
+/* What a row of a table tells of, and its first column's name: an iteration, or the step that ends it. */
+const char *plan_row_title(const struct plan *plan);
+void plan_row_name(const struct plan *plan, int iteration, char out[24]);
+void plan_print_steps(const struct plan *plan, struct tpo_buf *out);
+/* Bytes of what stands beside the files of such an iteration while it works on them, and of what the whole run
+ * keeps: states of training, weights of a reference. */
+double plan_steps_journal(const struct plan *plan, const struct plan_set *set, bool most);
+double plan_steps_kept(const struct plan *plan);
+bool plan_steps_keeps_reference(const struct plan *plan); /* beside the state of training */
+
 /* memory.c */
 void plan_print_memory(const struct plan *plan, struct tpo_buf *out);
 

@@ -117,6 +117,8 @@ static double drawn_bytes(const struct plan *plan, const struct plan_files *file
 void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
 {
   struct plan_files files;
+  bool steps = tpo_run_in_steps(&plan->config->run);
+  double kept = steps ? plan_steps_kept(plan) : 0;
   plan_file_sizes(plan, &plan->validation, most, &files);
   double watch = plan_watch_bytes(plan, most), watching = plan_watch_journal_bytes(plan, most);
   *end = plan->validation.line_bytes + files.validation + (double)strlen(plan->yaml) + watch;
@@ -125,11 +127,13 @@ void plan_disk(const struct plan *plan, bool most, double *end, double *peak)
     plan_file_sizes(plan, &plan->train[i], most, &files);
     *end += files.prompts + files.samples + files.scored + files.pairs;
     double drawn = drawn_bytes(plan, &files, most); /* after each epoch, and after training */
-    *peak = fmax(*peak, *end + training_peak(plan) + drawn);
+    double beside = steps ? plan_steps_journal(plan, &plan->train[i], most) + plan->checkpoint
+                          : training_peak(plan) + drawn;
+    *peak = fmax(*peak, *end + kept + beside);
     *end += plan->checkpoint + files.validation;
-    *peak = fmax(*peak, *end + drawn);
+    *peak = fmax(*peak, *end + kept + drawn);
     *end += watch;
-    *peak = fmax(*peak, *end + watching);
+    *peak = fmax(*peak, *end + kept + watching);
   }
   if (*end > *peak) *peak = *end;
 }

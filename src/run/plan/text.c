@@ -18,9 +18,9 @@ static void row(struct tpo_buf *out, const char *name, const double *values, int
   tpo_buf_putc(out, '\n');
 }
 
-static void header(struct tpo_buf *out, const char *const *names, int n)
+static void header(const struct plan *plan, struct tpo_buf *out, const char *const *names, int n)
 {
-  tpo_buf_printf(out, "  %-9s", "iteration");
+  tpo_buf_printf(out, "  %-9s", plan_row_title(plan));
   for (int i = 0; i < n; i++) tpo_buf_printf(out, " %14s", names[i]);
   tpo_buf_putc(out, '\n');
 }
@@ -33,19 +33,20 @@ static void add(double *total, const double *values, int n)
 static void print_iterations(const struct plan *plan, struct tpo_buf *out)
 {
   enum { N = 8 };
-  static const char *const names[N] = {"prompts", "prompt tokens", "samples",  "tokens, about",
-                                       "at most", "judge calls",   "pairs <=", "steps <="};
+  bool steps = tpo_run_in_steps(&plan->config->run);
+  const char *const names[N] = {"prompts", "prompt tokens", "samples",  "tokens, about",
+                                "at most", "judge calls",   "pairs <=", steps ? "steps" : "steps <="};
   double total[N] = {0};
   char name[24];
   tpo_buf_puts(out, "\nSampling and training\n");
-  header(out, names, N);
+  header(plan, out, names, N);
   for (int i = 0; i < tpo_run_iterations(&plan->config->run); i++) {
     const struct plan_set *set = &plan->train[i];
     double k = plan->config->sampling.k;
     const double values[N] = {(double)set->n,        set->prompt_tokens,   (double)set->n * k,
                               k * set->expected,     k * set->most,        set->calls,
                               plan_pairs(plan, set), plan_steps(plan, set)};
-    snprintf(name, sizeof name, "%d", i + 1);
+    plan_row_name(plan, i + 1, name);
     row(out, name, values, N);
     add(total, values, N);
   }
@@ -70,7 +71,7 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
                  "what does not parse is drawn\nagain up to %d times (run.validation_resample)\n",
                  tpo_group_digits((double)set->n, n), tpo_group_digits(set->prompt_tokens, tokens),
                  run->validation_k, run->validation_k == 1 ? "" : "s", run->validation_resample);
-  header(out, names, N);
+  header(plan, out, names, N);
   for (int i = 0; i <= tpo_run_iterations(&plan->config->run); i++) {
     double v = plan_validations(plan, i), again = 1 + run->validation_resample;
     double calls = plan->compares ? plan_comparisons(plan, i) * set->versus : v * set->calls;
@@ -80,7 +81,7 @@ static void print_validation(const struct plan *plan, struct tpo_buf *out)
                               v * k * set->expected,
                               v * k * set->most * again,
                               calls};
-    snprintf(name, sizeof name, i == 0 ? "start" : "%d", i);
+    plan_row_name(plan, i, name);
     row(out, name, values, N);
     add(total, values, N);
   }
@@ -110,8 +111,10 @@ static void print_judges(const struct plan *plan, struct tpo_buf *out)
       tpo_buf_printf(out, "%s\n", judge->asks ? "no calls" : judge->unit);
   }
   if (plan->compares && plan->validation.n > 0)
-    tpo_buf_puts(out, "  Validation responses are compared with the start model's, "
-                      "the previous iteration's and run.baseline's, each in both positions.\n");
+    tpo_buf_printf(out,
+                   "  Validation responses are compared with the start model's, "
+                   "the previous %s's and run.baseline's, each in both positions.\n",
+                   tpo_run_in_steps(&plan->config->run) ? "checkpoint" : "iteration");
   if (tpo_judge_check(&plan->config->judge, &problem) < 0)
     tpo_buf_printf(out, "  warning: %s\n", problem.message);
 }
@@ -127,11 +130,14 @@ static void print_files(const struct plan *plan, struct tpo_buf *out)
 {
   struct plan_files f, m;
   const struct plan_set *first = &plan->train[0];
+  const struct tpo_run_config *run = &plan->config->run;
   bool bf16 = plan->config->model.dtype == TPO_DTYPE_BF16, all = plan->config->train.save_optimizer;
-  char note[160];
+  char note[160], title[40] = "Files of the first iteration";
   plan_file_sizes(plan, first, false, &f);
   plan_file_sizes(plan, first, true, &m);
-  tpo_buf_printf(out, "\n%-33s %12s %12s\n", "Files of the first iteration", "about", "at most");
+  if (tpo_run_in_steps(run))
+    snprintf(title, sizeof title, "Files of the first %d steps", tpo_run_interval(run));
+  tpo_buf_printf(out, "\n%-33s %12s %12s\n", title, "about", "at most");
   file_line(out, "iter-001/prompts.jsonl", f.prompts, m.prompts, "");
   file_line(out, "iter-001/samples.h5", f.samples, m.samples, "");
   file_line(out, "iter-001/scored.h5", f.scored, m.scored, "");
@@ -142,11 +148,20 @@ static void print_files(const struct plan *plan, struct tpo_buf *out)
                  : "",
            all ? " and two moments" : "");
   file_line(out, "iter-001/checkpoint.h5", plan->checkpoint, plan->checkpoint, note);
-  file_line(out, "iter-001/checkpoint.h5.journal", plan->state, plan->state,
-            "a state, while training goes on");
+  if (!tpo_run_in_steps(run))
+    file_line(out, "iter-001/checkpoint.h5.journal", plan->state, plan->state,
+              "a state, while training goes on");
   if (plan->validation.n > 0) file_line(out, "iter-001/validation.h5", f.validation, m.validation, "");
-  if (plan->config->run.n_watch > 0)
+  if (run->n_watch > 0)
     file_line(out, "iter-001/watch-*.h5", plan_watch_bytes(plan, false), plan_watch_bytes(plan, true), "");
+  if (!tpo_run_in_steps(run)) return;
+  file_line(out, "iter-001/steps.journal", plan_steps_journal(plan, first, false),
+            plan_steps_journal(plan, first, true), "samples and pairs so far, until those files are written");
+  file_line(out, "training.state", plan->state, plan->state,
+            "the run's one state, beside which the next one is written");
+  if (plan_steps_keeps_reference(plan))
+    file_line(out, "training.state/reference-*.h5", plan->checkpoint, plan->checkpoint,
+              "the reference's weights, as in a checkpoint");
 }
 
 static void print_disk(const struct plan *plan, struct tpo_buf *out)
@@ -173,13 +188,43 @@ static void print_disk(const struct plan *plan, struct tpo_buf *out)
     tpo_buf_printf(out, "  warning: %s holds a run already\n", dir);
 }
 
+static void print_title(const struct plan *plan, struct tpo_buf *out)
+{
+  const struct tpo_run_config *run = &plan->config->run;
+  int n = tpo_run_iterations(run);
+  bool steps = tpo_run_in_steps(run);
+  tpo_buf_printf(out, "Plan of %s: %d %s%s", run->dir, steps ? run->steps : n, steps ? "step" : "iteration",
+                 (steps ? run->steps : n) == 1 ? "" : "s");
+  if (steps && n > 1) tpo_buf_printf(out, ", with a checkpoint after each %d", tpo_run_interval(run));
+  tpo_buf_puts(out, ". Nothing was computed or written.\n\n");
+}
+
+/* Tokens that a step computes with, in all. */
+static void print_training_tokens(const struct plan *plan, struct tpo_buf *out)
+{
+  const struct tpo_config *c = plan->config;
+  double tokens = 0;
+  char n[40];
+  for (int i = 0; i < tpo_run_iterations(&c->run); i++) {
+    const struct plan_set *set = &plan->train[i];
+    double of_each = set->n ? plan_pairs(plan, set) / (double)set->n : 0;
+    tokens += 2 * of_each * (set->prompt_tokens + set->most + (double)set->n * plan->marker_tokens) *
+              c->train.epochs;
+  }
+  if (tpo_run_in_steps(&c->run))
+    tpo_buf_printf(out, "  training the pairs of %d instructions a step; at most %s tokens in all\n",
+                   c->train.batch, tpo_group_digits(tokens, n));
+  else
+    tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
+                   c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
+}
+
 void plan_print(const struct plan *plan, struct tpo_buf *out)
 {
   const struct tpo_config *c = plan->config;
   const struct tpo_arch *arch = &plan->arch;
   char n[40];
-  tpo_buf_printf(out, "Plan of %s: %d iteration%s. Nothing was computed or written.\n\n", c->run.dir,
-                 tpo_run_iterations(&c->run), tpo_run_iterations(&c->run) == 1 ? "" : "s");
+  print_title(plan, out);
   tpo_buf_printf(out, "  model    %s, %s parameters, %s\n", c->model.path,
                  tpo_group_digits((double)tpo_arch_param_count(arch), n),
                  c->model.dtype == TPO_DTYPE_BF16 ? "bf16" : "fp32");
@@ -191,15 +236,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
     tpo_buf_printf(out, "%d tokens (--expect-tokens)\n", plan->expect_tokens);
   else
     tpo_buf_puts(out, "half of that (--expect-tokens N: another number)\n");
-  double tokens = 0;
-  for (int i = 0; i < tpo_run_iterations(&c->run); i++) {
-    const struct plan_set *set = &plan->train[i];
-    double of_each = set->n ? plan_pairs(plan, set) / (double)set->n : 0;
-    tokens += 2 * of_each * (set->prompt_tokens + set->most + (double)set->n * plan->marker_tokens) *
-              c->train.epochs;
-  }
-  tpo_buf_printf(out, "  training %d pairs a step, %d epoch%s; at most %s tokens in all\n", c->train.batch,
-                 c->train.epochs, c->train.epochs == 1 ? "" : "s", tpo_group_digits(tokens, n));
+  print_training_tokens(plan, out);
   if (plan->tmpl->kind == TPO_TEMPLATE_NONE)
     tpo_buf_printf(
         out,
@@ -208,6 +245,7 @@ void plan_print(const struct plan *plan, struct tpo_buf *out)
         "  `template:`\n",
         c->model.path);
   print_iterations(plan, out);
+  plan_print_steps(plan, out);
   print_validation(plan, out);
   plan_print_watches(plan, out);
   print_judges(plan, out);

@@ -84,11 +84,11 @@ void plan_print_watches(const struct plan *plan, struct tpo_buf *out)
   double again = 1 + plan->config->run.validation_resample;
   char text[5][40];
   if (n == 0) return;
-  tpo_buf_printf(
-      out,
-      "\nWatch (run.watch): of the start model and after each iteration, %d times; what does not parse is "
-      "drawn\nagain up to %d times (run.validation_resample)\n",
-      models, plan->config->run.validation_resample);
+  tpo_buf_printf(out,
+                 "\nWatch (run.watch): of the start model and %s, %d times; what does not parse is "
+                 "drawn\nagain up to %d times (run.validation_resample)\n",
+                 tpo_run_in_steps(&plan->config->run) ? "at each checkpoint" : "after each iteration", models,
+                 plan->config->run.validation_resample);
   tpo_buf_printf(out, "  %-32s %14s %14s %14s %14s %14s\n", "watch", "prompts", "samples", "with redraws",
                  "tokens, about", "at most");
   for (int i = 0; i < n; i++) {

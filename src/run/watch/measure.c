@@ -182,17 +182,15 @@ static int share(struct loop *loop, struct watched *w, struct tpo_error *err)
 
 int step_watch(struct loop *loop, struct tpo_error *err)
 {
-  char policy[4096];
   struct watched *w = &loop->watched[loop->watching];
   struct tpo_samples samples = {0};
   struct tpo_redraw_counts redrawn;
   json_t *more = loop->first ? json_object() : NULL;
   double begin = tpo_seconds();
-  int status = loop_policy_path(loop, loop->iteration + 1, policy, err);
-  if (loop->first && !more) status = tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  int status = loop->first && !more ? tpo_fail(err, TPO_E_MEMORY, "out of memory") : 0;
   status = loop_agree(loop, status, err);
   if (status == 0) status = share(loop, w, err);
-  if (status == 0) status = loop_open_policy(loop, policy, false, err);
+  if (status == 0) status = loop_use_policy(loop, loop->iteration + 1, err);
   if (status == 0) status = answer(loop, w, &samples, &redrawn, err);
   if (status == 0) status = loop_agree(loop, watch_kind_score(loop->session, w, &samples, more, err), err);
   if (status == 0 && loop->first)

@@ -137,6 +137,7 @@ enum tpo_h5_column_kind {
   TPO_H5_TEXTS,  /* const char * at `at` */
   TPO_H5_VALUES, /* a value of `type` at `at` */
   TPO_H5_NEWER,  /* the same; zeros where the file, of an earlier version, lacks it */
+  TPO_H5_SPARSE, /* the same; there only where a row has more than zeros */
   /* int64 [n + 1], from the int32 counts at `at`; stands before the RAGGED columns that share it */
   TPO_H5_OFFSETS,
   TPO_H5_RAGGED, /* all rows' arrays of `type`, pointed to at `at`, one after the other */

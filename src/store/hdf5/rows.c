@@ -46,6 +46,17 @@ static int put_column(struct tpo_h5_writer *w, const struct tpo_h5_column *colum
   return status;
 }
 
+/* Zeros alone are what a file without the column means. */
+static int put_sparse(struct tpo_h5_writer *w, const struct tpo_h5_column *column, const struct table *t,
+                      struct tpo_error *err)
+{
+  static const char zeros[8];
+  size_t size = tpo_h5_type_size(column->type);
+  for (size_t i = 0; i < t->n; i++)
+    if (memcmp(field(t, i, column->at), zeros, size) != 0) return put_column(w, column, t, err);
+  return 0;
+}
+
 static int put_offsets(struct tpo_h5_writer *w, const struct tpo_h5_column *column, const struct table *t,
                        struct tpo_error *err)
 {
@@ -87,6 +98,7 @@ int tpo_h5_put_rows(struct tpo_h5_writer *w, const struct tpo_h5_column *columns
     case TPO_H5_TEXTS:
     case TPO_H5_VALUES:
     case TPO_H5_NEWER: status = put_column(w, &columns[c], &t, err); break;
+    case TPO_H5_SPARSE: status = put_sparse(w, &columns[c], &t, err); break;
     case TPO_H5_OFFSETS:
       counts_at = columns[c].at;
       status = put_offsets(w, &columns[c], &t, err);
@@ -120,7 +132,7 @@ static int get_values(const struct tpo_h5_reader *r, const struct tpo_h5_column 
   size_t size = tpo_h5_type_size(column->type);
   uint64_t length = 0;
   struct tpo_h5_shape shape;
-  int found = column->kind == TPO_H5_NEWER ? tpo_h5_shape(r, column->name, &shape, err) : 1;
+  int found = column->kind == TPO_H5_VALUES ? 1 : tpo_h5_shape(r, column->name, &shape, err);
   if (found <= 0) return found;
   /* The length is checked before memory is asked for: n is another dataset's. */
   int status = tpo_h5_length(r, column->name, column->type, &length, err);
@@ -193,7 +205,8 @@ int tpo_h5_get_rows(const struct tpo_h5_reader *r, const struct tpo_h5_column *c
     switch (columns[c].kind) {
     case TPO_H5_TEXTS: status = tpo_h5_get_texts(r, columns[c].name, n, take_text, &target, err); break;
     case TPO_H5_VALUES:
-    case TPO_H5_NEWER: status = get_values(r, &columns[c], &t, err); break;
+    case TPO_H5_NEWER:
+    case TPO_H5_SPARSE: status = get_values(r, &columns[c], &t, err); break;
     case TPO_H5_OFFSETS:
       counts_at = columns[c].at;
       status = get_offsets(r, &columns[c], &t, err);

@@ -20,12 +20,30 @@ static double share(size_t part, size_t whole)
   return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
+/* The steps of training that rows were drawn for; a file without any tells of none. */
+struct steps {
+  int32_t first, last; /* 0: none */
+};
+
+static void add_step(struct steps *steps, int32_t step)
+{
+  if (step > 0 && (steps->first == 0 || step < steps->first)) steps->first = step;
+  if (step > steps->last) steps->last = step;
+}
+
+static void show_steps(FILE *out, const struct steps *steps)
+{
+  if (steps->last > 0) fprintf(out, "  steps    %d to %d\n", steps->first, steps->last);
+}
+
 static void show_totals(FILE *out, const struct tpo_samples *samples)
 {
+  struct steps steps = {0};
   size_t finishes[4] = {0}, ok = 0, scored = 0;
   double tokens = 0, thought = 0, score = 0;
   for (size_t i = 0; i < samples->n; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
+    add_step(&steps, row->step);
     finishes[row->finish]++;
     ok += row->format_ok;
     tokens += row->n_tokens;
@@ -34,6 +52,7 @@ static void show_totals(FILE *out, const struct tpo_samples *samples)
     if (row->scored) score += row->score;
   }
   double n = samples->n > 0 ? (double)samples->n : 1;
+  show_steps(out, &steps);
   fprintf(out, "  format   kept in %zu of %zu (%.1f %%)\n", ok, samples->n, share(ok, samples->n));
   const char *between = "";
   fputs("  ended    ", out);
@@ -71,6 +90,17 @@ static void show_sample(FILE *out, const struct tpo_sample_row *row, bool is_sco
     show_text_line(out, "judged", row->score_detail, limit);
 }
 
+/* What stands over a prompt's samples: the step too where it is another than the last prompt's. */
+static void show_prompt(FILE *out, const struct tpo_sample_row *row, const struct tpo_sample_row *last,
+                        bool is_scored, int limit)
+{
+  if (row->step > 0 && (!last || last->step != row->step)) fprintf(out, "\nstep %d\n", row->step);
+  fprintf(out, "\nprompt %s: ", tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
+  tpo_show_text(out, row->instruction, strlen(row->instruction), tpo_inspect_text_limit(limit));
+  fprintf(out, "\n    k  format  ended        tokens  thought     logprob%s\n",
+          is_scored ? "       score" : "");
+}
+
 int tpo_inspect_samples(const char *path, int limit, FILE *out, struct tpo_error *err)
 {
   struct tpo_samples samples;
@@ -85,13 +115,9 @@ int tpo_inspect_samples(const char *path, int limit, FILE *out, struct tpo_error
     show_totals(out, &samples);
     size_t shown = tpo_inspect_shown(samples.n, limit);
     for (size_t i = 0; i < shown; i++) {
-      const struct tpo_sample_row *row = &samples.rows[i];
-      if (i == 0 || strcmp(row[-1].prompt_id, row->prompt_id) != 0) {
-        fprintf(out, "\nprompt %s: ", tpo_show_name(row->prompt_id, strlen(row->prompt_id)).text);
-        tpo_show_text(out, row->instruction, strlen(row->instruction), tpo_inspect_text_limit(limit));
-        fprintf(out, "\n    k  format  ended        tokens  thought     logprob%s\n",
-                samples.is_scored ? "       score" : "");
-      }
+      const struct tpo_sample_row *row = &samples.rows[i], *last = i > 0 ? row - 1 : NULL;
+      if (!last || strcmp(last->prompt_id, row->prompt_id) != 0)
+        show_prompt(out, row, last, samples.is_scored, limit);
       show_sample(out, row, samples.is_scored, limit);
     }
     tpo_inspect_rest(out, samples.n, shown, "samples");
@@ -129,7 +155,14 @@ static void show_margins(FILE *out, const struct tpo_pairs *pairs)
   fputc('\n', out);
 }
 
-static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, int limit)
+static struct steps steps_of_pairs(const struct tpo_pairs *pairs)
+{
+  struct steps steps = {0};
+  for (size_t i = 0; i < pairs->n; i++) add_step(&steps, pairs->rows[i].step);
+  return steps;
+}
+
+static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, const struct steps *steps, int limit)
 {
   double prompt = 0, chosen = 0, rejected = 0;
   size_t with_reference = 0;
@@ -141,6 +174,7 @@ static void show_pair_totals(FILE *out, const struct tpo_pairs *pairs, int limit
     with_reference += !isnan(row->chosen_ref_logprob) && !isnan(row->rejected_ref_logprob);
   }
   double n = pairs->n > 0 ? (double)pairs->n : 1;
+  show_steps(out, steps);
   fprintf(out, "  tokens   mean prompt %.1f, chosen %.1f, rejected %.1f\n", prompt / n, chosen / n,
           rejected / n);
   show_margins(out, pairs);
@@ -163,9 +197,23 @@ static void show_value(FILE *out, int width, int decimals, double value)
     fprintf(out, "  %*.*f", width, decimals, value);
 }
 
-static void show_pair(FILE *out, size_t i, const struct tpo_pair_row *row)
+/* The column of steps is there where rows have one. */
+static void show_pair_heading(FILE *out, bool in_steps)
 {
-  fprintf(out, "  %5zu  %6d", i, row->chosen_row);
+  const char *space = in_steps ? "        " : "", *step = in_steps ? "    step" : "";
+  fprintf(out, "\n       %s  ------------- chosen --------------  ------------ rejected -------------\n",
+          space);
+  fprintf(
+      out,
+      "  pair %s     row     score tokens     logprob     row     score tokens     logprob    margin  prompt\n",
+      step);
+}
+
+static void show_pair(FILE *out, size_t i, const struct tpo_pair_row *row, bool in_steps)
+{
+  fprintf(out, "  %5zu", i);
+  if (in_steps) fprintf(out, "  %6d", row->step);
+  fprintf(out, "  %6d", row->chosen_row);
   show_value(out, 8, 4, row->chosen_score);
   fprintf(out, " %6d", row->n_chosen);
   show_value(out, 12, 2, row->chosen_ref_logprob);
@@ -187,14 +235,11 @@ int tpo_inspect_pairs(const char *path, int limit, FILE *out, struct tpo_error *
   tpo_inspect_title(out, path, kind);
   status = tpo_inspect_origin(path, out, err);
   if (status == 0) {
-    show_pair_totals(out, &pairs, limit);
+    const struct steps steps = steps_of_pairs(&pairs);
+    show_pair_totals(out, &pairs, &steps, limit);
     size_t shown = tpo_inspect_shown(pairs.n, limit);
-    if (shown > 0)
-      fputs(
-          "\n         ------------- chosen --------------  ------------ rejected -------------\n"
-          "  pair      row     score tokens     logprob     row     score tokens     logprob    margin  prompt\n",
-          out);
-    for (size_t i = 0; i < shown; i++) show_pair(out, i, &pairs.rows[i]);
+    if (shown > 0) show_pair_heading(out, steps.last > 0);
+    for (size_t i = 0; i < shown; i++) show_pair(out, i, &pairs.rows[i], steps.last > 0);
     tpo_inspect_rest(out, pairs.n, shown, "pairs");
   }
   tpo_pairs_free(&pairs);

@@ -1,0 +1,86 @@
+/* Whether a model that the policy is compared with stays in memory beside it, told before any of it is there. */
+#include "run/keeping.h"
+
+#include "backend/ops.h"
+#include "config/judge_kinds.h"
+#include "judge/routes.h"
+#include "tpo/judge.h"
+#include "tpo/train.h"
+
+static double element_bytes(const struct tpo_config *config)
+{
+  return config->model.dtype == TPO_DTYPE_BF16 ? 2 : 4;
+}
+
+/* Parameters of a judge's model; 0: what is there doesn't tell, as tpo_judge_check says elsewhere. */
+static double judge_parameters(const struct tpo_judge_config *judge)
+{
+  struct tpo_arch arch;
+  const char *folder = NULL;
+  struct tpo_error ignored = {0};
+  bool scores = config_judge_kind(judge->kind, &folder) == JUDGE_KIND_REWARD;
+  if (!folder) return 0;
+  int status = scores ? tpo_reward_check(&arch, folder, judge->head, &ignored)
+                      : tpo_arch_read(&arch, folder, &ignored);
+  return status < 0 ? 0 : (double)tpo_arch_param_count(&arch);
+}
+
+double run_judges_bytes(const struct tpo_config *config, bool *known)
+{
+  struct routes routes = {0};
+  struct tpo_error ignored = {0};
+  double bytes = 0;
+  *known = routes_open(&routes, &config->judge, &ignored) == 0;
+  for (int j = 0; *known && j < routes.n_judges; j++) {
+    if (!tpo_judge_needs_model(&routes.judges[j])) continue;
+    double n = judge_parameters(&routes.judges[j]);
+    bytes += n * element_bytes(config);
+    if (n == 0) *known = false;
+  }
+  routes_free(&routes);
+  return bytes;
+}
+
+/* Steps that a run in steps trains before another model becomes its reference, which until then is not the policy. */
+static int reference_steps(const struct tpo_run_config *run)
+{
+  if (run->reference == TPO_REFERENCE_EVERY) return run->reference_every;
+  return run->reference == TPO_REFERENCE_PREVIOUS ? tpo_run_interval(run) : run->steps;
+}
+
+static void find_use(const struct tpo_run_config *run, struct keeping *out)
+{
+  int iterations = tpo_run_iterations(run);
+  bool start = run->kl_outputs > 0 || run->reference == TPO_REFERENCE_START;
+  bool steps =
+      tpo_run_in_steps(run) && run->sync_steps < run->steps && reference_steps(run) > run->sync_steps;
+  out->compares = steps || (start && iterations > 1);
+  out->again = steps || (start && iterations > 2);
+}
+
+/* What training takes at most, keeping the states of all layers, whatever its pairs: to compute those twice in each step
+ * costs more than to read weights once an iteration. The judge's models are there at another time, but in a run in
+ * steps, where they may stay; the caches of sampling and judging take of what is then free. */
+static double others_bytes(const struct tpo_session *s, const struct tpo_arch *arch)
+{
+  struct tpo_train_memory t;
+  bool known;
+  tpo_train_memory(&t, arch, s->config->model.dtype, &s->config->train, NULL, s->backend, s->comm);
+  t.kept = t.layers;
+  double training = (double)tpo_train_memory_total(&t), judges = run_judges_bytes(s->config, &known);
+  double judging = (double)(t.weights + t.shard + t.program) + judges;
+  if (tpo_run_in_steps(&s->config->run)) return training + judges;
+  return training > judging ? training : judging;
+}
+
+void run_keeping(struct keeping *out, const struct tpo_session *session, const struct tpo_arch *arch)
+{
+  const struct tpo_ops *ops = tpo_ops(session->backend);
+  *out = (struct keeping){.bytes =
+                              (size_t)((double)tpo_arch_param_count(arch) * element_bytes(session->config))};
+  find_use(&session->config->run, out);
+  if (!out->again) return;
+  /* The host's memory serves others besides, of which training leaves a tenth. */
+  double room = (double)ops->memory_available(session->backend) * (ops->asynchronous ? 0.97 : 0.9);
+  out->kept = others_bytes(session, arch) + (double)out->bytes <= room;
+}

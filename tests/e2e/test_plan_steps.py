@@ -1,0 +1,120 @@
+"""`tpo run --plan-only` of a run in steps (run.sync_steps)."""
+import json
+import re
+
+import pytest
+
+import families
+import tiny
+from test_plan import UNITS, calls, files, plan, sampling, validation, write_hollow
+
+CONFIG = """
+seed: 5
+model: {{path: {model}, dtype: fp32}}
+thought: {{name: generic, thought_tokens: 10, response_tokens: 16, on_budget: force}}
+data: {{train: {train}, validation: {validation}, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 48, slots: 8}}
+train: {{learning_rate: 1e-4, batch: 3, micro_batch_tokens: 4096, warmup: 0}}
+run: {{dir: {run_dir}, sync_steps: 2, steps: 7, checkpoint_steps: 4, validation_temperature: 1, deadline: 60}}
+"""
+
+
+@pytest.fixture
+def config(tiny_model, tmp_path):
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 21)
+    tiny.write_prompts(tmp_path / "validation.jsonl", "validation", 4)
+    path = tmp_path / "steps.yaml"
+    path.write_text(CONFIG.format(model=tiny_model, train=tmp_path / "train.jsonl", validation=tmp_path / "validation.jsonl",
+                                  run_dir=tmp_path / "run"))
+    return path
+
+
+def with_keys(*keys):
+    return [x for key in keys for x in ("--set", key)]
+
+
+def test_rows_end_at_checkpoints(tpo, config):
+    text = plan(tpo, config)
+    assert "7 steps, with a checkpoint after each 4. Nothing was computed or written." in text
+    rows = sampling(text)
+    assert list(rows) == ["4", "7", "total"]
+    assert [rows[row]["prompts"] for row in rows] == [12, 9, 21]
+    assert [rows[row]["samples"] for row in rows] == [48, 36, 84]
+    assert [rows[row]["steps"] for row in rows] == [4, 3, 7] and rows["total"]["pairs <="] == 21
+    assert rows["4"]["at most"] == 48 * 26
+    validations = validation(text)
+    assert list(validations) == ["start", "4", "7", "total"] and validations["total"]["validations"] == 3
+    assert "7 steps. Nothing" in plan(tpo, config, *with_keys("run.checkpoint_steps=0"))
+
+
+def test_segments_are_told(tpo, config):
+    text = " ".join(plan(tpo, config, *with_keys("judge.kind=command:cat")).split())
+    assert ("Segments: 4 of 2 steps, the last one shorter. Each begins with fresh samples of the model as it is then: of 6 "
+            "instructions 24 outputs, about 312 tokens (at most 624), 6 judge calls; of an instruction one pair at most.") in text
+    assert "The reference is the model of the last checkpoint." in text and "by the samples of the last 256 instructions" in text
+    text = plan(tpo, config, *with_keys("run.sync_steps=1", "run.reference=start", "pairs.length_penalty=0.1"))
+    assert "Segments: 7 of 1 step. " in text and "The reference is the start model." in text
+    assert "The length penalty is 0.1." in text
+    assert "after the last step that 4 divides" in plan(tpo, config, *with_keys("run.reference=every:4"))
+    assert "Segments" not in plan(tpo, config, *with_keys("run.sync_steps=0", "run.steps=0", "run.checkpoint_steps=0",
+                                                          "data.prompts_per_iteration=5"))
+
+
+def test_judge_calls_are_of_samples_and_checkpoints(tpo, config):
+    text = plan(tpo, config, *with_keys("judge.kind=command:cat"))
+    assert calls(text, "command:cat") == (21 + 3 * 4, 21, 3 * 4)
+    assert sampling(text)["total"]["judge calls"] == 21 and validation(text)["total"]["judge calls"] == 12
+
+
+def test_a_file_of_instructions_must_have_a_batch_for_each_step(tpo, config, tmp_path):
+    text = tpo.fails("run", config, "--plan-only", *with_keys("run.steps=8"), code=2)
+    assert "train.jsonl has 21 instructions; fresh ones for 8 steps of 3 need 24 (run.steps, train.batch)" in text
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("keys, words", [
+    (["run.sync_steps=8", "run.checkpoint_steps=0"], "run.sync_steps is 8, more than the 7 steps"),
+    (["run.iterations=3"], "run.iterations is 3 beside run.steps"),
+    (["run.reference=every:0"], "run.reference: expected previous, start (or seed) or every:N"),
+    (["run.reference=every:3"], "run.reference is 3, which run.sync_steps, 2, doesn't divide"),
+])
+def test_what_can_not_be_is_refused(tpo, config, keys, words):
+    assert words in tpo.fails("run", config, "--plan-only", *with_keys(*keys), code=2)
+
+
+def test_files_and_disk(tpo, config):
+    text = plan(tpo, config)
+    told = files(text)
+    assert "Files of the first 4 steps" in text
+    assert set(told) == {"prompts.jsonl", "samples.h5", "scored.h5", "pairs.h5", "checkpoint.h5", "validation.h5",
+                         "steps.journal"}
+    assert told["scored.h5"][0] < told["steps.journal"][0] < 2 * (told["scored.h5"][0] + told["pairs.h5"][0])
+    assert re.search(r"^  training\.state ", text, re.M)
+    assert "training.state/reference-" not in text
+    text = plan(tpo, config, *with_keys("run.reference=every:2"))
+    assert re.search(r"^  training\.state/reference-\*\.h5 ", text, re.M)
+    assert "training.state/reference-" not in plan(tpo, config, *with_keys("run.reference=every:4"))  # a checkpoint's
+
+
+def memory(text, what):
+    number, unit = re.search(rf"^  {what}: ([\d.]+) (\w+)", text, re.M).groups()
+    return float(number) * UNITS[unit]
+
+
+def test_a_judges_model_stays_beside_sampling_and_training(tpo, config, tmp_path):
+    judge = families.make_reward(tmp_path / "judge", "qwen3")
+    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
+    (judge / "config.json").write_text(json.dumps(settings))
+    shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
+    weights = 4 * write_hollow(judge / "model.safetensors", shapes)
+    without, with_judge = plan(tpo, config), plan(tpo, config, *with_keys(f"judge.kind=reward:{judge}"))
+    assert "The judge's weights stay from segment to segment" in with_judge
+    for what in ("training", "sampling"):
+        assert memory(with_judge, what) - memory(without, what) == pytest.approx(weights, rel=0.03), what
+
+
+def test_another_model_than_the_policy_is_told(tpo, config):
+    """One that segments are compared with when the weights have gone on."""
+    told = "another model that the policy is compared with"
+    assert told in plan(tpo, config) and told in plan(tpo, config, *with_keys("run.reference=start"))
+    assert told not in plan(tpo, config, *with_keys("run.reference=every:2", "run.kl_outputs=0"))
