@@ -20,7 +20,11 @@ function(tpo_mpi_test name ranks)
   add_test(NAME ${name}.${ranks}_ranks
            COMMAND ${TIMEOUT} -k 2 60 ${MPIRUN} --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n ${ranks}
                    ${ARGN})
-  set_tests_properties(${name}.${ranks}_ranks PROPERTIES TIMEOUT 90 PROCESSORS 2 ENVIRONMENT "${mpi_environment}")
+  set(processors 2)
+  if(ranks EQUAL 1)
+    set(processors 1)
+  endif()
+  set_tests_properties(${name}.${ranks}_ranks PROPERTIES TIMEOUT 90 PROCESSORS ${processors} ENVIRONMENT "${mpi_environment}")
 endfunction()
 
 foreach(layer IN LISTS TPO_LAYERS)

@@ -41,10 +41,7 @@ static void step_chart(struct tpo_buf *out, const struct report *report, const s
   struct chart_series series[2];
   for (int f = 0; f < which->n_fields; f++) {
     double *column = y + (size_t)f * report->n_steps;
-    for (size_t i = 0; i < report->n_steps; i++) {
-      const struct report_step *step = &report->steps[i];
-      column[i] = step->skipped ? NAN : step->values[which->fields[f]];
-    }
+    for (size_t i = 0; i < report->n_steps; i++) column[i] = report->steps[i].values[which->fields[f]];
     series[f] = (struct chart_series){.name = which->names[f], .x = x, .y = column, .n = report->n_steps};
   }
   chart_lines(out, &(struct chart){.title = which->title,

@@ -14,7 +14,8 @@
 struct tpo_online {
   const struct tpo_session *session; /* borrowed, as is the policy */
   struct tpo_policy *policy;
-  struct tpo_online_options options;
+  struct tpo_online_options options; /* its configuration borrowed */
+  char *journal;                     /* options.journal, a copy */
   struct tpo_trainer *trainer;
   struct kept_training kept;
   int64_t total, done; /* steps */
@@ -106,8 +107,11 @@ int tpo_online_open(struct tpo_online **out, const struct tpo_session *session, 
 {
   *out = NULL;
   struct tpo_online *online = tpo_calloc(1, sizeof *online, err);
-  int status = tpo_comm_agree(session->comm, online ? 0 : TPO_E_MEMORY, err);
+  char *journal = strdup(options->journal);
+  int status = journal ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
+  status = tpo_comm_agree(session->comm, online ? status : TPO_E_MEMORY, err);
   if (status < 0) {
+    free(journal);
     free(online);
     return status;
   }
@@ -118,6 +122,7 @@ int tpo_online_open(struct tpo_online **out, const struct tpo_session *session, 
                                 .mark = -1,
                                 .mark_of = -1,
                                 .last_loss = NAN};
+  online->options.journal = online->journal = journal;
   status = open_trainer(online, err);
   if (status == 0) status = open_state(online, err);
   if (status < 0) {
@@ -134,6 +139,7 @@ void tpo_online_close(struct tpo_online *online)
   if (!online) return;
   tpo_trainer_close(online->trainer);
   kept_training_close(&online->kept);
+  free(online->journal);
   free(online);
 }
 

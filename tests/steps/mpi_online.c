@@ -34,7 +34,13 @@ static void part_make(struct part *p, struct tpo_comm *ranks, enum tpo_compute_d
 
 static int part_open(struct part *p, struct tpo_error *e)
 {
-  return tpo_online_open(&p->online, &p->session, &p->policy, &p->options, e);
+  char once[sizeof folder]; /* the folder's name may go */
+  struct tpo_online_options options = p->options;
+  strcpy(once, folder);
+  options.journal = once;
+  int status = tpo_online_open(&p->online, &p->session, &p->policy, &options, e);
+  memset(once, '?', sizeof once);
+  return status;
 }
 
 static void part_free(struct part *p)
