@@ -72,6 +72,10 @@ struct tpo_pair_statistics {
 TPO_API int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
                              const struct tpo_pair_options *options, struct tpo_pair_statistics *statistics,
                              struct tpo_error *err);
+/* The rho that length_auto would take for these samples, whatever options->config->length_auto says. met: false: chosen
+ * responses are longer than rejected ones with the greatest one too. */
+TPO_API int tpo_find_length_penalty(const struct tpo_samples *samples, const struct tpo_pair_options *options,
+                                    double *rho, bool *met, struct tpo_error *err);
 /* statistics as a JSON object; free() it. */
 TPO_API char *tpo_pair_statistics_json(const struct tpo_pair_statistics *statistics);
 

@@ -199,25 +199,36 @@ static int select_all(struct tpo_pairs *pairs, const struct tpo_samples *samples
   return status;
 }
 
-static int find_rho(double *rho, const struct tpo_samples *samples, const struct groups *groups,
+/* last: of the last one that was tried. */
+static int find_rho(double *rho, struct tpo_pair_statistics *last, bool *met,
+                    const struct tpo_samples *samples, const struct groups *groups,
                     const struct tpo_pair_options *options, struct tpo_error *err)
 {
-  struct tpo_pair_statistics s;
   bool tokens = options->config->length_unit == TPO_LENGTH_TOKENS;
-  double chosen = NAN, rejected = NAN;
-  for (int step = 0; step <= 10; step++) {
+  *met = false;
+  for (int step = 0; step <= 10 && !*met; step++) {
     *rho = step / 20.0;
-    int status = select_all(NULL, samples, groups, options, *rho, &s, err);
+    int status = select_all(NULL, samples, groups, options, *rho, last, err);
     if (status < 0) return status;
-    chosen = tokens ? s.mean_chosen_tokens : s.mean_chosen_length;
-    rejected = tokens ? s.mean_rejected_tokens : s.mean_rejected_length;
-    if (!(chosen > rejected)) return 0;
+    *met = !(tokens ? last->mean_chosen_tokens > last->mean_rejected_tokens
+                    : last->mean_chosen_length > last->mean_rejected_length);
   }
-  tpo_log(TPO_LOG_WARN,
-          "length control: chosen responses are longer than rejected ones (%.1f "
-          "and %.1f %s on average) even with the greatest length penalty, 0.5",
-          chosen, rejected, tokens ? "tokens" : "characters");
   return 0;
+}
+
+static int choose_rho(double *rho, const struct tpo_samples *samples, const struct groups *groups,
+                      const struct tpo_pair_options *options, struct tpo_error *err)
+{
+  struct tpo_pair_statistics s = {0};
+  bool met, tokens = options->config->length_unit == TPO_LENGTH_TOKENS;
+  int status = find_rho(rho, &s, &met, samples, groups, options, err);
+  if (status == 0 && !met)
+    tpo_log(TPO_LOG_WARN,
+            "length control: chosen responses are longer than rejected ones (%.1f "
+            "and %.1f %s on average) even with the greatest length penalty, 0.5",
+            tokens ? s.mean_chosen_tokens : s.mean_chosen_length,
+            tokens ? s.mean_rejected_tokens : s.mean_rejected_length, tokens ? "tokens" : "characters");
+  return status;
 }
 
 static void count_samples(struct tpo_pair_statistics *statistics, const struct tpo_samples *samples)
@@ -232,23 +243,43 @@ static void count_samples(struct tpo_pair_statistics *statistics, const struct t
   }
 }
 
-int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
-                     const struct tpo_pair_options *options, struct tpo_pair_statistics *statistics,
-                     struct tpo_error *err)
+static int check_samples(const struct tpo_samples *samples, const struct tpo_pair_options *options,
+                         struct tpo_error *err)
 {
-  const struct tpo_pairs_config *config = options->config;
-  int status = check_config(config, err);
+  int status = check_config(options->config, err);
   if (status < 0) return status;
   if (!samples->is_scored)
     return tpo_fail(err, TPO_E_INPUT, "the samples have no scores; expected what `tpo judge` writes");
   if (samples->n > INT32_MAX)
     return tpo_fail(err, TPO_E_INPUT, "%zu samples are more than the %d that a pairs file can number",
                     samples->n, INT32_MAX);
+  return 0;
+}
+
+int tpo_find_length_penalty(const struct tpo_samples *samples, const struct tpo_pair_options *options,
+                            double *rho, bool *met, struct tpo_error *err)
+{
+  struct groups groups = {0};
+  struct tpo_pair_statistics last;
+  int status = check_samples(samples, options, err);
+  if (status == 0) status = find_groups(&groups, samples, err);
+  if (status == 0) status = find_rho(rho, &last, met, samples, &groups, options, err);
+  free(groups.items);
+  return status;
+}
+
+int tpo_select_pairs(struct tpo_pairs *pairs, const struct tpo_samples *samples,
+                     const struct tpo_pair_options *options, struct tpo_pair_statistics *statistics,
+                     struct tpo_error *err)
+{
+  const struct tpo_pairs_config *config = options->config;
+  int status = check_samples(samples, options, err);
+  if (status < 0) return status;
   struct groups groups = {0};
   struct tpo_pair_statistics found = {0};
   double rho = config->length_penalty;
   status = find_groups(&groups, samples, err);
-  if (status == 0 && config->length_auto) status = find_rho(&rho, samples, &groups, options, err);
+  if (status == 0 && config->length_auto) status = choose_rho(&rho, samples, &groups, options, err);
   if (status == 0) status = select_all(pairs, samples, &groups, options, rho, &found, err);
   free(groups.items);
   if (status < 0) return status;

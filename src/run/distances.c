@@ -148,12 +148,28 @@ static int pass(struct loop *loop, const struct outputs *o, const char *path, fl
   return status;
 }
 
-/* Both models' log-probabilities. */
+/* The sampler's own log-probabilities of this rank's outputs. */
+static void take_sampled(const struct loop *loop, const struct outputs *o, float *out)
+{
+  for (size_t i = 0; i < o->set->n; i++) {
+    const struct tpo_sample_row *row = &o->set->rows[i];
+    if (!is_own(loop, i) || row->n_tokens == 0) continue;
+    memcpy(out, row->token_logprobs, (size_t)row->n_tokens * sizeof *out);
+    out += row->n_tokens;
+  }
+}
+
+/* Both models' log-probabilities. The weights that drew an interval's samples are gone behind its steps: what they
+ * gave their tokens was kept. */
 static int both_passes(struct loop *loop, const struct outputs *o, struct tpo_error *err)
 {
   char policy[4096], seed[4096];
   int status = loop_policy_path(loop, loop->iteration, policy, err);
   if (status == 0) status = loop_policy_path(loop, 1, seed, err);
+  if (status == 0 && tpo_run_in_steps(&loop->config->run)) {
+    take_sampled(loop, o, o->policy);
+    return pass(loop, o, seed, o->seed, err);
+  }
   if (status == 0) status = pass(loop, o, policy, o->policy, err);
   if (status < 0 || loop->config->run.kl_outputs == 0) return status;
   if (loop->iteration > 1) return pass(loop, o, seed, o->seed, err);
@@ -192,8 +208,9 @@ static int tell(struct loop *loop, const struct measured *of, size_t n, struct t
   }
   if (status == 0) {
     kl_of(sums, n, scratch, &kl);
-    status = loop_event(loop, "logprob_gap",
-                        event_logprob_gap(largest, kl.tokens ? gap / (double)kl.tokens : NAN), err);
+    if (!tpo_run_in_steps(&loop->config->run))
+      status = loop_event(loop, "logprob_gap",
+                          event_logprob_gap(largest, kl.tokens ? gap / (double)kl.tokens : NAN), err);
   }
   if (status == 0 && loop->config->run.kl_outputs > 0) {
     status = loop_event(loop, "kl", event_kl(&kl), err);

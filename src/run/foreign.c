@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "run/loop.h"
+#include "run/online/online.h"
 
 static bool is_iteration(const char *name)
 {
@@ -41,8 +42,8 @@ static bool is_empty_file(const struct stat *info)
 /* A file that a run writes into its own folder alone; false: none of these is there. */
 static bool find_file(int dir, char name[LOOP_FOREIGN])
 {
-  static const char *const files[] = {"config.yaml", "report.html", "prompts/validation.jsonl",
-                                      "metrics.jsonl", LOOP_NOTICE};
+  static const char *const files[] = {"config.yaml",   "report.html", "prompts/validation.jsonl",
+                                      "metrics.jsonl", LOOP_NOTICE,   ONLINE_STATE};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     struct stat info;
     if (fstatat(dir, files[i], &info, AT_SYMLINK_NOFOLLOW) < 0) continue;

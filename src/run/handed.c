@@ -29,14 +29,14 @@ int loop_share_instructions(const struct loop *loop, struct tpo_instructions *se
   return loop_agree(loop, status, err);
 }
 
-int loop_share_pairs(struct loop *loop, struct tpo_error *err)
+int loop_share_pairs(const struct loop *loop, struct tpo_pairs *pairs, struct tpo_error *err)
 {
   struct tpo_buf packed = {0};
   void *bytes;
   size_t len;
-  int status = loop->first ? pairs_pack(&loop->pairs, &packed, err) : 0;
+  int status = loop->first ? pairs_pack(pairs, &packed, err) : 0;
   status = share_bytes(loop, status, &packed, &bytes, &len, err);
-  if (status == 0 && !loop->first) status = pairs_unpack(&loop->pairs, bytes, len, err);
+  if (status == 0 && !loop->first) status = pairs_unpack(pairs, bytes, len, err);
   free(bytes);
   return loop_agree(loop, status, err);
 }
@@ -89,7 +89,7 @@ int loop_have_pairs(struct loop *loop, struct tpo_error *err)
     if (status == 0) status = tpo_pairs_read(&loop->pairs, path, err);
   }
   status = loop_agree(loop, status, err);
-  return status < 0 ? status : loop_share_pairs(loop, err);
+  return status < 0 ? status : loop_share_pairs(loop, &loop->pairs, err);
 }
 
 void loop_drop_iteration(struct loop *loop)

@@ -41,8 +41,7 @@ static struct parse_counts count_parsed(const struct tpo_samples *samples,
   return counts;
 }
 
-/* What was sampled, to the file and into the metrics. Rank 0. */
-static int keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
+int loop_keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
 {
   char path[4096];
   struct tpo_sample_summary summary;
@@ -81,12 +80,11 @@ int step_sample(struct loop *loop, struct tpo_error *err)
     status =
         tpo_generate(loop->session, &loop->policy, &loop->prompts, &options, &loop->samples, &stats, err);
   tpo_instructions_free(&loop->prompts);
-  if (status == 0 && loop->first) status = keep_samples(loop, &stats, err);
+  if (status == 0 && loop->first) status = loop_keep_samples(loop, &stats, err);
   return loop_agree(loop, status, err);
 }
 
-/* What was judged, to the file and into the metrics. Rank 0. */
-static int keep_scores(struct loop *loop, size_t failures, struct tpo_error *err)
+int loop_keep_scores(struct loop *loop, size_t failures, struct tpo_error *err)
 {
   char path[4096];
   double unparsed;
@@ -130,7 +128,7 @@ int step_judge(struct loop *loop, struct tpo_error *err)
   int status = loop_keep_judgements(loop, "scored.h5", journal, &options, err);
   if (status == 0) status = loop_have_samples(loop, "samples.h5", err);
   if (status == 0) status = tpo_score_samples(loop->session, &loop->samples, &options, &failures, err);
-  if (status == 0 && loop->first) status = keep_scores(loop, failures, err);
+  if (status == 0 && loop->first) status = loop_keep_scores(loop, failures, err);
   return loop_agree(loop, status, err);
 }
 
@@ -147,11 +145,30 @@ static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s,
       s->failures_passed_over);
 }
 
+int loop_tell_pairs(struct loop *loop, const struct tpo_pair_statistics *statistics, struct tpo_error *err)
+{
+  struct length_difference difference;
+  struct tpo_pairs *pairs = &loop->pairs;
+  pairs->statistics = tpo_pair_statistics_json(statistics);
+  pairs->config = strdup(loop->config_yaml);
+  int status = length_difference(&loop->samples, pairs, &difference, err);
+  if (status == 0) status = loop_event(loop, "pairs", event_pairs(statistics, &difference), err);
+  tpo_log(TPO_LOG_INFO,
+          "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
+          loop->iteration, statistics->pairs, statistics->prompts, statistics->rho,
+          statistics->rejected_parse_failures);
+  if (statistics->failures_passed_over > 0)
+    tpo_log(
+        TPO_LOG_INFO,
+        "iteration %d: of %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
+        loop->iteration, statistics->failures_passed_over);
+  return status;
+}
+
 /* Selection, on rank 0. */
 static int select_pairs(struct loop *loop, struct tpo_error *err)
 {
   struct tpo_pair_statistics statistics = {0};
-  struct length_difference difference;
   struct tpo_pairs *pairs = &loop->pairs;
   const struct tpo_pair_options options = {.config = &loop->config->pairs,
                                            .train_forced = loop->config->thought.train_forced,
@@ -159,21 +176,7 @@ static int select_pairs(struct loop *loop, struct tpo_error *err)
                                            .iteration = (uint32_t)loop->iteration};
   int status = tpo_select_pairs(pairs, &loop->samples, &options, &statistics, err);
   if (status == 0 && pairs->n == 0) status = no_pair(loop, &statistics, err);
-  if (status < 0) return status;
-  pairs->statistics = tpo_pair_statistics_json(&statistics);
-  pairs->config = strdup(loop->config_yaml);
-  status = length_difference(&loop->samples, pairs, &difference, err);
-  if (status == 0) status = loop_event(loop, "pairs", event_pairs(&statistics, &difference), err);
-  tpo_log(TPO_LOG_INFO,
-          "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
-          loop->iteration, statistics.pairs, statistics.prompts, statistics.rho,
-          statistics.rejected_parse_failures);
-  if (statistics.failures_passed_over > 0)
-    tpo_log(
-        TPO_LOG_INFO,
-        "iteration %d: of %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
-        loop->iteration, statistics.failures_passed_over);
-  return status;
+  return status < 0 ? status : loop_tell_pairs(loop, &statistics, err);
 }
 
 /* Of the pairs that can be trained on. */
@@ -200,8 +203,7 @@ static int reference_logprobs(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
-/* The file comes last, with all that belongs in it. */
-static int keep_pairs(const struct loop *loop, struct tpo_error *err)
+int loop_keep_pairs(const struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
   int status = loop_path(loop, loop->iteration, "pairs.h5", path, err);
@@ -215,9 +217,9 @@ int step_pairs(struct loop *loop, struct tpo_error *err)
   if (status == 0) status = loop_agree(loop, loop->first ? select_pairs(loop, err) : 0, err);
   if (status == 0) status = loop_choose_outputs(loop, &outputs, err);
   tpo_samples_free(&loop->samples);
-  if (status == 0) status = loop_share_pairs(loop, err);
+  if (status == 0) status = loop_share_pairs(loop, &loop->pairs, err);
   if (status == 0) status = reference_logprobs(loop, err);
-  if (status == 0) status = loop_agree(loop, loop->first ? keep_pairs(loop, err) : 0, err);
+  if (status == 0) status = loop_agree(loop, loop->first ? loop_keep_pairs(loop, err) : 0, err);
   if (status == 0) status = loop_measure_distances(loop, &outputs, err);
   loop_rest_models(loop, loop->iteration < tpo_run_iterations(&loop->config->run));
   tpo_samples_free(&outputs);

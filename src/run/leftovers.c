@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "run/loop.h"
+#include "run/online/online.h"
 #include "run/watch/watch.h"
 
 static bool is_temporary(const char *name)
@@ -46,8 +47,8 @@ static void clear_folder(int fd, const char *dir, bool inner)
     char path[4096];
     if (name[0] == '.') continue;
     remove_temporary(fd, dir, name);
-    bool is_ours =
-        strncmp(name, "iter-", 5) == 0 || strcmp(name, "prompts") == 0 || strcmp(name, "tensorboard") == 0;
+    bool is_ours = strncmp(name, "iter-", 5) == 0 || strcmp(name, "prompts") == 0 ||
+                   strcmp(name, "tensorboard") == 0 || strcmp(name, ONLINE_STATE) == 0;
     if (!inner && is_ours && tpo_path_join(path, sizeof path, dir, name, NULL) == 0)
       clear_folder(openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), path, true);
   }
@@ -119,6 +120,11 @@ void loop_clear_journals(const struct loop *loop)
   json_t *step, *file;
   json_array_foreach(json_object_get(loop->manifest.root, "steps"), i, step)
   {
+    const char *of = json_string_value(json_object_get(step, "step"));
+    char steps[64];
+    snprintf(steps, sizeof steps, "iter-%03d/steps",
+             (int)json_integer_value(json_object_get(step, "iteration")));
+    if (of && strcmp(of, "steps") == 0) drop(loop, -1, steps);
     json_array_foreach(json_object_get(step, "files"), j, file)
     {
       const char *name = json_string_value(json_object_get(file, "path"));

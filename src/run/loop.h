@@ -8,6 +8,7 @@
 #include "run/manifest.h"
 #include "store/owner.h"
 #include "tpo/comm.h"
+#include "tpo/pairs.h"
 #include "tpo/run.h"
 
 /* Validation samples of an iteration, scored. */
@@ -39,6 +40,7 @@ struct loop {
   struct manifest manifest; /* rank 0 */
   FILE *metrics;            /* rank 0 */
   struct owner *owner;      /* rank 0 */
+  struct online *online; /* of a run in steps: open from its first step that is not made (online/online.h) */
 
   struct tpo_policy policy; /* open, with its master weights, while policy.path is set */
   bool policy_changed;      /* its weights are no longer those of its path */
@@ -91,6 +93,10 @@ void loop_close_models(struct loop *loop);
 /* Appends an event to metrics.jsonl (rank 0). Takes event; "event" and "iteration" come first in it. */
 int loop_event(struct loop *loop, const char *name, json_t *fields, struct tpo_error *err);
 
+/* Of a run that is taken up with another configuration: refuses it, by the keys that differ, but for what --allow-changes
+ * takes (rank 0). */
+int loop_check_changes(const struct loop *loop, bool allow_changes, struct tpo_error *err);
+
 /* Cuts metrics.jsonl back to `size` bytes (rank 0). */
 int loop_cut_metrics(struct loop *loop, int64_t size, struct tpo_error *err);
 
@@ -135,8 +141,8 @@ int loop_have_samples(struct loop *loop, const char *file, struct tpo_error *err
 int loop_have_pairs(struct loop *loop, struct tpo_error *err);
 /* Rank 0's set to the others. */
 int loop_share_instructions(const struct loop *loop, struct tpo_instructions *set, struct tpo_error *err);
-/* Rank 0's loop->pairs to the others. */
-int loop_share_pairs(struct loop *loop, struct tpo_error *err);
+/* Rank 0's pairs to the others. */
+int loop_share_pairs(const struct loop *loop, struct tpo_pairs *pairs, struct tpo_error *err);
 /* What belongs to an iteration, and all of it. */
 void loop_drop_iteration(struct loop *loop);
 void loop_drop_all(struct loop *loop);
@@ -176,6 +182,14 @@ int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
 void loop_read_notice(struct loop *loop);
 void loop_tell_notice(struct loop *loop, const struct tpo_dpo_progress *progress, double step_seconds);
 
+/* loop->samples, to samples.h5, where they are not scored, or to scored.h5, and into the metrics; what is told of
+ * loop->pairs, whose rows are those of the samples, and the file, which comes last, with all that belongs in it.
+ * Rank 0. */
+int loop_keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err);
+int loop_keep_scores(struct loop *loop, size_t failures, struct tpo_error *err);
+int loop_tell_pairs(struct loop *loop, const struct tpo_pair_statistics *statistics, struct tpo_error *err);
+int loop_keep_pairs(const struct loop *loop, struct tpo_error *err);
+
 /* The steps; all ranks together. */
 int step_validate(struct loop *loop, struct tpo_error *err);
 int step_prompts(struct loop *loop, struct tpo_error *err);
@@ -183,6 +197,13 @@ int step_sample(struct loop *loop, struct tpo_error *err);
 int step_judge(struct loop *loop, struct tpo_error *err);
 int step_pairs(struct loop *loop, struct tpo_error *err);
 int step_dpo(struct loop *loop, struct tpo_error *err);
+int step_steps(struct loop *loop, struct tpo_error *err); /* online/ */
+/* Of a run in steps, once its last interval is trained, other weights are wanted in place, or it ends: what its training
+ * holds goes. Takes NULL. */
+struct online;
+void online_close(struct online *online);
+/* At its end: the state of training, to go on from, is no longer needed (rank 0). */
+void online_forget(const struct loop *loop);
 
 /* Of the closing text, what a run in steps took (rank 0). */
 int loop_cost_text(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err);

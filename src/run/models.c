@@ -53,6 +53,9 @@ int loop_use_policy(struct loop *loop, int iteration, struct tpo_error *err)
 int loop_use_weights(struct loop *loop, const char *path, struct tpo_error *err)
 {
   if (has_weights(loop, path)) return 0;
+  online_close(
+      loop->online); /* its training is of the model that goes; it is taken up again from its state */
+  loop->online = NULL;
   tpo_policy_close(&loop->policy);
   loop->policy_changed = false;
   return tpo_policy_open(&loop->policy, loop->session, path, &loop->pairs, err);

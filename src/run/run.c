@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "config/keys.h"
 #include "run/loop.h"
+#include "run/online/online.h"
 #include "run/watch/watch.h"
 #include "steps/same.h"
 #include "tpo/judge.h"
@@ -24,8 +25,9 @@ struct step {
   const char *name;
   int (*run)(struct loop *loop, struct tpo_error *err);
   /* what the manifest vouches for, within the iteration's folder or, with a /, the run's */
-  const char *files[3];
+  const char *files[6];
 };
+enum { MOST_FILES = sizeof((struct step *)NULL)->files / sizeof(char *) };
 
 static const struct step start_step = {
     "validate", step_validate, {"validation.h5", "/prompts/validation.jsonl"}};
@@ -33,6 +35,11 @@ static const struct step iteration_steps[] = {
     {"prompts", step_prompts, {"prompts.jsonl"}}, {"sample", step_sample, {"samples.h5"}},
     {"judge", step_judge, {"scored.h5"}},         {"pairs", step_pairs, {"pairs.h5"}},
     {"dpo", step_dpo, {"checkpoint.h5"}},         {"validate", step_validate, {"validation.h5"}},
+};
+/* Of a run in steps: sampling and training take turns within one. "steps" is the journal of it (online/). */
+static const struct step interval_steps[] = {
+    {"steps", step_steps, {"prompts.jsonl", "samples.h5", "scored.h5", "pairs.h5", "checkpoint.h5"}},
+    {"validate", step_validate, {"validation.h5"}},
 };
 
 int loop_path(const struct loop *loop, int iteration, const char *name, char out[4096], struct tpo_error *err)
@@ -77,9 +84,9 @@ static int is_done(struct loop *loop, int iteration, const char *step, bool *don
 
 static int record(struct loop *loop, const struct step *step, double seconds, struct tpo_error *err)
 {
-  char names[3][64];
-  const char *files[4] = {0};
-  for (int i = 0; i < 3 && step->files[i]; i++) {
+  char names[MOST_FILES][64];
+  const char *files[MOST_FILES + 1] = {0};
+  for (int i = 0; i < MOST_FILES && step->files[i]; i++) {
     const char *name = step->files[i];
     snprintf(names[i], sizeof names[i], "iter-%03d/%s", loop->iteration, name);
     files[i] = *name == '/' ? name + 1 : names[i];
@@ -99,23 +106,33 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   tpo_log(TPO_LOG_DEBUG, "iteration %d: %s", loop->iteration, step->name);
   status = tpo_comm_agree(loop->session->comm, tpo_stopped(NULL, err), err);
   /* Events of a step that did not finish go; training, which may go on from an epoch, cuts its own. */
-  if (status == 0 && loop->first && step->run != step_dpo)
+  if (status == 0 && loop->first && step->run != step_dpo && step->run != step_steps)
     status = loop_cut_metrics(loop, manifest_metrics_size(&loop->manifest), err);
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
-  for (int i = 0; i < 3 && status == 0 && step->files[i]; i++)
+  for (int i = 0; i < MOST_FILES && status == 0 && step->files[i]; i++)
     if (*step->files[i] != '/') loop_drop_journal(loop, step->files[i]);
+  if (status == 0) loop_drop_journal(loop, step->name); /* "steps" has one */
   if (status == 0) status = loop_tensorboard(loop, err);
   return tpo_comm_agree(loop->session->comm, status, err);
+}
+
+/* Whether the interval's steps are under way: nothing of it is in the manifest before all of them are made. */
+static bool is_begun(const struct loop *loop, int interval)
+{
+  char journal[4096];
+  return loop_path(loop, interval, ONLINE_JOURNAL, journal, NULL) == 0 && tpo_is_dir(journal);
 }
 
 /* Whether a later iteration than loop's is half done, as rank 0's manifest has it. */
 static int is_behind(struct loop *loop, bool *behind, struct tpo_error *err)
 {
-  const char *end = loop->config->data.validation_prompts > 0 ? "validate" : "dpo";
+  const char *train = tpo_run_in_steps(&loop->config->run) ? "steps" : "dpo";
+  const char *end = loop->config->data.validation_prompts > 0 ? "validate" : train;
   int last = loop->first ? manifest_last(&loop->manifest) : -1;
   double answer = last > loop->iteration && !manifest_has(&loop->manifest, last, end);
+  if (loop->first && last >= loop->iteration && is_begun(loop, last + 1)) answer = 1;
   int status = tpo_comm_allreduce_max_f64(loop->session->comm, &answer, 1, err);
   *behind = answer > 0;
   return status;
@@ -145,9 +162,28 @@ static int run_watches(struct loop *loop, struct tpo_error *err)
   return status;
 }
 
+/* An iteration's steps, or an interval's. */
+static int run_steps(struct loop *loop, const struct step *steps, size_t n, struct tpo_error *err)
+{
+  int status = 0;
+  for (size_t i = 0; status == 0 && i < n; i++)
+    if (loop->config->data.validation_prompts > 0 || steps[i].run != step_validate)
+      status = run_step(loop, &steps[i], err);
+  return status;
+}
+
+/* A run in steps is long between its checkpoints, and looked at there. */
+static int report_so_far(const struct loop *loop, struct tpo_error *err)
+{
+  char path[4096];
+  if (!loop->first || !tpo_run_in_steps(&loop->config->run)) return 0;
+  int status = loop_path(loop, -1, "report.html", path, err);
+  return status < 0 ? status : tpo_report_write(loop->config->run.dir, path, err);
+}
+
 static int run_iterations(struct loop *loop, struct tpo_error *err)
 {
-  bool validates = loop->config->data.validation_prompts > 0;
+  bool validates = loop->config->data.validation_prompts > 0, in_steps = tpo_run_in_steps(&loop->config->run);
   loop->iteration = 0;
   int status = validates ? run_step(loop, &start_step, err) : 0;
   if (status == 0) status = run_watches(loop, err);
@@ -160,10 +196,12 @@ static int run_iterations(struct loop *loop, struct tpo_error *err)
     }
     status = tpo_comm_agree(loop->session->comm, status, err);
     loop_drop_iteration(loop);
-    for (size_t i = 0; status == 0 && i < sizeof iteration_steps / sizeof iteration_steps[0]; i++)
-      if (validates || iteration_steps[i].run != step_validate)
-        status = run_step(loop, &iteration_steps[i], err);
+    if (status == 0 && in_steps)
+      status = run_steps(loop, interval_steps, sizeof interval_steps / sizeof *interval_steps, err);
+    else if (status == 0)
+      status = run_steps(loop, iteration_steps, sizeof iteration_steps / sizeof *iteration_steps, err);
     if (status == 0) status = run_watches(loop, err);
+    if (status == 0) status = loop_agree(loop, report_so_far(loop, err), err);
   }
   return status;
 }
@@ -309,15 +347,8 @@ static int take_up(struct loop *loop, const char *hash, bool allow_changes, stru
   if (status == 0) status = manifest_verify(&loop->manifest, err);
   if (status == 0) status = metrics_hold(loop, manifest_metrics_size(&loop->manifest), err);
   if (status < 0) return status;
-  if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) != 0) {
-    if (!allow_changes)
-      return tpo_fail(err, TPO_E_STATE,
-                      "%s was started with another configuration (its config.yaml tells which); "
-                      "--allow-changes goes on all the same",
-                      loop->config->run.dir);
-    tpo_log(TPO_LOG_WARN, "the configuration differs from the one that this run was started with");
-  }
-  return 0;
+  if (strcmp(manifest_string(&loop->manifest, "config_hash"), hash) == 0) return 0;
+  return loop_check_changes(loop, allow_changes, err);
 }
 
 /* Once nothing is left that could refuse it: the folder is this run's to tidy, and the configuration is the
@@ -406,11 +437,13 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0) status = run_iterations(&loop, err);
   if (status == 0 && loop.first) {
     status = loop_tensorboard(&loop, err);
+    if (status == 0) online_forget(&loop);
     if (status == 0) status = write_report(&loop, err);
     if (status == 0) *summary = loop_closing_text(&loop, err);
     if (status == 0 && !*summary) status = TPO_E_IO;
   }
   status = tpo_comm_agree(session->comm, status, err);
+  online_close(loop.online);
   loop_close_models(&loop);
   loop_drop_all(&loop);
   loop_close_watched(&loop);

@@ -91,6 +91,19 @@ static void assert_close(double x, double y)
   if (!(fabs(x - y) <= 1e-12)) fail_msg("%.17g is not %.17g", x, y);
 }
 
+/* What the rule alone says, whatever the configuration. */
+static void expect_penalty(double expected, bool met)
+{
+  struct tpo_error err = {0};
+  bool automatic = config.length_auto, found_met = !met;
+  double rho = -1;
+  config.length_auto = false;
+  if (tpo_find_length_penalty(&samples, &options, &rho, &found_met, &err) < 0) fail_msg("%s", err.message);
+  config.length_auto = automatic;
+  assert_close(rho, expected);
+  assert_int_equal(found_met, met);
+}
+
 static void a_pair_is_of_its_samples_step(void **state)
 {
   (void)state;
@@ -192,6 +205,8 @@ static void auto_takes_the_smallest_rho_that_balances_lengths(void **state)
   /* The first overtakes the second when rho * (z(40) - z(2)) > z(10) - z(9): variances 20.22 and 240.9, so
    * rho > 0.2224 / 2.4484 = 0.0908. */
   assert_close(statistics.rho, 0.1);
+  config.length_penalty = 0;
+  expect_penalty(0.1, true);
   expect_pair(0, 0, 2);
   assert_true(statistics.mean_chosen_length <= statistics.mean_rejected_length);
 }
@@ -213,6 +228,7 @@ static void auto_stops_at_one_half(void **state)
   config.length_auto = true;
   run();
   assert_close(statistics.rho, 0.5);
+  expect_penalty(0.5, false);
   expect_pair(0, 0, 1);
 }
 
