@@ -100,6 +100,12 @@ static size_t other_bytes(const struct memory *m)
   return m->other.kept ? m->other.bytes : 0;
 }
 
+/* In a run in steps, references are computed while others are sampled, where their model stays open or is the policy. */
+static double reference_meanwhile(const struct plan *plan, const struct memory *m)
+{
+  return tpo_run_in_steps(&plan->config->run) ? (double)m->training.activations : 0;
+}
+
 static void gather(const struct plan *plan, struct memory *m)
 {
   const struct tpo_session *s = plan->session;
@@ -118,7 +124,7 @@ static void gather(const struct plan *plan, struct memory *m)
   m->judges = run_judges_bytes(c, &m->judges_known);
   double staying = tpo_run_in_steps(&c->run) ? m->judges : 0;
   m->total += (size_t)staying;
-  m->all = (double)m->held + staying + m->cache + m->passes;
+  m->all = (double)m->held + staying + m->cache + m->passes + reference_meanwhile(plan, m);
   m->judging = (double)m->held + m->judges;
   m->most = fmax(fmax((double)m->total, m->all), m->judging);
 }
@@ -211,9 +217,10 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
   print_other(&m, out);
   tpo_buf_printf(out,
                  "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
-                 "tokens), passes %s, and %s\n",
+                 "tokens), passes %s%s, and %s\n",
                  tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
                  tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
+                 tpo_run_in_steps(&c->run) ? ", what references computed meanwhile take" : "",
                  held_text(plan, &m));
   print_judging(plan, &m, out);
   print_job(plan, &m, out);
