@@ -76,7 +76,7 @@ def test_a_file_of_instructions_must_have_a_batch_for_each_step(tpo, config, tmp
     (["run.sync_steps=8", "run.checkpoint_steps=0"], "run.sync_steps is 8, more than the 7 steps"),
     (["run.iterations=3"], "run.iterations is 3 beside run.steps"),
     (["run.reference=every:0"], "run.reference: expected previous, start (or seed) or every:N"),
-    (["run.reference=every:3"], "run.reference is 3, which run.sync_steps, 2, doesn't divide"),
+    (["run.reference=every:3"], "run.reference is every:3, which run.sync_steps, 2, doesn't divide"),
 ])
 def test_what_can_not_be_is_refused(tpo, config, keys, words):
     assert words in tpo.fails("run", config, "--plan-only", *with_keys(*keys), code=2)
