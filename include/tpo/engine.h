@@ -88,8 +88,8 @@ struct tpo_engine_client {
   /* May be NULL. Each token as it is drawn or inserted (streaming, progress): the bytes that it says, none
    * for a special one that is no marker. */
   void (*token)(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len);
-  /* May be NULL. Between two passes, once no request is left to start and slots stand empty: work that has nothing to
-   * do with this engine, but may compute with its model. */
+  /* May be NULL. Between two passes, once no sample is left to start and slots stand empty: work that has nothing to
+   * do with this engine, but may compute with its model. Negative: error. */
   int (*between)(void *arg, struct tpo_error *err);
 };
 

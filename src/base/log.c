@@ -1,4 +1,5 @@
 /* Log lines on standard error, as text or JSON; ranks other than 0 tell errors alone. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,17 @@ static _Atomic int log_level = TPO_LOG_INFO;
 static _Atomic bool log_json = false;
 static _Atomic int log_rank = 0;
 static const struct log_bar *log_bar;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void log_lock(void)
+{
+  pthread_mutex_lock(&lock);
+}
+
+void log_unlock(void)
+{
+  pthread_mutex_unlock(&lock);
+}
 
 void tpo_log_setup(enum tpo_log_level level, bool json, int rank)
 {
@@ -29,7 +41,9 @@ enum tpo_log_level tpo_log_level(void)
 
 void log_set_bar(const struct log_bar *bar)
 {
+  log_lock();
   log_bar = bar;
+  log_unlock();
 }
 
 static void append_json(struct tpo_buf *line, enum tpo_log_level level, const char *fields,
@@ -56,10 +70,12 @@ static void append_plain(struct tpo_buf *line, enum tpo_log_level level, const c
 static void write_line(const struct tpo_buf *line)
 {
   if (!line->data || line->failed) return;
+  log_lock();
   if (log_bar) log_bar->hide(log_bar->arg);
   ssize_t written = write(STDERR_FILENO, line->data, line->len);
   (void)written;
   if (log_bar) log_bar->show(log_bar->arg);
+  log_unlock();
 }
 
 static void log_message(enum tpo_log_level level, const char *fields, const char *format, va_list args)

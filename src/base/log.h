@@ -12,6 +12,9 @@ struct log_bar {
   void (*show)(void *arg);
   void *arg;
 };
+/* Threads write lines one at a time; who draws the bar keeps them out meanwhile, and may write lines itself. */
+void log_lock(void);
+void log_unlock(void);
 /* Borrowed until the next call; NULL: there is none. */
 void log_set_bar(const struct log_bar *bar);
 

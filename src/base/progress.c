@@ -54,9 +54,11 @@ void progress_show(void *progress)
 
 void progress_end(struct progress *p)
 {
+  log_lock();
   progress_hide(p);
   if (p->kind == PROGRESS_BAR) log_set_bar(NULL);
   p->kind = PROGRESS_NONE;
+  log_unlock();
 }
 
 /* A phase's rate, units a second, and what is left of it; NAN: not known yet. */
@@ -195,10 +197,8 @@ static void begin_phase(struct progress *p, const struct tpo_progress *at, doubl
   p->any_line = false;
 }
 
-void progress_update(void *progress, const struct tpo_progress *at)
+static void update(struct progress *p, const struct tpo_progress *at)
 {
-  struct progress *p = progress;
-  if (p->kind == PROGRESS_NONE) return;
   double now = p->clock();
   bool ends = at->total > 0 && at->done >= at->total;
   bool begins =
@@ -208,4 +208,13 @@ void progress_update(void *progress, const struct tpo_progress *at)
   p->ended = ends;
   if (p->kind == PROGRESS_LINES && is_line_due(p, at, now)) write_line(p, at, now);
   if (p->kind == PROGRESS_BAR && (begins || p->ended || now - p->drawn >= draw_every)) draw(p, at, now);
+}
+
+void progress_update(void *progress, const struct tpo_progress *at)
+{
+  struct progress *p = progress;
+  if (p->kind == PROGRESS_NONE) return;
+  log_lock(); /* lines that another thread writes hide what is drawn here */
+  update(p, at);
+  log_unlock();
 }

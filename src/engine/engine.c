@@ -272,6 +272,24 @@ static void abandon(struct tpo_engine *e)
   e->waiting = NULL;
 }
 
+/* Slots that stand empty for good: what is left to do leaves room beside it. */
+static bool has_room(const struct tpo_engine *e)
+{
+  if (!e->exhausted || e->waiting || free_slots(e) == 0) return false;
+  for (const struct group *g = e->groups; g; g = g->next)
+    if (g->started < g->request->k_count) return false;
+  return true;
+}
+
+/* A pass that is under way keeps its results in memory of the engine's own, and the backend has what comes now after
+ * it; recordings that what is computed makes unusable are forgotten there. */
+static int work_between(const struct tpo_engine *e, const struct tpo_engine_client *client,
+                        struct tpo_error *err)
+{
+  int status = client->between && has_room(e) ? client->between(client->arg, err) : 0;
+  return status < 0 ? status : 0;
+}
+
 int tpo_engine_run(struct tpo_engine *e, const struct tpo_engine_client *client, struct tpo_error *err)
 {
   double begin = tpo_seconds();
@@ -283,6 +301,7 @@ int tpo_engine_run(struct tpo_engine *e, const struct tpo_engine_client *client,
     if (status == 0) status = start_samples(e, err);
     if (status < 0 || !e->groups) break;
     if ((status = tpo_stopped("sampling", err)) < 0) break;
+    if ((status = work_between(e, client, err)) < 0) break;
     if ((status = passes_advance(e, client, err)) < 0) break;
   }
   if (status == 0) status = passes_drain(e, err);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "steps/generate.h"
 #include "steps/kept_samples.h"
 #include "steps/sampled.h"
 #include "tpo/engine.h"
@@ -22,13 +23,14 @@ struct sampling {
   const struct tpo_policy *policy;
   const struct tpo_instructions *instructions;
   const struct tpo_generate_options *options;
-  struct prompt *prompts;   /* [instructions->n], in their order */
-  uint32_t *order;          /* [instructions->n] longest prompt first */
-  size_t n_samples;         /* of all prompts */
-  struct kept *kept;        /* NULL: nothing is kept */
-  size_t n_kept;            /* samples that were there */
-  size_t n_added;           /* samples of this rank that are there since */
-  struct tpo_request *jobs; /* [n_jobs] samples that follow each other and are to be drawn */
+  struct prompt *prompts;               /* [instructions->n], in their order */
+  uint32_t *order;                      /* [instructions->n] longest prompt first */
+  size_t n_samples;                     /* of all prompts */
+  const struct generate_client *client; /* NULL: nobody follows */
+  struct kept *kept;                    /* NULL: nothing is kept */
+  size_t n_kept;                        /* samples that were there */
+  size_t n_added;                       /* samples of this rank that are there since */
+  struct tpo_request *jobs;             /* [n_jobs] samples that follow each other and are to be drawn */
   size_t n_jobs, jobs_capacity;
   struct tpo_comm_queue *queue;
   struct tpo_samples *local;
@@ -174,10 +176,20 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
       .id = item->id, .instruction = item->instruction, .meta = item->meta, .prompt_text = p->text};
   sampled_output(&s->sampled, output);
   int status = tpo_engine_make_row(output, &view, s->local, err);
-  if (status < 0 || !s->kept) return status;
-  status = kept_sample_add(s->kept, &s->local->rows[s->local->n - 1], s->options->sampling->temperature, err);
-  s->n_added += status == 0;
-  return status;
+  if (status < 0) return status;
+  const struct tpo_sample_row *row = &s->local->rows[s->local->n - 1];
+  if (s->kept) {
+    status = kept_sample_add(s->kept, row, s->options->sampling->temperature, err);
+    s->n_added += status == 0;
+  }
+  if (status < 0 || !s->client) return status;
+  return s->client->drawn(s->client->arg, output->request->index, row, err);
+}
+
+static int work_between(void *arg, struct tpo_error *err)
+{
+  const struct sampling *s = arg;
+  return s->client->between(s->client->arg, err);
 }
 
 static void count_token(void *arg, const struct tpo_request *request, int k, const char *bytes, size_t len)
@@ -237,8 +249,11 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
   int status =
       tpo_engine_open(&engine, s->policy->model, s->policy->tokenizer, s->policy->tmpl, &options, err);
   if (status < 0) return status;
-  struct tpo_engine_client client = {
-      .arg = s, .next = next_request, .output = take_output, .token = count_token};
+  struct tpo_engine_client client = {.arg = s,
+                                     .next = next_request,
+                                     .output = take_output,
+                                     .token = count_token,
+                                     .between = s->client ? work_between : NULL};
   status = begin_progress(s, err);
   if (status == 0) status = tpo_engine_run(engine, &client, err);
   struct tpo_engine_stats counts;
@@ -247,7 +262,7 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
   stats->drawn_tokens = (double)counts.sampled_tokens;
   stats->seconds = counts.seconds;
   tpo_engine_close(engine);
-  return status;
+  return s->client ? s->client->ended(s->client->arg, status, err) : status;
 }
 
 /* All jobs, over the ranks. */
@@ -298,14 +313,15 @@ static void free_prompts(struct sampling *s)
 
 int generate_kept(const struct tpo_session *session, const struct tpo_policy *policy,
                   const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-                  struct kept *kept, struct tpo_samples *samples, struct tpo_generate_stats *stats,
-                  struct tpo_error *err)
+                  struct kept *kept, const struct generate_client *client, struct tpo_samples *samples,
+                  struct tpo_generate_stats *stats, struct tpo_error *err)
 {
   struct tpo_samples local = {0};
   struct sampling s = {.session = session,
                        .policy = policy,
                        .instructions = instructions,
                        .options = options,
+                       .client = client,
                        .kept = kept,
                        .local = &local,
                        .sampled = {.session = session,
@@ -318,6 +334,7 @@ int generate_kept(const struct tpo_session *session, const struct tpo_policy *po
   if (status == 0) status = plan_jobs(&s, samples, err);
   for (size_t i = 0; i < samples->n; i++) s.sampled.before += samples->rows[i].n_tokens;
   if (status == 0) status = draw(&s, stats, err);
+  if (status < 0) stats->kept = (double)(s.n_added + samples->n);
   if (status < 0 && kept)
     status = kept_tell(kept, status, (double)(s.n_added + samples->n), (double)s.n_samples, "samples", err);
   if (status == 0) status = gather_rows(&s, samples, err);
@@ -337,7 +354,8 @@ int tpo_generate(const struct tpo_session *session, const struct tpo_policy *pol
 {
   struct kept *kept;
   int status = kept_samples_open(&kept, session, policy, instructions, options, err);
-  if (status == 0) status = generate_kept(session, policy, instructions, options, kept, samples, stats, err);
+  if (status == 0)
+    status = generate_kept(session, policy, instructions, options, kept, NULL, samples, stats, err);
   kept_close(kept);
   return status;
 }

@@ -146,7 +146,7 @@ static int later_first(const void *a, const void *b)
   return one->prompts[0] < other->prompts[0] ? -1 : one->prompts[0] > other->prompts[0];
 }
 
-/* Leaves out batches of which a later attempt judged a prompt again. */
+/* Leaves out batches of which a later attempt, or this one, judged a prompt again. */
 static void drop_overlaps(struct reading *r, bool *done)
 {
   size_t kept = 0;
@@ -294,6 +294,8 @@ int judged_open(struct judged *out, const struct tpo_session *session, const str
                 const char *what, const struct tpo_score_options *options, struct tpo_error *err)
 {
   *out = (struct judged){.done = tpo_calloc(prompts->n, sizeof *out->done, err)};
+  if (prompts->work) snprintf(out->work, sizeof out->work, "%s", prompts->work);
+  for (size_t p = 0; out->done && prompts->done && p < prompts->n; p++) out->done[p] = prompts->done[p] > 0;
   bool first = tpo_comm_rank(session->comm) == 0, keeps = options && options->journal && prompts->n > 0;
   char *work = NULL;
   int status = out->done ? 0 : TPO_E_MEMORY;

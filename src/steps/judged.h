@@ -15,12 +15,14 @@ struct judged_prompts {
   const struct tpo_samples *samples;
   const size_t *firsts; /* [n + 1] the row that each begins at; last: samples->n */
   size_t n;
+  const double *done; /* [n] 1: this attempt has judged it already; NULL: none */
+  const char *work;   /* that it was judged under; NULL or "": none */
 };
 
 struct judged {
   struct kept *kept; /* NULL: nothing is kept */
-  bool *done;        /* [prompts->n] on all ranks: judged by an earlier attempt */
-  size_t n_done;
+  bool *done;        /* [prompts->n] on all ranks: judged by an earlier attempt, or as prompts->done says */
+  size_t n_done;     /* by earlier attempts */
   /* Rank 0: of those, the results as pack_judgement() writes them, and lines of counts. */
   struct tpo_buf results, counts;
   uint64_t attempt; /* from 1; what a later one judged counts before what an earlier one did */

@@ -179,7 +179,6 @@ int kept_name_attempt(struct kept *kept, uint64_t *attempt, char name[33], struc
 {
   struct journal_piece piece;
   char key[40];
-  *name = '\0';
   for (*attempt = 1;; ++*attempt) {
     snprintf(key, sizeof key, "attempt %llu", (unsigned long long)*attempt);
     int found = journal_find(kept->journal, key, strlen(key), &piece, err);

@@ -36,8 +36,9 @@ int kept_open(struct kept **out, struct tpo_comm *comm, const char *folder, cons
 /* After the ranks agreed that no more is appended; takes NULL. A folder with nothing in it goes. */
 void kept_close(struct kept *kept);
 
-/* Rank 0: the number of this attempt at the work, from 1, and a name that the first attempt made and all have: by it
- * a judge knows what it was asked for before (tpo_judge_env.work). Kept in the journal under "attempt N". */
+/* Rank 0: the number of this attempt at the work, from 1, and a name that the first attempt made, unless it had one in
+ * `name` ("": none), and all have: by it a judge knows what it was asked for before (tpo_judge_env.work). Kept in the
+ * journal under "attempt N". */
 int kept_name_attempt(struct kept *kept, uint64_t *attempt, char name[33], struct tpo_error *err);
 
 /* After a failure on which all ranks agreed: adds to its message how much is kept, "; 1,234 of 4,000 samples

@@ -18,10 +18,4 @@ int kept_sample_add(struct kept *kept, const struct tpo_sample_row *row, double 
 int kept_sample_find(struct kept *kept, const char *prompt_id, int k, double temperature,
                      struct tpo_samples *samples, struct tpo_error *err);
 
-/* tpo_generate with its journal open (NULL: none), options->journal not looked at. */
-int generate_kept(const struct tpo_session *session, const struct tpo_policy *policy,
-                  const struct tpo_instructions *instructions, const struct tpo_generate_options *options,
-                  struct kept *kept, struct tpo_samples *samples, struct tpo_generate_stats *stats,
-                  struct tpo_error *err);
-
 #endif

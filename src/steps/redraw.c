@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "steps/generate.h"
 #include "steps/kept_samples.h"
 
 /* How many of each instruction's outputs don't parse; samples stand in the instructions' order. */
@@ -98,7 +99,8 @@ static int attempt(const struct tpo_session *session, const struct tpo_policy *p
   if (*left) {
     status = tpo_comm_agree(session->comm, take_unparsed(instructions, counts, &some, err), err);
     options.k_counts = counts;
-    if (status == 0) status = generate_kept(session, policy, &some, &options, kept, &drawn, &stats, err);
+    if (status == 0)
+      status = generate_kept(session, policy, &some, &options, kept, NULL, &drawn, &stats, err);
     if (status == 0 && first) status = replace(samples, &drawn, err);
     redrawn->resampled += total;
     status = tpo_comm_agree(session->comm, status, err);

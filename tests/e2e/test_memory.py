@@ -116,6 +116,16 @@ def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks):
     assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"
 
 
+@pytest.mark.parametrize("dtype, ranks", [("fp32", 0), ("bf16", 2)])
+def test_a_run_in_steps_stays_below_the_plan(tpo, model, tmp_path, dtype, ranks):
+    """Its trainer stays open, and so does the reference."""
+    config = write_config(tmp_path, model, dtype, 2048, prompts=8, batch=2)
+    steps = [x for key in ("run.sync_steps=2", "run.steps=4", "run.reference=start", "train.epochs=1") for x in ("--set", key)]
+    most, _ = told(tpo.ok("run", config, "--plan-only", *steps, ranks=ranks))
+    measured = peak("run", config, *steps, ranks=ranks)
+    assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"
+
+
 def test_a_pair_longer_than_a_pass_takes_no_more(tpo, model, tmp_path):
     """Its layers are computed twice instead, with the same losses."""
     config = write_config(tmp_path, model, "fp32", 1024)

@@ -118,3 +118,27 @@ def test_another_model_than_the_policy_is_told(tpo, config):
     told = "another model that the policy is compared with"
     assert told in plan(tpo, config) and told in plan(tpo, config, *with_keys("run.reference=start"))
     assert told not in plan(tpo, config, *with_keys("run.reference=every:2", "run.kl_outputs=0"))
+
+
+def test_the_run_takes_what_was_planned(tpo, config, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    text = plan(tpo, config, "--expect-tokens", 24)
+    tpo.ok("run", config, ranks=2)
+    run_dir = tmp_path / "run"
+    events = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert sum(e["event"] == "step" for e in events) == sampling(text)["total"]["steps"]
+    assert sum(e["event"] == "segment" for e in events) == 4
+    assert sum(e["event"] == "validate" for e in events) == validation(text)["total"]["validations"]
+    told = files(text)
+    for i, row in (1, sampling(text)["4"]), (2, sampling(text)["7"]):
+        with h5py.File(run_dir / f"iter-00{i}" / "scored.h5") as f:
+            assert len(f["k"]) == row["samples"] and len(set(f["prompt_id"][:])) == row["prompts"]
+            assert len(f["token_ids"]) - f["inserted"][:].sum() <= row["at most"]
+        with h5py.File(run_dir / f"iter-00{i}" / "pairs.h5") as f:
+            assert len(f["prompt_id"]) <= row["pairs <="]
+    assert not (run_dir / "training.state").exists() and not list(run_dir.rglob("*.journal"))
+    for name in "prompts.jsonl", "samples.h5", "scored.h5", "checkpoint.h5", "validation.h5":
+        real = (run_dir / "iter-001" / name).stat().st_size
+        assert told[name][0] == pytest.approx(real, rel=0.01 if name == "checkpoint.h5" else 0.5), name
+    number, unit = re.search(r"Disk: about ([\d.]+) (\w+) when done", text).groups()
+    assert float(number) * UNITS[unit] == pytest.approx(sum(p.stat().st_size for p in run_dir.rglob("*.h5")), rel=0.1)

@@ -1,6 +1,6 @@
 /* The engine over the CUDA backend: the CPU's tokens in fp32, and in either dtype the same bits however
  * samples are batched, and whether or not passes are recorded and handed over ahead. */
-#include "engine/world.h"
+#include "engine/between.h"
 
 static int setup_cuda_fp32(void **state)
 {
@@ -127,6 +127,16 @@ static void running_ahead_and_recording_change_nothing(void **state)
   tpo_samples_free(&expected);
 }
 
+/* Several samples end apart, so that recorded passes come before and behind. */
+static void what_is_computed_between_passes_changes_nothing(void **state)
+{
+  (void)state;
+  w.sampling.slots = 6;
+  w.sampling.max_tokens = 24;
+  for (int i = 0; i < n_prompts; i++) w.requests[i].max_tokens = i < n_prompts - 1 ? 3 : 24;
+  compare_between();
+}
+
 static void repetition_penalty_works_with_recorded_passes(void **state)
 {
   (void)state;
@@ -199,6 +209,7 @@ int main(void)
   const struct CMUnitTest bf16[] = {
       cmocka_unit_test_setup(sample_does_not_depend_on_slots_blocks_chunks_or_order, reset_short),
       cmocka_unit_test_setup(running_ahead_and_recording_change_nothing, reset_short),
+      cmocka_unit_test_setup(what_is_computed_between_passes_changes_nothing, reset_short),
       cmocka_unit_test_setup(repetition_penalty_works_with_recorded_passes, reset_short),
       cmocka_unit_test_setup(too_little_memory_names_what_helps, reset_short),
       cmocka_unit_test_setup(too_little_gpu_memory_names_what_helps, reset_short),

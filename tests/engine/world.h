@@ -31,8 +31,9 @@ struct world {
   struct tpo_request requests[n_prompts];
   int order[n_prompts], next;
   struct tpo_samples samples;
-  int tokens_seen, outputs_left;                 /* outputs_left: then `output` fails; negative: never */
-  void (*look)(const struct tpo_output *output); /* may be NULL; called with each output */
+  int tokens_seen, outputs_left;                    /* outputs_left: then `output` fails; negative: never */
+  void (*look)(const struct tpo_output *output);    /* may be NULL; called with each output */
+  int (*between)(void *arg, struct tpo_error *err); /* may be NULL */
   bool interrupt;
   enum tpo_run_ahead run_ahead;
 };
@@ -131,6 +132,7 @@ static inline int reset(void **state)
   w.thought = (struct tpo_thought_config){0};
   w.interrupt = false;
   w.look = NULL;
+  w.between = NULL;
   w.tokens_seen = 0;
   w.outputs_left = -1;
   for (int i = 0; i < n_prompts; i++) {
@@ -148,7 +150,8 @@ static inline int run_with(struct tpo_engine_options options, struct tpo_engine_
   options.thought = &w.thought;
   options.seed = 12;
   options.run_ahead = w.run_ahead;
-  struct tpo_engine_client client = {.next = next_request, .output = take_output, .token = take_token};
+  struct tpo_engine_client client = {
+      .next = next_request, .output = take_output, .token = take_token, .between = w.between};
   w.next = 0;
   int status = tpo_engine_open(&engine, w.model, w.tok, w.tmpl, &options, err);
   if (status < 0) return status;
