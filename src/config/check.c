@@ -324,12 +324,13 @@ static bool contradicts(const struct check *check, const char *path, int value, 
   return config_is_set(check->config, key) && value != follows;
 }
 
-static void check_multiple(struct check *check, const char *path, int n)
+/* before: what stands before the number in the value. */
+static void check_multiple(struct check *check, const char *path, const char *before, int n)
 {
   if (n % check->config->run.sync_steps != 0)
     PROBLEM(check, path,
-            "%s is %d, which run.sync_steps, %d, doesn't divide: between, no new samples are drawn", path, n,
-            check->config->run.sync_steps);
+            "%s is %s%d, which run.sync_steps, %d, doesn't divide: between, no new samples are drawn", path,
+            before, n, check->config->run.sync_steps);
 }
 
 /* How many steps there are, between samplings and between checkpoints. */
@@ -354,8 +355,9 @@ static void check_lengths(struct check *check)
     PROBLEM(check, "run.checkpoint_steps",
             "run.checkpoint_steps is %d: %d steps would have more than %d checkpoints", r->checkpoint_steps,
             r->steps, TPO_MOST_ITERATIONS);
-  if (r->checkpoint_steps > 0) check_multiple(check, "run.checkpoint_steps", r->checkpoint_steps);
-  if (r->reference == TPO_REFERENCE_EVERY) check_multiple(check, "run.reference", r->reference_every);
+  if (r->checkpoint_steps > 0) check_multiple(check, "run.checkpoint_steps", "", r->checkpoint_steps);
+  if (r->reference == TPO_REFERENCE_EVERY)
+    check_multiple(check, "run.reference", "every:", r->reference_every);
 }
 
 /* Samples are drawn anew within an iteration: what that leaves no choice of. */

@@ -267,7 +267,7 @@ static bool put_phase(struct tpo_buf *out, const struct context *c, enum report_
 /* The sum over the segments of a run in steps. */
 static bool put_spent(struct tpo_buf *out, const struct context *c, enum report_spent spent)
 {
-  double seconds = report_seconds(c->report, c->it, spent);
+  double seconds = report_seconds(c->it, spent);
   if (isfinite(seconds)) html_duration(out, seconds);
   return isfinite(seconds);
 }

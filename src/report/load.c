@@ -103,6 +103,8 @@ static struct report_iteration *find_iteration(struct report *report, int64_t nu
   memmove(it + 1, it, (report->n_iterations - at) * sizeof *it);
   *it = (struct report_iteration){.number = (int)number, .validation_mean = NAN, .validation_se = NAN};
   for (int p = 0; p < N_PHASES; p++) it->seconds[p] = NAN;
+  for (int s = 0; s < N_SPENT; s++) it->spent[s] = NAN;
+  it->samples = it->drawn_tokens = NAN;
   report->n_iterations++;
   return it;
 }
@@ -141,7 +143,7 @@ static bool take_event(struct report *report, json_t *event)
     for (int f = 0; f < N_FIELDS; f++) step->values[f] = report_number(event, field_names[f]);
     return true;
   }
-  if (strcmp(name, "segment") == 0) return take_segment(report, it->number, event);
+  if (strcmp(name, "segment") == 0) return take_segment(report, it, event);
   if (strcmp(name, "epoch") == 0) return append_event(&it->epochs, event);
   if (is_breakdown(name)) return append_event(&it->breakdowns, event);
   if (strcmp(name, "watch") == 0) return append_event(&it->watch, event);

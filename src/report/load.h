@@ -48,15 +48,11 @@ enum report_field {
 /* Of a segment: the steps that the samples of one policy serve, in a run in steps. */
 enum report_segment_field {
   SEGMENT_FIRST_STEP,
-  SEGMENT_STEPS,
   SEGMENT_SCORE,
-  SEGMENT_FORMAT,
   SEGMENT_THOUGHT,
   SEGMENT_RESPONSE,
   SEGMENT_PROMPTS,
   SEGMENT_PAIRS,
-  SEGMENT_SAMPLES,
-  SEGMENT_TOKENS,
   SEGMENT_RHO,
   N_SEGMENT_FIELDS
 };
@@ -70,17 +66,17 @@ struct report_step {
 };
 
 struct report_segment {
-  int iteration;
-  double values[N_SEGMENT_FIELDS], seconds[N_SPENT]; /* NaN where missing */
+  double values[N_SEGMENT_FIELDS]; /* NaN where missing */
 };
 
 struct report_iteration {
   int number;
-  json_t *events[N_EVENTS]; /* the last of each; owned; NULL when there is none */
-  json_t *epochs;           /* array of "epoch" events; owned; may be NULL */
-  json_t *breakdowns;       /* of "groups", "group_wins" and "thoughts" events, alike */
-  json_t *watch;            /* of "watch" events, alike */
-  double seconds[N_PHASES]; /* of finished steps; NaN otherwise */
+  json_t *events[N_EVENTS];                     /* the last of each; owned; NULL when there is none */
+  json_t *epochs;                               /* array of "epoch" events; owned; may be NULL */
+  json_t *breakdowns;                           /* of "groups", "group_wins" and "thoughts" events, alike */
+  json_t *watch;                                /* of "watch" events, alike */
+  double seconds[N_PHASES];                     /* of finished steps; NaN otherwise */
+  double spent[N_SPENT], samples, drawn_tokens; /* sums over its segments; NaN without */
   struct tpo_samples validation;
   double validation_mean, validation_se; /* over prompts, from validation.h5; NaN without */
   double *scores;                        /* [n_scores] of the iteration's samples */

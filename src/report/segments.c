@@ -10,11 +10,15 @@
 enum { MOST_SEGMENTS = 1000000, MOST_SERIES = 2 };
 
 static const char *const field_names[N_SEGMENT_FIELDS] = {
-    "first_step", "steps",   "mean_score",   "format_rate", "thought_tokens", "response_tokens", "prompts",
-    "pairs",      "samples", "drawn_tokens", "rho"};
+    "first_step", "mean_score", "thought_tokens", "response_tokens", "prompts", "pairs", "rho"};
 static const char *const spent_names[N_SPENT] = {"sample", "judge", "reference", "train", "wait"};
 
-bool take_segment(struct report *report, int iteration, const json_t *event)
+static void add(double *sum, double value)
+{
+  if (isfinite(value)) *sum = isfinite(*sum) ? *sum + value : value;
+}
+
+bool take_segment(struct report *report, struct report_iteration *it, const json_t *event)
 {
   const json_t *seconds = json_object_get(event, "seconds");
   if (report->n_segments >= MOST_SEGMENTS ||
@@ -22,39 +26,18 @@ bool take_segment(struct report *report, int iteration, const json_t *event)
                sizeof *report->segments, NULL) < 0)
     return false;
   struct report_segment *segment = &report->segments[report->n_segments++];
-  segment->iteration = iteration;
   for (int f = 0; f < N_SEGMENT_FIELDS; f++) segment->values[f] = report_number(event, field_names[f]);
-  for (int s = 0; s < N_SPENT; s++) segment->seconds[s] = report_number(seconds, spent_names[s]);
+  for (int s = 0; s < N_SPENT; s++) add(&it->spent[s], report_number(seconds, spent_names[s]));
+  add(&it->samples, report_number(event, "samples"));
+  add(&it->drawn_tokens, report_number(event, "drawn_tokens"));
   return true;
 }
 
-static double add(double sum, double value)
-{
-  return !isfinite(value) ? sum : isfinite(sum) ? sum + value : value;
-}
-
-double segment_sum(const struct report *report, int iteration, enum report_segment_field field)
-{
-  double sum = NAN;
-  for (size_t i = 0; i < report->n_segments; i++)
-    if (report->segments[i].iteration == iteration) sum = add(sum, report->segments[i].values[field]);
-  return sum;
-}
-
-double segment_seconds(const struct report *report, int iteration, enum report_spent spent)
-{
-  double sum = NAN;
-  for (size_t i = 0; i < report->n_segments; i++)
-    if (report->segments[i].iteration == iteration) sum = add(sum, report->segments[i].seconds[spent]);
-  return sum;
-}
-
-double report_seconds(const struct report *report, const struct report_iteration *it, enum report_spent spent)
+double report_seconds(const struct report_iteration *it, enum report_spent spent)
 {
   static const enum report_phase phases[N_SPENT] = {PHASE_SAMPLE, PHASE_JUDGE, PHASE_PAIRS, PHASE_DPO,
                                                     N_PHASES};
-  double seconds = segment_seconds(report, it->number, spent);
-  if (isfinite(seconds) || phases[spent] == N_PHASES) return seconds;
+  if (isfinite(it->spent[spent]) || phases[spent] == N_PHASES) return it->spent[spent];
   return it->seconds[phases[spent]];
 }
 
@@ -66,9 +49,9 @@ double report_drawn(const struct report *report, int iteration, bool tokens)
     const struct report_iteration *it = &report->iterations[i];
     if (it->number < 1 || it->number > iteration) continue;
     double of_it = report_event_number(it, EVENT_SAMPLE, tokens ? "tokens" : "samples");
-    if (!isfinite(of_it)) of_it = segment_sum(report, it->number, tokens ? SEGMENT_TOKENS : SEGMENT_SAMPLES);
+    if (!isfinite(of_it)) of_it = tokens ? it->drawn_tokens : it->samples;
     if (!isfinite(of_it)) return NAN; /* its samples are not told: the sum would be too small */
-    sum = add(sum, of_it);
+    add(&sum, of_it);
   }
   return sum;
 }

@@ -5,14 +5,10 @@
 
 #include "report/load.h"
 
-/* Of an event "segment"; false: too many of them, or no memory. */
-bool take_segment(struct report *report, int iteration, const json_t *event);
-/* Sum of a field, or of seconds, over the segments of an iteration; NaN: none of them tells it. */
-double segment_sum(const struct report *report, int iteration, enum report_segment_field field);
-double segment_seconds(const struct report *report, int iteration, enum report_spent spent);
+/* Of an event "segment" of the iteration; false: too many of them, or no memory. */
+bool take_segment(struct report *report, struct report_iteration *it, const json_t *event);
 /* Seconds that went into that: of the iteration's segments, or of its own step. NaN: not known. */
-double report_seconds(const struct report *report, const struct report_iteration *it,
-                      enum report_spent spent);
+double report_seconds(const struct report_iteration *it, enum report_spent spent);
 /* Samples, or their tokens, drawn for training up to the end of an iteration, in a run of either kind; NaN: it is
  * not known. */
 double report_drawn(const struct report *report, int iteration, bool tokens);

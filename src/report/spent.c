@@ -22,8 +22,7 @@ static struct chart_stack spent_on(const struct report *report, const struct rep
   else
     snprintf(row.label, sizeof row.label, "%s %d", report_unit(report, false),
              report_position(report, it->number));
-  for (int s = 0; s < VALIDATE; s++)
-    row.values[s] = or_none(report_seconds(report, it, (enum report_spent)s));
+  for (int s = 0; s < VALIDATE; s++) row.values[s] = or_none(report_seconds(it, (enum report_spent)s));
   double told = 0;
   for (int s = 0; s < VALIDATE; s++) told += row.values[s];
   row.values[VALIDATE] = or_none(it->seconds[PHASE_VALIDATE]) + or_none(it->seconds[PHASE_WATCH]);

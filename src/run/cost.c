@@ -65,17 +65,26 @@ static int read_cost(const struct loop *loop, struct cost *cost, struct tpo_erro
   return more;
 }
 
+/* Whole seconds, of short times tenths too. */
+static const char *seconds_text(double seconds, bool tenths, char out[40])
+{
+  if (!tenths) return tpo_group_digits(round(seconds), out);
+  snprintf(out, 40, "%.1f", seconds);
+  return out;
+}
+
 static void put_time(struct tpo_buf *out, const struct cost *cost)
 {
   double sum = 0;
   char digits[40];
   for (int s = 0; s < N_SPENT; s++) sum += cost->spent[s];
   if (!(sum > 0)) return;
+  bool tenths = sum < 100;
   tpo_buf_puts(out, "  seconds                 ");
   for (int s = 0; s < N_SPENT; s++)
     tpo_buf_printf(out, "%s %s %s (%.0f %%)", s ? "," : "", spent_names[s],
-                   tpo_group_digits(round(cost->spent[s]), digits), 100 * cost->spent[s] / sum);
-  tpo_buf_printf(out, "; waiting within them %s\n", tpo_group_digits(round(cost->wait), digits));
+                   seconds_text(cost->spent[s], tenths, digits), 100 * cost->spent[s] / sum);
+  tpo_buf_printf(out, "; waiting within them %s\n", seconds_text(cost->wait, tenths, digits));
 }
 
 int loop_cost_text(const struct loop *loop, struct tpo_buf *out, struct tpo_error *err)

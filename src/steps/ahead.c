@@ -200,16 +200,29 @@ static bool look_at_thread(struct ahead *a, bool idle)
   return over;
 }
 
+/* How far this rank's thread is, of what it was given. */
+static void tell_progress(const struct ahead *a, size_t *told)
+{
+  if (*told == a->n_told) return;
+  *told = a->n_told;
+  tpo_session_tell(a->session, &(struct tpo_progress){.phase = "judging",
+                                                      .unit = "prompts",
+                                                      .done = (double)a->n_told,
+                                                      .total = (double)a->n_ready});
+}
+
 /* Until the thread is at its end, or there is an error. What it is not done with in time is left to be judged by all
  * ranks: they wait for this one no longer than for a batch. */
 static int work_beside_thread(struct ahead *a, struct tpo_error *err)
 {
   bool others = tpo_comm_size(a->session->comm) > 1, over = false;
   double longest = a->session->config->run.deadline / (double)SCORING_OF_DEADLINE, begin = tpo_seconds();
+  size_t told = 0;
   while (!over) {
     int did = tpo_stopped("judging", err);
     if (did == 0) did = work_between(a, err);
     if (did < 0) return did;
+    tell_progress(a, &told);
     if (others && tpo_seconds() - begin > longest) stop(a);
     over = look_at_thread(a, did == 0);
   }

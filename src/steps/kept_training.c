@@ -27,7 +27,10 @@ int kept_training_open(struct kept_training *k, const struct tpo_session *sessio
                               .steps = -1};
   int status = journal_refuse_link(folder, err);
   if (status == 0 && is_first(k)) status = tpo_make_dirs(folder, err);
-  if (status == 0 && is_first(k)) status = journal_lock(folder, &k->lock, err);
+  if (status == 0 && is_first(k)) {
+    status = journal_lock(folder, &k->lock, err);
+    k->is_taken = status < 0;
+  }
   status = tpo_comm_agree(comm, status, err);
   if (status == 0 && !tpo_is_dir(folder))
     status =
@@ -42,7 +45,7 @@ void kept_training_close(struct kept_training *k)
 {
   if (!k->session) return;
   if (k->lock >= 0) close(k->lock);
-  if (is_first(k)) rmdir(k->folder); /* where nothing is in it */
+  if (is_first(k) && !k->is_taken) rmdir(k->folder); /* where nothing is in it */
   free(k->work);
   *k = (struct kept_training){0};
 }

@@ -19,6 +19,7 @@ struct kept_training {
   const char *folder;
   char *work;     /* what its states are of: tpo_trainer_keep */
   int lock;       /* rank 0's, by which no other training has the folder; -1: none */
+  bool is_taken;  /* on rank 0: another process has the folder, and it is left alone */
   double at;      /* when the last state was kept, on the clock; at first: when this was opened */
   double seconds; /* that keeping the last state took in this process; 0 before the first */
   int64_t steps;  /* of the state that stands in the folder; -1: none does */

@@ -80,7 +80,7 @@ static void samples_are_fresh_at_each_checkpoint_and_reference(void **state)
   refused("run:\n  sync_steps: 10\n  steps: 100\n  checkpoint_steps: 110",
           "c.yaml:4: run.checkpoint_steps is 110, more than the 100 steps of the run (run.steps)");
   refused("run:\n  sync_steps: 10\n  steps: 100\n  reference: every:25",
-          "c.yaml:4: run.reference is 25, which run.sync_steps, 10, doesn't divide");
+          "c.yaml:4: run.reference is every:25, which run.sync_steps, 10, doesn't divide");
   accepted("run: {sync_steps: 10, steps: 100, reference: every:20}");
   accepted("run: {sync_steps: 10, steps: 100, reference: start}");
   accepted("run: {sync_steps: 10, steps: 100, reference: previous}");

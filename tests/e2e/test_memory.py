@@ -108,11 +108,16 @@ def test_the_plan_has_the_tokens_of_a_ranks_share(tpo, model, tmp_path):
     assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.micro_batch_tokens=100")) == 100
 
 
-@pytest.mark.parametrize("ranks", [0, 2])
-def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks):
+@pytest.mark.parametrize("ranks, more", [(0, ["run.iterations=3", "run.reference=start"]), (2, [])])
+def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks, more):
+    """Also with the start model in memory beside its training."""
     config = write_config(tmp_path, model, "fp32", 2048, prompts=4)
-    most, _ = told(tpo.ok("run", config, "--plan-only", ranks=ranks))
-    measured = peak("run", config, ranks=ranks)
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 12)
+    sets = [word for pair in more for word in ("--set", pair)]
+    text = tpo.ok("run", config, "--plan-only", *sets, ranks=ranks)
+    most, _ = told(text)
+    assert ("which stay in" in text) == bool(more)
+    measured = peak("run", config, *sets, ranks=ranks)
     assert measured <= most, f"{measured / 1e6:.0f} MB were taken, at most {most / 1e6:.0f} told"
 
 

@@ -76,7 +76,7 @@ def test_a_file_of_instructions_must_have_a_batch_for_each_step(tpo, config, tmp
     (["run.sync_steps=8", "run.checkpoint_steps=0"], "run.sync_steps is 8, more than the 7 steps"),
     (["run.iterations=3"], "run.iterations is 3 beside run.steps"),
     (["run.reference=every:0"], "run.reference: expected previous, start (or seed) or every:N"),
-    (["run.reference=every:3"], "run.reference is 3, which run.sync_steps, 2, doesn't divide"),
+    (["run.reference=every:3"], "run.reference is every:3, which run.sync_steps, 2, doesn't divide"),
 ])
 def test_what_can_not_be_is_refused(tpo, config, keys, words):
     assert words in tpo.fails("run", config, "--plan-only", *with_keys(*keys), code=2)
@@ -101,16 +101,18 @@ def memory(text, what):
     return float(number) * UNITS[unit]
 
 
-def test_a_judges_model_stays_beside_sampling_and_training(tpo, config, tmp_path):
+def test_a_judges_model_is_there_for_each_segments_judging(tpo, config, tmp_path):
     judge = families.make_reward(tmp_path / "judge", "qwen3")
     settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
     (judge / "config.json").write_text(json.dumps(settings))
     shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
     weights = 4 * write_hollow(judge / "model.safetensors", shapes)
     without, with_judge = plan(tpo, config), plan(tpo, config, *with_keys(f"judge.kind=reward:{judge}"))
-    assert "The judge's weights stay from segment to segment" in with_judge
+    assert "Its weights are read for each segment: it is closed" in " ".join(with_judge.split())
+    judging = float(re.search(r"the judge's ([\d.]+) MB, and what training keeps between steps", with_judge).group(1))
+    assert judging * 1e6 == pytest.approx(weights, rel=0.03)
     for what in ("training", "sampling"):
-        assert memory(with_judge, what) - memory(without, what) == pytest.approx(weights, rel=0.03), what
+        assert memory(with_judge, what) == memory(without, what), what
 
 
 def test_another_model_than_the_policy_is_told(tpo, config):

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -55,7 +56,7 @@ MOVING = [("length_penalty: 0", "length_penalty: auto"), ("run: {", "run: {refer
 def whole(tpo, make):
     """A run that nothing stopped, over two ranks."""
     config, run_dir = make("whole", MOVING)
-    tpo.ok("run", config, ranks=2, env=EPOCH)
+    (run_dir.parent / "closing.txt").write_text(tpo.ok("run", config, ranks=2, env=EPOCH))
     return run_dir
 
 
@@ -118,6 +119,21 @@ def test_events_tell_each_step_and_segment(whole):
     assert rates == sorted(rates, reverse=True) and len(set(rates)) == STEPS
     assert [e["margin"] for e in steps[::2]] == [0] * 5 and all(e["margin"] != 0 for e in steps[1::2] if not e.get("skipped"))
     assert [e["event"] for e in events(whole, "sample", "judge", "pairs", "left_out")] == ["sample", "judge", "pairs", "left_out"] * 3
+
+
+def test_text_and_page_tell_what_it_took(whole):
+    text, page = (whole.parent / "closing.txt").read_text(), (whole / "report.html").read_text()
+    gain = events(whole, "validate")[-1]["difference"]
+    skipped = sum(e.get("skipped", False) for e in events(whole, "step"))
+    assert f"Training steps {STEPS}" in text and ("skipped" in text) == (skipped > 0)
+    assert f"  samples drawn            {STEPS * BATCH * K}, of {STEPS * BATCH} prompts\n" in text
+    assert f"  gain for 1000 of them    {1000 * gain / (STEPS * BATCH * K):+.3f}" in text
+    spent = re.search(r"  seconds +sample ([\d.]+) .*, judge ([\d.]+) .*, reference ([\d.]+) .*, train ([\d.]+) .*; waiting", text)
+    for name, value in zip(("sample", "judge", "reference", "train"), spent.groups()):
+        assert abs(float(value) - sum(e["seconds"][name] for e in events(whole, "segment"))) <= 0.06, name
+    for part in ("<th scope=\"col\">step 4</th><th scope=\"col\">step 8</th><th scope=\"col\">step 10</th>", "<h3>Steps 9 to 10</h3>",
+                 f">samples drawn</th><td></td><td>48</td><td>96</td><td>{STEPS * BATCH * K}</td>", "Scores of samples by step"):
+        assert part in page, part
 
 
 def start(config, run_dir, ranks=2, more=()):

@@ -69,6 +69,16 @@ def test_without_room_they_are_read_for_each_use(tpo, config, tiny_model):
     assert reads(tpo, config, *sets("run.kl_outputs=4", "run.iterations=3", *NO_ROOM)) == [str(tiny_model)] * 3
 
 
+STEPS = ["run.sync_steps=1", "run.steps=4", "run.iterations=1", "data.prompts_per_iteration=8"]
+
+
+@pytest.mark.parametrize("reference, more", [("previous", 0), ("start", 0), ("every:2", 1)])
+def test_a_run_in_steps_reads_a_reference_where_it_is_not_the_policy(tpo, config, tiny_model, reference, more):
+    """The first segment's is the policy; that of every second step, too, of which the file is read for the step behind it."""
+    found = reads(tpo, config, *sets(*STEPS, f"run.reference={reference}"), ranks=2)
+    assert found == [str(tiny_model)] * 2 + ["training.state/reference-2.h5"] * more
+
+
 def test_those_of_an_earlier_epoch_come_from_its_checkpoint(tpo, config, tiny_model, tmp_path):
     found = reads(tpo, config, *sets("train.epochs=2"))
     events = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())

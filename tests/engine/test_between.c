@@ -28,18 +28,28 @@ static int note_outputs(void *arg, struct tpo_error *err)
   return 1; /* it did something */
 }
 
-/* With two slots, all but one of the samples have ended when one of them is empty for good. */
-static void nothing_is_done_between_while_a_sample_is_left_to_start(void **state)
+/* Outputs that have ended when something may be done between passes for the first time. */
+static int count_outputs_before(struct tpo_engine_options options)
 {
-  (void)state;
-  w.sampling.slots = 2;
   w.look = count_output;
   w.between = note_outputs;
   outputs = 0;
   outputs_between = -1;
-  struct tpo_samples samples = run_plainly();
+  struct tpo_samples samples = run(options);
   tpo_samples_free(&samples);
-  assert_int_equal(outputs_between, n_prompts * k - 1);
+  return outputs_between;
+}
+
+static void nothing_is_done_between_while_a_sample_is_left_to_start(void **state)
+{
+  (void)state;
+  w.sampling.slots = 2; /* one is empty for good when all but one sample have ended */
+  assert_int_equal(count_outputs_before((struct tpo_engine_options){0}), n_prompts * k - 1);
+  const size_t block = 2 * 4 * 2 * 2 * 8 * 8;
+  w.sampling.slots = 15; /* most are empty, but the cache holds one of the last prompt's samples at a time */
+  assert_int_equal(
+      count_outputs_before((struct tpo_engine_options){.block_tokens = 8, .kv_bytes = 13 * block}),
+      n_prompts * k - 1);
 }
 
 static int fail_between(void *arg, struct tpo_error *err)

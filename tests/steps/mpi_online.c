@@ -383,8 +383,10 @@ static void one_training_has_the_folder(void)
   struct tpo_error e = {0};
   part_begin(&p, comm);
   part_make(&other, comm, TPO_DTYPE_FP32);
-  CHECK(part_open(&other, &e) == TPO_E_USAGE);
-  CHECK(tpo_comm_rank(comm) > 0 || strstr(e.message, "another process is at work"));
+  for (int i = 0; i < 2; i++) { /* who was refused leaves no way in */
+    CHECK(part_open(&other, &e) == TPO_E_USAGE);
+    CHECK(tpo_comm_rank(comm) > 0 || strstr(e.message, "another process is at work"));
+  }
   part_free(&other);
   part_free(&p);
 }

@@ -100,6 +100,12 @@ static size_t other_bytes(const struct memory *m)
   return m->other.kept ? m->other.bytes : 0;
 }
 
+/* In a run in steps, references are computed while others are sampled, where their model stays open or is the policy. */
+static double reference_meanwhile(const struct plan *plan, const struct memory *m)
+{
+  return tpo_run_in_steps(&plan->config->run) ? (double)m->training.activations : 0;
+}
+
 static void gather(const struct plan *plan, struct memory *m)
 {
   const struct tpo_session *s = plan->session;
@@ -113,12 +119,9 @@ static void gather(const struct plan *plan, struct memory *m)
   sampling_memory(plan, m);
   m->within_training = tpo_run_in_steps(&c->run) || (c->run.validate_each_epoch && plan->validation.n > 0);
   m->held = t->weights + t->program + (m->within_training ? t->shard + t->exchange : t->master) + other;
-  /* Judges' models are open while responses are judged, when no step and no sampling goes on; in a run in steps they
-   * stay for the next segment. */
+  /* Judges' models are open while responses are judged, when no step and no sampling goes on. */
   m->judges = run_judges_bytes(c, &m->judges_known);
-  double staying = tpo_run_in_steps(&c->run) ? m->judges : 0;
-  m->total += (size_t)staying;
-  m->all = (double)m->held + staying + m->cache + m->passes;
+  m->all = (double)m->held + m->cache + m->passes + reference_meanwhile(plan, m);
   m->judging = (double)m->held + m->judges;
   m->most = fmax(fmax((double)m->total, m->all), m->judging);
 }
@@ -180,7 +183,7 @@ static void print_judging(const struct plan *plan, const struct memory *m, struc
       tpo_size_text(m->judging, all), tpo_size_text((double)m->training.weights, w),
       m->judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m),
       tpo_run_in_steps(&plan->config->run)
-          ? "The judge's weights stay from segment to segment and count in\n    sampling and training, too."
+          ? "Its weights are read for each segment: it is\n    closed while sampling and training go on."
           : "It is closed while sampling and training go on.");
 }
 
@@ -211,9 +214,10 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
   print_other(&m, out);
   tpo_buf_printf(out,
                  "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
-                 "tokens), passes %s, and %s\n",
+                 "tokens), passes %s%s, and %s\n",
                  tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
                  tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
+                 tpo_run_in_steps(&c->run) ? ", what references computed meanwhile take" : "",
                  held_text(plan, &m));
   print_judging(plan, &m, out);
   print_job(plan, &m, out);
