@@ -108,10 +108,14 @@ def test_the_plan_has_the_tokens_of_a_ranks_share(tpo, model, tmp_path):
     assert longest_told(tpo.ok("run", config, "--plan-only", *few, "--set", "train.micro_batch_tokens=100")) == 100
 
 
-@pytest.mark.parametrize("ranks, more", [(0, ["run.iterations=3", "run.reference=start"]), (2, [])])
-def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks, more):
+@pytest.mark.parametrize("ranks, iterations, more", [
+    (0, "iterations: 3", ["run.reference=start"]), (2, "iterations: 1", []),
+    (0, "sync_steps: 1, steps: 3", ["run.reference=start", "train.batch=4", "train.epochs=1"])])
+def test_a_run_stays_below_the_plan(tpo, model, tmp_path, ranks, iterations, more):
     """Also with the start model in memory beside its training."""
     config = write_config(tmp_path, model, "fp32", 2048, prompts=4)
+    text = config.read_text().replace("iterations: 1", iterations)
+    config.write_text(text.replace("prompts_per_iteration: 4, ", "") if "steps" in iterations else text)
     tiny.write_prompts(tmp_path / "train.jsonl", "train", 12)
     sets = [word for pair in more for word in ("--set", pair)]
     text = tpo.ok("run", config, "--plan-only", *sets, ranks=ranks)
