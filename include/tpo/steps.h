@@ -75,6 +75,8 @@ struct tpo_generate_options {
   const char *journal;
   bool
       drop_other; /* samples of other work in the journal are dropped with a warning; else that is an error */
+  /* The journal knows the model by some rows of its weights; else by all of them, which take time to read. */
+  bool by_rows;
 };
 struct tpo_generate_stats {                        /* on all ranks */
   double samples, sampled_tokens, inserted_tokens; /* of all samples */
@@ -135,12 +137,13 @@ struct tpo_judged_options {
   int (*between)(void *arg, struct tpo_error *err);
   void *arg;
 };
-struct tpo_judged_stats { /* on all ranks; seconds are the slowest rank's */
+struct tpo_judged_stats { /* on all ranks */
   struct tpo_generate_stats generate;
-  size_t failures;       /* responses without a score; rank 0 */
-  double sample_seconds; /* until the last sample was there */
-  double judge_seconds;  /* of judging behind that */
-  double wait_seconds;   /* within those, that a rank had nothing to do */
+  size_t failures; /* responses without a score; rank 0 */
+  /* Of the call, which the first two add up to: until the last rank had its last sample, and from there to the last
+   * score. Within them, of the rank that waited most: that it had nothing to sample or compute, since its judge's thread
+   * or another rank was not at its end. */
+  double sample_seconds, judge_seconds, wait_seconds;
 };
 TPO_API int tpo_generate_judged(const struct tpo_session *session, const struct tpo_policy *policy,
                                 const struct tpo_instructions *instructions,

@@ -85,6 +85,7 @@ struct tpo_train_keeper {
   /* Called for each pair that this rank has computed. */
   int (*keep)(void *arg, size_t pair, double chosen, double rejected, struct tpo_error *err);
   void *arg;
+  bool unnamed; /* ref_model is left empty, so that the reference's weights need not be read for their hash */
 };
 /* Reference log-probabilities of every pair under `reference` (may be the trainer's own model before its
  * first step), split over ranks, by the code path that the training forward takes. keeper may be NULL, and so

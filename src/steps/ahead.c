@@ -26,7 +26,7 @@ struct ahead {
   struct prompt *prompts; /* [n_prompts] */
   size_t n_prompts;
   bool tells; /* the scores are those in the end, which `judged` may be told */
-  double begun, sampled, waited;
+  struct ahead_times times;
   pthread_t thread;
   bool running;  /* the thread is there */
   size_t n_told; /* prompts of `ready` that `judged` was told of */
@@ -68,16 +68,34 @@ static int by_row(const void *one, const void *other)
   return (a->first > b->first) - (a->first < b->first);
 }
 
-/* Prompts of the next batch: what is there, but no more than the judge is trusted with, nor what takes much longer than
- * others may be left waiting. */
+/* Seconds of a batch, about: whoever waits for its end, since sampling failed say, waits for all of it. */
+static double longest_batch(const struct ahead *a)
+{
+  enum { ALONE = 5 };
+  double of_deadline = a->session->config->run.deadline / (double)SCORING_OF_DEADLINE;
+  return tpo_comm_size(a->session->comm) == 1 && of_deadline > ALONE ? ALONE : of_deadline;
+}
+
+/* Prompts that a judge is given whatever its pace: where it asks many questions at once, what keeps it busy for about
+ * two answers, since then a batch takes no longer than those, and fewer would only be slower. */
+static size_t least_batch(const struct ahead *a)
+{
+  const struct tpo_judge_config *config = &a->session->config->judge;
+  size_t n = 2 * (size_t)config->concurrency * a->n_prompts / (a->scoring.n_rows > 0 ? a->scoring.n_rows : 1);
+  return tpo_judge_keeps_answers(config) && n > 0 ? n : 1;
+}
+
+/* Prompts of the next batch: what is there, but no more than the judge is trusted with, nor what takes long. */
 static size_t batch_size(const struct ahead *a)
 {
   const struct scoring *s = &a->scoring;
-  size_t n = a->n_ready - a->n_taken;
-  double longest = a->session->config->run.deadline / (double)SCORING_OF_DEADLINE;
+  double longest = longest_batch(a);
+  bool alone = tpo_comm_size(a->session->comm) == 1;
+  size_t n = a->n_ready - a->n_taken, least = alone ? least_batch(a) : 1;
   if (n > s->trusted) n = s->trusted;
-  if (tpo_comm_size(a->session->comm) > 1 && (double)n * s->pace > longest) n = (size_t)(longest / s->pace);
-  return n > 0 ? n : 1;
+  if (n <= least || (double)n * s->pace <= longest) return n;
+  n = (size_t)(longest / s->pace);
+  return n > least ? n : least;
 }
 
 /* Waits for prompts, whose batch [n] is then the thread's, in the order of their rows; 0: there are no more. */
@@ -196,7 +214,7 @@ static bool look_at_thread(struct ahead *a, bool idle)
   if (idle && !a->over && a->n_scored == a->n_told) pthread_cond_timedwait(&a->changed, &a->lock, &until);
   bool over = a->over;
   pthread_mutex_unlock(&a->lock);
-  if (idle) a->waited += tpo_seconds() - begin;
+  if (idle) a->times.waited += tpo_seconds() - begin;
   return over;
 }
 
@@ -235,10 +253,18 @@ static void join(struct ahead *a)
   a->running = false;
 }
 
+/* Of a signal that ended both: what the judge says of it behind how it was stopped, such as what it keeps. */
+static void tell_stopped(const struct ahead *a, struct tpo_error *err)
+{
+  const char *more = a->status == TPO_E_INTERRUPTED ? strchr(a->err.message, ';') : NULL;
+  if (more && err && !strstr(err->message, more))
+    tpo_fail(err, TPO_E_INTERRUPTED, "%s%s", strdupa(err->message), more);
+}
+
 static int end(void *arg, int status, struct tpo_error *err)
 {
   struct ahead *a = arg;
-  a->sampled = tpo_seconds() - a->begun;
+  a->times.sampled = tpo_seconds();
   pthread_mutex_lock(&a->lock);
   a->closed = true;
   pthread_cond_broadcast(&a->changed);
@@ -246,6 +272,8 @@ static int end(void *arg, int status, struct tpo_error *err)
   if (status == 0) status = work_beside_thread(a, err);
   if (status < 0) stop(a);
   join(a);
+  a->times.ended = tpo_seconds();
+  if (status == TPO_E_INTERRUPTED) tell_stopped(a, err);
   return status < 0 ? status : tell_scored(a, err);
 }
 
@@ -281,7 +309,6 @@ int ahead_open(struct ahead **out, const struct tpo_session *session,
     a->client =
         (struct generate_client){.arg = a, .drawn = take_drawn, .between = work_between, .ended = end};
     a->tells = options->judged && !(tpo_judge_mixes(config) && config->standardise);
-    a->begun = tpo_seconds();
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     status = prepare(a, instructions, work, err);
@@ -307,10 +334,9 @@ struct scoring *ahead_scoring(struct ahead *ahead)
   return &ahead->scoring;
 }
 
-void ahead_seconds(const struct ahead *ahead, double *sampled, double *waited)
+struct ahead_times ahead_times(const struct ahead *ahead)
 {
-  *sampled = ahead->sampled;
-  *waited = ahead->waited;
+  return ahead->times;
 }
 
 void ahead_close(struct ahead *a)

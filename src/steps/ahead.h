@@ -23,8 +23,12 @@ int ahead_open(struct ahead **out, const struct tpo_session *session,
 const struct generate_client *ahead_client(struct ahead *ahead);
 /* What was scored, once sampling has ended; borrowed. */
 struct scoring *ahead_scoring(struct ahead *ahead);
-/* Seconds from ahead_open to this rank's last sample, and those after it that it had nothing to do in. */
-void ahead_seconds(const struct ahead *ahead, double *sampled, double *waited);
+/* Of this rank: when its last sample was there, and when its thread was at its end besides (tpo_seconds; 0: there was
+ * nothing to draw on any rank), and the seconds in between that it had nothing to do in. */
+struct ahead_times {
+  double sampled, ended, waited;
+};
+struct ahead_times ahead_times(const struct ahead *ahead);
 void ahead_close(struct ahead *ahead); /* takes NULL */
 
 #endif

@@ -182,7 +182,7 @@ static int take_output(void *arg, const struct tpo_output *output, struct tpo_er
     status = kept_sample_add(s->kept, row, s->options->sampling->temperature, err);
     s->n_added += status == 0;
   }
-  if (status < 0 || !s->client) return status;
+  if (status < 0 || !s->client || !s->client->drawn) return status;
   return s->client->drawn(s->client->arg, output->request->index, row, err);
 }
 
@@ -253,7 +253,7 @@ static int run_engine(struct sampling *s, struct tpo_generate_stats *stats, stru
                                      .next = next_request,
                                      .output = take_output,
                                      .token = count_token,
-                                     .between = s->client ? work_between : NULL};
+                                     .between = s->client && s->client->between ? work_between : NULL};
   status = begin_progress(s, err);
   if (status == 0) status = tpo_engine_run(engine, &client, err);
   struct tpo_engine_stats counts;

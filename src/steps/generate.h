@@ -9,9 +9,9 @@
 struct generate_client {
   void *arg;
   /* A sample of instruction i, which lives until `ended` has returned; its place among the rows that are added later may
-   * still change. */
+   * still change. May be NULL. */
   int (*drawn)(void *arg, size_t i, const struct tpo_sample_row *row, struct tpo_error *err);
-  /* As the engine's. */
+  /* As the engine's; may be NULL. */
   int (*between)(void *arg, struct tpo_error *err);
   /* The rank has no more to draw, and the engine's memory is free again; status, also after an error, comes back unless
    * there is another one. */

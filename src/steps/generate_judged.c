@@ -12,18 +12,52 @@ struct judged_call {
   const struct tpo_judged_options *options;
   struct tpo_samples *samples;
   struct tpo_judged_stats *stats;
+  double begun; /* tpo_seconds */
+  struct ahead_times times;
 };
 
-static int judge_behind(const struct judged_call *call, struct tpo_error *err)
+/* Once all ranks have ended sampling: when the last one had its last sample, and how long this one waited for another. A
+ * rank that drew nothing, since all was kept, has it now. */
+static int take_times(struct judged_call *call, struct tpo_error *err)
 {
-  double begin = tpo_seconds();
+  const struct ahead_times *own = &call->times;
+  double now = tpo_seconds() - call->begun, ended = own->ended > 0 ? own->ended - call->begun : now,
+         last[] = {own->sampled > 0 ? own->sampled - call->begun : now, ended};
+  int status = tpo_comm_allreduce_max_f64(call->session->comm, last, sizeof last / sizeof *last, err);
+  call->stats->sample_seconds = last[0];
+  call->times.waited += last[1] - ended;
+  return status;
+}
+
+/* At the end. */
+static int share_times(const struct judged_call *call, struct tpo_error *err)
+{
+  struct tpo_judged_stats *stats = call->stats;
+  double seconds[] = {tpo_seconds() - call->begun, call->times.waited};
+  int status =
+      tpo_comm_allreduce_max_f64(call->session->comm, seconds, sizeof seconds / sizeof *seconds, err);
+  stats->judge_seconds = seconds[0] - stats->sample_seconds;
+  stats->wait_seconds = seconds[1];
+  return status;
+}
+
+static int note_end(void *arg, int status, struct tpo_error *err)
+{
+  struct ahead_times *times = arg;
+  (void)err;
+  times->sampled = times->ended = tpo_seconds();
+  return status;
+}
+
+static int judge_behind(struct judged_call *call, struct kept *kept, struct tpo_error *err)
+{
   const struct tpo_judged_options *options = call->options;
-  int status = tpo_generate(call->session, call->policy, call->instructions, &options->generate,
-                            call->samples, &call->stats->generate, err);
-  call->stats->sample_seconds = tpo_seconds() - begin;
+  const struct generate_client client = {.arg = &call->times, .ended = note_end};
+  int status = generate_kept(call->session, call->policy, call->instructions, &options->generate, kept,
+                             &client, call->samples, &call->stats->generate, err);
+  if (status == 0) status = take_times(call, err);
   if (status == 0)
     status = tpo_score_samples(call->session, call->samples, &options->score, &call->stats->failures, err);
-  call->stats->judge_seconds = tpo_seconds() - begin - call->stats->sample_seconds;
   return status;
 }
 
@@ -40,11 +74,10 @@ static int name_work(const struct judged_call *call, struct kept *kept, char wor
 }
 
 /* Sampling, with the judge's threads beside it, and what they left. */
-static int judge_beside(const struct judged_call *call, struct kept *kept, struct tpo_error *err)
+static int judge_beside(struct judged_call *call, struct kept *kept, struct tpo_error *err)
 {
   char work[33] = "";
   struct ahead *ahead = NULL;
-  double begin = tpo_seconds(), waited = 0;
   const struct tpo_judged_options *options = call->options;
   struct tpo_judged_stats *stats = call->stats;
   int status = name_work(call, kept, work, err);
@@ -53,28 +86,13 @@ static int judge_beside(const struct judged_call *call, struct kept *kept, struc
     status = generate_kept(call->session, call->policy, call->instructions, &options->generate, kept,
                            ahead_client(ahead), call->samples, &stats->generate, err);
     if (status < 0 && kept) kept_drop_empty(kept, status, stats->generate.kept);
+    call->times = ahead_times(ahead);
   }
-  if (status == 0) {
-    ahead_seconds(ahead, &stats->sample_seconds, &waited);
+  if (status == 0) status = take_times(call, err);
+  if (status == 0)
     status = score_rest(call->session, call->samples, &options->score, ahead_scoring(ahead), work,
                         &stats->failures, err);
-    stats->judge_seconds = tpo_seconds() - begin - stats->sample_seconds;
-    stats->wait_seconds = waited;
-  }
   ahead_close(ahead);
-  return status;
-}
-
-/* Each rank's seconds become the slowest one's. */
-static int share_seconds(const struct judged_call *call, struct tpo_error *err)
-{
-  struct tpo_judged_stats *stats = call->stats;
-  double seconds[] = {stats->sample_seconds, stats->judge_seconds, stats->wait_seconds};
-  int status =
-      tpo_comm_allreduce_max_f64(call->session->comm, seconds, sizeof seconds / sizeof *seconds, err);
-  stats->sample_seconds = seconds[0];
-  stats->judge_seconds = seconds[1];
-  stats->wait_seconds = seconds[2];
   return status;
 }
 
@@ -82,15 +100,12 @@ int tpo_generate_judged(const struct tpo_session *session, const struct tpo_poli
                         const struct tpo_instructions *instructions, const struct tpo_judged_options *options,
                         struct tpo_samples *samples, struct tpo_judged_stats *stats, struct tpo_error *err)
 {
-  const struct judged_call call = {session, policy, instructions, options, samples, stats};
-  *stats = (struct tpo_judged_stats){0};
-  if (!tpo_judge_waits(&session->config->judge)) {
-    int status = judge_behind(&call, err);
-    return status < 0 ? status : share_seconds(&call, err);
-  }
+  struct judged_call call = {session, policy, instructions, options, samples, stats, .begun = tpo_seconds()};
   struct kept *kept;
+  bool beside = tpo_judge_waits(&session->config->judge);
+  *stats = (struct tpo_judged_stats){0};
   int status = kept_samples_open(&kept, session, policy, instructions, &options->generate, err);
-  if (status == 0) status = judge_beside(&call, kept, err);
+  if (status == 0) status = beside ? judge_beside(&call, kept, err) : judge_behind(&call, kept, err);
   kept_close(kept);
-  return status < 0 ? status : share_seconds(&call, err);
+  return status < 0 ? status : share_times(&call, err);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "config/keys.h"
+#include "model/identity.h"
 
 /* Whether another value of the key gives other samples under the same number. */
 static bool bears_on_sample(int key)
@@ -111,19 +112,33 @@ static int put_prompts(const struct tpo_policy *policy, const struct tpo_instruc
   return status;
 }
 
+/* Of the model that samples are drawn with; by some rows where it is another one each time, soon after another. */
+static int put_model(const struct tpo_policy *policy, bool by_rows, struct tpo_buf *work,
+                     struct tpo_error *err)
+{
+  char rows[33];
+  const char *hash = rows;
+  int status = 0;
+  if (by_rows)
+    status = model_identify(policy->model, rows, err);
+  else if (!(hash = tpo_model_hash(policy->model)))
+    status = tpo_fail(err, TPO_E_MEMORY, "no memory to tell what the samples depend on");
+  if (status == 0) tpo_buf_printf(work, "model: %s\n", hash);
+  return status;
+}
+
 /* First what a person would have changed, so that a message names that and not what follows from it. */
 static int describe_work(const struct tpo_session *session, const struct tpo_policy *policy,
                          const struct tpo_instructions *instructions,
                          const struct tpo_generate_options *options, struct tpo_buf *work,
                          struct tpo_error *err)
 {
-  const char *model = tpo_model_hash(policy->model);
   tpo_buf_puts(work, "what: samples\n");
   put_settings(session, options, work);
-  tpo_buf_printf(work, "model: %s\n", model ? model : "");
-  int status = put_tokenizer(policy, work, err);
+  int status = put_model(policy, options->by_rows, work, err);
+  if (status == 0) status = put_tokenizer(policy, work, err);
   if (status == 0) status = put_prompts(policy, instructions, options->thought, work, err);
-  if (status == 0 && (!model || work->failed))
+  if (status == 0 && work->failed)
     status = tpo_fail(err, TPO_E_MEMORY, "no memory to tell what the samples depend on");
   return status;
 }

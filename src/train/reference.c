@@ -115,7 +115,8 @@ int tpo_train_reference_logprobs(struct tpo_model *reference, struct tpo_comm *c
   if (status == 0) status = compute_outcomes(reference, comm, config, pairs, outcomes, keeper, watch, err);
   if (status == 0) {
     set_reference(pairs, outcomes);
-    snprintf(pairs->ref_model, sizeof pairs->ref_model, "%s", tpo_model_hash(reference));
+    const char *name = keeper && keeper->unnamed ? "" : tpo_model_hash(reference);
+    snprintf(pairs->ref_model, sizeof pairs->ref_model, "%s", name);
   }
   free(outcomes);
   return status;

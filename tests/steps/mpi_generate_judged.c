@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "tpo/steps.h"
 #include "tpo/judge.h"
 
@@ -42,18 +43,20 @@ static void judge_prompt(const json_t *prompt, const char *mode)
 }
 
 /* This program as the judge. TPO_TEST_JUDGE: "all" responses get a score; "some" don't; "none" does; "held" is all,
- * once a file is there; "dies" ends after three prompts. */
+ * once a file is there; "slow" is all, a prompt after the other; "dies" ends after three prompts. */
 static int judge_prompts(void)
 {
   const char *mode = getenv("TPO_TEST_JUDGE");
   json_t *prompt;
   for (int i = 0; strcmp(mode, "held") == 0 && i < 2000 && access(getenv("TPO_TEST_GO"), F_OK) < 0; i++)
     usleep(10000);
+  bool slow = strcmp(mode, "slow") == 0;
   for (int n = 0; (prompt = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL)); n++) {
     if (strcmp(mode, "dies") == 0 && n == 3) {
       fprintf(stderr, "worn out\n");
       return 1;
     }
+    if (slow) usleep(100000);
     judge_prompt(prompt, mode);
     json_decref(prompt);
   }
@@ -174,6 +177,8 @@ static struct {
   size_t rows, calls, between;
   double scores;
   int status;
+  double at;    /* when an error was given back */
+  double delay; /* seconds that the other work takes */
   bool interrupts;
 } told;
 
@@ -188,12 +193,14 @@ static int judged(void *arg, const struct tpo_sample_row *rows, size_t n, struct
     told.rows++;
     told.scores += rows[i].score;
   }
+  if (told.status < 0 && told.at == 0) told.at = tpo_seconds();
   return told.status < 0 ? tpo_fail(error, told.status, "no room for what is told") : 0;
 }
 
 static int between(void *arg, struct tpo_error *error)
 {
   (void)arg, (void)error;
+  usleep((useconds_t)(1e6 * told.delay));
   if (told.interrupts && tpo_comm_rank(comm) == 0) raise(SIGTERM);
   /* More calls than there are passes: then the judge alone is waited for. */
   if (++told.between == 30) CHECK(tpo_write_file(getenv("TPO_TEST_GO"), "", 0, &err) == 0);
@@ -246,6 +253,71 @@ static void an_error_of_who_is_told_ends_it(void)
   told.status = TPO_E_IO;
   struct outcome got = together(&all, NULL);
   CHECK(got.status == TPO_E_IO && strstr(got.err.message, "no room for what is told"));
+  outcome_free(&got);
+}
+
+/* What it took is told once, though the first rank is the last to have its samples, and the others wait for that: until
+ * then it is sampling, and what comes behind it is judging. */
+static void seconds_add_up(const char *kind)
+{
+  char *judge = config.judge.kind;
+  struct tpo_judged_stats stats;
+  setenv("TPO_TEST_JUDGE", "all", 1);
+  if (kind) config.judge.kind = (char *)kind;
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  struct tpo_judged_options all = telling();
+  if (tpo_comm_rank(comm) == 0) told.delay = 0.03;
+  double begin = tpo_seconds();
+  struct outcome got = together(&all, &stats);
+  double took = tpo_seconds() - begin, sum_told = stats.sample_seconds + stats.judge_seconds;
+  CHECK(got.status == 0 && stats.sample_seconds > 0 && stats.judge_seconds >= 0);
+  CHECK(sum_told > took - 0.1 && sum_told < took + 0.1);
+  CHECK(fabs(sum(stats.sample_seconds) / tpo_comm_size(comm) - stats.sample_seconds) < 1e-6);
+  CHECK(stats.wait_seconds >= 0 && stats.wait_seconds <= sum_told);
+  outcome_free(&got);
+  config.judge.kind = judge;
+}
+
+/* A batch of the judge's takes no longer than a small part of the deadline, or than seconds where there is no other
+ * rank, so an error doesn't wait for it. By its trust alone the second batch had 12 prompts. */
+static void an_error_waits_for_no_long_batch(void)
+{
+  double deadline = config.run.deadline;
+  setenv("TPO_TEST_JUDGE", "slow", 1);
+  struct tpo_judged_options all = telling();
+  told.status = TPO_E_IO;
+  config.run.deadline = 1;
+  struct outcome got = together(&all, NULL);
+  CHECK(got.status == TPO_E_IO && (told.at == 0 || tpo_seconds() - told.at < 0.8));
+  config.run.deadline = deadline;
+  outcome_free(&got);
+}
+
+/* Where the journal knows the model by rows, nothing reads all weights. One that is not the same has other samples. */
+static void the_journal_knows_the_model_by_rows(void)
+{
+  char samples[80];
+  const float other[32] = {1};
+  struct tpo_judged_options all = options();
+  struct tpo_judged_stats stats;
+  float own[32];
+  size_t n;
+  const struct tpo_param *params = tpo_model_params(w.model, &n);
+  snprintf(samples, sizeof samples, "%s/rows.journal", folder);
+  setenv("TPO_TEST_JUDGE", "all", 1);
+  all.generate.journal = samples;
+  all.generate.by_rows = true;
+  CHECK(n > 0 && params[0].cols == 32 && tpo_model_get_rows(w.model, 0, 0, 1, own, &err) == 0);
+  CHECK(tpo_model_set_range(w.model, 0, 32, own, &err) == 0); /* a hash of before is forgotten */
+  for (int i = 0; i < 2; i++) {
+    struct outcome got = together(&all, &stats);
+    CHECK(got.status == 0 && stats.generate.kept == (i ? PROMPTS * K : 0) && !w.model->hash_known);
+    outcome_free(&got);
+  }
+  CHECK(tpo_model_set_range(w.model, 0, 32, other, &err) == 0);
+  struct outcome got = together(&all, NULL);
+  CHECK(got.status == TPO_E_USAGE && strstr(got.err.message, "model"));
+  CHECK(tpo_model_set_range(w.model, 0, 32, own, &err) == 0);
   outcome_free(&got);
 }
 
@@ -346,6 +418,10 @@ int main(int argc, char **argv)
   a_judge_that_fails_on_everything_is_asked_no_more();
   who_samples_is_told_of_scores_and_may_work_meanwhile();
   an_error_of_who_is_told_ends_it();
+  an_error_waits_for_no_long_batch();
+  seconds_add_up(NULL);
+  seconds_add_up("rule");
+  the_journal_knows_the_model_by_rows();
   setenv("TPO_TEST_JUDGE", "all", 1);
   struct outcome expected = one_after_the_other();
   what_is_kept_is_gone_on_from(&expected);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "run/online/online.h"
 
@@ -47,25 +46,38 @@ int early_judged(void *arg, const struct tpo_sample_row *rows, size_t n, struct 
   return status;
 }
 
+/* Sampling holds memory that is free again when the rest is computed: to lack it now is no error, but the end of what is
+ * done early. */
+static int compute(struct early *e, struct tpo_pairs *some, struct tpo_error *err)
+{
+  struct tpo_error why = {0};
+  int status = tpo_train_own_logprobs(e->model, &e->o->loop->config->train, some, &why);
+  if (status == TPO_E_MEMORY) {
+    tpo_log(TPO_LOG_DEBUG, "step %lld: no more references are computed while others are sampled: %s",
+            (long long)e->facts->first + 1, why.message);
+    e->model = NULL;
+    return 0;
+  }
+  return status < 0 ? tpo_fail(err, status, "%s", why.message) : 0;
+}
+
 /* As many as a pass may have, at least one. */
 int early_between(void *arg, struct tpo_error *err)
 {
   struct early *e = arg;
-  const struct tpo_train_config *config = &e->o->loop->config->train;
+  const int64_t most = e->o->loop->config->train.micro_batch_tokens;
   struct tpo_pairs some = e->pairs;
-  double begin = tpo_seconds();
   int64_t tokens = 0;
   if (!e->model || e->done == e->pairs.n) return 0;
   some.rows += e->done;
   for (some.n = 0; e->done + some.n < e->pairs.n; some.n++) {
     const struct tpo_pair_row *row = &some.rows[some.n];
     tokens += 2 * (int64_t)row->n_prompt + row->n_chosen + row->n_rejected;
-    if (some.n > 0 && tokens > config->micro_batch_tokens) break;
+    if (some.n > 0 && tokens > most) break;
   }
-  int status = tpo_train_own_logprobs(e->model, config, &some, err);
-  if (status < 0) return status;
+  int status = compute(e, &some, err);
+  if (status < 0 || !e->model) return status;
   e->done += some.n;
-  e->seconds += tpo_seconds() - begin;
   return 1;
 }
 

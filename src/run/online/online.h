@@ -19,8 +19,10 @@ struct segment_facts {
   struct tpo_pair_statistics statistics;
   struct tpo_train_filtered filtered;
   struct tpo_generate_stats generated;
-  uint64_t failures;                     /* responses without a score */
-  double sample, judge, reference, wait; /* seconds */
+  uint64_t failures; /* responses without a score */
+  /* Seconds, which with those of training are all that the segment took: until the last sample, on any rank; until the
+   * pairs are selected; until all references are there; within these, tpo_judged_stats.wait_seconds. */
+  double sample, judge, reference, wait;
 };
 struct segment {
   struct segment_facts facts; /* all ranks */
@@ -70,10 +72,10 @@ int online_journal_begin(struct online *o, int64_t first, struct tpo_error *err)
 struct early {
   struct online *o;
   const struct segment_facts *facts;
-  struct tpo_model *model; /* of the references; NULL: it can't stay open beside, so all is done behind */
-  struct tpo_pairs pairs;  /* of the prompts judged so far */
-  size_t done;             /* the first ones, whose references are there */
-  double seconds;          /* that those took */
+  struct tpo_model
+      *model; /* of the references; NULL: there is no memory for it beside, so all else is done behind */
+  struct tpo_pairs pairs; /* of the prompts judged so far */
+  size_t done;            /* the first ones, whose references are there */
 };
 int early_open(struct early *e, struct online *o, const struct segment_facts *facts,
                struct tpo_error *err); /* all ranks */
@@ -102,6 +104,8 @@ void window_free(struct window *window);
 int online_reference_model(struct online *o, int64_t first, struct tpo_model **out, struct tpo_error *err);
 /* The same to compute with beside sampling; NULL where another model than the policy can't stay open. */
 int online_reference_beside(struct online *o, int64_t first, struct tpo_model **out, struct tpo_error *err);
+/* Whether the interval's segments have several. */
+bool online_references_differ(const struct online *o);
 /* Behind step `done`: keeps its weights, where they are a reference later and no checkpoint has them. All ranks. */
 int online_keep_reference(struct online *o, int64_t done, struct tpo_error *err);
 

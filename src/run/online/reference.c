@@ -19,6 +19,13 @@ static int64_t reference_step(const struct online *o, int64_t first)
   return 0;
 }
 
+bool online_references_differ(const struct online *o)
+{
+  int64_t last =
+      o->first + (o->end - o->first - 1) / o->loop->config->run.sync_steps * o->loop->config->run.sync_steps;
+  return reference_step(o, o->first) != reference_step(o, last);
+}
+
 /* The file that has the weights after so many steps: the start model, a checkpoint, or one beside the state. */
 static int weights_path(const struct online *o, int64_t step, char out[4096], struct tpo_error *err)
 {

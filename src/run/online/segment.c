@@ -1,5 +1,6 @@
 /* A segment before it is trained on: its prompts are sampled with the weights of the moment and judged, pairs are
  * selected, and their references computed. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,14 @@ static struct tpo_instructions slice(const struct online *o, const struct segmen
   return out;
 }
 
+/* Seconds since then, which is now. */
+static double lap(double *since)
+{
+  double now = tpo_seconds(), seconds = now - *since;
+  *since = now;
+  return seconds;
+}
+
 static int draw(struct online *o, struct segment *out, struct early *early, struct tpo_error *err)
 {
   char samples[4096], scores[4096];
@@ -26,7 +35,8 @@ static int draw(struct online *o, struct segment *out, struct early *early, stru
                                                     .iteration = (uint32_t)out->facts.first + 1,
                                                     .what = "sampling",
                                                     .journal = samples,
-                                                    .drop_other = true},
+                                                    .drop_other = true,
+                                                    .by_rows = true},
                                        .judged = early_judged,
                                        .between = early_between,
                                        .arg = early};
@@ -39,8 +49,8 @@ static int draw(struct online *o, struct segment *out, struct early *early, stru
         tpo_generate_judged(loop->session, &loop->policy, &prompts, &options, &out->samples, &stats, err);
   out->facts.generated = stats.generate;
   out->facts.failures = stats.failures;
-  out->facts.sample = stats.sample_seconds;
-  out->facts.judge = stats.judge_seconds;
+  out->facts.sample += stats.sample_seconds;
+  out->facts.judge = -stats.sample_seconds; /* of all until the pairs are selected */
   out->facts.wait = stats.wait_seconds;
   out->facts.output_tokens = out->samples.output_tokens;
   return status;
@@ -114,8 +124,11 @@ static int compute_references(struct online *o, struct segment *s, const struct 
                               struct tpo_error *err)
 {
   struct tpo_model *model;
-  struct tpo_train_keeper keeper = {.keep = keep_nothing};
-  double begin = tpo_seconds(), *known = NULL;
+  /* The file of pairs names one reference or none. The first step's is told to training, which looks whether it is
+   * the model that it begins with. */
+  struct tpo_train_keeper keeper = {.keep = keep_nothing,
+                                    .unnamed = s->facts.first > 0 && online_references_differ(o)};
+  double *known = NULL;
   if (s->pairs.n == 0) return 0;
   int status = early_known(early, &s->pairs, &known, err);
   keeper.known = known;
@@ -125,7 +138,6 @@ static int compute_references(struct online *o, struct segment *s, const struct 
                                           &keeper, NULL, err);
   free(known);
   loop_rest_models(o->loop, true);
-  s->facts.reference = early->seconds + tpo_seconds() - begin;
   return status;
 }
 
@@ -135,18 +147,29 @@ static int share_facts(struct online *o, struct segment *s, struct tpo_error *er
   return tpo_comm_bcast(o->loop->session->comm, &s->facts, sizeof s->facts, 0, err);
 }
 
-static int make(struct online *o, struct segment *out, struct early *early, struct tpo_error *err)
+static int select_pairs(struct online *o, struct segment *out, struct tpo_error *err)
+{
+  const struct loop *loop = o->loop;
+  int status = loop_agree(loop, loop->first ? pair(o, out, err) : 0, err);
+  if (status == 0) status = share_facts(o, out, err);
+  return status < 0 ? status : loop_share_pairs(loop, &out->pairs, err);
+}
+
+/* since: what was done last. */
+static int make(struct online *o, struct segment *out, struct early *early, double since,
+                struct tpo_error *err)
 {
   const struct loop *loop = o->loop;
   int status = draw(o, out, early, err);
-  if (status == 0) status = loop_agree(loop, loop->first ? pair(o, out, err) : 0, err);
-  if (status == 0) status = share_facts(o, out, err);
-  if (status == 0) status = loop_share_pairs(loop, &out->pairs, err);
+  if (status == 0) status = select_pairs(o, out, err);
+  out->facts.judge = fmax(0, out->facts.judge + lap(&since));
   if (status == 0) status = compute_references(o, out, early, err);
+  out->facts.reference += lap(&since);
   if (status == 0) status = loop_agree(loop, loop->first ? online_journal_put(o, out, err) : 0, err);
   if (status < 0) return status;
   loop_drop_journal(loop, "samples.h5");
   loop_drop_journal(loop, "scored.h5");
+  out->facts.reference += lap(&since);
   return 0;
 }
 
@@ -179,12 +202,15 @@ int online_segment(struct online *o, int64_t first, struct segment *out, struct 
 {
   struct early early = {0};
   bool found = false;
+  double since = tpo_seconds();
   *out = (struct segment){0};
   int status = recall(o, first, out, &found, err);
   if (status < 0 || found) return status;
   status = begin(o, first, out, err);
+  out->facts.sample = lap(&since);
   if (status == 0) status = early_open(&early, o, &out->facts, err);
-  if (status == 0) status = make(o, out, &early, err);
+  out->facts.reference = lap(&since);
+  if (status == 0) status = make(o, out, &early, since, err);
   early_close(&early);
   return status;
 }

@@ -53,7 +53,7 @@ static int tell_step(struct online *o, const struct segment *s, const struct tpo
   return status;
 }
 
-/* Rank 0, behind the segment's last step. */
+/* Rank 0, behind the segment's last step. train: seconds. */
 static int tell_segment(struct online *o, const struct segment *s, double train, struct tpo_error *err)
 {
   struct tpo_sample_summary summary;
@@ -65,8 +65,8 @@ static int tell_segment(struct online *o, const struct segment *s, double train,
   return loop_event(o->loop, "segment", event_segment(s, &summary, train), err);
 }
 
-/* The last event comes with the step, so that a state of training which has the one has the other. */
-static int make_step(struct online *o, const struct segment *s, const struct tpo_pairs *pairs, double *train,
+/* begin: of the segment's training, in this process. The last event comes with the step, so that a state of training which has the one has the other. */
+static int make_step(struct online *o, const struct segment *s, const struct tpo_pairs *pairs, double begin,
                      struct tpo_error *err)
 {
   struct loop *loop = o->loop;
@@ -74,10 +74,9 @@ static int make_step(struct online *o, const struct segment *s, const struct tpo
   int status = loop_weights_are(loop, NULL, err);
   if (status == 0) status = tpo_online_step(o->training, pairs, &metrics, err);
   if (status < 0) return status;
-  *train += metrics.seconds;
   if (loop->first) status = tell_step(o, s, &metrics, pairs->n, err);
   bool last = tpo_online_done(o->training) == s->facts.first + s->facts.steps;
-  if (status == 0 && loop->first && last) status = tell_segment(o, s, *train, err);
+  if (status == 0 && loop->first && last) status = tell_segment(o, s, tpo_seconds() - begin, err);
   status = loop_agree(loop, status, err);
   if (status == 0 && loop->first) tpo_online_mark(o->training, ftell(loop->metrics));
   return status;
@@ -109,12 +108,12 @@ static void add_unpaired(struct online *o, const struct segment *s)
 int online_train(struct online *o, const struct segment *s, struct tpo_error *err)
 {
   size_t at = 0;
-  double train = 0;
+  double begin = tpo_seconds();
   int status = 0;
   add_unpaired(o, s);
   for (int64_t step = s->facts.first; step < s->facts.first + s->facts.steps && status == 0; step++) {
     const struct tpo_pairs pairs = of_step(&s->pairs, step, &at);
-    if (step >= tpo_online_done(o->training)) status = make_step(o, s, &pairs, &train, err);
+    if (step >= tpo_online_done(o->training)) status = make_step(o, s, &pairs, begin, err);
     if (status == 0) status = count_without(o, step, pairs.n, err);
     if (status == 0) status = online_keep_reference(o, step + 1, err);
   }
