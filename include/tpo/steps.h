@@ -124,8 +124,9 @@ TPO_API int tpo_score_samples(const struct tpo_session *session, struct tpo_samp
 
 /* tpo_generate and tpo_score_samples in one, to the same result: where the judge waits more than it computes
  * (tpo_judge_waits), each rank has prompts judged by a thread of its own as soon as it has drawn all their samples, while
- * others are sampled; else all are judged behind. What is judged beside sampling goes to the scores' journal when all
- * samples are there. Where the judge fails on everything, sampling ends at the next output, with its reason. */
+ * others are sampled; else all are judged behind. What is judged beside sampling goes to the scores' journal once all
+ * samples are there and judged, or judging them has failed or was stopped; what ends it before that, or a kill, leaves
+ * the samples' journal alone, and what the judge keeps itself. Where the judge fails on everything, sampling ends at the next output, with its reason. */
 struct tpo_judged_options {
   struct tpo_generate_options generate;
   struct tpo_score_options score;

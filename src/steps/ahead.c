@@ -261,6 +261,17 @@ static void tell_stopped(const struct ahead *a, struct tpo_error *err)
     tpo_fail(err, TPO_E_INTERRUPTED, "%s%s", strdupa(err->message), more);
 }
 
+/* Judging behind sampling that came to its end: until the thread is done. */
+static int end_thread(struct ahead *a, struct tpo_error *err)
+{
+  int status = work_beside_thread(a, err);
+  if (status < 0) stop(a);
+  join(a);
+  if (status == TPO_E_INTERRUPTED) tell_stopped(a, err);
+  return status < 0 ? status : tell_scored(a, err);
+}
+
+/* What fails once all samples are there is for who judges the rest to tell, so that what was judged is kept first. */
 static int end(void *arg, int status, struct tpo_error *err)
 {
   struct ahead *a = arg;
@@ -269,12 +280,17 @@ static int end(void *arg, int status, struct tpo_error *err)
   a->closed = true;
   pthread_cond_broadcast(&a->changed);
   pthread_mutex_unlock(&a->lock);
-  if (status == 0) status = work_beside_thread(a, err);
-  if (status < 0) stop(a);
-  join(a);
+  if (status == 0) {
+    struct tpo_error why = {0};
+    a->scoring.status = end_thread(a, &why);
+    a->scoring.err = why;
+  } else {
+    stop(a);
+    join(a);
+    if (status == TPO_E_INTERRUPTED) tell_stopped(a, err);
+  }
   a->times.ended = tpo_seconds();
-  if (status == TPO_E_INTERRUPTED) tell_stopped(a, err);
-  return status < 0 ? status : tell_scored(a, err);
+  return status;
 }
 
 /* This rank's part: the judge, with its place. */

@@ -177,6 +177,13 @@ static int score_batch(struct judging *j, size_t n, struct tpo_error *err)
   return status < 0 ? status : keep(j, scoring_sure(j->scoring), err);
 }
 
+/* Of what this rank scored before. */
+static int failed_before(const struct judging *j, struct tpo_error *err)
+{
+  int status = j->scoring->status;
+  return status < 0 ? tpo_fail(err, status, "%s", j->scoring->err.message) : 0;
+}
+
 /* Batches until there are none. After a failure the others find none left. */
 static int score_batches(struct judging *j, struct tpo_error *err)
 {
@@ -184,6 +191,7 @@ static int score_batches(struct judging *j, struct tpo_error *err)
   size_t n;
   int status = scoring_opened(j->scoring, err);
   if (status == 0) status = keep(j, scoring_sure(j->scoring), err);
+  if (status == 0) status = failed_before(j, err);
   while (status == 0 && (status = take_batch(j, &n, err)) == 0 && n > 0) status = score_batch(j, n, err);
   while (status < 0 && tpo_comm_queue_next(j->queue, &job, NULL) == 1) continue;
   return status;
@@ -211,8 +219,10 @@ static int score_share(struct judging *j, struct tpo_error *err)
   if (status == 0) status = judge_watch_begin(&j->watch, j->session, &jobs, err);
   status = tpo_comm_agree(comm, status, err);
   if (status < 0) return status;
-  if (j->n_todo == 0 && j->prompts.n > 0)
-    return tpo_comm_agree(comm, keep(j, j->scoring->n_pieces, err), err);
+  if (j->n_todo == 0 && j->prompts.n > 0) {
+    status = keep(j, j->scoring->n_pieces, err);
+    return tpo_comm_agree(comm, status < 0 ? status : failed_before(j, err), err);
+  }
   status = tpo_comm_queue_create(comm, &j->queue, (int64_t)j->n_todo, err);
   if (status < 0) return status;
   j->watch.queue = j->queue;

@@ -12,7 +12,7 @@ int score_couples(const struct tpo_session *session, struct tpo_samples *couples
                   const struct tpo_score_options *options, size_t *failures, struct tpo_error *err);
 
 /* As tpo_score_samples, where each rank has scored some prompts already, whole ones of these samples, which no other
- * rank has: their results are those. ahead's judge, opened with `work`, is asked for the rest. */
+ * rank has: their results are those, and are kept before ahead->status ends it. ahead's judge, opened with `work`, is asked for the rest. */
 int score_rest(const struct tpo_session *session, struct tpo_samples *samples,
                const struct tpo_score_options *options, struct scoring *ahead, const char *work,
                size_t *failures, struct tpo_error *err);

@@ -39,7 +39,9 @@ struct scoring {
   struct tpo_watch watch;  /* of the batch under way */
   size_t n_prompts, n_rows;
   size_t trusted; /* prompts of a batch, at most: more each time that all judges scored something */
-  double pace;    /* seconds that a prompt of the last batch took; negative: none was scored yet */
+  int status;     /* negative: it ended before all was scored, `err` says why; what was scored counts */
+  struct tpo_error err;
+  double pace; /* seconds that a prompt of the last batch took; negative: none was scored yet */
   size_t n_scored;
   struct failure_row failures;
   struct scoring_batch batch;

@@ -136,7 +136,7 @@ def test_a_signal_tells_what_the_judge_keeps(run):
             assert asked.wait(60)
             process.terminate()
             text = process.communicate(timeout=60)[1].decode()
-        assert text.count("stopped by SIGTERM") == 1 and "samples are kept in" in text, text
+        assert text.count("stopped by SIGTERM") == 1, text
         assert text.count("answers are kept in") == 1 and "requests under way" in text, text
 
     run("signal", slow, how=stop, replace=[("validation_prompts: 2", "validation_prompts: 1")])

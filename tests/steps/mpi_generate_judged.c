@@ -43,16 +43,16 @@ static void judge_prompt(const json_t *prompt, const char *mode)
 }
 
 /* This program as the judge. TPO_TEST_JUDGE: "all" responses get a score; "some" don't; "none" does; "held" is all,
- * once a file is there; "slow" is all, a prompt after the other; "dies" ends after three prompts. */
+ * once a file is there; "slow" is all, a prompt after the other; "dies" ends after three prompts; "late" does so after ten, once the file is there. */
 static int judge_prompts(void)
 {
   const char *mode = getenv("TPO_TEST_JUDGE");
   json_t *prompt;
-  for (int i = 0; strcmp(mode, "held") == 0 && i < 2000 && access(getenv("TPO_TEST_GO"), F_OK) < 0; i++)
-    usleep(10000);
+  bool late = strcmp(mode, "late") == 0, held = late || strcmp(mode, "held") == 0;
+  for (int i = 0; held && i < 2000 && access(getenv("TPO_TEST_GO"), F_OK) < 0; i++) usleep(10000);
   bool slow = strcmp(mode, "slow") == 0;
   for (int n = 0; (prompt = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL)); n++) {
-    if (strcmp(mode, "dies") == 0 && n == 3) {
+    if (n == (late ? 10 : 3) && (late || strcmp(mode, "dies") == 0)) {
       fprintf(stderr, "worn out\n");
       return 1;
     }
@@ -346,6 +346,27 @@ static void what_is_kept_is_gone_on_from(const struct outcome *expected)
   outcome_free(&again);
 }
 
+/* The program dies when all samples are there: the batches that it scored until then are not judged again. */
+static void what_was_judged_beside_is_kept(const struct outcome *expected)
+{
+  char samples[96], scores[96];
+  struct tpo_judged_options all = telling();
+  hold_judge();
+  setenv("TPO_TEST_JUDGE", "late", 1);
+  snprintf(samples, sizeof samples, "%s/late-samples.journal", folder);
+  snprintf(scores, sizeof scores, "%s/late-scores.journal", folder);
+  all.generate.journal = samples;
+  all.score.journal = scores;
+  struct outcome died = together(&all, NULL);
+  CHECK(died.status < 0 && strstr(died.err.message, "worn out"));
+  CHECK(strstr(died.err.message, " of 40 prompts' judgements are kept in "));
+  setenv("TPO_TEST_JUDGE", "all", 1);
+  struct outcome got = together(&all, NULL);
+  check_same(expected, &got);
+  outcome_free(&died);
+  outcome_free(&got);
+}
+
 /* The samples are drawn again, and judged again beside that: what the scores' journal has of them gives way. */
 static void scores_that_are_made_again_count_once(const struct outcome *expected)
 {
@@ -425,6 +446,8 @@ int main(int argc, char **argv)
   setenv("TPO_TEST_JUDGE", "all", 1);
   struct outcome expected = one_after_the_other();
   what_is_kept_is_gone_on_from(&expected);
+  if (tpo_comm_size(comm) == 1)
+    what_was_judged_beside_is_kept(&expected); /* others may die while samples are drawn */
   scores_that_are_made_again_count_once(&expected);
   outcome_free(&expected);
   a_signal_ends_sampling_and_judging();
