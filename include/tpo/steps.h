@@ -252,11 +252,15 @@ TPO_API void tpo_online_mark(struct tpo_online *online, int64_t mark); /* as tpo
 TPO_API int tpo_online_step(struct tpo_online *online, const struct tpo_pairs *pairs,
                             struct tpo_train_metrics *metrics, struct tpo_error *err);
 TPO_API void tpo_online_pause(struct tpo_online *online);
-/* The state as it is now, to the folder; a warning where there is no room. */
+/* The state as it is now, to the folder; a warning where there is no room, and then the one before stays. Steps of the
+ * one that is there; -1: none. */
 TPO_API int tpo_online_keep(struct tpo_online *online, struct tpo_error *err);
+TPO_API int64_t tpo_online_kept(const struct tpo_online *online);
 /* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says; its /state has
  * steps_done besides. */
 TPO_API int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err);
+/* The same without the optimizer, for a reference. */
+TPO_API int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err);
 /* As tpo_dpo_stop. */
 TPO_API int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err);
 TPO_API void tpo_online_close(struct tpo_online *online);

@@ -59,8 +59,8 @@ static void find_use(const struct tpo_run_config *run, struct keeping *out)
 }
 
 /* What training takes at most, keeping the states of all layers, whatever its pairs: to compute those twice in each step
- * costs more than to read weights once an iteration. The judge's models are there at another time, but in a run in
- * steps, where they may stay; the caches of sampling and judging take of what is then free. */
+ * costs more than to read weights once an iteration. The judge's models are there at another time; the caches of
+ * sampling and judging take of what is then free. */
 static double others_bytes(const struct tpo_session *s, const struct tpo_arch *arch)
 {
   struct tpo_train_memory t;
@@ -69,7 +69,6 @@ static double others_bytes(const struct tpo_session *s, const struct tpo_arch *a
   t.kept = t.layers;
   double training = (double)tpo_train_memory_total(&t), judges = run_judges_bytes(s->config, &known);
   double judging = (double)(t.weights + t.shard + t.program) + judges;
-  if (tpo_run_in_steps(&s->config->run)) return training + judges;
   return training > judging ? training : judging;
 }
 

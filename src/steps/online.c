@@ -234,15 +234,30 @@ int tpo_online_step(struct tpo_online *online, const struct tpo_pairs *pairs,
   return 0;
 }
 
-int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
+int64_t tpo_online_kept(const struct tpo_online *online)
+{
+  return online->kept.steps;
+}
+
+static int save(struct tpo_online *online, const char *path, bool optimizer, struct tpo_error *err)
 {
   char *extra = NULL;
   int status = extra_text(online, NULL, &extra, err);
   if (status == 0)
     status = tpo_trainer_save(online->trainer, path, online->policy->tokenizer, online->options.config_yaml,
-                              extra, online->session->config->train.save_optimizer, err);
+                              extra, optimizer, err);
   free(extra);
   return status;
+}
+
+int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
+{
+  return save(online, path, online->session->config->train.save_optimizer, err);
+}
+
+int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err)
+{
+  return save(online, path, false, err);
 }
 
 int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err)

@@ -181,3 +181,19 @@ def test_a_file_that_cannot_be_looked_for_is_not_told_as_absent(tpo, tiny_model,
         shutil.rmtree(model)
     (tmp_path / "run").symlink_to("run")
     assert os.strerror(errno.ELOOP) in told(tpo.fails("report", tmp_path / "run", code=2))
+
+
+def test_a_run_in_steps_ends_where_its_state_can_not_be_kept(tpo, tiny_model, failing, tmp_path):
+    """Behind a checkpoint it could not go on without it; with room it does."""
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)
+    config = tmp_path / "run.yaml"
+    text = RUN.format(model=tiny_model, data=tmp_path, run_dir=tmp_path / "run")
+    for old, new in ((", prompts_per_iteration: 8", ""), (", epochs: 2", ""), ("iterations: 1", "sync_steps: 1, steps: 2")):
+        assert old in text
+        text = text.replace(old, new)
+    config.write_text(text)
+    refused = tpo.fails("run", config, code=1, env=failing("write", "training.state", 0, errno.ENOSPC))
+    assert "training.state: the state of training after step 2 can't be kept" in refused and os.strerror(errno.ENOSPC) in refused
+    assert not (tmp_path / "run/iter-001/checkpoint.h5").exists()
+    tpo.ok("run", config, "--resume")
+    assert (tmp_path / "run/iter-001/checkpoint.h5").exists()

@@ -162,7 +162,7 @@ def has_steps(run_dir, n):
 
 PLACES = {
     "sampling": (lambda r: has_steps(r, 2) and (r / "iter-001/samples.h5.journal").exists(), signal.SIGKILL),
-    "training": (lambda r: has_steps(r, 3), signal.SIGTERM),
+    "training": (lambda r: has_steps(r, 3), signal.SIGUSR1),
     "files": (lambda r: (r / "iter-002/samples.h5").exists(), signal.SIGKILL),
     "validation": (lambda r: (r / "iter-002/validation.h5.journal").exists(), signal.SIGKILL),
     "again": (lambda r: has_steps(r, 7), signal.SIGKILL),
@@ -175,7 +175,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tpo, make, whole):
     for place, (reached, number) in PLACES.items():
         more = ["--resume"] if run_dir.exists() else []
         text = stop_when(start(config, run_dir, more=more), lambda: reached(run_dir), number)
-        assert number == signal.SIGKILL or "stopped by SIGTERM" in text, (place, text)
+        assert number == signal.SIGKILL or "stopped by SIGUSR1" in text, (place, text)
     tpo.ok("run", config, "--resume", ranks=2, env=EPOCH)
     assert told(run_dir) == told(whole)
     assert results(run_dir) == results(whole)
@@ -235,7 +235,7 @@ def test_steps_without_pairs_are_counted_and_end_the_run(tpo, make, tmp_path):
 def test_goes_on_with_more_ranks(tpo, make):
     """To the same first samples; the rest may differ where a draw tips."""
     config, run_dir = make("ranks")
-    stop_when(start(config, run_dir), lambda: has_steps(run_dir, 5), signal.SIGTERM)
+    stop_when(start(config, run_dir), lambda: has_steps(run_dir, 5), signal.SIGUSR1)
     tpo.ok("run", config, "--resume", env=EPOCH)
     assert len(events(run_dir, "step")) == STEPS and json.loads((run_dir / "manifest.json").read_text())["done"]
 
@@ -252,3 +252,14 @@ def test_what_cannot_be_is_refused_first(tpo, make, sets, says):
     text = tpo.fails("run", config, *[x for s in sets for x in ("--set", s)], code=2)
     assert says in text, text
     assert not run_dir.exists()
+
+
+def test_what_is_done_while_others_are_sampled_changes_nothing(tpo, make, whole):
+    """References of judged prompts' pairs are computed where slots stand empty: with many slots, at other times."""
+    config, run_dir = make("early", MOVING)
+    result = tpo("run", config, "-v", "--set", "sampling.slots=64", ranks=2, env=EPOCH)
+    text = result.stderr.decode()
+    assert result.returncode == 0, text
+    early = [line for line in text.splitlines() if "were computed while others were sampled" in line]
+    assert len(early) == 5 and any(" references of 0 of " not in line for line in early), text
+    assert told(run_dir) == told(whole) and results(run_dir) == results(whole)

@@ -116,8 +116,15 @@ int early_known(const struct early *e, const struct tpo_pairs *pairs, double **k
   status = tpo_comm_agree(comm, status, err);
   if (status == 0)
     status = tpo_comm_allreduce_sum_f64(comm, found, 3 * pairs->n, err); /* one rank has each */
-  for (size_t i = 0; i < pairs->n && status == 0; i++)
+  size_t n = 0;
+  for (size_t i = 0; i < pairs->n && status == 0; i++) {
+    n += found[3 * i] > 0;
     for (size_t j = 0; j < 2; j++) (*known)[2 * i + j] = found[3 * i] > 0 ? found[3 * i + 1 + j] : NAN;
+  }
+  if (status == 0)
+    tpo_log(TPO_LOG_DEBUG,
+            "step %lld: references of %zu of %zu pairs were computed while others were sampled",
+            (long long)e->facts->first + 1, n, pairs->n);
   free(found);
   return status;
 }

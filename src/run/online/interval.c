@@ -119,11 +119,18 @@ static int run_segments(struct online *o, struct tpo_error *err)
   return status;
 }
 
+/* Without it a later attempt would stand behind the interval with weights of before. */
 static int keep_state(struct online *o, struct tpo_error *err)
 {
   double begin = tpo_seconds();
-  int status = tpo_online_keep(o->training, err);
+  int64_t done = tpo_online_done(o->training);
+  int status = tpo_online_kept(o->training) == done ? 0 : tpo_online_keep(o->training, err);
   o->timing.state_seconds = tpo_seconds() - begin;
+  if (status == 0 && tpo_online_kept(o->training) != done)
+    status = tpo_fail(err, TPO_E_IO,
+                      "%s: the state of training after step %lld can't be kept, and the run could not go on "
+                      "from its checkpoint without it",
+                      o->folder, (long long)done);
   return status;
 }
 

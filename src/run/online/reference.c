@@ -68,7 +68,7 @@ int online_keep_reference(struct online *o, int64_t done, struct tpo_error *err)
   if (done != tpo_online_done(o->training)) return 0; /* its weights are no longer here */
   bool in_checkpoint = done % tpo_run_interval(run) == 0 || done == run->steps;
   int status = weights_path(o, done, path, err);
-  if (status == 0 && !in_checkpoint) status = tpo_online_save(o->training, path, err);
+  if (status == 0 && !in_checkpoint) status = tpo_online_save_weights(o->training, path, err);
   if (status == 0 && o->loop->first) online_drop_references(o->loop, done);
   return status;
 }
