@@ -6,7 +6,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "config/judge_kinds.h"
 #include "config/last_step.h"
+#include "measure/groups.h"
 #include "run/loop.h"
 #include "run/watch/watch.h"
 #include "tpo/measure.h"
@@ -99,26 +101,45 @@ static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_er
   return 0;
 }
 
+/* What the rule judge's score is made of. */
+static void put_checks_row(const struct loop *loop, const struct tpo_samples *before,
+                           const struct tpo_samples *after, struct tpo_buf *out)
+{
+  const char *argument;
+  if (config_judge_kind(loop->config->judge.kind, &argument) == JUDGE_KIND_RULE)
+    row(out, "constraints that hold", "%.1f %%", 100 * checks_held(before), 100 * checks_held(after));
+}
+
+static void put_means(const struct tpo_samples *before, const struct tpo_samples *after, struct tpo_buf *out)
+{
+  struct tpo_sample_summary b, a;
+  tpo_summarize(before, &b);
+  tpo_summarize(after, &a);
+  row(out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
+  row(out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
+  row(out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
+  row(out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+}
+
 /* The table of the validation instructions before and after. */
 static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   const struct tpo_samples *before, *after;
-  struct tpo_sample_summary b, a;
+  struct sample_dynamics b, a;
   double unparsed, difference, se, mean_before, mean_after;
   int status = loop_validated(loop, 0, &before, err);
   if (status == 0) status = loop_validated(loop, tpo_run_iterations(&loop->config->run), &after, err);
   if (status == 0) status = loop_unparsed(loop, &unparsed, err);
+  if (status == 0) status = sample_dynamics(before, unparsed, &b, err);
+  if (status == 0) status = sample_dynamics(after, unparsed, &a, err);
   if (status == 0) {
-    tpo_summarize(before, &b);
-    tpo_summarize(after, &a);
     size_t n = tpo_paired_difference(before, after, unparsed, &difference, &se, &mean_before, &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);
-    row(out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
-    row(out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
-    row(out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
-    row(out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+    put_checks_row(loop, before, after, out);
+    row(out, "repeated text", "%.1f %%", 100 * b.repetition, 100 * a.repetition);
+    put_means(before, after, out);
     verdict(out, difference, se, n);
     if (loop->config->train.epochs > 1 && loop->config->run.validate_each_epoch)
       tpo_buf_puts(
