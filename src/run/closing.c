@@ -7,7 +7,6 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "config/judge_kinds.h"
-#include "config/last_step.h"
 #include "measure/groups.h"
 #include "run/loop.h"
 #include "run/watch/watch.h"
@@ -47,14 +46,11 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
 
 static void tell_win_rate(const struct loop *loop, struct tpo_buf *out, const struct won *won)
 {
-  const struct tpo_run_config *run = &loop->config->run;
+  char rival[LOOP_RIVAL];
   if (!isfinite(won->rate.rate)) return;
-  if (won->previous && tpo_run_in_steps(run))
-    tpo_buf_printf(out, "  won against this run's step %d", config_last_step(run, won->iteration));
-  else
-    tpo_buf_printf(out, "  won against %s iteration %d", won->previous ? "this run's" : "the baseline's",
-                   won->iteration);
-  tpo_buf_printf(out, ": %.1f %% of %zu instructions, ties half", 100 * won->rate.rate, won->rate.n);
+  tpo_buf_printf(out, "  won against %s: %.1f %% of %zu instruction%s, ties half",
+                 loop_rival_name(loop, won, rival), 100 * won->rate.rate, won->rate.n,
+                 won->rate.n == 1 ? "" : "s");
   if (isfinite(won->rate.standard_error))
     tpo_buf_printf(out, " (standard error %.1f)", 100 * won->rate.standard_error);
   tpo_buf_putc(out, '\n');
