@@ -263,7 +263,7 @@ TPO_API int64_t tpo_online_kept(const struct tpo_online *online);
 /* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says; its /state has
  * steps_done besides. */
 TPO_API int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err);
-/* The same without the optimizer, for a reference. */
+/* The weights that the model computes with alone, for a reference: no masters, nothing to train on from. */
 TPO_API int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err);
 /* As tpo_dpo_stop. */
 TPO_API int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err);

@@ -282,25 +282,32 @@ int64_t tpo_online_kept(const struct tpo_online *online)
   return online->kept.steps;
 }
 
-static int save(struct tpo_online *online, const char *path, bool optimizer, struct tpo_error *err)
+int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
 {
   char *extra = NULL;
   int status = extra_text(online, NULL, &extra, err);
   if (status == 0)
     status = tpo_trainer_save(online->trainer, path, online->policy->tokenizer, online->options.config_yaml,
-                              extra, optimizer, err);
+                              extra, online->session->config->train.save_optimizer, err);
   free(extra);
   return status;
 }
 
-int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
+static int write_weights(const struct tpo_online *online, const char *path, struct tpo_error *err)
 {
-  return save(online, path, online->session->config->train.save_optimizer, err);
+  struct tpo_checkpoint_writer *w = NULL;
+  const char *yaml = online->options.config_yaml;
+  int status = tpo_checkpoint_create(&w, path, yaml ? yaml : "", err);
+  if (status == 0) status = tpo_model_save(online->policy->model, NULL, online->policy->tokenizer, w, err);
+  if (status == 0) status = tpo_checkpoint_commit(w, err);
+  tpo_checkpoint_writer_close(w);
+  return status;
 }
 
 int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err)
 {
-  return save(online, path, false, err);
+  struct tpo_comm *comm = online->session->comm;
+  return tpo_comm_agree(comm, tpo_comm_rank(comm) == 0 ? write_weights(online, path, err) : 0, err);
 }
 
 int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err)

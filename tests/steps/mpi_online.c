@@ -424,6 +424,40 @@ static void a_checkpoint_gives_way_to_a_state_and_needs_its_optimizer(void)
   forget_checkpoint();
 }
 
+/* As the model computes with them, whatever checkpoints have besides. */
+static void a_reference_s_file_has_the_weights_alone(void)
+{
+  struct part p;
+  struct tpo_pairs now = fixture_pairs(), saved = fixture_pairs();
+  struct tpo_checkpoint *c;
+  struct tpo_model *model;
+  int dtype, n_dims;
+  int64_t dims[8];
+  size_t n;
+  part_make(&p, comm, TPO_DTYPE_BF16);
+  const char *name = tpo_model_params(p.policy.model, &n)[0].name;
+  p.config.train.save_optimizer = true;
+  CHECK(part_open(&p, &err) == 0);
+  go_to(&p, 3);
+  CHECK(tpo_online_save_weights(p.online, file, &err) == 0);
+  CHECK(tpo_train_own_logprobs(p.policy.model, &p.config.train, &now, &err) == 0);
+  CHECK(tpo_checkpoint_open(&c, file, &err) == 0);
+  CHECK(tpo_checkpoint_shape(c, "model", name, &dtype, &n_dims, dims, &err) == 1);
+  CHECK(tpo_checkpoint_shape(c, "optimizer/master", name, &dtype, &n_dims, dims, &err) == 0);
+  CHECK(tpo_checkpoint_shape(c, "optimizer/m", name, &dtype, &n_dims, dims, &err) == 0);
+  tpo_checkpoint_close(c);
+  struct tpo_model_options options = {.backend = p.session.backend, .dtype = TPO_DTYPE_BF16};
+  CHECK(tpo_model_open(&model, file, &options, &err) == 0);
+  CHECK(tpo_train_own_logprobs(model, &p.config.train, &saved, &err) == 0);
+  tpo_model_close(model);
+  for (size_t i = 0; i < now.n; i++)
+    CHECK(now.rows[i].chosen_ref_logprob == saved.rows[i].chosen_ref_logprob);
+  tpo_pairs_free(&now);
+  tpo_pairs_free(&saved);
+  part_free(&p);
+  forget_checkpoint();
+}
+
 /* Where a state can't be written because it is time, training goes on all the same. */
 static void no_room_for_a_state_is_a_warning(void)
 {
@@ -492,6 +526,7 @@ int main(void)
   a_checkpoint_goes_on_with_the_same_bits(TPO_DTYPE_FP32);
   a_checkpoint_goes_on_with_the_same_bits(TPO_DTYPE_BF16);
   a_checkpoint_gives_way_to_a_state_and_needs_its_optimizer();
+  a_reference_s_file_has_the_weights_alone();
   no_room_for_a_state_is_a_warning();
   one_training_has_the_folder();
   CHECK(tpo_comm_barrier(comm, &err) == 0);
