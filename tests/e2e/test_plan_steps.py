@@ -92,7 +92,8 @@ def test_files_and_disk(tpo, config):
     assert re.search(r"^  training\.state ", text, re.M)
     assert "training.state/reference-" not in text
     text = plan(tpo, config, *with_keys("run.reference=every:2"))
-    assert re.search(r"^  training\.state/reference-\*\.h5 ", text, re.M)
+    line = re.search(r"^  training\.state/reference-\*\.h5 +([\d.]+) (\w+) ", text, re.M)
+    assert float(line.group(1)) * UNITS[line.group(2)] < told["checkpoint.h5"][0] / 2  # no optimizer
     assert "training.state/reference-" not in plan(tpo, config, *with_keys("run.reference=every:4"))  # a checkpoint's
 
 
@@ -101,18 +102,39 @@ def memory(text, what):
     return float(number) * UNITS[unit]
 
 
-def test_a_judges_model_is_there_for_each_segments_judging(tpo, config, tmp_path):
-    judge = families.make_reward(tmp_path / "judge", "qwen3")
-    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
+def size(what, text):
+    number, unit = re.search(rf"{what} ([\d.]+) (\w+)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def write_judge(folder, width=1024, intermediate_size=8192):
+    """A reward model that takes no room; with the bytes of its weights in fp32."""
+    judge = families.make_reward(folder, "qwen3")
+    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": width, "intermediate_size": intermediate_size}
     (judge / "config.json").write_text(json.dumps(settings))
-    shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
-    weights = 4 * write_hollow(judge / "model.safetensors", shapes)
+    return judge, 4 * write_hollow(judge / "model.safetensors",
+                                   {**families.tensors(settings, head=False), "score.weight": [1, width]})
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_judges_model_stays_where_memory_has_room(tpo, config, tmp_path, stays):
+    judge, weights = write_judge(tmp_path / "judge", *[] if stays else [1 << 14, 1 << 19])  # hundreds of GB
     without, with_judge = plan(tpo, config), plan(tpo, config, *with_keys(f"judge.kind=reward:{judge}"))
-    assert "Its weights are read for each segment: it is closed" in " ".join(with_judge.split())
-    judging = float(re.search(r"the judge's ([\d.]+) MB, and what training keeps between steps", with_judge).group(1))
-    assert judging * 1e6 == pytest.approx(weights, rel=0.03)
-    for what in ("training", "sampling"):
-        assert memory(with_judge, what) == memory(without, what), what
+    told = " ".join(with_judge.split())
+    assert ("Its weights stay in memory from their first use on" in told) == stays
+    assert ("Its weights are read for each segment: beside training there is no room" in told) == (not stays)
+    judging, unit = re.search(r"the judge's ([\d.]+) (\w+), and what training keeps between steps", with_judge).groups()
+    assert float(judging) * UNITS[unit] == pytest.approx(weights, rel=0.03)
+    assert memory(with_judge, "judging") > 0.99 * weights  # three digits are told
+    assert "references computed meanwhile" not in told  # such a judge is asked behind sampling
+    for what, less in ("training", 0), ("sampling", size("references computed meanwhile", " ".join(without.split()))):
+        assert memory(with_judge, what) == pytest.approx(memory(without, what) - less + stays * weights, rel=0.02), what
+
+
+def test_between_iterations_no_judge_stays(tpo, config, tmp_path):
+    judge, _ = write_judge(tmp_path / "judge")
+    iterations = with_keys("run.sync_steps=0", "run.steps=0", "run.checkpoint_steps=0", "data.prompts_per_iteration=5")
+    assert "It is closed while sampling and training go on." in plan(tpo, config, *iterations, *with_keys(f"judge.kind=reward:{judge}"))
 
 
 def test_another_model_than_the_policy_is_told(tpo, config):
@@ -120,6 +142,17 @@ def test_another_model_than_the_policy_is_told(tpo, config):
     told = "another model that the policy is compared with"
     assert told in plan(tpo, config) and told in plan(tpo, config, *with_keys("run.reference=start"))
     assert told not in plan(tpo, config, *with_keys("run.reference=every:2", "run.kl_outputs=0"))
+
+
+def test_parts_of_the_memory_add_up_to_what_is_told(tpo, config):
+    text = plan(tpo, config, *with_keys("run.reference=start"))
+    flat = " ".join(text[text.index("Memory of each"):].split())
+    training, sampling_text = flat[flat.index("training: "):flat.index("another model")], flat[flat.index("sampling: "):]
+    other = size(r"run.kl_outputs\): weights", flat)
+    parts = [size(p, training) for p in (": weights", "moments", "gradient", r"activations of \d+ tokens", "the rest")]
+    assert size("training:", training) == pytest.approx(sum(parts) + other, rel=0.01)
+    assert "the other model's weights" in training and size("references computed meanwhile", sampling_text) > 0
+    assert all(len(line) < 120 for line in text[text.index("Memory of each"):].splitlines())
 
 
 def test_the_run_takes_what_was_planned(tpo, config, tmp_path):
