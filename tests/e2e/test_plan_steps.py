@@ -92,7 +92,8 @@ def test_files_and_disk(tpo, config):
     assert re.search(r"^  training\.state ", text, re.M)
     assert "training.state/reference-" not in text
     text = plan(tpo, config, *with_keys("run.reference=every:2"))
-    assert re.search(r"^  training\.state/reference-\*\.h5 ", text, re.M)
+    line = re.search(r"^  training\.state/reference-\*\.h5 +([\d.]+) (\w+) ", text, re.M)
+    assert float(line.group(1)) * UNITS[line.group(2)] < told["checkpoint.h5"][0] / 2  # no optimizer
     assert "training.state/reference-" not in plan(tpo, config, *with_keys("run.reference=every:4"))  # a checkpoint's
 
 
