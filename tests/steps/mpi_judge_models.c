@@ -11,7 +11,7 @@ enum { PROMPTS = 6, K = 2, ROWS = PROMPTS * K, LONG = 4000 };
 
 static struct tpo_config config;
 static struct tpo_session session = {.config = &config};
-static char folder[4096], ids[PROMPTS][8], texts[ROWS][16], too_long[LONG + 1];
+static char folder[4096], ids[PROMPTS][16], texts[ROWS][32], too_long[LONG + 1];
 
 static struct tpo_samples make_samples(bool one_fails)
 {
