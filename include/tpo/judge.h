@@ -16,6 +16,7 @@
 #include "tpo/config.h"
 
 struct tpo_judge;
+struct tpo_model_shelf;
 
 struct tpo_judge_item {
   const char *id;
@@ -34,6 +35,8 @@ struct tpo_judge_result { /* one response */
 struct tpo_judge_env {
   struct tpo_backend *backend;  /* for kinds that compute with a model */
   enum tpo_compute_dtype dtype; /* of such a model */
+  /* Where such models stay when the judge is closed, and the next one finds them; NULL: each reads its own. */
+  struct tpo_model_shelf *models;
   uint64_t seed;
   int rank, size;        /* this process among those that judge at the same time; size 0 counts as 1 */
   double deadline;       /* seconds that the others wait for this one at most; 0: for ever */

@@ -341,6 +341,16 @@ struct tpo_reward_stats {
 };
 TPO_API void tpo_reward_stats(const struct tpo_reward *reward, struct tpo_reward_stats *out);
 
+/* Models that stay in memory from one use to the next: who computes with one, such as a judge (tpo_judge_env), takes it
+ * from the shelf, and puts it back without its caches. The weights of one that is there already are not read again, so
+ * its files are not to change meanwhile. One thread at a time. */
+struct tpo_model_shelf;
+TPO_API int tpo_model_shelf_open(struct tpo_model_shelf **out, struct tpo_error *err);
+/* Closes those that nobody has; takes NULL. */
+TPO_API void tpo_model_shelf_clear(struct tpo_model_shelf *shelf);
+/* Nobody has one of them; takes NULL. */
+TPO_API void tpo_model_shelf_close(struct tpo_model_shelf *shelf);
+
 /* Writes /architecture and /model (bf16 or fp32 after dtype, from `flat` or, when NULL, from the computing
  * weights), and the tokenizer's files (NULL: none). */
 struct tpo_tokenizer;

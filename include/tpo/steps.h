@@ -29,6 +29,9 @@ struct tpo_session {
   struct tpo_comm *comm;
   struct tpo_backend *backend; /* NULL where no model is computed */
   const char *judge_dir;       /* where a judge keeps its answers and scales; NULL: nowhere */
+  /* Where the models of judges stay from one judging to the next, until one fails on some rank; NULL: each judging
+   * reads them. On all ranks or none. */
+  struct tpo_model_shelf *judge_models;
   /* NULL: nobody is told, as on all ranks but one. Called from the rank's own thread, at most some dozen times a
    * second but for the ends of phases; what `at` points at is borrowed. */
   void (*progress)(void *arg, const struct tpo_progress *at);

@@ -17,6 +17,8 @@
 #include "tpo/base.h"
 #include "tpo/config.h"
 
+struct tpo_model_shelf;
+
 /* Whoever answers nothing that can be used so many times in a row is asked no more, however many failures are
  * allowed: what is wrong must be seen before more is spent. */
 enum { ASK_IN_A_ROW = 100 };
@@ -66,6 +68,7 @@ struct ask_options {
   const struct tpo_judge_config *config; /* how answers are drawn; a server's model, key and patience */
   struct tpo_backend *backend;           /* for a model that is computed here */
   enum tpo_compute_dtype dtype;          /* of such a model */
+  struct tpo_model_shelf *models; /* where it is taken from and goes back to; NULL: it is read and closed */
   uint64_t seed;
   int rank, size;        /* this process among those that ask at the same time; size 0 counts as 1 */
   double deadline;       /* seconds that the others wait for this one at most; 0: for ever */

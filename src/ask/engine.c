@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "ask/ask.h"
+#include "model/shelf.h"
 #include "tpo/engine.h"
 #include "tpo/model.h"
 #include "tpo/text.h"
@@ -16,6 +17,7 @@ struct engine_chat {
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
   struct tpo_model *model;
+  struct tpo_model_shelf *shelf; /* that the model is of; NULL: none */
   struct tpo_engine *engine;
   struct tpo_sampling_config sampling;
   int64_t questions, too_long, truncated;
@@ -187,7 +189,7 @@ static void engine_close(void *state)
 {
   struct engine_chat *chat = state;
   tpo_engine_close(chat->engine);
-  tpo_model_close(chat->model);
+  shelf_put_model(chat->shelf, chat->model);
   tpo_template_close(chat->tmpl);
   tpo_tokenizer_close(chat->tokenizer);
   free(chat);
@@ -224,8 +226,9 @@ static int open_parts(struct engine_chat *chat, const char *path, const struct a
                                                 .repetition_penalty = 1,
                                                 .max_tokens = config->max_tokens,
                                                 .slots = config->slots};
+  chat->shelf = ask->models;
   int status = open_text(chat, path, err);
-  if (status == 0) status = tpo_model_open(&chat->model, path, &options, err);
+  if (status == 0) status = shelf_take_model(&chat->model, chat->shelf, path, &options, err);
   if (status == 0)
     status = tpo_engine_open(&chat->engine, chat->model, chat->tokenizer, chat->tmpl, &engine, err);
   if (status < 0) tpo_fail_prefix(err, "the judge model");

@@ -178,6 +178,7 @@ struct ask_options judge_ask_options(const struct tpo_judge_config *config, cons
   return (struct ask_options){.config = config,
                               .backend = env->backend,
                               .dtype = env->dtype,
+                              .models = env->models,
                               .seed = env->seed,
                               .rank = env->rank,
                               .size = env->size,

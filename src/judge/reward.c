@@ -7,12 +7,14 @@
 #include "judge/identity.h"
 #include "judge/judge.h"
 #include "judge/messages.h"
+#include "model/shelf.h"
 
 /* Texts are handed over so many tokens at a time, in order that their ids don't all lie in memory. */
 enum { TOKENS_AT_ONCE = 1 << 20 };
 
 struct reward {
   struct tpo_reward *model;
+  struct tpo_model_shelf *shelf; /* that the model is of; NULL: none */
   struct tpo_tokenizer *tokenizer;
   struct tpo_template *tmpl;
   json_int_t refused; /* responses whose chat can't be rendered; the model counts what it gets alone */
@@ -41,7 +43,7 @@ static int open_text(struct reward *reward, const char *folder, struct tpo_error
 static void reward_close(void *state)
 {
   struct reward *reward = state;
-  tpo_reward_close(reward->model);
+  shelf_put_reward(reward->shelf, reward->model);
   tpo_template_close(reward->tmpl);
   tpo_tokenizer_close(reward->tokenizer);
   free(reward);
@@ -71,8 +73,9 @@ static int open_parts(struct reward *reward, const char *folder, const struct tp
                                        .batch_tokens = config->batch_tokens,
                                        .watch = {tell_texts, reward}};
   reward->watch = env->watch;
+  reward->shelf = env->models;
   int status = open_text(reward, folder, err);
-  return status < 0 ? status : tpo_reward_open(&reward->model, folder, &options, err);
+  return status < 0 ? status : shelf_take_reward(&reward->model, reward->shelf, folder, &options, err);
 }
 
 static int reward_open(void **state, const char *argument, const struct tpo_judge_config *config,

@@ -1,5 +1,8 @@
-/* Whether a model that the policy is compared with stays in memory beside it, told before any of it is there. */
+/* Whether models stay in memory beside the policy, one that it is compared with and the judges', told before any of them
+ * is there. */
 #include "run/keeping.h"
+
+#include <math.h>
 
 #include "backend/ops.h"
 #include "config/judge_kinds.h"
@@ -25,7 +28,8 @@ static double judge_parameters(const struct tpo_judge_config *judge)
   return status < 0 ? 0 : (double)tpo_arch_param_count(&arch);
 }
 
-double run_judges_bytes(const struct tpo_config *config, bool *known)
+/* Of the weights of all judges' models on a rank, as far as they can be told (else *known: false). */
+static double judges_bytes(const struct tpo_config *config, bool *known)
 {
   struct routes routes = {0};
   struct tpo_error ignored = {0};
@@ -69,27 +73,56 @@ static void find_use(const struct tpo_run_config *run, struct keeping *out)
 }
 
 /* What training takes at most, keeping the states of all layers, whatever its pairs: to compute those twice in each step
- * costs more than to read weights once an iteration. The judge's models are there at another time; the caches of
- * sampling and judging take of what is then free. */
-static double others_bytes(const struct tpo_session *s, const struct tpo_arch *arch)
+ * costs more than to read weights once an iteration. */
+static struct tpo_train_memory training_memory(const struct tpo_session *s, const struct tpo_arch *arch)
 {
   struct tpo_train_memory t;
-  bool known;
   tpo_train_memory(&t, arch, s->config->model.dtype, &s->config->train, NULL, s->backend, s->comm);
   t.kept = t.layers;
-  double training = (double)tpo_train_memory_total(&t), judges = run_judges_bytes(s->config, &known);
-  double judging = (double)(t.weights + t.shard + t.program) + judges;
-  return training > judging ? training : judging;
+  return t;
+}
+
+/* What is there of the policy while nothing is trained. */
+static double resting_bytes(const struct tpo_train_memory *t)
+{
+  return (double)(t->weights + t->shard + t->program);
+}
+
+/* The host's memory serves others besides, of which training leaves a tenth. */
+static double room(const struct tpo_session *session)
+{
+  const struct tpo_ops *ops = tpo_ops(session->backend);
+  return (double)ops->memory_available(session->backend) * (ops->asynchronous ? 0.97 : 0.9);
+}
+
+/* Beside training, and beside the judge's models, which are there at another time, if they don't stay. The caches of
+ * sampling and judging take of what is then free. */
+static bool other_fits(const struct keeping *k, const struct tpo_train_memory *t, double room)
+{
+  double training = (double)tpo_train_memory_total(t), judging = resting_bytes(t) + k->judges_bytes;
+  return fmax(training, judging) + (double)k->bytes <= room;
+}
+
+/* The other model stays if it can; else it is there while references are computed, when nothing is trained. */
+static bool judges_fit(const struct keeping *k, const struct tpo_train_memory *t, double room)
+{
+  double training = (double)tpo_train_memory_total(t), other = k->compares ? (double)k->bytes : 0;
+  double comparing = resting_bytes(t) + (double)t->activations + other;
+  if (k->kept) training += other;
+  return fmax(training, comparing) + k->judges_bytes <= room;
 }
 
 void run_keeping(struct keeping *out, const struct tpo_session *session, const struct tpo_arch *arch)
 {
-  const struct tpo_ops *ops = tpo_ops(session->backend);
+  const struct tpo_run_config *run = &session->config->run;
   *out = (struct keeping){.bytes =
                               (size_t)((double)tpo_arch_param_count(arch) * element_bytes(session->config))};
-  find_use(&session->config->run, out);
-  if (!out->again) return;
-  /* The host's memory serves others besides, of which training leaves a tenth. */
-  double room = (double)ops->memory_available(session->backend) * (ops->asynchronous ? 0.97 : 0.9);
-  out->kept = others_bytes(session, arch) + (double)out->bytes <= room;
+  find_use(run, out);
+  out->judges_bytes = judges_bytes(session->config, &out->judges_known);
+  out->judges_again = tpo_run_in_steps(run) && tpo_judge_needs_model(&session->config->judge);
+  if (!out->again && !out->judges_again) return;
+  const struct tpo_train_memory t = training_memory(session, arch);
+  double most = room(session);
+  out->kept = out->again && other_fits(out, &t, most);
+  out->judges_kept = out->judges_again && out->judges_known && judges_fit(out, &t, most);
 }

@@ -76,8 +76,9 @@ int loop_path(const struct loop *loop, int iteration, const char *name, char out
               struct tpo_error *err);
 /* The model that iteration samples with: the start model for 1, else the checkpoint of the one before. */
 int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err);
-/* Before any model is open: whether another one than the policy's can stay in memory. All ranks, as below. */
-int loop_plan_models(struct loop *loop, struct tpo_error *err);
+/* Before any model is open: whether another one than the policy's can stay in memory, and in a run in steps those of
+ * judges, for which the session, the loop's own, then gets a shelf. All ranks, as below. */
+int loop_plan_models(struct loop *loop, struct tpo_session *session, struct tpo_error *err);
 /* loop->policy has that model's weights, with their masters; they are read unless they are in place. */
 int loop_use_policy(struct loop *loop, int iteration, struct tpo_error *err);
 /* The same for the model of `path`. */

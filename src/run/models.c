@@ -1,4 +1,4 @@
-/* The models that a run has open: the policy, whose weights training updates in place, and another one. */
+/* The models that a run has open: the policy, whose weights training updates in place, another one, and judges'. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,23 +13,30 @@ int loop_policy_path(const struct loop *loop, int iteration, char out[4096], str
   return 0;
 }
 
-int loop_plan_models(struct loop *loop, struct tpo_error *err)
+static void tell_kept(const struct loop *loop, const char *what, bool kept)
+{
+  bool costly = !kept && tpo_run_in_steps(&loop->config->run);
+  if (loop->first)
+    tpo_log(costly ? TPO_LOG_WARN : TPO_LOG_DEBUG, "%s %s", what,
+            kept ? "stays open" : "is read for each use, since memory has no room for it beside training");
+}
+
+int loop_plan_models(struct loop *loop, struct tpo_session *session, struct tpo_error *err)
 {
   struct tpo_arch arch;
   struct keeping keeping = {0};
   int status = loop_agree(loop, tpo_arch_read(&arch, loop->config->model.path, err), err);
   if (status < 0) return status;
   run_keeping(&keeping, loop->session, &arch);
-  double closes = !keeping.kept;
-  status = tpo_comm_allreduce_max_f64(loop->session->comm, &closes, 1, err);
+  double closes[] = {!keeping.kept, !keeping.judges_kept};
+  status = tpo_comm_allreduce_max_f64(loop->session->comm, closes, 2, err);
+  if (status < 0) return status;
   loop->compares = keeping.compares;
-  loop->keeps_other = keeping.again && closes == 0;
-  bool costly = closes > 0 && tpo_run_in_steps(&loop->config->run);
-  if (keeping.again && loop->first)
-    tpo_log(costly ? TPO_LOG_WARN : TPO_LOG_DEBUG, "the model that the policy is compared with %s",
-            closes > 0 ? "is read for each use, since memory has no room for it beside training"
-                       : "stays open");
-  return status;
+  loop->keeps_other = keeping.again && closes[0] == 0;
+  if (keeping.again) tell_kept(loop, "the model that the policy is compared with", closes[0] == 0);
+  if (keeping.judges_again) tell_kept(loop, "the judge's model", closes[1] == 0);
+  if (closes[1] == 0) status = tpo_model_shelf_open(&session->judge_models, err);
+  return loop_agree(loop, status, err);
 }
 
 static bool is_open(const struct tpo_policy *model, const char *path)
@@ -109,4 +116,5 @@ void loop_close_models(struct loop *loop)
 {
   tpo_policy_close(&loop->policy);
   tpo_policy_close(&loop->other);
+  tpo_model_shelf_close(loop->session->judge_models);
 }

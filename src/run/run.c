@@ -433,7 +433,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0) status = loop_check_baseline(&loop, err);
   if (status == 0) status = loop_open_watched(&loop, err);
   if (status == 0) status = loop_agree(&loop, loop.first && !resume ? claim_folder(&loop, err) : 0, err);
-  if (status == 0) status = loop_plan_models(&loop, err);
+  if (status == 0) status = loop_plan_models(&loop, session, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = loop_agree(&loop, settle(&loop, resume, hash, err), err);
   if (status == 0) status = run_iterations(&loop, err);

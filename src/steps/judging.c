@@ -365,6 +365,7 @@ static int judge_shared(const struct judge_call *call, const struct tpo_samples 
   if (j.judged.kept) status = tell_kept(&j, opened, status, err);
   free_judging(&j);
   scoring_free(&own);
+  if (status < 0) tpo_model_shelf_clear(session->judge_models);
   return status;
 }
 

@@ -99,6 +99,7 @@ struct tpo_judge_env judge_env(const struct tpo_session *session, const char *wo
   return (struct tpo_judge_env){.backend = session->backend,
                                 .deadline = session->config->run.deadline,
                                 .dtype = session->config->model.dtype,
+                                .models = session->judge_models,
                                 .seed = session->config->seed,
                                 .rank = tpo_comm_rank(session->comm),
                                 .size = tpo_comm_size(session->comm),

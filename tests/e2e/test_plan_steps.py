@@ -104,18 +104,33 @@ def memory(text, what):
     return float(number) * UNITS[unit]
 
 
-def test_a_judges_model_is_there_for_each_segments_judging(tpo, config, tmp_path):
-    judge = families.make_reward(tmp_path / "judge", "qwen3")
-    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": 1024, "intermediate_size": 8192}
+def write_judge(folder, width=1024, intermediate_size=8192):
+    """A reward model that takes no room; with the bytes of its weights in fp32."""
+    judge = families.make_reward(folder, "qwen3")
+    settings = {**json.loads((judge / "config.json").read_text()), "hidden_size": width, "intermediate_size": intermediate_size}
     (judge / "config.json").write_text(json.dumps(settings))
-    shapes = {**families.tensors(settings, head=False), "score.weight": [1, 1024]}
-    weights = 4 * write_hollow(judge / "model.safetensors", shapes)
+    return judge, 4 * write_hollow(judge / "model.safetensors",
+                                   {**families.tensors(settings, head=False), "score.weight": [1, width]})
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_judges_model_stays_where_memory_has_room(tpo, config, tmp_path, stays):
+    judge, weights = write_judge(tmp_path / "judge", *[] if stays else [1 << 14, 1 << 19])  # hundreds of GB
     without, with_judge = plan(tpo, config), plan(tpo, config, *with_keys(f"judge.kind=reward:{judge}"))
-    assert "Its weights are read for each segment: it is closed" in " ".join(with_judge.split())
-    judging = float(re.search(r"the judge's ([\d.]+) MB, and what training keeps between steps", with_judge).group(1))
-    assert judging * 1e6 == pytest.approx(weights, rel=0.03)
+    told = " ".join(with_judge.split())
+    assert ("Its weights stay in memory from their first use on" in told) == stays
+    assert ("Its weights are read for each segment: beside training there is no room" in told) == (not stays)
+    judging, unit = re.search(r"the judge's ([\d.]+) (\w+), and what training keeps between steps", with_judge).groups()
+    assert float(judging) * UNITS[unit] == pytest.approx(weights, rel=0.03)
+    assert memory(with_judge, "judging") > 0.99 * weights  # three digits are told
     for what in ("training", "sampling"):
-        assert memory(with_judge, what) == memory(without, what), what
+        assert memory(with_judge, what) == pytest.approx(memory(without, what) + stays * weights, rel=0.02), what
+
+
+def test_between_iterations_no_judge_stays(tpo, config, tmp_path):
+    judge, _ = write_judge(tmp_path / "judge")
+    iterations = with_keys("run.sync_steps=0", "run.steps=0", "run.checkpoint_steps=0", "data.prompts_per_iteration=5")
+    assert "It is closed while sampling and training go on." in plan(tpo, config, *iterations, *with_keys(f"judge.kind=reward:{judge}"))
 
 
 def test_another_model_than_the_policy_is_told(tpo, config):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import families
 import tiny
 from conftest import command, environment
 
@@ -319,3 +320,34 @@ def test_what_is_done_while_others_are_sampled_changes_nothing(tpo, make, whole)
     early = [line for line in text.splitlines() if "were computed while others were sampled" in line]
     assert len(early) == 5 and any(" references of 0 of " not in line for line in early), text
     assert told(run_dir) == told(whole) and results(run_dir) == results(whole)
+
+
+def judgements(path):
+    """Of a scored file: each sample with its score, and what the judge counted."""
+    with h5py.File(path) as f:
+        scores = [score if scored else None for score, scored in zip(f["score"][:], f["scored"][:])]
+        return list(zip(f["prompt_id"][:], f["k"][:], scores, f["score_detail"][:])), json.loads(f.attrs["judge_counts"])
+
+
+JUDGES = {
+    "reward": (lambda folder: families.make_reward(folder, "llama"), []),
+    "pairwise": (lambda folder: tiny.end_often(tiny.make(folder, context=2048, seed=9)),
+                 ["judge.max_tokens=64", "judge.temperature=1", "judge.pattern=(?i)([abc])", "judge.comparisons=3"]),
+}
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_a_judges_model_is_read_once_and_judges_as_a_fresh_one(tpo, make, tmp_path, kind):
+    """In three segments and at two validations, over two ranks, of which the first tells."""
+    write, settings = JUDGES[kind]
+    model = write(tmp_path / "judge")
+    judge = [x for s in [f"judge.kind={kind}:{model}", *settings] for x in ("--set", s)]
+    config, run_dir = make(f"judge-{kind}", [("steps: 10, checkpoint_steps: 4", "steps: 6, checkpoint_steps: 6")])
+    result = tpo("run", config, "-v", *judge, ranks=2)
+    text = result.stderr.decode()
+    assert result.returncode == 0, text
+    assert re.findall(r"weights of (\S+) read", text).count(str(model)) == 1, text
+    assert len(events(run_dir, "segment")) == 3 and "the judge's model stays open" in text
+    tpo.ok("judge", "--config", config, *judge, "--samples", run_dir / "iter-001/scored.h5", "--out", tmp_path / "again.h5")
+    scored, again = judgements(run_dir / "iter-001/scored.h5"), judgements(tmp_path / "again.h5")
+    assert scored == again and len({row[2] for row in again[0]}) > 2

@@ -63,6 +63,14 @@ int tpo_reward_check(struct tpo_arch *arch, const char *folder, const char *head
   return status;
 }
 
+void reward_begin(struct tpo_reward *reward, const struct tpo_reward_options *options)
+{
+  reward->batch_tokens = options->batch_tokens > 0 ? options->batch_tokens : 4096;
+  reward->kv_bytes = options->kv_bytes;
+  reward->watch = options->watch;
+  reward->stats = (struct tpo_reward_stats){0};
+}
+
 int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tpo_reward_options *options,
                     struct tpo_error *err)
 {
@@ -71,9 +79,7 @@ int tpo_reward_open(struct tpo_reward **out, const char *folder, const struct tp
   struct tpo_model_options model = {.backend = options->backend, .dtype = options->dtype};
   struct tpo_reward *reward = tpo_calloc(1, sizeof *reward, err);
   if (!reward) return TPO_E_MEMORY;
-  reward->batch_tokens = options->batch_tokens > 0 ? options->batch_tokens : 4096;
-  reward->kv_bytes = options->kv_bytes;
-  reward->watch = options->watch;
+  reward_begin(reward, options);
   int status = open_files(&source, &reward->head, folder, options->head, err);
   if (status == 0) {
     status = tpo_source_load(&reward->model, &source, &model, err);

@@ -64,4 +64,10 @@ struct tpo_reward {
   int rows;            /* tokens of a pass that it was made for */
 };
 
+/* open.c */
+/* How it computes from here on, and what it counts anew; the model and its head are those that it was opened with. */
+void reward_begin(struct tpo_reward *reward, const struct tpo_reward_options *options);
+/* score.c */
+void reward_rest(struct tpo_reward *reward); /* gives back all but weights; the next texts make it again */
+
 #endif

@@ -96,7 +96,7 @@ static int plan_blocks(const struct run *r, const struct tpo_pass_limits *limits
   return 0;
 }
 
-static void drop_cache(struct tpo_reward *reward)
+void reward_rest(struct tpo_reward *reward)
 {
   tpo_kv_cache_destroy(reward->cache);
   reward->cache = NULL;
@@ -113,7 +113,7 @@ static int need_cache(struct run *r, struct tpo_error *err)
   if (reward->cache && width == reward->width && rows == reward->rows &&
       blocks_for(r->plan->longest) <= reward->n_blocks)
     return 0;
-  drop_cache(reward);
+  reward_rest(reward);
   struct tpo_pass_limits limits = {
       .rows = rows, .seqs = r->slots, .max_blocks = width, .logits = r->most_wanted};
   int status = plan_blocks(r, &limits, &n, err);
@@ -121,7 +121,7 @@ static int need_cache(struct run *r, struct tpo_error *err)
   status = tpo_kv_cache_create(&reward->cache, reward->model, (int[TPO_REACHES]){n, n}, REWARD_BLOCK, err);
   if (status == 0) status = tpo_kv_cache_reserve(reward->cache, &limits, err);
   if (status < 0) {
-    drop_cache(reward);
+    reward_rest(reward);
     tpo_fail_prefix(err, "no room for the reward model's KV cache and passes (lower judge.batch_tokens)");
     return status;
   }

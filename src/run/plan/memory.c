@@ -11,14 +11,13 @@ enum { BLOCK_TOKENS = 16, PREFILL = 512 }; /* the engine's own, where nobody say
 
 struct memory {
   struct tpo_train_memory training;
-  struct keeping other;      /* of a model that the policy is compared with */
+  struct keeping other;      /* of a model that the policy is compared with, and of judges' */
   size_t total;              /* of training */
   size_t held;               /* of it, what stays while others are at work: sampling, judging */
   double cache, passes, all; /* of sampling */
   bool within_training;      /* sampling goes on beside what training keeps, between its epochs or steps */
   double longest;            /* tokens of the longest sequence */
-  double judges, judging;    /* weights of judges' models; all that is there beside their caches and passes */
-  bool judges_known;         /* of all of them, as far as there are any */
+  double judging;            /* all that is there while judges compute, beside their caches and passes */
   struct tpo_train_extent extent;
   double most; /* of a rank */
 };
@@ -95,9 +94,10 @@ static void sampling_memory(const struct plan *plan, struct memory *m)
     m->cache = fmin(m->cache, (double)tpo_kv_cache_limit(&model, available, (size_t)m->passes));
 }
 
+/* Weights of other models than the policy that stay. */
 static size_t other_bytes(const struct memory *m)
 {
-  return m->other.kept ? m->other.bytes : 0;
+  return (m->other.kept ? m->other.bytes : 0) + (m->other.judges_kept ? (size_t)m->other.judges_bytes : 0);
 }
 
 /* In a run in steps, references are computed while others are sampled, where their model stays open or is the policy. */
@@ -119,10 +119,9 @@ static void gather(const struct plan *plan, struct memory *m)
   sampling_memory(plan, m);
   m->within_training = tpo_run_in_steps(&c->run) || (c->run.validate_each_epoch && plan->validation.n > 0);
   m->held = t->weights + t->program + (m->within_training ? t->shard + t->exchange : t->master) + other;
-  /* Judges' models are open while responses are judged, when no step and no sampling goes on. */
-  m->judges = run_judges_bytes(c, &m->judges_known);
   m->all = (double)m->held + m->cache + m->passes + reference_meanwhile(plan, m);
-  m->judging = (double)m->held + m->judges;
+  /* Judges' models that don't stay are open while responses are judged, when no step and no sampling goes on. */
+  m->judging = (double)m->held + (m->other.judges_kept ? 0 : m->other.judges_bytes);
   m->most = fmax(fmax((double)m->total, m->all), m->judging);
 }
 
@@ -171,20 +170,29 @@ static void print_other(const struct memory *m, struct tpo_buf *out)
                        : "read once,\n    while nothing is trained");
 }
 
+/* When judges' models are there. */
+static const char *judges_stay(const struct memory *m)
+{
+  if (m->other.judges_kept)
+    return "Its weights stay in memory\n    from their first use on, and are counted above, too.";
+  if (m->other.judges_again && m->other.judges_known)
+    return "Its weights are read for each segment: beside\n    training there is no room to keep them.";
+  if (m->other.judges_again) return "Its weights are read for each segment.";
+  return "It is closed while sampling and training go on.";
+}
+
 static void print_judging(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
 {
   char all[40], w[40], judges[40];
   if (!tpo_judge_needs_model(&plan->config->judge)) return;
-  tpo_size_text(m->judges, judges);
+  tpo_size_text(m->other.judges_bytes, judges);
   tpo_buf_printf(
       out,
       "  judging: %s and more: weights %s, the judge's %s, and %s;\n    its cache and passes take of what is "
       "then free. %s\n",
       tpo_size_text(m->judging, all), tpo_size_text((double)m->training.weights, w),
-      m->judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m),
-      tpo_run_in_steps(&plan->config->run)
-          ? "Its weights are read for each segment: it is\n    closed while sampling and training go on."
-          : "It is closed while sampling and training go on.");
+      m->other.judges_known ? judges : "(not known: its model can't be read)", held_text(plan, m),
+      judges_stay(m));
 }
 
 /* Ranks on a host share its memory, of which training leaves a tenth to others. */
@@ -214,11 +222,11 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
   print_other(&m, out);
   tpo_buf_printf(out,
                  "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
-                 "tokens), passes %s%s, and %s\n",
+                 "tokens), passes %s%s%s, and %s\n",
                  tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
                  tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
                  tpo_run_in_steps(&c->run) ? ", what references computed meanwhile take" : "",
-                 held_text(plan, &m));
+                 m.other.judges_kept ? ", the judge's weights" : "", held_text(plan, &m));
   print_judging(plan, &m, out);
   print_job(plan, &m, out);
   if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, &m.extent, s->backend, s->comm,
