@@ -240,9 +240,13 @@ struct tpo_online_options {
   const char *journal;     /* folder of the state; all ranks must see it */
   bool drop_others;        /* a state of other training goes, with a warning; false: it is TPO_E_STATE */
   const char *config_yaml; /* for checkpoints */
+  /* NULL, or what tpo_online_save wrote of this training, to go on from where the folder has no state */
+  const char *checkpoint;
 };
-/* Goes on from the state in the folder where there is one; one that is damaged goes, with a warning. Other training
- * is also one with another run.steps. */
+/* Goes on from the state in the folder where there is one; one that is damaged goes, with a warning, and training
+ * begins anew. With a checkpoint one that is damaged stays until the next is kept, and training goes on from the
+ * checkpoint, with a warning: TPO_E_STATE where that was saved without its optimizer. Other training is also one with
+ * another run.steps. */
 TPO_API int tpo_online_open(struct tpo_online **out, const struct tpo_session *session,
                             struct tpo_policy *policy, const struct tpo_online_options *options,
                             struct tpo_error *err);
@@ -255,14 +259,14 @@ TPO_API void tpo_online_mark(struct tpo_online *online, int64_t mark); /* as tpo
 TPO_API int tpo_online_step(struct tpo_online *online, const struct tpo_pairs *pairs,
                             struct tpo_train_metrics *metrics, struct tpo_error *err);
 TPO_API void tpo_online_pause(struct tpo_online *online);
-/* The state as it is now, to the folder; a warning where there is no room, and then the one before stays. Steps of the
- * one that is there; -1: none. */
+/* The state as it is now, to the folder, unless that has it; the one before stays after a failure. Steps of the one that
+ * is there; -1: none. */
 TPO_API int tpo_online_keep(struct tpo_online *online, struct tpo_error *err);
 TPO_API int64_t tpo_online_kept(const struct tpo_online *online);
 /* A checkpoint of the weights as they are now, with the optimizer as train.save_optimizer says; its /state has
  * steps_done besides. */
 TPO_API int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err);
-/* The same without the optimizer, for a reference. */
+/* The weights that the model computes with alone, for a reference: no masters, nothing to train on from. */
 TPO_API int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err);
 /* As tpo_dpo_stop. */
 TPO_API int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err);

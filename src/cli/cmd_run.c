@@ -10,7 +10,7 @@ static const struct option options[] = {
     {"--run-dir", 0, "DIR", "run.dir", "run folder, made when it is not there"},
     {"--resume", 0, NULL, NULL, "go on after the last finished step"},
     {"--allow-changes", 0, NULL, NULL,
-     "with --resume: go on although the configuration or the instructions differ"},
+     "with --resume: go on although the configuration or the instructions differ, but for what a run in steps keeps"},
     {"--skip-bad", 0, "N", "data.skip_bad",
      "bad rows of a file that may be left out, each told with its line"},
     {"--plan-only", 0, NULL, NULL,
@@ -72,8 +72,13 @@ static int run(struct invocation *in, struct tpo_error *err)
 const struct command cmd_run = {
     .name = "run",
     .arguments = "CONFIG.yaml",
-    .summary = "all iterations of sample, judge, pairs, DPO and validation, then the report",
+    .summary = "all iterations (or steps) of sample, judge, pairs, DPO and validation, then the report",
     .options = options,
+    .notes =
+        "With run.sync_steps above 0 a run is made of run.steps training steps, and samples are drawn anew before each\n"
+        "run.sync_steps of them; every run.checkpoint_steps the model is validated and saved and the report written.\n"
+        "Such a run goes on with the same run.sync_steps, run.steps, run.checkpoint_steps, run.reference and settings of\n"
+        "training (train.batch among them) alone: --allow-changes does not take others.",
     .n_positional_min = 1,
     .n_positional_max = 1,
     .config_argument = true,

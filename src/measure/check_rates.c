@@ -91,6 +91,32 @@ int check_members(struct group_members *out, struct tpo_arena *arena, const stru
   return status;
 }
 
+/* The share of a scored response's checks; NaN: it had none. */
+static double share_held(const char *text)
+{
+  json_t *detail = tpo_json_parse(text, strlen(text), "score_detail", NULL);
+  const json_t *verdicts = json_object_get(detail, "checks"), *verdict;
+  double held = 0, n = (double)json_array_size(verdicts);
+  bool empty = json_is_true(json_object_get(detail, "empty"));
+  size_t i;
+  json_array_foreach(verdicts, i, verdict) held += !empty && json_is_true(json_object_get(verdict, "passed"));
+  json_decref(detail);
+  return n > 0 ? held / n : NAN;
+}
+
+double checks_held(const struct tpo_samples *samples)
+{
+  double sum = 0, n = 0;
+  for (size_t i = 0; i < samples->n; i++) {
+    const struct tpo_sample_row *row = &samples->rows[i];
+    double share = row->scored ? share_held(row->score_detail) : row->format_ok ? NAN : 0;
+    if (isnan(share)) continue;
+    sum += share;
+    n++;
+  }
+  return n > 0 ? sum / n : NAN;
+}
+
 void join_members(struct group_members *now, const struct group_members *before)
 {
   for (size_t i = 0, j = 0; i < now->n && j < before->n;) {

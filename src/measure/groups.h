@@ -78,6 +78,10 @@ bool group_same_name(const struct group_member *a, const struct group_member *b)
 /* A member for each kind of check that ran on an instruction's responses, with what they passed, sorted. */
 int check_members(struct group_members *out, struct tpo_arena *arena, const struct tpo_samples *samples,
                   struct tpo_error *err);
+/* Mean over outputs of the share of their instruction's checks that the response passed, of the rule judge's own
+ * verdicts. An output that does not parse and an empty response pass none; left out are those that the judge failed on
+ * or that had nothing to check. NaN of none. */
+double checks_held(const struct tpo_samples *samples);
 /* Takes over into `now` the values that `before` has of the same group and instruction. Both sorted. */
 void join_members(struct group_members *now, const struct group_members *before);
 

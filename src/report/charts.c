@@ -34,19 +34,38 @@ struct step_chart {
   bool zero;
 };
 
-/* x: [n_steps] 1, 2, ... over the whole run; y: room for two columns. */
+/* The points of a field: its number among the steps of the whole run, from 1. A step that was skipped has none of most
+ * fields. x, y: [n_steps]; returns how many there are. */
+static size_t field_points(const struct report *report, enum report_field field, double *x, double *y)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < report->n_steps; i++) {
+    const struct report_step *step = &report->steps[i];
+    if (step->skipped && isnan(step->values[field])) continue;
+    x[n] = (double)(i + 1);
+    y[n++] = step->values[field];
+  }
+  return n;
+}
+
+/* scratch: [4 n_steps], x and y of two series. */
 static void step_chart(struct tpo_buf *out, const struct report *report, const struct step_chart *which,
-                       const struct chart_divider *dividers, size_t n_dividers, const double *x, double *y)
+                       const struct chart_divider *dividers, size_t n_dividers, double *scratch)
 {
   struct chart_series series[2];
+  size_t without = 0;
+  char note[80] = "";
   for (int f = 0; f < which->n_fields; f++) {
-    double *column = y + (size_t)f * report->n_steps;
-    for (size_t i = 0; i < report->n_steps; i++) column[i] = report->steps[i].values[which->fields[f]];
-    series[f] = (struct chart_series){.name = which->names[f], .x = x, .y = column, .n = report->n_steps};
+    double *x = scratch + (size_t)f * 2 * report->n_steps, *y = x + report->n_steps;
+    size_t n = field_points(report, which->fields[f], x, y);
+    without = report->n_steps - n;
+    series[f] = (struct chart_series){.name = which->names[f], .x = x, .y = y, .n = n};
   }
+  if (without) snprintf(note, sizeof note, "%zu step%s without a pair.", without, without == 1 ? "" : "s");
   chart_lines(out, &(struct chart){.title = which->title,
                                    .x_label = "training step",
                                    .y_label = which->y_label,
+                                   .note = without ? note : NULL,
                                    .series = series,
                                    .n_series = (size_t)which->n_fields,
                                    .dividers = dividers,
@@ -71,11 +90,10 @@ static void step_charts(struct tpo_buf *out, const struct report *report)
   };
   size_t n = report->n_steps, n_dividers = 0;
   if (n == 0) return;
-  double *x = tpo_calloc(3 * n, sizeof *x, NULL);
+  double *scratch = tpo_calloc(4 * n, sizeof *scratch, NULL);
   struct chart_divider *dividers = tpo_calloc(report->n_iterations, sizeof *dividers, NULL);
-  if (x && dividers) {
+  if (scratch && dividers) {
     for (size_t i = 0; i < n; i++) {
-      x[i] = (double)(i + 1);
       if (report_in_steps(report) || /* where no iteration begins anew */
           (i > 0 && report->steps[i].iteration == report->steps[i - 1].iteration) ||
           n_dividers >= report->n_iterations)
@@ -84,10 +102,10 @@ static void step_charts(struct tpo_buf *out, const struct report *report)
       snprintf(dividers[n_dividers++].label, sizeof dividers->label, "it. %d", report->steps[i].iteration);
     }
     for (size_t c = 0; c < sizeof charts / sizeof charts[0]; c++)
-      step_chart(out, report, &charts[c], dividers, n_dividers, x, x + n);
+      step_chart(out, report, &charts[c], dividers, n_dividers, scratch);
   } else
     out->failed = true;
-  free(x);
+  free(scratch);
   free(dividers);
 }
 

@@ -136,6 +136,26 @@ static bool put_epochs(struct tpo_buf *out, const struct context *c)
   return json_array_size(c->it->epochs) > 0;
 }
 
+/* One that moves from segment to segment has a range; the event has the last segment's. */
+static bool put_rho(struct tpo_buf *out, const struct context *c)
+{
+  double low = INFINITY, high = -INFINITY;
+  for (size_t i = 0; i < c->report->n_segments; i++) {
+    const struct report_segment *segment = &c->report->segments[i];
+    if (segment->iteration != c->it->number || !isfinite(segment->values[SEGMENT_RHO])) continue;
+    low = fmin(low, segment->values[SEGMENT_RHO]);
+    high = fmax(high, segment->values[SEGMENT_RHO]);
+  }
+  if (low > high) low = high = report_event_number(c->it, EVENT_PAIRS, "rho");
+  if (!isfinite(low)) return false;
+  html_number(out, low, 2);
+  if (low < high) {
+    tpo_buf_puts(out, " to ");
+    html_number(out, high, 2);
+  }
+  return true;
+}
+
 /* What else the judge counted; those that are 0, and what is no number, are left out. */
 static bool put_counts(struct tpo_buf *out, const struct context *c)
 {
@@ -284,7 +304,12 @@ static bool put_judge_time(struct tpo_buf *out, const struct context *c)
 
 static bool put_pairs_time(struct tpo_buf *out, const struct context *c)
 {
-  return put_spent(out, c, SPENT_REFERENCE);
+  return !report_in_steps(c->report) && put_spent(out, c, SPENT_REFERENCE);
+}
+
+static bool put_reference_time(struct tpo_buf *out, const struct context *c)
+{
+  return report_in_steps(c->report) && put_spent(out, c, SPENT_REFERENCE);
 }
 
 static bool put_dpo_time(struct tpo_buf *out, const struct context *c)
@@ -370,7 +395,7 @@ static const struct row rows[] = {
     OWN_ROW("counted", "what the judge counted, by its names; what is 0 is left out", put_counts),
     {"Pairs", NULL, 0, NULL, 0, OWN, NULL},
     NUMBER_ROW("pairs", "a chosen and a rejected output of one prompt", EVENT_PAIRS, "pairs", 0),
-    NUMBER_ROW("ρ", "weight of the length in z(score) − ρ z(length)", EVENT_PAIRS, "rho", 2),
+    OWN_ROW("ρ", "weight of the length in z(score) − ρ z(length)", put_rho),
     NUMBER_ROW("chosen, characters", "mean length of chosen responses", EVENT_PAIRS, "mean_chosen_length", 1),
     NUMBER_ROW("rejected, characters", "mean length of rejected responses", EVENT_PAIRS,
                "mean_rejected_length", 1),
@@ -434,6 +459,7 @@ static const struct row rows[] = {
     OWN_ROW("sample", NULL, put_sample_time),
     OWN_ROW("judge", NULL, put_judge_time),
     OWN_ROW("pairs", "with reference log-probabilities", put_pairs_time),
+    OWN_ROW("reference", NULL, put_reference_time),
     OWN_ROW("train", NULL, put_dpo_time),
     OWN_ROW("waiting", "within these: a rank had nothing to do", put_wait_time),
     OWN_ROW("steps, all in all", "these together, with what is kept and written beside them", put_steps_time),

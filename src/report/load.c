@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/html.h"
+#include "report/position.h"
 #include "report/segments.h"
 
 enum { MOST_ITERATIONS = 1000, MOST_NUMBER = 99999, MOST_STEPS = 10000000 };
@@ -127,6 +128,11 @@ static bool is_breakdown(const char *name)
   return strcmp(name, "groups") == 0 || strcmp(name, "group_wins") == 0 || strcmp(name, "thoughts") == 0;
 }
 
+void report_reach(struct report *report, double step)
+{
+  if (step > report->reached && step <= MOST_STEPS) report->reached = (int)step;
+}
+
 /* What a line of metrics.jsonl tells; false when it tells nothing that is known. */
 static bool take_event(struct report *report, json_t *event)
 {
@@ -138,6 +144,7 @@ static bool take_event(struct report *report, json_t *event)
                                                   report->n_steps + 1, sizeof *report->steps, NULL) < 0)
       return false;
     struct report_step *step = &report->steps[report->n_steps++];
+    report_reach(report, report_number(event, "step") + 1); /* they count from 0 */
     step->iteration = it->number;
     step->skipped = json_is_true(json_object_get(event, "skipped"));
     for (int f = 0; f < N_FIELDS; f++) step->values[f] = report_number(event, field_names[f]);
@@ -233,9 +240,11 @@ static void load_config(struct report *report)
   report->config_text = tpo_buf_take(&text);
 }
 
-/* Folders that no event speaks of yet: an iteration that has just begun, or one whose metrics are lost. */
+/* Folders that no event speaks of yet: an iteration that has just begun, or one whose metrics are lost. Of a run in
+ * steps the first is nothing to show, since it is told by the steps that are made. */
 static void scan_folders(struct report *report)
 {
+  char path[4096];
   DIR *dir = opendir(report->dir);
   if (!dir) return;
   for (const struct dirent *entry; (entry = readdir(dir));) {
@@ -243,7 +252,9 @@ static void scan_folders(struct report *report)
     if (strncmp(entry->d_name, "iter-", 5) != 0 || strlen(digits) > 5 || !isdigit((unsigned char)*digits) ||
         digits[strspn(digits, "0123456789")])
       continue;
-    find_iteration(report, atoi(digits));
+    int number = atoi(digits);
+    if (number > 0 && report_in_steps(report) && !report_file(report, number, "scored.h5", path)) continue;
+    find_iteration(report, number);
   }
   closedir(dir);
 }

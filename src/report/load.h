@@ -66,6 +66,7 @@ struct report_step {
 };
 
 struct report_segment {
+  int iteration;
   double values[N_SEGMENT_FIELDS]; /* NaN where missing */
 };
 
@@ -93,6 +94,7 @@ struct report {
   size_t n_iterations, iterations_capacity;
   struct report_step *steps; /* [n_steps] in order */
   size_t n_steps, steps_capacity;
+  int reached;                     /* the last step that an event tells, from 1; 0: none */
   struct report_segment *segments; /* [n_segments] in order */
   size_t n_segments, segments_capacity;
   struct tpo_buf notes; /* <li> elements: what could not be read */
@@ -103,6 +105,8 @@ void report_free(struct report *report);
 /* Adds "<li>message</li>" and drops the error. */
 void report_note(struct report *report, const struct tpo_error *problem);
 
+/* That a run in steps has made the step of that number, from 1. NaN: nothing. */
+void report_reach(struct report *report, double step);
 /* A member of a JSON object as a number: NaN unless it is one. object may be NULL. */
 double report_number(const json_t *object, const char *key);
 /* The last event of that name that is "of" (or "against") that and, unless by is NULL, "by" that; or NULL. */

@@ -1,5 +1,7 @@
 /* Iterations by their number or by their training steps. */
 #include "report/position.h"
+
+#include <math.h>
 #include "config/last_step.h"
 
 bool report_in_steps(const struct report *report)
@@ -7,9 +9,21 @@ bool report_in_steps(const struct report *report)
   return report->has_config && tpo_run_in_steps(&report->config.run) && report->config.run.steps > 0;
 }
 
+/* All of its steps are made. */
+static bool is_trained(const struct report *report, int iteration)
+{
+  for (size_t i = 0; i < report->n_iterations; i++)
+    if (report->iterations[i].number == iteration)
+      return isfinite(report->iterations[i].seconds[PHASE_STEPS]);
+  return false;
+}
+
 int report_position(const struct report *report, int iteration)
 {
-  return report_in_steps(report) ? config_last_step(&report->config.run, iteration) : iteration;
+  if (!report_in_steps(report)) return iteration;
+  int last = config_last_step(&report->config.run, iteration);
+  bool on_the_way = report->reached > 0 && report->reached < last && !is_trained(report, iteration);
+  return on_the_way ? report->reached : last;
 }
 
 const char *report_unit(const struct report *report, bool large)

@@ -6,7 +6,7 @@
 #include "report/load.h"
 
 bool report_in_steps(const struct report *report);
-/* The iteration's number, or its last step. 0: the start model's. */
+/* The iteration's number, or its last step, of those that are made. 0: the start model's. */
 int report_position(const struct report *report, int iteration);
 /* "iteration" or "step"; first letter large: "Iteration", "Step". */
 const char *report_unit(const struct report *report, bool large);

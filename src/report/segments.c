@@ -26,6 +26,8 @@ bool take_segment(struct report *report, struct report_iteration *it, const json
                sizeof *report->segments, NULL) < 0)
     return false;
   struct report_segment *segment = &report->segments[report->n_segments++];
+  segment->iteration = it->number;
+  report_reach(report, report_number(event, "first_step") + report_number(event, "steps") - 1);
   for (int f = 0; f < N_SEGMENT_FIELDS; f++) segment->values[f] = report_number(event, field_names[f]);
   for (int s = 0; s < N_SPENT; s++) add(&it->spent[s], report_number(seconds, spent_names[s]));
   add(&it->samples, report_number(event, "samples"));

@@ -62,8 +62,10 @@ void time_chart(struct tpo_buf *out, const struct report *report)
                unit > 60  ? "hours"
                : unit > 1 ? "minutes"
                           : "seconds",
-               "The reference’s log-probabilities are counted with choosing the pairs; other: instructions, "
-               "distances and what is written.",
+               report_in_steps(report)
+                   ? "Other: instructions, distances and what is written."
+                   : "The reference’s log-probabilities are counted with choosing the pairs; other: "
+                     "instructions, distances and what is written.",
                names, N_NAMES, rows, n);
   free(rows);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config/judge_kinds.h"
+#include "measure/groups.h"
 #include "report/html.h"
 #include "report/parts.h"
 #include "report/position.h"
@@ -67,6 +68,9 @@ static void progress(struct tpo_buf *out, const struct report *report)
     return;
   }
   tpo_buf_puts(out, "<span class=\"badge warn\">not finished</span> ");
+  if (report_in_steps(report) && report->reached > 0)
+    tpo_buf_printf(out, "<span class=\"badge quiet\">step %d of %d</span> ", report->reached,
+                   report->config.run.steps);
   const char *step = json_string_value(json_object_get(last, "step"));
   double iteration = report_number(last, "iteration");
   if (!step || !(iteration >= 0 && iteration <= INT_MAX)) {
@@ -75,7 +79,7 @@ static void progress(struct tpo_buf *out, const struct report *report)
     return;
   }
   tpo_buf_puts(out, report_in_steps(report) ? "last finished: " : "last finished step: ");
-  html_text(out, step);
+  html_text(out, report_in_steps(report) && strcmp(step, "steps") == 0 ? "training" : step);
   tpo_buf_puts(out, iteration == 0 ? " of the start model" : " of ");
   if (iteration != 0) put_stretch(out, report, (int)iteration, false);
 }
@@ -146,10 +150,27 @@ struct compared_row {
   bool percent;
 };
 
-static void compare_table(struct tpo_buf *out, const struct report_iteration *before,
-                          const struct report_iteration *after)
+/* What the rule judge's score is made of, where the validations' files can be read. */
+static void put_checks_row(struct tpo_buf *out, const struct report *report,
+                           const struct report_iteration *before, const struct report_iteration *after)
+{
+  const char *argument;
+  double held_before = checks_held(&before->validation), held_after = checks_held(&after->validation);
+  if (!report->has_config || config_judge_kind(report->config.judge.kind, &argument) != JUDGE_KIND_RULE ||
+      !isfinite(held_before) || !isfinite(held_after))
+    return;
+  tpo_buf_puts(out, "<tr><th scope=\"row\">Constraints that hold</th><td>");
+  html_percent(out, held_before, 1);
+  tpo_buf_puts(out, "</td><td>");
+  html_percent(out, held_after, 1);
+  tpo_buf_puts(out, "</td></tr>\n");
+}
+
+static void compare_table(struct tpo_buf *out, const struct report *report,
+                          const struct report_iteration *before, const struct report_iteration *after)
 {
   static const struct compared_row rows[] = {
+      {"Repeated text", "repetition", 1, true},
       {"Format kept", "format_rate", 1, true},
       {"Thought, tokens", "mean_thought_tokens", 1, false},
       {"Response, tokens", "mean_response_tokens", 1, false},
@@ -163,6 +184,7 @@ static void compare_table(struct tpo_buf *out, const struct report_iteration *be
   tpo_buf_puts(out, "</td><td>");
   html_number(out, report_validation(after), 3);
   tpo_buf_puts(out, "</td></tr>\n");
+  put_checks_row(out, report, before, after);
   for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
     const struct report_iteration *const both[] = {before, after};
     tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", rows[r].name);
@@ -265,7 +287,7 @@ void part_result(struct tpo_buf *out, const struct report *report)
   win_rate(out, report, after, EVENT_WIN_BASELINE);
   tpo_buf_puts(out, "</p>\n");
   skipped_steps(out, report);
-  compare_table(out, before, after);
+  compare_table(out, report, before, after);
   tpo_buf_puts(out, "</section>\n");
 }
 

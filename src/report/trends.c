@@ -24,6 +24,7 @@ struct trend {
   bool zero;
   bool from_start;   /* iteration 0 alone, compared with itself, is no point */
   bool over_samples; /* x: how many were drawn for training until then */
+  bool by_segment;   /* not of a run in steps, whose segments have a chart of it */
 };
 
 static const struct trend trends[] = {
@@ -85,7 +86,11 @@ static const struct trend trends[] = {
                 {"rejected", EVENT_PAIRS, "mean_rejected_length", NULL},
                 {"chosen − rejected", EVENT_PAIRS, "length_difference", NULL}},
      .zero = true},
-    {.title = "Length penalty", .y_label = "ρ", .series = {{"ρ", EVENT_PAIRS, "rho", NULL}}, .zero = true},
+    {.title = "Length penalty",
+     .y_label = "ρ",
+     .series = {{"ρ", EVENT_PAIRS, "rho", NULL}},
+     .zero = true,
+     .by_segment = true},
     {.title = "Prompts without a pair",
      .y_label = "% of prompts",
      .series = {{"all", EVENT_PAIRS, "unpaired_share", NULL}, {"ties", EVENT_PAIRS, "tie_share", NULL}},
@@ -152,6 +157,7 @@ void trend_charts(struct tpo_buf *out, const struct report *report)
     const struct trend *trend = &trends[t];
     struct chart_series series[MOST_SERIES];
     size_t n = 0, points = 0;
+    if (trend->by_segment && report->n_segments > 0) continue;
     for (size_t s = 0; s < MOST_SERIES && trend->series[s].name; s++) {
       series[n] = points_of(report, trend, &trend->series[s]);
       if (!series[n].x) out->failed = true;

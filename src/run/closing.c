@@ -6,7 +6,8 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "config/last_step.h"
+#include "config/judge_kinds.h"
+#include "measure/groups.h"
 #include "run/loop.h"
 #include "run/watch/watch.h"
 #include "tpo/measure.h"
@@ -45,14 +46,11 @@ static void row(struct tpo_buf *out, const char *name, const char *format, doubl
 
 static void tell_win_rate(const struct loop *loop, struct tpo_buf *out, const struct won *won)
 {
-  const struct tpo_run_config *run = &loop->config->run;
+  char rival[LOOP_RIVAL];
   if (!isfinite(won->rate.rate)) return;
-  if (won->previous && tpo_run_in_steps(run))
-    tpo_buf_printf(out, "  won against this run's step %d", config_last_step(run, won->iteration));
-  else
-    tpo_buf_printf(out, "  won against %s iteration %d", won->previous ? "this run's" : "the baseline's",
-                   won->iteration);
-  tpo_buf_printf(out, ": %.1f %% of %zu instructions, ties half", 100 * won->rate.rate, won->rate.n);
+  tpo_buf_printf(out, "  won against %s: %.1f %% of %zu instruction%s, ties half",
+                 loop_rival_name(loop, won, rival), 100 * won->rate.rate, won->rate.n,
+                 won->rate.n == 1 ? "" : "s");
   if (isfinite(won->rate.standard_error))
     tpo_buf_printf(out, " (standard error %.1f)", 100 * won->rate.standard_error);
   tpo_buf_putc(out, '\n');
@@ -99,26 +97,45 @@ static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_er
   return 0;
 }
 
+/* What the rule judge's score is made of. */
+static void put_checks_row(const struct loop *loop, const struct tpo_samples *before,
+                           const struct tpo_samples *after, struct tpo_buf *out)
+{
+  const char *argument;
+  if (config_judge_kind(loop->config->judge.kind, &argument) == JUDGE_KIND_RULE)
+    row(out, "constraints that hold", "%.1f %%", 100 * checks_held(before), 100 * checks_held(after));
+}
+
+static void put_means(const struct tpo_samples *before, const struct tpo_samples *after, struct tpo_buf *out)
+{
+  struct tpo_sample_summary b, a;
+  tpo_summarize(before, &b);
+  tpo_summarize(after, &a);
+  row(out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
+  row(out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
+  row(out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
+  row(out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+}
+
 /* The table of the validation instructions before and after. */
 static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   const struct tpo_samples *before, *after;
-  struct tpo_sample_summary b, a;
+  struct sample_dynamics b, a;
   double unparsed, difference, se, mean_before, mean_after;
   int status = loop_validated(loop, 0, &before, err);
   if (status == 0) status = loop_validated(loop, tpo_run_iterations(&loop->config->run), &after, err);
   if (status == 0) status = loop_unparsed(loop, &unparsed, err);
+  if (status == 0) status = sample_dynamics(before, unparsed, &b, err);
+  if (status == 0) status = sample_dynamics(after, unparsed, &a, err);
   if (status == 0) {
-    tpo_summarize(before, &b);
-    tpo_summarize(after, &a);
     size_t n = tpo_paired_difference(before, after, unparsed, &difference, &se, &mean_before, &mean_after);
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);
-    row(out, "format kept", "%.1f %%", 100 * b.format_rate, 100 * a.format_rate);
-    row(out, "thought, tokens", "%.1f", b.mean_thought_tokens, a.mean_thought_tokens);
-    row(out, "response, tokens", "%.1f", b.mean_response_tokens, a.mean_response_tokens);
-    row(out, "response, characters", "%.1f", b.mean_response_chars, a.mean_response_chars);
+    put_checks_row(loop, before, after, out);
+    row(out, "repeated text", "%.1f %%", 100 * b.repetition, 100 * a.repetition);
+    put_means(before, after, out);
     verdict(out, difference, se, n);
     if (loop->config->train.epochs > 1 && loop->config->run.validate_each_epoch)
       tpo_buf_puts(

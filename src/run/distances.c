@@ -197,6 +197,7 @@ static void measure(const struct loop *loop, const struct outputs *o, struct mea
 static int tell(struct loop *loop, const struct measured *of, size_t n, struct tpo_error *err)
 {
   struct kl kl;
+  char name[LOOP_PLACE];
   double gap = 0, largest = 0;
   struct kl_sums *sums = tpo_calloc(n, sizeof *sums, err);
   double *scratch = tpo_calloc(n, sizeof *scratch, err);
@@ -215,8 +216,8 @@ static int tell(struct loop *loop, const struct measured *of, size_t n, struct t
   if (status == 0 && loop->config->run.kl_outputs > 0) {
     status = loop_event(loop, "kl", event_kl(&kl), err);
     if (kl.tokens > 0)
-      tpo_log(TPO_LOG_INFO, "iteration %d: KL to the start model %.4g nats a token (%zu outputs)",
-              loop->iteration, kl.per_token, kl.outputs);
+      tpo_log(TPO_LOG_INFO, "%s: KL to the start model %.4g nats a token (%zu output%s)",
+              loop_stretch_name(loop, name), kl.per_token, kl.outputs, kl.outputs == 1 ? "" : "s");
   }
   free(sums);
   free(scratch);

@@ -43,7 +43,7 @@ static struct parse_counts count_parsed(const struct tpo_samples *samples,
 
 int loop_keep_samples(struct loop *loop, const struct tpo_generate_stats *stats, struct tpo_error *err)
 {
-  char path[4096];
+  char path[4096], name[LOOP_PLACE];
   struct tpo_sample_summary summary;
   struct sample_dynamics dynamics;
   struct tpo_samples *samples = &loop->samples;
@@ -57,9 +57,10 @@ int loop_keep_samples(struct loop *loop, const struct tpo_generate_stats *stats,
     status = loop_event(loop, "sample", event_sample(&summary, &dynamics, &parsed, stats), err);
   if (status == 0) status = loop_tell_thoughts(loop, samples, "sample", err);
   if (status == 0)
-    tpo_log(TPO_LOG_INFO, "iteration %d: %zu samples of %zu prompts, %.0f tokens/s, format kept in %.0f %%",
-            loop->iteration, samples->n, summary.prompts,
-            stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0, 100 * summary.format_rate);
+    tpo_log(TPO_LOG_INFO, "%s: %zu sample%s of %zu prompt%s, %.0f tokens/s, format kept in %.0f %%",
+            loop_stretch_name(loop, name), samples->n, samples->n == 1 ? "" : "s", summary.prompts,
+            summary.prompts == 1 ? "" : "s", stats->seconds > 0 ? stats->drawn_tokens / stats->seconds : 0,
+            100 * summary.format_rate);
   return status;
 }
 
@@ -86,7 +87,7 @@ int step_sample(struct loop *loop, struct tpo_error *err)
 
 int loop_keep_scores(struct loop *loop, size_t failures, struct tpo_error *err)
 {
-  char path[4096];
+  char path[4096], name[LOOP_PLACE];
   double unparsed;
   struct tpo_sample_summary s;
   struct sample_dynamics dynamics;
@@ -100,14 +101,14 @@ int loop_keep_scores(struct loop *loop, size_t failures, struct tpo_error *err)
     status = loop_event(loop, "judge", event_judge(&s, &dynamics, failures, samples->judge_counts), err);
   if (status == 0) status = loop_tell_judged_groups(loop, unparsed, err);
   if (status == 0 && failures)
-    tpo_log(TPO_LOG_WARN,
-            "iteration %d: the judge failed on %zu responses; their %zu of %zu prompts are left out",
-            loop->iteration, failures, dynamics.unjudged, s.prompts);
+    tpo_log(TPO_LOG_WARN, "%s: the judge failed on %zu responses; their %zu of %zu prompts are left out",
+            loop_stretch_name(loop, name), failures, dynamics.unjudged, s.prompts);
   if (status == 0 && s.scored > 0)
-    tpo_log(TPO_LOG_INFO, "iteration %d: mean score %.3f (best of a prompt %.3f, worst %.3f)",
-            loop->iteration, s.mean_score, s.best_score, s.worst_score);
+    tpo_log(TPO_LOG_INFO, "%s: mean score %.3f (best of a prompt %.3f, worst %.3f)",
+            loop_stretch_name(loop, name), s.mean_score, s.best_score, s.worst_score);
   if (status == 0 && s.scored == 0)
-    tpo_log(TPO_LOG_WARN, "iteration %d: none of the %zu outputs has a score", loop->iteration, s.samples);
+    tpo_log(TPO_LOG_WARN, "%s: none of the %zu outputs has a score", loop_stretch_name(loop, name),
+            s.samples);
   return status;
 }
 
@@ -147,6 +148,7 @@ static int no_pair(const struct loop *loop, const struct tpo_pair_statistics *s,
 
 int loop_tell_pairs(struct loop *loop, const struct tpo_pair_statistics *statistics, struct tpo_error *err)
 {
+  char name[LOOP_PLACE];
   struct length_difference difference;
   struct tpo_pairs *pairs = &loop->pairs;
   pairs->statistics = tpo_pair_statistics_json(statistics);
@@ -154,14 +156,15 @@ int loop_tell_pairs(struct loop *loop, const struct tpo_pair_statistics *statist
   int status = length_difference(&loop->samples, pairs, &difference, err);
   if (status == 0) status = loop_event(loop, "pairs", event_pairs(statistics, &difference), err);
   tpo_log(TPO_LOG_INFO,
-          "iteration %d: %zu pairs of %zu prompts, rho %.2f, %zu with a rejected output that does not parse",
-          loop->iteration, statistics->pairs, statistics->prompts, statistics->rho,
+          "%s: %zu pair%s of %zu prompt%s, rho %.2f, %zu with a rejected output that does not parse",
+          loop_stretch_name(loop, name), statistics->pairs, statistics->pairs == 1 ? "" : "s",
+          statistics->prompts, statistics->prompts == 1 ? "" : "s", statistics->rho,
           statistics->rejected_parse_failures);
   if (statistics->failures_passed_over > 0)
     tpo_log(
         TPO_LOG_INFO,
-        "iteration %d: of %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
-        loop->iteration, statistics->failures_passed_over);
+        "%s: of %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",
+        loop_stretch_name(loop, name), statistics->failures_passed_over);
   return status;
 }
 

@@ -76,6 +76,12 @@ int loop_path(const struct loop *loop, int iteration, const char *name, char out
               struct tpo_error *err);
 /* The model that iteration samples with: the start model for 1, else the checkpoint of the one before. */
 int loop_policy_path(const struct loop *loop, int iteration, char out[4096], struct tpo_error *err);
+/* As people are told of them: the model that an iteration made, "start model", "iteration 3" or "step 20"; what
+ * loop->iteration did, "iteration 3" or "steps 11 to 20"; whose responses others are compared with. Return out. */
+enum { LOOP_PLACE = 40, LOOP_RIVAL = 64 };
+const char *loop_model_name(const struct loop *loop, int iteration, char out[LOOP_PLACE]);
+const char *loop_stretch_name(const struct loop *loop, char out[LOOP_PLACE]);
+const char *loop_rival_name(const struct loop *loop, const struct won *won, char out[LOOP_RIVAL]);
 /* Before any model is open: whether another one than the policy's can stay in memory, and in a run in steps those of
  * judges, for which the session, the loop's own, then gets a shelf. All ranks, as below. */
 int loop_plan_models(struct loop *loop, struct tpo_session *session, struct tpo_error *err);

@@ -100,10 +100,11 @@ int loop_validation_score(struct loop *loop, const struct tpo_samples *samples, 
   int status = loop_unparsed(loop, &unparsed, err);
   if (status == 0) status = sample_dynamics(samples, unparsed, &dynamics, err);
   if (status < 0) return status;
+  char name[LOOP_PLACE];
   *score = dynamics.mean_score;
   if (isnan(*score))
-    status = tpo_fail(err, TPO_E_STATE, "iteration %d: the judge %s failed on every validation instruction",
-                      loop->iteration, loop->config->judge.kind);
+    status = tpo_fail(err, TPO_E_STATE, "%s: the judge %s failed on every validation instruction",
+                      loop_stretch_name(loop, name), loop->config->judge.kind);
   return status;
 }
 
@@ -120,8 +121,8 @@ static int write_validation_prompts(struct loop *loop, struct tpo_error *err)
 
 static void tell_score(const struct loop *loop, double score, double difference, double se)
 {
-  char name[32], against[80] = "";
-  snprintf(name, sizeof name, loop->iteration == 0 ? "start model" : "iteration %d", loop->iteration);
+  char name[LOOP_PLACE], against[80] = "";
+  loop_model_name(loop, loop->iteration, name);
   if (loop->iteration > 0 && isfinite(se))
     snprintf(against, sizeof against, " (%+.3f ± %.3f against the start)", difference, se);
   else if (loop->iteration > 0 && isfinite(difference))

@@ -31,10 +31,11 @@ static int keep_rate(struct loop *loop, const struct tpo_samples *now, const dou
 {
   const struct win_rate *rate = &won->rate;
   const char *against = won->previous ? "previous" : "baseline";
+  char name[LOOP_PLACE], rival[LOOP_RIVAL];
   if (rate->n > 0)
-    tpo_log(TPO_LOG_INFO, "iteration %d: %zu instructions won, %zu lost, %zu even against %s iteration %d",
-            loop->iteration, rate->wins, rate->losses, rate->ties,
-            won->previous ? "this run's" : "the baseline's", won->iteration);
+    tpo_log(TPO_LOG_INFO, "%s: %zu instruction%s won, %zu lost, %zu even against %s",
+            loop_model_name(loop, loop->iteration, name), rate->wins, rate->wins == 1 ? "" : "s",
+            rate->losses, rate->ties, loop_rival_name(loop, won, rival));
   if (loop->won_by != loop->iteration) loop->n_won = 0;
   loop->won_by = loop->iteration;
   loop->won[loop->n_won++] = *won;
@@ -54,10 +55,11 @@ static int against(struct loop *loop, const struct tpo_samples *now, const struc
 
 static int no_match(const struct loop *loop, const char *path, struct tpo_error *err)
 {
+  char name[LOOP_PLACE];
   return tpo_fail(err, TPO_E_USAGE,
                   "%s holds none of the validation instructions (by id and text) "
-                  "that iteration %d of %s was validated on",
-                  path, loop->iteration, loop->config->run.dir);
+                  "that %s of %s was validated on",
+                  path, loop_model_name(loop, loop->iteration, name), loop->config->run.dir);
 }
 
 static int against_previous(struct loop *loop, const struct tpo_samples *now, double *outcomes,

@@ -121,7 +121,7 @@ static int take_up_state(struct tpo_dpo *dpo, struct tpo_error *err)
 {
   struct tpo_comm *comm = dpo->session->comm;
   char *text = NULL;
-  int found = kept_training_take_up(&dpo->kept, dpo->options.drop_others, &text, err);
+  int found = kept_training_take_up(&dpo->kept, dpo->options.drop_others, NULL, &text, err);
   if (found != 1) return found;
   int status = read_progress(text, dpo->options.journal, &dpo->progress, err);
   dpo->mark = dpo->progress.mark;

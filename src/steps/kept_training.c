@@ -58,10 +58,15 @@ static int drop_state(const struct kept_training *k, const char *why, struct tpo
   return tpo_trainer_forget(k->folder, err);
 }
 
-int kept_training_take_up(struct kept_training *k, bool drop_others, char **text, struct tpo_error *err)
+int kept_training_take_up(struct kept_training *k, bool drop_others, struct tpo_error *damage, char **text,
+                          struct tpo_error *err)
 {
   struct tpo_error why = {0};
   int found = tpo_trainer_take_up(k->trainer, k->folder, k->work, text, &why);
+  if (found == TPO_E_INPUT && damage) {
+    *damage = why;
+    return 0;
+  }
   bool drops = found == TPO_E_INPUT || (found == TPO_E_STATE && drop_others);
   if (drops) return tpo_comm_agree(k->session->comm, drop_state(k, why.message, err), err);
   int status = found < 0 ? tpo_fail(err, found, "%s", why.message) : 0;

@@ -1,7 +1,7 @@
 /* The folder with the state of a training that goes on: whose it is, when the next state is due, what is told of it.
  *
  *   kept_training_open(&kept, session, trainer, work, folder, &err);
- *   kept_training_take_up(&kept, drop_others, &text, &err); // 1: text is what was given to keep
+ *   kept_training_take_up(&kept, drop_others, NULL, &text, &err); // 1: text is what was given to keep
  *   ...
  *   kept_training_due(&kept, steps, &due, &err); // before a step
  *   if (due) kept_training_keep(&kept, text, true, steps, &err);
@@ -31,8 +31,10 @@ int kept_training_open(struct kept_training *k, const struct tpo_session *sessio
                        struct tpo_trainer *trainer, char *work, const char *folder, struct tpo_error *err);
 void kept_training_close(struct kept_training *k); /* once more does no harm; of zeros neither */
 /* The state that is there, to the trainer. 1: it is taken up, *text is its JSON (free() it), and the caller sets
- * k->steps; 0: there is none, or it was damaged, or of other training with drop_others: that goes, with a warning. */
-int kept_training_take_up(struct kept_training *k, bool drop_others, char **text, struct tpo_error *err);
+ * k->steps; 0: there is none, or it was damaged, or of other training with drop_others: that goes, with a warning.
+ * damage (may be NULL): one that is damaged is left where it is, and *damage says what is wrong with it. */
+int kept_training_take_up(struct kept_training *k, bool drop_others, struct tpo_error *damage, char **text,
+                          struct tpo_error *err);
 /* The state as it is, after so many steps, with `extra` in its JSON. weights as in tpo_trainer_keep. */
 int kept_training_keep(struct kept_training *k, const char *extra, bool weights, int64_t steps,
                        struct tpo_error *err);

@@ -41,9 +41,8 @@ static int extra_text(const struct tpo_online *online, const int64_t *mark, char
   return tpo_comm_agree(online->session->comm, *text ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory"), err);
 }
 
-static int read_extra(struct tpo_online *online, const char *text, struct tpo_error *err)
+static int read_extra(struct tpo_online *online, const char *text, const char *place, struct tpo_error *err)
 {
-  const char *place = online->options.journal;
   int64_t done = -1;
   json_t *o = tpo_json_parse(text, strlen(text), place, err);
   int status = o ? 0 : TPO_E_INPUT;
@@ -53,17 +52,54 @@ static int read_extra(struct tpo_online *online, const char *text, struct tpo_er
     status = tpo_fail(err, TPO_E_INPUT, "%s: the state doesn't say how many steps were done", place);
   json_decref(o);
   if (status < 0) return status;
-  online->done = online->kept.steps = done;
+  online->done = done;
   online->mark = online->mark_of;
+  return 0;
+}
+
+static int read_checkpoint_extra(struct tpo_online *online, const char *path, struct tpo_error *err)
+{
+  struct tpo_checkpoint *c = NULL;
+  char *text = NULL;
+  size_t len = 0;
+  int status = tpo_checkpoint_open(&c, path, err);
+  if (status == 0) status = tpo_checkpoint_get_blob(c, "state", &text, &len, err);
+  if (status == 1) status = read_extra(online, text, path, err);
+  tpo_checkpoint_close(c);
+  free(text);
+  return status;
+}
+
+/* Where there is no state to go on from, for this reason: what the checkpoint has is the same, where its optimizer is
+ * in it. */
+static int take_up_checkpoint(struct tpo_online *online, const char *why, struct tpo_error *err)
+{
+  const char *path = online->options.checkpoint;
+  struct tpo_error failed = {0};
+  struct tpo_comm *comm = online->session->comm;
+  int status = tpo_trainer_load(online->trainer, path, &failed);
+  if (status == 0) status = tpo_comm_agree(comm, read_checkpoint_extra(online, path, &failed), &failed);
+  if (status < 0)
+    return tpo_fail(err, status, "%s (looked for because there is no state to go on from: %s)",
+                    failed.message, why);
+  if (tpo_comm_rank(comm) == 0)
+    tpo_log(TPO_LOG_WARN, "%s; training goes on from %s, after %lld steps", why, path,
+            (long long)online->done);
   return 0;
 }
 
 static int take_up(struct tpo_online *online, struct tpo_error *err)
 {
-  char *text = NULL;
-  int found = kept_training_take_up(&online->kept, online->options.drop_others, &text, err);
-  if (found != 1) return found;
-  int status = read_extra(online, text, err);
+  char *text = NULL, none[4400];
+  bool falls_back = online->options.checkpoint;
+  struct tpo_error damage = {0};
+  int found = kept_training_take_up(&online->kept, online->options.drop_others, falls_back ? &damage : NULL,
+                                    &text, err);
+  if (found < 0 || (found == 0 && !falls_back)) return found;
+  snprintf(none, sizeof none, "%s: no state of training is there", online->options.journal);
+  if (found == 0) return take_up_checkpoint(online, damage.code < 0 ? damage.message : none, err);
+  int status = read_extra(online, text, online->options.journal, err);
+  online->kept.steps = online->done;
   free(text);
   return tpo_comm_agree(online->session->comm, status, err);
 }
@@ -176,15 +212,22 @@ static int keep_state(struct tpo_online *online, struct tpo_error *err)
 int tpo_online_keep(struct tpo_online *online, struct tpo_error *err)
 {
   struct tpo_error why = {0};
+  if (online->kept.steps == online->done) return 0;
   int status = keep_state(online, &why);
-  return kept_training_warn(&online->kept, status, &why, online->done, err);
+  if (status == 0) return 0;
+  return tpo_fail(err, status, "%s; the state of training after %lld steps can't be kept", why.message,
+                  (long long)online->done);
 }
 
+/* Within an interval training can go on where there is no room. */
 static int keep_when_due(struct tpo_online *online, struct tpo_error *err)
 {
   bool due;
+  struct tpo_error why = {0};
   int status = kept_training_due(&online->kept, online->done, &due, err);
-  return status == 0 && due ? tpo_online_keep(online, err) : status;
+  if (status < 0 || !due) return status;
+  status = keep_state(online, &why);
+  return kept_training_warn(&online->kept, status, &why, online->done, err);
 }
 
 static void tell_steps(const struct tpo_online *online)
@@ -239,25 +282,32 @@ int64_t tpo_online_kept(const struct tpo_online *online)
   return online->kept.steps;
 }
 
-static int save(struct tpo_online *online, const char *path, bool optimizer, struct tpo_error *err)
+int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
 {
   char *extra = NULL;
   int status = extra_text(online, NULL, &extra, err);
   if (status == 0)
     status = tpo_trainer_save(online->trainer, path, online->policy->tokenizer, online->options.config_yaml,
-                              extra, optimizer, err);
+                              extra, online->session->config->train.save_optimizer, err);
   free(extra);
   return status;
 }
 
-int tpo_online_save(struct tpo_online *online, const char *path, struct tpo_error *err)
+static int write_weights(const struct tpo_online *online, const char *path, struct tpo_error *err)
 {
-  return save(online, path, online->session->config->train.save_optimizer, err);
+  struct tpo_checkpoint_writer *w = NULL;
+  const char *yaml = online->options.config_yaml;
+  int status = tpo_checkpoint_create(&w, path, yaml ? yaml : "", err);
+  if (status == 0) status = tpo_model_save(online->policy->model, NULL, online->policy->tokenizer, w, err);
+  if (status == 0) status = tpo_checkpoint_commit(w, err);
+  tpo_checkpoint_writer_close(w);
+  return status;
 }
 
 int tpo_online_save_weights(struct tpo_online *online, const char *path, struct tpo_error *err)
 {
-  return save(online, path, false, err);
+  struct tpo_comm *comm = online->session->comm;
+  return tpo_comm_agree(comm, tpo_comm_rank(comm) == 0 ? write_weights(online, path, err) : 0, err);
 }
 
 int tpo_online_stop(struct tpo_online *online, int status, struct tpo_error *err)

@@ -183,17 +183,60 @@ def test_a_file_that_cannot_be_looked_for_is_not_told_as_absent(tpo, tiny_model,
     assert os.strerror(errno.ELOOP) in told(tpo.fails("report", tmp_path / "run", code=2))
 
 
-def test_a_run_in_steps_ends_where_its_state_can_not_be_kept(tpo, tiny_model, failing, tmp_path):
-    """Behind a checkpoint it could not go on without it; with room it does."""
-    tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)
-    config = tmp_path / "run.yaml"
-    text = RUN.format(model=tiny_model, data=tmp_path, run_dir=tmp_path / "run")
-    for old, new in ((", prompts_per_iteration: 8", ""), (", epochs: 2", ""), ("iterations: 1", "sync_steps: 1, steps: 2")):
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
+
+
+@pytest.fixture(scope="module")
+def in_steps(tpo, tiny_model, tmp_path_factory):
+    """A run of four steps with a checkpoint after each two, over two ranks: its configuration and its whole folder."""
+    folder = tmp_path_factory.mktemp("steps")
+    tiny.write_prompts(folder / "train.jsonl", "train", 16)
+    config = folder / "run.yaml"
+    text = RUN.format(model=tiny_model, data=folder, run_dir=folder / "whole")
+    for old, new in ((", prompts_per_iteration: 8", ""), (", epochs: 2", ""),
+                     ("iterations: 1", "sync_steps: 1, steps: 4, checkpoint_steps: 2")):
         assert old in text
         text = text.replace(old, new)
     config.write_text(text)
-    refused = tpo.fails("run", config, code=1, env=failing("write", "training.state", 0, errno.ENOSPC))
-    assert "training.state: the state of training after step 2 can't be kept" in refused and os.strerror(errno.ENOSPC) in refused
-    assert not (tmp_path / "run/iter-001/checkpoint.h5").exists()
-    tpo.ok("run", config, "--resume")
-    assert (tmp_path / "run/iter-001/checkpoint.h5").exists()
+    tpo.ok("run", config, ranks=2, env=EPOCH)
+    return config, folder / "whole"
+
+
+def check_same(run_dir, whole):
+    steps = pytest.importorskip("test_steps")
+    assert steps.told(run_dir) == steps.told(whole) and len(steps.events(whole, "step")) == 4
+    assert steps.results(run_dir) == steps.results(whole)
+    assert (run_dir / "iter-002/checkpoint.h5").exists() and not (run_dir / "training.state").exists()
+
+
+def test_a_run_in_steps_ends_where_its_state_can_not_be_kept(tpo, in_steps, failing, tmp_path):
+    """With room it goes on to the same bytes: nothing of the steps between two checkpoints is written without it."""
+    config, whole = in_steps
+    run = ["run", config, "--run-dir", tmp_path / "run"]
+    line = told(tpo.fails(*run, ranks=2, code=1, env={**EPOCH, **failing("write", "training.state", 0, errno.ENOSPC)}))
+    assert "training.state" in line and line.endswith("; the state of training after 2 steps can't be kept") and os.strerror(errno.ENOSPC) in line, line
+    assert [path.name for path in (tmp_path / "run/iter-001").iterdir()] == ["steps.journal"]
+    tpo.ok(*run, "--resume", ranks=2, env=EPOCH)
+    check_same(tmp_path / "run", whole)
+
+
+def test_what_a_run_in_steps_goes_on_from_is_not_made_anew_where_it_is_damaged(tpo, in_steps, failing, tmp_path):
+    """Samples that were trained on can't be drawn again; a state can be had from the checkpoint before it."""
+    config, whole = in_steps
+    run_dir = tmp_path / "run"
+    run = ["run", config, "--run-dir", run_dir]
+    tpo.fails(*run, ranks=2, code=1, env={**EPOCH, **failing("write", "iter-002/samples.h5.tmp.")})
+    (state,) = (run_dir / "training.state").glob("state-*")
+    (journal,) = (run_dir / "iter-002/steps.journal").iterdir()
+    entries = journal.read_bytes()
+    journal.write_bytes(bytes(byte ^ (i == len(entries) // 4) for i, byte in enumerate(entries)))
+    line = told(tpo.fails(*run, "--resume", ranks=2, code=1))
+    assert f"{run_dir}/iter-002/steps.journal has no samples of step 3 (or they are damaged)" in line, line
+    journal.write_bytes(entries)
+    for shard in state.iterdir():
+        os.truncate(shard, shard.stat().st_size // 2)
+    result = tpo(*run, "--resume", ranks=2, env=EPOCH)
+    text = result.stderr.decode()
+    assert result.returncode == 0 and f"{state}: the state is not whole" in text, text
+    assert f"training goes on from {run_dir}/iter-001/checkpoint.h5, after 2 steps" in text, text
+    check_same(run_dir, whole)

@@ -54,3 +54,11 @@ def test_a_default_that_is_none_is_not_told(tpo, name):
     (judge,) = [line for line in lines if "-j, --judge" in line]
     assert "(default" not in judge
     assert all("with --model" in line for line in lines if line.split()[:1] in (["--temperature"], ["--slots"], ["--thought"], ["-k,"]))
+
+
+def test_a_run_tells_of_its_steps_and_what_they_keep(tpo):
+    text = tpo.ok("run", "--help")
+    assert "iterations (or steps)" in text and "but for what a run in steps keeps" in text
+    notes = " ".join(text.split("With run.sync_steps above 0")[1].split())
+    for key in ("run.sync_steps", "run.steps", "run.checkpoint_steps", "run.reference", "train.batch"):
+        assert key in notes.split("Such a run goes on with the same")[1], key

@@ -92,7 +92,8 @@ def test_files_and_disk(tpo, config):
     assert re.search(r"^  training\.state ", text, re.M)
     assert "training.state/reference-" not in text
     text = plan(tpo, config, *with_keys("run.reference=every:4", "run.checkpoint_steps=0"))
-    assert re.search(r"^  training\.state/reference-\*\.h5 ", text, re.M)
+    line = re.search(r"^  training\.state/reference-\*\.h5 +([\d.]+) (\w+) ", text, re.M)
+    assert float(line.group(1)) * UNITS[line.group(2)] < told["checkpoint.h5"][0] / 2  # no optimizer
     for keys in (["run.reference=every:4"],  # a checkpoint's
                  ["run.reference=every:2", "run.checkpoint_steps=0"],  # of the segment that begins there alone
                  ["run.reference=every:6", "run.checkpoint_steps=0"]):  # so is the last one's
@@ -101,6 +102,11 @@ def test_files_and_disk(tpo, config):
 
 def memory(text, what):
     number, unit = re.search(rf"^  {what}: ([\d.]+) (\w+)", text, re.M).groups()
+    return float(number) * UNITS[unit]
+
+
+def size(what, text):
+    number, unit = re.search(rf"{what} ([\d.]+) (\w+)", text).groups()
     return float(number) * UNITS[unit]
 
 
@@ -123,8 +129,9 @@ def test_a_judges_model_stays_where_memory_has_room(tpo, config, tmp_path, stays
     judging, unit = re.search(r"the judge's ([\d.]+) (\w+), and what training keeps between steps", with_judge).groups()
     assert float(judging) * UNITS[unit] == pytest.approx(weights, rel=0.03)
     assert memory(with_judge, "judging") > 0.99 * weights  # three digits are told
-    for what in ("training", "sampling"):
-        assert memory(with_judge, what) == pytest.approx(memory(without, what) + stays * weights, rel=0.02), what
+    assert "references computed meanwhile" not in told  # such a judge is asked behind sampling
+    for what, less in ("training", 0), ("sampling", size("references computed meanwhile", " ".join(without.split()))):
+        assert memory(with_judge, what) == pytest.approx(memory(without, what) - less + stays * weights, rel=0.02), what
 
 
 def test_between_iterations_no_judge_stays(tpo, config, tmp_path):
@@ -143,6 +150,17 @@ def test_another_model_than_the_policy_is_told(tpo, config):
     once = " ".join(plan(tpo, config, *with_keys(*own, "run.checkpoint_steps=0")).split())
     assert told in once and "read once, while nothing is trained" in once
     assert "which stay in memory" in " ".join(plan(tpo, config, *with_keys(*own)).split())
+
+
+def test_parts_of_the_memory_add_up_to_what_is_told(tpo, config):
+    text = plan(tpo, config, *with_keys("run.reference=start"))
+    flat = " ".join(text[text.index("Memory of each"):].split())
+    training, sampling_text = flat[flat.index("training: "):flat.index("another model")], flat[flat.index("sampling: "):]
+    other = size(r"run.kl_outputs\): weights", flat)
+    parts = [size(p, training) for p in (": weights", "moments", "gradient", r"activations of \d+ tokens", "the rest")]
+    assert size("training:", training) == pytest.approx(sum(parts) + other, rel=0.01)
+    assert "the other model's weights" in training and size("references computed meanwhile", sampling_text) > 0
+    assert all(len(line) < 120 for line in text[text.index("Memory of each"):].splitlines())
 
 
 def test_the_run_takes_what_was_planned(tpo, config, tmp_path):

@@ -61,3 +61,33 @@ def test_the_page_tells_steps(tpo, files, tmp_path):
                  ">samples drawn</th><td></td><td>24</td>", ">gain for 1000 samples</th><td></td><td>+0.5000 ± 0.1000</td>",
                  "1 of 2 training steps was skipped", "Scores of samples by step"):
         assert part in page, part
+
+
+# Two checkpoints of two steps; the watch is of the validation's instructions.
+SMALL = """
+seed: 5
+model: {{path: {model}, dtype: fp32}}
+thought: {{name: none}}
+data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, validation_prompts: 4}}
+sampling: {{k: 4, temperature: 1, top_p: 1, max_tokens: 12}}
+train: {{batch: 2, micro_batch_tokens: 4096}}
+pairs: {{length_penalty: 0}}
+run: {{dir: {data}/run, sync_steps: 1, steps: 4, checkpoint_steps: 2, kl_outputs: 4, deadline: 60,
+  watch: [{{name: also, prompts: {data}/watched.jsonl, kind: rule}}]}}
+"""
+
+
+def test_a_run_names_what_it_tells_of_by_its_steps(tpo, tiny_model, tmp_path):
+    tiny.write_prompts(tmp_path / "train.jsonl", "train", 8)
+    for name in ("validation", "watched"):
+        tiny.write_prompts(tmp_path / f"{name}.jsonl", "validation", 4)
+    (tmp_path / "config.yaml").write_text(SMALL.format(model=tiny_model, data=tmp_path))
+    result = tpo("run", tmp_path / "config.yaml")
+    told, out = result.stderr.decode(), result.stdout.decode()
+    assert result.returncode == 0, told
+    for part in ("start model: validation score", "start model: watch also", "step 2: validation score", "step 4: validation score",
+                 "step 4: watch also", "against this run's step 2", "against this run's start model", "steps 1 to 2: 16 samples of 4 prompts",
+                 "steps 3 to 4: mean score", "steps 1 to 2: KL to the start model"):
+        assert part in told, (part, told)
+    assert "iteration" not in told + out, told + out
+    assert "won against this run's step 2: " in out

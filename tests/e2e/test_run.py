@@ -55,7 +55,7 @@ def finished(tpo, tiny_model, tmp_path_factory):
 
 def test_it_ends_with_what_a_person_wants_to_see(finished):
     _, run_dir, out = finished
-    for words in ["mean judge score", "format kept", "thought, tokens", "response, tokens", "paired difference",
+    for words in ["mean judge score", "constraints that hold", "repeated text", "format kept", "thought, tokens", "response, tokens", "paired difference",
                   "standard error", str(run_dir / "report.html"), "iter-002/checkpoint.h5", "tpo chat"]:
         assert words in out
 

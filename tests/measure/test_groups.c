@@ -22,6 +22,24 @@ static struct groups group(const struct tpo_samples *samples, enum group_by by,
 
 static const struct group_options alone = {.unparsed = -1};
 
+static void checks_held_are_a_share_of_each_outputs(void **state)
+{
+  (void)state;
+  struct tpo_samples now = {0};
+  assert_true(isnan(checks_held(&now)));
+  /* one of two, both of an empty response, which holds none, none asked, not judged, an output that doesn't parse */
+  SKETCH(
+      &now,
+      TEXT_ROW("a", 1, "x", 0, 1, NULL,
+               "{\"checks\":[{\"type\":\"t\",\"passed\":true},{\"type\":\"u\",\"passed\":false}]}"),
+      TEXT_ROW("b", -1, "", 0, 1, NULL, "{\"checks\":[{\"type\":\"t\",\"passed\":true}],\"empty\":true}"),
+      TEXT_ROW("c", 0, "x", 0, 1, NULL, "{\"checks\":[]}"), TEXT_ROW("d", NAN, "x", 0, 1, NULL, "{}"),
+      ROW("e", NAN, NULL, 0, 1),
+      TEXT_ROW("f", 1, "x", 0, 1, NULL, "{\"checks\":[{\"type\":\"t\",\"passed\":true}],\"empty\":false}"));
+  assert_near(checks_held(&now), (0.5 + 0 + 0 + 1) / 4);
+  tpo_samples_free(&now);
+}
+
 static void instructions_count_by_their_category(void **state)
 {
   (void)state;
@@ -198,6 +216,7 @@ static void nothing_has_no_groups(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(checks_held_are_a_share_of_each_outputs),
       cmocka_unit_test(instructions_count_by_their_category),
       cmocka_unit_test(differences_are_paired_and_wins_have_an_interval),
       cmocka_unit_test(checks_count_by_their_kind_wherever_the_verdicts_stand),

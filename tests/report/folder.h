@@ -185,7 +185,7 @@ static inline void put_validate_event(struct tpo_buf *out, int i, double differe
   tpo_buf_printf(out,
                  "{\"event\":\"validate\",\"iteration\":%d,\"n\":32,\"mean_score\":%.4f,\"format_rate\":0.9,"
                  "\"mean_thought_tokens\":%d,\"mean_response_tokens\":%d,\"mean_response_chars\":240,"
-                 "\"difference\":%.4f,\"difference_se\":%.4f}\n",
+                 "\"repetition\":0.25,\"difference\":%.4f,\"difference_se\":%.4f}\n",
                  i, 0.4 + difference, 30 + i, 55 - i, difference, se);
 }
 

@@ -105,6 +105,10 @@ static void a_run_in_steps_is_told_by_its_steps(void **state)
       "Scores of samples by step",
       "Lengths of samples by step",
       "Length penalty by step",
+      ">ρ</th><td></td><td>0.01 to 0.16</td><td>0.21 to 0.36</td>",
+      "4 steps without a pair.",
+      "<th scope=\"row\">Constraints that hold</th><td>50.0 %</td><td>50.0 %</td>",
+      "<th scope=\"row\">Repeated text</th><td>25.0 %</td><td>25.0 %</td>",
       "Pairs by step",
       "share of samples, by stretch of steps",
       ">step 40</text>"};
@@ -121,6 +125,9 @@ static void a_run_in_steps_is_told_by_its_steps(void **state)
   assert_lacks(body, "teration<");
   assert_lacks(body, "it. 1");
   assert_lacks(body, "nan");
+  assert_lacks(body, "not finite");
+  assert_lacks(body, "<figcaption>Length penalty</figcaption>");
+  assert_lacks(body, "counted with choosing");
   free(page);
 }
 
@@ -130,7 +137,7 @@ static void time_and_samples_are_summed_over_segments(void **state)
   static const char *const rows[] = {
       ">sample</th><td></td><td>12.0 s</td><td>12.0 s</td>",
       ">judge</th><td></td><td>6.0 s</td><td>6.0 s</td>",
-      ">pairs</th><td></td><td>1.0 s</td><td>1.0 s</td>",
+      ">reference</th><td></td><td>1.0 s</td><td>1.0 s</td>",
       ">train</th><td></td><td>20.0 s</td><td>20.0 s</td>",
       ">waiting</th><td></td><td>2.0 s</td><td>2.0 s</td>",
       ">steps, all in all</th><td></td><td>45.0 s</td><td>45.0 s</td>",
@@ -194,8 +201,36 @@ static void an_interval_that_is_not_done_tells_what_there_is(void **state)
   put_file(*state, "manifest.json", "{\"steps\":[{\"iteration\":1,\"step\":\"steps\",\"seconds\":4}]}");
   char *page = report_of(*state);
   assert_well_formed(page);
-  assert_contains(page, "last finished: steps of steps 1 to 20");
+  assert_contains(page, "last finished: training of steps 1 to 20");
   assert_contains(page, ">samples drawn</th><td></td><td>30</td><td></td>");
+  tpo_buf_free(&metrics);
+  free(page);
+}
+
+/* What is on the way is told by the steps that are made, and what has none of them isn't there. */
+static void no_step_is_told_that_was_not_reached(void **state)
+{
+  char folder[4200];
+  const struct folder_options start = {.prompts = 10, .k = K};
+  struct tpo_error err = {0};
+  make_steps(*state, &start);
+  struct tpo_buf metrics = {0};
+  for (int step = 1; step <= 25; step++) put_step(&metrics, 1 + (step > INTERVAL), step);
+  put_file(*state, "metrics.jsonl", metrics.data);
+  put_file(*state, "manifest.json", "{\"steps\":[{\"iteration\":1,\"step\":\"steps\",\"seconds\":4}]}");
+  char *page = report_of(*state);
+  assert_contains(page, "<span class=\"badge quiet\">step 25 of 40</span>");
+  assert_contains(page, "<th scope=\"col\">step 20</th><th scope=\"col\">step 25</th>");
+  assert_lacks(page, "step 40");
+  metrics.len = 0;
+  free(page);
+  for (int step = 1; step <= INTERVAL; step++) put_step(&metrics, 1, step);
+  put_file(*state, "metrics.jsonl", metrics.data);
+  snprintf(folder, sizeof folder, "%s/iter-002", (char *)*state);
+  assert_int_equal(tpo_make_dirs(folder, &err), 0);
+  page = report_of(*state);
+  assert_contains(page, "<span class=\"badge quiet\">step 20 of 40</span>");
+  assert_contains(page, "<th scope=\"col\">step 20</th></tr>");
   tpo_buf_free(&metrics);
   free(page);
 }
@@ -279,6 +314,7 @@ int main(void)
       IN_FOLDER(prompts_are_shown_in_the_order_of_their_steps),
       IN_FOLDER(runs_of_either_kind_tell_their_cost_alike),
       IN_FOLDER(an_interval_that_is_not_done_tells_what_there_is),
+      IN_FOLDER(no_step_is_told_that_was_not_reached),
       IN_FOLDER(strange_segments_leave_a_page),
       IN_FOLDER(tensorboard_has_steps_on_its_axis),
   };

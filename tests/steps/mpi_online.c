@@ -325,18 +325,23 @@ static void a_state_of_other_training_is_refused_or_dropped(void)
   expect_other(&p, "`model.dtype: fp32` there, `model.dtype: bf16` now");
 }
 
-static void a_damaged_state_is_dropped(void)
+static void damage_states(void)
 {
-  static float whole[MOST], again[MOST];
-  struct part p;
   char command[200];
-  whole_run(comm, TPO_DTYPE_FP32, whole);
-  keep_four();
   snprintf(command, sizeof command, "for f in '%s'/state-*/*.journal; do truncate -s -1400 \"$f\"; done",
            folder);
   CHECK(tpo_comm_barrier(comm, &err) == 0);
   if (tpo_comm_rank(comm) == 0) CHECK(system(command) == 0);
   CHECK(tpo_comm_barrier(comm, &err) == 0);
+}
+
+static void a_damaged_state_is_dropped(void)
+{
+  static float whole[MOST], again[MOST];
+  struct part p;
+  whole_run(comm, TPO_DTYPE_FP32, whole);
+  keep_four();
+  damage_states();
   part_begin(&p, comm);
   CHECK(tpo_online_done(p.online) == 0 && tpo_online_mark_of(p.online) == -1);
   go_to(&p, STEPS);
@@ -346,7 +351,114 @@ static void a_damaged_state_is_dropped(void)
   forget();
 }
 
-/* Where a state can't be written, training goes on all the same. */
+/* A state of step 4, and a checkpoint of the same. */
+static void keep_and_save_four(enum tpo_compute_dtype dtype, bool optimizer)
+{
+  struct part p;
+  part_make(&p, comm, dtype);
+  p.config.train.save_optimizer = optimizer;
+  CHECK(part_open(&p, &err) == 0);
+  go_to(&p, 4);
+  tpo_online_mark(p.online, 44);
+  CHECK(tpo_online_keep(p.online, &err) == 0);
+  CHECK(tpo_online_save(p.online, file, &err) == 0);
+  part_free(&p);
+}
+
+static void forget_checkpoint(void)
+{
+  CHECK(tpo_comm_barrier(comm, &err) == 0);
+  if (tpo_comm_rank(comm) == 0) CHECK(unlink(file) == 0);
+  forget();
+}
+
+/* Where the state is missing or damaged. What is damaged stays until there is another. */
+static void a_checkpoint_goes_on_with_the_same_bits(enum tpo_compute_dtype dtype)
+{
+  static float whole[MOST], resumed[MOST];
+  struct part p;
+  int64_t updates;
+  whole_run(comm, dtype, whole);
+  for (int damaged = 0; damaged < 2; damaged++) {
+    keep_and_save_four(dtype, true);
+    if (damaged)
+      damage_states();
+    else
+      forget();
+    part_make(&p, comm, dtype);
+    p.options.checkpoint = file;
+    CHECK(part_open(&p, &err) == 0);
+    CHECK(tpo_online_done(p.online) == 4 && tpo_online_mark_of(p.online) == -1);
+    CHECK(tpo_online_kept(p.online) == -1 && tpo_trainer_kept(folder, &updates) == damaged);
+    CHECK(tpo_online_keep(p.online, &err) == 0 && tpo_online_kept(p.online) == 4);
+    go_to(&p, STEPS);
+    weights_of(&p, resumed);
+    CHECK(memcmp(whole, resumed, sizeof whole) == 0);
+    part_free(&p);
+    part_make(&p, comm, dtype);
+    CHECK(part_open(&p, &err) == 0 && tpo_online_done(p.online) == 4);
+    part_free(&p);
+    forget_checkpoint();
+  }
+}
+
+static void a_checkpoint_gives_way_to_a_state_and_needs_its_optimizer(void)
+{
+  struct part p;
+  struct tpo_error e = {0};
+  int64_t updates;
+  keep_and_save_four(TPO_DTYPE_FP32, false);
+  part_make(&p, comm, TPO_DTYPE_FP32);
+  p.options.checkpoint = file;
+  CHECK(part_open(&p, &err) == 0 && tpo_online_mark_of(p.online) == 44);
+  part_free(&p);
+  damage_states();
+  part_make(&p, comm, TPO_DTYPE_FP32);
+  p.options.checkpoint = file;
+  CHECK(part_open(&p, &e) == TPO_E_STATE && !p.online);
+  if (tpo_comm_rank(comm) == 0)
+    CHECK(strstr(e.message, folder) && strstr(e.message, ": the state is not whole)") &&
+          strstr(e.message, file) && strstr(e.message, "saved with its optimizer"));
+  CHECK(tpo_trainer_kept(folder, &updates));
+  part_free(&p);
+  forget_checkpoint();
+}
+
+/* As the model computes with them, whatever checkpoints have besides. */
+static void a_reference_s_file_has_the_weights_alone(void)
+{
+  struct part p;
+  struct tpo_pairs now = fixture_pairs(), saved = fixture_pairs();
+  struct tpo_checkpoint *c;
+  struct tpo_model *model;
+  int dtype, n_dims;
+  int64_t dims[8];
+  size_t n;
+  part_make(&p, comm, TPO_DTYPE_BF16);
+  const char *name = tpo_model_params(p.policy.model, &n)[0].name;
+  p.config.train.save_optimizer = true;
+  CHECK(part_open(&p, &err) == 0);
+  go_to(&p, 3);
+  CHECK(tpo_online_save_weights(p.online, file, &err) == 0);
+  CHECK(tpo_train_own_logprobs(p.policy.model, &p.config.train, &now, &err) == 0);
+  CHECK(tpo_checkpoint_open(&c, file, &err) == 0);
+  CHECK(tpo_checkpoint_shape(c, "model", name, &dtype, &n_dims, dims, &err) == 1);
+  CHECK(tpo_checkpoint_shape(c, "optimizer/master", name, &dtype, &n_dims, dims, &err) == 0);
+  CHECK(tpo_checkpoint_shape(c, "optimizer/m", name, &dtype, &n_dims, dims, &err) == 0);
+  tpo_checkpoint_close(c);
+  struct tpo_model_options options = {.backend = p.session.backend, .dtype = TPO_DTYPE_BF16};
+  CHECK(tpo_model_open(&model, file, &options, &err) == 0);
+  CHECK(tpo_train_own_logprobs(model, &p.config.train, &saved, &err) == 0);
+  tpo_model_close(model);
+  for (size_t i = 0; i < now.n; i++)
+    CHECK(now.rows[i].chosen_ref_logprob == saved.rows[i].chosen_ref_logprob);
+  tpo_pairs_free(&now);
+  tpo_pairs_free(&saved);
+  part_free(&p);
+  forget_checkpoint();
+}
+
+/* Where a state can't be written because it is time, training goes on all the same. */
 static void no_room_for_a_state_is_a_warning(void)
 {
   static float whole[MOST], poor[MOST];
@@ -362,7 +474,10 @@ static void no_room_for_a_state_is_a_warning(void)
     CHECK(in_its_place && fclose(in_its_place) == 0);
   }
   CHECK(tpo_comm_barrier(comm, &err) == 0);
-  CHECK(tpo_online_keep(p.online, &err) == 0);
+  CHECK(tpo_online_keep(p.online, &e) == TPO_E_IO && tpo_online_kept(p.online) == -1);
+  CHECK(strstr(e.message, "; the state of training after 4 steps can't be kept") &&
+        strstr(e.message, folder));
+  p.config.train.state_minutes = 1e-9;
   tpo_fail(&e, TPO_E_INTERRUPTED, "stopped");
   CHECK(tpo_online_stop(p.online, TPO_E_INTERRUPTED, &e) == TPO_E_INTERRUPTED);
   if (!strstr(e.message, "stopped; the state after 4 steps can't be kept: "))
@@ -408,6 +523,10 @@ int main(void)
   an_interruption_keeps_the_state_and_says_so();
   a_state_of_other_training_is_refused_or_dropped();
   a_damaged_state_is_dropped();
+  a_checkpoint_goes_on_with_the_same_bits(TPO_DTYPE_FP32);
+  a_checkpoint_goes_on_with_the_same_bits(TPO_DTYPE_BF16);
+  a_checkpoint_gives_way_to_a_state_and_needs_its_optimizer();
+  a_reference_s_file_has_the_weights_alone();
   no_room_for_a_state_is_a_warning();
   one_training_has_the_folder();
   CHECK(tpo_comm_barrier(comm, &err) == 0);

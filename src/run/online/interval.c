@@ -41,7 +41,8 @@ static int open_training(struct online *o, struct tpo_error *err)
 {
   char path[4096];
   struct loop *loop = o->loop;
-  const struct tpo_online_options options = {.journal = o->folder, .config_yaml = loop->config_yaml};
+  const struct tpo_online_options options = {
+      .journal = o->folder, .config_yaml = loop->config_yaml, .checkpoint = o->first > 0 ? path : NULL};
   int status = loop_path(loop, -1, ONLINE_STATE, o->folder, err);
   if (status == 0) status = loop_policy_path(loop, loop->iteration, path, err);
   if (status == 0) status = tpo_online_open(&o->training, loop->session, &loop->policy, &options, err);
@@ -76,7 +77,7 @@ static int open_online(struct loop *loop, struct tpo_error *err)
   loop->online = o;
   online_set_interval(o);
   status = open_training(o, err);
-  if (status == 0) status = check_state(o, err);
+  if (status == 0) status = loop_agree(loop, check_state(o, err), err);
   return status < 0 ? status : online_recall(o, err);
 }
 
@@ -119,18 +120,13 @@ static int run_segments(struct online *o, struct tpo_error *err)
   return status;
 }
 
-/* Without it a later attempt would stand behind the interval with weights of before. */
+/* Without it a later attempt would stand behind the interval with weights of before. Where it can't be kept nothing of
+ * the interval is written, and its journal has all that a later attempt needs. */
 static int keep_state(struct online *o, struct tpo_error *err)
 {
   double begin = tpo_seconds();
-  int64_t done = tpo_online_done(o->training);
-  int status = tpo_online_kept(o->training) == done ? 0 : tpo_online_keep(o->training, err);
+  int status = tpo_online_keep(o->training, err);
   o->timing.state_seconds = tpo_seconds() - begin;
-  if (status == 0 && tpo_online_kept(o->training) != done)
-    status = tpo_fail(err, TPO_E_IO,
-                      "%s: the state of training after step %lld can't be kept, and the run could not go on "
-                      "from its checkpoint without it",
-                      o->folder, (long long)done);
   return status;
 }
 

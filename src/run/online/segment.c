@@ -175,6 +175,18 @@ static int recall(struct online *o, int64_t first, struct segment *out, bool *fo
   return status < 0 ? status : loop_share_pairs(loop, &out->pairs, err);
 }
 
+/* What was trained on can't be sampled again: the weights that drew it are gone. */
+static int check_untrained(const struct online *o, int64_t first, struct tpo_error *err)
+{
+  int64_t done = tpo_online_done(o->training);
+  if (done <= first) return 0;
+  return tpo_fail(err, TPO_E_STATE,
+                  "%s/iter-%03d/" ONLINE_JOURNAL
+                  " has no samples of step %lld (or they are damaged), which was "
+                  "trained on: training has done %lld steps; the run can't go on without them",
+                  o->loop->config->run.dir, o->loop->iteration, (long long)first + 1, (long long)done);
+}
+
 int online_segment(struct online *o, int64_t first, struct segment *out, struct tpo_error *err)
 {
   struct early early = {0};
@@ -182,7 +194,8 @@ int online_segment(struct online *o, int64_t first, struct segment *out, struct 
   *out = (struct segment){0};
   int status = recall(o, first, out, &found, err);
   if (status < 0 || found) return status;
-  status = begin(o, first, out, err);
+  status = loop_agree(o->loop, check_untrained(o, first, err), err);
+  if (status == 0) status = begin(o, first, out, err);
   if (status == 0) status = early_open(&early, o, &out->facts, err);
   if (status == 0) status = make(o, out, &early, err);
   early_close(&early);

@@ -100,10 +100,11 @@ static size_t other_bytes(const struct memory *m)
   return (m->other.kept ? m->other.bytes : 0) + (m->other.judges_kept ? (size_t)m->other.judges_bytes : 0);
 }
 
-/* In a run in steps, references are computed while others are sampled, where their model stays open or is the policy. */
+/* In a run in steps, references are computed while others are sampled, where prompts are judged meanwhile. */
 static double reference_meanwhile(const struct plan *plan, const struct memory *m)
 {
-  return tpo_run_in_steps(&plan->config->run) ? (double)m->training.activations : 0;
+  bool meanwhile = tpo_run_in_steps(&plan->config->run) && tpo_judge_waits(&plan->config->judge);
+  return meanwhile ? (double)m->training.activations : 0;
 }
 
 static void gather(const struct plan *plan, struct memory *m)
@@ -137,6 +138,15 @@ static const char *held_text(const struct plan *plan, const struct memory *m)
   return steps ? "what training keeps between steps" : "what training keeps between epochs";
 }
 
+/* Models that stay and have figures of their own below. */
+static const char *kept_beside(const struct memory *m)
+{
+  if (m->other.kept)
+    return m->other.judges_kept ? ";\n    beside it the other model's weights and the judge's"
+                                : ";\n    beside it the other model's weights";
+  return m->other.judges_kept ? ";\n    beside it the judge's weights" : "";
+}
+
 static void print_training(const struct memory *m, struct tpo_buf *out)
 {
   const struct tpo_train_memory *t = &m->training;
@@ -148,9 +158,9 @@ static void print_training(const struct memory *m, struct tpo_buf *out)
       tpo_size_text((double)m->total, total), tpo_size_text((double)t->weights, w),
       tpo_size_text((double)t->shard, sh), tpo_size_text((double)t->gradient, g), t->tokens,
       tpo_size_text(activations, act));
-  tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s\n", t->kept, t->layers,
+  tpo_buf_printf(out, " (the states of %d of %d layers are kept%s), the rest %s%s\n", t->kept, t->layers,
                  t->kept < t->layers ? ", which is what is free now" : "",
-                 tpo_size_text((double)(t->scratch + t->exchange + t->program + other_bytes(m)), rest));
+                 tpo_size_text((double)(t->scratch + t->exchange + t->program), rest), kept_beside(m));
   if (t->kept > 0)
     tpo_buf_printf(out, "    Where less is free, down to %s, states are computed twice.\n",
                    tpo_size_text((double)(tpo_train_memory_least(t) + other_bytes(m)), total));
@@ -204,13 +214,30 @@ static void print_job(const struct plan *plan, const struct memory *m, struct tp
                  ceil(m->most * ranks * 1.15 / 1048576), ranks, ranks == 1 ? "" : "s");
 }
 
+static void print_sampling(const struct plan *plan, const struct memory *m, struct tpo_buf *out)
+{
+  char w[40], cache[40], passes[40], all[40], reference[40];
+  double meanwhile = reference_meanwhile(plan, m);
+  tpo_buf_printf(
+      out,
+      "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences\n    of %.0f tokens), "
+      "passes %s",
+      tpo_size_text(m->all, all), tpo_size_text((double)m->training.weights, w),
+      tpo_size_text(m->cache, cache), plan->config->sampling.slots, m->longest,
+      tpo_size_text(m->passes, passes));
+  if (meanwhile > 0)
+    tpo_buf_printf(out, ", references computed meanwhile %s", tpo_size_text(meanwhile, reference));
+  tpo_buf_printf(out, "%s,\n    and %s\n", m->other.judges_kept ? ", the judge's weights" : "",
+                 held_text(plan, m));
+}
+
 void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
 {
   const struct tpo_session *s = plan->session;
   const struct tpo_config *c = plan->config;
   struct memory m = {0};
   struct tpo_error problem = {0};
-  char most[40], w[40], cache[40], passes[40], all[40], program[40];
+  char most[40], program[40];
   int ranks = tpo_comm_size(s->comm);
   gather(plan, &m);
   tpo_buf_printf(out, "\nMemory of each of %d rank%s (%s): at most %s", ranks, ranks == 1 ? "" : "s",
@@ -220,13 +247,7 @@ void plan_print_memory(const struct plan *plan, struct tpo_buf *out)
   tpo_buf_putc(out, '\n');
   print_training(&m, out);
   print_other(&m, out);
-  tpo_buf_printf(out,
-                 "  sampling: %s: weights %s, key-value cache up to %s (sampling.slots: %d sequences of %.0f "
-                 "tokens), passes %s%s%s, and %s\n",
-                 tpo_size_text(m.all, all), tpo_size_text((double)m.training.weights, w),
-                 tpo_size_text(m.cache, cache), c->sampling.slots, m.longest, tpo_size_text(m.passes, passes),
-                 tpo_run_in_steps(&c->run) ? ", what references computed meanwhile take" : "",
-                 m.other.judges_kept ? ", the judge's weights" : "", held_text(plan, &m));
+  print_sampling(plan, &m, out);
   print_judging(plan, &m, out);
   print_job(plan, &m, out);
   if (tpo_train_check_memory(&plan->arch, c->model.dtype, &c->train, &m.extent, s->backend, s->comm,

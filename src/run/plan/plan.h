@@ -57,6 +57,7 @@ struct plan {
   struct plan_set validation;
   struct plan_watch *watch; /* [config->run.n_watch] */
   double checkpoint, state; /* bytes of checkpoint.h5, and of one state of training in its journal */
+  double reference;         /* of a run in steps: bytes of weights alone, beside its state */
 };
 
 /* Counts an instruction, rendered, but for judges' calls on it. */

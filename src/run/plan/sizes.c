@@ -22,15 +22,14 @@ static int put_blob(void *arg, const char *name, const char *bytes, size_t len, 
   return tpo_h5_heaps_put(blobs->heaps, (double)len, err);
 }
 
-/* The groups are as tpo_trainer_save writes them. */
-static int checkpoint_bytes(const struct plan *plan, bool with_optimizer, double *out, struct tpo_error *err)
+/* groups: of fp32 values beside the weights. */
+static int checkpoint_bytes(const struct plan *plan, int groups, double *out, struct tpo_error *err)
 {
   enum { ARCHITECTURE = 500, STATE = 500 }; /* JSON texts, about */
   const struct tpo_arch *arch = &plan->arch;
   bool bf16 = plan->config->model.dtype == TPO_DTYPE_BF16;
   double tensors = (double)tpo_params_number(arch);
   double values = (double)tpo_arch_param_count(arch);
-  int groups = (with_optimizer || bf16) + 2 * with_optimizer;
   struct tpo_h5_heaps heaps = {0};
   struct blobs blobs = {.heaps = &heaps, .n = 2};
   const size_t attributes[] = {10, 5, 20, strlen(plan->yaml), ARCHITECTURE};
@@ -55,9 +54,11 @@ static double state_bytes(const struct tpo_arch *arch)
 
 int plan_checkpoint_sizes(struct plan *plan, struct tpo_error *err)
 {
-  int status = checkpoint_bytes(plan, plan->config->train.save_optimizer, &plan->checkpoint, err);
+  bool optimizer = plan->config->train.save_optimizer, bf16 = plan->config->model.dtype == TPO_DTYPE_BF16;
+  int groups = (optimizer || bf16) + 2 * optimizer; /* as tpo_trainer_save writes them */
+  int status = checkpoint_bytes(plan, groups, &plan->checkpoint, err);
   plan->state = state_bytes(&plan->arch);
-  return status;
+  return status < 0 ? status : checkpoint_bytes(plan, 0, &plan->reference, err);
 }
 
 /* Of an output a row has ids,

@@ -97,7 +97,7 @@ double plan_steps_journal(const struct plan *plan, const struct plan_set *set, b
 /* A state goes once the next one is whole, and so does a reference of which no checkpoint has the weights. */
 double plan_steps_kept(const struct plan *plan)
 {
-  return 2 * plan->state + (plan_steps_keeps_reference(plan) ? 2 * plan->checkpoint : 0);
+  return 2 * plan->state + (plan_steps_keeps_reference(plan) ? 2 * plan->reference : 0);
 }
 
 /* The first one that a segment behind the one that begins there needs, and so do the others up to the last. */

@@ -160,8 +160,8 @@ static void print_files(const struct plan *plan, struct tpo_buf *out)
   file_line(out, "training.state", plan->state, plan->state,
             "the run's one state, beside which the next one is written");
   if (plan_steps_keeps_reference(plan))
-    file_line(out, "training.state/reference-*.h5", plan->checkpoint, plan->checkpoint,
-              "the reference's weights, as in a checkpoint");
+    file_line(out, "training.state/reference-*.h5", plan->reference, plan->reference,
+              "the reference's weights alone");
 }
 
 static void print_disk(const struct plan *plan, struct tpo_buf *out)

@@ -85,10 +85,10 @@ static void tell_unparsed(const struct figures *f, const char *before, char out[
 static void tell(const struct loop *loop, const struct watched *w, const struct figures *f)
 {
   bool share = w->entry->kind != TPO_WATCH_RULE;
-  char name[32], against[96] = "", unparsed[64];
+  char name[LOOP_PLACE], against[96] = "", unparsed[64];
   int decimals = share ? 1 : 3;
   tell_unparsed(f, "; ", unparsed);
-  snprintf(name, sizeof name, loop->iteration == 0 ? "start model" : "iteration %d", loop->iteration);
+  loop_model_name(loop, loop->iteration, name);
   if (loop->iteration > 0 && isfinite(f->difference_se))
     snprintf(against, sizeof against, " (%+.*f ± %.*f against the start)", decimals, shown(w, f->difference),
              decimals, shown(w, f->difference_se));
@@ -237,6 +237,7 @@ static bool is_measured(const struct loop *loop, const struct watched *w)
 int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *err)
 {
   int n = loop->config->run.n_watch, status = 0;
+  char name[LOOP_PLACE];
   if (n == 0) return 0;
   tpo_buf_printf(out, "\n%-26s %10s %10s   paired difference\n", "Watched besides:", "before", "after");
   for (int i = 0; i < n && status == 0; i++) {
@@ -244,8 +245,8 @@ int loop_watch_text(struct loop *loop, struct tpo_buf *out, struct tpo_error *er
     if (is_measured(loop, w))
       status = tell_start(loop, w, out, err);
     else
-      tpo_buf_printf(out, "  %-24s not measured: iteration %d, which is half done, comes first\n",
-                     w->entry->name, manifest_last(&loop->manifest));
+      tpo_buf_printf(out, "  %-24s not measured: %s, which is half done, comes first\n", w->entry->name,
+                     loop_model_name(loop, manifest_last(&loop->manifest), name));
   }
   return status;
 }
