@@ -58,7 +58,7 @@ struct tpo_config_origins {
   bool own_prompt; /* thought.prompt was given by itself, not by a layout */
 };
 const char *config_origin(const struct tpo_config *config, int key); /* never NULL */
-bool config_is_set(const struct tpo_config *config, int key); /* not left at its default */
+bool config_is_set(const struct tpo_config *config, int key);        /* not left at its default */
 void config_set_origin(struct tpo_config *config, int key, const char *origin);
 /* The sections of that name change places, with where their values came from. */
 void config_exchange_thought(struct tpo_config *a, struct tpo_config *b);

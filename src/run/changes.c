@@ -8,10 +8,31 @@
 
 enum { TOLD = 4 }; /* keys that a message names */
 
-/* Where a step's samples come from follows from these: no other values are gone on with. */
-static bool is_of_shape(const char *key)
+/* Where a step's samples come from, what is computed of them and what the state of training is of: a run in steps goes on
+ * with no other values. */
+static bool is_of_steps(const char *key)
 {
-  static const char *const keys[] = {"run.sync_steps", "run.steps", "run.checkpoint_steps", "train.batch"};
+  static const char *const keys[] = {"seed",
+                                     "model.dtype",
+                                     "run.sync_steps",
+                                     "run.steps",
+                                     "run.checkpoint_steps",
+                                     "run.reference",
+                                     "train.loss",
+                                     "train.beta",
+                                     "train.label_smoothing",
+                                     "train.nll",
+                                     "train.learning_rate",
+                                     "train.schedule",
+                                     "train.warmup",
+                                     "train.weight_decay",
+                                     "train.adam_beta1",
+                                     "train.adam_beta2",
+                                     "train.adam_eps",
+                                     "train.grad_clip",
+                                     "train.batch",
+                                     "train.epochs",
+                                     "train.shuffle"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     if (strcmp(keys[i], key) == 0) return true;
   return false;
@@ -35,39 +56,44 @@ static bool compare(const struct tpo_config *before, const struct tpo_config *no
   return differs;
 }
 
-/* The keys that differ to out: all that bear on results, or those of the shape alone; their number. */
-static int list_changes(const struct loop *loop, bool shape, struct tpo_buf *out)
+/* The keys that differ to out: all that bear on results, or those that a run in steps keeps alone; their number. */
+static int list_changes(const struct tpo_config *before, const struct tpo_config *now, bool of_steps,
+                        struct tpo_buf *out)
 {
-  char path[4096];
-  struct tpo_config before;
-  struct tpo_error ignored = {0}; /* a file that can't be read tells nothing */
   int n = 0;
-  if (loop_path(loop, -1, "config.yaml", path, &ignored) < 0) return 0;
-  tpo_config_default(&before);
-  if (tpo_config_load(&before, path, NULL, &ignored) == 0)
-    for (int key = 0; key < config_n_keys; key++)
-      if (config_bears_on_results(key) && (!shape || is_of_shape(config_keys[key].path)))
-        n += compare(&before, loop->config, key, n < TOLD, out);
-  tpo_config_free(&before);
+  for (int key = 0; key < config_n_keys; key++)
+    if (config_bears_on_results(key) && (!of_steps || is_of_steps(config_keys[key].path)))
+      n += compare(before, now, key, n < TOLD, out);
   if (n > TOLD) tpo_buf_printf(out, ", and %d more", n - TOLD);
   return n;
+}
+
+/* What the run was started with; the defaults where that can't be read, which tells nothing (false). */
+static bool load_before(const struct loop *loop, struct tpo_config *before)
+{
+  char path[4096];
+  struct tpo_error ignored = {0};
+  tpo_config_default(before);
+  return loop_path(loop, -1, "config.yaml", path, &ignored) == 0 &&
+         tpo_config_load(before, path, NULL, &ignored) == 0;
 }
 
 int loop_check_changes(const struct loop *loop, bool allow_changes, struct tpo_error *err)
 {
   const char *dir = loop->config->run.dir;
-  struct tpo_buf shape = {0}, all = {0};
-  int status = 0, n = list_changes(loop, true, &shape);
-  bool in_steps = tpo_run_in_steps(&loop->config->run) || manifest_has_ever(&loop->manifest, "steps");
-  if (in_steps && n > 0)
-    status = tpo_fail(
-        err, TPO_E_STATE,
-        "%s was started with another configuration: %s; which samples a step gets follows from it, so "
-        "--resume goes on with the same alone",
-        dir, shape.data);
+  struct tpo_buf fixed = {0}, all = {0};
+  struct tpo_config before;
+  int status = 0;
+  bool known = load_before(loop, &before);
+  bool in_steps = tpo_run_in_steps(&loop->config->run) || tpo_run_in_steps(&before.run);
+  if (known && in_steps && list_changes(&before, loop->config, true, &fixed) > 0)
+    status = tpo_fail(err, TPO_E_STATE,
+                      "%s was started with another configuration: %s; a run in steps goes on (--resume) with "
+                      "the same values of these alone",
+                      dir, fixed.data);
   else if (allow_changes)
     tpo_log(TPO_LOG_WARN, "the configuration differs from the one that this run was started with");
-  else if (list_changes(loop, false, &all) > 0)
+  else if (known && list_changes(&before, loop->config, false, &all) > 0)
     status = tpo_fail(err, TPO_E_STATE,
                       "%s was started with another configuration: %s; --allow-changes goes on all the same",
                       dir, all.data);
@@ -76,7 +102,8 @@ int loop_check_changes(const struct loop *loop, bool allow_changes, struct tpo_e
                       "%s was started with another configuration (its config.yaml tells which); "
                       "--allow-changes goes on all the same",
                       dir);
-  tpo_buf_free(&shape);
+  tpo_config_free(&before);
+  tpo_buf_free(&fixed);
   tpo_buf_free(&all);
   return status;
 }

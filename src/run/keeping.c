@@ -52,14 +52,24 @@ static int reference_steps(const struct tpo_run_config *run)
   return run->reference == TPO_REFERENCE_PREVIOUS ? tpo_run_interval(run) : run->steps;
 }
 
+/* An interval's samples are compared with the start model behind its steps, the first one's too. */
+static void find_use_in_steps(const struct tpo_run_config *run, struct keeping *out)
+{
+  bool segments = run->sync_steps < run->steps && reference_steps(run) > run->sync_steps;
+  out->compares = segments || run->kl_outputs > 0;
+  out->again = segments || (run->kl_outputs > 0 && tpo_run_iterations(run) > 1);
+}
+
 static void find_use(const struct tpo_run_config *run, struct keeping *out)
 {
   int iterations = tpo_run_iterations(run);
   bool start = run->kl_outputs > 0 || run->reference == TPO_REFERENCE_START;
-  bool steps =
-      tpo_run_in_steps(run) && run->sync_steps < run->steps && reference_steps(run) > run->sync_steps;
-  out->compares = steps || (start && iterations > 1);
-  out->again = steps || (start && iterations > 2);
+  if (tpo_run_in_steps(run)) {
+    find_use_in_steps(run, out);
+    return;
+  }
+  out->compares = start && iterations > 1;
+  out->again = start && iterations > 2;
 }
 
 /* What training takes at most, keeping the states of all layers, whatever its pairs: to compute those twice in each step

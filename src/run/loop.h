@@ -48,6 +48,7 @@ struct loop {
   bool compares;            /* there is such a model at some time */
   bool keeps_other; /* it stays open from its first use on, since there is memory for it beside all else */
   int iteration;
+  bool worked; /* a step was made since the report was last written */
 
   /* What the start or a step hands on to the steps that come after it; a run that is taken up between them
    * reads the files instead (handed.c). */

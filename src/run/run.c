@@ -111,6 +111,7 @@ static int run_step(struct loop *loop, const struct step *step, struct tpo_error
   if (status == 0) status = step->run(loop, err);
   status = tpo_comm_agree(loop->session->comm, status, err);
   if (status == 0 && loop->first) status = record(loop, step, tpo_seconds() - begin, err);
+  loop->worked = true;
   for (int i = 0; i < MOST_FILES && status == 0 && step->files[i]; i++)
     if (*step->files[i] != '/') loop_drop_journal(loop, step->files[i]);
   if (status == 0) loop_drop_journal(loop, step->name); /* "steps" has one */
@@ -172,11 +173,12 @@ static int run_steps(struct loop *loop, const struct step *steps, size_t n, stru
   return status;
 }
 
-/* A run in steps is long between its checkpoints, and looked at there. */
-static int report_so_far(const struct loop *loop, struct tpo_error *err)
+/* A run in steps is long between its checkpoints, and looked at there. What earlier attempts did was written by them. */
+static int report_so_far(struct loop *loop, struct tpo_error *err)
 {
   char path[4096];
-  if (!loop->first || !tpo_run_in_steps(&loop->config->run)) return 0;
+  if (!loop->first || !loop->worked || !tpo_run_in_steps(&loop->config->run)) return 0;
+  loop->worked = false;
   int status = loop_path(loop, -1, "report.html", path, err);
   return status < 0 ? status : tpo_report_write(loop->config->run.dir, path, err);
 }

@@ -91,10 +91,13 @@ def test_files_and_disk(tpo, config):
     assert told["scored.h5"][0] < told["steps.journal"][0] < 2 * (told["scored.h5"][0] + told["pairs.h5"][0])
     assert re.search(r"^  training\.state ", text, re.M)
     assert "training.state/reference-" not in text
-    text = plan(tpo, config, *with_keys("run.reference=every:2"))
+    text = plan(tpo, config, *with_keys("run.reference=every:4", "run.checkpoint_steps=0"))
     line = re.search(r"^  training\.state/reference-\*\.h5 +([\d.]+) (\w+) ", text, re.M)
     assert float(line.group(1)) * UNITS[line.group(2)] < told["checkpoint.h5"][0] / 2  # no optimizer
-    assert "training.state/reference-" not in plan(tpo, config, *with_keys("run.reference=every:4"))  # a checkpoint's
+    for keys in (["run.reference=every:4"],  # a checkpoint's
+                 ["run.reference=every:2", "run.checkpoint_steps=0"],  # of the segment that begins there alone
+                 ["run.reference=every:6", "run.checkpoint_steps=0"]):  # so is the last one's
+        assert "training.state/reference-" not in plan(tpo, config, *with_keys(*keys)), keys
 
 
 def memory(text, what):
@@ -142,6 +145,11 @@ def test_another_model_than_the_policy_is_told(tpo, config):
     told = "another model that the policy is compared with"
     assert told in plan(tpo, config) and told in plan(tpo, config, *with_keys("run.reference=start"))
     assert told not in plan(tpo, config, *with_keys("run.reference=every:2", "run.kl_outputs=0"))
+    # The start model that an interval's samples are compared with, at its end.
+    own = "run.reference=every:2", "run.kl_outputs=4"
+    once = " ".join(plan(tpo, config, *with_keys(*own, "run.checkpoint_steps=0")).split())
+    assert told in once and "read once, while nothing is trained" in once
+    assert "which stay in memory" in " ".join(plan(tpo, config, *with_keys(*own)).split())
 
 
 def test_parts_of_the_memory_add_up_to_what_is_told(tpo, config):

@@ -49,8 +49,9 @@ def make(tiny_model, tmp_path_factory):
     return write
 
 
-# rho moves and the reference is a file beside the state within an interval; the judge's file of steps is the same.
-MOVING = [("length_penalty: 0", "length_penalty: auto"), ("run: {", "run: {reference: every:2, ")]
+# rho moves, and the reference of steps 7 and 8 is a file beside the state, which the interval before wrote.
+MOVING = [("length_penalty: 0", "length_penalty: auto"), ("run: {", "run: {reference: every:4, "),
+          ("checkpoint_steps: 4", "checkpoint_steps: 6")]
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +88,17 @@ def results(run_dir):
 def test_a_run_leaves_what_iterations_leave(whole):
     manifest = json.loads((whole / "manifest.json").read_text())
     done = [(s["iteration"], s["step"]) for s in manifest["steps"]]
-    assert manifest["done"] and done == [(0, "validate")] + [(i, s) for i in (1, 2, 3) for s in ("steps", "validate")]
-    for i in (1, 2, 3):
+    assert manifest["done"] and done == [(0, "validate")] + [(i, s) for i in (1, 2) for s in ("steps", "validate")]
+    for i in (1, 2):
         names = {p.name for p in (whole / f"iter-00{i}").iterdir()}
         assert names == {"prompts.jsonl", "samples.h5", "scored.h5", "pairs.h5", "checkpoint.h5", "validation.h5"}
     assert not list(whole.rglob("*.journal")) and not (whole / "training.state").exists()
-    ids = [json.loads(line)["id"] for i in (1, 2, 3) for line in (whole / f"iter-00{i}/prompts.jsonl").read_text().splitlines()]
+    ids = [json.loads(line)["id"] for i in (1, 2) for line in (whole / f"iter-00{i}/prompts.jsonl").read_text().splitlines()]
     assert len(ids) == len(set(ids)) == STEPS * BATCH
 
 
 def test_files_tell_the_step(whole):
-    for i, first in ((1, 1), (2, 5), (3, 9)):
-        n = 4 if i < 3 else 2
+    for i, first, n in ((1, 1, 6), (2, 7, 4)):
         with h5py.File(whole / f"iter-00{i}/scored.h5") as s, h5py.File(whole / f"iter-00{i}/pairs.h5") as p:
             steps = list(s["step"])
             assert steps == [first + row // (BATCH * K) for row in range(n * BATCH * K)]
@@ -115,11 +115,12 @@ def test_events_tell_each_step_and_segment(whole):
         assert segment["pairs"] == sum(e["pairs"] for e in of) and {e["rho"] for e in of} == {segment["rho"]}
     rhos = [e["rho"] for e in segments]
     assert rhos[0] == 0 and all(abs(b - a) < 0.051 for a, b in zip(rhos, rhos[1:]))
-    # The learning rate falls through the whole run, and a reference that is the policy leaves no margin at first.
+    assert sum(e["drawn_tokens"] for e in segments) == sum(e["tokens"] for e in events(whole, "sample"))
+    # The learning rate falls through the whole run, and a reference that is the policy leaves no margin.
     rates = [e["lr"] for e in steps]
     assert rates == sorted(rates, reverse=True) and len(set(rates)) == STEPS
-    assert [e["margin"] for e in steps[::2]] == [0] * 5 and all(e["margin"] != 0 for e in steps[1::2] if not e.get("skipped"))
-    assert [e["event"] for e in events(whole, "sample", "judge", "pairs", "left_out")] == ["sample", "judge", "pairs", "left_out"] * 3
+    assert all((e["margin"] == 0) == (e["step"] % 4 == 0) for e in steps if not e.get("skipped"))
+    assert [e["event"] for e in events(whole, "sample", "judge", "pairs", "left_out")] == ["sample", "judge", "pairs", "left_out"] * 2
 
 
 def test_text_and_page_tell_what_it_took(whole):
@@ -132,8 +133,8 @@ def test_text_and_page_tell_what_it_took(whole):
     spent = re.search(r"  seconds +sample ([\d.]+) .*, judge ([\d.]+) .*, reference ([\d.]+) .*, train ([\d.]+) .*; waiting", text)
     for name, value in zip(("sample", "judge", "reference", "train"), spent.groups()):
         assert abs(float(value) - sum(e["seconds"][name] for e in events(whole, "segment"))) <= 0.06, name
-    for part in ("<th scope=\"col\">step 4</th><th scope=\"col\">step 8</th><th scope=\"col\">step 10</th>", "<h3>Steps 9 to 10</h3>",
-                 f">samples drawn</th><td></td><td>48</td><td>96</td><td>{STEPS * BATCH * K}</td>", "Scores of samples by step"):
+    for part in ("<th scope=\"col\">step 6</th><th scope=\"col\">step 10</th>", "<h3>Steps 7 to 10</h3>",
+                 f">samples drawn</th><td></td><td>72</td><td>{STEPS * BATCH * K}</td>", "Scores of samples by step"):
         assert part in page, part
 
 
@@ -149,7 +150,7 @@ def stop_when(process, reached, number):
         time.sleep(0.001)
     assert process.poll() is None, "ended before it could be stopped\n" + process.stderr.read().decode()
     children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in map(int, children) if number == signal.SIGKILL else [process.pid]:
+    for pid in map(int, children) if number == signal.SIGKILL and process.args[0] == "mpirun" else [process.pid]:
         os.kill(pid, number)
     return process.communicate(timeout=30)[1].decode()
 
@@ -161,26 +162,49 @@ def has_steps(run_dir, n):
         return False
 
 
+def is_drawing(run_dir, interval, size=1500):
+    """Whether some of a segment's samples are kept."""
+    try:
+        journal = run_dir / f"iter-{interval:03}/samples.h5.journal"
+        return sum(p.stat().st_size for p in journal.iterdir()) > size
+    except OSError:
+        return False
+
+
 PLACES = {
-    "sampling": (lambda r: has_steps(r, 2) and (r / "iter-001/samples.h5.journal").exists(), signal.SIGKILL),
+    "sampling": (lambda r: has_steps(r, 2) and is_drawing(r, 1), signal.SIGKILL),
     "training": (lambda r: has_steps(r, 3), signal.SIGUSR1),
-    "files": (lambda r: (r / "iter-002/samples.h5").exists(), signal.SIGKILL),
-    "validation": (lambda r: (r / "iter-002/validation.h5.journal").exists(), signal.SIGKILL),
-    "again": (lambda r: has_steps(r, 7), signal.SIGKILL),
+    "files": (lambda r: (r / "iter-001/samples.h5").exists(), signal.SIGKILL),
+    "validation": (lambda r: (r / "iter-001/validation.h5.journal").exists(), signal.SIGKILL),
+    "reference": (lambda r: is_drawing(r, 2), signal.SIGKILL),
+    "again": (lambda r: has_steps(r, 9), signal.SIGKILL),
 }
 
 
 def test_killed_anywhere_it_goes_on_to_the_same_bytes(tpo, make, whole):
     """One run that is stopped at one place after the other, and goes on each time."""
     config, run_dir = make("killed", MOVING)
+    state, report = run_dir / "training.state", run_dir / "report.html"
     for place, (reached, number) in PLACES.items():
         more = ["--resume"] if run_dir.exists() else []
-        text = stop_when(start(config, run_dir, more=more), lambda: reached(run_dir), number)
-        assert number == signal.SIGKILL or "stopped by SIGUSR1" in text, (place, text)
+        stop_when(start(config, run_dir, more=more), lambda: reached(run_dir), number)
+        if place == "training":  # its words may be lost, where mpirun ends one rank for another
+            assert list(state.glob("state-*"))
+        if place == "reference":
+            assert (state / "reference-4.h5").exists() and report.exists()
+            report.unlink()
+        if place == "again":  # the first interval's was written before
+            assert not report.exists()
     tpo.ok("run", config, "--resume", ranks=2, env=EPOCH)
     assert told(run_dir) == told(whole)
     assert results(run_dir) == results(whole)
-    assert not list(run_dir.rglob("*.journal")) and not (run_dir / "training.state").exists()
+    assert not list(run_dir.rglob("*.journal")) and not state.exists() and report.exists()
+
+
+def test_weights_that_no_segment_reads_are_not_kept(tpo, make):
+    config, run_dir = make("unread", [("run: {", "run: {reference: every:2, "), ("checkpoint_steps: 4", "checkpoint_steps: 0")])
+    stop_when(start(config, run_dir, ranks=0), lambda: has_steps(run_dir, 5), signal.SIGUSR1)
+    assert list(run_dir.glob("training.state/state-*")) and not list(run_dir.glob("training.state/reference-*"))
 
 
 def test_one_segment_is_an_iteration(tpo, make):
@@ -200,14 +224,30 @@ def test_one_segment_is_an_iteration(tpo, make):
 
 def test_other_steps_are_refused_on_resume(tpo, make, whole):
     config, _ = make("other", MOVING)
+    before = [(whole / name).read_bytes() for name in ("config.yaml", "manifest.json")]
     for more, says in ((["run.sync_steps=1"], "run.sync_steps was 2 and is 1"), (["run.steps=12"], "run.steps was 10 and is 12"),
-                       (["train.batch=2"], "train.batch was 3 and is 2")):
+                       (["train.batch=2"], "train.batch was 3 and is 2"), (["train.beta=0.2"], "train.beta was 0.1 and is 0.2"),
+                       (["run.reference=every:2"], "run.reference was every:4 and is every:2"), (["seed=6"], "seed was 5 and is 6")):
         for allow in ([], ["--allow-changes"]):
             sets = [x for m in more for x in ("--set", m)]
             text = tpo.fails("run", config, "--run-dir", whole, "--resume", *sets, *allow, code=1)
             assert says in text and "--allow-changes" not in text, text
+            assert [(whole / name).read_bytes() for name in ("config.yaml", "manifest.json")] == before
     text = tpo.fails("run", config, "--run-dir", whole, "--resume", "--set", "sampling.temperature=0.5", code=1)
     assert "sampling.temperature was 1" in text and "is 0.5" in text and "--allow-changes" in text
+
+
+def test_with_allowed_changes_finished_segments_stay(tpo, make):
+    """What was drawn of the segment under way is dropped, and drawn as it is now asked for."""
+    config, run_dir = make("changed")
+    stop_when(start(config, run_dir, ranks=0), lambda: has_steps(run_dir, 2) and is_drawing(run_dir, 1), signal.SIGKILL)
+    result = tpo("run", config, "--resume", "--set", "sampling.max_tokens=12", "--allow-changes", env=EPOCH)
+    text = result.stderr.decode()
+    assert result.returncode == 0 and "samples.h5.journal: holds work of another kind" in text and "it is begun anew" in text, text
+    with h5py.File(run_dir / "iter-001/samples.h5") as f:
+        ends = list(f["token_offset"])
+        lengths = [(step, end - begin) for step, begin, end in zip(f["step"], ends, ends[1:])]
+    assert max(n for step, n in lengths if step <= 2) == 24 and max(n for step, n in lengths if step > 2) == 12
 
 
 # A judge to which all responses are alike.
@@ -224,13 +264,29 @@ def test_steps_without_pairs_are_counted_and_end_the_run(tpo, make, tmp_path):
     config, run_dir = make("even", [("sync_steps: 2, steps: 10, checkpoint_steps: 4", "sync_steps: 5, steps: 30, checkpoint_steps: 10"),
                                     ("train: {", f"judge: {{kind: 'command:python3 {script}'}}\ntrain: {{"),
                                     ("batch: 3", "batch: 1"), ("pairs: {", "pairs: {reject_failures: false, ")])
-    for more in ([], ["--resume"]):  # what is kept leads to the same end
-        text = tpo.fails("run", config, *more, code=1)
-        assert "steps 1 to 20 had no preference pair to train on, and 20 such steps in a row end a run" in text, text
-        assert ("of 20 prompts" in text) == (not more) and "equal scores" in text, text
+    # What is kept leads to the same end, with the same counts.
+    said = [tpo.fails("run", config, *more, code=1).splitlines()[-1] for more in ([], ["--resume"])]
+    counts = re.search(r"steps 1 to 20 had no preference pair to train on, and 20 such steps in a row end a run: of their 20 prompts (\d+) had "
+                       r"equal scores only, (\d+) too few usable samples, .*, 0 were not judged in full; .* tells responses apart", said[0])
+    assert said[0] == said[1] and counts and int(counts[1]) > 0 and int(counts[1]) + int(counts[2]) == 20, said
     steps = events(run_dir, "step")
     assert len(steps) == 20 and all(e["skipped"] and e["pairs"] == 0 and "loss" not in e for e in steps)
     assert len(events(run_dir, "segment")) == 4
+
+
+def test_pairs_that_are_too_long_are_told_as_that(tpo, make):
+    config, _ = make("long", [("checkpoint_steps: 4", "checkpoint_steps: 0")])
+    text = tpo.fails("run", config, "--set", "train.max_pair_tokens=16", code=1)
+    found = re.search(r"steps 1 to 10 had no preference pair to train on, and the run has no others: of their 30 prompts .*, (\d+) had a "
+                      r"pair that can't be trained on, (\d+) of these longer than train.max_pair_tokens, 16 tokens; a larger", text)
+    assert found and found[1] == found[2] and int(found[1]) > 15, text
+
+
+def test_no_score_at_all_is_told_as_that(tpo, make):
+    config, _ = make("none", [('response_marker: "a"', 'response_marker: "zqxj"')])
+    text = tpo.fails("run", config, code=1)
+    assert "the run has no others: of their 30 prompts 0 had equal scores only, 30 too few usable samples" in text, text
+    assert "0 pairs of 6 prompts, no score, format kept in 0 %" in text and "mean score nan" not in text, text
 
 
 def test_goes_on_with_more_ranks(tpo, make):

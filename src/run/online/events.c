@@ -38,7 +38,7 @@ json_t *event_segment(const struct segment *s, const struct tpo_sample_summary *
                                  REAL("response_tokens", summary->mean_response_tokens),
                                  REAL("thought_tokens", summary->mean_thought_tokens),
                                  COUNT("failures", f->failures),
-                                 REAL("drawn_tokens", f->generated.drawn_tokens)};
+                                 REAL("drawn_tokens", f->generated.sampled_tokens)};
   json_t *event = FIELDS(json_object(), fields), *of = FIELDS(json_object(), seconds);
   if (event && (!of || json_object_set(event, "seconds", of) < 0)) {
     json_decref(event);

@@ -8,7 +8,6 @@
 #include "run/events.h"
 #include "run/online/online.h"
 #include "steps/counts.h"
-#include "store/journal/journal.h"
 
 /* What is added up over segments. */
 struct totals {
@@ -135,19 +134,11 @@ static int write_all(struct loop *loop, struct totals *t, struct tpo_error *err)
   return status < 0 ? status : loop_keep_pairs(loop, err);
 }
 
-/* Read again from the folder: what this process added lies there too. */
-static int reopen(struct online *o, struct tpo_error *err)
-{
-  journal_close(o->journal);
-  o->journal = NULL;
-  return online_journal_open(o, err);
-}
-
 int online_write_files(struct online *o, struct tpo_error *err)
 {
   struct totals totals = {0};
   struct loop *loop = o->loop;
-  int status = loop->first ? reopen(o, err) : 0;
+  int status = loop->first ? online_journal_reopen(o, err) : 0;
   if (status == 0 && loop->first) status = gather(o, &totals, err);
   if (status == 0 && loop->first) status = write_all(loop, &totals, err);
   tpo_buf_free(&totals.counts);

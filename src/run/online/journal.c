@@ -34,6 +34,13 @@ int online_journal_open(struct online *o, struct tpo_error *err)
   return status < 0 ? status : journal_open(&o->journal, folder, work, 0, JOURNAL_READ, err);
 }
 
+int online_journal_reopen(struct online *o, struct tpo_error *err)
+{
+  journal_close(o->journal);
+  o->journal = NULL;
+  return online_journal_open(o, err);
+}
+
 static int find(struct online *o, int64_t first, enum kind kind, struct journal_piece *piece,
                 struct tpo_error *err)
 {

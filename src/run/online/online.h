@@ -40,14 +40,12 @@ struct window {
 struct online {
   struct loop *loop;
   struct tpo_online *training;
-  char folder[4096];       /* of its state */
-  struct journal *journal; /* rank 0: of the interval, steps.journal */
-  int64_t first, end;      /* the interval's steps */
-  struct window window;    /* where rho moves */
-  double rho;              /* of the last segment */
-  int without;             /* steps in a row, the last ones, that no pair was there for */
-  struct tpo_pair_statistics
-      unpaired;                   /* of the segments that have these steps, as far as this process saw them */
+  char folder[4096];              /* of its state */
+  struct journal *journal;        /* rank 0: of the interval, steps.journal */
+  int64_t first, end;             /* the interval's steps */
+  struct window window;           /* where rho moves */
+  double rho;                     /* of the last segment */
+  int without;                    /* steps in a row, the last ones, that no pair was there for */
   double told;                    /* when TensorBoard's file was last written, on the clock */
   struct tpo_dpo_progress timing; /* seconds of state and checkpoint, for the notice */
 };
@@ -58,11 +56,14 @@ void online_set_interval(struct online *o);
  * ranks. */
 int online_recall(struct online *o, struct tpo_error *err);
 
-/* The interval's journal; all on rank 0. A segment that it has goes to *out: 1; 0: it has none. */
 /* Of the run: the state of training, and a reference that no checkpoint has. */
 #define ONLINE_STATE "training.state"
+
+/* The interval's journal; all on rank 0. A segment that it has goes to *out: 1; 0: it has none. */
 #define ONLINE_JOURNAL "steps" LOOP_JOURNAL
 int online_journal_open(struct online *o, struct tpo_error *err);
+/* Read again from the folder: what this process added is then found, too. */
+int online_journal_reopen(struct online *o, struct tpo_error *err);
 int online_journal_get(struct online *o, int64_t first, struct segment *out, struct tpo_error *err);
 int online_journal_put(struct online *o, const struct segment *segment, struct tpo_error *err);
 /* That the journals of sampling and judging are those of this segment: those of an earlier one go. */
@@ -92,6 +93,10 @@ struct tpo_pairs_config online_pairs_config(const struct online *o, const struct
 int online_segment(struct online *o, int64_t first, struct segment *out, struct tpo_error *err);
 /* Its steps, but for those that the state of training has already. All ranks. */
 int online_train(struct online *o, const struct segment *segment, struct tpo_error *err);
+
+/* Fails where the steps without a pair in a row, o->without of them up to `step`, are too many to go on, or all of a
+ * run, with why these have none. All ranks, each by itself; rank 0 has the words. */
+int online_check_without(struct online *o, int64_t step, struct tpo_error *err);
 
 /* rho of the segment that begins at `first`. Rank 0. */
 int online_choose_rho(struct online *o, int64_t first, double *rho, struct tpo_error *err);

@@ -67,15 +67,22 @@ void online_drop_references(const struct loop *loop, int64_t but_step)
   if (dir) closedir(dir);
 }
 
+/* Whether a later segment needs the weights behind step `done` from a file: one that begins there has them in the policy,
+ * and from N steps on others are the reference. */
+static bool is_read(const struct tpo_run_config *run, int64_t done)
+{
+  bool in_checkpoint = done % tpo_run_interval(run) == 0 || done == run->steps;
+  return !in_checkpoint && run->sync_steps < run->reference_every && done + run->sync_steps < run->steps;
+}
+
 int online_keep_reference(struct online *o, int64_t done, struct tpo_error *err)
 {
   const struct tpo_run_config *run = &o->loop->config->run;
   char path[4096];
   if (run->reference != TPO_REFERENCE_EVERY || done % run->reference_every != 0) return 0;
   if (done != tpo_online_done(o->training)) return 0; /* its weights are no longer here */
-  bool in_checkpoint = done % tpo_run_interval(run) == 0 || done == run->steps;
   int status = weights_path(o, done, path, err);
-  if (status == 0 && !in_checkpoint) status = tpo_online_save_weights(o->training, path, err);
+  if (status == 0 && is_read(run, done)) status = tpo_online_save_weights(o->training, path, err);
   if (status == 0 && o->loop->first) online_drop_references(o->loop, done);
   return status;
 }

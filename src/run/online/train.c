@@ -8,8 +8,6 @@
 #include "run/online/online.h"
 #include "tpo/measure.h"
 
-enum { MOST_WITHOUT = 20 }; /* steps in a row without a pair, which end a run */
-
 /* The pairs of a step, from *at on; borrowed. */
 static struct tpo_pairs of_step(const struct tpo_pairs *pairs, int64_t step, size_t *at)
 {
@@ -21,24 +19,11 @@ static struct tpo_pairs of_step(const struct tpo_pairs *pairs, int64_t step, siz
   return out;
 }
 
-static int too_many_without(const struct online *o, int64_t step, struct tpo_error *err)
-{
-  const struct tpo_pair_statistics *s = &o->unpaired;
-  return tpo_fail(
-      err, TPO_E_STATE,
-      "steps %lld to %lld had no preference pair to train on, and %d such steps in a row end a run: of %zu "
-      "prompts %zu had equal scores only, %zu too few usable samples, %zu a score difference that "
-      "pairs.margin excludes, and %zu were not judged in full; more samples (sampling.k), a larger "
-      "train.batch, other instructions or a judge that tells responses apart are needed",
-      (long long)step + 2 - MOST_WITHOUT, (long long)step + 1, MOST_WITHOUT, s->prompts,
-      s->single_valued + s->ties, s->too_few, s->below_margin, s->unjudged);
-}
-
 /* n: the step's pairs. */
 static int count_without(struct online *o, int64_t step, size_t n, struct tpo_error *err)
 {
   o->without = n > 0 ? 0 : o->without + 1;
-  return o->without >= MOST_WITHOUT ? too_many_without(o, step, err) : 0;
+  return online_check_without(o, step, err);
 }
 
 /* Rank 0. */
@@ -59,13 +44,17 @@ static int tell_segment(struct online *o, const struct segment *s, double train,
   struct tpo_sample_summary summary;
   const struct segment_facts *f = &s->facts;
   tpo_summarize(&s->samples, &summary);
-  tpo_log(TPO_LOG_INFO, "step %lld of %d: %zu pairs of %zu prompts, mean score %.3f, format kept in %.0f %%",
+  char score[40] = "no score";
+  if (summary.scored > 0) snprintf(score, sizeof score, "mean score %.3f", summary.mean_score);
+  tpo_log(summary.scored > 0 ? TPO_LOG_INFO : TPO_LOG_WARN,
+          "step %lld of %d: %zu pairs of %zu prompts, %s, format kept in %.0f %%",
           (long long)f->first + f->steps, o->loop->config->run.steps, s->pairs.n, f->statistics.prompts,
-          summary.mean_score, 100 * summary.format_rate);
+          score, 100 * summary.format_rate);
   return loop_event(o->loop, "segment", event_segment(s, &summary, train), err);
 }
 
-/* begin: of the segment's training, in this process. The last event comes with the step, so that a state of training which has the one has the other. */
+/* begin: of the segment's training, in this process. The last event comes with the step, so that a state of training
+ * which has the one has the other. */
 static int make_step(struct online *o, const struct segment *s, const struct tpo_pairs *pairs, double begin,
                      struct tpo_error *err)
 {
@@ -92,25 +81,11 @@ static int tell_tensorboard(struct online *o, struct tpo_error *err)
   return loop_tensorboard(o->loop, err);
 }
 
-static void add_unpaired(struct online *o, const struct segment *s)
-{
-  struct tpo_pair_statistics *sum = &o->unpaired;
-  const struct tpo_pair_statistics *add = &s->facts.statistics;
-  if (s->pairs.n > 0) *sum = (struct tpo_pair_statistics){0};
-  sum->prompts += add->prompts;
-  sum->ties += add->ties;
-  sum->single_valued += add->single_valued;
-  sum->too_few += add->too_few;
-  sum->below_margin += add->below_margin;
-  sum->unjudged += add->unjudged;
-}
-
 int online_train(struct online *o, const struct segment *s, struct tpo_error *err)
 {
   size_t at = 0;
   double begin = tpo_seconds();
   int status = 0;
-  add_unpaired(o, s);
   for (int64_t step = s->facts.first; step < s->facts.first + s->facts.steps && status == 0; step++) {
     const struct tpo_pairs pairs = of_step(&s->pairs, step, &at);
     if (step >= tpo_online_done(o->training)) status = make_step(o, s, &pairs, begin, err);

@@ -100,9 +100,11 @@ double plan_steps_kept(const struct plan *plan)
   return 2 * plan->state + (plan_steps_keeps_reference(plan) ? 2 * plan->reference : 0);
 }
 
+/* The first one that a segment behind the one that begins there needs, and so do the others up to the last. */
 bool plan_steps_keeps_reference(const struct plan *plan)
 {
   const struct tpo_run_config *run = &plan->config->run;
-  return run->reference == TPO_REFERENCE_EVERY && run->reference_every < run->steps &&
+  return run->reference == TPO_REFERENCE_EVERY && run->sync_steps < run->reference_every &&
+         run->reference_every + run->sync_steps < run->steps &&
          run->reference_every % tpo_run_interval(run) != 0;
 }
