@@ -20,9 +20,10 @@ static const struct option options[] = {
 static void tell(const struct tpo_pair_statistics *s)
 {
   tpo_log(TPO_LOG_INFO,
-          "%zu pairs of %zu prompts (rho %.2f), %zu with a rejected output that does not parse; skipped: "
+          "%zu pair%s of %zu prompt%s (rho %.2f), %zu with a rejected output that does not parse; skipped: "
           "%zu single-valued, %zu ties, %zu too few samples",
-          s->pairs, s->prompts, s->rho, s->rejected_parse_failures, s->single_valued, s->ties, s->too_few);
+          s->pairs, s->pairs == 1 ? "" : "s", s->prompts, s->prompts == 1 ? "" : "s", s->rho,
+          s->rejected_parse_failures, s->single_valued, s->ties, s->too_few);
   if (s->failures_passed_over > 0)
     tpo_log(s->pairs ? TPO_LOG_INFO : TPO_LOG_WARN,
             "%sof %zu prompts the outputs that do not parse were left out because of pairs.max_failure_share",

@@ -77,8 +77,8 @@ const struct command cmd_run = {
     .notes =
         "With run.sync_steps above 0 a run is made of run.steps training steps, and samples are drawn anew before each\n"
         "run.sync_steps of them; every run.checkpoint_steps the model is validated and saved and the report written.\n"
-        "Such a run goes on with the same run.sync_steps, run.steps, run.checkpoint_steps, run.reference and settings of\n"
-        "training (train.batch among them) alone: --allow-changes does not take others.",
+        "Such a run goes on with the same run.sync_steps, run.steps, run.checkpoint_steps, run.reference, seed,\n"
+        "model.dtype and settings of training (train.batch among them) alone: --allow-changes does not take others.",
     .n_positional_min = 1,
     .n_positional_max = 1,
     .config_argument = true,

@@ -60,5 +60,5 @@ def test_a_run_tells_of_its_steps_and_what_they_keep(tpo):
     text = tpo.ok("run", "--help")
     assert "iterations (or steps)" in text and "but for what a run in steps keeps" in text
     notes = " ".join(text.split("With run.sync_steps above 0")[1].split())
-    for key in ("run.sync_steps", "run.steps", "run.checkpoint_steps", "run.reference", "train.batch"):
+    for key in ("run.sync_steps", "run.steps", "run.checkpoint_steps", "run.reference", "seed", "model.dtype", "train.batch"):
         assert key in notes.split("Such a run goes on with the same")[1], key

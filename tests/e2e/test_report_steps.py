@@ -1,5 +1,6 @@
 """The steps of samples drawn between them: through judge and pairs, in inspect and on the page of a recorded run."""
 import json
+import re
 import shutil
 
 import pytest
@@ -90,4 +91,6 @@ def test_a_run_names_what_it_tells_of_by_its_steps(tpo, tiny_model, tmp_path):
                  "steps 3 to 4: mean score", "steps 1 to 2: KL to the start model"):
         assert part in told, (part, told)
     assert "iteration" not in told + out, told + out
+    assert not re.search(r"\b1 (pairs|prompts|samples|outputs|instructions)\b", told + out), told + out
+    assert re.search(r"step 1 of 4: \d pairs? of 2 prompts, ", told), told
     assert "won against this run's step 2: " in out

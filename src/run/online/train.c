@@ -47,9 +47,9 @@ static int tell_segment(struct online *o, const struct segment *s, double train,
   char score[40] = "no score";
   if (summary.scored > 0) snprintf(score, sizeof score, "mean score %.3f", summary.mean_score);
   tpo_log(summary.scored > 0 ? TPO_LOG_INFO : TPO_LOG_WARN,
-          "step %lld of %d: %zu pairs of %zu prompts, %s, format kept in %.0f %%",
-          (long long)f->first + f->steps, o->loop->config->run.steps, s->pairs.n, f->statistics.prompts,
-          score, 100 * summary.format_rate);
+          "step %lld of %d: %zu pair%s of %zu prompt%s, %s, format kept in %.0f %%",
+          (long long)f->first + f->steps, o->loop->config->run.steps, s->pairs.n, s->pairs.n == 1 ? "" : "s",
+          f->statistics.prompts, f->statistics.prompts == 1 ? "" : "s", score, 100 * summary.format_rate);
   return loop_event(o->loop, "segment", event_segment(s, &summary, train), err);
 }
 
