@@ -188,13 +188,13 @@ EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 @pytest.fixture(scope="module")
 def in_steps(tpo, tiny_model, tmp_path_factory):
-    """A run of four steps with a checkpoint after each two, over two ranks: its configuration and its whole folder."""
+    """A run of six steps with a checkpoint after each two, over two ranks: its configuration and its whole folder."""
     folder = tmp_path_factory.mktemp("steps")
-    tiny.write_prompts(folder / "train.jsonl", "train", 16)
+    tiny.write_prompts(folder / "train.jsonl", "train", 24)
     config = folder / "run.yaml"
     text = RUN.format(model=tiny_model, data=folder, run_dir=folder / "whole")
     for old, new in ((", prompts_per_iteration: 8", ""), (", epochs: 2", ""),
-                     ("iterations: 1", "sync_steps: 1, steps: 4, checkpoint_steps: 2")):
+                     ("iterations: 1", "sync_steps: 1, steps: 6, checkpoint_steps: 2")):
         assert old in text
         text = text.replace(old, new)
     config.write_text(text)
@@ -204,9 +204,9 @@ def in_steps(tpo, tiny_model, tmp_path_factory):
 
 def check_same(run_dir, whole):
     steps = pytest.importorskip("test_steps")
-    assert steps.told(run_dir) == steps.told(whole) and len(steps.events(whole, "step")) == 4
+    assert steps.told(run_dir) == steps.told(whole) and len(steps.events(whole, "step")) == 6
     assert steps.results(run_dir) == steps.results(whole)
-    assert (run_dir / "iter-002/checkpoint.h5").exists() and not (run_dir / "training.state").exists()
+    assert (run_dir / "iter-003/checkpoint.h5").exists() and not (run_dir / "training.state").exists()
 
 
 def test_a_run_in_steps_ends_where_its_state_can_not_be_kept(tpo, in_steps, failing, tmp_path):
@@ -218,6 +218,13 @@ def test_a_run_in_steps_ends_where_its_state_can_not_be_kept(tpo, in_steps, fail
     assert [path.name for path in (tmp_path / "run/iter-001").iterdir()] == ["steps.journal"]
     tpo.ok(*run, "--resume", ranks=2, env=EPOCH)
     check_same(tmp_path / "run", whole)
+
+
+def test_the_last_steps_need_no_state(tpo, in_steps, failing, tmp_path):
+    config, whole = in_steps
+    one = ["--set", "run.steps=2", "--set", "run.checkpoint_steps=0"]
+    tpo.ok("run", config, "--run-dir", tmp_path / "run", *one, ranks=2, env={**EPOCH, **failing("write", "training.state/state-", 0, errno.ENOSPC)})
+    assert (tmp_path / "run/iter-001/checkpoint.h5").exists()
 
 
 def test_what_a_run_in_steps_goes_on_from_is_not_made_anew_where_it_is_damaged(tpo, in_steps, failing, tmp_path):

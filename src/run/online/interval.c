@@ -122,9 +122,12 @@ static int run_segments(struct online *o, struct tpo_error *err)
 
 /* Without it a later attempt would stand behind the interval with weights of before. Where it can't be kept nothing of
  * the interval is written, and its journal has all that a later attempt needs. */
+/* What the next interval goes on from; behind the last there is none, and a run killed before its files stand trains its
+ * steps again. */
 static int keep_state(struct online *o, struct tpo_error *err)
 {
   double begin = tpo_seconds();
+  if (o->end == o->loop->config->run.steps) return 0;
   int status = tpo_online_keep(o->training, err);
   o->timing.state_seconds = tpo_seconds() - begin;
   return status;
