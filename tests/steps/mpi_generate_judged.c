@@ -11,7 +11,7 @@
 
 enum { PROMPTS = 40, K = 3 };
 
-static char ids[PROMPTS][8], texts[PROMPTS][16];
+static char ids[PROMPTS][16], texts[PROMPTS][20];
 static struct tpo_instruction items[PROMPTS];
 static struct tpo_instructions instructions = {.n = PROMPTS, .items = items};
 static struct tpo_config config;
