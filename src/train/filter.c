@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "train/limit.h"
 #include "train/state.h"
 
 enum { MOST_TOLD = 20 }; /* pairs left out that have a line of their own in the log */
@@ -10,16 +11,10 @@ enum { MOST_TOLD = 20 }; /* pairs left out that have a line of their own in the 
 struct filter {
   const char *name;
   const struct tpo_pairs *pairs;
-  int64_t most; /* tokens of a prompt with an output */
+  struct pair_limit limit;
   bool cut;
-  const char *limit; /* what `most` is */
   struct tpo_train_filtered counts;
 };
-
-static int32_t longest_output(const struct tpo_pair_row *row)
-{
-  return row->n_chosen > row->n_rejected ? row->n_chosen : row->n_rejected;
-}
 
 /* The same tokens, of which the same carry loss: their margin is 0 whatever the model. */
 static bool is_identical(const struct tpo_pair_row *row)
@@ -56,17 +51,17 @@ static void leave_out_long(struct filter *f, const struct tpo_pair_row *row)
 {
   char why[160];
   f->counts.too_long++;
-  snprintf(why, sizeof why, "%" PRId64 " tokens%s are more than %" PRId64 ", %s",
-           (int64_t)row->n_prompt + longest_output(row),
-           f->cut && longest_output(row) >= f->most ? " (its output alone leaves no room for a prompt)" : "",
-           f->most, f->limit);
+  snprintf(why, sizeof why, "%" PRId64 " tokens%s are more than %d, %s",
+           (int64_t)row->n_prompt + pair_longest_output(row),
+           f->cut && !pair_can_be_cut(f->limit, row) ? " (its output alone leaves no room for a prompt)" : "",
+           f->limit.most, pair_limit_name(f->limit));
   tell(f, row, why);
 }
 
 /* The prompt's last tokens that fit stay. */
 static void cut_prompt(struct filter *f, struct tpo_pair_row *row)
 {
-  int32_t room = (int32_t)(f->most - longest_output(row));
+  int32_t room = f->limit.most - pair_longest_output(row);
   row->prompt_ids += row->n_prompt - room;
   row->n_prompt = room;
   row->chosen_ref_logprob = row->rejected_ref_logprob = NAN;
@@ -89,8 +84,8 @@ static bool keep(struct filter *f, struct tpo_pair_row *row)
     tell(f, row, "chosen and rejected are identical");
     return false;
   }
-  if (row->n_prompt + (int64_t)longest_output(row) <= f->most) return true;
-  if (f->cut && longest_output(row) < f->most) {
+  if (pair_fits(f->limit, row)) return true;
+  if (f->cut && pair_can_be_cut(f->limit, row)) {
     cut_prompt(f, row);
     return true;
   }
@@ -112,9 +107,8 @@ static int finish(const struct filter *f, struct tpo_pairs *pairs, size_t kept, 
     tpo_log(TPO_LOG_WARN, "%s: %zu of %zu pairs are left out: %s", f->name, left_out, n, reasons);
   if (c->cut > 0) {
     pairs->ref_model[0] = '\0'; /* log-probabilities that the file has are those of the whole prompts */
-    tpo_log(TPO_LOG_INFO,
-            "%s: the prompts of %zu of %zu pairs are cut to their last tokens, to fit %" PRId64 ", %s",
-            f->name, c->cut, n, f->most, f->limit);
+    tpo_log(TPO_LOG_INFO, "%s: the prompts of %zu of %zu pairs are cut to their last tokens, to fit %d, %s",
+            f->name, c->cut, n, f->limit.most, pair_limit_name(f->limit));
   }
   pairs->n = kept;
   if (kept > 0) return 0;
@@ -128,12 +122,10 @@ int tpo_train_filter_pairs(struct tpo_pairs *pairs, const struct tpo_train_confi
 {
   if (context < 2)
     return tpo_fail(err, TPO_E_USAGE, "a context of %d tokens: at least 2 are expected", context);
-  bool given = config->max_pair_tokens > 0 && config->max_pair_tokens < context;
   struct filter f = {.name = name,
                      .pairs = pairs,
-                     .most = given ? config->max_pair_tokens : context,
-                     .cut = config->truncate == TPO_TRUNCATE_LEFT,
-                     .limit = given ? "train.max_pair_tokens" : "the model's context"};
+                     .limit = pair_limit_of(config, context),
+                     .cut = config->truncate == TPO_TRUNCATE_LEFT};
   size_t kept = 0;
   for (size_t i = 0; i < pairs->n; i++)
     if (keep(&f, &pairs->rows[i])) pairs->rows[kept++] = pairs->rows[i];

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "run/online/online.h"
+#include "train/limit.h"
 
 int early_open(struct early *e, struct online *o, const struct segment_facts *facts, struct tpo_error *err)
 {
@@ -22,10 +23,8 @@ void early_close(struct early *e)
 /* Whether a pair would be trained on as it is, by its length alone. */
 static bool fits(const struct early *e, const struct tpo_pair_row *row)
 {
-  int context = tpo_model_arch(e->o->loop->policy.model)->context,
-      most = e->o->loop->config->train.max_pair_tokens;
-  int64_t longest = row->n_chosen > row->n_rejected ? row->n_chosen : row->n_rejected;
-  return row->n_prompt + longest <= (most > 0 && most < context ? most : context);
+  const struct loop *loop = e->o->loop;
+  return pair_fits(pair_limit_of(&loop->config->train, tpo_model_arch(loop->policy.model)->context), row);
 }
 
 int early_judged(void *arg, const struct tpo_sample_row *rows, size_t n, struct tpo_error *err)
@@ -36,10 +35,10 @@ int early_judged(void *arg, const struct tpo_sample_row *rows, size_t n, struct 
                                       .rows = (struct tpo_sample_row *)rows,
                                       .is_scored = true,
                                       .output_tokens = config->sampling.max_tokens};
-  struct tpo_pairs_config fixed = online_pairs_config(e->o, e->facts);
-  fixed.max_failure_share = 1; /* which ones are left out is known when all are there */
-  const struct tpo_pair_options options = {.config = &fixed, .train_forced = config->thought.train_forced};
+  struct tpo_pairs_config fixed;
+  const struct tpo_pair_options options = online_pair_options(e->o, e->facts, &fixed);
   size_t before = e->pairs.n;
+  fixed.max_failure_share = 1; /* which ones are left out is known when all are there */
   if (!e->model) return 0;
   int status = tpo_select_pairs(&e->pairs, &samples, &options, NULL, err);
   if (status == 0 && e->pairs.n > before && !fits(e, &e->pairs.rows[before])) e->pairs.n = before;

@@ -87,8 +87,9 @@ int early_between(void *arg, struct tpo_error *err);
 /* References that some rank computed of `pairs`, [n, 2] as a tpo_train_keeper has them; free(*known). All ranks. */
 int early_known(const struct early *e, const struct tpo_pairs *pairs, double **known, struct tpo_error *err);
 
-/* How the segment's pairs are selected: config's, with its rho. */
-struct tpo_pairs_config online_pairs_config(const struct online *o, const struct segment_facts *facts);
+/* How the segment's pairs are selected: by config's settings with its rho, which are in *fixed. */
+struct tpo_pair_options online_pair_options(const struct online *o, const struct segment_facts *facts,
+                                            struct tpo_pairs_config *fixed);
 /* A segment's samples, scores, pairs and references, from the journal or made now. All ranks. */
 int online_segment(struct online *o, int64_t first, struct segment *out, struct tpo_error *err);
 /* Its steps, but for those that the state of training has already. All ranks. */

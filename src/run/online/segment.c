@@ -91,23 +91,24 @@ static int leave_out(struct online *o, struct segment *s, struct tpo_error *err)
   return status < 0 ? tpo_fail(err, status, "%s", why.message) : 0;
 }
 
-struct tpo_pairs_config online_pairs_config(const struct online *o, const struct segment_facts *facts)
+struct tpo_pair_options online_pair_options(const struct online *o, const struct segment_facts *facts,
+                                            struct tpo_pairs_config *fixed)
 {
-  struct tpo_pairs_config fixed = o->loop->config->pairs;
-  fixed.length_auto = false;
-  fixed.length_penalty = facts->rho;
-  return fixed;
+  const struct tpo_config *config = o->loop->config;
+  *fixed = config->pairs;
+  fixed->length_auto = false;
+  fixed->length_penalty = facts->rho;
+  return (struct tpo_pair_options){.config = fixed,
+                                   .train_forced = config->thought.train_forced,
+                                   .seed = config->seed,
+                                   .iteration = (uint32_t)facts->first + 1};
 }
 
 /* On rank 0. */
 static int pair(struct online *o, struct segment *s, struct tpo_error *err)
 {
-  const struct tpo_config *config = o->loop->config;
-  const struct tpo_pairs_config fixed = online_pairs_config(o, &s->facts);
-  const struct tpo_pair_options options = {.config = &fixed,
-                                           .train_forced = config->thought.train_forced,
-                                           .seed = config->seed,
-                                           .iteration = (uint32_t)s->facts.first + 1};
+  struct tpo_pairs_config fixed;
+  const struct tpo_pair_options options = online_pair_options(o, &s->facts, &fixed);
   int status = tpo_select_pairs(&s->pairs, &s->samples, &options, &s->facts.statistics, err);
   if (status == 0) number_steps(o, s);
   return status < 0 ? status : leave_out(o, s, err);

@@ -2,6 +2,7 @@
  * once they are too many, so that what earlier attempts and earlier intervals made of them counts, too. */
 #include "run/online/online.h"
 #include "tpo/measure.h"
+#include "train/limit.h"
 
 enum { MOST_WITHOUT = 20 }; /* steps in a row */
 
@@ -10,22 +11,12 @@ struct reasons {
   struct tpo_pair_statistics of;
   size_t left_out,
       too_long; /* pairs that were there, but not to be trained on; of them, those for their length */
-  int most;     /* tokens of a prompt with an output */
-  bool by_key;  /* which is train.max_pair_tokens; else the model's context */
+  struct pair_limit limit;
 };
 
-static void set_most(struct reasons *r, const struct loop *loop)
-{
-  int given = loop->config->train.max_pair_tokens, context = tpo_model_arch(loop->policy.model)->context;
-  r->by_key = given > 0 && given < context;
-  r->most = r->by_key ? given : context;
-}
-
-/* An output alone that is too long is not cut either. */
 static bool is_too_long(const struct reasons *r, const struct tpo_pair_row *row, bool cut)
 {
-  int64_t longest = row->n_chosen > row->n_rejected ? row->n_chosen : row->n_rejected;
-  return cut ? longest >= r->most : longest + row->n_prompt > r->most;
+  return cut ? !pair_can_be_cut(r->limit, row) : !pair_fits(r->limit, row);
 }
 
 static void add(struct reasons *r, const struct tpo_pair_statistics *more, const struct tpo_pairs *pairs,
@@ -46,12 +37,8 @@ static void add(struct reasons *r, const struct tpo_pair_statistics *more, const
 static int add_samples(struct online *o, const struct tpo_samples *samples, const struct segment_facts *facts,
                        struct reasons *r, struct tpo_error *err)
 {
-  const struct tpo_config *config = o->loop->config;
-  const struct tpo_pairs_config fixed = online_pairs_config(o, facts);
-  const struct tpo_pair_options options = {.config = &fixed,
-                                           .train_forced = config->thought.train_forced,
-                                           .seed = config->seed,
-                                           .iteration = (uint32_t)facts->first + 1};
+  struct tpo_pairs_config fixed;
+  const struct tpo_pair_options options = online_pair_options(o, facts, &fixed);
   struct tpo_samples part = *samples;
   struct tpo_pairs pairs = {0};
   struct tpo_pair_statistics statistics;
@@ -59,7 +46,7 @@ static int add_samples(struct online *o, const struct tpo_samples *samples, cons
   while (part.n > 0 && part.rows[part.n - 1].step > r->end) part.n--;
   if (part.n == 0) return 0;
   int status = tpo_select_pairs(&pairs, &part, &options, &statistics, err);
-  if (status == 0) add(r, &statistics, &pairs, config->train.truncate == TPO_TRUNCATE_LEFT);
+  if (status == 0) add(r, &statistics, &pairs, o->loop->config->train.truncate == TPO_TRUNCATE_LEFT);
   tpo_pairs_free(&pairs);
   return status;
 }
@@ -102,8 +89,8 @@ static const char *remedy(const struct reasons *r)
   if (2 * r->too_long <= r->of.prompts)
     return "more samples (sampling.k), a larger train.batch, other instructions or a judge that tells "
            "responses apart are needed";
-  return r->by_key ? "a larger train.max_pair_tokens or a smaller sampling.max_tokens is needed"
-                   : "shorter instructions or a smaller sampling.max_tokens are needed";
+  return r->limit.by_key ? "a larger train.max_pair_tokens or a smaller sampling.max_tokens is needed"
+                         : "shorter instructions or a smaller sampling.max_tokens are needed";
 }
 
 /* What only some runs have a word of. */
@@ -112,9 +99,9 @@ static void tell_more(const struct reasons *r, char out[300])
   int used = 0;
   *out = '\0';
   if (r->left_out > 0)
-    used = snprintf(
-        out, 300, ", %zu had a pair that can't be trained on, %zu of these longer than %s, %d tokens",
-        r->left_out, r->too_long, r->by_key ? "train.max_pair_tokens" : "the model's context", r->most);
+    used = snprintf(out, 300,
+                    ", %zu had a pair that can't be trained on, %zu of these longer than %s, %d tokens",
+                    r->left_out, r->too_long, pair_limit_name(r->limit), r->limit.most);
   if (r->of.failures_passed_over > 0)
     snprintf(out + used, 300 - (size_t)used, ", of %zu pairs.max_failure_share left out what doesn't parse",
              r->of.failures_passed_over);
@@ -142,7 +129,7 @@ int online_check_without(struct online *o, int64_t step, struct tpo_error *err)
   struct reasons r = {.first = step + 1 - o->without, .end = step + 1};
   if (o->without < MOST_WITHOUT && !all) return 0;
   if (!loop->first) return tpo_fail(err, TPO_E_STATE, "no preference pair to train on");
-  set_most(&r, loop);
+  r.limit = pair_limit_of(&loop->config->train, tpo_model_arch(loop->policy.model)->context);
   int status = gather(o, &r, err);
   return status < 0 ? status : tell(&r, all && o->without < MOST_WITHOUT, err);
 }
