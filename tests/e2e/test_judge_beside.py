@@ -96,7 +96,8 @@ def test_memory_that_is_short_beside_sampling_ends_nothing(tpo, run, tmp_path):
     told = []
     plenty = start("plenty", {})
     little = start("little", {"LD_PRELOAD": str(library), "FAIL_FROM": str(asked), "FAIL_BYTES": str(1 << 20)})
-    assert int(told[0][0][0]) > 0 and told[1] == [("", "no more references"), ("0", "")]
+    [("", "no more references"), (early, "")] = told[1]  # some pairs are small enough to need no such block
+    assert int(told[0][0][0]) > 0 and int(early) < PROMPTS
     assert little == plenty and len(plenty) == PROMPTS
 
 
