@@ -31,7 +31,7 @@ static void print_help(void)
   printf("  %-12s %s\n", "eval", "evaluations; `tpo eval --help` lists them");
   printf(
       "\n`tpo COMMAND --help` shows a command's options; `tpo --version` what this program was built with.\n"
-      "New here? `launch/quickstart` installs what is needed and runs two iterations on a small model.\n");
+      "New here? `launch/quickstart` installs what is needed and trains a small model in minutes.\n");
 }
 
 static void print_eval_help(void)

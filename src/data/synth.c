@@ -74,7 +74,7 @@ static void write_task(struct tpo_buf *text, const char *form, const char *topic
 static int add_extras(struct synth_choice *choice, size_t first, struct tpo_rng *rng, struct tpo_error *err)
 {
   uint32_t draw = tpo_rng_below(rng, 20);
-  int wanted = draw < 5 ? 1 : draw < 13 ? 2 : 3; /* 25 %, 40 %, 35 % */
+  int wanted = draw < 2 ? 1 : draw < 8 ? 2 : 3; /* 10 %, 30 %, 60 % */
   bool substance = !synth_slot_asks_for_substance(first) && tpo_rng_below(rng, 3) > 0;
   for (int tries = 0; tries < 48 && choice->n < wanted; tries++) {
     size_t slot = tpo_rng_below(rng, (uint32_t)synth_n_slots);

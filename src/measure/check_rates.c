@@ -104,10 +104,10 @@ static double share_held(const char *text)
   return n > 0 ? held / n : NAN;
 }
 
-double checks_held(const struct tpo_samples *samples)
+static double held_between(const struct tpo_samples *samples, size_t first, size_t end)
 {
   double sum = 0, n = 0;
-  for (size_t i = 0; i < samples->n; i++) {
+  for (size_t i = first; i < end; i++) {
     const struct tpo_sample_row *row = &samples->rows[i];
     double share = row->scored ? share_held(row->score_detail) : row->format_ok ? NAN : 0;
     if (isnan(share)) continue;
@@ -115,6 +115,17 @@ double checks_held(const struct tpo_samples *samples)
     n++;
   }
   return n > 0 ? sum / n : NAN;
+}
+
+double checks_held(const struct tpo_samples *samples)
+{
+  return held_between(samples, 0, samples->n);
+}
+
+double prompt_checks_held(const struct tpo_samples *samples, size_t first, double unparsed)
+{
+  (void)unparsed; /* counts as one that holds none */
+  return held_between(samples, first, tpo_samples_prompt_end(samples, first));
 }
 
 void join_members(struct group_members *now, const struct group_members *before)

@@ -97,13 +97,17 @@ static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_er
   return 0;
 }
 
-/* What the rule judge's score is made of. */
+/* What the rule judge's score is made of, and how sure its change is. */
 static void put_checks_row(const struct loop *loop, const struct tpo_samples *before,
                            const struct tpo_samples *after, struct tpo_buf *out)
 {
   const char *argument;
-  if (config_judge_kind(loop->config->judge.kind, &argument) == JUDGE_KIND_RULE)
-    row(out, "constraints that hold", "%.1f %%", 100 * checks_held(before), 100 * checks_held(after));
+  double difference, se, was, is;
+  if (config_judge_kind(loop->config->judge.kind, &argument) != JUDGE_KIND_RULE) return;
+  row(out, "constraints that hold", "%.1f %%", 100 * checks_held(before), 100 * checks_held(after));
+  paired_difference(before, after, prompt_checks_held, NAN, &difference, &se, &was, &is);
+  if (isfinite(se))
+    tpo_buf_printf(out, "    their difference       %+.1f ± %.1f points\n", 100 * difference, 100 * se);
 }
 
 static void put_means(const struct tpo_samples *before, const struct tpo_samples *after, struct tpo_buf *out)

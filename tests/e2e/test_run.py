@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -58,6 +59,9 @@ def test_it_ends_with_what_a_person_wants_to_see(finished):
     for words in ["mean judge score", "constraints that hold", "repeated text", "format kept", "thought, tokens", "response, tokens", "paired difference",
                   "standard error", str(run_dir / "report.html"), "iter-002/checkpoint.h5", "tpo chat"]:
         assert words in out
+    held = re.search(r"constraints that hold +([\d.]+) % +([\d.]+) %\n +their difference +([+-][\d.]+) ± [\d.]+ points\n", out)
+    before, after, difference = map(float, held.groups())
+    assert difference == pytest.approx(after - before, abs=0.16)  # each is rounded to a tenth
 
 
 @pytest.mark.parametrize("validation_prompts", [0, 4])
