@@ -286,7 +286,7 @@ static bool kind_compares(const char *name, size_t len)
   return kind >= 0 && config_judge_kind_compares(kind);
 }
 
-static bool compares(const struct tpo_judge_config *judge)
+bool config_judge_compares(const struct tpo_judge_config *judge)
 {
   const char *name = "";
   bool found = kind_compares(judge->kind, strcspn(judge->kind, ":"));
@@ -304,7 +304,7 @@ static void check_comparisons(struct check *check)
 {
   const struct tpo_judge_config *judge = &check->config->judge;
   int k = check->config->sampling.k, least = (k + 1) / 2;
-  if (judge->kind && judge->comparisons > 0 && judge->comparisons < least && compares(judge))
+  if (judge->kind && judge->comparisons > 0 && judge->comparisons < least && config_judge_compares(judge))
     PROBLEM(check, "judge.comparisons",
             "judge.comparisons is %d, which can't reach all of the %d samples "
             "of an instruction (sampling.k): expected at least %d, or 0 for all comparisons",

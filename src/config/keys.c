@@ -445,6 +445,14 @@ bool config_may_differ_by_host(int key)
   return is_among(key, paths, sizeof paths / sizeof *paths);
 }
 
+bool config_bears_on_validation(int key)
+{
+  static const char *const of_the_run[] = {"run.validation_k", "run.validation_temperature",
+                                           "run.validation_resample"};
+  return config_in_section(key, "judge") ? config_bears_on_results(key)
+                                         : is_among(key, of_the_run, sizeof of_the_run / sizeof *of_the_run);
+}
+
 bool config_bears_on_results(int key)
 {
   static const char *const free_keys[] = {

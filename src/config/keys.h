@@ -71,6 +71,11 @@ const char *config_key_name(int key);                 /* the path's last part */
 /* Whether samples, scores or weights depend on the key: a run may go
  * on with another value where they don't. */
 bool config_bears_on_results(int key);
+/* Whether validation's scores depend on it, apart from the model and its thoughts: those of runs that have other
+ * values say nothing beside each other. */
+bool config_bears_on_validation(int key);
+/* Whether any part of the judge tells of two responses which is better, so that scores are shares of comparisons. */
+bool config_judge_compares(const struct tpo_judge_config *judge);
 /* Whether the ranks of one run may have different values: what depends on the host, and paths whose contents
  * are compared instead, or that rank 0 alone reads. */
 bool config_may_differ_by_host(int key);

@@ -22,17 +22,25 @@ static void put_base64(struct tpo_buf *out, const char *hex)
 
 /* Even if a text found its way past the escaping, the policy lets no script but ours run and nothing be
  * fetched. */
-static void put_head(struct tpo_buf *out)
+void page_begin(struct tpo_buf *out, const char *title)
 {
   tpo_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
                     "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src 'sha256-");
   put_base64(out, page_js_sha256);
-  tpo_buf_puts(out,
-               "'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-               "<meta name=\"referrer\" content=\"no-referrer\">\n<title>Report of a run</title>\n<style>\n");
+  tpo_buf_puts(out, "'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                    "<meta name=\"referrer\" content=\"no-referrer\">\n<title>");
+  html_excerpt(out, title, 200);
+  tpo_buf_puts(out, "</title>\n<style>\n");
   tpo_buf_puts(out, page_css);
   tpo_buf_puts(out, "</style>\n</head>\n<body>\n");
+}
+
+void page_end(struct tpo_buf *out, const char *remark)
+{
+  tpo_buf_printf(out, "</main>\n<footer>Made by tpo %s. %s</footer>\n<script>", tpo_version(), remark);
+  tpo_buf_puts(out, page_js);
+  tpo_buf_puts(out, "</script>\n</body>\n</html>\n");
 }
 
 static void put_navigation(struct tpo_buf *out, const struct report *report, const struct tpo_buf *body)
@@ -70,17 +78,12 @@ static int put_page(struct tpo_buf *out, struct report *report, struct tpo_error
     tpo_buf_append(&body, samples.data, samples.len);
     part_validation(&body, report);
     part_configuration(&body, report);
-    put_head(out);
+    page_begin(out, report->dir);
     part_headline(out, report);
     put_navigation(out, report, &body);
     tpo_buf_puts(out, "<main>\n");
     tpo_buf_append(out, body.data, body.len);
-    tpo_buf_printf(out,
-                   "</main>\n<footer>Made by tpo %s. This page fetches nothing and works without scripts; "
-                   "they add filters and search.</footer>\n<script>",
-                   tpo_version());
-    tpo_buf_puts(out, page_js);
-    tpo_buf_puts(out, "</script>\n</body>\n</html>\n");
+    page_end(out, "This page fetches nothing and works without scripts; they add filters and search.");
     if (body.failed || samples.failed || out->failed || report->notes.failed)
       status = tpo_fail(err, TPO_E_MEMORY, "%s: out of memory for the report", report->dir);
   }

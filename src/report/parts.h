@@ -8,7 +8,11 @@ void part_headline(struct tpo_buf *out, const struct report *report);
 void part_result(struct tpo_buf *out, const struct report *report);
 void part_table(struct tpo_buf *out, const struct report *report);
 void part_charts(struct tpo_buf *out, const struct report *report);
-void trend_charts(struct tpo_buf *out, const struct report *report);   /* part_charts: over the iterations */
+void trend_charts(struct tpo_buf *out, const struct report *report); /* part_charts: over the iterations */
+/* The same charts with a line a run: [n <= MOST_BESIDE] reports and what they are called. */
+enum { MOST_BESIDE = 4 };
+void trend_charts_beside(struct tpo_buf *out, const struct report *const *reports, const char (*names)[16],
+                         size_t n);
 void segment_charts(struct tpo_buf *out, const struct report *report); /* part_charts: of a run in steps */
 void time_chart(struct tpo_buf *out, const struct report *report);     /* part_charts: where the time went */
 void part_groups(struct tpo_buf *out, const struct report *report);

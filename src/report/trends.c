@@ -25,6 +25,8 @@ struct trend {
   bool from_start;   /* iteration 0 alone, compared with itself, is no point */
   bool over_samples; /* x: how many were drawn for training until then */
   bool by_segment;   /* not of a run in steps, whose segments have a chart of it */
+  int beside;        /* which series, from 1, several runs are shown beside each other by; 0: none */
+  const char *beside_title;
 };
 
 static const struct trend trends[] = {
@@ -33,14 +35,16 @@ static const struct trend trends[] = {
      .note = "Bars: ± 1 standard error over instructions. "
              "The instructions are the same each time, so compare by the paired difference.",
      .series = {{"score", EVENT_VALIDATE, NULL, "mean_score_se"}},
-     .bars = 1},
+     .bars = 1,
+     .beside = 1},
     {.title = "Paired difference from the start model",
      .y_label = "difference in score",
      .note = "Bars: ± 2 standard errors. A bar that crosses zero is within noise.",
      .series = {{"difference", EVENT_VALIDATE, "difference", "difference_se"}},
      .bars = 2,
      .zero = true,
-     .from_start = true},
+     .from_start = true,
+     .beside = 1},
     {.title = "Gain for samples drawn",
      .y_label = "paired difference from the start",
      .note = "Bars: ± 2 standard errors. Runs that draw their samples in other ways compare along this axis.",
@@ -48,7 +52,8 @@ static const struct trend trends[] = {
      .bars = 2,
      .zero = true,
      .from_start = true,
-     .over_samples = true},
+     .over_samples = true,
+     .beside = 1},
     {.title = "Win rate on validation",
      .y_label = "% of instructions won, ties half",
      .note = "Bars: ± 1 standard error over instructions. 50 % is even.",
@@ -65,7 +70,9 @@ static const struct trend trends[] = {
      .y_label = "mean tokens",
      .series = {{"thought", EVENT_VALIDATE, "mean_thought_tokens", NULL},
                 {"response", EVENT_VALIDATE, "mean_response_tokens", NULL}},
-     .zero = true},
+     .zero = true,
+     .beside = 2,
+     .beside_title = "Response lengths on validation"},
     {.title = "Sampled thoughts",
      .y_label = "tokens",
      .series = {{"mean", EVENT_SAMPLE, "mean_thought_tokens", NULL},
@@ -108,13 +115,16 @@ static const struct trend trends[] = {
      .series = {{"validation", EVENT_VALIDATE, "repetition", NULL},
                 {"sampling", EVENT_SAMPLE, "repetition", NULL}},
      .scale = 100,
-     .zero = true},
+     .zero = true,
+     .beside = 1,
+     .beside_title = "Repetition on validation"},
     {.title = "Distance from the start model",
      .y_label = "KL estimate, nats a token",
      .note = "Two estimates from the sampled outputs. "
              "k1 is the mean log-ratio and may fall below zero by chance; k3 may not.",
      .series = {{"k1", EVENT_KL, "per_token", NULL}, {"k3", EVENT_KL, "k3_per_token", NULL}},
-     .zero = true},
+     .zero = true,
+     .beside = 2},
     {.title = "Sampler against trainer",
      .y_label = "log-probability gap, nats a token",
      .series = {{"largest", EVENT_GAP, "max", NULL}, {"mean", EVENT_GAP, "mean", NULL}},
@@ -177,4 +187,38 @@ void trend_charts(struct tpo_buf *out, const struct report *report)
                                        .zero = trend->zero});
     for (size_t s = 0; s < n; s++) free((double *)series[s].x);
   }
+}
+
+static void trend_beside(struct tpo_buf *out, const struct trend *trend, const struct report *const *reports,
+                         const char (*names)[16], size_t n)
+{
+  struct chart_series series[MOST_BESIDE];
+  size_t points = 0;
+  bool steps = false, iterations = false;
+  for (size_t r = 0; r < n; r++) {
+    series[r] = points_of(reports[r], trend, &trend->series[trend->beside - 1]);
+    series[r].name = names[r];
+    points += series[r].n;
+    out->failed |= !series[r].x && reports[r]->n_iterations > 0;
+    *(report_in_steps(reports[r]) ? &steps : &iterations) = true;
+  }
+  if (points)
+    chart_lines(out, &(struct chart){.title = trend->beside_title ? trend->beside_title : trend->title,
+                                     .x_label = trend->over_samples   ? "samples drawn for training"
+                                                : steps && iterations ? "iteration or step"
+                                                : steps               ? "step"
+                                                                      : "iteration",
+                                     .y_label = trend->y_label,
+                                     .note = trend->note,
+                                     .series = series,
+                                     .n_series = n,
+                                     .zero = trend->zero});
+  for (size_t r = 0; r < n; r++) free((double *)series[r].x);
+}
+
+void trend_charts_beside(struct tpo_buf *out, const struct report *const *reports, const char (*names)[16],
+                         size_t n)
+{
+  for (size_t t = 0; t < sizeof trends / sizeof trends[0]; t++)
+    if (trends[t].beside) trend_beside(out, &trends[t], reports, names, n);
 }

@@ -25,23 +25,12 @@ int loop_baseline_path(const struct loop *loop, int *iteration, char out[4096], 
                   loop->config->run.baseline);
 }
 
-/* What the scores of validation depend on, apart from the model and its thoughts. */
-static bool bears_on_validation(int key)
-{
-  static const char *const of_the_run[] = {"run.validation_k", "run.validation_temperature",
-                                           "run.validation_resample"};
-  if (config_in_section(key, "judge")) return config_bears_on_results(key);
-  for (size_t i = 0; i < sizeof of_the_run / sizeof *of_the_run; i++)
-    if (strcmp(config_keys[key].path, of_the_run[i]) == 0) return true;
-  return false;
-}
-
 /* Key by key. Scores by another judge, or of outputs drawn otherwise, say nothing beside each other. */
 static int same_validation(const struct loop *loop, const struct tpo_config *other, struct tpo_error *err)
 {
   int status = 0;
   for (int key = 0; key < config_n_keys && status == 0; key++) {
-    if (!bears_on_validation(key)) continue;
+    if (!config_bears_on_validation(key)) continue;
     struct tpo_buf here = {0}, there = {0};
     const char *name = config_keys[key].path;
     config_append_value(loop->config, key, &here);

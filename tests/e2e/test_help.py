@@ -7,7 +7,7 @@ COMMANDS = {
     "run": ["--run-dir", "--resume"], "generate": ["--model", "--prompts", "--out", "--thought", "--jsonl"],
     "judge": ["--samples", "--judge", "--out"], "pairs": ["--samples", "--out", "--length-penalty"],
     "dpo": ["--model", "--pairs", "--out", "--metrics", "--no-shuffle", "--dtype"], "synth": ["--constraints", "--n", "--out"],
-    "report": ["--out"], "chat": ["--model", "--show-thoughts"], "export": ["--to", "--type", "--thought"], "inspect": [], "config": [],
+    "report": ["--out"], "compare": ["--iteration", "--shown", "--json", "--force"], "chat": ["--model", "--show-thoughts"], "export": ["--to", "--type", "--thought"], "inspect": [], "config": [],
     "tokenize": ["--model", "--no-special", "--plain", "--explain"], "detokenize": ["--model"],
     "template": ["--model", "--no-generation-prompt", "--continue-final-message", "--thought", "--explain"], "logprobs": ["--model", "--dtype"],
     "score": ["--judge", "--dtype"],
