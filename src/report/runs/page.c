@@ -65,7 +65,7 @@ static void put_verdicts(struct tpo_buf *out, const struct compared *c)
     bool sure = isfinite(e->se) && e->se > 0 && fabs(e->mean) >= 2 * e->se;
     tpo_buf_printf(out, "<p class=\"big %s\">", !sure ? "" : e->mean > 0 ? "up" : "down");
     put_letter(out, r);
-    tpo_buf_puts(out, " − A ");
+    tpo_buf_puts(out, " − A: ");
     put_estimate(out, e, 3, 1, true);
     tpo_buf_puts(out, "</p>\n<p class=\"lead\">");
     tpo_buf_puts(out, !sure         ? "Within two standard errors: these runs show no difference in score."
