@@ -5,11 +5,11 @@
     bench/freshness.py --only thinking-10  # one of the runs
     bench/freshness.py --plan              # what each run would take; runs nothing
 
-Thinking and direct (configs/smollm2-study*.yaml), each with samples drawn anew for every iteration of 80 instructions
-(run.sync_steps 0, as in the paper), every 10 steps and every step. All six see the same 320 instructions in the same order,
+Thinking and direct (configs/smollm2-study*.yaml), each with samples drawn anew for every iteration of 40 instructions
+(run.sync_steps 0, as in the paper), every 10 steps and every step. All six see the same 160 instructions in the same order,
 4 samples of each, at one learning rate, and are validated at the same four places on the same held-back instructions.
-What isn't equal: in an iteration an update is of 4 pairs, so there are fewer of them where instructions make no pair, and
-AdamW's moments begin anew in each iteration; with steps an update is of the pairs that 4 instructions make, and the moments are
+What isn't equal: in an iteration an update is of 2 pairs, so there are fewer of them where instructions make no pair, and
+AdamW's moments begin anew in each iteration; with steps an update is of the pairs that 2 instructions make, and the moments are
 kept. The tables tell the updates made.
 Stopped anywhere, the same command goes on. Needs h5py and numpy; made for two quiet cores, at most 25 minutes a run."""
 import argparse
@@ -23,11 +23,11 @@ import study
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASES = {"thinking": "configs/smollm2-study.yaml", "direct": "configs/smollm2-study-direct.yaml"}
-BATCH, INTERVALS, STEPS = 4, 4, 20  # instructions a step; validations; steps between two of them
+BATCH, INTERVALS, STEPS = 2, 4, 20  # instructions a step; validations; steps between two of them
 # What is equal in all runs. A constant rate, since schedules would span an iteration in one and the run in another; one
 # reference, since "previous" would be refreshed at other times too; no length penalty, since the one that is found for an
 # iteration looks at its own samples and the one between steps at those before.
-EQUAL = {"seed": 1, "data.validation_prompts": 160, "sampling.k": 4, "train.batch": BATCH, "train.schedule": "constant",
+EQUAL = {"seed": 1, "data.validation_prompts": 128, "sampling.k": 4, "train.batch": BATCH, "train.schedule": "constant",
          "train.warmup": 0, "train.epochs": 1, "thought.response_tokens": 80, "sampling.max_tokens": 128,
          "run.reference": "start", "pairs.length_penalty": 0, "run.validation_k": 1, "run.kl_outputs": 0, "run.tensorboard": "false",
          "run.baseline": "null"}

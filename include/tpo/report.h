@@ -9,6 +9,10 @@
  * atomically. */
 TPO_API int tpo_report_write(const char *run_dir, const char *out_path, struct tpo_error *err);
 
+/* Where a run stands, from its folder's files alone, so that any host that sees them can ask: as text or a JSON
+ * object. *out is the caller's to free. */
+TPO_API int tpo_run_status(const char *run_dir, bool json, char **out, struct tpo_error *err);
+
 enum tpo_compare_form { TPO_COMPARE_TEXT, TPO_COMPARE_JSON, TPO_COMPARE_HTML };
 struct tpo_compare_options {
   enum tpo_compare_form form;

@@ -8,8 +8,8 @@
 #include "tpo/comm.h"
 
 extern const struct command cmd_run, cmd_generate, cmd_judge, cmd_score, cmd_pairs, cmd_dpo, cmd_synth,
-    cmd_inspect, cmd_export, cmd_report, cmd_compare, cmd_chat, cmd_config, cmd_tokenize, cmd_detokenize,
-    cmd_template, cmd_logprobs;
+    cmd_inspect, cmd_export, cmd_report, cmd_compare, cmd_status, cmd_chat, cmd_config, cmd_tokenize,
+    cmd_detokenize, cmd_template, cmd_logprobs;
 
 /* The entries that most commands share. */
 #define OPTION_MODEL                                                                                         \

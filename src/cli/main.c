@@ -16,9 +16,9 @@
 #include "cli/same.h"
 
 static const struct command *const commands[] = {
-    &cmd_run,      &cmd_generate,   &cmd_judge,    &cmd_pairs,    &cmd_dpo,     &cmd_synth,
-    &cmd_report,   &cmd_compare,    &cmd_chat,     &cmd_export,   &cmd_inspect, &cmd_config,
-    &cmd_tokenize, &cmd_detokenize, &cmd_template, &cmd_logprobs, &cmd_score,
+    &cmd_run,    &cmd_generate, &cmd_judge,      &cmd_pairs,    &cmd_dpo,      &cmd_synth,
+    &cmd_report, &cmd_compare,  &cmd_status,     &cmd_chat,     &cmd_export,   &cmd_inspect,
+    &cmd_config, &cmd_tokenize, &cmd_detokenize, &cmd_template, &cmd_logprobs, &cmd_score,
 };
 enum { n_commands = sizeof commands / sizeof commands[0] };
 

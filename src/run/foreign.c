@@ -43,7 +43,8 @@ static bool is_empty_file(const struct stat *info)
 static bool find_file(int dir, char name[LOOP_FOREIGN])
 {
   static const char *const files[] = {"config.yaml",   "report.html", "prompts/validation.jsonl",
-                                      "metrics.jsonl", LOOP_NOTICE,   ONLINE_STATE};
+                                      "metrics.jsonl", LOOP_NOTICE,   LOOP_STATUS,
+                                      ONLINE_STATE};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     struct stat info;
     if (fstatat(dir, files[i], &info, AT_SYMLINK_NOFOLLOW) < 0) continue;

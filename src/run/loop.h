@@ -31,6 +31,16 @@ struct notice {
   int64_t told; /* seconds that the file has */
 };
 
+/* What status.json tells, and who else listens to the session's progress. */
+struct run_status {
+  void (*progress)(void *arg, const struct tpo_progress *at);
+  void *progress_arg;
+  char phase[32], unit[32], note[96];
+  double done, total, began, first; /* began: wall seconds, when `first` was done */
+  double written;                   /* tpo_seconds; 0: not yet */
+  bool open, failed;                /* the folder is this run's; it couldn't be written */
+};
+
 struct loop {
   const struct tpo_session *session;
   const struct tpo_config *config;
@@ -65,7 +75,8 @@ struct loop {
   struct watched *watched; /* [config->run.n_watch], run/watch/watch.h */
   int watching;            /* the one that step_watch measures */
 
-  struct notice notice; /* rank 0 */
+  struct notice notice;     /* rank 0 */
+  struct run_status status; /* rank 0 */
 
   bool unparsed_known;
   double unparsed; /* what loop_unparsed found */
@@ -183,6 +194,13 @@ int loop_choose_outputs(const struct loop *loop, struct tpo_samples *outputs, st
 int loop_measure_distances(struct loop *loop, const struct tpo_samples *outputs, struct tpo_error *err);
 /* Event files for TensorBoard from metrics.jsonl (rank 0), where they are wanted. */
 int loop_tensorboard(const struct loop *loop, struct tpo_error *err);
+
+/* status.json, from `begin` on: every few seconds while rank 0 tells of progress, and at the end, with the error's
+ * message. listen: the session's progress goes by way of the loop. */
+#define LOOP_STATUS "status.json"
+void loop_listen(struct loop *loop, struct tpo_session *session);
+void loop_begin_status(struct loop *loop);
+void loop_end_status(struct loop *loop, int status, const struct tpo_error *err);
 
 /* notice.json: how long before a job is ended the run wants to be told, for the scripts that tell it. What an
  * earlier attempt found out; and what is known after a step and an epoch of training, to the file. Rank 0. */

@@ -420,6 +420,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
                       .allow_changes = allow_changes};
   char hash[33];
   session->judge_dir = session->config->run.dir;
+  loop_listen(&loop, session);
   config_hash(session->config, hash);
   loop.config_yaml = tpo_config_print(session->config, false);
   int status = loop.config_yaml && *hash ? 0 : tpo_fail(err, TPO_E_MEMORY, "out of memory");
@@ -436,6 +437,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
   if (status == 0) status = loop_plan_models(&loop, session, err);
   if (status == 0) status = check_model(&loop, err);
   if (status == 0) status = loop_agree(&loop, settle(&loop, resume, hash, err), err);
+  if (status == 0) loop_begin_status(&loop);
   if (status == 0) status = run_iterations(&loop, err);
   if (status == 0 && loop.first) {
     status = loop_tensorboard(&loop, err);
@@ -445,6 +447,7 @@ int tpo_run(const struct tpo_session *given, bool resume, bool allow_changes, ch
     if (status == 0 && !*summary) status = TPO_E_IO;
   }
   status = tpo_comm_agree(session->comm, status, err);
+  loop_end_status(&loop, status, err);
   online_close(loop.online);
   loop_close_models(&loop);
   loop_drop_all(&loop);

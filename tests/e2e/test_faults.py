@@ -371,7 +371,8 @@ def tree(folder):
             for p in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "report.html", "notice.json", "metrics.jsonl", "iter-000/samples.h5", "iter-012",
+@pytest.mark.parametrize("name", ["config.yaml", "report.html", "notice.json", "status.json", "metrics.jsonl", "iter-000/samples.h5",
+                                  "iter-012",
                                   "iter-001/", "prompts/validation.jsonl", "metrics.jsonl -> o", "metrics.jsonl -> nowhere", "iter-000 -> d",
                                   "config.yaml -> nowhere"])
 def test_a_run_does_not_begin_over_files_of_others(tpo, config, tmp_path, name):

@@ -196,23 +196,17 @@ static void put_groups(const struct compared *c, size_t r, enum group_by by, str
   tpo_arena_free(&arena);
 }
 
-/* One line, what can't be seen made visible, "…" where it is cut. */
+/* One line, "…" where it is cut. */
 static void put_excerpt(struct tpo_buf *out, const char *text)
 {
   size_t len = strlen(text), at = 0;
-  for (int n = 0; at < len; n++) {
-    uint32_t cp = tpo_utf8_next(text, len, &at);
-    if (n == EXCERPT) {
-      tpo_buf_puts(out, "…");
-      return;
-    }
-    if (cp == '\n' || cp == '\t' || cp == '\r')
-      tpo_buf_puts(out, cp == '\n' ? " ⏎ " : " ");
-    else if (cp < 0x20 || cp == 0x7f || tpo_is_unseen(cp))
-      tpo_buf_printf(out, "‹U+%04X›", (unsigned)cp);
-    else
-      tpo_utf8_append(out, cp);
+  for (int n = 0; at < len && n < EXCERPT; n++) {
+    char label[TPO_LABEL_BYTES];
+    size_t bytes = tpo_visible_next(text + at, len - at, label);
+    tpo_buf_append(out, *label ? label : text + at, *label ? strlen(label) : bytes);
+    at += bytes;
   }
+  if (at < len) tpo_buf_puts(out, "…");
 }
 
 static void put_instruction(const struct compared *c, size_t i, size_t *const *rows, struct tpo_buf *out)

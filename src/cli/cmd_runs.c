@@ -1,4 +1,4 @@
-/* tpo compare: runs on the same validation instructions. */
+/* What is told of runs from their folders: compare, status. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,4 +63,30 @@ const struct command cmd_compare = {
     .n_positional_max = 64,
     .notes = "Differences are to RUN_A, paired by instruction; --seed keys the bootstrap.",
     .run = run_compare,
+};
+
+static const struct option status_options[] = {
+    {"--json", 0, NULL, NULL, "one JSON object in place of text"},
+    OPTION_END,
+};
+
+static int run_status(struct invocation *in, struct tpo_error *err)
+{
+  char *text = NULL;
+  int status = tpo_run_status(in->positional[0], option_value(in, "--json") != NULL, &text, err);
+  if (status == 0) fputs(text, stdout);
+  free(text);
+  return status;
+}
+
+const struct command cmd_status = {
+    .name = "status",
+    .arguments = "RUN_DIR",
+    .summary =
+        "where a run stands: phase, rate, time left, last checkpoint, what each rank kept last; after a crash too",
+    .options = status_options,
+    .n_positional_min = 1,
+    .n_positional_max = 1,
+    .notes = "It reads the run's folder alone, so any host that sees the folder can ask.",
+    .run = run_status,
 };

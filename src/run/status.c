@@ -1,0 +1,91 @@
+/* status.json: where the run stands, for `tpo status` on a host that sees no more of it than its folder. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "run/loop.h"
+
+enum { SECONDS_BETWEEN = 5 };
+
+/* ended: "done", "stopped" or "failed"; NULL: it goes on. */
+static json_t *status_json(const struct loop *loop, const char *ended, const char *message)
+{
+  const struct run_status *s = &loop->status;
+  double now = tpo_wall_seconds();
+  json_t *o = json_pack("{s:f, s:i, s:i, s:i}", "time", now, "iteration", loop->iteration, "iterations",
+                        tpo_run_iterations(&loop->config->run), "ranks", tpo_comm_size(loop->session->comm));
+  if (o && *s->phase)
+    json_object_update_new(o, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s}", "phase", s->phase, "unit",
+                                        s->unit, "done", s->done, "total", s->total, "began", s->began,
+                                        "first", s->first, "note", s->note));
+  if (o && ended)
+    json_object_update_new(o, json_pack("{s:s, s:s}", "ended", ended, "message", message ? message : ""));
+  return o;
+}
+
+/* A run is not ended by a file that is for looking: one warning, then no more tries. */
+static void write_status(struct loop *loop, const char *ended, const char *message)
+{
+  struct run_status *s = &loop->status;
+  struct tpo_error why = {0};
+  char path[4096];
+  if (!s->open || s->failed) return;
+  s->written = tpo_seconds();
+  json_t *o = status_json(loop, ended, message);
+  char *text = o ? tpo_json_dump(o) : NULL;
+  int status =
+      text ? loop_path(loop, -1, LOOP_STATUS, path, &why) : tpo_fail(&why, TPO_E_MEMORY, "out of memory");
+  if (status == 0) status = tpo_write_file(path, text, strlen(text), &why);
+  free(text);
+  json_decref(o);
+  s->failed = status < 0;
+  if (s->failed) tpo_log(TPO_LOG_WARN, "%s; `tpo status` does not learn where this run stands", why.message);
+}
+
+/* As struct tpo_progress has it: a phase begins with its name, or again with less done. */
+static void take(struct run_status *s, const struct tpo_progress *at)
+{
+  if (strncmp(s->phase, at->phase, sizeof s->phase - 1) != 0 || at->done < s->done) {
+    snprintf(s->phase, sizeof s->phase, "%s", at->phase);
+    s->began = tpo_wall_seconds();
+    s->first = at->done;
+  }
+  snprintf(s->unit, sizeof s->unit, "%s", at->unit);
+  snprintf(s->note, sizeof s->note, "%s", at->note ? at->note : "");
+  s->done = at->done;
+  s->total = at->total;
+}
+
+static void on_progress(void *arg, const struct tpo_progress *at)
+{
+  struct loop *loop = arg;
+  struct run_status *s = &loop->status;
+  if (s->progress) s->progress(s->progress_arg, at);
+  take(s, at);
+  if (s->written == 0 || tpo_seconds() - s->written >= SECONDS_BETWEEN) write_status(loop, NULL, NULL);
+}
+
+void loop_listen(struct loop *loop, struct tpo_session *session)
+{
+  if (!loop->first) return;
+  loop->status.progress = session->progress;
+  loop->status.progress_arg = session->progress_arg;
+  session->progress = on_progress;
+  session->progress_arg = loop;
+}
+
+void loop_begin_status(struct loop *loop)
+{
+  loop->status.open = loop->first;
+}
+
+void loop_end_status(struct loop *loop, int status, const struct tpo_error *err)
+{
+  if (!loop->first) return;
+  if (status == 0)
+    write_status(loop, "done", NULL);
+  else
+    write_status(loop, status == TPO_E_INTERRUPTED ? "stopped" : "failed", err->message);
+}
