@@ -1,6 +1,8 @@
 /* status.json: where the run stands, for `tpo status` on a host that sees no more of it than its folder. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -25,6 +27,21 @@ static json_t *status_json(const struct loop *loop, const char *ended, const cha
   return o;
 }
 
+/* Whole at any moment, but not brought to disk: it is of the moment, and there may be several phases a second. */
+static int put_file(const char *path, const char *text, struct tpo_error *err)
+{
+  struct tpo_atomic file;
+  int status = tpo_atomic_begin(&file, path, err);
+  if (status < 0) return status;
+  int fd = tpo_atomic_open(&file);
+  bool written = fd >= 0 && tpo_write_all(fd, text, strlen(text)) == 0;
+  if (fd >= 0) written = close(fd) == 0 && written;
+  if (written && rename(file.temp_path, path) == 0) return 0;
+  tpo_fail(err, TPO_E_IO, "%s: %m", path);
+  tpo_atomic_abort(&file);
+  return TPO_E_IO;
+}
+
 /* A run is not ended by a file that is for looking: one warning, then no more tries. */
 static void write_status(struct loop *loop, const char *ended, const char *message)
 {
@@ -37,17 +54,18 @@ static void write_status(struct loop *loop, const char *ended, const char *messa
   char *text = o ? tpo_json_dump(o) : NULL;
   int status =
       text ? loop_path(loop, -1, LOOP_STATUS, path, &why) : tpo_fail(&why, TPO_E_MEMORY, "out of memory");
-  if (status == 0) status = tpo_write_file(path, text, strlen(text), &why);
+  if (status == 0) status = put_file(path, text, &why);
   free(text);
   json_decref(o);
   s->failed = status < 0;
   if (s->failed) tpo_log(TPO_LOG_WARN, "%s; `tpo status` does not learn where this run stands", why.message);
 }
 
-/* As struct tpo_progress has it: a phase begins with its name, or again with less done. */
-static void take(struct run_status *s, const struct tpo_progress *at)
+/* As struct tpo_progress has it: a phase begins with its name, or again with less done. true: this one does. */
+static bool take(struct run_status *s, const struct tpo_progress *at)
 {
-  if (strncmp(s->phase, at->phase, sizeof s->phase - 1) != 0 || at->done < s->done) {
+  bool begins = strncmp(s->phase, at->phase, sizeof s->phase - 1) != 0 || at->done < s->done;
+  if (begins) {
     snprintf(s->phase, sizeof s->phase, "%s", at->phase);
     s->began = tpo_wall_seconds();
     s->first = at->done;
@@ -56,6 +74,7 @@ static void take(struct run_status *s, const struct tpo_progress *at)
   snprintf(s->note, sizeof s->note, "%s", at->note ? at->note : "");
   s->done = at->done;
   s->total = at->total;
+  return begins;
 }
 
 static void on_progress(void *arg, const struct tpo_progress *at)
@@ -63,8 +82,8 @@ static void on_progress(void *arg, const struct tpo_progress *at)
   struct loop *loop = arg;
   struct run_status *s = &loop->status;
   if (s->progress) s->progress(s->progress_arg, at);
-  take(s, at);
-  if (s->written == 0 || tpo_seconds() - s->written >= SECONDS_BETWEEN) write_status(loop, NULL, NULL);
+  double now = tpo_seconds();
+  if (take(s, at) || now - s->written >= SECONDS_BETWEEN) write_status(loop, NULL, NULL);
 }
 
 void loop_listen(struct loop *loop, struct tpo_session *session)
