@@ -122,9 +122,8 @@ double checks_held(const struct tpo_samples *samples)
   return held_between(samples, 0, samples->n);
 }
 
-double prompt_checks_held(const struct tpo_samples *samples, size_t first, double unparsed)
+double prompt_checks_held(const struct tpo_samples *samples, size_t first)
 {
-  (void)unparsed; /* counts as one that holds none */
   return held_between(samples, first, tpo_samples_prompt_end(samples, first));
 }
 

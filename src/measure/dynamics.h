@@ -26,11 +26,6 @@ enum { LEAST_COMPARED = 8 };
  * `unparsed` unless it was given a score; NaN where a response has no score, since a judge's failure is no
  * number. scores: [samples->n] in the place of the rows' own; NULL: those. */
 double prompt_score(const struct tpo_samples *samples, size_t first, double unparsed, const double *scores);
-/* What tpo_paired_difference tells of scores, of another value of the prompts. */
-typedef double prompt_value(const struct tpo_samples *samples, size_t first, double unparsed);
-size_t paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
-                         prompt_value *value, double unparsed, double *difference, double *standard_error,
-                         double *mean_before, double *mean_after);
 /* The lowest score given; NaN of none. */
 double lowest_score(const struct tpo_samples *samples);
 /* Of all prompts but those that are NaN, which are counted, to scores [prompts]; their number. */

@@ -40,20 +40,41 @@ static int mean_of_outputs(const struct tpo_samples *samples, size_t first, enum
   return 0;
 }
 
+static int of_prompt(const struct tpo_samples *samples, size_t first, enum figure figure, double unparsed,
+                     double *out, struct tpo_error *err)
+{
+  if (figure != FIGURE_SCORE && figure != FIGURE_CHECKS)
+    return mean_of_outputs(samples, first, figure, out, err);
+  *out = figure == FIGURE_SCORE ? prompt_score(samples, first, unparsed, NULL)
+                                : prompt_checks_held(samples, first);
+  return 0;
+}
+
 int figures_of(const struct tpo_samples *samples, enum figure figure, double unparsed, double *values,
                struct tpo_error *err)
 {
   int status = 0;
   size_t n = 0;
-  for (size_t first = 0; first < samples->n && status == 0; first = tpo_samples_prompt_end(samples, first)) {
-    double *value = &values[n++];
-    if (figure == FIGURE_SCORE)
-      *value = prompt_score(samples, first, unparsed, NULL);
-    else if (figure == FIGURE_CHECKS)
-      *value = prompt_checks_held(samples, first, unparsed);
-    else
-      status = mean_of_outputs(samples, first, figure, value, err);
+  for (size_t first = 0; first < samples->n && status == 0; first = tpo_samples_prompt_end(samples, first))
+    status = of_prompt(samples, first, figure, unparsed, &values[n++], err);
+  return status;
+}
+
+int figure_change(const struct tpo_samples *before, const struct tpo_samples *after, enum figure figure,
+                  double unparsed, double *change, double *se, struct tpo_error *err)
+{
+  double *changes = tpo_calloc(before->n, sizeof *changes, err), was, is;
+  int status = changes ? 0 : TPO_E_MEMORY;
+  size_t n = 0, at = 0;
+  for (size_t i = 0; i < before->n && status == 0; i = tpo_samples_prompt_end(before, i)) {
+    size_t other = tpo_samples_find(after, before->rows[i].prompt_id, &at);
+    if (other == after->n) continue;
+    status = of_prompt(before, i, figure, unparsed, &was, err);
+    if (status == 0) status = of_prompt(after, other, figure, unparsed, &is, err);
+    if (status == 0 && !isnan(is - was)) changes[n++] = is - was;
   }
+  *change = mean_and_error(changes, n, se);
+  free(changes);
   return status;
 }
 

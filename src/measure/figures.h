@@ -19,6 +19,11 @@ enum figure {
 int figures_of(const struct tpo_samples *samples, enum figure figure, double unparsed, double *values,
                struct tpo_error *err);
 
+/* Mean of what it changed by from before to after, paired by the instruction's id, with its standard error; NaN of
+ * none, or of fewer than two. */
+int figure_change(const struct tpo_samples *before, const struct tpo_samples *after, enum figure figure,
+                  double unparsed, double *change, double *se, struct tpo_error *err);
+
 enum { BOOTSTRAP_DRAWS = 2000 };
 struct estimate {
   size_t n;         /* values that it is of */

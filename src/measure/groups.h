@@ -82,8 +82,8 @@ int check_members(struct group_members *out, struct tpo_arena *arena, const stru
  * verdicts. An output that does not parse and an empty response pass none; left out are those that the judge failed on
  * or that had nothing to check. NaN of none. */
 double checks_held(const struct tpo_samples *samples);
-/* The same of the prompt whose first row is `first`: a prompt_value. */
-double prompt_checks_held(const struct tpo_samples *samples, size_t first, double unparsed);
+/* The same of the prompt whose first row is `first`. */
+double prompt_checks_held(const struct tpo_samples *samples, size_t first);
 /* Takes over into `now` the values that `before` has of the same group and instruction. Both sorted. */
 void join_members(struct group_members *now, const struct group_members *before);
 

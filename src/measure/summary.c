@@ -58,16 +58,16 @@ void tpo_summarize(const struct tpo_samples *samples, struct tpo_sample_summary 
   out->worst_score = t.worst / prompts;
 }
 
-size_t paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
-                         prompt_value *value, double unparsed, double *difference, double *standard_error,
-                         double *mean_before, double *mean_after)
+size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
+                             double unparsed, double *difference, double *standard_error, double *mean_before,
+                             double *mean_after)
 {
   double sum = 0, squares = 0, sum_before = 0, sum_after = 0;
   size_t n = 0, at = 0;
   for (size_t i = 0; i < before->n; i = tpo_samples_prompt_end(before, i)) {
     size_t other = tpo_samples_find(after, before->rows[i].prompt_id, &at);
     if (other == after->n) continue;
-    double x = value(before, i, unparsed), y = value(after, other, unparsed);
+    double x = prompt_score(before, i, unparsed, NULL), y = prompt_score(after, other, unparsed, NULL);
     if (isnan(x) || isnan(y)) continue;
     sum_before += x;
     sum_after += y;
@@ -82,17 +82,4 @@ size_t paired_difference(const struct tpo_samples *before, const struct tpo_samp
   *mean_before = sum_before / count;
   *mean_after = sum_after / count;
   return n;
-}
-
-static double score_of(const struct tpo_samples *samples, size_t first, double unparsed)
-{
-  return prompt_score(samples, first, unparsed, NULL);
-}
-
-size_t tpo_paired_difference(const struct tpo_samples *before, const struct tpo_samples *after,
-                             double unparsed, double *difference, double *standard_error, double *mean_before,
-                             double *mean_after)
-{
-  return paired_difference(before, after, score_of, unparsed, difference, standard_error, mean_before,
-                           mean_after);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config/judge_kinds.h"
+#include "measure/figures.h"
 #include "measure/groups.h"
 #include "report/html.h"
 #include "report/parts.h"
@@ -145,56 +146,80 @@ static void verdict(struct tpo_buf *out, double difference, double se)
 }
 
 struct compared_row {
-  const char *name, *key;
+  const char *name, *key; /* key: of the validation's event, for validations whose files can't be read */
+  enum figure figure;
   int decimals;
   bool percent;
 };
+
+static void put_value(struct tpo_buf *out, const struct compared_row *row, double value)
+{
+  tpo_buf_puts(out, "<td>");
+  (row->percent ? html_percent : html_number)(out, value, row->decimals);
+  tpo_buf_puts(out, "</td>");
+}
+
+/* Paired by instruction, in points of per cent for shares. Nothing where either file can't be read. */
+static void put_change(struct tpo_buf *out, const struct report *report,
+                       const struct report_iteration *before, const struct report_iteration *after,
+                       const struct compared_row *row)
+{
+  double change, se, factor = row->percent ? 100 : 1;
+  struct tpo_error problem = {0};
+  if (figure_change(&before->validation, &after->validation, row->figure, report_unparsed(report, after),
+                    &change, &se, &problem) < 0)
+    out->failed = true; /* of memory alone */
+  tpo_buf_puts(out, "<td>");
+  if (isfinite(change)) {
+    html_signed(out, factor * change, row->decimals);
+    html_error(out, factor * se, row->decimals);
+  }
+  tpo_buf_puts(out, "</td></tr>\n");
+}
 
 /* What the rule judge's score is made of, where the validations' files can be read. */
 static void put_checks_row(struct tpo_buf *out, const struct report *report,
                            const struct report_iteration *before, const struct report_iteration *after)
 {
+  static const struct compared_row row = {"Constraints that hold", NULL, FIGURE_CHECKS, 1, true};
   const char *argument;
   double held_before = checks_held(&before->validation), held_after = checks_held(&after->validation);
   if (!report->has_config || config_judge_kind(report->config.judge.kind, &argument) != JUDGE_KIND_RULE ||
       !isfinite(held_before) || !isfinite(held_after))
     return;
-  tpo_buf_puts(out, "<tr><th scope=\"row\">Constraints that hold</th><td>");
-  html_percent(out, held_before, 1);
-  tpo_buf_puts(out, "</td><td>");
-  html_percent(out, held_after, 1);
-  tpo_buf_puts(out, "</td></tr>\n");
+  tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", row.name);
+  put_value(out, &row, held_before);
+  put_value(out, &row, held_after);
+  put_change(out, report, before, after, &row);
+}
+
+static double value_of(const struct report_iteration *it, const struct compared_row *row)
+{
+  return row->figure == FIGURE_SCORE ? report_validation(it)
+                                     : report_event_number(it, EVENT_VALIDATE, row->key);
 }
 
 static void compare_table(struct tpo_buf *out, const struct report *report,
                           const struct report_iteration *before, const struct report_iteration *after)
 {
   static const struct compared_row rows[] = {
-      {"Repeated text", "repetition", 1, true},
-      {"Format kept", "format_rate", 1, true},
-      {"Thought, tokens", "mean_thought_tokens", 1, false},
-      {"Response, tokens", "mean_response_tokens", 1, false},
-      {"Response, characters", "mean_response_chars", 1, false},
+      {"Mean judge score", "mean_score", FIGURE_SCORE, 3, false},
+      {"Repeated text", "repetition", FIGURE_REPETITION, 1, true},
+      {"Format kept", "format_rate", FIGURE_FORMAT, 1, true},
+      {"Thought, tokens", "mean_thought_tokens", FIGURE_THOUGHT, 1, false},
+      {"Response, tokens", "mean_response_tokens", FIGURE_RESPONSE, 1, false},
+      {"Response, characters", "mean_response_chars", FIGURE_CHARS, 1, false},
   };
   tpo_buf_puts(out, "<div class=\"scroll\"><table class=\"compare\">\n"
                     "<thead><tr><th scope=\"col\"><span class=\"sr\">quantity</span></th>"
-                    "<th scope=\"col\">before</th><th scope=\"col\">after</th></tr></thead>\n"
-                    "<tbody>\n<tr><th scope=\"row\">Mean judge score</th><td>");
-  html_number(out, report_validation(before), 3);
-  tpo_buf_puts(out, "</td><td>");
-  html_number(out, report_validation(after), 3);
-  tpo_buf_puts(out, "</td></tr>\n");
-  put_checks_row(out, report, before, after);
+                    "<th scope=\"col\">before</th><th scope=\"col\">after</th>"
+                    "<th scope=\"col\">change</th></tr></thead>\n<tbody>\n");
   for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-    const struct report_iteration *const both[] = {before, after};
     tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", rows[r].name);
-    for (int i = 0; i < 2; i++) {
-      double value = report_event_number(both[i], EVENT_VALIDATE, rows[r].key);
-      tpo_buf_puts(out, "<td>");
-      (rows[r].percent ? html_percent : html_number)(out, value, rows[r].decimals);
-      tpo_buf_puts(out, "</td>");
-    }
-    tpo_buf_puts(out, "</tr>\n");
+    put_value(out, &rows[r], value_of(before, &rows[r]));
+    put_value(out, &rows[r], value_of(after, &rows[r]));
+    put_change(out, report, before, after, &rows[r]);
+    if (rows[r].figure == FIGURE_SCORE) put_checks_row(out, report, before, after);
   }
   tpo_buf_puts(out, "</tbody></table></div>\n");
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "config/judge_kinds.h"
+#include "measure/figures.h"
 #include "measure/groups.h"
 #include "run/loop.h"
 #include "run/watch/watch.h"
@@ -98,16 +99,17 @@ static int win_rates(const struct loop *loop, struct tpo_buf *out, struct tpo_er
 }
 
 /* What the rule judge's score is made of, and how sure its change is. */
-static void put_checks_row(const struct loop *loop, const struct tpo_samples *before,
-                           const struct tpo_samples *after, struct tpo_buf *out)
+static int put_checks_row(const struct loop *loop, const struct tpo_samples *before,
+                          const struct tpo_samples *after, struct tpo_buf *out, struct tpo_error *err)
 {
   const char *argument;
-  double difference, se, was, is;
-  if (config_judge_kind(loop->config->judge.kind, &argument) != JUDGE_KIND_RULE) return;
+  double change, se;
+  if (config_judge_kind(loop->config->judge.kind, &argument) != JUDGE_KIND_RULE) return 0;
   row(out, "constraints that hold", "%.1f %%", 100 * checks_held(before), 100 * checks_held(after));
-  paired_difference(before, after, prompt_checks_held, NAN, &difference, &se, &was, &is);
-  if (isfinite(se))
-    tpo_buf_printf(out, "    their difference       %+.1f ± %.1f points\n", 100 * difference, 100 * se);
+  int status = figure_change(before, after, FIGURE_CHECKS, NAN, &change, &se, err);
+  if (status == 0 && isfinite(se))
+    tpo_buf_printf(out, "    their difference       %+.1f ± %.1f points\n", 100 * change, 100 * se);
+  return status;
 }
 
 static void put_means(const struct tpo_samples *before, const struct tpo_samples *after, struct tpo_buf *out)
@@ -137,7 +139,7 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
     tpo_buf_printf(out, "\nHeld-back validation instructions, %zu of them:\n  %-24s %10s %10s\n", n, "",
                    "before", "after");
     row(out, "mean judge score", "%.3f", mean_before, mean_after);
-    put_checks_row(loop, before, after, out);
+    status = put_checks_row(loop, before, after, out, err);
     row(out, "repeated text", "%.1f %%", 100 * b.repetition, 100 * a.repetition);
     put_means(before, after, out);
     verdict(out, difference, se, n);
@@ -145,7 +147,7 @@ static int comparison(struct loop *loop, struct tpo_buf *out, struct tpo_error *
       tpo_buf_puts(
           out,
           "  The kept epochs were chosen on these same instructions, which flatters \"after\" a little.\n");
-    status = win_rates(loop, out, err);
+    if (status == 0) status = win_rates(loop, out, err);
   }
   return status;
 }

@@ -29,6 +29,30 @@ static void a_figure_is_the_mean_of_an_instructions_outputs(void **state)
   tpo_samples_free(&now);
 }
 
+#define HELD(id, score, passed)                                                                              \
+  TEXT_ROW(id, score, "x", 0, 1, NULL, "{\"checks\":[{\"type\":\"t\",\"passed\":" passed "}]}")
+
+static void a_change_is_paired_by_instruction(void **state)
+{
+  (void)state;
+  struct tpo_samples before = {0}, now = {0};
+  struct tpo_error err = {0};
+  double change, se;
+  /* a: half to all; b: not judged now; c: 1 to 0, which no longer parses; d: only before */
+  SKETCH(&before, HELD("a", 0, "true"), HELD("a", 0, "false"), HELD("b", 0, "true"), HELD("c", 0, "true"),
+         HELD("d", 0, "true"));
+  SKETCH(&now, HELD("a", 0, "true"), TEXT_ROW("b", NAN, "x", 0, 1, NULL, "{}"), ROW("c", NAN, NULL, 0, 1));
+  assert_int_equal(figure_change(&before, &now, FIGURE_CHECKS, NAN, &change, &se, &err), 0);
+  assert_near(change, (0.5 - 1) / 2);
+  assert_near(se, 0.75); /* of 1/2 and -1: sqrt(9/8 / 2) */
+  assert_int_equal(figure_change(&before, &now, FIGURE_SCORE, -1, &change, &se, &err), 0);
+  assert_near(change, -0.5); /* a: 0 to 0; c: 0 to -1 */
+  assert_int_equal(figure_change(&now, &(struct tpo_samples){0}, FIGURE_SCORE, -1, &change, &se, &err), 0);
+  assert_true(isnan(change) && isnan(se));
+  tpo_samples_free(&before);
+  tpo_samples_free(&now);
+}
+
 static void an_interval_is_where_resampled_means_lie(void **state)
 {
   (void)state;
@@ -67,6 +91,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_figure_is_the_mean_of_an_instructions_outputs),
+      cmocka_unit_test(a_change_is_paired_by_instruction),
       cmocka_unit_test(an_interval_is_where_resampled_means_lie),
       cmocka_unit_test(few_values_have_no_interval),
   };

@@ -40,27 +40,6 @@ static void checks_held_are_a_share_of_each_outputs(void **state)
   tpo_samples_free(&now);
 }
 
-#define HELD(id, score, passed)                                                                              \
-  TEXT_ROW(id, score, "x", 0, 1, NULL, "{\"checks\":[{\"type\":\"t\",\"passed\":" passed "}]}")
-
-static void the_change_of_checks_held_is_paired_by_instruction(void **state)
-{
-  (void)state;
-  struct tpo_samples before = {0}, now = {0};
-  double difference, se, was, is;
-  /* a: half to all; b: not judged now; c: 1 to 0, which no longer parses; d: only before */
-  SKETCH(&before, HELD("a", 0, "true"), HELD("a", 0, "false"), HELD("b", 0, "true"), HELD("c", 0, "true"),
-         HELD("d", 0, "true"));
-  SKETCH(&now, HELD("a", 0, "true"), TEXT_ROW("b", NAN, "x", 0, 1, NULL, "{}"), ROW("c", NAN, NULL, 0, 1));
-  assert_int_equal(paired_difference(&before, &now, prompt_checks_held, NAN, &difference, &se, &was, &is), 2);
-  assert_near(difference, (0.5 - 1) / 2);
-  assert_near(was, 0.75);
-  assert_near(is, 0.5);
-  assert_near(se, 0.75); /* of 1/2 and -1: sqrt(9/8 / 2) */
-  tpo_samples_free(&before);
-  tpo_samples_free(&now);
-}
-
 static void instructions_count_by_their_category(void **state)
 {
   (void)state;
@@ -238,7 +217,6 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checks_held_are_a_share_of_each_outputs),
-      cmocka_unit_test(the_change_of_checks_held_is_paired_by_instruction),
       cmocka_unit_test(instructions_count_by_their_category),
       cmocka_unit_test(differences_are_paired_and_wins_have_an_interval),
       cmocka_unit_test(checks_count_by_their_kind_wherever_the_verdicts_stand),

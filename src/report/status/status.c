@@ -1,4 +1,5 @@
 /* Gathers what a run's files say. Nothing here may be trusted: the run may be killed, or of another version. */
+#include "report/load.h"
 #include "report/status/status.h"
 
 #include <math.h>
@@ -22,12 +23,6 @@ double status_age(const char *path, double now)
 static void set_number(json_t *facts, const char *key, double value)
 {
   if (isfinite(value)) json_object_set_new(facts, key, json_real(value));
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-  const json_t *value = json_object_get(object, key);
-  return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static json_t *load(const char *dir, const char *name, size_t most)
@@ -58,9 +53,9 @@ static void take_over(json_t *facts, const json_t *from, const char *const *keys
 /* Units a second since the phase began, and what is left at that rate. */
 static void set_rate(json_t *facts, const json_t *status)
 {
-  double done = number_of(status, "done"), total = number_of(status, "total");
-  double rate =
-      (done - number_of(status, "first")) / (number_of(status, "time") - number_of(status, "began"));
+  double done = report_number(status, "done"), total = report_number(status, "total");
+  double rate = (done - report_number(status, "first")) /
+                (report_number(status, "time") - report_number(status, "began"));
   if (!isfinite(rate) || rate <= 0) return;
   set_number(facts, "rate", rate);
   if (total > 0 && done <= total) set_number(facts, "seconds_left", (total - done) / rate);
@@ -73,7 +68,7 @@ static void of_status(json_t *facts, const char *dir, double now)
   json_t *status = load(dir, "status.json", MOST_STATUS);
   if (!status) return;
   take_over(facts, status, keys, sizeof keys / sizeof *keys);
-  set_number(facts, "updated", now - number_of(status, "time"));
+  set_number(facts, "updated", now - report_number(status, "time"));
   if (!json_object_get(status, "ended")) set_rate(facts, status);
   json_decref(status);
 }
@@ -112,7 +107,7 @@ static void of_manifest(json_t *facts, const char *dir, double now)
   {
     const char *found = checkpoint_of(step);
     if (found) checkpoint = found;
-    if (isfinite(number_of(step, "seconds"))) seconds += number_of(step, "seconds");
+    if (isfinite(report_number(step, "seconds"))) seconds += report_number(step, "seconds");
   }
   step = json_array_get(steps, json_array_size(steps) - 1);
   if (json_array_size(steps) > 0 && json_is_object(step)) {
@@ -157,7 +152,7 @@ static void of_metrics(json_t *facts, const char *dir, double now)
   if (!event) return;
   json_t *last = json_object();
   take_over(last, event, keys, sizeof keys / sizeof *keys);
-  set_number(last, "age", now - number_of(event, "time"));
+  set_number(last, "age", now - report_number(event, "time"));
   json_object_set_new(facts, "last_event", last);
   json_decref(event);
 }

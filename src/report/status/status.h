@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-/* The facts that there are, as an object (src/run/README.md has its fields); NULL where memory is short. */
+/* The facts that there are, as an object (README.md beside this folder has its fields); NULL where memory is short. */
 json_t *status_facts(const char *dir, double now);
 /* For people. */
 void status_text(const json_t *facts, struct tpo_buf *out);

@@ -4,15 +4,10 @@
 
 #include "base/visible.h"
 #include "report/html.h"
+#include "report/load.h"
 #include "report/status/status.h"
 
 enum { MOST_TOLD = 16 };
-
-static double number_of(const json_t *object, const char *key)
-{
-  const json_t *value = json_object_get(object, key);
-  return json_is_number(value) ? json_number_value(value) : NAN;
-}
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -44,13 +39,13 @@ static void put_state(struct tpo_buf *out, const json_t *facts)
   put_text(out, facts, owned ? "owner" : strcmp(state, "finished") != 0 ? "message" : "");
   if (strcmp(state, "working") == 0) {
     tpo_buf_puts(out, ", whose heartbeat is ");
-    html_duration(out, fmax(number_of(facts, "heartbeat"), 0));
+    html_duration(out, fmax(report_number(facts, "heartbeat"), 0));
     tpo_buf_puts(out, " old");
   } else if (strcmp(state, "gone") == 0)
     tpo_buf_puts(out, " worked here and is no more, without having ended the run; --resume goes on");
   else if (strcmp(state, "silent") == 0) {
     tpo_buf_puts(out, " worked here, and gave its last sign of life ");
-    put_ago(out, number_of(facts, "heartbeat"));
+    put_ago(out, report_number(facts, "heartbeat"));
     tpo_buf_puts(out, " by this host's clock");
   }
   tpo_buf_putc(out, '\n');
@@ -58,7 +53,8 @@ static void put_state(struct tpo_buf *out, const json_t *facts)
 
 static void put_phase(struct tpo_buf *out, const json_t *facts)
 {
-  double done = number_of(facts, "done"), total = number_of(facts, "total"), rate = number_of(facts, "rate");
+  double done = report_number(facts, "done"), total = report_number(facts, "total"),
+         rate = report_number(facts, "rate");
   if (!*text_of(facts, "phase")) return;
   tpo_buf_puts(out, "phase        ");
   put_text(out, facts, "phase");
@@ -68,33 +64,33 @@ static void put_phase(struct tpo_buf *out, const json_t *facts)
   put_text(out, facts, "unit");
   if (total > 0) tpo_buf_printf(out, " (%.0f %%)", 100 * done / total);
   if (isfinite(rate)) tpo_buf_printf(out, ", %.3g a second", rate);
-  if (isfinite(number_of(facts, "seconds_left"))) {
+  if (isfinite(report_number(facts, "seconds_left"))) {
     tpo_buf_puts(out, ", ");
-    html_duration(out, number_of(facts, "seconds_left"));
+    html_duration(out, report_number(facts, "seconds_left"));
     tpo_buf_puts(out, " left");
   }
   if (*text_of(facts, "note")) tpo_buf_puts(out, "; ");
   put_text(out, facts, "note");
   tpo_buf_puts(out, "\ntold         ");
-  put_ago(out, number_of(facts, "updated"));
+  put_ago(out, report_number(facts, "updated"));
   tpo_buf_putc(out, '\n');
 }
 
 static void put_place(struct tpo_buf *out, const json_t *facts)
 {
   const json_t *last = json_object_get(facts, "finished");
-  if (isfinite(number_of(facts, "iteration"))) {
-    tpo_buf_printf(out, "iteration    %.0f of %.0f", number_of(facts, "iteration"),
-                   number_of(facts, "iterations"));
-    if (isfinite(number_of(facts, "ranks")))
-      tpo_buf_printf(out, ", on %.0f rank(s)", number_of(facts, "ranks"));
+  if (isfinite(report_number(facts, "iteration"))) {
+    tpo_buf_printf(out, "iteration    %.0f of %.0f", report_number(facts, "iteration"),
+                   report_number(facts, "iterations"));
+    if (isfinite(report_number(facts, "ranks")))
+      tpo_buf_printf(out, ", on %.0f rank(s)", report_number(facts, "ranks"));
     tpo_buf_putc(out, '\n');
   }
   if (!last) return;
   tpo_buf_puts(out, "finished     ");
   put_text(out, last, "step");
-  tpo_buf_printf(out, " of iteration %.0f, and all before it, in ", number_of(last, "iteration"));
-  html_duration(out, number_of(facts, "finished_seconds"));
+  tpo_buf_printf(out, " of iteration %.0f, and all before it, in ", report_number(last, "iteration"));
+  html_duration(out, report_number(facts, "finished_seconds"));
   tpo_buf_putc(out, '\n');
 }
 
@@ -104,8 +100,8 @@ static void put_checkpoint(struct tpo_buf *out, const json_t *facts)
   tpo_buf_puts(out, "checkpoint   ");
   put_text(out, facts, "checkpoint");
   tpo_buf_puts(out, ", ");
-  if (isfinite(number_of(facts, "checkpoint_age")))
-    put_ago(out, number_of(facts, "checkpoint_age"));
+  if (isfinite(report_number(facts, "checkpoint_age")))
+    put_ago(out, report_number(facts, "checkpoint_age"));
   else
     tpo_buf_puts(out, "which is not there");
   tpo_buf_putc(out, '\n');
@@ -117,13 +113,15 @@ static void put_event(struct tpo_buf *out, const json_t *facts)
   if (!event) return;
   tpo_buf_puts(out, "last event   ");
   put_text(out, event, "event");
-  tpo_buf_printf(out, " of iteration %.0f", number_of(event, "iteration"));
-  if (isfinite(number_of(event, "step"))) tpo_buf_printf(out, ", step %.0f", number_of(event, "step") + 1);
-  if (isfinite(number_of(event, "loss"))) tpo_buf_printf(out, ", loss %.4f", number_of(event, "loss"));
-  if (isfinite(number_of(event, "mean_score")))
-    tpo_buf_printf(out, ", mean score %.3f", number_of(event, "mean_score"));
+  tpo_buf_printf(out, " of iteration %.0f", report_number(event, "iteration"));
+  if (isfinite(report_number(event, "step")))
+    tpo_buf_printf(out, ", step %.0f", report_number(event, "step") + 1);
+  if (isfinite(report_number(event, "loss")))
+    tpo_buf_printf(out, ", loss %.4f", report_number(event, "loss"));
+  if (isfinite(report_number(event, "mean_score")))
+    tpo_buf_printf(out, ", mean score %.3f", report_number(event, "mean_score"));
   tpo_buf_puts(out, ", ");
-  put_ago(out, number_of(event, "age"));
+  put_ago(out, report_number(event, "age"));
   tpo_buf_putc(out, '\n');
 }
 
@@ -139,8 +137,8 @@ static void put_ranks(struct tpo_buf *out, const json_t *facts)
       tpo_buf_printf(out, ", … (%zu; --json has all)", json_array_size(list));
       break;
     }
-    tpo_buf_printf(out, "%s %.0f: ", i ? "," : "", number_of(sign, "rank"));
-    html_duration(out, number_of(sign, "behind"));
+    tpo_buf_printf(out, "%s %.0f: ", i ? "," : "", report_number(sign, "rank"));
+    html_duration(out, report_number(sign, "behind"));
   }
   tpo_buf_putc(out, '\n');
 }
