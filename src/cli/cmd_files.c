@@ -37,28 +37,45 @@ const struct command cmd_inspect = {
 };
 
 static const struct option report_options[] = {
-    {"--out", 'o', "FILE", NULL, "page (default RUN_DIR/report.html)"},
+    {"--out", 'o', "FILE", NULL, "page (default RUN_DIR/report.html; several runs have no default)"},
     OPTION_END,
 };
+
+/* The page of tpo compare, with more of the responses. */
+static int report_several(const struct invocation *in, const char *out, struct tpo_error *err)
+{
+  const struct tpo_compare_options options = {
+      .form = TPO_COMPARE_HTML, .iteration = -1, .shown = 20, .seed = in->config.seed};
+  char *page = NULL;
+  int status = tpo_compare_runs(in->positional, (size_t)in->n_positional, &options, &page, err);
+  if (status == 0) status = tpo_write_file(out, page, strlen(page), err);
+  free(page);
+  return status;
+}
 
 static int run_report(struct invocation *in, struct tpo_error *err)
 {
   char path[4096];
   const char *out = option_value(in, "--out");
   int status = tpo_path_join(path, sizeof path, in->positional[0], "report.html", err);
+  if (status == 0 && in->n_positional > 1) status = option_require(in, "--out", &out, err);
   if (status == 0 && out) status = check_output(in, "--out", out, NULL, err);
-  if (status == 0) status = tpo_report_write(in->positional[0], out ? out : path, err);
-  if (status == 0) tpo_log(TPO_LOG_INFO, "%s", out ? out : path);
+  if (status < 0) return status;
+  if (!out) out = path;
+  status =
+      in->n_positional > 1 ? report_several(in, out, err) : tpo_report_write(in->positional[0], out, err);
+  if (status == 0) tpo_log(TPO_LOG_INFO, "%s", out);
   return status;
 }
 
 const struct command cmd_report = {
     .name = "report",
-    .arguments = "RUN_DIR",
-    .summary = "one self-contained HTML page about a run",
+    .arguments = "RUN_DIR [RUN_DIR...]",
+    .summary = "one self-contained HTML page about a run, or about several beside each other",
     .options = report_options,
     .n_positional_min = 1,
-    .n_positional_max = 1,
+    .n_positional_max = 64,
+    .notes = "Of several runs it is the page of `tpo compare --html`, with the responses to 20 instructions.",
     .run = run_report,
 };
 

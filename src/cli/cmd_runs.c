@@ -24,7 +24,7 @@ static int read_options(const struct invocation *in, struct tpo_compare_options 
   bool json = option_value(in, "--json") != NULL;
   int64_t iteration, shown;
   int status = option_int(in, "--iteration", 0, 99999, -1, &iteration, err);
-  if (status == 0) status = option_int(in, "--shown", 0, 100000, 5, &shown, err);
+  if (status == 0) status = option_int(in, "--shown", 0, 1000, 5, &shown, err);
   if (status < 0) return status;
   if (html && json) return tpo_fail(err, TPO_E_USAGE, "--json and --html: expected one of them");
   *options = (struct tpo_compare_options){.form = html   ? TPO_COMPARE_HTML

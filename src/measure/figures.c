@@ -78,6 +78,15 @@ int figure_change(const struct tpo_samples *before, const struct tpo_samples *af
   return status;
 }
 
+enum change_says change_says(double change, double se, size_t n)
+{
+  if (n == 0 || !isfinite(change)) return CHANGE_UNKNOWN;
+  if (change == 0 && n > 1) return CHANGE_NONE;
+  if (n < 2 || !(se > 0)) return CHANGE_TOO_FEW;
+  if (fabs(change) < 2 * se) return CHANGE_NOISE;
+  return change > 0 ? CHANGE_UP : CHANGE_DOWN;
+}
+
 static int by_size(const void *a, const void *b)
 {
   double x = *(const double *)a, y = *(const double *)b;

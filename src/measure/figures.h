@@ -24,6 +24,17 @@ int figures_of(const struct tpo_samples *samples, enum figure figure, double unp
 int figure_change(const struct tpo_samples *before, const struct tpo_samples *after, enum figure figure,
                   double unparsed, double *change, double *se, struct tpo_error *err);
 
+/* What a paired change over n instructions says. */
+enum change_says {
+  CHANGE_UNKNOWN, /* n is 0 */
+  CHANGE_NONE,    /* exactly 0, of more than one instruction */
+  CHANGE_TOO_FEW, /* fewer than two, or without spread: no error to judge it by */
+  CHANGE_NOISE,   /* less than two standard errors */
+  CHANGE_UP,
+  CHANGE_DOWN
+};
+enum change_says change_says(double change, double se, size_t n);
+
 enum { BOOTSTRAP_DRAWS = 2000 };
 struct estimate {
   size_t n;         /* values that it is of */

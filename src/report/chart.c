@@ -220,7 +220,7 @@ static void put_legend(struct tpo_buf *out, const struct chart *chart)
   if (chart->n_series < 2) return;
   tpo_buf_puts(out, "<p class=\"legend\">");
   for (size_t k = 0; k < chart->n_series && k < MOST_SERIES; k++) {
-    tpo_buf_printf(out, "<span><i class=\"s%zu\"></i>", k + 1);
+    tpo_buf_printf(out, "<span><i class=\"dashed s%zu\"></i>", k + 1);
     html_text(out, chart->series[k].name);
     tpo_buf_puts(out, "</span> ");
   }

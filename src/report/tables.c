@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 #include "config/judge_kinds.h"
 #include "measure/figures.h"
 #include "measure/groups.h"
@@ -133,16 +134,15 @@ void part_headline(struct tpo_buf *out, const struct report *report)
 
 static void verdict(struct tpo_buf *out, double difference, double se)
 {
-  if (!isfinite(difference) || !isfinite(se) || se <= 0)
-    tpo_buf_puts(out, "Too few instructions, or too little spread among them, "
-                      "to say whether the difference is more than noise.");
-  else if (fabs(difference) < 2 * se)
-    tpo_buf_puts(out, "That is <strong>within noise</strong> (less than two standard errors): "
-                      "this run shows no difference.");
-  else if (difference > 0)
-    tpo_buf_puts(out, "That is more than two standard errors: <strong class=\"up\">better</strong>.");
-  else
-    tpo_buf_puts(out, "That is more than two standard errors: <strong class=\"down\">worse</strong>.");
+  static const char *const says[] = {
+      [CHANGE_UNKNOWN] = "Too few instructions, or too little spread among them, "
+                         "to say whether the difference is more than noise.",
+      [CHANGE_NOISE] = "That is <strong>within noise</strong> (less than two standard errors): "
+                       "this run shows no difference.",
+      [CHANGE_UP] = "That is more than two standard errors: <strong class=\"up\">better</strong>.",
+      [CHANGE_DOWN] = "That is more than two standard errors: <strong class=\"down\">worse</strong>."};
+  enum change_says what = change_says(difference, se, 2); /* that there are two, the error tells */
+  tpo_buf_puts(out, says[what == CHANGE_NONE || what == CHANGE_TOO_FEW ? CHANGE_UNKNOWN : what]);
 }
 
 struct compared_row {
@@ -152,11 +152,22 @@ struct compared_row {
   bool percent;
 };
 
-static void put_value(struct tpo_buf *out, const struct compared_row *row, double value)
+/* Means over the instructions of a validation whose file can be read, else what its event says. */
+static double value_of(const struct report *report, const struct report_iteration *it,
+                       const struct compared_row *row, struct tpo_buf *out)
 {
-  tpo_buf_puts(out, "<td>");
-  (row->percent ? html_percent : html_number)(out, value, row->decimals);
-  tpo_buf_puts(out, "</td>");
+  size_t n = 0;
+  double sum = 0, count = 0, *values = tpo_calloc(it->validation.n, sizeof *values, NULL);
+  struct tpo_error problem = {0};
+  if (!values || figures_of(&it->validation, row->figure, report_unparsed(report, it), values, &problem) < 0)
+    out->failed = true; /* of memory alone */
+  for (size_t i = 0; values && i < it->validation.n; i = tpo_samples_prompt_end(&it->validation, i), n++) {
+    if (isnan(values[n])) continue;
+    sum += values[n];
+    count++;
+  }
+  free(values);
+  return count > 0 ? sum / count : row->key ? report_event_number(it, EVENT_VALIDATE, row->key) : NAN;
 }
 
 /* Paired by instruction, in points of per cent for shares. Nothing where either file can't be read. */
@@ -168,7 +179,7 @@ static void put_change(struct tpo_buf *out, const struct report *report,
   struct tpo_error problem = {0};
   if (figure_change(&before->validation, &after->validation, row->figure, report_unparsed(report, after),
                     &change, &se, &problem) < 0)
-    out->failed = true; /* of memory alone */
+    out->failed = true;
   tpo_buf_puts(out, "<td>");
   if (isfinite(change)) {
     html_signed(out, factor * change, row->decimals);
@@ -177,33 +188,49 @@ static void put_change(struct tpo_buf *out, const struct report *report,
   tpo_buf_puts(out, "</td></tr>\n");
 }
 
-/* What the rule judge's score is made of, where the validations' files can be read. */
-static void put_checks_row(struct tpo_buf *out, const struct report *report,
-                           const struct report_iteration *before, const struct report_iteration *after)
+static void put_compared_row(struct tpo_buf *out, const struct report *report,
+                             const struct report_iteration *before, const struct report_iteration *after,
+                             const struct compared_row *row)
 {
-  static const struct compared_row row = {"Constraints that hold", NULL, FIGURE_CHECKS, 1, true};
-  const char *argument;
-  double held_before = checks_held(&before->validation), held_after = checks_held(&after->validation);
-  if (!report->has_config || config_judge_kind(report->config.judge.kind, &argument) != JUDGE_KIND_RULE ||
-      !isfinite(held_before) || !isfinite(held_after))
-    return;
-  tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", row.name);
-  put_value(out, &row, held_before);
-  put_value(out, &row, held_after);
-  put_change(out, report, before, after, &row);
+  const struct report_iteration *const both[] = {before, after};
+  tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", row->name);
+  for (int i = 0; i < 2; i++) {
+    double value = value_of(report, both[i], row, out);
+    tpo_buf_puts(out, "<td>");
+    (row->percent ? html_percent : html_number)(out, value, row->decimals);
+    tpo_buf_puts(out, "</td>");
+  }
+  put_change(out, report, before, after, row);
 }
 
-static double value_of(const struct report_iteration *it, const struct compared_row *row)
+/* As the sentence above the table has it. */
+static void put_score_row(struct tpo_buf *out, const struct report_iteration *before,
+                          const struct report_iteration *after)
 {
-  return row->figure == FIGURE_SCORE ? report_validation(it)
-                                     : report_event_number(it, EVENT_VALIDATE, row->key);
+  tpo_buf_puts(out, "<tr><th scope=\"row\">Mean judge score</th><td>");
+  html_number(out, report_validation(before), 3);
+  tpo_buf_puts(out, "</td><td>");
+  html_number(out, report_validation(after), 3);
+  tpo_buf_puts(out, "</td><td>");
+  html_signed(out, report_event_number(after, EVENT_VALIDATE, "difference"), 3);
+  html_error(out, report_event_number(after, EVENT_VALIDATE, "difference_se"), 3);
+  tpo_buf_puts(out, "</td></tr>\n");
+}
+
+/* What the rule judge's score is made of, where the validations' files can be read. */
+static bool has_checks(const struct report *report, const struct report_iteration *before,
+                       const struct report_iteration *after)
+{
+  const char *argument;
+  return report->has_config && config_judge_kind(report->config.judge.kind, &argument) == JUDGE_KIND_RULE &&
+         isfinite(checks_held(&before->validation)) && isfinite(checks_held(&after->validation));
 }
 
 static void compare_table(struct tpo_buf *out, const struct report *report,
                           const struct report_iteration *before, const struct report_iteration *after)
 {
   static const struct compared_row rows[] = {
-      {"Mean judge score", "mean_score", FIGURE_SCORE, 3, false},
+      {"Constraints that hold", NULL, FIGURE_CHECKS, 1, true},
       {"Repeated text", "repetition", FIGURE_REPETITION, 1, true},
       {"Format kept", "format_rate", FIGURE_FORMAT, 1, true},
       {"Thought, tokens", "mean_thought_tokens", FIGURE_THOUGHT, 1, false},
@@ -214,13 +241,9 @@ static void compare_table(struct tpo_buf *out, const struct report *report,
                     "<thead><tr><th scope=\"col\"><span class=\"sr\">quantity</span></th>"
                     "<th scope=\"col\">before</th><th scope=\"col\">after</th>"
                     "<th scope=\"col\">change</th></tr></thead>\n<tbody>\n");
-  for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-    tpo_buf_printf(out, "<tr><th scope=\"row\">%s</th>", rows[r].name);
-    put_value(out, &rows[r], value_of(before, &rows[r]));
-    put_value(out, &rows[r], value_of(after, &rows[r]));
-    put_change(out, report, before, after, &rows[r]);
-    if (rows[r].figure == FIGURE_SCORE) put_checks_row(out, report, before, after);
-  }
+  put_score_row(out, before, after);
+  for (size_t r = has_checks(report, before, after) ? 0 : 1; r < sizeof rows / sizeof rows[0]; r++)
+    put_compared_row(out, report, before, after, &rows[r]);
   tpo_buf_puts(out, "</tbody></table></div>\n");
 }
 

@@ -124,7 +124,7 @@ static const struct trend trends[] = {
              "k1 is the mean log-ratio and may fall below zero by chance; k3 may not.",
      .series = {{"k1", EVENT_KL, "per_token", NULL}, {"k3", EVENT_KL, "k3_per_token", NULL}},
      .zero = true,
-     .beside = 2},
+     .beside = 1},
     {.title = "Sampler against trainer",
      .y_label = "log-probability gap, nats a token",
      .series = {{"largest", EVENT_GAP, "max", NULL}, {"mean", EVENT_GAP, "mean", NULL}},
@@ -209,7 +209,7 @@ static void trend_beside(struct tpo_buf *out, const struct trend *trend, const s
                                                 : steps               ? "step"
                                                                       : "iteration",
                                      .y_label = trend->y_label,
-                                     .note = trend->note,
+                                     .note = trend->bars > 0 ? trend->note : NULL,
                                      .series = series,
                                      .n_series = n,
                                      .zero = trend->zero});

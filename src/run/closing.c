@@ -15,7 +15,7 @@
 
 static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
 {
-  if (n == 0) {
+  if (change_says(difference, se, n) == CHANGE_UNKNOWN) {
     tpo_buf_puts(out, "  paired difference        none: no instruction was judged both times\n");
     return;
   }
@@ -24,17 +24,14 @@ static void verdict(struct tpo_buf *out, double difference, double se, size_t n)
     tpo_buf_printf(out, " ± %.3f (standard error, %zu instructions)\n", se, n);
   else
     tpo_buf_puts(out, " (one instruction, so without a standard error)\n");
-  if (difference == 0 && n > 1)
-    tpo_buf_puts(out, "  That is no difference.\n");
-  else if (n < 2 || !(se > 0))
-    tpo_buf_puts(out, "  Too few instructions, or too little spread among them, "
-                      "to say whether that is more than noise.\n");
-  else if (fabs(difference) < 2 * se)
-    tpo_buf_puts(out,
-                 "  That is within noise (less than two standard errors): this run shows no difference.\n");
-  else
-    tpo_buf_printf(out, "  That is more than two standard errors: %s.\n",
-                   difference > 0 ? "better" : "worse");
+  static const char *const says[] = {
+      [CHANGE_NONE] = "That is no difference.",
+      [CHANGE_TOO_FEW] =
+          "Too few instructions, or too little spread among them, to say whether that is more than noise.",
+      [CHANGE_NOISE] = "That is within noise (less than two standard errors): this run shows no difference.",
+      [CHANGE_UP] = "That is more than two standard errors: better.",
+      [CHANGE_DOWN] = "That is more than two standard errors: worse."};
+  tpo_buf_printf(out, "  %s\n", says[change_says(difference, se, n)]);
 }
 
 static void row(struct tpo_buf *out, const char *name, const char *format, double before, double after)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/visible.h"
 #include "run/loop.h"
 
 enum { SECONDS_BETWEEN = 5 };
@@ -16,15 +17,21 @@ static json_t *status_json(const struct loop *loop, const char *ended, const cha
 {
   const struct run_status *s = &loop->status;
   double now = tpo_wall_seconds();
-  json_t *o = json_pack("{s:f, s:i, s:i, s:i}", "time", now, "iteration", loop->iteration, "iterations",
-                        tpo_run_iterations(&loop->config->run), "ranks", tpo_comm_size(loop->session->comm));
-  if (o && *s->phase)
-    json_object_update_new(o, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s}", "phase", s->phase, "unit",
-                                        s->unit, "done", s->done, "total", s->total, "began", s->began,
-                                        "first", s->first, "note", s->note));
-  if (o && ended)
-    json_object_update_new(o, json_pack("{s:s, s:s}", "ended", ended, "message", message ? message : ""));
-  return o;
+  int iterations = tpo_run_iterations(&loop->config->run);
+  int iteration =
+      loop->iteration < iterations ? loop->iteration : iterations; /* beyond it once all are done */
+  json_t *o = json_pack("{s:f, s:i, s:i, s:i}", "time", now, "iteration", iteration, "iterations", iterations,
+                        "ranks", tpo_comm_size(loop->session->comm));
+  bool whole = o != NULL;
+  if (whole && *s->phase)
+    whole = json_object_update_new(o, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s}", "phase", s->phase,
+                                                "unit", s->unit, "done", s->done, "total", s->total, "began",
+                                                s->began, "first", s->first, "note", s->note)) == 0;
+  if (whole && ended)
+    whole = json_object_update_new(o, json_pack("{s:s, s:s}", "ended", ended, "message", message)) == 0;
+  if (whole) return o;
+  json_decref(o);
+  return NULL;
 }
 
 /* Whole at any moment, but not brought to disk: it is of the moment, and there may be several phases a second. */
@@ -61,10 +68,12 @@ static void write_status(struct loop *loop, const char *ended, const char *messa
   if (s->failed) tpo_log(TPO_LOG_WARN, "%s; `tpo status` does not learn where this run stands", why.message);
 }
 
-/* As struct tpo_progress has it: a phase begins with its name, or again with less done. true: this one does. */
+/* As struct tpo_progress has it: a phase begins with its name, or again after its end or with less done. true: this
+ * one does. */
 static bool take(struct run_status *s, const struct tpo_progress *at)
 {
-  bool begins = strncmp(s->phase, at->phase, sizeof s->phase - 1) != 0 || at->done < s->done;
+  bool begins = strncmp(s->phase, at->phase, sizeof s->phase - 1) != 0 || at->done < s->done ||
+                (s->total > 0 && s->done >= s->total && at->done < at->total);
   if (begins) {
     snprintf(s->phase, sizeof s->phase, "%s", at->phase);
     s->began = tpo_wall_seconds();
@@ -83,7 +92,7 @@ static void on_progress(void *arg, const struct tpo_progress *at)
   struct run_status *s = &loop->status;
   if (s->progress) s->progress(s->progress_arg, at);
   double now = tpo_seconds();
-  if (take(s, at) || now - s->written >= SECONDS_BETWEEN) write_status(loop, NULL, NULL);
+  if (take(s, at) || now - s->written >= SECONDS_BETWEEN) write_status(loop, NULL, "");
 }
 
 void loop_listen(struct loop *loop, struct tpo_session *session)
@@ -98,13 +107,14 @@ void loop_listen(struct loop *loop, struct tpo_session *session)
 void loop_begin_status(struct loop *loop)
 {
   loop->status.open = loop->first;
+  write_status(loop, NULL, ""); /* in the place of what an earlier attempt ended with */
 }
 
 void loop_end_status(struct loop *loop, int status, const struct tpo_error *err)
 {
+  char message[sizeof err->message] = "";
   if (!loop->first) return;
-  if (status == 0)
-    write_status(loop, "done", NULL);
-  else
-    write_status(loop, status == TPO_E_INTERRUPTED ? "stopped" : "failed", err->message);
+  if (err && status < 0)
+    tpo_visible_copy(message, sizeof message, err->message); /* which may quote any bytes */
+  write_status(loop, status == 0 ? "done" : status == TPO_E_INTERRUPTED ? "stopped" : "failed", message);
 }

@@ -30,7 +30,7 @@ def test_a_run_that_works_tells_its_phase_and_one_that_ended_its_checkpoint(tpo,
     found = status(tpo, run_dir)
     assert found["state"] == "finished" and found["complete"] and "owner" not in found
     assert found["checkpoint"] == str(run_dir / "iter-001/checkpoint.h5") and 0 <= found["checkpoint_age"] < 90
-    assert found["finished"] == {"iteration": 1, "step": "validate"}
+    assert found["finished"] == {"iteration": 1, "step": "validate"} and (found["iteration"], found["iterations"]) == (1, 1)
     text = tpo.ok("status", run_dir)
     assert "state        finished\n" in text and "phase" not in text and "iter-001/checkpoint.h5, " in text
 
@@ -77,6 +77,7 @@ def test_how_far_a_rank_is_behind_is_told_by_what_it_kept(tpo, tmp_path):
     journal = run_dir / "iter-002/samples.h5.journal"
     journal.mkdir(parents=True)
     now = time.time()
+    (run_dir / "owner.json").write_text(json.dumps({"beat": 7, "pid": 12, "started": 3, "token": "0" * 32, "place": "elsewhere", "host": "b09"}))
     (run_dir / "status.json").write_text(json.dumps({
         "time": now - 4, "iteration": 2, "iterations": 3, "ranks": 3, "phase": "sampling", "unit": "tokens", "done": 600, "total": 1000,
         "began": now - 24, "first": 200, "note": "3 of 8 prompts"}))
@@ -86,23 +87,30 @@ def test_how_far_a_rank_is_behind_is_told_by_what_it_kept(tpo, tmp_path):
         os.utime(journal / name, (now - age,) * 2)
     found = status(tpo, run_dir)
     assert [(r["rank"], round(r["behind"])) for r in found["last_written"]] == [(0, 8), (1, 0), (2, 60)]
-    assert found["rate"] == pytest.approx(20) and found["seconds_left"] == pytest.approx(20) and found["state"] == "not running"
+    assert found["rate"] == pytest.approx(20) and found["seconds_left"] == pytest.approx(20) and found["state"] == "working"
     text = tpo.ok("status", run_dir)
-    assert "phase        sampling: 600 of 1000 tokens (60 %), 20 a second, 20.0 s left; 3 of 8 prompts\n" in text
+    assert "phase        sampling: 600 of 1000 tokens (60 %), 20 a second, 20.0 s left of the phase; 3 of 8 prompts\n" in text
     assert "behind the newest of all: 0: 8.0 s, 1: 0.0 s, 2: 1 min 00 s" in text
+    os.utime(run_dir / "owner.json", (now + 7200,) * 2)  # the file server's clock
+    found = status(tpo, run_dir)
+    assert found["state"] == "silent" and "rate" not in found and "seconds_left" not in found
 
 
 @pytest.mark.parametrize("name, content", [
     ("status.json", '{"time": "now", "phase": 3, "done": NaN, "iteration": 1e400}'), ("status.json", "[1, 2"), ("status.json", "[]"),
     ("status.json", '{"time": 0, "phase": "\\u001b[2Jx\\n", "unit": "u", "done": 1e300, "total": -5, "iteration": 99999999999999}'),
-    ("status.json", '{"message": "' + "m" * 70000 + '"}'), ("manifest.json", '{"steps": [{"files": [{"path": "../../checkpoint.h5"}]}, 3, null]}'),
+    ("status.json", '{"message": "' + "m" * 70000 + '"}'),
+    ("status.json", '{"phase": "p", "iteration": 2}'), ("status.json", '{"phase": "p", "unit": "u", "done": 500, "total": 100, "time": 1}'),
+    ("manifest.json", '{"steps": [{"step": "dpo"}]}'), ("manifest.json", '{"steps": [{"files": [{"path": "/etc/x/checkpoint.h5"}]}]}'),
+    ("metrics.jsonl", '{"event": "x"}\n'), ("manifest.json", '{"steps": [{"files": [{"path": "../../checkpoint.h5"}]}, 3, null]}'),
     ("manifest.json", '{"steps": {"a": 1}, "done": 1}'), ("manifest.json", ""), ("metrics.jsonl", '{"event": "a", "time": "x"}\nhalf'),
     ("metrics.jsonl", "\n\n\0\0\n"), ("owner.json", '{"pid": 1}'), ("owner.json", "x" * 5000)])
 def test_files_of_others_do_no_harm(tpo, tmp_path, name, content):
     (tmp_path / "manifest.json").write_text('{"steps": [], "done": false}')
     (tmp_path / name).write_text(content)
     text = tpo.ok("status", tmp_path)
-    assert "\x1b" not in text and "state        " in text and "m" * 3000 not in text
+    assert "\x1b" not in text and "state        " in text and "m" * 3000 not in text and "nan" not in text and "500 %" not in text
+    assert max(map(len, text.splitlines())) < 3000
     found = status(tpo, tmp_path)
     assert "checkpoint" not in found and found["state"] == "not running"
 

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "config/keys.h"
+#include "report/position.h"
 #include "report/runs/runs.h"
 
 void run_letter(size_t run, char out[16])
@@ -14,6 +15,27 @@ void run_letter(size_t run, char out[16])
     snprintf(out, 16, "%c", (char)('A' + run));
   else
     snprintf(out, 16, "%zu", run + 1);
+}
+
+void run_place(const struct compared_run *run, struct tpo_buf *out)
+{
+  if (run->at->number == 0)
+    tpo_buf_puts(out, "the start model");
+  else
+    tpo_buf_printf(out, "%s %d", report_unit(&run->report, false),
+                   report_position(&run->report, run->at->number));
+}
+
+/* A validation's file is there, and what stands in it can't be read. */
+static bool has_unread(const struct report *report, int iteration)
+{
+  char path[4096];
+  for (size_t i = 0; i < report->n_iterations; i++)
+    if ((iteration < 0 || report->iterations[i].number == iteration) &&
+        report->iterations[i].validation.n == 0 &&
+        report_file(report, report->iterations[i].number, "validation.h5", path))
+      return true;
+  return false;
 }
 
 /* The iteration asked for, or the last one that has a validation. */
@@ -25,7 +47,7 @@ static int choose(struct compared_run *run, int iteration, struct tpo_error *err
     if (it->validation.n > 0 && (iteration < 0 || it->number == iteration)) run->at = it;
   }
   if (run->at) return 0;
-  if (report->notes.len > 0)
+  if (has_unread(report, iteration))
     return tpo_fail(err, TPO_E_INPUT,
                     "%s: no validation that can be read; `tpo report %s` tells what can't be", run->name,
                     run->name);
@@ -49,7 +71,7 @@ static int load_one(struct compared *c, size_t which, const char *dir, int itera
   c->n_runs = which + 1;
   if (status == 0) status = choose(run, iteration, err);
   if (status == 0 && run->report.notes.len > 0)
-    tpo_log(TPO_LOG_WARN, "%s: not all of it can be read; `tpo report %s` tells what", dir, dir);
+    tpo_log(TPO_LOG_WARN, "%s: not all of it is known or can be read; `tpo report %s` tells what", dir, dir);
   return status;
 }
 
@@ -71,13 +93,37 @@ double compared_kl(const struct compared_run *run)
 
 const json_t *compared_watch(const struct compared_run *run, const char *name)
 {
-  const json_t *entry;
+  const json_t *entry, *found = NULL;
   size_t i;
   json_array_foreach(run->at->watch, i, entry)
   {
     const char *own = json_string_value(json_object_get(entry, "name"));
-    if (own && strcmp(own, name) == 0) return entry;
+    if (own && strcmp(own, name) == 0) found = entry;
   }
+  return found;
+}
+
+/* Whether a run before that one has an entry of that name, or this one at an earlier place. */
+static bool is_known(const struct compared *c, size_t run, size_t entry, const char *name)
+{
+  for (size_t r = 0; r < run; r++)
+    if (compared_watch(&c->runs[r], name)) return true;
+  for (size_t i = 0; i < entry; i++) {
+    const char *own = json_string_value(json_object_get(json_array_get(c->runs[run].at->watch, i), "name"));
+    if (own && strcmp(own, name) == 0) return true;
+  }
+  return false;
+}
+
+const char *compared_next_watch(const struct compared *c, size_t at[2])
+{
+  for (; at[0] < c->n_runs; at[0]++, at[1] = 0)
+    while (at[1] < json_array_size(c->runs[at[0]].at->watch)) {
+      size_t entry = at[1]++;
+      const char *name =
+          json_string_value(json_object_get(json_array_get(c->runs[at[0]].at->watch, entry), "name"));
+      if (name && !is_known(c, at[0], entry, name)) return name;
+    }
   return NULL;
 }
 
@@ -109,5 +155,6 @@ void compared_free(struct compared *c)
   free(c->runs);
   free(c->order);
   tpo_buf_free(&c->settings);
+  tpo_buf_free(&c->unlike);
   *c = (struct compared){0};
 }

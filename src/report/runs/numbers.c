@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/judge_kinds.h"
 #include "measure/dynamics.h"
 #include "report/runs/runs.h"
 
@@ -36,6 +37,18 @@ int figure_decimals(enum figure figure, double *factor)
   return figures[figure].decimals;
 }
 
+int group_decimals(enum group_by by, double *factor)
+{
+  *factor = by == GROUP_CHECK ? 100 : 1;
+  return by == GROUP_CHECK ? 1 : 3;
+}
+
+static bool is_rule(const struct compared_run *run)
+{
+  const char *argument, *kind = run->report.config.judge.kind;
+  return kind && config_judge_kind(kind, &argument) == JUDGE_KIND_RULE;
+}
+
 bool compared_has(const struct compared *c, enum figure figure)
 {
   for (size_t r = 0; r < c->n_runs; r++)
@@ -51,6 +64,7 @@ static int own_figures(const struct compared *c, struct compared_run *run, uint6
     run->values[f] = tpo_calloc(c->n, sizeof **run->values, err);
     if (!run->values[f]) return TPO_E_MEMORY;
     status = figures_of(&run->view, (enum figure)f, c->unparsed, run->values[f], err);
+    for (size_t i = 0; f == FIGURE_CHECKS && !is_rule(run) && i < c->n; i++) run->values[f][i] = NAN;
     if (status == 0) status = estimate_mean(run->values[f], c->n, seed, &run->now[f], err);
   }
   return status;

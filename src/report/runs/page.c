@@ -36,43 +36,57 @@ static void put_estimate(struct tpo_buf *out, const struct estimate *e, int deci
 
 static void put_runs(struct tpo_buf *out, const struct compared *c)
 {
-  tpo_buf_puts(
-      out,
-      "<header>\n<p class=\"kicker\">Comparison</p>\n<h1>Runs on the same instructions</h1>\n<dl class=\"facts\">\n");
+  tpo_buf_puts(out, "<header>\n<p class=\"kicker\">Comparison</p>\n<h1>Runs on the same instructions</h1>\n"
+                    "<dl class=\"facts\">\n");
   for (size_t r = 0; r < c->n_runs; r++) {
-    const struct compared_run *run = &c->runs[r];
     tpo_buf_puts(out, "<div><dt>");
     put_letter(out, r);
     tpo_buf_puts(out, "</dt><dd>");
-    html_text(out, run->name);
-    if (run->at->number == 0)
-      tpo_buf_puts(out, ", the start model");
-    else
-      tpo_buf_printf(out, ", %s %d", report_unit(&run->report, false),
-                     report_position(&run->report, run->at->number));
-    if (!compared_is_done(run)) tpo_buf_puts(out, " <span class=\"badge warn\">not finished</span>");
+    html_text(out, c->runs[r].name);
+    tpo_buf_puts(out, ", ");
+    run_place(&c->runs[r], out);
+    if (!compared_is_done(&c->runs[r])) tpo_buf_puts(out, " <span class=\"badge warn\">not finished</span>");
     tpo_buf_puts(out, "</dd></div>\n");
   }
   tpo_buf_puts(out, "</dl>\n</header>\n<main>\n");
 }
 
-/* A sentence a run; within two standard errors is no difference. */
+/* With a judge that compares, scores are against other rivals in each run: a difference says nothing of who is better. */
+static void put_verdict(struct tpo_buf *out, const struct compared *c, size_t r)
+{
+  static const char *const says[] = {
+      [CHANGE_UNKNOWN] = "No instruction was judged in both runs.",
+      [CHANGE_NONE] = "That is no difference.",
+      [CHANGE_TOO_FEW] =
+          "Too few instructions, or too little spread among them, to say whether that is more than noise.",
+      [CHANGE_NOISE] = "Within two standard errors: these runs show no difference in score.",
+      [CHANGE_UP] = "More than two standard errors: better than A.",
+      [CHANGE_DOWN] = "More than two standard errors: worse than A."};
+  const struct estimate *e = &c->runs[r].change[FIGURE_SCORE];
+  enum change_says what = change_says(e->mean, e->se, e->n);
+  bool shares = c->shares && what >= CHANGE_UP;
+  tpo_buf_printf(out, "<p class=\"big %s\">",
+                 shares || what < CHANGE_UP ? ""
+                 : what == CHANGE_UP        ? "up"
+                                            : "down");
+  put_letter(out, r);
+  tpo_buf_puts(out, " − A: ");
+  put_estimate(out, e, 3, 1, true);
+  tpo_buf_printf(out, "</p>\n<p class=\"lead\">%s</p>\n",
+                 shares ? "More than two standard errors, each against its own start model." : says[what]);
+}
+
 static void put_verdicts(struct tpo_buf *out, const struct compared *c)
 {
   tpo_buf_puts(out, "<section id=\"result\">\n<h2>Result</h2>\n");
-  for (size_t r = 1; r < c->n_runs; r++) {
-    const struct estimate *e = &c->runs[r].change[FIGURE_SCORE];
-    bool sure = isfinite(e->se) && e->se > 0 && fabs(e->mean) >= 2 * e->se;
-    tpo_buf_printf(out, "<p class=\"big %s\">", !sure ? "" : e->mean > 0 ? "up" : "down");
-    put_letter(out, r);
-    tpo_buf_puts(out, " − A: ");
-    put_estimate(out, e, 3, 1, true);
-    tpo_buf_puts(out, "</p>\n<p class=\"lead\">");
-    tpo_buf_puts(out, !sure         ? "Within two standard errors: these runs show no difference in score."
-                      : e->mean > 0 ? "More than two standard errors: better than A."
-                                    : "More than two standard errors: worse than A.");
-    tpo_buf_puts(out, "</p>\n");
+  if (c->unlike.len > 0) {
+    tpo_buf_puts(
+        out, "<p class=\"lead\"><span class=\"badge warn\">not alike</span> These runs were not judged and "
+             "validated alike, so differences are not the models’ alone:</p>\n<pre>");
+    html_text_n(out, c->unlike.data, c->unlike.len);
+    tpo_buf_puts(out, "</pre>\n");
   }
+  for (size_t r = 1; r < c->n_runs; r++) put_verdict(out, c, r);
   tpo_buf_printf(out, "<p class=\"note\">%zu validation instruction%s that all runs have", c->n,
                  c->n == 1 ? "" : "s");
   for (size_t r = 0; r < c->n_runs; r++) {
@@ -83,11 +97,20 @@ static void put_verdicts(struct tpo_buf *out, const struct compared *c)
   }
   tpo_buf_puts(out, ". ± is the standard error; differences are paired by instruction.");
   if (c->shares)
-    tpo_buf_puts(
-        out,
-        " The judge compares: a score is the share of comparisons won against the run's own start model, "
-        "and which of two runs' responses it would prefer was not asked.");
+    tpo_buf_puts(out,
+                 " The judge compares: a score is the share of comparisons won against the run's own start "
+                 "model, and which of two runs' responses it would prefer was not asked.");
   tpo_buf_puts(out, "</p>\n</section>\n");
+}
+
+static void put_judged_row(struct tpo_buf *out, const struct compared *c)
+{
+  bool all = true;
+  for (size_t r = 0; r < c->n_runs; r++) all &= c->runs[r].now[FIGURE_SCORE].n == c->n;
+  if (all) return;
+  tpo_buf_puts(out, "<tr><th scope=\"row\">instructions judged</th>");
+  for (size_t r = 0; r < c->n_runs; r++) tpo_buf_printf(out, "<td>%zu</td>", c->runs[r].now[FIGURE_SCORE].n);
+  tpo_buf_puts(out, "</tr>\n");
 }
 
 static void put_figure_rows(struct tpo_buf *out, const struct compared *c)
@@ -104,7 +127,7 @@ static void put_figure_rows(struct tpo_buf *out, const struct compared *c)
     }
     tpo_buf_puts(out, "</tr>\n");
   }
-  tpo_buf_puts(out, "<tr><th scope=\"row\">KL a token to the start, nats</th>");
+  tpo_buf_puts(out, "<tr><th scope=\"row\">KL a token of the last sampler to the start, nats</th>");
   for (size_t r = 0; r < c->n_runs; r++) {
     tpo_buf_puts(out, "<td>");
     html_number(out, compared_kl(&c->runs[r]), 5);
@@ -115,12 +138,8 @@ static void put_figure_rows(struct tpo_buf *out, const struct compared *c)
 
 static void put_watch_rows(struct tpo_buf *out, const struct compared *c)
 {
-  size_t i;
-  const json_t *entry;
-  json_array_foreach(c->runs[0].at->watch, i, entry)
-  {
-    const char *name = json_string_value(json_object_get(entry, "name"));
-    if (!name) continue;
+  size_t at[2] = {0, 0};
+  for (const char *name; (name = compared_next_watch(c, at));) {
     tpo_buf_puts(out, "<tr><th scope=\"row\">");
     html_excerpt(out, name, 60);
     tpo_buf_puts(out, "</th>");
@@ -142,6 +161,7 @@ static void put_figures(struct tpo_buf *out, const struct compared *c)
            "aria-label=\"Figures of each run\"><table class=\"compare\">\n");
   put_letter_heads(out, c);
   tpo_buf_puts(out, "<tbody>\n");
+  put_judged_row(out, c);
   put_figure_rows(out, c);
   put_watch_rows(out, c);
   tpo_buf_puts(out, "</tbody></table></div>\n");
@@ -164,8 +184,9 @@ static void put_won_row(struct tpo_buf *out, const struct compared *c, const str
   put_estimate(out, &run->won_rate, 1, 100, false);
   tpo_buf_puts(out, "</td><td>");
   put_interval(out, &run->won_rate, 1, 100, false);
-  tpo_buf_printf(out, "</td><td>%zu won, %zu lost, %zu even</td></tr>\n", run->won.wins, run->won.losses,
-                 run->won.ties);
+  tpo_buf_printf(out, "</td><td>%zu won, %zu lost, %zu even", run->won.wins, run->won.losses, run->won.ties);
+  if (run->won.unjudged) tpo_buf_printf(out, ", %zu not judged in both", run->won.unjudged);
+  tpo_buf_puts(out, "</td></tr>\n");
 }
 
 static void put_changes(struct tpo_buf *out, const struct compared *c, size_t r)
@@ -188,18 +209,19 @@ static void put_changes(struct tpo_buf *out, const struct compared *c, size_t r)
     put_estimate(out, &run->change[f], decimals, factor, true);
     tpo_buf_puts(out, "</td><td>");
     put_interval(out, &run->change[f], decimals, factor, true);
-    tpo_buf_puts(out, "</td><td></td></tr>\n");
+    tpo_buf_puts(out, "</td><td>");
+    if (run->change[f].n < c->n) tpo_buf_printf(out, "of %zu", run->change[f].n);
+    tpo_buf_puts(out, "</td></tr>\n");
   }
   put_won_row(out, c, run);
   tpo_buf_puts(out, "</tbody></table></div>\n");
 }
 
-static void put_group_row(struct tpo_buf *out, const struct compared *c, enum group_by by,
-                          const struct group *group, struct tpo_arena *arena)
+static void put_group_row(struct tpo_buf *out, const struct compared *c, enum group_by by, const char *name,
+                          const struct group *group)
 {
-  const char *name = group->name ? group_name(arena, group->name, strlen(group->name)) : "";
-  double factor = by == GROUP_CHECK ? 100 : 1;
-  int decimals = by == GROUP_CHECK ? 1 : 3;
+  double factor;
+  int decimals = group_decimals(by, &factor);
   tpo_buf_puts(out, "<tr><th scope=\"row\">");
   html_text(out, name);
   tpo_buf_printf(out, "</th><td>%zu</td><td>", group->n);
@@ -224,7 +246,6 @@ static void put_groups(struct tpo_buf *out, const struct compared *c, size_t r, 
   static const char *const heads[N_GROUP_BY] = {"By category", "By data set",
                                                 "By kind of check, % that hold"};
   const struct groups *groups = &c->runs[r].groups[by];
-  struct tpo_arena arena = {0};
   if (groups_count(groups) < (by == GROUP_CHECK ? 1 : 2)) return;
   tpo_buf_printf(out,
                  "<details><summary>%s</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
@@ -235,9 +256,10 @@ static void put_groups(struct tpo_buf *out, const struct compared *c, size_t r, 
   tpo_buf_printf(
       out, "</th><th scope=\"col\">difference to A</th><th scope=\"col\">%s</th></tr></thead>\n<tbody>\n",
       by == GROUP_CHECK || c->shares ? "" : "won, Wilson’s 95 %");
-  for (size_t i = 0; i < groups->n; i++) put_group_row(out, c, by, &groups->list[i], &arena);
+  for (size_t i = 0; i < groups->n; i++) put_group_row(out, c, by, groups->list[i].name, &groups->list[i]);
+  if (groups->n_other) put_group_row(out, c, by, "others together", &groups->other);
+  if (groups->without.n) put_group_row(out, c, by, "none named", &groups->without);
   tpo_buf_puts(out, "</tbody></table></div></details>\n");
-  tpo_arena_free(&arena);
 }
 
 static void put_settings(struct tpo_buf *out, const struct compared *c)

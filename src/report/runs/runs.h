@@ -34,6 +34,7 @@ struct compared {
   double
       unparsed; /* what an output that does not parse counts with, in all runs: the least that it does in one */
   bool shares; /* the judge compares: scores are shares of what was won against a run's own start model */
+  struct tpo_buf unlike;   /* the same of what judging and validation go by, where it was forced */
   struct tpo_buf settings; /* "key: A's | B's" lines: those that bear on results and are not the same */
   size_t *order;           /* [n] instructions, the one that runs' scores differ most in first */
 };
@@ -57,10 +58,16 @@ size_t **compared_all_rows(const struct compared *c, struct tpo_error *err);
 double compared_kl(const struct compared_run *run);
 /* Whether the run came to its end. */
 bool compared_is_done(const struct compared_run *run);
-/* Whether any run has the figure: checks, under a judge that runs none, it has not. */
+/* Whether any run has the figure. Checks are the rule judge's alone. */
 bool compared_has(const struct compared *c, enum figure figure);
-/* The "watch" event of that name of what is compared; NULL: none. */
+/* The last "watch" event of that name of what is compared; NULL: none. */
 const json_t *compared_watch(const struct compared_run *run, const char *name);
+/* The names that any run watches, one after the other; NULL: no more. Begin with at of zeros. */
+const char *compared_next_watch(const struct compared *c, size_t at[2]);
+/* "the start model", "iteration 3", "step 20". */
+void run_place(const struct compared_run *run, struct tpo_buf *out);
+/* Of groups by what numbers are told in: shares of checks in %, scores as they are. */
+int group_decimals(enum group_by by, double *factor);
 
 /* "A", "B", …, "Z", "27". */
 void run_letter(size_t run, char out[16]);

@@ -9,46 +9,80 @@
 #include "report/position.h"
 #include "report/runs/runs.h"
 
-enum { NAME_WIDTH = 26, EXCERPT = 400, MOST_NAMES = 20 };
+enum { NAME_WIDTH = 28, NUMBER = 96, EXCERPT = 400, MOST_NAMES = 20 };
 
-static void put_estimate(const struct estimate *e, int decimals, double factor, bool sign, char out[64])
+static void put_estimate(const struct estimate *e, int decimals, double factor, bool sign, char out[NUMBER])
 {
-  if (!isfinite(e->mean))
-    snprintf(out, 64, "none");
-  else if (!isfinite(e->se))
-    snprintf(out, 64, sign ? "%+.*f" : "%.*f", decimals, factor * e->mean);
+  double mean = factor * e->mean, se = factor * e->se;
+  if (!isfinite(mean))
+    snprintf(out, NUMBER, "none");
+  else if (fabs(mean) >= 1e9 || fabs(se) >= 1e9)
+    snprintf(out, NUMBER, "%.4g ± %.2g", mean, se);
+  else if (!isfinite(se))
+    snprintf(out, NUMBER, sign ? "%+.*f" : "%.*f", decimals, mean);
   else
-    snprintf(out, 64, sign ? "%+.*f ± %.*f" : "%.*f ± %.*f", decimals, factor * e->mean, decimals,
-             factor * e->se);
+    snprintf(out, NUMBER, sign ? "%+.*f ± %.*f" : "%.*f ± %.*f", decimals, mean, decimals, se);
 }
 
-/* Right-aligned by characters, not bytes. */
+static int gap(const char *text, int width)
+{
+  int n = (int)tpo_utf8_count(text, strlen(text));
+  return n < width ? width - n : 0;
+}
+
+/* By characters, not bytes. */
 static void put_cell(struct tpo_buf *out, const char *text, int width)
 {
-  tpo_buf_printf(out, " %*s%s", width - (int)tpo_utf8_count(text, strlen(text)), "", text);
+  tpo_buf_printf(out, " %*s%s", gap(text, width), "", text);
+}
+
+static void put_name(struct tpo_buf *out, const char *text, int width)
+{
+  tpo_buf_printf(out, "%s%*s", text, gap(text, width), "");
+}
+
+static void put_told(struct tpo_buf *out, const char *text)
+{
+  tpo_visible_append(out, text, strlen(text));
+}
+
+static void put_letter(struct tpo_buf *out, size_t run)
+{
+  char letter[16];
+  run_letter(run, letter);
+  tpo_buf_puts(out, letter);
+}
+
+static void put_lines(struct tpo_buf *out, const struct tpo_buf *lines)
+{
+  for (const char *at = lines->data, *end; at && *at; at = end + 1) {
+    end = strchr(at, '\n');
+    tpo_buf_puts(out, "  ");
+    tpo_visible_append(out, at, (size_t)(end - at));
+    tpo_buf_putc(out, '\n');
+  }
 }
 
 static void put_legend(const struct compared *c, struct tpo_buf *out)
 {
   for (size_t r = 0; r < c->n_runs; r++) {
-    const struct compared_run *run = &c->runs[r];
-    char letter[16];
-    run_letter(r, letter);
-    tpo_buf_printf(out, "%s  %s, ", letter, run->name);
-    if (run->at->number == 0)
-      tpo_buf_puts(out, "the start model");
-    else
-      tpo_buf_printf(out, "%s %d", report_unit(&run->report, false),
-                     report_position(&run->report, run->at->number));
-    if (!compared_is_done(run)) tpo_buf_puts(out, " of a run that is not finished");
-    tpo_buf_putc(out, '\n');
+    put_letter(out, r);
+    tpo_buf_puts(out, "  ");
+    put_told(out, c->runs[r].name);
+    tpo_buf_puts(out, ", ");
+    run_place(&c->runs[r], out);
+    tpo_buf_puts(out, compared_is_done(&c->runs[r]) ? "\n" : " of a run that is not finished\n");
+  }
+  if (c->unlike.len > 0) {
+    tpo_buf_puts(out, "\nNot judged and validated alike, so differences are not the models' alone:\n");
+    put_lines(out, &c->unlike);
   }
   tpo_buf_printf(out, "\n%zu validation instruction%s that all have", c->n, c->n == 1 ? "" : "s");
   for (size_t r = 0; r < c->n_runs; r++) {
-    char letter[16];
-    run_letter(r, letter);
-    if (c->runs[r].unmatched)
-      tpo_buf_printf(out, "; %zu more of %s's are left out", c->runs[r].unmatched, letter);
+    if (!c->runs[r].unmatched) continue;
+    tpo_buf_printf(out, "; %zu more of ", c->runs[r].unmatched);
+    put_letter(out, r);
+    tpo_buf_puts(out, "'s are left out");
   }
   tpo_buf_puts(out, ". ± is the standard error.\n");
   if (c->shares)
@@ -74,11 +108,11 @@ static void put_kl(const struct compared *c, int width, struct tpo_buf *out)
   bool any = false;
   for (size_t r = 0; r < c->n_runs; r++) any |= isfinite(compared_kl(&c->runs[r]));
   if (!any) return;
-  tpo_buf_printf(out, "%-*s", NAME_WIDTH, "KL a token to the start");
+  put_name(out, "KL a token, last sampler", NAME_WIDTH);
   for (size_t r = 0; r < c->n_runs; r++) {
-    char text[64] = "none";
+    char text[NUMBER] = "none";
     double kl = compared_kl(&c->runs[r]);
-    if (isfinite(kl)) snprintf(text, sizeof text, "%.5f", kl);
+    if (isfinite(kl)) snprintf(text, sizeof text, "%.5g", kl);
     put_cell(out, text, width);
   }
   tpo_buf_putc(out, '\n');
@@ -86,18 +120,15 @@ static void put_kl(const struct compared *c, int width, struct tpo_buf *out)
 
 static void put_watch(const struct compared *c, int width, struct tpo_buf *out)
 {
-  size_t i;
-  const json_t *entry;
-  json_array_foreach(c->runs[0].at->watch, i, entry)
-  {
-    const char *name = json_string_value(json_object_get(entry, "name"));
-    if (!name) continue;
-    tpo_buf_printf(out, "%-*.*s", NAME_WIDTH, NAME_WIDTH, name);
+  size_t at[2] = {0, 0};
+  for (const char *name; (name = compared_next_watch(c, at));) {
+    char told[NAME_WIDTH], text[NUMBER];
+    tpo_visible_copy(told, sizeof told, name);
+    put_name(out, told, NAME_WIDTH);
     for (size_t r = 0; r < c->n_runs; r++) {
-      char text[64] = "none";
-      const json_t *other = compared_watch(&c->runs[r], name);
-      const struct estimate value = {.mean = report_number(other, "value"),
-                                     .se = report_number(other, "value_se")};
+      const json_t *own = compared_watch(&c->runs[r], name);
+      const struct estimate value = {.mean = report_number(own, "value"),
+                                     .se = report_number(own, "value_se")};
       put_estimate(&value, 3, 1, false, text);
       put_cell(out, text, width);
     }
@@ -105,17 +136,33 @@ static void put_watch(const struct compared *c, int width, struct tpo_buf *out)
   }
 }
 
+/* Of how many instructions each score is, where a judge failed on some. */
+static void put_judged(const struct compared *c, int width, struct tpo_buf *out)
+{
+  bool all = true;
+  for (size_t r = 0; r < c->n_runs; r++) all &= c->runs[r].now[FIGURE_SCORE].n == c->n;
+  if (all) return;
+  put_name(out, "instructions judged", NAME_WIDTH);
+  for (size_t r = 0; r < c->n_runs; r++) {
+    char text[NUMBER];
+    snprintf(text, sizeof text, "%zu", c->runs[r].now[FIGURE_SCORE].n);
+    put_cell(out, text, width);
+  }
+  tpo_buf_putc(out, '\n');
+}
+
 static void put_figures(const struct compared *c, struct tpo_buf *out)
 {
   const int width = 18;
   put_letters(c, width, out);
+  put_judged(c, width, out);
   for (int f = 0; f < N_FIGURES; f++) {
     double factor;
     int decimals = figure_decimals((enum figure)f, &factor);
     if (!compared_has(c, (enum figure)f)) continue;
-    tpo_buf_printf(out, "%-*s", NAME_WIDTH, figure_name((enum figure)f));
+    put_name(out, figure_name((enum figure)f), NAME_WIDTH);
     for (size_t r = 0; r < c->n_runs; r++) {
-      char text[64];
+      char text[NUMBER];
       put_estimate(&c->runs[r].now[f], decimals, factor, false, text);
       put_cell(out, text, width);
     }
@@ -129,71 +176,81 @@ static void put_won(const struct compared *c, const struct compared_run *run, st
 {
   const struct win_rate *won = &run->won;
   if (c->shares || !isfinite(won->rate)) return;
-  tpo_buf_printf(out, "%-*s %18.1f %%", NAME_WIDTH, "won, ties half", 100 * won->rate);
+  put_name(out, "won, ties half", NAME_WIDTH);
+  tpo_buf_printf(out, " %18.1f %%", 100 * won->rate);
   if (isfinite(run->won_rate.low))
     tpo_buf_printf(out, "  [%.1f, %.1f]", 100 * run->won_rate.low, 100 * run->won_rate.high);
   tpo_buf_printf(out, "  %zu won, %zu lost, %zu even", won->wins, won->losses, won->ties);
-  if (won->unjudged) tpo_buf_printf(out, ", %zu not judged", won->unjudged);
+  if (won->unjudged) tpo_buf_printf(out, ", %zu not judged in both", won->unjudged);
+  tpo_buf_putc(out, '\n');
+}
+
+static void put_change(const struct compared *c, const struct estimate *change, enum figure figure,
+                       struct tpo_buf *out)
+{
+  double factor;
+  char text[NUMBER];
+  int decimals = figure_decimals(figure, &factor);
+  if (!isfinite(change->mean)) return;
+  put_name(out, figure_name(figure), NAME_WIDTH);
+  put_estimate(change, decimals, factor, true, text);
+  put_cell(out, text, 20);
+  if (isfinite(change->low))
+    tpo_buf_printf(out, "  [%+.*f, %+.*f]", decimals, factor * change->low, decimals, factor * change->high);
+  if (change->n < c->n) tpo_buf_printf(out, "  of %zu", change->n);
   tpo_buf_putc(out, '\n');
 }
 
 static void put_changes(const struct compared *c, size_t r, struct tpo_buf *out)
 {
-  const struct compared_run *run = &c->runs[r];
-  char letter[16], text[64];
-  run_letter(r, letter);
+  tpo_buf_putc(out, '\n');
+  put_letter(out, r);
   tpo_buf_printf(out,
-                 "\n%s against A, paired by instruction; in brackets 95 %% of %d bootstrap draws of the "
+                 " against A, paired by instruction; in brackets 95 %% of %d bootstrap draws of the "
                  "instructions\n",
-                 letter, BOOTSTRAP_DRAWS);
-  for (int f = 0; f < N_FIGURES; f++) {
-    double factor;
-    int decimals = figure_decimals((enum figure)f, &factor);
-    const struct estimate *change = &run->change[f];
-    if (!isfinite(change->mean)) continue;
-    tpo_buf_printf(out, "%-*s", NAME_WIDTH, figure_name((enum figure)f));
-    put_estimate(change, decimals, factor, true, text);
-    put_cell(out, text, 20);
-    if (isfinite(change->low))
-      tpo_buf_printf(out, "  [%+.*f, %+.*f]", decimals, factor * change->low, decimals,
-                     factor * change->high);
-    tpo_buf_putc(out, '\n');
-  }
-  put_won(c, run, out);
+                 BOOTSTRAP_DRAWS);
+  for (int f = 0; f < N_FIGURES; f++) put_change(c, &c->runs[r].change[f], (enum figure)f, out);
+  put_won(c, &c->runs[r], out);
 }
 
-static void put_group(const struct compared *c, enum group_by by, const struct group *group,
-                      struct tpo_buf *out, struct tpo_arena *arena)
+static void put_group(const struct compared *c, enum group_by by, const char *name, const struct group *group,
+                      struct tpo_buf *out)
 {
-  const char *name = group->name ? group_name(arena, group->name, strlen(group->name)) : "others";
-  char text[64];
-  int over = (int)tpo_utf8_count(name ? name : "", name ? strlen(name) : 0);
-  tpo_buf_printf(out, "  %s%*s %5zu", name ? name : "", over < 40 ? 40 - over : 0, "", group->n);
-  put_estimate(&(struct estimate){.mean = group->value, .se = group->value_se}, by == GROUP_CHECK ? 1 : 3,
-               by == GROUP_CHECK ? 100 : 1, false, text);
+  double factor;
+  char text[NUMBER];
+  int decimals = group_decimals(by, &factor);
+  tpo_buf_puts(out, "  ");
+  put_name(out, name, 40);
+  tpo_buf_printf(out, " %5zu", group->n);
+  put_estimate(&(struct estimate){.mean = group->value, .se = group->value_se}, decimals, factor, false,
+               text);
   put_cell(out, text, 16);
-  put_estimate(&(struct estimate){.mean = group->difference, .se = group->difference_se},
-               by == GROUP_CHECK ? 1 : 3, by == GROUP_CHECK ? 100 : 1, true, text);
+  put_estimate(&(struct estimate){.mean = group->difference, .se = group->difference_se}, decimals, factor,
+               true, text);
   put_cell(out, text, 17);
   if (by != GROUP_CHECK && !c->shares && isfinite(group->win_rate))
-    tpo_buf_printf(out, "  won %.0f %% [%.0f, %.0f]", 100 * group->win_rate, 100 * group->win_low,
+    tpo_buf_printf(out, "  won %.0f %% (%.0f to %.0f)", 100 * group->win_rate, 100 * group->win_low,
                    100 * group->win_high);
   tpo_buf_putc(out, '\n');
 }
 
 static void put_groups(const struct compared *c, size_t r, enum group_by by, struct tpo_buf *out)
 {
-  static const char *const heads[N_GROUP_BY] = {"By category: mean score", "By data set: mean score",
-                                                "By kind of check: % that hold"};
+  static const char *const heads[N_GROUP_BY] = {"By category: instructions, mean score",
+                                                "By data set: instructions, mean score",
+                                                "By kind of check: instructions, % that hold"};
   const struct groups *groups = &c->runs[r].groups[by];
-  struct tpo_arena arena = {0};
-  char letter[16];
-  run_letter(r, letter);
   if (groups_count(groups) < (by == GROUP_CHECK ? 1 : 2)) return;
-  tpo_buf_printf(out, "\n%s of %s, and its difference to A's\n", heads[by], letter);
-  for (size_t i = 0; i < groups->n && i < MOST_NAMES; i++) put_group(c, by, &groups->list[i], out, &arena);
-  if (groups->n > MOST_NAMES) tpo_buf_printf(out, "  (%zu more; --json has them)\n", groups->n - MOST_NAMES);
-  tpo_arena_free(&arena);
+  tpo_buf_printf(out, "\n%s of ", heads[by]);
+  put_letter(out, r);
+  tpo_buf_puts(out, ", its difference to A's");
+  tpo_buf_puts(out, by == GROUP_CHECK || c->shares ? "\n" : ", and Wilson's 95 % of what was won\n");
+  for (size_t i = 0; i < groups->n && i < MOST_NAMES; i++)
+    put_group(c, by, groups->list[i].name, &groups->list[i], out);
+  if (groups->n + groups->n_other > MOST_NAMES)
+    tpo_buf_printf(out, "  (%zu more; --json has the %d largest)\n", groups->n + groups->n_other - MOST_NAMES,
+                   MOST_GROUPS);
+  if (groups->without.n) put_group(c, by, "(none named)", &groups->without, out);
 }
 
 /* One line, "…" where it is cut. */
@@ -218,12 +275,11 @@ static void put_instruction(const struct compared *c, size_t i, size_t *const *r
   put_excerpt(out, first->instruction);
   tpo_buf_putc(out, '\n');
   for (size_t r = 0; r < c->n_runs; r++) {
-    const struct tpo_sample_row *row = &c->runs[r].view.rows[rows[r][i]];
-    char letter[16];
-    run_letter(r, letter);
     const double score = c->runs[r].values[FIGURE_SCORE][i];
-    tpo_buf_printf(out, isfinite(score) ? "  %s %+.3f  " : "  %s not judged  ", letter, score);
-    put_excerpt(out, row->response);
+    tpo_buf_puts(out, "  ");
+    put_letter(out, r);
+    tpo_buf_printf(out, isfinite(score) ? " %+.3f  " : " not judged  ", score);
+    put_excerpt(out, c->runs[r].view.rows[rows[r][i]].response);
     tpo_buf_putc(out, '\n');
   }
 }
@@ -251,9 +307,8 @@ int compared_text(const struct compared *c, size_t shown, struct tpo_buf *out, s
     for (int by = 0; by < N_GROUP_BY; by++) put_groups(c, r, (enum group_by)by, out);
   }
   if (c->settings.len > 0) {
-    tpo_buf_puts(out, "\nSettings that differ\n  ");
-    for (const char *at = c->settings.data; *at; at++)
-      tpo_buf_puts(out, *at != '\n' ? (char[]){*at, '\0'} : at[1] ? "\n  " : "\n");
+    tpo_buf_puts(out, "\nSettings that differ\n");
+    put_lines(out, &c->settings);
   }
   return put_most_different(c, shown, out, err);
 }

@@ -20,7 +20,7 @@ static const char *state_of(const struct owner_text *owner, double age)
   struct tpo_error ignored = {0};
   if (owner_text_of_self(&self, &ignored) == 0 && owner_text_is_here(owner, &self))
     return owner_text_is_alive(owner) ? "working" : "gone";
-  return age < OWNER_WATCH ? "working" : "silent";
+  return fabs(age) < OWNER_WATCH ? "working" : "silent"; /* a time to come tells nothing */
 }
 
 void status_of_owner(json_t *facts, const char *dir, double now)
@@ -104,4 +104,33 @@ void status_of_ranks(json_t *facts, const char *dir)
   else
     json_decref(list);
   free(signs);
+}
+
+/* The newest entry of the folder; NaN: none. */
+static double newest_in(const char *folder, double now)
+{
+  char path[4096];
+  double age = NAN;
+  DIR *dir = opendir(folder);
+  if (!dir) return age;
+  for (const struct dirent *entry; (entry = readdir(dir));)
+    if (*entry->d_name != '.' && tpo_path_join(path, sizeof path, folder, entry->d_name, NULL) == 0)
+      age = fmin(age, status_age(path, now));
+  closedir(dir);
+  return age;
+}
+
+/* What --resume goes on from within an iteration: the state of training. */
+void status_of_training(json_t *facts, const char *dir, double now)
+{
+  char path[4096];
+  double age = NAN;
+  const json_t *iteration = json_object_get(facts, "iteration");
+  if (tpo_path_join(path, sizeof path, dir, "training.state", NULL) == 0) age = newest_in(path, now);
+  if (json_is_integer(iteration)) {
+    int len = snprintf(path, sizeof path, "%s/iter-%03lld/checkpoint.h5.journal", dir,
+                       (long long)json_integer_value(iteration));
+    if (len > 0 && (size_t)len < sizeof path) age = fmin(age, newest_in(path, now));
+  }
+  if (isfinite(age)) json_object_set_new(facts, "training_kept", json_real(age));
 }

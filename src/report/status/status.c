@@ -2,13 +2,16 @@
 #include "report/load.h"
 #include "report/status/status.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/visible.h"
 #include "tpo/report.h"
 
 enum { MOST_JSON = 64 << 20, MOST_STATUS = 1 << 16, TAIL = 1 << 16, MOST_MESSAGE = 2000 };
@@ -18,6 +21,16 @@ double status_age(const char *path, double now)
   struct stat info;
   if (stat(path, &info) < 0) return NAN;
   return now - ((double)info.st_mtim.tv_sec + 1e-9 * (double)info.st_mtim.tv_nsec);
+}
+
+/* A folder's name need not be UTF-8. */
+static json_t *told(const char *text)
+{
+  struct tpo_buf buf = {0};
+  tpo_visible_append(&buf, text, strlen(text));
+  json_t *string = buf.failed ? NULL : json_string(buf.data ? buf.data : "");
+  tpo_buf_free(&buf);
+  return string;
 }
 
 static void set_number(json_t *facts, const char *key, double value)
@@ -69,7 +82,7 @@ static void of_status(json_t *facts, const char *dir, double now)
   if (!status) return;
   take_over(facts, status, keys, sizeof keys / sizeof *keys);
   set_number(facts, "updated", now - report_number(status, "time"));
-  if (!json_object_get(status, "ended")) set_rate(facts, status);
+  set_rate(facts, status);
   json_decref(status);
 }
 
@@ -82,7 +95,9 @@ static const char *checkpoint_of(const json_t *step)
   {
     const char *path = json_string_value(json_object_get(file, "path"));
     size_t len = path ? strlen(path) : 0;
-    if (len > 14 && strcmp(path + len - 14, "/checkpoint.h5") == 0 && !strstr(path, "..")) return path;
+    if (len > 14 && strncmp(path, "iter-", 5) == 0 && strcmp(path + len - 14, "/checkpoint.h5") == 0 &&
+        !strstr(path, ".."))
+      return path;
   }
   return NULL;
 }
@@ -91,7 +106,7 @@ static void set_checkpoint(json_t *facts, const char *dir, const char *name, dou
 {
   char path[4096];
   if (!name || tpo_path_join(path, sizeof path, dir, name, NULL) < 0) return;
-  json_object_set_new(facts, "checkpoint", json_string(path));
+  json_object_set_new(facts, "checkpoint", told(path));
   set_number(facts, "checkpoint_age", status_age(path, now));
 }
 
@@ -137,18 +152,26 @@ static json_t *last_event(const char *text, size_t len)
   return event;
 }
 
+/* The file's end; not mapped, since a run that is taken up may cut the file meanwhile. The bytes that were read. */
+static size_t read_tail(const char *path, char *text, size_t most)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  ssize_t n = -1;
+  if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+    n = pread(fd, text, most, info.st_size > (off_t)most ? info.st_size - (off_t)most : 0);
+  if (fd >= 0) close(fd);
+  return n > 0 ? (size_t)n : 0;
+}
+
 static void of_metrics(json_t *facts, const char *dir, double now)
 {
   static const char *const keys[] = {"event", "iteration", "step", "loss", "mean_score"};
-  char path[4096];
-  struct tpo_map map;
-  struct tpo_error ignored = {0};
-  if (tpo_path_join(path, sizeof path, dir, "metrics.jsonl", NULL) < 0 || !tpo_is_regular(path) ||
-      tpo_map_open(&map, path, &ignored) < 0)
-    return;
-  size_t len = map.size < TAIL ? map.size : TAIL;
-  json_t *event = len ? last_event((const char *)map.data + map.size - len, len) : NULL;
-  tpo_map_close(&map);
+  char path[4096], *text = malloc(TAIL);
+  json_t *event = NULL;
+  if (text && tpo_path_join(path, sizeof path, dir, "metrics.jsonl", NULL) == 0 && tpo_is_regular(path))
+    event = last_event(text, read_tail(path, text, TAIL));
+  free(text);
   if (!event) return;
   json_t *last = json_object();
   take_over(last, event, keys, sizeof keys / sizeof *keys);
@@ -166,26 +189,32 @@ static void set_state(json_t *facts)
                       : json_is_true(json_object_get(facts, "complete")) ? "finished"
                       : ended && strcmp(ended, "done") != 0              ? ended
                                                                          : "not running";
-  json_object_set_new(facts, "state", json_string(state));
+  json_object_set_new(facts, "state", json_string(state)); /* which may be the owner's own text */
   json_object_del(facts, "owner_state");
+  state = json_string_value(json_object_get(facts, "state"));
+  if (state && strcmp(state, "working") == 0) return;
+  json_object_del(facts, "rate"); /* of work that nobody does */
+  json_object_del(facts, "seconds_left");
 }
 
 json_t *status_facts(const char *dir, double now)
 {
-  json_t *facts = json_pack("{s:s}", "run", dir);
+  json_t *facts = json_pack("{s:o}", "run", told(dir));
   if (!facts) return NULL;
   of_manifest(facts, dir, now);
   of_status(facts, dir, now);
   of_metrics(facts, dir, now);
   status_of_owner(facts, dir, now);
   status_of_ranks(facts, dir);
+  status_of_training(facts, dir, now);
   set_state(facts);
   return facts;
 }
 
 static int check_is_run(const char *dir, struct tpo_error *err)
 {
-  static const char *const any_of[] = {"manifest.json", "owner.json", "status.json"};
+  static const char *const any_of[] = {"manifest.json", "metrics.jsonl", "config.yaml", "owner.json",
+                                       "status.json"};
   char path[4096];
   int found = tpo_look_for(dir, err);
   if (found < 0) return found;
@@ -197,8 +226,10 @@ static int check_is_run(const char *dir, struct tpo_error *err)
     if (status == 0) status = tpo_look_for(path, err);
     if (status != 0) return status < 0 ? status : 0;
   }
-  return tpo_fail(err, TPO_E_USAGE,
-                  "%s: not the folder of a run: it has no manifest.json, owner.json or status.json", dir);
+  return tpo_fail(
+      err, TPO_E_USAGE,
+      "%s: not the folder of a run: it has no manifest.json, metrics.jsonl, config.yaml, owner.json or status.json",
+      dir);
 }
 
 int tpo_run_status(const char *run_dir, bool json, char **out, struct tpo_error *err)

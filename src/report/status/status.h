@@ -13,6 +13,7 @@ void status_text(const json_t *facts, struct tpo_buf *out);
 /* Inside. Each adds to `facts` what it finds; what is missing or can't be read adds nothing. */
 void status_of_owner(json_t *facts, const char *dir, double now);
 void status_of_ranks(json_t *facts, const char *dir);
+void status_of_training(json_t *facts, const char *dir, double now);
 /* Seconds from the file's last change until now; NaN: it is not there. */
 double status_age(const char *path, double now);
 

@@ -51,37 +51,59 @@ static void put_state(struct tpo_buf *out, const json_t *facts)
   tpo_buf_putc(out, '\n');
 }
 
+/* A count as people write it: one beyond any that there is, by its size alone. */
+static void put_count(struct tpo_buf *out, double n)
+{
+  tpo_buf_printf(out, fabs(n) < 1e15 ? "%.0f" : "%.3g", n);
+}
+
 static void put_phase(struct tpo_buf *out, const json_t *facts)
 {
   double done = report_number(facts, "done"), total = report_number(facts, "total"),
-         rate = report_number(facts, "rate");
+         rate = report_number(facts, "rate"), updated = report_number(facts, "updated");
   if (!*text_of(facts, "phase")) return;
   tpo_buf_puts(out, "phase        ");
   put_text(out, facts, "phase");
-  tpo_buf_printf(out, ": %.0f", done);
-  if (total > 0) tpo_buf_printf(out, " of %.0f", total);
-  tpo_buf_putc(out, ' ');
-  put_text(out, facts, "unit");
-  if (total > 0) tpo_buf_printf(out, " (%.0f %%)", 100 * done / total);
+  if (isfinite(done)) {
+    tpo_buf_puts(out, ": ");
+    put_count(out, done);
+    if (total > 0) tpo_buf_puts(out, " of ");
+    if (total > 0) put_count(out, total);
+    tpo_buf_putc(out, ' ');
+    put_text(out, facts, "unit");
+    if (total > 0 && done >= 0 && done <= total) tpo_buf_printf(out, " (%.0f %%)", 100 * done / total);
+  }
   if (isfinite(rate)) tpo_buf_printf(out, ", %.3g a second", rate);
   if (isfinite(report_number(facts, "seconds_left"))) {
     tpo_buf_puts(out, ", ");
     html_duration(out, report_number(facts, "seconds_left"));
-    tpo_buf_puts(out, " left");
+    tpo_buf_puts(out, " left of the phase");
   }
   if (*text_of(facts, "note")) tpo_buf_puts(out, "; ");
   put_text(out, facts, "note");
-  tpo_buf_puts(out, "\ntold         ");
-  put_ago(out, report_number(facts, "updated"));
+  if (isfinite(updated)) tpo_buf_puts(out, "\ntold         ");
+  put_ago(out, updated);
   tpo_buf_putc(out, '\n');
+}
+
+/* " of iteration 3" */
+static void put_iteration(struct tpo_buf *out, const json_t *object)
+{
+  double iteration = report_number(object, "iteration");
+  if (!isfinite(iteration)) return;
+  tpo_buf_puts(out, " of iteration ");
+  put_count(out, iteration);
 }
 
 static void put_place(struct tpo_buf *out, const json_t *facts)
 {
   const json_t *last = json_object_get(facts, "finished");
-  if (isfinite(report_number(facts, "iteration"))) {
-    tpo_buf_printf(out, "iteration    %.0f of %.0f", report_number(facts, "iteration"),
-                   report_number(facts, "iterations"));
+  double iteration = report_number(facts, "iteration"), iterations = report_number(facts, "iterations");
+  if (isfinite(iteration)) {
+    tpo_buf_puts(out, "iteration    ");
+    put_count(out, iteration);
+    if (isfinite(iterations)) tpo_buf_puts(out, " of ");
+    if (isfinite(iterations)) put_count(out, iterations);
     if (isfinite(report_number(facts, "ranks")))
       tpo_buf_printf(out, ", on %.0f rank(s)", report_number(facts, "ranks"));
     tpo_buf_putc(out, '\n');
@@ -89,21 +111,25 @@ static void put_place(struct tpo_buf *out, const json_t *facts)
   if (!last) return;
   tpo_buf_puts(out, "finished     ");
   put_text(out, last, "step");
-  tpo_buf_printf(out, " of iteration %.0f, and all before it, in ", report_number(last, "iteration"));
+  put_iteration(out, last);
+  tpo_buf_puts(out, ", and all before it, in ");
   html_duration(out, report_number(facts, "finished_seconds"));
   tpo_buf_putc(out, '\n');
 }
 
-static void put_checkpoint(struct tpo_buf *out, const json_t *facts)
+static void put_kept(struct tpo_buf *out, const json_t *facts)
 {
-  if (!*text_of(facts, "checkpoint")) return;
-  tpo_buf_puts(out, "checkpoint   ");
-  put_text(out, facts, "checkpoint");
-  tpo_buf_puts(out, ", ");
-  if (isfinite(report_number(facts, "checkpoint_age")))
-    put_ago(out, report_number(facts, "checkpoint_age"));
-  else
-    tpo_buf_puts(out, "which is not there");
+  double age = report_number(facts, "checkpoint_age"), training = report_number(facts, "training_kept");
+  if (*text_of(facts, "checkpoint")) {
+    tpo_buf_puts(out, "checkpoint   ");
+    put_text(out, facts, "checkpoint");
+    tpo_buf_puts(out, isfinite(age) ? ", " : ", which is not there");
+    put_ago(out, age);
+    tpo_buf_putc(out, '\n');
+  }
+  if (!isfinite(training)) return;
+  tpo_buf_puts(out, "training     its state was kept ");
+  put_ago(out, training);
   tpo_buf_putc(out, '\n');
 }
 
@@ -113,14 +139,16 @@ static void put_event(struct tpo_buf *out, const json_t *facts)
   if (!event) return;
   tpo_buf_puts(out, "last event   ");
   put_text(out, event, "event");
-  tpo_buf_printf(out, " of iteration %.0f", report_number(event, "iteration"));
-  if (isfinite(report_number(event, "step")))
-    tpo_buf_printf(out, ", step %.0f", report_number(event, "step") + 1);
+  put_iteration(out, event);
+  if (isfinite(report_number(event, "step"))) {
+    tpo_buf_puts(out, ", step ");
+    put_count(out, report_number(event, "step") + 1);
+  }
   if (isfinite(report_number(event, "loss")))
-    tpo_buf_printf(out, ", loss %.4f", report_number(event, "loss"));
+    tpo_buf_printf(out, ", loss %.4g", report_number(event, "loss"));
   if (isfinite(report_number(event, "mean_score")))
-    tpo_buf_printf(out, ", mean score %.3f", report_number(event, "mean_score"));
-  tpo_buf_puts(out, ", ");
+    tpo_buf_printf(out, ", mean score %.4g", report_number(event, "mean_score"));
+  if (isfinite(report_number(event, "age"))) tpo_buf_puts(out, ", ");
   put_ago(out, report_number(event, "age"));
   tpo_buf_putc(out, '\n');
 }
@@ -151,7 +179,7 @@ void status_text(const json_t *facts, struct tpo_buf *out)
   put_state(out, facts);
   put_place(out, facts);
   if (strcmp(text_of(facts, "state"), "finished") != 0) put_phase(out, facts);
-  put_checkpoint(out, facts);
+  put_kept(out, facts);
   put_event(out, facts);
   if (strcmp(text_of(facts, "state"), "finished") != 0) put_ranks(out, facts);
 }
