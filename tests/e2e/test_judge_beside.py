@@ -96,8 +96,8 @@ def test_memory_that_is_short_beside_sampling_ends_nothing(tpo, run, tmp_path):
     told = []
     plenty = start("plenty", {})
     little = start("little", {"LD_PRELOAD": str(library), "FAIL_FROM": str(asked), "FAIL_BYTES": str(1 << 20)})
-    [("", "no more references"), (early, "")] = told[1]  # some pairs are small enough to need no such block
-    assert int(told[0][0][0]) > 0 and int(early) < PROMPTS
+    (none, end), (early, _) = told[1]  # some pairs are small enough to need no such block
+    assert int(told[0][0][0]) > 0 and (none, end) == ("", "no more references") and int(early) < PROMPTS
     assert little == plenty and len(plenty) == PROMPTS
 
 
