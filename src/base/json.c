@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "base/visible.h"
 
 json_t *tpo_json_parse(const char *text, size_t len, const char *place, struct tpo_error *err)
 {
@@ -88,6 +89,15 @@ char *tpo_json_dump(const json_t *value)
   struct tpo_buf buf = {0};
   dump(&buf, value);
   return tpo_buf_take(&buf);
+}
+
+json_t *tpo_json_visible(const char *text)
+{
+  struct tpo_buf buf = {0};
+  tpo_visible_append(&buf, text, strlen(text));
+  json_t *string = buf.failed ? NULL : json_string(buf.data ? buf.data : "");
+  tpo_buf_free(&buf);
+  return string;
 }
 
 static const char *kind_of(const json_t *value)

@@ -13,6 +13,8 @@ json_t *tpo_json_load(const char *path, size_t max_bytes, struct tpo_error *err)
 /* Compact, keys in insertion order, numbers with 17 digits when
  * needed. NULL when memory is short. free() it. */
 char *tpo_json_dump(const json_t *value);
+/* A string of any bytes, a folder's name say, as tpo_visible_append writes it; NULL when memory is short. */
+json_t *tpo_json_visible(const char *text);
 
 /* Each leaves *out as it is when the key is absent or null (so preset
  * the default), and fails on a wrong type. */

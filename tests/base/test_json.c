@@ -98,6 +98,17 @@ static void getters_keep_defaults_and_tell_wrong_types(void **state)
   json_decref(object);
 }
 
+static void any_bytes_can_be_a_visible_string(void **state)
+{
+  (void)state;
+  json_t *string = tpo_json_visible("a\xff\x1b\xc3\xa4");
+  assert_string_equal(json_string_value(string), "a\\xff\\x1b\xc3\xa4");
+  json_decref(string);
+  string = tpo_json_visible("");
+  assert_string_equal(json_string_value(string), "");
+  json_decref(string);
+}
+
 static void appended_strings_are_valid_whatever_the_bytes(void **state)
 {
   (void)state;
@@ -119,6 +130,7 @@ int main(void)
       cmocka_unit_test(deep_nesting_is_refused_not_crashed_on),
       cmocka_unit_test(dump_reads_back_the_same),
       cmocka_unit_test(getters_keep_defaults_and_tell_wrong_types),
+      cmocka_unit_test(any_bytes_can_be_a_visible_string),
       cmocka_unit_test(appended_strings_are_valid_whatever_the_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,23 +4,12 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/visible.h"
 #include "report/position.h"
 #include "report/runs/runs.h"
 
 static json_t *number(double value)
 {
   return isfinite(value) ? json_real(value) : json_null();
-}
-
-/* A name that need not be UTF-8: of a folder. */
-static json_t *told(const char *text)
-{
-  struct tpo_buf buf = {0};
-  tpo_visible_append(&buf, text, strlen(text));
-  json_t *string = buf.failed ? NULL : json_string(buf.data ? buf.data : "");
-  tpo_buf_free(&buf);
-  return string;
 }
 
 /* json_pack and json_array_append_new of what could not be made fail in turn, so a NULL anywhere is one at the end. */
@@ -105,8 +94,8 @@ static json_t *watch_json(const struct compared *c, const struct compared_run *r
 static json_t *run_json(const struct compared *c, size_t r)
 {
   const struct compared_run *run = &c->runs[r];
-  return json_pack("{s:o, s:i, s:i, s:b, s:I, s:o, s:o, s:o}", "run", told(run->name), "iteration",
-                   run->at->number, report_unit(&run->report, false),
+  return json_pack("{s:o, s:i, s:i, s:b, s:I, s:o, s:o, s:o}", "run", tpo_json_visible(run->name),
+                   "iteration", run->at->number, report_unit(&run->report, false),
                    report_position(&run->report, run->at->number), "done", compared_is_done(run), "unmatched",
                    (json_int_t)run->unmatched, "figures", figures_json(run->now), "kl_per_token",
                    number(compared_kl(run)), "watch", watch_json(c, run));
@@ -125,11 +114,12 @@ static json_t *won_json(const struct compared_run *run)
 static json_t *against_json(const struct compared *c, size_t r)
 {
   const struct compared_run *run = &c->runs[r];
-  json_t *object = json_pack("{s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "run", told(run->name), "against",
-                             told(c->runs[0].name), "differences", figures_json(run->change), "groups",
-                             "category", groups_json(&run->groups[GROUP_CATEGORY], !c->shares), "dataset",
-                             groups_json(&run->groups[GROUP_DATASET], !c->shares), "check",
-                             groups_json(&run->groups[GROUP_CHECK], false));
+  json_t *object =
+      json_pack("{s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "run", tpo_json_visible(run->name), "against",
+                tpo_json_visible(c->runs[0].name), "differences", figures_json(run->change), "groups",
+                "category", groups_json(&run->groups[GROUP_CATEGORY], !c->shares), "dataset",
+                groups_json(&run->groups[GROUP_DATASET], !c->shares), "check",
+                groups_json(&run->groups[GROUP_CHECK], false));
   return whole_or_null(object,
                        object && (c->shares || json_object_set_new(object, "won", won_json(run)) == 0));
 }

@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/visible.h"
 #include "tpo/report.h"
 
 enum { MOST_JSON = 64 << 20, MOST_STATUS = 1 << 16, TAIL = 1 << 16, MOST_MESSAGE = 2000 };
@@ -21,16 +20,6 @@ double status_age(const char *path, double now)
   struct stat info;
   if (stat(path, &info) < 0) return NAN;
   return now - ((double)info.st_mtim.tv_sec + 1e-9 * (double)info.st_mtim.tv_nsec);
-}
-
-/* A folder's name need not be UTF-8. */
-static json_t *told(const char *text)
-{
-  struct tpo_buf buf = {0};
-  tpo_visible_append(&buf, text, strlen(text));
-  json_t *string = buf.failed ? NULL : json_string(buf.data ? buf.data : "");
-  tpo_buf_free(&buf);
-  return string;
 }
 
 static void set_number(json_t *facts, const char *key, double value)
@@ -106,7 +95,7 @@ static void set_checkpoint(json_t *facts, const char *dir, const char *name, dou
 {
   char path[4096];
   if (!name || tpo_path_join(path, sizeof path, dir, name, NULL) < 0) return;
-  json_object_set_new(facts, "checkpoint", told(path));
+  json_object_set_new(facts, "checkpoint", tpo_json_visible(path));
   set_number(facts, "checkpoint_age", status_age(path, now));
 }
 
@@ -199,7 +188,7 @@ static void set_state(json_t *facts)
 
 json_t *status_facts(const char *dir, double now)
 {
-  json_t *facts = json_pack("{s:o}", "run", told(dir));
+  json_t *facts = json_pack("{s:o}", "run", tpo_json_visible(dir));
   if (!facts) return NULL;
   of_manifest(facts, dir, now);
   of_status(facts, dir, now);
