@@ -62,11 +62,12 @@ def run(args, seconds, folder):
     command = ["mpirun", "-n", str(args.ranks), str(args.tpo), "run", str(ROOT / "configs/quickstart.yaml"), "--quiet"]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "no_proxy": "127.0.0.1"})
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env={**os.environ, "no_proxy": "127.0.0.1"})
     server.shutdown()
     event = study.Run(folder).event("segment", 1)
     with h5py.File(folder / "iter-001/scored.h5") as f:
-        return event, list(zip(f["prompt_id"][:], f["k"][:], f["response"][:], f["score"][:]))
+        scores = [score if scored else None for score, scored in zip(f["score"][:], f["scored"][:])]  # NaN equals nothing
+        return event, list(zip(f["prompt_id"][:], f["k"][:], f["response"][:], scores))
 
 
 def table(args, rounds):
