@@ -79,7 +79,7 @@ def table(args, rounds):
         middle.append(both)
         lines.append(f"| {name} | {of['sample']:.1f} s | {of['judge']:.1f} s | {of['wait']:.1f} s | {both:.1f} s |")
     event = rounds[0][0]
-    return [f"A segment of {event['prompts']} instructions and {event['samples']} samples ({event['drawn_tokens']} tokens) on {args.ranks} rank(s), "
+    return [f"A segment of {event['prompts']} instructions and {event['samples']} samples ({event['drawn_tokens']:.0f} tokens) on {args.ranks} rank(s), "
             f"{args.concurrency} requests at once; medians of {len(rounds)} rounds, taken turn by turn.", "", *lines, "",
             f"Ratio: {middle[1] / middle[0]:.2f}.", "", f"{datetime.date.today()}, {study.cpu()}. {args.note}".rstrip()]
 
